@@ -1,0 +1,99 @@
+package regions
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// anyName is the word that stands for "no region in particular" in x-region
+// and forceFunctionRegion (BEHAVIOUR 2.1), so no region can be called so.
+const anyName = "any"
+
+// maxNameLength bounds what ends up in headers and metric labels.
+const maxNameLength = 64
+
+// Region is one configured region.
+type Region struct {
+	// Name is what clients ask for and are told: letters, digits, - and _.
+	Name string
+	// Backends are the runtime servers, at least one, in configuration order.
+	Backends []Backend
+	// Coordinates hold only if HasCoordinates is true. NewSet fills them in
+	// for known names, so in a Set they always hold.
+	Coordinates    Coordinates
+	HasCoordinates bool
+	// Bias is added to the expected round trip when regions are ordered: a
+	// positive one makes the region less preferred. Default 0.
+	Bias time.Duration
+}
+
+// Place returns where the region is.
+func (r *Region) Place() Place {
+	return Place{Region: r.Name, Coordinates: r.Coordinates, Known: r.HasCoordinates}
+}
+
+// prepare returns a copy with the built-in coordinates filled in and backends
+// of its own, and everything that is wrong with the region.
+func (r Region) prepare() (*Region, []error) {
+	var problems []error
+	fail := func(format string, args ...any) {
+		problems = append(problems, fmt.Errorf("region %q: "+format, append([]any{r.Name}, args...)...))
+	}
+	nameErr := validName(r.Name)
+	if nameErr != nil {
+		fail("%w", nameErr)
+	}
+	if r.HasCoordinates {
+		if err := r.Coordinates.Valid(); err != nil {
+			fail("%w", err)
+		}
+	} else if known, ok := Known(r.Name); ok {
+		r.Coordinates, r.HasCoordinates = known.Coordinates, true
+	} else if nameErr == nil {
+		// A wrong name is the one thing to mend first.
+		hint := ""
+		if near, ok := Nearest(r.Name, KnownNames()); ok {
+			hint = fmt.Sprintf(" (did you mean %q?)", near)
+		}
+		fail("the place of this name is not known: add `coordinates LAT LON`%s", hint)
+	}
+	if len(r.Backends) == 0 {
+		fail("no backend: add `backend http://HOST:PORT`")
+	}
+	seen := make(map[string]string, len(r.Backends))
+	for _, b := range r.Backends {
+		key := b.Scheme + " " + b.Network + " " + b.DialAddress
+		first, twice := seen[key]
+		switch {
+		case !twice:
+			seen[key] = b.Address
+		case first == b.Address:
+			fail("backend %q is listed twice", b.Address)
+		default:
+			fail("backend %q is the same server as %q", b.Address, first)
+		}
+	}
+	r.Backends = append([]Backend(nil), r.Backends...)
+	return &r, problems
+}
+
+func validName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("the name is empty")
+	case strings.EqualFold(name, anyName):
+		// Names are case-sensitive, but a region "Any" would be asked for by
+		// mistake and by nobody else.
+		return errors.New("the name means every region in x-region and cannot be a region's own")
+	case len(name) > maxNameLength:
+		return fmt.Errorf("the name has %d bytes, %d are possible", len(name), maxNameLength)
+	}
+	for _, c := range []byte(name) {
+		if !nameByte(c) {
+			return errors.New("the name may have letters, digits, - and _ only")
+		}
+	}
+	return nil
+}
