@@ -1,0 +1,117 @@
+package auth
+
+import "errors"
+
+// Why credentials were refused. Failure.Err is always one of these; none of
+// them quotes anything the client sent.
+var (
+	ErrMissing         = errors.New("no credentials")                                 // BEHAVIOUR 3.2
+	ErrFormat          = errors.New("Authorization is not one 'Bearer {token}'")      // BEHAVIOUR 3.3
+	ErrMalformed       = errors.New("token cannot be decoded")                        // BEHAVIOUR 3.4
+	ErrSignature       = errors.New("token signature does not match")                 // BEHAVIOUR 3.5
+	ErrClaims          = errors.New("token claims are malformed")                     // BEHAVIOUR 3.5
+	ErrCritical        = errors.New("token header has critical extensions")           // BEHAVIOUR 3.5, RFC 7515 4.1.11
+	ErrExpired         = errors.New("token has expired")                              // BEHAVIOUR 3.5
+	ErrNotYetValid     = errors.New("token is not valid yet")                         // BEHAVIOUR 3.5
+	ErrUnknownSigner   = errors.New("token is signed with an unknown asymmetric key") // BEHAVIOUR 3.6
+	ErrAlgorithm       = errors.New("token algorithm is not supported")               // BEHAVIOUR 3.7
+	ErrUnknownKey      = errors.New("API key is unknown")                             // BEHAVIOUR 3.10
+	ErrRepeatedKey     = errors.New("more than one apikey header")                    // BEHAVIOUR 3.10
+	ErrSecretInBrowser = errors.New("secret API key was used from a browser")         // BEHAVIOUR 3.11
+)
+
+// The values of the error body's code and of the sb-error-code header.
+const (
+	CodeNoAuthHeader         = "UNAUTHORIZED_NO_AUTH_HEADER"
+	CodeInvalidFormat        = "UNAUTHORIZED_INVALID_JWT_FORMAT"
+	CodeLegacyJWT            = "UNAUTHORIZED_LEGACY_JWT"
+	CodeAsymmetricJWT        = "UNAUTHORIZED_ASYMMETRIC_JWT"
+	CodeUnsupportedAlgorithm = "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM"
+	CodeInvalidAPIKey        = "UNAUTHORIZED_INVALID_API_KEY"
+	CodeSecretInBrowser      = "UNAUTHORIZED_SECRET_KEY_IN_BROWSER"
+)
+
+// Failure is why a request gets 401, in the words of the contract.
+type Failure struct {
+	// Code is the sb-error-code header and, unless BareMessage, the body's code.
+	Code string
+	// Message is the body's message, printable ASCII; of what the client sent it
+	// holds at most the name of an unsupported algorithm, cut to 64 bytes.
+	Message string
+	// BareMessage says that the body is {"message":...} without a code (BEHAVIOUR 3.10).
+	BareMessage bool
+	// Challenge is the whole value of WWW-Authenticate (BEHAVIOUR 3.13, RFC 6750
+	// section 3), always one of a fixed set of texts.
+	Challenge string
+	// Err is the cause for the log, one of the Err values of this package.
+	Err error
+}
+
+// Error returns the message that the client sees; Unwrap gives the cause.
+func (f *Failure) Error() string { return f.Message }
+
+// Unwrap returns the cause.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// fail makes the Failure of a cause. The challenge is built from constants only:
+// RFC 6750 allows neither quotes nor backslashes in a description, so nothing a
+// client sent may get there.
+func fail(cause error) *Failure {
+	switch cause {
+	case ErrMissing:
+		return &Failure{Code: CodeNoAuthHeader, Message: "Missing authorization header",
+			Challenge: challenge("invalid_request", "missing credentials"), Err: cause}
+	case ErrFormat:
+		return &Failure{Code: CodeInvalidFormat, Message: "Auth header is not 'Bearer {token}'",
+			Challenge: challenge("invalid_request", "malformed Authorization header"), Err: cause}
+	case ErrMalformed:
+		return invalid(CodeInvalidFormat, "Invalid JWT", "malformed token", cause)
+	case ErrExpired:
+		return invalid(CodeLegacyJWT, "Invalid JWT", "token expired", cause)
+	case ErrNotYetValid:
+		return invalid(CodeLegacyJWT, "Invalid JWT", "token not yet valid", cause)
+	case ErrClaims:
+		return invalid(CodeLegacyJWT, "Invalid JWT", "malformed claims", cause)
+	case ErrCritical:
+		return invalid(CodeLegacyJWT, "Invalid JWT", "unsupported critical header", cause)
+	case ErrUnknownSigner:
+		return invalid(CodeAsymmetricJWT, "Invalid JWT", "unknown signing key", cause)
+	case ErrAlgorithm:
+		return invalid(CodeUnsupportedAlgorithm, "Unsupported JWT algorithm", "unsupported algorithm", cause)
+	case ErrUnknownKey:
+		f := invalid(CodeInvalidAPIKey, "Invalid API key", "unknown API key", cause)
+		f.BareMessage = true
+		return f
+	case ErrRepeatedKey:
+		f := invalid(CodeInvalidAPIKey, "Invalid API key", "more than one API key", cause)
+		f.BareMessage = true
+		return f
+	case ErrSecretInBrowser:
+		return invalid(CodeSecretInBrowser, "Forbidden use of secret API key in browser", "secret API key in browser", cause)
+	}
+	return invalid(CodeLegacyJWT, "Invalid JWT", "bad signature", cause)
+}
+
+// invalid is a Failure whose credentials came and were judged bad.
+func invalid(code, message, description string, cause error) *Failure {
+	return &Failure{Code: code, Message: message, Challenge: challenge("invalid_token", description), Err: cause}
+}
+
+func challenge(code, description string) string {
+	return `Bearer error="` + code + `", error_description="` + description + `"`
+}
+
+// unsupported is the Failure of an algorithm outside HS256, ES256 and RS256
+// (BEHAVIOUR 3.7). The name is the client's, so it is cut and made printable.
+func unsupported(alg string) *Failure {
+	const longest = 64
+	name := []byte(alg[:min(len(alg), longest)])
+	for i, b := range name {
+		if b < ' ' || b > '~' {
+			name[i] = '?'
+		}
+	}
+	f := fail(ErrAlgorithm)
+	f.Message += " " + string(name)
+	return f
+}

@@ -1,0 +1,56 @@
+// Package rewrite decides which function responses must not be shown as HTML
+// (BEHAVIOUR.md 6.3), and turns their headers into those of plain text.
+//
+// It does not decide where the rule holds: method, shared or own host, and
+// `html keep` are the caller's, as is the removal of cookies (BEHAVIOUR 6.4).
+// Bodies are looked at, never changed.
+package rewrite
+
+import "net/http"
+
+// Verdict is what a response's Content-Type says about HTML.
+type Verdict int
+
+const (
+	// Keep is a response that no browser shows as HTML: it passes as it is.
+	Keep Verdict = iota
+	// Plain is a response that browsers show as HTML: call MakePlain.
+	Plain
+	// SniffBody is a response without a usable Content-Type. Browsers look at the
+	// body then, and so must the caller, by Sniff: MakePlain if that is HTML, else
+	// NoSniff.
+	SniffBody
+)
+
+// String returns the verdict's name.
+func (v Verdict) String() string {
+	switch v {
+	case Plain:
+		return "plain"
+	case SniffBody:
+		return "sniff"
+	}
+	return "keep"
+}
+
+const (
+	headerContentType = "Content-Type"
+	headerNoSniff     = "X-Content-Type-Options"
+	headerPolicy      = "Content-Security-Policy"
+)
+
+// MakePlain makes h the header of a response that is shown as text, whatever its
+// body (BEHAVIOUR 6.3). What the function said on these three is replaced: a
+// second policy of its own could only be stricter, a second type could win.
+func MakePlain(h http.Header) {
+	h.Set(headerContentType, "text/plain")
+	h.Set(headerNoSniff, "nosniff")
+	h.Set(headerPolicy, "default-src 'none'; sandbox")
+}
+
+// NoSniff forbids browsers to find HTML where Sniff did not: theirs is laxer in
+// places (Chromium takes "<script\n"), and a function's useless Content-Type, such
+// as unknown/unknown, invites it. Content-Type itself stays as it is.
+func NoSniff(h http.Header) {
+	h.Set(headerNoSniff, "nosniff")
+}
