@@ -47,12 +47,6 @@ type Failure struct {
 	Err error
 }
 
-// Error returns the message that the client sees; Unwrap gives the cause.
-func (f *Failure) Error() string { return f.Message }
-
-// Unwrap returns the cause.
-func (f *Failure) Unwrap() error { return f.Err }
-
 // fail makes the Failure of a cause. The challenge is built from constants only:
 // RFC 6750 allows neither quotes nor backslashes in a description, so nothing a
 // client sent may get there.

@@ -90,7 +90,7 @@ func (v *Verifier) parse(token string, claims *payload) error {
 		return ErrClaims
 	case err == nil:
 		return nil
-	case errors.Is(err, jwt.ErrTokenMalformed):
+	case errors.Is(err, jwt.ErrTokenMalformed) && !claims.decoded:
 		return ErrClaims
 	}
 	return ErrSignature

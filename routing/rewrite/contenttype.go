@@ -1,10 +1,32 @@
 package rewrite
 
-import "strings"
+import (
+	"net/http"
+	"strings"
+)
 
 // whitespace is HTTP whitespace (Fetch standard), wider than HTTP's own grammar
 // since browsers trim all of it.
 const whitespace = " \t\r\n"
+
+// Header judges a response by its header: ContentType, except that an encoded body
+// without a usable type is Plain at once. Browsers look for HTML in the decoded
+// bytes, and those are not seen here (BEHAVIOUR 6.7).
+func Header(h http.Header) Verdict {
+	verdict := ContentType(h.Values(headerContentType))
+	if verdict != SniffBody {
+		return verdict
+	}
+	for _, value := range h.Values("Content-Encoding") {
+		for coding := range strings.SplitSeq(value, ",") {
+			coding = strings.Trim(coding, whitespace)
+			if coding != "" && !asciiEqualFold(coding, "identity") {
+				return Plain
+			}
+		}
+	}
+	return SniffBody
+}
 
 // ContentType judges the values of a response's Content-Type header. Browsers
 // disagree on which of several types counts, so one text/html among them is enough
