@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Installs what the tests need besides Go and make, where it is missing: a C compiler (the race detector links with it), git, curl,
+# Node.js with npm, and the Node packages of the end-to-end suite. Debian and its relatives only; elsewhere it says what is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. .ci/lib.sh
+
+node_min=20
+e2e=caddymodule/integration/e2e
+
+missing=()
+command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+command -v git >/dev/null || missing+=(git)
+command -v curl >/dev/null || missing+=(curl ca-certificates)
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+
+if ((${#missing[@]})); then
+	command -v apt-get >/dev/null || die "please install: ${missing[*]} (names of the Debian packages; Node.js $node_min or newer)"
+	sudo=()
+	if ((EUID != 0)); then
+		command -v sudo >/dev/null || die "please install as root: apt-get install ${missing[*]}"
+		sudo=(sudo)
+	fi
+	"${sudo[@]}" apt-get update -q
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+	hash -r
+fi
+
+node_major() { node -p 'process.versions.node.split(".")[0]'; }
+
+if (($(node_major) < node_min)); then
+	npm install --no-save --no-package-lock --prefix .ci/node node@22
+	hash -r
+	(($(node_major) >= node_min)) || die "Node.js $node_min or newer is needed, found $(node --version)"
+fi
+
+# npm ci deletes and fetches everything, so it runs only when the lock file is not the one installed last.
+stamp=$e2e/node_modules/.installed
+if ! cmp -s "$e2e/package-lock.json" "$stamp"; then
+	(cd "$e2e" && npm ci --no-fund --no-audit)
+	cp "$e2e/package-lock.json" "$stamp"
+fi
+
+printf 'node %s, npm %s, deno %s\n' "$(node --version)" "$(npm --version)" "$(deno --version | awk 'NR==1{print $2}')"

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Builds a Caddy with our modules the way the manual tells other people to, from this tree, and looks whether they are in it.
+# Build flags and cgo are those of `go build`, so that the compiled packages come from the same cache; xcaddy's own would double the time.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. .ci/lib.sh
+
+caddy=$(go list -m -f '{{.Version}}' github.com/caddyserver/caddy/v2)
+if ! CGO_ENABLED=$(go env CGO_ENABLED) XCADDY_GO_BUILD_FLAGS=-buildvcs=false XCADDY_SETCAP=0 .ci/bin/xcaddy build "$caddy" \
+	--output "$out/caddy" \
+	--with github.com/edgegate/edgegate/caddymodule \
+	--replace "github.com/edgegate/edgegate=$root" >"$out/xcaddy.log" 2>&1; then
+	tail -n 60 "$out/xcaddy.log"
+	die "xcaddy build failed"
+fi
+modules=$("$out/caddy" list-modules)
+for module in edge_functions http.handlers.edge_functions; do
+	grep -qxF "$module" <<<"$modules" || die "the built Caddy has no module $module"
+	echo "$module"
+done

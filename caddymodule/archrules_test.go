@@ -1,0 +1,293 @@
+package caddymodule_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// arrow says which of our own packages the files of a room may import. The first arrow whose room fits a file counts.
+type arrow struct {
+	from   string
+	to     []string
+	reason string
+}
+
+// A pattern ends in /... for a directory with everything below; others name one package, or one file.
+var arrows = []arrow{
+	{
+		"cmd/...",
+		[]string{"caddymodule/..."},
+		"the command has no logic: it registers the modules and starts Caddy, everything else is wired in caddymodule",
+	},
+	{
+		"caddymodule/...",
+		[]string{"caddymodule/...", "routing/...", "regions/...", "ratelimit/..."},
+		"caddymodule wires the three rooms, and the command imports it: there is nothing else for it to know",
+	},
+	{
+		"routing/...",
+		[]string{"routing/...", "regions"},
+		"routing decides on values: of the rooms it knows only the types and snapshots of regions, what else it needs it declares as an interface",
+	},
+	{
+		"regions/...",
+		[]string{"regions/..."},
+		"regions knows where and how well, not who asks: it must serve the handler, the lane and the simulation alike",
+	},
+	{
+		"ratelimit/redisconn/...",
+		[]string{"ratelimit/redisconn/..."},
+		"redisconn is the lowest floor: every other part of ratelimit stands on it",
+	},
+	{
+		"ratelimit/metering/...",
+		[]string{"ratelimit/metering/...", "ratelimit/redisconn/..."},
+		"the ledger only records: projections read it (ratelimit/usage -> ratelimit/metering), never the other way round",
+	},
+	{
+		"ratelimit/usage/...",
+		[]string{"ratelimit/usage/...", "ratelimit/metering/...", "ratelimit/redisconn/..."},
+		"usage is a projection of the ledger and of nothing else, or a bill could not be computed again",
+	},
+	{
+		"ratelimit/...",
+		[]string{"ratelimit/..."},
+		"ratelimit counts under opaque keys: it knows neither requests nor regions",
+	},
+}
+
+// home says who may import a library, or a package of ours that is not for everybody.
+type home struct {
+	library string
+	homes   []string
+	reason  string
+}
+
+var homes = []home{
+	{
+		module + "/caddymodule/integration/...",
+		[]string{"caddymodule/integration/..."},
+		"the product is not built on its tests",
+	},
+	{
+		"github.com/caddyserver/caddy/v2/caddytest/...",
+		[]string{"caddymodule/integration/..."},
+		"caddytest starts a whole server on fixed ports and skips silently: one package, watched by one check, may use it",
+	},
+	{
+		"github.com/caddyserver/...",
+		[]string{"caddymodule/...", "cmd/..."},
+		"decisions must be testable and usable without a server: Caddy ends at caddymodule",
+	},
+	{
+		"go.uber.org/zap/...",
+		[]string{"caddymodule/..."},
+		"the pure rooms return values and errors, caddymodule alone decides what is logged and what is masked",
+	},
+	{
+		"github.com/prometheus/...",
+		[]string{"caddymodule/..."},
+		"collectors belong to Caddy's registry and outlive configs: one place creates them",
+	},
+	{
+		"github.com/spf13/...",
+		[]string{"caddymodule/..."},
+		"the command line is Caddy's: its commands are glue",
+	},
+	{
+		"github.com/golang-jwt/jwt/...",
+		[]string{"routing/auth/..."},
+		"every verification passes the one place that pins algorithms to key types",
+	},
+	{
+		"github.com/sony/gobreaker/...",
+		[]string{"regions", "ratelimit/resilient.go", "ratelimit/resilient_test.go"},
+		"a breaker's callbacks run under its lock: two places know how not to block in them",
+	},
+	{
+		"github.com/redis/...",
+		[]string{"ratelimit/..."},
+		"a client that retries writes counts twice: its options and its scripts stay in one tree",
+	},
+	{
+		"net/http/httputil",
+		[]string{"caddymodule/..."},
+		"forwarding is caddymodule/forward.go's: headers, retries and errors of a second proxy would differ",
+	},
+}
+
+// serverSide are the names of net/http that routing may not use: it has its own neutral request and returns values.
+var serverSide = []string{
+	"Request", "Response", "ResponseWriter", "Handler", "HandlerFunc", "Server", "ServeMux", "Flusher", "Hijacker",
+	"Error", "NotFound", "Redirect", "HandleFunc", "Handle", "Serve", "ListenAndServe", "ListenAndServeTLS",
+}
+
+// forbiddenImport returns why file may not import the package imported, or nothing when it may.
+func forbiddenImport(file, imported string) string {
+	for _, h := range homes {
+		if !matches(imported, h.library) {
+			continue
+		}
+		if !anyWithin(file, h.homes) {
+			return h.reason
+		}
+		break
+	}
+	if own, ok := strings.CutPrefix(imported, module+"/"); ok {
+		return forbiddenArrow(file, own)
+	}
+	if within(file, "cmd/...") && !matches(imported, "github.com/caddyserver/...") && strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") {
+		return "the command needs no library but Caddy and caddymodule"
+	}
+	return ""
+}
+
+// forbiddenArrow returns why file may not import own, a package of ours by its path from the root.
+func forbiddenArrow(file, own string) string {
+	for _, a := range arrows {
+		if !within(file, a.from) {
+			continue
+		}
+		if anyWithin(own, a.to) {
+			return ""
+		}
+		return a.reason
+	}
+	return "no arrow of ARCHITECTURE.md starts here"
+}
+
+// forbiddenHTTP returns why file may not use the name of net/http.
+func forbiddenHTTP(file, name string) string {
+	if !within(file, "routing/...") || strings.HasSuffix(file, "_test.go") {
+		return ""
+	}
+	if slices.Contains(serverSide, name) {
+		return "routing sees the neutral request and returns values, or the fast lane could not share its pipeline; of net/http it may use headers and constants"
+	}
+	return ""
+}
+
+// within tells whether a file or package of ours fits a pattern.
+func within(path, pattern string) bool {
+	if matches(path, pattern) {
+		return true
+	}
+	slash := strings.LastIndex(path, "/")
+	return strings.HasSuffix(path, ".go") && slash >= 0 && matches(path[:slash], pattern)
+}
+
+func anyWithin(path string, patterns []string) bool {
+	for _, pattern := range patterns {
+		if within(path, pattern) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches compares whole path elements: regions/... is regions and regions/wire, not regionsx.
+func matches(path, pattern string) bool {
+	base, deep := strings.CutSuffix(pattern, "/...")
+	return path == base || deep && strings.HasPrefix(path, base+"/")
+}
+
+func TestForbiddenImport(t *testing.T) {
+	const caddy = "github.com/caddyserver/caddy/v2"
+	for _, tc := range []struct {
+		name     string
+		file     string
+		imported string
+		allowed  bool
+	}{
+		{"the command registers the modules", "cmd/edgegate/main.go", module + "/caddymodule", true},
+		{"the command registers the console", "cmd/edgegate/main.go", module + "/caddymodule/console", true},
+		{"the command starts Caddy", "cmd/edgegate/main.go", caddy + "/cmd", true},
+		{"the command takes the standard modules", "cmd/edgegate/main.go", caddy + "/modules/standard", true},
+		{"the command decides something", "cmd/edgegate/main.go", module + "/routing", false},
+		{"the command takes a library", "cmd/edgegate/main.go", "github.com/google/uuid", false},
+		{"the command uses the standard library", "cmd/edgegate/main.go", "runtime/debug", true},
+		{"the glue wires routing", "caddymodule/handler.go", module + "/routing", true},
+		{"the glue wires auth", "caddymodule/app.go", module + "/routing/auth", true},
+		{"the glue wires the ledger", "caddymodule/app.go", module + "/ratelimit/metering", true},
+		{"the demo uses the module", "caddymodule/demo/demo.go", module + "/caddymodule", true},
+		{"the glue builds on its tests", "caddymodule/app.go", module + "/caddymodule/integration", false},
+		{"the glue imports the command", "caddymodule/app.go", module + "/cmd/edgegate", false},
+		{"the glue forwards", "caddymodule/forward.go", "net/http/httputil", true},
+		{"the glue logs", "caddymodule/handler.go", "go.uber.org/zap", true},
+		{"routing reads a snapshot of regions", "routing/plan.go", module + "/regions", true},
+		{"routing knows its own parts", "routing/pipeline.go", module + "/routing/auth", true},
+		{"routing locates clients itself", "routing/plan.go", module + "/regions/locate", false},
+		{"routing takes quota itself", "routing/pipeline.go", module + "/ratelimit", false},
+		{"a part of routing knows the glue", "routing/cors/cors.go", module + "/caddymodule", false},
+		{"routing knows Caddy", "routing/request.go", caddy, false},
+		{"routing logs", "routing/pipeline.go", "go.uber.org/zap", false},
+		{"routing logs by a subpackage of zap", "routing/pipeline.go", "go.uber.org/zap/zapcore", false},
+		{"routing proxies", "routing/pipeline.go", "net/http/httputil", false},
+		{"a test of routing knows Caddy", "routing/pipeline_test.go", caddy + "/modules/caddyhttp", false},
+		{"regions knows its own parts", "regions/transport.go", module + "/regions/wire", true},
+		{"regions knows projects", "regions/region.go", module + "/routing/projects", false},
+		{"regions counts", "regions/transport.go", module + "/ratelimit", false},
+		{"regions exports metrics", "regions/probe.go", "github.com/prometheus/client_golang/prometheus", false},
+		{"ratelimit knows its own parts", "ratelimit/quota.go", module + "/ratelimit/redisconn", true},
+		{"ratelimit knows requests", "ratelimit/limiter.go", module + "/routing", false},
+		{"ratelimit knows regions", "ratelimit/redis.go", module + "/regions", false},
+		{"usage reads the ledger", "ratelimit/usage/pricing.go", module + "/ratelimit/metering", true},
+		{"the ledger knows its projections", "ratelimit/metering/ledger.go", module + "/ratelimit/usage", false},
+		{"usage asks the limiter", "ratelimit/usage/pricing.go", module + "/ratelimit", false},
+		{"the connection knows its users", "ratelimit/redisconn/client.go", module + "/ratelimit", false},
+		{"a room that is not in the house", "internal/util/util.go", module + "/regions", false},
+		{"auth verifies tokens", "routing/auth/token.go", "github.com/golang-jwt/jwt/v5", true},
+		{"the demo signs with golang-jwt", "caddymodule/demo/keys.go", "github.com/golang-jwt/jwt/v5", false},
+		{"regions breaks circuits", "regions/breaker.go", "github.com/sony/gobreaker/v2", true},
+		{"a part of regions breaks circuits", "regions/wire/pool.go", "github.com/sony/gobreaker/v2", false},
+		{"resilient.go breaks circuits", "ratelimit/resilient.go", "github.com/sony/gobreaker/v2", true},
+		{"its neighbour breaks circuits", "ratelimit/redis.go", "github.com/sony/gobreaker/v2", false},
+		{"ratelimit talks to Redis", "ratelimit/redisconn/client.go", "github.com/redis/go-redis/v9", true},
+		{"projects talk to Redis", "routing/projects/source.go", "github.com/redis/go-redis/v9", false},
+		{"the glue talks to Redis", "caddymodule/lease.go", "github.com/redis/go-redis/v9", false},
+		{"the integration tests use caddytest", "caddymodule/integration/golden_test.go", caddy + "/caddytest", true},
+		{"the glue's tests use caddytest", "caddymodule/app_test.go", caddy + "/caddytest", false},
+		{"a name that only starts alike", "routing/plan.go", module + "/regionsx", false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			reason := forbiddenImport(tc.file, tc.imported)
+			if (reason == "") != tc.allowed {
+				t.Errorf("%s imports %s: allowed %t, want %t (%s)", tc.file, tc.imported, reason == "", tc.allowed, reason)
+			}
+		})
+	}
+}
+
+func TestForbiddenHTTP(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		file    string
+		used    string
+		allowed bool
+	}{
+		{"a status", "routing/refusal.go", "StatusNotFound", true},
+		{"headers", "routing/request.go", "Header", true},
+		{"the request", "routing/request.go", "Request", false},
+		{"the writer", "routing/cors/cors.go", "ResponseWriter", false},
+		{"the request in the glue", "caddymodule/handler.go", "Request", true},
+		{"the request in a test", "routing/request_test.go", "Request", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if allowed := forbiddenHTTP(tc.file, tc.used) == ""; allowed != tc.allowed {
+				t.Errorf("%s uses http.%s: allowed %t, want %t", tc.file, tc.used, allowed, tc.allowed)
+			}
+		})
+	}
+}
+
+func TestAllowedAtTop(t *testing.T) {
+	for name, allowed := range map[string]bool{
+		"routing": true, "README.md": true, ".ci": true, ".golangci.yml": true,
+		"internal": false, "main.go": false, "pkg": false, "CHANGELOG.md": false, "Dockerfile": false,
+	} {
+		if allowedAtTop(name) != allowed {
+			t.Errorf("%s at the top level: allowed %t, want %t", name, !allowed, allowed)
+		}
+	}
+}
