@@ -47,7 +47,7 @@ func TestParseHint(t *testing.T) {
 		{"2.2 first value", nil, "forceFunctionRegion=a&forceFunctionRegion=b", list("a")},
 		{"2.2 first value though empty", nil, "forceFunctionRegion=&forceFunctionRegion=b", Hint{}},
 		{"2.2 encoded value", nil, "forceFunctionRegion=eu%2Dwest%2d1", list("eu-west-1")},
-		{"2.2 encoded name", nil, "force%46unctionRegio%6e=a", list("a")},
+		{"2.2 encoded name", nil, "force%46unctio%6eRegio%6E=a", list("a")},
 		{"2.2 encoded comma and plus", nil, "forceFunctionRegion=+a%2C+b%20,%09any", orAny("a", "b")},
 		{"2.2 undecodable value is literal", nil, "forceFunctionRegion=a%zz+b", list("a%zz+b")},
 		{"2.2 undecodable name is another name", nil, "forceFunctionRegion%=a&forceFunctionRegion%4=b&forceFunctionRegio%zz=c&forceFunctionRegio%6=d", Hint{}},
