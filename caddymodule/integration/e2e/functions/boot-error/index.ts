@@ -1,0 +1,1 @@
+Deno.serve(() => Response.json({ code: "BOOT_ERROR", message: "The function did not start" }, { status: 503 }));

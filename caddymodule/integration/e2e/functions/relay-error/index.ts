@@ -1,0 +1,3 @@
+Deno.serve(() =>
+  Response.json({ error: "relay" }, { status: 500, headers: { "x-relay-error": "true" } })
+);

@@ -1,0 +1,1 @@
+Deno.serve(() => Response.json({ code: "WORKER_ERROR", message: "The worker ended early" }, { status: 500 }));

@@ -1,0 +1,211 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The keys of the suite's project. They are recognizable, so that a log line that shows one is found.
+const (
+	jwtSecret      = "e2e-jwt-secret-of-more-than-thirty-two-bytes"
+	publishableKey = "sb_publishable_e2eKnownPublishableKey0"
+	secretKey      = "sb_secret_e2eKnownSecretKeyOfTheProject0"
+)
+
+// ownHost is the host that the suite's project names by `domain`; every other host is shared.
+const ownHost = "own.example.org"
+
+// mainFunctions are the functions as most tests deploy them: echo and the first few behind verify_jwt, the rest public.
+const mainFunctions = `
+			function hello-world
+			function restful
+			function echo
+			function upload
+			function slow
+			function public-echo {
+				verify_jwt off
+			}
+			function page {
+				verify_jwt off
+			}
+			function page-nocontenttype {
+				verify_jwt off
+			}
+			function sse {
+				verify_jwt off
+			}
+			function ws-echo {
+				verify_jwt off
+			}
+			function download {
+				verify_jwt off
+			}
+			function worker-limit {
+				verify_jwt off
+			}
+			function boot-error {
+				verify_jwt off
+			}
+			function worker-error {
+				verify_jwt off
+			}
+			function crash {
+				verify_jwt off
+			}
+			function broken {
+				verify_jwt off
+			}
+			function status {
+				verify_jwt off
+			}
+			function relay-error {
+				verify_jwt off
+			}
+			function cookies {
+				verify_jwt off
+			}
+			function own-cors {
+				verify_jwt off
+			}
+			function origin-private {
+				verify_jwt off
+				cors function
+			}
+			function hono {
+				verify_jwt off
+			}`
+
+// backend is one region of a gateway under test.
+type backend struct {
+	region  string
+	address string // host:port
+}
+
+// config is what differs between the gateways of the suite. Zero values give the main one: three Deno regions and
+// mainFunctions.
+type config struct {
+	options   string // further lines of the global edge_functions block
+	backends  []backend
+	project   string // further lines of the project block
+	functions string // its functions
+	site      string // lines of the site's edge_functions block
+	debug     bool
+	tls       bool
+}
+
+// gateway is one running binary.
+type gateway struct {
+	*process
+	port int
+	addr string // host:port of the site
+	url  string
+}
+
+func denoBackends() []backend {
+	var all []backend
+	for _, name := range regionNames {
+		all = append(all, backend{region: name, address: fmt.Sprintf("127.0.0.1:%d", shared.ports[name])})
+	}
+	return all
+}
+
+// caddyfile writes the single-project form of INTERFACE.md.
+func (c config) caddyfile(port, admin int) string {
+	if c.backends == nil {
+		c.backends = denoBackends()
+	}
+	if c.functions == "" {
+		c.functions = mainFunctions
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "{\n\tadmin 127.0.0.1:%d\n", admin)
+	if c.debug {
+		b.WriteString("\tdebug\n")
+	}
+	if c.tls {
+		b.WriteString("\tskip_install_trust\n\tauto_https disable_redirects\n")
+	}
+	fmt.Fprintf(&b, "\tedge_functions {\n\t\tlocation eu-central-1\n%s\n", c.options)
+	for _, be := range c.backends {
+		fmt.Fprintf(&b, "\t\tregion %s {\n\t\t\tbackend http://%s\n\t\t}\n", be.region, be.address)
+	}
+	fmt.Fprintf(&b, "\t\tproject default {\n\t\t\tdomain %s\n\t\t\tjwt_secret {env.JWT_SECRET}\n", ownHost)
+	fmt.Fprintf(&b, "\t\t\tapi_key publishable %s\n\t\t\tapi_key secret {env.SECRET_KEY}\n", publishableKey)
+	fmt.Fprintf(&b, "%s\n%s\n\t\t}\n\t}\n}\n", c.project, c.functions)
+	if c.tls {
+		fmt.Fprintf(&b, "https://localhost:%d {\n\ttls internal\n", port)
+	} else {
+		fmt.Fprintf(&b, "http://:%d {\n", port)
+	}
+	if c.site == "" {
+		b.WriteString("\tedge_functions\n}\n")
+	} else {
+		fmt.Fprintf(&b, "\tedge_functions {\n%s\n\t}\n}\n", c.site)
+	}
+	return b.String()
+}
+
+// startGateway runs the binary with the config until the test ends, and shows the end of its output if the test failed.
+func startGateway(t *testing.T, c config) *gateway {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	admin, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(c.caddyfile(port, admin)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := startProcess("edgegate", []string{
+		"JWT_SECRET=" + jwtSecret,
+		"SECRET_KEY=" + secretKey,
+		"XDG_DATA_HOME=" + filepath.Join(dir, "data"),
+		"XDG_CONFIG_HOME=" + filepath.Join(dir, "config"),
+	}, shared.binary, "run", "--config", file, "--adapter", "caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{process: p, port: port, addr: fmt.Sprintf("127.0.0.1:%d", port)}
+	g.url = "http://" + g.addr
+	if c.tls {
+		g.url = fmt.Sprintf("https://localhost:%d", port)
+	}
+	t.Cleanup(func() {
+		p.stop(syscall.SIGTERM, 3*time.Second)
+		refuseInLog(t, p, jwtSecret, secretKey, publishableKey, anonToken())
+		if t.Failed() {
+			t.Logf("end of what %s wrote:\n%s", p.name, p.tail())
+		}
+	})
+	if err := waitForPort(p, port); err != nil {
+		t.Fatalf("starting the gateway: %v", err)
+	}
+	return g
+}
+
+// token signs claims (JSON) with HS256, by hand: the suite must not share a JWT library with what it tests.
+func token(claims, secret string) string {
+	enc := base64.RawURLEncoding
+	head := enc.EncodeToString([]byte(`{"alg":"HS256","typ":"JWT"}`)) + "." + enc.EncodeToString([]byte(claims))
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(head))
+	return head + "." + enc.EncodeToString(mac.Sum(nil))
+}
+
+// anonToken is the project's legacy anon key: a JWT without an end.
+func anonToken() string { return token(`{"role":"anon","iss":"supabase"}`, jwtSecret) }
