@@ -33,7 +33,9 @@ func Header(h http.Header) Verdict {
 // for Plain. Types that make browsers look at the body (MIME Sniffing standard,
 // section 7), or that they cannot read, are SniffBody; no value is too.
 func ContentType(values []string) Verdict {
-	usable, invitesSniffing := false, false
+	// After a quote, browsers that heed quoted strings may see no new part where a
+	// comma is. Such a part can make the verdict stricter, never milder.
+	usable, invitesSniffing, quoted := false, false, false
 	for _, value := range values {
 		for part := range strings.SplitSeq(value, ",") {
 			switch typ := essence(part); {
@@ -41,9 +43,10 @@ func ContentType(values []string) Verdict {
 				return Plain
 			case asciiEqualFold(typ, "unknown/unknown"), asciiEqualFold(typ, "application/unknown"):
 				invitesSniffing = true
-			case isMediaType(part, typ):
+			case !quoted && isMediaType(part, typ):
 				usable = true
 			}
+			quoted = quoted || strings.Contains(part, `"`)
 		}
 	}
 	if invitesSniffing || !usable {
