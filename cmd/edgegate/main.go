@@ -1,15 +1,18 @@
+// Command edgegate is Caddy with the gateway's modules.
 package main
 
 import (
-	_ "github.com/caddyserver/caddy/v2/modules/standard"
-	_ "github.com/coder/websocket"
-	_ "github.com/golang-jwt/jwt/v5"
-	_ "github.com/google/uuid"
-	_ "github.com/spf13/cobra"
-	_ "github.com/spf13/pflag"
-	_ "go.uber.org/goleak"
-	_ "go.uber.org/zap"
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+
+	"github.com/edgegate/edgegate/caddymodule"
+	_ "github.com/edgegate/edgegate/caddymodule/demo"
 )
 
-func main() { caddycmd.Main() }
+func main() {
+	caddy.CustomBinaryName = "edgegate"
+	caddy.CustomVersion = caddymodule.Version()
+	caddy.CustomLongDescription = "edgegate is a multi-region API gateway for serverless functions, built on Caddy."
+	caddycmd.Main()
+}

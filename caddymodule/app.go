@@ -1,0 +1,183 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+func init() {
+	caddy.RegisterModule(new(App))
+}
+
+// defaultGrace bounds how long the process waits for streams and WebSockets
+// when it stops and no grace_period is set. Caddy's own default is to wait
+// forever, which a stream that never ends would make come true.
+const defaultGrace = 20 * time.Second
+
+// App is the gateway: the regions, and the projects whose functions run there.
+// Sites hand requests to it with the handler of the same name.
+type App struct {
+	// The domain of which <ref>.<apex> and <ref>.functions.<apex> are the
+	// shared hosts. Optional with one project.
+	Apex string `json:"apex,omitempty"`
+
+	// Where this gateway is. Without it requests that name no region go to
+	// the regions in configuration order.
+	Location *Location `json:"location,omitempty"`
+
+	// From where "nearest" is measured: `gateway` (the default).
+	Nearest string `json:"nearest,omitempty"`
+
+	// The regions, in the order of preference when nothing else decides.
+	Regions []*Region `json:"regions,omitempty"`
+
+	// How long a backend may be silent. Default: 150s.
+	IdleTimeout caddy.Duration `json:"idle_timeout,omitempty"`
+
+	// The largest request body, in bytes. Default: no limit.
+	MaxBody int64 `json:"max_body,omitempty"`
+
+	// The only project, answering on every host of the sites.
+	Project *Project `json:"project,omitempty"`
+
+	ctx      caddy.Context
+	logger   *zap.Logger
+	lease    *lease
+	network  *regions.Network
+	place    regions.Place
+	pipeline *routing.Pipeline
+	loadedAt time.Time
+}
+
+// CaddyModule returns the Caddy module information.
+func (*App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "edge_functions",
+		New: func() caddy.Module { return new(App) },
+	}
+}
+
+// Provision checks the configuration and joins it with the state that outlives
+// it. It opens nothing.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.ctx, a.logger, a.loadedAt = ctx, ctx.Logger(), time.Now()
+	set, err := a.regionSet()
+	if err != nil {
+		return err
+	}
+	if a.place, err = a.gatewayPlace(set); err != nil {
+		return err
+	}
+	catalogue, err := a.catalogue(set)
+	if err != nil {
+		return err
+	}
+	if a.Nearest != "" && a.Nearest != "gateway" {
+		return fmt.Errorf("nearest: %q is not in this build; allowed is gateway", a.Nearest)
+	}
+	if a.IdleTimeout < 0 || a.MaxBody < 0 {
+		return errors.New("idle_timeout and max_body must not be negative")
+	}
+	// The last step that can fail comes before the lease, so that a refused
+	// configuration never holds one.
+	if a.lease, err = acquire(); err != nil {
+		return err
+	}
+	a.network = regions.NewNetwork(set, a.lease.upstream)
+	a.pipeline = routing.NewPipeline(catalogue, a.network, a.place, routing.Settings{
+		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody,
+	})
+	return nil
+}
+
+func (a *App) regionSet() (*regions.Set, error) {
+	if len(a.Regions) == 0 {
+		return nil, errors.New("no regions: add `region NAME { backend http://HOST:PORT }` to the edge_functions global option")
+	}
+	var errs []error
+	list := make([]regions.Region, 0, len(a.Regions))
+	for _, r := range a.Regions {
+		region, err := r.build()
+		if err != nil {
+			errs = append(errs, err)
+		}
+		list = append(list, region)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return regions.NewSet(list)
+}
+
+func (a *App) gatewayPlace(set *regions.Set) (regions.Place, error) {
+	if a.Location == nil {
+		return regions.Place{}, nil
+	}
+	return a.Location.place(set)
+}
+
+func (a *App) catalogue(set *regions.Set) (routing.Projects, error) {
+	if a.Project == nil {
+		return nil, errors.New("no project: add `project default { ... }` to the edge_functions global option")
+	}
+	config, err := a.Project.build(set)
+	if err != nil {
+		return nil, fmt.Errorf("project %s: %w", projects.DefaultRef, err)
+	}
+	project, err := projects.New(config)
+	if err != nil {
+		return nil, fmt.Errorf("project %s: %w", projects.DefaultRef, err)
+	}
+	if project.Functions() == 0 {
+		a.logger.Warn("no function is listed, every call will be 404; add `function NAME` or `function *`",
+			zap.String("project_ref", project.Ref))
+	}
+	return projects.NewSingle(project, a.Apex)
+}
+
+// Start bounds how long a stopping process waits for its last requests where
+// the user set no grace_period.
+func (a *App) Start() error {
+	server, err := a.ctx.AppIfConfigured("http")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("finding the HTTP app: %w", err)
+	}
+	if app := server.(*caddyhttp.App); app.GracePeriod == 0 {
+		app.GracePeriod = caddy.Duration(defaultGrace)
+	}
+	return nil
+}
+
+// Stop says goodbye to the WebSockets when the process ends; a reload leaves
+// them alone.
+func (a *App) Stop() error {
+	if caddy.Exiting() {
+		a.lease.sockets.closeAll()
+	}
+	return nil
+}
+
+// Cleanup gives the lease back. Requests of this configuration may still run:
+// what they use stays valid.
+func (a *App) Cleanup() error {
+	return a.lease.release()
+}
+
+// Interface guards
+var (
+	_ caddy.App          = (*App)(nil)
+	_ caddy.Provisioner  = (*App)(nil)
+	_ caddy.CleanerUpper = (*App)(nil)
+)

@@ -1,0 +1,197 @@
+package caddymodule
+
+import (
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing"
+)
+
+const (
+	// statusClientGone is logged for a client that went away before its
+	// answer; nobody receives it.
+	statusClientGone = 499
+	// idleMargin is how much later than our own timers Caddy's idle timeouts
+	// cut a connection, so that ours tell the reason.
+	idleMargin = 30 * time.Second
+)
+
+// call is one request on its way through the handler.
+type call struct {
+	handler  *Handler
+	w        http.ResponseWriter
+	r        *http.Request
+	inv      routing.Invocation
+	exchange *regions.Exchange
+	upgraded io.Closer // the backend's side of a WebSocket
+}
+
+// forward sends the invocation to a region and its answer to the client.
+func (c *call) forward() {
+	exchange, ctx := regions.Begin(c.r.Context(), c.inv.Plan, c.inv.Limits)
+	c.exchange = exchange
+	defer exchange.End()
+	defer func() {
+		if c.upgraded != nil {
+			_ = c.upgraded.Close()
+		}
+	}()
+	c.ownTimeouts()
+	if c.inv.Hint.Conflict {
+		if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+			fields.Add(zap.Bool("region_conflict", true))
+		}
+	}
+	w := c.w
+	if isWebSocket(c.r) {
+		w = &socketWriter{ResponseWriter: c.w, call: c}
+	} else {
+		// No other protocol is switched to: an upgrade to h2c would carry
+		// requests past the pipeline.
+		c.r.Header.Del("Upgrade")
+	}
+	proxy := httputil.ReverseProxy{
+		Rewrite:        c.rewrite,
+		Transport:      &regions.Transport{Network: c.handler.app.network},
+		ModifyResponse: c.modifyResponse,
+		ErrorHandler:   c.failed,
+		BufferPool:     copyBuffers{},
+		ErrorLog:       silent,
+	}
+	proxy.ServeHTTP(w, c.r.WithContext(ctx))
+}
+
+// ownTimeouts makes room for our timers: Caddy's server cuts a request body or
+// a stream after a minute of silence by default.
+func (c *call) ownTimeouts() {
+	limit := c.inv.Limits.Idle + idleMargin
+	reader, writer := caddyhttp.IdleTimeoutsFromContext(c.r.Context())
+	if reader != nil {
+		reader.Override(limit, 0)
+	}
+	if writer != nil {
+		writer.Override(limit, 0, 0)
+	}
+	if c.r.ProtoMajor == 1 && c.r.ContentLength != 0 {
+		// A function may answer while its request body still comes in.
+		_ = http.NewResponseController(c.w).EnableFullDuplex()
+	}
+}
+
+// rewrite makes the backend's request. Hop-by-hop headers are gone by now, so
+// what is set here stays.
+func (c *call) rewrite(pr *httputil.ProxyRequest) {
+	out := pr.Out
+	out.URL = &url.URL{Opaque: c.inv.Target}
+	out.Host = pr.In.Host
+	trusted, _ := caddyhttp.GetVar(pr.In.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	dropForged(out.Header, trusted)
+	c.forwarded(pr, trusted)
+	out.Header.Set(headerRequestID, c.inv.ID)
+	out.Header.Set(headerProjectRef, c.inv.Project.Ref)
+	trace := routing.ContinueTrace(pr.In.Header, c.inv.ID)
+	setOrDelete(out.Header, "Traceparent", trace.Parent)
+	setOrDelete(out.Header, "Tracestate", trace.State)
+	setOrDelete(out.Header, "Baggage", trace.Baggage)
+}
+
+// dropForged removes the headers that only the gateway may set
+// (BEHAVIOUR.md 1.8).
+func dropForged(header http.Header, trusted bool) {
+	for name := range header {
+		switch {
+		case strings.HasPrefix(name, "Sb-"), strings.HasPrefix(name, "X-Sb-"):
+			delete(header, name)
+		case trusted:
+		case strings.HasPrefix(name, "X-Forwarded-"), name == "X-Real-Ip":
+			delete(header, name)
+		}
+	}
+}
+
+// forwarded sets the X-Forwarded headers. Those of a trusted proxy stay; the
+// addresses of X-Forwarded-For are a chain.
+func (c *call) forwarded(pr *httputil.ProxyRequest, trusted bool) {
+	in, out := pr.In, pr.Out.Header
+	peer, _, err := net.SplitHostPort(in.RemoteAddr)
+	if err != nil {
+		peer, _ = caddyhttp.GetVar(in.Context(), caddyhttp.ClientIPVarKey).(string)
+	}
+	proto, port := "http", "80"
+	if in.TLS != nil {
+		proto, port = "https", "443"
+	}
+	if _, given, err := net.SplitHostPort(in.Host); err == nil && given != "" {
+		port = given
+	}
+	chain := peer
+	values := map[string]string{"X-Forwarded-Host": in.Host, "X-Forwarded-Proto": proto, "X-Forwarded-Port": port}
+	if trusted {
+		if prior := in.Header.Values("X-Forwarded-For"); len(prior) > 0 {
+			chain = strings.Join(prior, ", ") + ", " + peer
+		}
+		for name := range values {
+			if said := in.Header.Get(name); said != "" {
+				values[name] = said
+			}
+		}
+	}
+	setOrDelete(out, "X-Forwarded-For", chain)
+	for name, value := range values {
+		out.Set(name, value)
+	}
+	out.Set("X-Forwarded-Prefix", routing.Prefix)
+}
+
+// failed answers an invocation that got no answer from a backend.
+func (c *call) failed(_ http.ResponseWriter, _ *http.Request, err error) {
+	refusal := c.handler.app.pipeline.Failed(&c.inv, err)
+	if refusal == nil {
+		c.w.WriteHeader(statusClientGone)
+		return
+	}
+	if entry := c.handler.logger.Check(zap.WarnLevel, "invocation not answered by a backend"); entry != nil {
+		entry.Write(
+			zap.String("sb_request_id", c.inv.ID), zap.String("project_ref", c.inv.Project.Ref),
+			zap.String("function", c.inv.Slug), zap.String("region", c.region()),
+			zap.String("reason", string(c.exchange.Reason)), zap.Int("attempts", c.exchange.Attempts),
+			zap.Int("status", refusal.Status), zap.String("code", refusal.Code),
+			zap.String("cause", safeCause(err)),
+		)
+	}
+	c.refuse(refusal)
+}
+
+func setOrDelete(header http.Header, name, value string) {
+	if value == "" {
+		header.Del(name)
+		return
+	}
+	header.Set(name, value)
+}
+
+// silent takes what httputil.ReverseProxy says about aborted copies: the
+// handler's own line says it without quoting the request.
+var silent = log.New(io.Discard, "", 0)
+
+// copyBuffers lends the buffers that bodies are copied through.
+type copyBuffers struct{}
+
+var bufferPool = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// Get implements httputil.BufferPool.
+func (copyBuffers) Get() []byte { return *bufferPool.Get().(*[]byte) }
+
+// Put implements httputil.BufferPool.
+func (copyBuffers) Put(b []byte) { bufferPool.Put(&b) }

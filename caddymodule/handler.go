@@ -1,0 +1,159 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/routing"
+	"github.com/edgegate/edgegate/routing/cors"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// Handler answers calls of edge functions: it admits or refuses them and
+// forwards what it admits to a region. It is terminal: a path that is no
+// function is 404 (BEHAVIOUR.md 1.7).
+type Handler struct {
+	// Who may read answers from a browser. Default: any origin, without
+	// credentials. A project's own policy wins.
+	CORS *CORS `json:"cors,omitempty"`
+
+	// What becomes of HTML on shared hosts: `text/plain` (default) or `keep`.
+	// A function's own choice wins.
+	HTML string `json:"html,omitempty"`
+
+	app    *App
+	site   routing.Site
+	logger *zap.Logger
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.edge_functions",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision finds the app and checks the site's options.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	app, err := ctx.AppIfConfigured("edge_functions")
+	if err != nil {
+		return fmt.Errorf("the edge_functions global option is missing or wrong: %w", err)
+	}
+	h.app = app.(*App)
+	switch projects.HTMLMode(h.HTML) {
+	case "", projects.HTMLPlain:
+	case projects.HTMLKeep:
+		h.site.KeepHTML = true
+	default:
+		return fmt.Errorf("html %q: allowed are text/plain, keep", h.HTML)
+	}
+	if config := h.CORS.config(); config != nil {
+		if h.site.CORS, err = cors.New(*config); err != nil {
+			return fmt.Errorf("cors: %w", err)
+		}
+	}
+	// Hijacked connections are unknown to the server that stops, and the
+	// order in which apps stop is random.
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		sockets := h.app.lease.sockets
+		server.RegisterOnShutdown(func() {
+			if caddy.Exiting() {
+				sockets.closeAll()
+			}
+		})
+	}
+	return nil
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler. It never returns an error:
+// Caddy would print the request with it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	request := routing.Request{
+		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header,
+		ContentLength: r.ContentLength, Start: time.Now(),
+	}
+	c := &call{handler: h, w: w, r: r}
+	if refusal := h.app.pipeline.Admit(&request, h.site, &c.inv); refusal != nil {
+		c.refuse(refusal)
+		return nil
+	}
+	if c.inv.Preflight {
+		c.preflight()
+		return nil
+	}
+	c.forward()
+	return nil
+}
+
+// Headers of every answer (BEHAVIOUR.md 2.7, 2.8).
+const (
+	headerRequestID  = "Sb-Request-Id"
+	headerVersion    = "Sb-Gateway-Version"
+	headerProjectRef = "Sb-Project-Ref"
+	headerErrorCode  = "Sb-Error-Code"
+	headerReason     = "X-Sb-Region-Reason"
+	headerServedBy   = "X-Served-By"
+
+	gatewayVersion  = "1"
+	defaultServedBy = "supabase-edge-runtime"
+)
+
+// preflight answers a CORS preflight (BEHAVIOUR.md 4.2).
+func (c *call) preflight() {
+	header := c.w.Header()
+	c.identify(header)
+	c.inv.CORS.Preflight(header, cors.NewPreflightRequest(c.r.Header))
+	c.w.WriteHeader(http.StatusNoContent)
+}
+
+// refuse writes an answer that the gateway makes itself.
+func (c *call) refuse(refusal *routing.Refusal) {
+	header := c.w.Header()
+	c.identify(header)
+	if c.region() != "" {
+		c.place(header)
+	}
+	c.inv.CORS.Gateway(header, c.inv.Origin)
+	header.Set(headerErrorCode, refusal.Code)
+	header.Set("Content-Type", "application/json")
+	for name, value := range map[string]string{"Www-Authenticate": refusal.Challenge, "Allow": refusal.Allow} {
+		if value != "" {
+			header.Set(name, value)
+		}
+	}
+	if refusal.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
+	}
+	body := refusal.Body()
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	c.w.WriteHeader(refusal.Status)
+	// A client that is gone by now has nothing to be told.
+	_, _ = c.w.Write(body)
+}
+
+// identify sets the headers of every answer.
+func (c *call) identify(header http.Header) {
+	header.Set(headerRequestID, c.inv.ID)
+	header.Set(headerVersion, gatewayVersion)
+	if c.inv.Project != nil {
+		header.Set(headerProjectRef, c.inv.Project.Ref)
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

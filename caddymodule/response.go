@@ -1,0 +1,164 @@
+package caddymodule
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing"
+	"github.com/edgegate/edgegate/routing/rewrite"
+)
+
+// modifyResponse applies the header policy to a backend's answer
+// (BEHAVIOUR.md 2.7, 2.8, 4, 5, 6.3, 6.4).
+func (c *call) modifyResponse(res *http.Response) error {
+	if res.StatusCode >= 600 {
+		return routing.ErrInvalidStatus
+	}
+	header := res.Header
+	c.identify(header)
+	c.place(header)
+	if header.Get(headerServedBy) == "" {
+		header.Set(headerServedBy, defaultServedBy)
+	}
+	if header.Get("Server") != "" {
+		c.w.Header().Del("Server")
+	}
+	errorCode(res)
+	c.inv.CORS.Response(header, c.inv.Origin, c.inv.OwnCORS())
+	if c.inv.StripCookies {
+		header.Del("Set-Cookie")
+	}
+	if c.inv.PlainHTML {
+		plainHTML(res)
+	}
+	if len(header.Values("Content-Type")) == 0 {
+		// Present but nil keeps net/http from sniffing one (BEHAVIOUR.md 6.7).
+		c.w.Header()["Content-Type"] = nil
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		c.upgraded = res.Body
+	} else {
+		res.Body = &trailerPolicy{ReadCloser: res.Body, res: res}
+	}
+	return nil
+}
+
+// place says where the invocation ran, in the backend's stead if need be.
+func (c *call) place(header http.Header) {
+	header.Set(regions.HeaderRegion, c.region())
+	header.Set(headerReason, string(c.exchange.Reason))
+}
+
+// region returns the name of the region that was asked last.
+func (c *call) region() string {
+	if c.exchange == nil || c.exchange.Region == nil {
+		return ""
+	}
+	return c.exchange.Region.Name
+}
+
+// errorCode adds sb-error-code to a failed answer (BEHAVIOUR.md section 5).
+func errorCode(res *http.Response) {
+	if res.StatusCode < 500 || res.Header.Get(headerErrorCode) != "" {
+		return
+	}
+	var body []byte
+	if routing.MayHaveErrorCode(res.Header.Get("Content-Type"), res.ContentLength) {
+		var err error
+		body, err = io.ReadAll(io.LimitReader(res.Body, routing.MaxErrorBody+1))
+		res.Body = &prefixed{ReadCloser: res.Body, prefix: bytes.NewReader(body), err: err}
+	}
+	res.Header.Set(headerErrorCode, routing.ErrorCode(res.StatusCode, body))
+}
+
+// plainHTML makes text of HTML, also of HTML that only its body betrays.
+func plainHTML(res *http.Response) {
+	switch rewrite.Header(res.Header) {
+	case rewrite.Plain:
+		rewrite.MakePlain(res.Header)
+	case rewrite.SniffBody:
+		if sniffedHTML(res) {
+			rewrite.MakePlain(res.Header)
+		} else {
+			rewrite.NoSniff(res.Header)
+		}
+	}
+}
+
+// sniffedHTML reads no more of the body than it takes to know.
+func sniffedHTML(res *http.Response) bool {
+	var (
+		prefix = make([]byte, 0, rewrite.SniffLength)
+		err    error
+		html   bool
+	)
+	for decided := false; !decided; {
+		var n int
+		n, err = res.Body.Read(prefix[len(prefix):cap(prefix)])
+		prefix = prefix[:len(prefix)+n]
+		html, decided = rewrite.Sniff(prefix, err != nil)
+	}
+	res.Body = &prefixed{ReadCloser: res.Body, prefix: bytes.NewReader(prefix), err: err}
+	return html
+}
+
+// prefixed gives back what was read of a body ahead of its copy.
+type prefixed struct {
+	io.ReadCloser
+	prefix *bytes.Reader
+	err    error // how reading ahead ended, delivered after the prefix
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if p.prefix.Len() > 0 {
+		return p.prefix.Read(b)
+	}
+	if p.err != nil {
+		return 0, p.err
+	}
+	return p.ReadCloser.Read(b)
+}
+
+// trailerPolicy keeps trailers from saying what only the gateway may say.
+type trailerPolicy struct {
+	io.ReadCloser
+	res *http.Response
+}
+
+func (t *trailerPolicy) Read(b []byte) (int, error) {
+	n, err := t.ReadCloser.Read(b)
+	if err == io.EOF {
+		for _, name := range []string{
+			regions.HeaderRegion, headerReason, headerRequestID, headerVersion, headerProjectRef, "Set-Cookie",
+		} {
+			t.res.Trailer.Del(name)
+		}
+	}
+	return n, err
+}
+
+// safeCause describes why no answer came, without what peers sent: net/http
+// quotes malformed answers in its errors.
+func safeCause(err error) string {
+	for _, known := range []error{
+		regions.ErrIdleTimeout, regions.ErrWallClock, regions.ErrClientStalled,
+		regions.ErrBodyTooLarge, routing.ErrInvalidStatus, io.ErrUnexpectedEOF, io.EOF, os.ErrDeadlineExceeded,
+	} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		return op.Error()
+	}
+	if errors.Is(err, regions.ErrUnavailable) {
+		return regions.ErrUnavailable.Error()
+	}
+	return "malformed answer or broken connection"
+}

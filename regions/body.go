@@ -1,0 +1,159 @@
+package regions
+
+import (
+	"errors"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+// replayLimit is how much of a request body is kept, in bytes, to be sent
+// again when nothing of a request reached a backend.
+const replayLimit = 64 << 10
+
+// requestBody is the client's body. It keeps short bodies for another attempt
+// and remembers whose fault a failed read was.
+type requestBody struct {
+	x       *Exchange
+	src     io.Reader
+	keep    bool         // the body fits in replayLimit
+	waiting atomic.Bool  // a read of the client's bytes is under way
+	fault   atomic.Value // errorBox: why reading from the client failed
+
+	mu   sync.Mutex // guards the fields below and serializes reads of src
+	kept []byte
+	read int64 // bytes taken from src
+	end  error // what src returned last
+}
+
+type errorBox struct{ error }
+
+func newRequestBody(x *Exchange, src io.Reader, length int64) *requestBody {
+	return &requestBody{x: x, src: src, keep: length > 0 && length <= replayLimit}
+}
+
+// replayable reports whether a new attempt can send the whole body.
+func (b *requestBody) replayable() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.keep || b.read == 0 && b.end == nil
+}
+
+// failure returns why the client's bytes could not be read, nil if they could.
+func (b *requestBody) failure() error {
+	if f, ok := b.fault.Load().(errorBox); ok {
+		return f.error
+	}
+	return nil
+}
+
+// attempt returns the body for one attempt.
+func (b *requestBody) attempt() io.ReadCloser { return &bodyCursor{body: b} }
+
+// bodyCursor reads the kept bytes first, then what the client still sends.
+type bodyCursor struct {
+	body *requestBody
+	at   int
+}
+
+// Close leaves the client's body alone: another attempt may need it, and the
+// server closes it at the end.
+func (c *bodyCursor) Close() error { return nil }
+
+func (c *bodyCursor) Read(p []byte) (int, error) {
+	b := c.body
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.at < len(b.kept) {
+		n := copy(p, b.kept[c.at:])
+		c.at += n
+		return n, nil
+	}
+	if b.end != nil {
+		return 0, b.end
+	}
+	b.waiting.Store(true)
+	n, err := b.src.Read(p)
+	b.waiting.Store(false)
+	b.read += int64(n)
+	if limit := b.x.Limits.MaxBody; limit > 0 && b.read > limit {
+		n, err = 0, ErrBodyTooLarge
+	}
+	if b.keep {
+		b.kept = append(b.kept, p[:n]...)
+	}
+	c.at += n
+	if n > 0 {
+		b.x.sent()
+	}
+	if err != nil {
+		b.end = err
+		if !errors.Is(err, io.EOF) {
+			b.fault.Store(errorBox{clientFault(err)})
+		}
+	}
+	return n, err
+}
+
+// clientFault classifies a failed read of the client's body.
+func clientFault(err error) error {
+	switch {
+	case errors.Is(err, ErrBodyTooLarge):
+		return ErrBodyTooLarge
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return ErrClientStalled
+	}
+	return ErrClientGone
+}
+
+// responseBody lets the idle limit run while a byte of the response is awaited.
+type responseBody struct {
+	io.ReadCloser
+	x        *Exchange
+	upstream *Upstream
+	timed    bool
+	closed   atomic.Bool
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	if !b.timed {
+		return b.ReadCloser.Read(p)
+	}
+	b.x.awaitByte()
+	n, err := b.ReadCloser.Read(p)
+	b.x.gotByte()
+	return n, err
+}
+
+func (b *responseBody) Close() error {
+	if b.closed.CompareAndSwap(false, true) {
+		b.upstream.inFlight.Add(-1)
+	}
+	return b.ReadCloser.Close()
+}
+
+// upgradedBody is the connection behind a 101: bytes from the backend move the
+// idle timer (BEHAVIOUR.md 6.6).
+type upgradedBody struct {
+	io.ReadWriteCloser
+	x        *Exchange
+	upstream *Upstream
+	closed   atomic.Bool
+}
+
+func (b *upgradedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadWriteCloser.Read(p)
+	if n > 0 {
+		b.x.awaitByte()
+	}
+	return n, err
+}
+
+func (b *upgradedBody) Close() error {
+	if b.closed.CompareAndSwap(false, true) {
+		b.upstream.inFlight.Add(-1)
+		b.x.gotByte()
+	}
+	return b.ReadWriteCloser.Close()
+}

@@ -1,0 +1,131 @@
+package regions
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+)
+
+// Why an exchange was ended by the gateway. Transport returns them as they
+// are, so that a front door can answer each with its own status.
+var (
+	// ErrIdleTimeout: the backend was silent for the idle limit (504).
+	ErrIdleTimeout = errors.New("backend idle timeout")
+	// ErrWallClock: the invocation ran for longer than it may (546).
+	ErrWallClock = errors.New("wall clock limit")
+	// ErrClientStalled: the client stopped sending its body (408).
+	ErrClientStalled = errors.New("client stopped sending its body")
+	// ErrBodyTooLarge: the client sent more than it may (413).
+	ErrBodyTooLarge = errors.New("request body too large")
+	// ErrClientGone: the client went away; nobody is there to answer.
+	ErrClientGone = errors.New("client gone")
+	// ErrBackend: the connection to the backend broke before an answer (502).
+	ErrBackend = errors.New("backend connection broke")
+	// ErrUnavailable: no region of the plan accepted a connection, and
+	// nothing was sent (503).
+	ErrUnavailable = errors.New("no backend accepted a connection")
+)
+
+// Limits are the times and sizes that bound an exchange; 0 means no limit.
+type Limits struct {
+	Idle      time.Duration // silence of the backend, BEHAVIOUR.md 6.1
+	WallClock time.Duration // counted from Start, BEHAVIOUR.md 6.2
+	MaxBody   int64         // bytes of the request body
+	Start     time.Time     // when the request arrived
+}
+
+// Exchange is one invocation on its way: the plan and limits that go in, and
+// what Transport found out. Its results are valid once RoundTrip returned.
+type Exchange struct {
+	Plan   Plan
+	Limits Limits
+
+	Region   *Region // the region that answered, or was tried last
+	Reason   Reason
+	Attempts int // backends asked
+
+	cancel context.CancelCauseFunc
+	onEnd  atomic.Pointer[func(cause error)]
+	body   *requestBody
+	idle   *time.Timer
+	wall   *time.Timer
+	// answered is set at response headers: from then on only the response
+	// moves the idle timer.
+	answered atomic.Bool
+}
+
+type exchangeKey struct{}
+
+// Begin returns an exchange and the context that its request must carry. End
+// must be called when the exchange is over.
+func Begin(ctx context.Context, plan Plan, limits Limits) (*Exchange, context.Context) {
+	x := &Exchange{Plan: plan, Limits: limits}
+	ctx, x.cancel = context.WithCancelCause(ctx)
+	if limits.WallClock > 0 {
+		left := limits.WallClock - time.Since(limits.Start)
+		x.wall = time.AfterFunc(max(left, 0), func() { x.interrupt(ErrWallClock) })
+	}
+	return x, context.WithValue(ctx, exchangeKey{}, x)
+}
+
+// End releases the timers and the context of the exchange.
+func (x *Exchange) End() {
+	if x.idle != nil {
+		x.idle.Stop()
+	}
+	if x.wall != nil {
+		x.wall.Stop()
+	}
+	x.cancel(context.Canceled)
+}
+
+// Abort ends the exchange at once: pending reads fail.
+func (x *Exchange) Abort(cause error) { x.cancel(cause) }
+
+// OnTimeout makes f, instead of an abort, end the exchange when a limit is
+// reached. WebSockets use it to say goodbye first.
+func (x *Exchange) OnTimeout(f func(cause error)) { x.onEnd.Store(&f) }
+
+func (x *Exchange) interrupt(cause error) {
+	if f := x.onEnd.Load(); f != nil {
+		(*f)(cause)
+		return
+	}
+	x.cancel(cause)
+}
+
+// startIdle arms the idle timer before the first attempt.
+func (x *Exchange) startIdle() {
+	if x.Limits.Idle <= 0 {
+		return
+	}
+	x.idle = time.AfterFunc(x.Limits.Idle, func() {
+		if !x.answered.Load() && x.body != nil && x.body.waiting.Load() {
+			x.interrupt(ErrClientStalled)
+			return
+		}
+		x.interrupt(ErrIdleTimeout)
+	})
+}
+
+// sent moves the idle timer: a byte of the request body is on its way.
+func (x *Exchange) sent() {
+	if x.idle != nil && !x.answered.Load() {
+		x.idle.Reset(x.Limits.Idle)
+	}
+}
+
+// awaitByte and gotByte bracket each read of a streamed response, so that a
+// client that reads slowly is not taken for a silent backend.
+func (x *Exchange) awaitByte() {
+	if x.idle != nil {
+		x.idle.Reset(x.Limits.Idle)
+	}
+}
+
+func (x *Exchange) gotByte() {
+	if x.idle != nil {
+		x.idle.Stop()
+	}
+}

@@ -1,0 +1,36 @@
+package regions
+
+// Reason says why an invocation runs where it runs: a code of the closed list
+// of BEHAVIOUR.md 2.7, sent as x-sb-region-reason.
+type Reason string
+
+// The reasons of this build.
+const (
+	ReasonExplicit     Reason = "explicit"      // the caller named this region
+	ReasonExplicitList Reason = "explicit_list" // the caller named several, this is one of them
+	ReasonNearest      Reason = "nearest"       // first by score
+	ReasonFailover     Reason = "failover"      // a better region is down or failed
+	ReasonDefault      Reason = "default"       // the gateway's place is unknown: configuration order
+	ReasonFailOpen     Reason = "fail_open"     // every region is down; the first one was tried all the same
+)
+
+// Candidate is a region that may run an invocation.
+type Candidate struct {
+	Region *Region
+	// Reason holds when the region runs the invocation and no better
+	// candidate was passed over.
+	Reason Reason
+}
+
+// Plan says where an invocation may run, best first. It is decided before
+// anything is sent; Transport carries it out.
+type Plan struct {
+	Candidates []Candidate // at least one
+	// Strict plans never leave the regions that the caller named
+	// (BEHAVIOUR.md 2.3, 2.5).
+	Strict bool
+}
+
+// First returns the region that a refusal names: the nearest, or the first one
+// asked for.
+func (p Plan) First() *Region { return p.Candidates[0].Region }

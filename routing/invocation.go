@@ -1,0 +1,55 @@
+package routing
+
+import (
+	"time"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/auth"
+	"github.com/edgegate/edgegate/routing/cors"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// Invocation is what Admit found out about a request. On a refusal the fields
+// decided before it are set, so that the answer can carry them.
+type Invocation struct {
+	ID       string // sb-request-id
+	Project  *projects.Project
+	Function *projects.Function
+	Slug     string // as called; differs from Function.Slug under the wildcard
+	Target   string // raw path and query for the backend, /<slug>[/rest][?query]
+
+	Origin    string       // the request's Origin, "" without one
+	CORS      *cors.Policy // the policy in force, never nil
+	Preflight bool         // to be answered 204 by the gateway
+
+	Identity auth.Identity
+	Hint     regions.Hint
+	Plan     regions.Plan
+	Limits   regions.Limits
+
+	// PlainHTML says that text/html answers become text/plain and StripCookies
+	// that Set-Cookie goes (BEHAVIOUR.md 6.3, 6.4).
+	PlainHTML    bool
+	StripCookies bool
+}
+
+// OwnCORS reports whether the gateway adds its CORS headers to answers of the
+// function (BEHAVIOUR.md 4.1).
+func (inv *Invocation) OwnCORS() bool {
+	return inv.Function != nil && inv.Function.CORS == projects.CORSAuto
+}
+
+// Site is what the site's block says, for all projects that it answers for.
+type Site struct {
+	CORS     *cors.Policy // nil: any origin
+	KeepHTML bool         // html keep
+}
+
+// Settings are what the global block says.
+type Settings struct {
+	IdleTimeout time.Duration // BEHAVIOUR.md 6.1; 0 means DefaultIdleTimeout
+	MaxBody     int64         // bytes; 0 means no limit
+}
+
+// DefaultIdleTimeout is the hosted platform's (BEHAVIOUR.md 6.1).
+const DefaultIdleTimeout = 150 * time.Second

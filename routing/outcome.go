@@ -1,0 +1,113 @@
+package routing
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgegate/edgegate/regions"
+)
+
+// Failed returns the answer to an invocation that Transport could not bring to
+// an answer. err is Transport's. It returns nil for ErrClientGone: nobody is
+// left to be answered.
+func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
+	var refusal *Refusal
+	switch {
+	case errors.Is(err, regions.ErrClientGone):
+		return nil
+	case errors.Is(err, regions.ErrUnavailable):
+		refusal = p.unavailable(inv)
+	case errors.Is(err, regions.ErrIdleTimeout):
+		refusal = refuse(http.StatusGatewayTimeout, CodeIdleTimeout,
+			fmt.Sprintf("Request idle timeout limit (%s) reached", seconds(inv.Limits.Idle)))
+	case errors.Is(err, regions.ErrWallClock):
+		refusal = refuse(StatusResourceLimit, CodeResourceLimit,
+			fmt.Sprintf("Wall clock time limit (%s) reached", seconds(inv.Limits.WallClock)))
+	case errors.Is(err, regions.ErrClientStalled):
+		refusal = refuse(http.StatusRequestTimeout, CodeRequestTimeout, "The request body did not arrive in time")
+	case errors.Is(err, regions.ErrBodyTooLarge):
+		refusal = p.tooLarge(inv)
+	case errors.Is(err, ErrInvalidStatus):
+		refusal = refuse(http.StatusInternalServerError, CodeInvalidStatus, "The function returned an invalid status code")
+	default:
+		refusal = refuse(http.StatusBadGateway, CodeBackendError, "The function's runtime closed the connection before it answered")
+	}
+	refusal.Cause = err
+	return refusal
+}
+
+// ErrInvalidStatus is a backend's status that HTTP does not have
+// (BEHAVIOUR.md section 5).
+var ErrInvalidStatus = errors.New("invalid response status")
+
+func (p *Pipeline) unavailable(inv *Invocation) *Refusal {
+	first := inv.Plan.First()
+	state, since := p.network.State(first)
+	refusal := refuse(http.StatusServiceUnavailable, CodeRegionUnavailable,
+		fmt.Sprintf("Region %s is not available", first.Name))
+	refusal.RetryAfter = unavailableRetry
+	refusal.Unavailable = &Unavailable{
+		Region: first.Name, State: state, Since: since.UTC().Truncate(time.Millisecond),
+		Alternatives: p.alternatives(inv),
+	}
+	return refusal
+}
+
+// alternatives lists, best first, the regions that the project may use and
+// that are neither down nor part of the failed plan.
+func (p *Pipeline) alternatives(inv *Invocation) []string {
+	names := []string{}
+	for _, c := range p.planner.allowed(inv.Project.Regions) {
+		tried := slices.ContainsFunc(inv.Plan.Candidates, func(t regions.Candidate) bool { return t.Region == c.Region })
+		if state, _ := p.network.State(c.Region); !tried && state != regions.StateDown {
+			names = append(names, c.Region.Name)
+		}
+	}
+	return names
+}
+
+// seconds writes a limit as the hosted platform does: 150s.
+func seconds(d time.Duration) string {
+	if d%time.Second == 0 {
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
+	return d.String()
+}
+
+// MaxErrorBody is how much of a failed answer is looked at, in bytes.
+const MaxErrorBody = 1 << 10
+
+// MayHaveErrorCode reports whether the body of a failed answer is worth
+// reading for its code: JSON of at most MaxErrorBody, or of unknown length -1.
+func MayHaveErrorCode(contentType string, length int64) bool {
+	mediaType, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(mediaType), "application/json") && length <= MaxErrorBody
+}
+
+// runtimeCodes are those that runtimes put into the bodies of their own 5xx
+// answers.
+var runtimeCodes = []string{
+	"WORKER_ERROR", "BOOT_ERROR", CodeResourceLimit, "WORKER_LIMIT", CodeFunctionError, CodeIdleTimeout,
+}
+
+// ErrorCode returns the sb-error-code of a backend's 5xx (BEHAVIOUR.md section
+// 5). body may be longer than MaxErrorBody, or nil; then it has no say.
+func ErrorCode(status int, body []byte) string {
+	if len(body) <= MaxErrorBody {
+		var said struct {
+			Code string `json:"code"`
+		}
+		if json.Unmarshal(body, &said) == nil && slices.Contains(runtimeCodes, said.Code) {
+			return said.Code
+		}
+	}
+	if status == StatusResourceLimit {
+		return CodeResourceLimit
+	}
+	return CodeFunctionError
+}

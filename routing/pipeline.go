@@ -1,0 +1,180 @@
+package routing
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/auth"
+	"github.com/edgegate/edgegate/routing/cors"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// allowedMethods is the Allow header of 405 (BEHAVIOUR.md section 5).
+const allowedMethods = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
+
+// Projects looks projects up by host. It must be safe for concurrent use.
+type Projects interface {
+	Find(host string) (projects.Match, bool)
+}
+
+// Pipeline decides over requests in the fixed order of BEHAVIOUR.md section 3.
+// It is immutable and safe for concurrent use.
+type Pipeline struct {
+	projects Projects
+	network  *regions.Network
+	planner  *planner
+	settings Settings
+	anywhere *cors.Policy // for sites without a policy
+}
+
+// NewPipeline returns the pipeline of a gateway at the place from, in front of
+// the regions of network.
+func NewPipeline(catalogue Projects, network *regions.Network, from regions.Place, settings Settings) *Pipeline {
+	if settings.IdleTimeout == 0 {
+		settings.IdleTimeout = DefaultIdleTimeout
+	}
+	anywhere, err := cors.New(cors.Config{})
+	if err != nil {
+		panic(err) // the zero policy is valid
+	}
+	return &Pipeline{
+		projects: catalogue, network: network, planner: newPlanner(network.Set, from),
+		settings: settings, anywhere: anywhere,
+	}
+}
+
+// Admit decides whether the request may pass and where it may run. It fills
+// inv as far as it comes; nil means that inv is complete.
+func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
+	inv.ID = NewRequestID(r.Start)
+	inv.Origin = cors.Origin(r.Header)
+	if inv.CORS = site.CORS; inv.CORS == nil {
+		inv.CORS = p.anywhere
+	}
+	match, ok := p.projects.Find(r.Host)
+	if !ok {
+		return refuse(http.StatusNotFound, CodeProjectNotFound, "Requested project was not found")
+	}
+	inv.Project = match.Project
+	if match.Project.CORS != nil {
+		inv.CORS = match.Project.CORS
+	}
+	if refusal := p.address(r, match, inv); refusal != nil {
+		return refusal
+	}
+	if refusal := checkMethod(r.Method); refusal != nil {
+		return refusal
+	}
+	if inv.OwnCORS() && cors.IsPreflight(r.Method, r.Header) {
+		inv.Preflight = true
+		return nil
+	}
+	if refusal := authenticate(r, inv); refusal != nil {
+		return refusal
+	}
+	if refusal := p.limit(r, inv); refusal != nil {
+		return refusal
+	}
+	p.answerPolicy(r, match, site, inv)
+	return p.place(r, inv)
+}
+
+// address finds the function and the path inside it: 404 before 400.
+func (p *Pipeline) address(r *Request, match projects.Match, inv *Invocation) *Refusal {
+	path, query := SplitTarget(r.Target)
+	backendPath, slug, ok := functionPath(path, match.HostForm)
+	if ok {
+		inv.Function, ok = match.Project.Function(slug)
+	}
+	if !ok {
+		inv.Function = nil
+		return refuse(http.StatusNotFound, CodeNotFound, "Requested function was not found")
+	}
+	inv.Slug = slug
+	if escapesFunction(backendPath[1+len(slug):]) {
+		return refuse(http.StatusBadRequest, CodeInvalidURL, "The path must stay inside the function")
+	}
+	inv.Target = backendPath + query
+	return nil
+}
+
+func checkMethod(method string) *Refusal {
+	switch method {
+	case http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return nil
+	}
+	refusal := refuse(http.StatusMethodNotAllowed, CodeMethodNotAllowed, "Method not allowed")
+	refusal.Allow = allowedMethods
+	return refusal
+}
+
+func authenticate(r *Request, inv *Invocation) *Refusal {
+	if r.Method == http.MethodOptions {
+		return nil // BEHAVIOUR.md 3.1, 3.10
+	}
+	userAgent := ""
+	if values := r.Header.Values("User-Agent"); len(values) > 0 {
+		userAgent = values[0]
+	}
+	identity, failure := inv.Project.Auth.Check(auth.Credentials{
+		Authorization: r.Header.Values("Authorization"),
+		APIKey:        r.Header.Values("Apikey"),
+		Browser:       auth.FromBrowser(r.Header.Values("Origin"), r.Header.Values("Sec-Fetch-Site"), userAgent),
+	}, inv.Function.VerifyJWT, r.Start)
+	if failure != nil {
+		return unauthorized(failure)
+	}
+	inv.Identity = identity
+	return nil
+}
+
+// limit settles the invocation's limits; the smallest unit that names one wins.
+func (p *Pipeline) limit(r *Request, inv *Invocation) *Refusal {
+	inv.Limits = regions.Limits{
+		Idle: p.settings.IdleTimeout, MaxBody: p.settings.MaxBody,
+		WallClock: inv.Project.WallClock, Start: r.Start,
+	}
+	if inv.Project.MaxBody > 0 {
+		inv.Limits.MaxBody = inv.Project.MaxBody
+	}
+	if inv.Function.WallClock > 0 {
+		inv.Limits.WallClock = inv.Function.WallClock
+	}
+	if inv.Limits.MaxBody > 0 && r.ContentLength > inv.Limits.MaxBody {
+		return p.tooLarge(inv)
+	}
+	return nil
+}
+
+func (p *Pipeline) tooLarge(inv *Invocation) *Refusal {
+	return refuse(http.StatusRequestEntityTooLarge, CodePayloadTooLarge,
+		fmt.Sprintf("Request body exceeds the limit of %d bytes", inv.Limits.MaxBody))
+}
+
+// answerPolicy settles what shared domains take away from answers. The
+// function's word on html beats the site's.
+func (p *Pipeline) answerPolicy(r *Request, match projects.Match, site Site, inv *Invocation) {
+	keep := site.KeepHTML
+	if inv.Function.HTML != "" {
+		keep = inv.Function.HTML == projects.HTMLKeep
+	}
+	inv.StripCookies = match.Shared && !keep
+	inv.PlainHTML = inv.StripCookies && r.Method == http.MethodGet
+}
+
+// place decides where the invocation may run.
+func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
+	_, query := SplitTarget(r.Target)
+	if query != "" {
+		query = query[1:]
+	}
+	hint, err := regions.ParseHint(r.Header.Values("X-Region"), query)
+	if err != nil {
+		return p.planner.invalid(err.Error(), inv.Project.Regions)
+	}
+	inv.Hint = hint
+	plan, refusal := p.planner.plan(hint, inv.Project.Regions)
+	inv.Plan = plan
+	return refusal
+}

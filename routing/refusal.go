@@ -1,0 +1,89 @@
+package routing
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/auth"
+)
+
+// The codes of answers that the gateway makes itself (BEHAVIOUR.md section 5),
+// sent as sb-error-code and in the body. Those of section 3 are package auth's.
+const (
+	CodeInvalidRegion     = "INVALID_REGION"
+	CodeInvalidURL        = "INVALID_URL"
+	CodeNotFound          = "NOT_FOUND"
+	CodeProjectNotFound   = "PROJECT_NOT_FOUND"
+	CodeMethodNotAllowed  = "METHOD_NOT_ALLOWED"
+	CodeRequestTimeout    = "REQUEST_TIMEOUT"
+	CodePayloadTooLarge   = "PAYLOAD_TOO_LARGE"
+	CodeBackendError      = "BACKEND_ERROR"
+	CodeRegionUnavailable = "REGION_UNAVAILABLE"
+	CodeIdleTimeout       = "IDLE_TIMEOUT"
+	CodeResourceLimit     = "WORKER_RESOURCE_LIMIT"
+	CodeFunctionError     = "EDGE_FUNCTION_ERROR"
+	CodeInvalidStatus     = "INVALID_RESPONSE_STATUS_CODE"
+)
+
+// StatusResourceLimit is the status of an invocation that used up its
+// resources, as the hosted platform's runtime answers it (BEHAVIOUR.md 5, 6.2).
+const StatusResourceLimit = 546
+
+// unavailableRetry is the Retry-After of REGION_UNAVAILABLE: backends that
+// refused connections are asked again after a second, a restart takes a few.
+const unavailableRetry = 5 * time.Second
+
+// Refusal is an answer that the gateway makes itself. Message is for the
+// client and has nothing of the inside in it; Cause is for the log.
+type Refusal struct {
+	Status      int
+	Code        string
+	Message     string
+	BareMessage bool          // the body has no code member (BEHAVIOUR.md 3.10)
+	Challenge   string        // WWW-Authenticate; "" for none
+	Allow       string        // Allow; "" for none
+	RetryAfter  time.Duration // Retry-After in whole seconds; 0 for none
+	Unavailable *Unavailable  // further members of the body, REGION_UNAVAILABLE only
+	Cause       error
+}
+
+// Unavailable tells the caller of a region that is down what else there is
+// (BEHAVIOUR.md 2.5).
+type Unavailable struct {
+	Region       string        `json:"region"`
+	State        regions.State `json:"state"`
+	Since        time.Time     `json:"since"` // RFC 3339, UTC
+	Alternatives []string      `json:"alternatives"`
+}
+
+// Body returns the JSON body of the answer.
+func (r *Refusal) Body() []byte {
+	type message struct {
+		Code    string `json:"code,omitempty"`
+		Message string `json:"message"`
+		*Unavailable
+	}
+	m := message{Code: r.Code, Message: r.Message, Unavailable: r.Unavailable}
+	if r.BareMessage {
+		m.Code = ""
+	}
+	body, err := json.Marshal(m)
+	if err != nil {
+		// Strings and times of this era always marshal.
+		panic(err)
+	}
+	return body
+}
+
+func refuse(status int, code, message string) *Refusal {
+	return &Refusal{Status: status, Code: code, Message: message}
+}
+
+func unauthorized(f *auth.Failure) *Refusal {
+	return &Refusal{
+		Status: http.StatusUnauthorized, Code: f.Code, Message: f.Message,
+		BareMessage: f.BareMessage, Challenge: f.Challenge, Cause: f.Err,
+	}
+}
