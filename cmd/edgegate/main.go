@@ -7,6 +7,7 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	"github.com/edgegate/edgegate/caddymodule"
+	_ "github.com/edgegate/edgegate/caddymodule/cli"
 	_ "github.com/edgegate/edgegate/caddymodule/demo"
 )
 

@@ -1,0 +1,151 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+)
+
+const (
+	// adminTimeout is how long an answer may take: the gateway computes all of
+	// them from memory, so one that is silent for longer is stuck.
+	adminTimeout = 10 * time.Second
+
+	// maxAnswer bounds what a wrong address can make the command read, in bytes.
+	maxAnswer = 16 << 20
+)
+
+// admin is the admin API of a running gateway.
+type admin struct {
+	address string // as Caddy's --address takes it
+	timeout time.Duration
+}
+
+// newAdmin takes what users type for an admin address: all that Caddy's own
+// --address takes, and http:// in front of it.
+func newAdmin(text string) (admin, error) {
+	address, err := adminAddress(text)
+	if err != nil {
+		return admin{}, &UsageError{
+			Msg:  fmt.Sprintf("--address %q: %v", text, err),
+			Hint: "name the admin endpoint, such as localhost:2019, http://localhost:2019 or unix//run/edgegate.sock",
+		}
+	}
+	return admin{address, adminTimeout}, nil
+}
+
+func adminAddress(text string) (string, error) {
+	if strings.HasPrefix(text, "https://") {
+		return "", errors.New("the admin API speaks plain HTTP")
+	}
+	if rest, ok := strings.CutPrefix(text, "http://"); ok {
+		text = strings.TrimSuffix(rest, "/")
+	}
+	parsed, err := caddy.ParseNetworkAddress(text)
+	switch {
+	case err != nil:
+		return "", err
+	case parsed.Network == "unix" && parsed.Host != "":
+		return text, nil
+	case !slices.Contains([]string{"tcp", "tcp4", "tcp6"}, parsed.Network):
+		return "", errors.New("not an address")
+	case parsed.PortRangeSize() != 1 || parsed.StartPort == 0:
+		return "", errors.New("one port is needed")
+	case parsed.Host == "":
+		// Caddy compares the Host header with its own address, so that :2019 would be dialled and then refused.
+		parsed.Host = "localhost"
+	}
+	return parsed.String(), nil
+}
+
+// get returns the JSON that the gateway answers to a GET of uri.
+func (a admin) get(ctx context.Context, uri string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	type answer struct {
+		body []byte
+		err  error
+	}
+	// Caddy's client takes no context. What a stuck gateway leaves running here ends with the process.
+	done := make(chan answer, 1)
+	go func() {
+		body, err := fetch(a.address, uri)
+		done <- answer{body, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, &FailureError{
+			Msg:  fmt.Sprintf("no answer from %s within %s", a.address, a.timeout),
+			Hint: "check --address; if it is right, the gateway's log says what keeps it busy",
+		}
+	case got := <-done:
+		if got.err != nil {
+			return nil, a.failure(got.err)
+		}
+		return got.body, nil
+	}
+}
+
+func fetch(address, uri string) ([]byte, error) {
+	resp, err := caddycmd.AdminAPIRequest(address, http.MethodGet, uri, nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+}
+
+// failure tells what to do about an error of Caddy's client, which has no
+// types: an answer of the gateway is known by its text.
+func (a admin) failure(err error) error {
+	text := err.Error()
+	answered, ok := strings.CutPrefix(text, "caddy responded with error: HTTP ")
+	if !ok {
+		if _, cause, wrapped := strings.Cut(text, `": `); wrapped {
+			text = cause // without the method and the URL, which the user did not type
+		}
+		return &FailureError{
+			Msg: fmt.Sprintf("no gateway answers at %s: %s", a.address, text),
+			Hint: "start it with `edgegate run --config FILE`, or name the address of its `admin` option with --address" +
+				" (there is none with `admin off`)",
+		}
+	}
+	status, body, _ := strings.Cut(answered, ": ")
+	var said struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal([]byte(body), &said) != nil || said.Error == "" {
+		return a.stranger("HTTP " + status)
+	}
+	return &FailureError{Msg: said.Error, Hint: hintFor(status)}
+}
+
+// hintFor says what to do about an answer of the admin API other than 200.
+func hintFor(status string) string {
+	switch status {
+	case "400":
+		return "`edgegate regions` lists the regions of this gateway"
+	case "403":
+		return "use the address as the `admin` option of the gateway names it, or list this one among its origins"
+	case "404":
+		return "add the global option edge_functions to the gateway's configuration and reload it"
+	}
+	return "the gateway's log says more"
+}
+
+// stranger is the failure of an address where something else answers.
+func (a admin) stranger(what string) error {
+	return &FailureError{
+		Msg:  fmt.Sprintf("what answers at %s is not the admin API of edgegate (%s)", a.address, what),
+		Hint: "--address takes the admin endpoint, by default " + caddy.DefaultAdminListen + ", not the address of a site",
+	}
+}

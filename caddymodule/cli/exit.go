@@ -1,0 +1,134 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/edgegate/edgegate/regions"
+)
+
+// exitUsage is the exit code of wrong usage, after INTERFACE.md.
+const exitUsage = 2
+
+// UsageError is a command line that cannot be understood: the process ends
+// with exit code 2 and nothing was done.
+type UsageError struct {
+	Msg  string // what is wrong with it
+	Hint string // what to type instead; empty points to --help
+}
+
+// Error returns the message without the hint.
+func (e *UsageError) Error() string { return e.Msg }
+
+// FailureError is a command that was understood and did not succeed, with
+// what the user can do about it: the process ends with exit code 1.
+type FailureError struct {
+	Msg  string // what went wrong
+	Hint string // what to do about it; empty asks for a report
+}
+
+// Error returns the message without the hint.
+func (e *FailureError) Error() string { return e.Msg }
+
+// Run makes do the work of cmd, a command that takes flags and no arguments,
+// with the error output of INTERFACE.md: one JSON line {"error","hint"} on
+// standard error and exit code 2 for a [UsageError], wrong flags and
+// arguments, 1 for any other error. It sets Args, RunE and the flag error
+// function of cmd; the flags are the caller's. The context of do is the one
+// that cmd is executed with.
+func Run(cmd *cobra.Command, do func(ctx context.Context) error) {
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return exit(cmd, wrongFlag(cmd, err))
+	})
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return exit(cmd, &UsageError{Msg: fmt.Sprintf("%s takes no argument, got %q", cmd.Name(), args[0])})
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		return exit(cmd, do(cmd.Context()))
+	}
+}
+
+// OneOf returns a [UsageError] unless value, given to --flag, is one of the
+// allowed ones; the hint names the nearest.
+func OneOf(flag, value string, allowed ...string) error {
+	list := ""
+	for i, a := range allowed {
+		switch {
+		case a == value:
+			return nil
+		case i == 0:
+		case i == len(allowed)-1:
+			list += " and "
+		default:
+			list += ", "
+		}
+		list += a
+	}
+	e := &UsageError{Msg: fmt.Sprintf("--%s %q: allowed are %s", flag, value, list)}
+	if near, ok := regions.Nearest(value, allowed); ok {
+		e.Hint = fmt.Sprintf("did you mean --%s %s?", flag, near)
+	}
+	return e
+}
+
+// wrongFlag adds the nearest flag to what pflag says of an unknown one.
+func wrongFlag(cmd *cobra.Command, err error) error {
+	e := &UsageError{Msg: err.Error()}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if near, ok := regions.Nearest(unknown.GetSpecifiedName(), names); ok {
+			e.Hint = fmt.Sprintf("did you mean --%s?", near)
+		}
+	}
+	return e
+}
+
+// exit prints err and returns what makes Caddy's Main exit with the right
+// code: any error is 1, and 2 is only to be had through Caddy's own wrapper,
+// whose error type is not exported.
+func exit(cmd *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	var usage *UsageError
+	var failure *FailureError
+	hint := ""
+	switch {
+	case errors.As(err, &usage):
+		if hint = usage.Hint; hint == "" {
+			hint = cmd.CommandPath() + " --help lists the flags"
+		}
+	case errors.As(err, &failure):
+		hint = failure.Hint
+	}
+	if hint == "" {
+		hint = "this is a fault of " + cmd.Root().Name() + " itself: please report it"
+	}
+	printError(cmd.ErrOrStderr(), err, hint)
+	if usage != nil {
+		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUsage, nil })(cmd, nil)
+	}
+	return err
+}
+
+func printError(w io.Writer, err error, hint string) {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(struct {
+		Error string `json:"error"`
+		Hint  string `json:"hint"`
+	}{err.Error(), hint})
+}

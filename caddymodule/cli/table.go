@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/edgegate/edgegate/caddymodule"
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing"
+)
+
+// none stands in a cell for what is not known or not measured.
+const none = "-"
+
+type statusAnswer struct{ caddymodule.Status }
+
+func (a *statusAnswer) complete() bool { return a.Version != "" && a.Regions != nil }
+
+func (a *statusAnswer) table(w io.Writer, now time.Time) {
+	projects := fmt.Sprintf("%s, loaded %s ago", a.Projects.Source, age(a.Projects.LoadedAt, now))
+	if a.Projects.Error != nil {
+		projects += "; a newer version was refused: " + *a.Projects.Error
+	}
+	write(w, [][]string{
+		{"Version", a.Version},
+		{"Location", location(a.Location)},
+		{"Projects", projects},
+		{"WebSockets", fmt.Sprintf("%d open", a.Sockets)},
+	})
+	rows := [][]string{append(regionHead(), "BACKENDS")}
+	for _, r := range a.Regions {
+		rows = append(rows, append(regionCells(r, now), summary(r.Backends)))
+	}
+	fmt.Fprintln(w)
+	write(w, rows)
+}
+
+type regionsAnswer struct {
+	Regions []caddymodule.RegionStatus `json:"regions"`
+}
+
+func (a *regionsAnswer) complete() bool { return a.Regions != nil }
+
+func (a *regionsAnswer) table(w io.Writer, now time.Time) {
+	rows := [][]string{append(regionHead(), "BACKEND", "STATE")}
+	for _, r := range a.Regions {
+		cells := regionCells(r, now)
+		if len(r.Backends) == 0 {
+			rows = append(rows, append(cells, none, none))
+		}
+		for i, b := range r.Backends {
+			if i > 0 {
+				cells = make([]string, len(cells)) // said once a region
+			}
+			rows = append(rows, append(slices.Clone(cells), b.Address, string(b.State)))
+		}
+	}
+	write(w, rows)
+}
+
+type explainAnswer struct {
+	routing.Explanation
+	asked string // what the request names
+}
+
+func (a *explainAnswer) complete() bool { return a.Mode != "" && a.Candidates != nil }
+
+func (a *explainAnswer) table(w io.Writer, _ time.Time) {
+	asked, chosen, client := a.asked, a.Chosen, a.Client.Source
+	if asked == "" {
+		asked = "no region"
+	}
+	switch {
+	case chosen == "" && a.Reason == regions.ReasonFailOpen:
+		chosen = "nowhere for certain: every region is down, the first is tried once all the same" // BEHAVIOUR 2.6
+	case chosen == "":
+		chosen = "nowhere: every region it may run in is down" // BEHAVIOUR 2.5
+	}
+	if a.Client.Country != nil {
+		client = fmt.Sprintf("%s (%s)", *a.Client.Country, a.Client.Source)
+	}
+	write(w, [][]string{
+		{"Request names", asked},
+		{"Runs in", chosen},
+		{"Reason", string(a.Reason)},
+		{"Nearest to", a.Mode},
+		{"Client's place", client},
+	})
+	rows := [][]string{{"REGION", "STATE", "RTT", "LOAD", "SCORE", "SHARE", "WHY"}}
+	for _, c := range a.Candidates {
+		why := c.Why
+		if why == "" {
+			why = none
+		}
+		rows = append(rows, []string{
+			c.Region, string(c.State), number(c.RTT, "%.1f ms"), number(c.Load, "%.2f"), number(c.Score, "%.1f"),
+			fmt.Sprintf("%.0f%%", c.Share*100), why,
+		})
+	}
+	fmt.Fprintln(w)
+	write(w, rows)
+}
+
+func regionHead() []string { return []string{"REGION", "STATE", "SINCE", "RTT", "LOAD"} }
+
+func regionCells(r caddymodule.RegionStatus, now time.Time) []string {
+	return []string{r.Region, string(r.State), age(r.Since, now), number(r.RTT, "%.1f ms"), number(r.Load, "%.2f")}
+}
+
+// location says where the gateway is and how that is known.
+func location(l caddymodule.StatusLocation) string {
+	place := l.Region
+	if place == "" && l.Coordinates != nil {
+		place = fmt.Sprintf("%g %g", l.Coordinates[0], l.Coordinates[1])
+	}
+	if place == "" {
+		return l.Source
+	}
+	return fmt.Sprintf("%s (%s)", place, l.Source)
+}
+
+// summary counts backends by state, in the order in which states first come.
+func summary(backends []caddymodule.BackendStatus) string {
+	var states []string
+	count := make(map[string]int)
+	for _, b := range backends {
+		state := string(b.State)
+		if count[state]++; count[state] == 1 {
+			states = append(states, state)
+		}
+	}
+	if len(states) == 0 {
+		return none
+	}
+	for i, state := range states {
+		states[i] = fmt.Sprintf("%d %s", count[state], state)
+	}
+	return strings.Join(states, ", ")
+}
+
+func number(value *float64, format string) string {
+	if value == nil {
+		return none
+	}
+	return fmt.Sprintf(format, *value)
+}
+
+// age is how long ago since was, in its two largest units. Clocks of two
+// machines differ, so what lies in the future is now.
+func age(since, now time.Time) string {
+	if since.IsZero() {
+		return none
+	}
+	d := max(now.Sub(since), 0)
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm %ds", d/time.Minute, d%time.Minute/time.Second)
+	case d < day:
+		return fmt.Sprintf("%dh %dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd %dh", d/day, d%day/time.Hour)
+}
+
+// write aligns the cells of rows in columns. w is a buffer of this package,
+// so there are no errors to tell.
+func write(w io.Writer, rows [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	_ = t.Flush()
+}

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+const oneRegionJSON = `{"region":"eu-central-1","state":"up","since":"2026-11-23T11:59:18Z","rtt_ms":3.05,"load":0.25,
+ "backends":[{"address":"http://10.1.0.10:9000","state":"up"},{"address":"http://10.1.0.11:9000","state":"down"},{"address":"unix//run/edge.sock","state":"up"}]}`
+
+const regionsJSON = `{"regions":[` + oneRegionJSON + `,
+{"region":"us-east-1","state":"down","since":"2026-11-21T09:30:00Z","rtt_ms":90.98,"load":null,"backends":[{"address":"http://10.2.0.10:9000","state":"down"}]},
+{"region":"lab","state":"unknown","since":"0001-01-01T00:00:00Z","rtt_ms":null,"load":null,"backends":null}]}` + "\n"
+
+var statusJSON = `{"version":"v0.3.0","location":{"region":"eu-central-1","coordinates":[50.11,8.68],"source":"configured"},` +
+	strings.TrimSuffix(strings.TrimPrefix(regionsJSON, "{"), "}\n") +
+	`,"store":null,"projects":{"source":"config","loaded_at":"2026-11-23T09:55:00Z","error":null},"websockets":7}`
+
+const statusText = `Version     v0.3.0
+Location    eu-central-1 (configured)
+Projects    config, loaded 2h 5m ago
+WebSockets  7 open
+
+REGION        STATE    SINCE  RTT      LOAD  BACKENDS
+eu-central-1  up       42s    3.0 ms   0.25  2 up, 1 down
+us-east-1     down     2d 2h  91.0 ms  -     1 down
+lab           unknown  -      -        -     -
+`
+
+const regionsText = `REGION        STATE    SINCE  RTT      LOAD  BACKEND                STATE
+eu-central-1  up       42s    3.0 ms   0.25  http://10.1.0.10:9000  up
+                                             http://10.1.0.11:9000  down
+                                             unix//run/edge.sock    up
+us-east-1     down     2d 2h  91.0 ms  -     http://10.2.0.10:9000  down
+lab           unknown  -      -        -     -                      -
+`
+
+const explainJSON = `{"mode":"gateway","chosen":"us-east-1","reason":"failover","client":{"country":null,"source":"unknown"},"candidates":[
+{"region":"eu-central-1","rtt_ms":3.05,"base_ms":null,"fast_ms":null,"health":"down","load":null,"state":"down","score":3.05,"share":0,"why":"down: no backend accepts connections"},
+{"region":"us-east-1","rtt_ms":90.98,"base_ms":null,"fast_ms":null,"health":"up","load":0.5,"state":"up","score":100.98,"share":1,"why":"chosen: failover"}]}`
+
+const explainText = `Request names   no region
+Runs in         us-east-1
+Reason          failover
+Nearest to      gateway
+Client's place  unknown
+
+REGION        STATE  RTT      LOAD  SCORE  SHARE  WHY
+eu-central-1  down   3.0 ms   -     3.0    0%     down: no backend accepts connections
+us-east-1     up     91.0 ms  0.50  101.0  100%   chosen: failover
+`
+
+const nowhereJSON = `{"mode":"gateway","chosen":"","reason":"explicit","client":{"country":"DE","source":"header"},"candidates":[
+{"region":"lab","rtt_ms":null,"base_ms":null,"fast_ms":null,"health":"down","load":null,"state":"down","score":null,"share":0,"why":""}]}`
+
+const nowhereText = `Request names   lab, eu-west-1
+Runs in         nowhere: every region it may run in is down
+Reason          explicit
+Nearest to      gateway
+Client's place  DE (header)
+
+REGION  STATE  RTT  LOAD  SCORE  SHARE  WHY
+lab     down   -    -     -      0%     -
+`
+
+func TestTables(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		args   []string
+		answer string
+		asked  string
+		want   string
+	}{
+		{"status", []string{"status"}, statusJSON, "GET /edge_functions/status", statusText},
+		{"regions", []string{"regions"}, regionsJSON, "GET /edge_functions/regions", regionsText},
+		{"explain without a region", []string{"explain"}, explainJSON, "GET /edge_functions/explain?region=", explainText},
+		{"2.5: a list that is down", []string{"explain", "--region", "lab, eu-west-1"}, nowhereJSON, "GET /edge_functions/explain?region=lab%2C+eu-west-1", nowhereText},
+		{
+			"2.6: all down and none named", []string{"explain"}, strings.Replace(nowhereJSON, "explicit", "fail_open", 1), "GET /edge_functions/explain?region=",
+			strings.NewReplacer(
+				"lab, eu-west-1", "no region", "explicit", "fail_open",
+				"nowhere: every region it may run in is down", "nowhere for certain: every region is down, the first is tried once all the same",
+			).Replace(nowhereText),
+		},
+		{"table by name", []string{"regions", "-o", "table"}, regionsJSON, "GET /edge_functions/regions", regionsText},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := serve(t, 200, tc.answer)
+			stdout, stderr, code := execute(t, append(tc.args, "--address", g.address())...)
+			if code != 0 || stderr != "" {
+				t.Fatalf("exit code %d, standard error %q", code, stderr)
+			}
+			if stdout != tc.want {
+				t.Errorf("got\n%s\nwant\n%s", stdout, tc.want)
+			}
+			if asked := g.questions(); len(asked) != 1 || asked[0] != tc.asked {
+				t.Errorf("asked %q, want %q", asked, tc.asked)
+			}
+		})
+	}
+}
+
+// INTERFACE.md: one shape for the command line and the admin API, and "more fields may follow": what this build does not
+// know must come through, in its order and with its digits.
+func TestJSONIsWhatTheAdminAPISays(t *testing.T) {
+	for _, tc := range []struct{ name, command, answer string }{
+		{"status", "status", statusJSON},
+		{"regions", "regions", regionsJSON},
+		{"explain", "explain", explainJSON},
+		{
+			"members of a newer gateway", "status",
+			`{"zone":1.50,"version":"v9","location":{"region":"","source":"unknown"},"regions":[],"store":{"kind":"redis","state":"up"},` +
+				`"projects":{"source":"file","loaded_at":"2026-11-23T09:55:00Z","error":"<bad>"},"websockets":0,"big":12345678901234567890}`,
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := serve(t, 200, tc.answer)
+			stdout, stderr, code := execute(t, tc.command, "-o", "json", "--address", g.address())
+			if code != 0 || stderr != "" {
+				t.Fatalf("exit code %d, standard error %q", code, stderr)
+			}
+			if got, want := compact(t, stdout), compact(t, tc.answer); got != want {
+				t.Errorf("got\n%s\nwant\n%s", got, want)
+			}
+			if !strings.HasPrefix(stdout, "{\n  \"") || !strings.HasSuffix(stdout, "\n}\n") {
+				t.Errorf("not indented, or not ended by one newline: %q", stdout)
+			}
+		})
+	}
+}
+
+func compact(t *testing.T, text string) string {
+	t.Helper()
+	var raw json.RawMessage
+	if err := json.Unmarshal([]byte(text), &raw); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	small, err := json.Marshal(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(small)
+}
+
+func TestStatusHead(t *testing.T) {
+	for _, tc := range []struct{ name, location, projectsError, want string }{
+		{
+			"coordinates", `{"region":"","coordinates":[52.5,13.4],"source":"configured"}`, `null`,
+			"Location    52.5 13.4 (configured)\nProjects    file, loaded 3m 20s ago\n",
+		},
+		{
+			"no place", `{"region":"","source":"unknown"}`, `null`,
+			"Location    unknown\nProjects    file, loaded 3m 20s ago\n",
+		},
+		{
+			"a bad projects file", `{"region":"","source":"unknown"}`, `"projects[3].ref: duplicate"`,
+			"Projects    file, loaded 3m 20s ago; a newer version was refused: projects[3].ref: duplicate\n",
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := serve(t, 200, `{"version":"devel","location":`+tc.location+`,"regions":[],"projects":{"source":"file","loaded_at":"2026-11-23T11:56:40Z","error":`+tc.projectsError+`}}`)
+			stdout, _, code := execute(t, "status", "--address", g.address())
+			if code != 0 || !strings.Contains(stdout, tc.want) {
+				t.Errorf("exit code %d, got\n%s\nwant\n%s", code, stdout, tc.want)
+			}
+		})
+	}
+}
+
+func TestAge(t *testing.T) {
+	for _, tc := range []struct {
+		ago  time.Duration
+		want string
+	}{
+		{-time.Minute, "0s"},
+		{0, "0s"},
+		{59*time.Second + 999*time.Millisecond, "59s"},
+		{time.Minute, "1m 0s"},
+		{59*time.Minute + 59*time.Second, "59m 59s"},
+		{time.Hour, "1h 0m"},
+		{24*time.Hour - time.Second, "23h 59m"},
+		{24 * time.Hour, "1d 0h"},
+		{400*24*time.Hour + 5*time.Hour, "400d 5h"},
+	} {
+		if got := age(today.Add(-tc.ago), today); got != tc.want {
+			t.Errorf("age of %s: got %q, want %q", tc.ago, got, tc.want)
+		}
+	}
+	if got := age(time.Time{}, today); got != "-" {
+		t.Errorf("age of no time: got %q", got)
+	}
+}
