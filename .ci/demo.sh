@@ -40,7 +40,7 @@ grep -q 'edgegate status' "$out/demo.log" || fail "the demo printed nothing with
 # -N marks an endless stream, of which a few seconds are enough; anything else has to end.
 curl() {
 	local code=0
-	command curl -sS --max-time 8 "$@" >"$out/answer" || code=$?
+	command curl -sS --max-time 8 "$@" >"$out/answer" 2>>"$out/demo.err" || code=$?
 	((code == 0)) || [[ $code == 28 && $1 == *N* ]] || fail "curl ended with $code: $*"
 }
 
@@ -76,7 +76,9 @@ while IFS= read -r line; do
 done <"$out/demo.log"
 ((count >= 5)) || fail "only $count lines to try"
 
-kill -INT -- "-$pid"
+# To the program alone: `go run` passes its exit code on, but exits 1 whenever it is interrupted itself.
+program=$(cat "/proc/$pid/task/"*/children 2>/dev/null || pgrep -P "$pid")
+kill -INT $program
 code=0
 wait "$pid" || code=$?
 ((code == 0)) || fail "ctrl-C ended the demo with exit code $code"

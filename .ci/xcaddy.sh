@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 # Builds a Caddy with our modules the way the manual tells other people to, from this tree, and looks whether they are in it.
 # Build flags and cgo are those of `go build`, so that the compiled packages come from the same cache; xcaddy's own would double the time.
+# Modules come from the local cache alone, where our own go.mod has put and verified them: Go also asks for a module named like our
+# package, and not every proxy answers "not found" to that, which would end the build.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/lib.sh
 
 caddy=$(go list -m -f '{{.Version}}' github.com/caddyserver/caddy/v2)
-if ! CGO_ENABLED=$(go env CGO_ENABLED) XCADDY_GO_BUILD_FLAGS=-buildvcs=false XCADDY_SETCAP=0 .ci/bin/xcaddy build "$caddy" \
+go mod download
+if ! CGO_ENABLED=$(go env CGO_ENABLED) GOPROXY=off GOSUMDB=off XCADDY_GO_BUILD_FLAGS=-buildvcs=false XCADDY_SETCAP=0 .ci/bin/xcaddy build "$caddy" \
 	--output "$out/caddy" \
 	--with github.com/edgegate/edgegate/caddymodule \
 	--replace "github.com/edgegate/edgegate=$root" >"$out/xcaddy.log" 2>&1; then
