@@ -1,11 +1,15 @@
 package caddymodule
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/cors"
 )
 
 func init() {
@@ -14,6 +18,11 @@ func init() {
 }
 
 func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
+	if h.Option("edge_functions") == nil {
+		at := *h.Dispenser
+		at.Next()
+		return nil, at.Errf("edge_functions: the global option of this name is missing; add `{ edge_functions { ... } }` at the top of the Caddyfile")
+	}
 	handler := new(Handler)
 	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
 }
@@ -30,7 +39,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("edge_functions: unexpected %q; write `edge_functions [MATCHER] { ... }`", d.Val())
 	}
 	return block(d, options{
 		"cors": func(d *caddyfile.Dispenser) error { return parseCORS(d, &h.CORS) },
@@ -44,7 +53,7 @@ type options map[string]func(*caddyfile.Dispenser) error
 
 // repeatable marks options that may be given more than once.
 var repeatable = map[string]bool{
-	"region": true, "backend": true, "domain": true, "jwt_secret": true, "api_key": true,
+	"region": true, "backend": true, "domain": true, "regions": true, "jwt_secret": true, "api_key": true,
 	"function": true, "origin": true,
 }
 
@@ -52,18 +61,21 @@ var repeatable = map[string]bool{
 // given twice are refused.
 func block(d *caddyfile.Dispenser, known options) error {
 	seen := make(map[string]bool)
+	last := ""
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		name := d.Val()
 		read, ok := known[name]
 		switch {
+		case name == "{":
+			return d.Errf("%s: takes no block", last)
 		case !ok:
 			return d.Errf("unknown option %q%s", name, suggestion(name, known))
 		case read == nil:
 			return d.Errf("%s: not in this build", name)
 		case seen[name] && !repeatable[name]:
-			return d.Errf("%s: given twice", name)
+			return d.Errf("%s: given twice, keep one", name)
 		}
-		seen[name] = true
+		seen[name], last = true, name
 		if err := read(d); err != nil {
 			return err
 		}
@@ -71,30 +83,41 @@ func block(d *caddyfile.Dispenser, known options) error {
 	return nil
 }
 
-// suggestion returns the nearest option, else all of them.
+// suggestion returns the nearest option, else those of this build.
 func suggestion(name string, known options) string {
-	names := sortedNames(known)
-	if near, ok := regions.Nearest(name, names); ok {
-		return ", did you mean " + quote(near) + "?"
+	if hint := didYouMean(name, slices.Sorted(maps.Keys(known))); hint != "" {
+		return hint
 	}
-	return "; options here: " + joinNames(names)
+	var names []string
+	for option, read := range known {
+		if read != nil {
+			names = append(names, option)
+		}
+	}
+	if len(names) == 0 {
+		return "; there are none here in this build"
+	}
+	slices.Sort(names)
+	return "; options here: " + strings.Join(names, ", ")
 }
 
+// parseCORS reads a policy and has it judged while the line is known.
 func parseCORS(d *caddyfile.Dispenser, into **CORS) error {
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("cors: unexpected %q; write `cors { origin https://app.example.org }`", d.Val())
 	}
+	at := *d
 	policy := new(CORS)
 	*into = policy
-	return block(d, options{
-		"origin": func(d *caddyfile.Dispenser) error {
-			args := d.RemainingArgs()
-			if len(args) == 0 {
-				return d.ArgErr()
-			}
-			policy.Origins = append(policy.Origins, args...)
-			return nil
-		},
+	err := block(d, options{
+		"origin":      func(d *caddyfile.Dispenser) error { return someArgs(d, &policy.Origins) },
 		"credentials": func(d *caddyfile.Dispenser) error { return onOff(d, &policy.Credentials) },
 	})
+	if err != nil {
+		return err
+	}
+	if _, err := cors.New(*policy.config()); err != nil {
+		return at.Errf("cors: %s", oneLine(err))
+	}
+	return nil
 }

@@ -1,7 +1,7 @@
 package caddymodule
 
 import (
-	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,18 +11,79 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
+// forms shows how each option that has arguments is written.
+var forms = map[string]string{
+	"apex":         "apex example.com",
+	"location":     "location eu-central-1` or `location 50.1 8.7",
+	"nearest":      "nearest gateway",
+	"region":       "region us-east-1 { ... }",
+	"backend":      "backend http://10.1.0.10:9000",
+	"coordinates":  "coordinates 52.5 13.4",
+	"bias":         "bias 10ms",
+	"idle_timeout": "idle_timeout 150s",
+	"max_body":     "max_body 100MB",
+	"wall_clock":   "wall_clock 400s",
+	"project":      "project default { ... }",
+	"domain":       "domain api.example.org",
+	"regions":      "regions eu-central-1 eu-west-1",
+	"jwt_secret":   "jwt_secret {env.JWT_SECRET}",
+	"api_key":      "api_key publishable|secret KEY [NAME]",
+	"origin":       "origin https://app.example.org",
+	"credentials":  "credentials on|off",
+	"function":     "function NAME` or `function *",
+	"id":           "id UUID",
+	"version":      "version 3",
+	"verify_jwt":   "verify_jwt on|off",
+	"cors":         "cors auto|function",
+	"html":         "html text/plain|keep",
+	"status":       "status ACTIVE|REMOVED",
+}
+
+// arguments reads the arguments of the current option: at least atLeast, at
+// most atMost, none empty. The error does not repeat them, they may be secrets.
+func arguments(d *caddyfile.Dispenser, atLeast, atMost int) ([]string, error) {
+	name, args := d.Val(), d.RemainingArgs()
+	switch n := len(args); {
+	case n < atLeast || n > atMost:
+		return nil, d.Errf("%s: wrong number of arguments (%d); write `%s`", name, n, forms[name])
+	case slices.Contains(args, ""):
+		return nil, d.Errf("%s: must not be empty; write `%s`", name, forms[name])
+	}
+	return args, nil
+}
+
+// plainArguments is arguments for options that are no secrets. In those
+// nothing would fill in a placeholder later.
+func plainArguments(d *caddyfile.Dispenser, atLeast, atMost int) ([]string, error) {
+	name := d.Val()
+	args, err := arguments(d, atLeast, atMost)
+	for _, arg := range args {
+		if found := envPlaceholder.FindStringSubmatch(arg); found != nil {
+			return nil, d.Errf("%s: %s is filled in only in jwt_secret and api_key; write {$%s}, which is filled in when the file is read",
+				name, found[0], found[1])
+		}
+	}
+	return args, err
+}
+
 // oneArg reads the only argument of the current option.
 func oneArg(d *caddyfile.Dispenser, into *string) error {
-	name, args := d.Val(), d.RemainingArgs()
-	if len(args) != 1 {
-		return d.ArgErr()
+	args, err := plainArguments(d, 1, 1)
+	if err == nil {
+		*into = args[0]
 	}
-	if args[0] == "" {
-		return d.Errf("%s: must not be empty", name)
-	}
-	*into = args[0]
-	return nil
+	return err
 }
+
+// someArgs appends the arguments of the current option, at least one.
+func someArgs(d *caddyfile.Dispenser, into *[]string) error {
+	args, err := plainArguments(d, 1, math.MaxInt)
+	*into = append(*into, args...)
+	return err
+}
+
+// laterValues are the words of options that are built but for these.
+var laterValues = map[string]string{"nearest": "client", "status": "THROTTLED"}
 
 // oneOf reads an argument that must be one of the allowed words.
 func oneOf(d *caddyfile.Dispenser, into *string, allowed ...string) error {
@@ -30,6 +91,9 @@ func oneOf(d *caddyfile.Dispenser, into *string, allowed ...string) error {
 	var value string
 	if err := oneArg(d, &value); err != nil {
 		return err
+	}
+	if value == laterValues[name] {
+		return d.Errf("%s %s: not in this build", name, value)
 	}
 	if !slices.Contains(allowed, value) {
 		return d.Errf("%s %q: allowed are %s%s", name, value, strings.Join(allowed, ", "), didYouMean(value, allowed))
@@ -90,8 +154,21 @@ func coordinates(d *caddyfile.Dispenser, name string, args []string) (lat, lon f
 	return lat, lon, nil
 }
 
-func sortedNames(known options) []string { return slices.Sorted(maps.Keys(known)) }
+// number reads a whole number from 0.
+func number(d *caddyfile.Dispenser, into *int) error {
+	name := d.Val()
+	var text string
+	if err := oneArg(d, &text); err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return d.Errf("%s %q: must be a whole number from 0", name, text)
+	}
+	*into = n
+	return nil
+}
 
-func quote(name string) string { return strconv.Quote(name) }
-
-func joinNames(names []string) string { return strings.Join(names, ", ") }
+// oneLine joins the lines of errors.Join, so that the place that follows
+// belongs to all of them.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -177,28 +177,22 @@ func (p *Project) build(set *regions.Set) (projects.Config, error) {
 		MaxBody: p.MaxBody, WallClock: time.Duration(p.WallClock),
 	}
 	var errs []error
-	for _, name := range p.Regions {
-		if !slices.Contains(set.Names(), name) {
-			errs = append(errs, fmt.Errorf("regions: %q is not configured%s", name, didYouMean(name, set.Names())))
-		}
+	if err := p.checkRegions(set); err != nil {
+		errs = append(errs, err)
 	}
-	if p.JWT != nil {
-		for i, text := range slices.Concat([]string{p.JWT.Secret}, p.JWT.Secrets) {
-			if i == 0 && text == "" {
-				continue
-			}
-			secret, err := resolveSecret(text)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("jwt_secret: %w", err))
-				continue
-			}
-			cfg.Auth.Secrets = append(cfg.Auth.Secrets, []byte(secret))
-		}
+	secrets, err := p.JWT.build()
+	if err != nil {
+		errs = append(errs, err)
 	}
-	for _, k := range p.APIKeys {
+	cfg.Auth.Secrets = secrets
+	for i, k := range p.APIKeys {
 		key, err := k.build()
 		if err != nil {
-			errs = append(errs, fmt.Errorf("api_key: %w", err))
+			errs = append(errs, fmt.Errorf("api_key %d: %w", i+1, err))
+			continue
+		}
+		if first := slices.IndexFunc(cfg.Auth.APIKeys, func(other auth.APIKey) bool { return key.Key != "" && other.Key == key.Key }); first >= 0 {
+			errs = append(errs, fmt.Errorf("api_key %d: it is the same key as another before it, remove one", i+1))
 			continue
 		}
 		cfg.Auth.APIKeys = append(cfg.Auth.APIKeys, key)
@@ -209,27 +203,88 @@ func (p *Project) build(set *regions.Set) (projects.Config, error) {
 	return cfg, errors.Join(errs...)
 }
 
-func (k *APIKey) build() (auth.APIKey, error) {
-	key := auth.APIKey{Name: k.Name}
+// checkRegions says whether the residency list names configured regions.
+func (p *Project) checkRegions(set *regions.Set) error {
+	var errs []error
+	for i, name := range p.Regions {
+		switch {
+		case !slices.Contains(set.Names(), name):
+			errs = append(errs, fmt.Errorf("regions: %q is not configured%s; configured are %s",
+				name, didYouMean(name, set.Names()), strings.Join(set.Names(), ", ")))
+		case slices.Contains(p.Regions[:i], name):
+			errs = append(errs, fmt.Errorf("regions: %q is listed twice, keep one", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// build resolves the secrets, numbered in the order of the Caddyfile.
+func (j *JWT) build() ([][]byte, error) {
+	if j == nil {
+		return nil, nil
+	}
+	var errs []error
+	texts := j.Secrets
+	if j.Secret != "" {
+		texts = slices.Concat([]string{j.Secret}, j.Secrets)
+	}
+	built := make([][]byte, 0, len(texts))
+	for i, text := range texts {
+		secret, err := resolveSecret(text)
+		if err == nil {
+			err = checkSecret(secret)
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("jwt_secret %d%s: %w", i+1, origin(text), err))
+			continue
+		}
+		built = append(built, []byte(secret))
+	}
+	return built, errors.Join(errs...)
+}
+
+// checkSecret has package auth judge a secret by itself. Its number there means
+// nothing to the user.
+func checkSecret(secret string) error {
+	if _, err := auth.New(auth.Config{Secrets: [][]byte{[]byte(secret)}}); err != nil {
+		return fmt.Errorf("%s; `openssl rand -base64 32` makes one", strings.TrimPrefix(err.Error(), "HMAC secret 1: "))
+	}
+	return nil
+}
+
+// keyType never repeats what it was given: whoever swaps the arguments has a
+// key in the place of the type.
+func (k *APIKey) keyType() (auth.KeyType, error) {
 	switch k.Type {
 	case "publishable":
-		key.Type = auth.Publishable
+		return auth.Publishable, nil
 	case "secret":
-		key.Type = auth.Secret
-	default:
-		return key, fmt.Errorf("type %q: allowed are publishable, secret", k.Type)
+		return auth.Secret, nil
+	}
+	return "", fmt.Errorf("the type is publishable or secret%s", didYouMean(k.Type, []string{"publishable", "secret"}))
+}
+
+// build resolves the key and has package auth judge it by itself.
+func (k *APIKey) build() (auth.APIKey, error) {
+	key := auth.APIKey{Name: k.Name}
+	var err error
+	if key.Type, err = k.keyType(); err != nil {
+		return key, err
+	}
+	if k.Key != "" || k.SHA256 == "" {
+		if key.Key, err = resolveSecret(k.Key); err != nil {
+			return key, err
+		}
 	}
 	if k.SHA256 != "" {
-		sum, err := hex.DecodeString(k.SHA256)
-		if err != nil {
+		if key.SHA256, err = hex.DecodeString(k.SHA256); err != nil {
 			return key, errors.New("sha256 must be 64 hexadecimal digits")
 		}
-		key.SHA256 = sum
-		return key, nil
 	}
-	text, err := resolveSecret(k.Key)
-	key.Key = text
-	return key, err
+	if _, err := auth.New(auth.Config{APIKeys: []auth.APIKey{key}}); err != nil {
+		return key, fmt.Errorf("%s%s", strings.TrimPrefix(err.Error(), fmt.Sprintf("API key 1 %q: ", key.Name)), origin(k.Key))
+	}
+	return key, nil
 }
 
 func (f *Function) build() projects.Function {

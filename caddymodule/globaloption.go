@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -15,7 +16,8 @@ func init() {
 
 func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 	if existing != nil {
-		return nil, d.Errf("edge_functions: given twice")
+		d.Next()
+		return nil, d.Errf("edge_functions: given twice, put everything into one block")
 	}
 	app := new(App)
 	if err := app.UnmarshalCaddyfile(d); err != nil {
@@ -44,16 +46,20 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.NextArg() {
-		return d.ArgErr()
+		return d.Errf("edge_functions: unexpected %q; the global option has a block only", d.Val())
 	}
-	return block(d, options{
-		"apex":         func(d *caddyfile.Dispenser) error { return oneArg(d, &a.Apex) },
-		"location":     a.parseLocation,
+	at := *d
+	// Regions may be listed after what names them, so that is judged at the
+	// end, but reported where it stands.
+	var located, projected caddyfile.Dispenser
+	err := block(d, options{
+		"apex":         a.parseApex,
+		"location":     func(d *caddyfile.Dispenser) error { located = *d; return a.parseLocation(d) },
 		"nearest":      a.parseNearest,
 		"region":       a.parseRegion,
 		"idle_timeout": func(d *caddyfile.Dispenser) error { return duration(d, &a.IdleTimeout) },
 		"max_body":     func(d *caddyfile.Dispenser) error { return size(d, &a.MaxBody) },
-		"project":      a.parseProject,
+		"project":      func(d *caddyfile.Dispenser) error { projected = *d; return a.parseProject(d) },
 		"locate":       nil,
 		"projects":     nil,
 		"store":        nil,
@@ -61,59 +67,73 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"plan":         nil,
 		"export":       nil,
 	})
-}
-
-func (a *App) parseLocation(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	switch len(args) {
-	case 1:
-		a.Location = &Location{Region: args[0]}
-	case 2:
-		lat, lon, err := coordinates(d, "location", args)
-		if err != nil {
-			return err
-		}
-		a.Location = &Location{Latitude: &lat, Longitude: &lon}
-	default:
-		return d.Errf("location: give a region name, or latitude and longitude")
+	if err != nil {
+		return err
+	}
+	set, err := a.regionSet()
+	if err != nil {
+		return at.Errf("%s", oneLine(err))
+	}
+	if _, err := a.gatewayPlace(set); err != nil {
+		return located.Errf("%s", oneLine(err))
+	}
+	if a.Project == nil {
+		return at.Errf("no project: add `project default { ... }` to the edge_functions global option")
+	}
+	if err := a.Project.checkRegions(set); err != nil {
+		return projected.Errf("project %s: %s", projects.DefaultRef, oneLine(err))
 	}
 	return nil
 }
 
-func (a *App) parseNearest(d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &a.Nearest, "gateway", "client"); err != nil {
+func (a *App) parseApex(d *caddyfile.Dispenser) error {
+	if err := oneArg(d, &a.Apex); err != nil {
 		return err
 	}
-	if a.Nearest == "client" {
-		return d.Errf("nearest client: not in this build")
+	if _, err := projects.NewSingle(new(projects.Project), a.Apex); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+func (a *App) parseLocation(d *caddyfile.Dispenser) error {
+	args, err := plainArguments(d, 1, 2)
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		a.Location = &Location{Region: args[0]}
+		return nil
+	}
+	lat, lon, err := coordinates(d, "location", args)
+	a.Location = &Location{Latitude: &lat, Longitude: &lon}
+	return err
+}
+
+func (a *App) parseNearest(d *caddyfile.Dispenser) error {
+	if err := oneOf(d, &a.Nearest, "gateway"); err != nil {
+		return err
 	}
 	return block(d, options{"max_spill": nil})
 }
 
 func (a *App) parseRegion(d *caddyfile.Dispenser) error {
-	region := new(Region)
+	region, at := new(Region), *d
 	if err := oneArg(d, &region.Name); err != nil {
 		return err
 	}
 	for _, other := range a.Regions {
 		if other.Name == region.Name {
-			return d.Errf("region %s: given twice", region.Name)
+			return d.Errf("region %s: given twice, put its backends into one block", region.Name)
 		}
 	}
 	a.Regions = append(a.Regions, region)
 	err := block(d, options{
-		"backend": func(d *caddyfile.Dispenser) error {
-			args := d.RemainingArgs()
-			if len(args) == 0 {
-				return d.ArgErr()
-			}
-			region.Backends = append(region.Backends, args...)
-			return nil
-		},
+		"backend": func(d *caddyfile.Dispenser) error { return region.parseBackend(d) },
 		"coordinates": func(d *caddyfile.Dispenser) error {
-			args := d.RemainingArgs()
-			if len(args) != 2 {
-				return d.ArgErr()
+			args, err := plainArguments(d, 2, 2)
+			if err != nil {
+				return err
 			}
 			lat, lon, err := coordinates(d, "coordinates", args)
 			region.Coordinates = &[2]float64{lat, lon}
@@ -126,11 +146,23 @@ func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return err
 	}
-	if _, err := region.build(); err != nil {
-		return d.Errf("%v", err)
+	built, err := region.build()
+	if err == nil {
+		_, err = regions.NewSet([]regions.Region{built})
 	}
-	if len(region.Backends) == 0 {
-		return d.Errf("region %s: no backend; add `backend http://HOST:PORT`", region.Name)
+	if err != nil {
+		return at.Errf("%s", oneLine(err))
+	}
+	return nil
+}
+
+// parseBackend reads addresses, each of which must be right by itself.
+func (r *Region) parseBackend(d *caddyfile.Dispenser) error {
+	if err := someArgs(d, &r.Backends); err != nil {
+		return err
+	}
+	if _, err := r.build(); err != nil {
+		return d.Errf("%s", oneLine(err))
 	}
 	return nil
 }
@@ -155,7 +187,7 @@ func (a *App) parseProject(d *caddyfile.Dispenser) error {
 		return err
 	}
 	if ref != projects.DefaultRef {
-		return d.Errf("project %q: the one project of a Caddyfile is called default", ref)
+		return d.Errf("project %q: the one project of a Caddyfile is called default; write `%s`", ref, forms["project"])
 	}
 	a.Project = new(Project)
 	return a.Project.UnmarshalCaddyfile(d)

@@ -1,30 +1,47 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
-
-	"github.com/caddyserver/caddy/v2"
 )
 
 // envPlaceholder is {env.NAME}, by which keys and secrets are kept out of
 // configuration files.
-var envPlaceholder = regexp.MustCompile(`\{env\.([^{}]+)\}`)
+var envPlaceholder = regexp.MustCompile(`\{env\.([^{}]*)\}`)
 
-// resolveSecret replaces the placeholders of a key or secret. A variable that
-// is unset or empty is an error that names it: a gateway must not start with
-// an empty key.
+// otherPlaceholder is what Caddy would fill in elsewhere. As the text of a
+// secret it would be one that everybody can guess.
+var otherPlaceholder = regexp.MustCompile(`\{(?:file|http|system|time|tls|vars)\.[^{}]*\}`)
+
+// resolveSecret replaces the {env.NAME} of a key or secret. A variable that is
+// unset or empty is an error that names it: a gateway must not start with an
+// empty key. Other braces are part of the secret; Caddy's replacer would drop
+// what it doesn't know, and so change a key in silence.
 func resolveSecret(text string) (string, error) {
-	repl := caddy.NewReplacer()
+	if other := otherPlaceholder.FindString(text); other != "" {
+		return "", fmt.Errorf("%s is not filled in here; use {env.NAME}", other)
+	}
 	for _, match := range envPlaceholder.FindAllStringSubmatch(text, -1) {
-		if value, _ := repl.GetString("env." + match[1]); value == "" {
+		if os.Getenv(match[1]) == "" {
 			return "", fmt.Errorf("the environment variable %s is not set or empty", match[1])
 		}
 	}
-	resolved := repl.ReplaceAll(text, "")
+	resolved := envPlaceholder.ReplaceAllStringFunc(text, func(placeholder string) string {
+		return os.Getenv(envPlaceholder.FindStringSubmatch(placeholder)[1])
+	})
 	if strings.TrimSpace(resolved) == "" {
-		return "", fmt.Errorf("must not be empty")
+		return "", errors.New("must not be empty")
 	}
 	return resolved, nil
+}
+
+// origin tells where a secret came from, "" if it stands in the configuration.
+func origin(text string) string {
+	if envPlaceholder.FindString(text) != text || text == "" {
+		return ""
+	}
+	return " (" + text + ")"
 }

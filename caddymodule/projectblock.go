@@ -1,8 +1,6 @@
 package caddymodule
 
 import (
-	"strconv"
-
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/edgegate/edgegate/routing/projects"
@@ -34,7 +32,7 @@ import (
 //	}
 func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return block(d, options{
-		"domain":          func(d *caddyfile.Dispenser) error { return someArgs(d, &p.Domains) },
+		"domain":          p.parseDomain,
 		"regions":         func(d *caddyfile.Dispenser) error { return someArgs(d, &p.Regions) },
 		"jwt_secret":      p.parseSecret,
 		"api_key":         p.parseAPIKey,
@@ -55,10 +53,31 @@ func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-func (p *Project) parseSecret(d *caddyfile.Dispenser) error {
-	var secret string
-	if err := oneArg(d, &secret); err != nil {
+func (p *Project) parseDomain(d *caddyfile.Dispenser) error {
+	if err := someArgs(d, &p.Domains); err != nil {
 		return err
+	}
+	if _, err := projects.New(projects.Config{Ref: projects.DefaultRef, Domains: p.Domains}); err != nil {
+		return d.Errf("%s", oneLine(err))
+	}
+	return nil
+}
+
+func (p *Project) parseSecret(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, 1)
+	if err != nil {
+		return err
+	}
+	secret := args[0]
+	// What is in the environment is judged when the configuration is loaded.
+	if !envPlaceholder.MatchString(secret) {
+		resolved, err := resolveSecret(secret)
+		if err == nil {
+			err = checkSecret(resolved)
+		}
+		if err != nil {
+			return d.Errf("jwt_secret: %w", err)
+		}
 	}
 	if p.JWT == nil {
 		p.JWT = new(JWT)
@@ -72,16 +91,21 @@ func (p *Project) parseSecret(d *caddyfile.Dispenser) error {
 }
 
 func (p *Project) parseAPIKey(d *caddyfile.Dispenser) error {
-	args := d.RemainingArgs()
-	if len(args) < 2 || len(args) > 3 {
-		return d.ArgErr()
-	}
-	if args[0] != "publishable" && args[0] != "secret" {
-		return d.Errf("api_key %q: allowed are publishable, secret%s", args[0], didYouMean(args[0], []string{"publishable", "secret"}))
+	args, err := arguments(d, 2, 3)
+	if err != nil {
+		return err
 	}
 	key := &APIKey{Type: args[0], Key: args[1]}
 	if len(args) == 3 {
 		key.Name = args[2]
+	}
+	if envPlaceholder.MatchString(key.Key) {
+		_, err = key.keyType()
+	} else {
+		_, err = key.build()
+	}
+	if err != nil {
+		return d.Errf("api_key: %w; write `%s`", err, forms["api_key"])
 	}
 	p.APIKeys = append(p.APIKeys, key)
 	return nil
@@ -97,7 +121,7 @@ func (p *Project) parseFunction(d *caddyfile.Dispenser) error {
 	}
 	for _, other := range p.Functions {
 		if other.Slug == f.Slug {
-			return d.Errf("function %s: given twice", f.Slug)
+			return d.Errf("function %s: given twice, keep one", f.Slug)
 		}
 	}
 	p.Functions = append(p.Functions, f)
@@ -110,42 +134,8 @@ func (p *Project) parseFunction(d *caddyfile.Dispenser) error {
 		},
 		"cors":            func(d *caddyfile.Dispenser) error { return oneOf(d, &f.CORS, "auto", "function") },
 		"html":            func(d *caddyfile.Dispenser) error { return oneOf(d, &f.HTML, "text/plain", "keep") },
-		"status":          f.parseStatus,
+		"status":          func(d *caddyfile.Dispenser) error { return oneOf(d, &f.Status, "ACTIVE", "REMOVED") },
 		"wall_clock":      func(d *caddyfile.Dispenser) error { return duration(d, &f.WallClock) },
 		"websocket_token": nil,
 	})
-}
-
-func (f *Function) parseStatus(d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &f.Status, "ACTIVE", "REMOVED", "THROTTLED"); err != nil {
-		return err
-	}
-	if f.Status == "THROTTLED" {
-		return d.Errf("status THROTTLED: not in this build")
-	}
-	return nil
-}
-
-// number reads a whole number from 0.
-func number(d *caddyfile.Dispenser, into *int) error {
-	var text string
-	if err := oneArg(d, &text); err != nil {
-		return err
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return d.Errf("version %q: must be a number from 0", text)
-	}
-	*into = n
-	return nil
-}
-
-// someArgs appends the arguments of the current option, at least one.
-func someArgs(d *caddyfile.Dispenser, into *[]string) error {
-	args := d.RemainingArgs()
-	if len(args) == 0 {
-		return d.ArgErr()
-	}
-	*into = append(*into, args...)
-	return nil
 }
