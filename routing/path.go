@@ -38,92 +38,78 @@ func functionPath(path string, hostForm bool) (backendPath, slug string, ok bool
 	return path, slug, true
 }
 
-// escapesFunction reports whether some decoding of the rest of a function's
-// path could leave /<slug> (BEHAVIOUR.md 1.5). Every round of decoding is
-// judged, since a runtime may stop after any of them, and each one both with
-// and without the liberties that URL parsers take.
+// escapesFunction reports whether some reading of the rest of a function's
+// path could leave /<slug> (BEHAVIOUR.md 1.5). Readers differ: a runtime may
+// stop after any round of decoding, or decode dots and no slashes as URL
+// parsers do. So the last round is walked in the way that descends least.
 func escapesFunction(rest string) bool {
-	if !strings.ContainsAny(rest, "%\\\x00") {
-		return strings.Contains(rest, "..") && leaves(rest)
-	}
-	for round := 0; ; round++ {
-		if leavesSomehow(rest) {
-			return true
-		}
-		decoded := percentDecode(rest)
+	for round := 0; strings.ContainsAny(rest, "%\\\t\r\n"); round++ {
+		decoded := decodeOnce(rest)
 		if decoded == rest {
-			return false
+			break
 		}
 		if round == maxDecodings {
 			return true
 		}
 		rest = decoded
 	}
+	return strings.Contains(rest, "..") && leaves(rest)
 }
 
-// leavesSomehow walks the readings of one decoding round: `\` may be a slash,
-// a NUL may end the path, tabs and newlines may be dropped.
-func leavesSomehow(rest string) bool {
-	readings := [...]string{rest, dropTabsAndNewlines(rest)}
-	for _, r := range readings {
-		slashed := strings.ReplaceAll(r, `\`, "/")
-		if leaves(r) || leaves(slashed) || leaves(cutAtNUL(r)) || leaves(cutAtNUL(slashed)) {
-			return true
-		}
-	}
-	return false
-}
-
-// leaves reports whether the dot-segments of rest step out of the segment in
-// front of it. Empty segments do not count as depth: backends may merge them.
+// leaves reports whether the dot-segments of a decoded rest can step out of
+// the segment in front of it. A `\` stands for what only some readers take for
+// a slash: it separates dot-segments but adds no depth. Empty segments add
+// none either, backends may merge them.
 func leaves(rest string) bool {
 	depth := 0
 	for segment := range strings.SplitSeq(rest, "/") {
-		switch segment {
-		case "", ".":
-		case "..":
-			if depth == 0 {
+		named := false // something other than dots since the last ".."
+		for piece := range strings.SplitSeq(segment, `\`) {
+			if depth == 0 && cutTail(piece) == ".." {
 				return true
 			}
-			depth--
-		default:
-			depth++
+			switch {
+			case piece == "" || piece == ".":
+			case piece == "..":
+				depth--
+				named = false
+			case !named:
+				depth++
+				named = true
+			}
 		}
 	}
 	return false
 }
 
-func cutAtNUL(s string) string {
-	if i := strings.IndexByte(s, 0); i >= 0 {
-		return s[:i]
+// cutTail ends a segment where a reader may end the whole path: at a NUL, and
+// at what would be a query or fragment if a decoded path is parsed again.
+func cutTail(segment string) string {
+	if i := strings.IndexAny(segment, "\x00?#"); i >= 0 {
+		return segment[:i]
 	}
-	return s
+	return segment
 }
 
-func dropTabsAndNewlines(s string) string {
-	if !strings.ContainsAny(s, "\t\r\n") {
-		return s
-	}
-	return strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(s)
-}
-
-// percentDecode decodes one round and leaves malformed escapes as they are.
-func percentDecode(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
+// decodeOnce undoes one round of percent-encoding, leaving malformed escapes
+// as they are. Slashes that were encoded become `\`. Tabs and newlines go:
+// URL parsers drop them, before they look for escapes.
+func decodeOnce(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
 	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			hi, lo := unhex(s[i+1]), unhex(s[i+2])
-			if hi >= 0 && lo >= 0 {
-				b.WriteByte(byte(hi<<4 | lo))
+		c := s[i]
+		if c == '%' && i+2 < len(s) {
+			if hi, lo := unhex(s[i+1]), unhex(s[i+2]); hi >= 0 && lo >= 0 {
+				if c = byte(hi<<4 | lo); c == '/' {
+					c = '\\'
+				}
 				i += 2
-				continue
 			}
 		}
-		b.WriteByte(s[i])
+		if c != '\t' && c != '\r' && c != '\n' {
+			b.WriteByte(c)
+		}
 	}
 	return b.String()
 }

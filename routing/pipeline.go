@@ -3,6 +3,7 @@ package routing
 import (
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth"
@@ -95,7 +96,8 @@ func (p *Pipeline) address(r *Request, match projects.Match, inv *Invocation) *R
 	if escapesFunction(backendPath[1+len(slug):]) {
 		return refuse(http.StatusBadRequest, CodeInvalidURL, "The path must stay inside the function")
 	}
-	inv.Target = backendPath + query
+	// Not backendPath + query, which would be copied: they end the target.
+	inv.Target = r.Target[len(r.Target)-len(backendPath)-len(query):]
 	return nil
 }
 
@@ -165,10 +167,7 @@ func (p *Pipeline) answerPolicy(r *Request, match projects.Match, site Site, inv
 
 // place decides where the invocation may run.
 func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
-	_, query := SplitTarget(r.Target)
-	if query != "" {
-		query = query[1:]
-	}
+	_, query, _ := strings.Cut(inv.Target, "?")
 	hint, err := regions.ParseHint(r.Header.Values("X-Region"), query)
 	if err != nil {
 		return p.planner.invalid(err.Error(), inv.Project.Regions)

@@ -33,7 +33,11 @@ func newPlanner(set *regions.Set, from regions.Place) *planner {
 // not be changed.
 func (p *planner) plan(hint regions.Hint, residency []string) (regions.Plan, *Refusal) {
 	if !hint.Named() {
-		return regions.Plan{Candidates: p.allowed(residency)}, nil
+		candidates := p.allowed(residency)
+		if len(candidates) == 0 {
+			return regions.Plan{}, homeless(residency)
+		}
+		return regions.Plan{Candidates: candidates}, nil
 	}
 	reason := regions.ReasonExplicitList
 	if len(hint.Regions) == 1 && !hint.Any {
@@ -73,11 +77,24 @@ func (p *planner) allowed(residency []string) []regions.Candidate {
 
 // invalid is the 400 of BEHAVIOUR.md 2.4, which lists what may be named.
 func (p *planner) invalid(problem string, residency []string) *Refusal {
-	names := residency
-	if names == nil {
-		names = p.set.Names()
+	names := p.set.Names()
+	if residency != nil {
+		names = slices.DeleteFunc(slices.Clone(residency), func(name string) bool {
+			_, configured := p.set.Lookup(name)
+			return !configured
+		})
 	}
 	return refuse(http.StatusBadRequest, CodeInvalidRegion, problem+". Valid regions: "+strings.Join(names, ", "))
+}
+
+// homeless is the 503 for a project whose residency list has no configured
+// region: where the list comes from, no regions are known to check it against.
+func homeless(residency []string) *Refusal {
+	refusal := refuse(http.StatusServiceUnavailable, CodeRegionUnavailable,
+		fmt.Sprintf("Region %s is not available", residency[0]))
+	refusal.RetryAfter = unavailableRetry
+	refusal.Unavailable = &Unavailable{Region: residency[0], State: regions.StateDown, Alternatives: []string{}}
+	return refusal
 }
 
 // bounded cuts what a client sent before it is shown back.

@@ -24,22 +24,27 @@ type Request struct {
 // SplitTarget returns the raw path and the raw query of a request target,
 // byte for byte (BEHAVIOUR.md 1.3). query includes its leading "?", so that
 // an empty query and none stay apart. The absolute form loses its scheme and
-// authority; the asterisk form has no path.
+// authority; the asterisk and the authority form have no path.
 func SplitTarget(target string) (path, query string) {
-	if !strings.HasPrefix(target, "/") {
-		i := strings.Index(target, "://")
-		if i < 0 {
-			return "", ""
-		}
-		target = target[i+len("://"):]
-		j := strings.IndexAny(target, "/?")
-		if j < 0 {
-			return "/", ""
-		}
-		target = target[j:]
-	}
+	target = originForm(target)
 	if i := strings.IndexByte(target, '?'); i >= 0 {
 		return target[:i], target[i:]
 	}
 	return target, ""
+}
+
+// originForm returns the part of target from its path on: RFC 9112, section
+// 3.2, "" for the forms without one.
+func originForm(target string) string {
+	if strings.HasPrefix(target, "/") {
+		return target
+	}
+	scheme, rest, ok := strings.Cut(target, "://")
+	if !ok || strings.ContainsAny(scheme, "/?#") {
+		return ""
+	}
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		return rest[i:]
+	}
+	return "/"
 }

@@ -104,7 +104,8 @@ func New(cfg Config) (*Project, error) {
 		errs = append(errs, fmt.Errorf("ref %q: must be twenty lower-case letters", cfg.Ref))
 	}
 	p := &Project{
-		Ref: cfg.Ref, Regions: cfg.Regions,
+		// The clone of an empty list is nil: no list, not a list of nothing.
+		Ref: cfg.Ref, Regions: append([]string(nil), cfg.Regions...),
 		MaxBody: cfg.MaxBody, WallClock: cfg.WallClock,
 		functions: make(map[string]*Function, len(cfg.Functions)),
 	}
