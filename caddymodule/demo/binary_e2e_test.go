@@ -4,7 +4,9 @@ package demo
 
 import (
 	"bufio"
+	"context"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
 )
 
 // TestBinary builds the command a user runs and runs it as one.
@@ -122,8 +127,25 @@ func testPrintedLines(t *testing.T, binary string) {
 	if !strings.Contains(crash, "http/1.1 502") || !strings.Contains(crash, "backend_error") {
 		t.Errorf("crash (BEHAVIOUR 5):\n%s", crash)
 	}
+	_, address, _ := strings.Cut(r.curls[2], "http://")
+	address, _, _ = strings.Cut(address, "/")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, "ws://"+address+"/functions/v1/ws", &websocket.DialOptions{
+		HTTPHeader: http.Header{"X-Region": {"ap-southeast-1"}},
+	})
+	if err != nil {
+		t.Fatalf("ws (BEHAVIOUR 6.6): %v\n%s", err, r.output)
+	}
+	defer conn.CloseNow()
+	if _, greeting, err := conn.Read(ctx); err != nil || string(greeting) != `{"region":"ap-southeast-1"}` {
+		t.Errorf("ws greeting %s, %v", greeting, err)
+	}
 	if code := r.end(syscall.SIGINT); code != 0 {
 		t.Errorf("exit code %d after ctrl-C\n%s", code, r.output)
+	}
+	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("ws at the end (BEHAVIOUR 6.6): %v", err)
 	}
 }
 
