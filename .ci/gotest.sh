@@ -14,10 +14,8 @@ summary=$out/go-test.summary
 [[ $(go env GOFLAGS) != *-trimpath* ]] || die "GOFLAGS has -trimpath, under which caddytest skips"
 
 code=0
-go test -race -count=1 -v -tags "$tags" -timeout "${TIMEOUT:-20m}" -coverpkg=./routing/... -coverprofile="$out/cover.out" ./... >"$log" 2>&1 || code=$?
-
-# What share of routing one package's tests reach says nothing: the sum is below.
-grep -E '^(ok|FAIL|\?)[[:space:]]' "$log" | sed -E 's/[[:space:]]*coverage: .*//' >"$summary" || true
+go test -race -count=1 -v -tags "$tags" -timeout "${TIMEOUT:-20m}" ./... >"$log" 2>&1 || code=$?
+grep -E '^(ok|FAIL|\?)[[:space:]]' "$log" >"$summary" || true
 
 if ((code != 0)); then
 	grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|[[:space:]]*--- PASS|PASS$|ok[[:space:]])' "$log" || true
@@ -28,6 +26,12 @@ if grep -E '^[[:space:]]*--- SKIP' "$log"; then
 fi
 grep -qE '^ok[[:space:]].*/caddymodule/integration/e2e[[:space:]]' "$log" || die "the end-to-end suite did not run"
 
+# Of its own tests only: what the end-to-end suite happens to touch is not checked rule by rule. A run of its own, because test
+# binaries that start themselves again print a line about coverage where their tests expect none.
+go test -count=1 -coverpkg=./routing/... -coverprofile="$out/cover.out" ./routing/... >"$out/cover.log" 2>&1 || {
+	cat "$out/cover.log"
+	die "go test with coverage failed"
+}
 covered=$(go tool cover -func="$out/cover.out" | awk '$1 == "total:" { sub("%", "", $NF); print $NF }')
 awk -v covered="$covered" -v least="$least" 'BEGIN { exit !(covered >= least) }' || {
 	go tool cover -func="$out/cover.out" | awk '$NF != "100.0%"'
