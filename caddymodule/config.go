@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,7 +23,12 @@ type Location struct {
 }
 
 func (l *Location) place(set *regions.Set) (regions.Place, error) {
-	if l.Latitude != nil && l.Longitude != nil {
+	switch {
+	case (l.Latitude == nil) != (l.Longitude == nil):
+		return regions.Place{}, errors.New("location: give latitude and longitude, not one of them")
+	case l.Latitude != nil && l.Region != "":
+		return regions.Place{}, errors.New("location: give a region or coordinates, not both")
+	case l.Latitude != nil:
 		c := regions.Coordinates{Latitude: *l.Latitude, Longitude: *l.Longitude}
 		if err := c.Valid(); err != nil {
 			return regions.Place{}, fmt.Errorf("location: %w", err)
@@ -57,6 +61,9 @@ type Region struct {
 }
 
 func (r *Region) build() (regions.Region, error) {
+	if r == nil {
+		return regions.Region{}, errors.New("regions: null is no region")
+	}
 	region := regions.Region{Name: r.Name, Bias: time.Duration(r.Bias)}
 	if r.Coordinates != nil {
 		region.Coordinates = regions.Coordinates{Latitude: r.Coordinates[0], Longitude: r.Coordinates[1]}
@@ -100,30 +107,6 @@ type Project struct {
 
 	// The deployed functions.
 	Functions []*Function `json:"functions,omitempty"`
-}
-
-// JWT holds the keys of a project's tokens.
-type JWT struct {
-	// The HS256 secret, at least 32 bytes.
-	Secret string `json:"secret,omitempty"`
-
-	// Further HS256 secrets, valid at the same time while one is replaced.
-	Secrets []string `json:"secrets,omitempty"`
-}
-
-// APIKey is an API key, in clear or as the SHA-256 of it.
-type APIKey struct {
-	// A name for people.
-	Name string `json:"name,omitempty"`
-
-	// publishable or secret.
-	Type string `json:"type"`
-
-	// The key, or
-	Key string `json:"key,omitempty"`
-
-	// the lower-case hex SHA-256 of the key.
-	SHA256 string `json:"sha256,omitempty"`
 }
 
 // CORS says which origins may read answers.
@@ -180,6 +163,11 @@ func (p *Project) build(set *regions.Set) (projects.Config, error) {
 	if err := p.checkRegions(set); err != nil {
 		errs = append(errs, err)
 	}
+	for _, domain := range p.Domains {
+		if envPlaceholder.MatchString(domain) {
+			errs = append(errs, fmt.Errorf("domain %q: placeholders are filled in only in keys and secrets", domain))
+		}
+	}
 	secrets, err := p.JWT.build()
 	if err != nil {
 		errs = append(errs, err)
@@ -197,7 +185,11 @@ func (p *Project) build(set *regions.Set) (projects.Config, error) {
 		}
 		cfg.Auth.APIKeys = append(cfg.Auth.APIKeys, key)
 	}
-	for _, f := range p.Functions {
+	for i, f := range p.Functions {
+		if f == nil {
+			errs = append(errs, fmt.Errorf("function %d: null is no function", i+1))
+			continue
+		}
 		cfg.Functions = append(cfg.Functions, f.build())
 	}
 	return cfg, errors.Join(errs...)
@@ -216,75 +208,6 @@ func (p *Project) checkRegions(set *regions.Set) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// build resolves the secrets, numbered in the order of the Caddyfile.
-func (j *JWT) build() ([][]byte, error) {
-	if j == nil {
-		return nil, nil
-	}
-	var errs []error
-	texts := j.Secrets
-	if j.Secret != "" {
-		texts = slices.Concat([]string{j.Secret}, j.Secrets)
-	}
-	built := make([][]byte, 0, len(texts))
-	for i, text := range texts {
-		secret, err := resolveSecret(text)
-		if err == nil {
-			err = checkSecret(secret)
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("jwt_secret %d%s: %w", i+1, origin(text), err))
-			continue
-		}
-		built = append(built, []byte(secret))
-	}
-	return built, errors.Join(errs...)
-}
-
-// checkSecret has package auth judge a secret by itself. Its number there means
-// nothing to the user.
-func checkSecret(secret string) error {
-	if _, err := auth.New(auth.Config{Secrets: [][]byte{[]byte(secret)}}); err != nil {
-		return fmt.Errorf("%s; `openssl rand -base64 32` makes one", strings.TrimPrefix(err.Error(), "HMAC secret 1: "))
-	}
-	return nil
-}
-
-// keyType never repeats what it was given: whoever swaps the arguments has a
-// key in the place of the type.
-func (k *APIKey) keyType() (auth.KeyType, error) {
-	switch k.Type {
-	case "publishable":
-		return auth.Publishable, nil
-	case "secret":
-		return auth.Secret, nil
-	}
-	return "", fmt.Errorf("the type is publishable or secret%s", didYouMean(k.Type, []string{"publishable", "secret"}))
-}
-
-// build resolves the key and has package auth judge it by itself.
-func (k *APIKey) build() (auth.APIKey, error) {
-	key := auth.APIKey{Name: k.Name}
-	var err error
-	if key.Type, err = k.keyType(); err != nil {
-		return key, err
-	}
-	if k.Key != "" || k.SHA256 == "" {
-		if key.Key, err = resolveSecret(k.Key); err != nil {
-			return key, err
-		}
-	}
-	if k.SHA256 != "" {
-		if key.SHA256, err = hex.DecodeString(k.SHA256); err != nil {
-			return key, errors.New("sha256 must be 64 hexadecimal digits")
-		}
-	}
-	if _, err := auth.New(auth.Config{APIKeys: []auth.APIKey{key}}); err != nil {
-		return key, fmt.Errorf("%s%s", strings.TrimPrefix(err.Error(), fmt.Sprintf("API key 1 %q: ", key.Name)), origin(k.Key))
-	}
-	return key, nil
 }
 
 func (f *Function) build() projects.Function {

@@ -64,9 +64,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 			return fmt.Errorf("cors: %w", err)
 		}
 	}
-	// Hijacked connections are unknown to the server that stops, and the
-	// order in which apps stop is random.
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		keepListeners(server)
+		// Hijacked connections are unknown to the server that stops, and the
+		// order in which apps stop is random.
 		sockets := h.app.lease.sockets
 		server.RegisterOnShutdown(func() {
 			if caddy.Exiting() {
@@ -80,6 +81,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // ServeHTTP implements caddyhttp.MiddlewareHandler. It never returns an error:
 // Caddy would print the request with it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	beginRequest(r.Context())
 	request := routing.Request{
 		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header,
 		ContentLength: r.ContentLength, Start: time.Now(),

@@ -25,6 +25,9 @@ func resolveSecret(text string) (string, error) {
 		return "", fmt.Errorf("%s is not filled in here; use {env.NAME}", other)
 	}
 	for _, match := range envPlaceholder.FindAllStringSubmatch(text, -1) {
+		if match[1] == "" {
+			return "", fmt.Errorf("%s names no variable", match[0])
+		}
 		if os.Getenv(match[1]) == "" {
 			return "", fmt.Errorf("the environment variable %s is not set or empty", match[1])
 		}

@@ -28,11 +28,15 @@ func (c *call) modifyResponse(res *http.Response) error {
 	if header.Get("Server") != "" {
 		c.w.Header().Del("Server")
 	}
-	errorCode(res)
 	c.inv.CORS.Response(header, c.inv.Origin, c.inv.OwnCORS())
 	if c.inv.StripCookies {
 		header.Del("Set-Cookie")
 	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		c.upgraded = res.Body // a connection: nothing of it may be read here
+		return nil
+	}
+	errorCode(res)
 	if c.inv.PlainHTML {
 		plainHTML(res)
 	}
@@ -40,11 +44,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 		// Present but nil keeps net/http from sniffing one (BEHAVIOUR.md 6.7).
 		c.w.Header()["Content-Type"] = nil
 	}
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		c.upgraded = res.Body
-	} else {
-		res.Body = &trailerPolicy{ReadCloser: res.Body, res: res}
-	}
+	res.Body = &trailerPolicy{ReadCloser: res.Body, res: res}
 	return nil
 }
 

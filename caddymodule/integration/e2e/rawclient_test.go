@@ -64,6 +64,9 @@ func readReplyFrom(r *bufio.Reader, method string) (reply, error) {
 func exchange(t *testing.T, addr, raw string) reply {
 	t.Helper()
 	conn := dial(t, addr)
+	if err := conn.SetDeadline(time.Now().Add(12 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
 	write(t, conn, raw)
 	method, _, _ := strings.Cut(raw, " ")
 	got, err := readReply(conn, method)

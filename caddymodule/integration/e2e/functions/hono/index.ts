@@ -9,6 +9,6 @@ app.get("/teapot", (c) => c.text("short and stout", 418));
 app.get("/boom", () => {
   throw new Error("boom on purpose");
 });
-app.get("/away", (c) => c.redirect("/hono/"));
+app.get("/away", (c) => c.redirect("/hono"));
 
 Deno.serve(app.fetch);

@@ -7,7 +7,8 @@ Deno.serve((req) => {
     return Response.json({ error: "a WebSocket is needed" }, { status: 426 });
   }
   const url = new URL(req.url);
-  const offered = (req.headers.get("sec-websocket-protocol") ?? "").split(",").map((p) => p.trim());
+  const protocols = req.headers.get("sec-websocket-protocol"); // the request is gone after the upgrade
+  const offered = (protocols ?? "").split(",").map((p) => p.trim());
   const spoken = offered.find((p) => p.startsWith("jwt-"));
   const token = url.searchParams.get("jwt") ?? spoken?.slice("jwt-".length);
   if (!token) return Response.json({ error: "no token" }, { status: 401 });
@@ -25,7 +26,7 @@ Deno.serve((req) => {
       return socket.send(JSON.stringify({
         query: url.search,
         path: url.pathname,
-        protocols: req.headers.get("sec-websocket-protocol"),
+        protocols,
         region: Deno.env.get("SB_REGION"),
       }));
     }

@@ -1,0 +1,86 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// refused loads a configuration as validate does and returns its error.
+func refused(t *testing.T, config []byte) string {
+	t.Helper()
+	var c caddy.Config
+	if err := json.Unmarshal(config, &c); err != nil {
+		t.Fatalf("%v in %s", err, config)
+	}
+	if err := caddy.Validate(&c); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+const someHash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+// TestConfigInJSON is about what a Caddyfile cannot express: everybody who writes JSON gets the same checks.
+func TestConfigInJSON(t *testing.T) {
+	t.Setenv("EDGEGATE_KEY", "sb_secret_from_the_environment")
+	const regionsJSON = `"regions":[{"name":"us-east-1","backends":["http://127.0.0.1:9"]}]`
+	project := func(members string) string {
+		return `{` + regionsJSON + `,"project":{` + members + `}}`
+	}
+	tests := map[string]struct{ app, want string }{
+		"good":                      {goodApp, ""},
+		"key by its hash":           {project(`"api_keys":[{"type":"secret","sha256":"` + someHash + `"}]`), ""},
+		"secrets without a first":   {project(`"jwt":{"secrets":["a-secret-of-enough-bytes-for-hs256-0123456789"]}`), ""},
+		"unknown field of the app":  {strings.Replace(goodApp, `{`, `{"plan":{},`, 1), `unknown field "plan"`},
+		"unknown field of a region": {strings.Replace(goodApp, `"name"`, `"capacity":1,"name"`, 1), `unknown field "capacity"`},
+		"unknown field of location": {strings.Replace(goodApp, `"region":`, `"city":"x","region":`, 1), `unknown field "city"`},
+		"unknown field of project":  {project(`"plan":"pro"`), `unknown field "plan"`},
+		"unknown field of jwt":      {project(`"jwt":{"jwks_url":"https://auth.example.com"}`), `unknown field "jwks_url"`},
+		"unknown field of a key":    {project(`"api_keys":[{"type":"secret","value":"x"}]`), `unknown field "value"`},
+		"unknown field of function": {project(`"functions":[{"slug":"a","websocket_token":"query"}]`), `unknown field "websocket_token"`},
+		"unknown field of cors":     {project(`"cors":{"max_age":1}`), `unknown field "max_age"`},
+		"no regions":                {`{"project":{}}`, "no regions: add `region NAME"},
+		"no project":                {`{` + regionsJSON + `}`, "no project: add `project default { ... }`"},
+		"region of no place":        {strings.ReplaceAll(goodApp, "us-east-1", "lab"), `region "lab": the place of this name is not known: add`},
+		"wrong backend":             {strings.Replace(goodApp, "http://127.0.0.1:9", "127.0.0.1:9", 1), `region "us-east-1": backend "127.0.0.1:9": the scheme is missing, as in http://127.0.0.1:9`},
+		"nearest client":            {strings.Replace(goodApp, `{`, `{"nearest":"client",`, 1), `nearest: "client" is not in this build`},
+		"negative idle_timeout":     {strings.Replace(goodApp, `{`, `{"idle_timeout":-1,`, 1), "idle_timeout and max_body must not be negative"},
+		"negative max_body":         {strings.Replace(goodApp, `{`, `{"max_body":-1,`, 1), "idle_timeout and max_body must not be negative"},
+		"apex with scheme":          {strings.Replace(goodApp, `{`, `{"apex":"https://example.com",`, 1), `apex "https://example.com": must be a bare host name`},
+		"location of latitude only": {strings.Replace(goodApp, `"region":"eu-central-1"`, `"latitude":1`, 1), "latitude"},
+		"location in both ways":     {strings.Replace(goodApp, `"region":"eu-central-1"`, `"region":"eu-central-1","latitude":1,"longitude":1`, 1), "location: give a region or coordinates, not both"},
+		"location off the globe":    {strings.Replace(goodApp, `"region":"eu-central-1"`, `"latitude":91,"longitude":1`, 1), "location: "},
+		"negative wall_clock":       {project(`"wall_clock":-1`), "project default: wall_clock: must not be negative"},
+		"residency elsewhere":       {project(`"regions":["us-east-2"]`), `project default: regions: "us-east-2" is not configured (did you mean "us-east-1"?)`},
+		"placeholder as a domain":   {project(`"domains":["{env.EDGEGATE_KEY}"]`), `domain "{env.EDGEGATE_KEY}": placeholders are filled in only in keys and secrets`},
+		"weak secret":               {project(`"jwt":{"secret":"hunter2-hunter2"}`), "project default: jwt_secret 1: it has 15 bytes, HS256 needs at least 32"},
+		"weak secret after a good":  {project(`"jwt":{"secret":"a-secret-of-enough-bytes-for-hs256-0123456789","secrets":["hunter2-hunter2"]}`), "project default: jwt_secret 2: it has 15 bytes"},
+		"empty secret in the list":  {project(`"jwt":{"secrets":[""]}`), "project default: jwt_secret 1: must not be empty"},
+		"key without text":          {project(`"api_keys":[{"type":"secret"}]`), "project default: api_key 1: must not be empty"},
+		"key of no type":            {project(`"api_keys":[{"key":"hunter2-hunter2"}]`), "project default: api_key 1: the type is publishable or secret"},
+		"key as the type":           {project(`"api_keys":[{"type":"hunter2-hunter2","key":"secret"}]`), "project default: api_key 1: the type is publishable or secret"},
+		"key and hash":              {project(`"api_keys":[{"type":"secret","key":"hunter2-hunter2","sha256":"` + someHash + `"}]`), "project default: api_key 1: it has both the key and its SHA-256, one is enough"},
+		"hash of letters":           {project(`"api_keys":[{"type":"secret","sha256":"hunter2-hunter2"}]`), "project default: api_key 1: sha256 must be 64 hexadecimal digits"},
+		"hash that is too short":    {project(`"api_keys":[{"type":"secret","sha256":"abcd"}]`), "project default: api_key 1: the SHA-256 has 2 bytes, it must have 32"},
+		"one key in two ways":       {project(`"api_keys":[{"type":"secret","key":"{env.EDGEGATE_KEY}"},{"type":"publishable","key":"sb_secret_from_the_environment"}]`), "project default: api_key 2: it is the same key as another before it"},
+		"null in a list of keys":    {project(`"api_keys":[null]`), "api_key 1: null is no key"},
+		"null in a list of regions": {`{"regions":[null],"project":{}}`, "regions: null is no region"},
+		"null in functions":         {project(`"functions":[null]`), "function 1: null is no function"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := refused(t, appConfig(tt.app))
+			if (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+				t.Errorf("the error is %q, want %q", got, tt.want)
+			}
+			for _, secret := range []string{"hunter2", "a-secret-of-enough-bytes", "sb_secret_from"} {
+				if strings.Contains(got, secret) {
+					t.Errorf("a secret is in the error: %s", got)
+				}
+			}
+		})
+	}
+}
