@@ -1,0 +1,184 @@
+package routing
+
+import (
+	"encoding/json"
+	"net/http"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+var (
+	anyEscape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+	dotEscape = regexp.MustCompile(`(?i)%2e`)
+)
+
+// maxReadings bounds the oracle: with few bytes it reaches every combination of
+// readers, with many it would only make the fuzzer slow.
+const maxReadings = 300
+
+// readers are what software between the gateway and a function may do to a
+// path before it walks the dot-segments. The oracle made of them shares nothing
+// with the code under test: it tries them one by one, in any order, in place of
+// one pessimistic walk.
+var readers = []func(string) string{
+	decode,
+	dropTabs,
+	func(s string) string { return strings.ReplaceAll(s, `\`, "/") },
+	func(s string) string { return dotEscape.ReplaceAllString(s, ".") },
+	// Some decode everything but slashes.
+	func(s string) string {
+		return anyEscape.ReplaceAllStringFunc(s, func(e string) string {
+			if c := unescape(e); c != "/" && c != `\` {
+				return c
+			}
+			return e
+		})
+	},
+	// Some take one of these for the end of the path.
+	func(s string) string { s, _, _ = strings.Cut(s, "\x00"); return s },
+	func(s string) string { s, _, _ = strings.Cut(s, "?"); return s },
+	func(s string) string { s, _, _ = strings.Cut(s, "#"); return s },
+}
+
+func decode(s string) string { return anyEscape.ReplaceAllStringFunc(s, unescape) }
+
+func dropTabs(s string) string {
+	for _, c := range []string{"\t", "\r", "\n"} {
+		s = strings.ReplaceAll(s, c, "")
+	}
+	return s
+}
+
+func unescape(e string) string {
+	n, err := strconv.ParseUint(e[1:], 16, 8)
+	if err != nil {
+		panic(err)
+	}
+	return string([]byte{byte(n)})
+}
+
+// findEscape looks for a sequence of readers after which a path is outside
+// /<slug>, breadth first, and returns what they made of it.
+func findEscape(p, slug string) (string, bool) {
+	seen := map[string]bool{p: true}
+	for frontier := []string{p}; len(frontier) > 0; {
+		var next []string
+		for _, text := range frontier {
+			if clean := path.Clean(text); clean != "/"+slug && !strings.HasPrefix(clean, "/"+slug+"/") {
+				return text, true
+			}
+			for _, read := range readers {
+				if got := read(text); !seen[got] && len(seen) < maxReadings {
+					seen[got] = true
+					next = append(next, got)
+				}
+			}
+		}
+		frontier = next
+	}
+	return "", false
+}
+
+// The oracle is only worth something if it finds escapes: BEHAVIOUR 1.5.
+func TestFindEscape(t *testing.T) {
+	for _, rest := range []string{
+		"/..", "/%2e%2e/x", "/%252e%252e%255cx", `/..\x`, "/..%00x", "/.%09./x", "/a%2fb/%2e%2e/%2e%2e/x", "/..%23",
+	} {
+		if _, found := findEscape("/hello"+rest, "hello"); !found {
+			t.Errorf("1.5: the oracle lets %q pass", rest)
+		}
+	}
+	for _, rest := range []string{"", "/", "/a..b", "/...", "/%2e", "/a/../b", "/a%2fb"} {
+		if text, found := findEscape("/hello"+rest, "hello"); found {
+			t.Errorf("1.5: the oracle refuses %q for %q", rest, text)
+		}
+	}
+}
+
+// BEHAVIOUR 1.3 to 1.7, 2.4 and section 5: whatever a client sends, Admit does
+// not panic, what it lets pass stays inside a function that is not the
+// runtime's own, and what it refuses has a well-formed answer.
+func FuzzInvocation(f *testing.F) {
+	for _, rest := range []string{
+		"", "/", "/a..b", "/...", "/%2e", "/a/../b", "/..", "/%2e%2e/_internal", "/%252e%252e%252f_internal",
+		`/..\_internal`, "/..%5c_internal", "/..%00x", "/.%09./x", "/a%2fb/%2e%2e/%2e%2e/_internal",
+		"/%252525252e", "/100%", "//a//../..", "/..;/x", "/..#x", "/..%3fx", "/%%32e%%32e/x",
+	} {
+		f.Add(sharedHost, "/functions/v1/hello"+rest, http.MethodGet, "any", "x=1")
+		f.Add(hostFormHost, "/Any-thing"+rest, http.MethodPost, "us-east-1,any", "")
+	}
+	f.Add(ownHost, "/functions/v1/_internal/health", "OPTIONS", "mars", "forceFunctionRegion=%ff")
+	f.Add("[::1]:80", "http://x/functions/v1/_INTERNAL", "HEAD", "any,x", "forceFunctionRegion=us-east-1")
+	f.Add("", "*", "", ",,", "&&=")
+
+	fixture := newFixture()
+	fixture.functions = append(testFunctions(), projects.Function{Slug: projects.Wildcard})
+	p := fixture.pipeline(f)
+	f.Fuzz(func(t *testing.T, host, target, method, region, query string) {
+		if query != "" {
+			target += "?" + query
+		}
+		r := request(target, "X-Region", region, "Apikey", publishableKey)
+		r.Host, r.Method = host, method
+		var inv Invocation
+		if refusal := p.Admit(r, Site{}, &inv); refusal != nil {
+			checkRefusal(t, refusal, target)
+			return
+		}
+		checkAdmitted(t, &inv, target)
+	})
+}
+
+func checkRefusal(t *testing.T, refusal *Refusal, target string) {
+	t.Helper()
+	var said struct{ Code, Message string }
+	if err := json.Unmarshal(refusal.Body(), &said); err != nil || said.Code != refusal.Code || said.Message == "" {
+		t.Fatalf("section 5: body %q: %v", refusal.Body(), err)
+	}
+	if !slices.Contains([]int{400, 404, 405}, refusal.Status) {
+		t.Fatalf("section 3: status %d", refusal.Status)
+	}
+	if refusal.Code != CodeInvalidURL {
+		return
+	}
+	if p, _ := SplitTarget(target); !harmfulLooking(p) {
+		t.Fatalf("1.5: %q is refused", p)
+	}
+}
+
+// harmfulLooking reports whether a path could be refused at all: it hides two
+// dots, or more encoding than anybody needs.
+func harmfulLooking(p string) bool {
+	for round := 0; ; round++ {
+		next := dropTabs(decode(p))
+		if next == p || round > maxDecodings {
+			return round > maxDecodings || strings.Contains(p, "..")
+		}
+		p = next
+	}
+}
+
+func checkAdmitted(t *testing.T, inv *Invocation, target string) {
+	t.Helper()
+	if !projects.ValidSlug(inv.Slug) || strings.EqualFold(inv.Slug, "_internal") {
+		t.Fatalf("1.4, 1.6: slug %q of %q", inv.Slug, target)
+	}
+	rest, ok := strings.CutPrefix(inv.Target, "/"+inv.Slug)
+	if !ok || rest != "" && rest[0] != '/' && rest[0] != '?' || !strings.HasSuffix(target, inv.Target) {
+		t.Fatalf("1.3: %q for %q", inv.Target, target)
+	}
+	raw, _, _ := strings.Cut(inv.Target, "?")
+	raw = raw[:min(len(raw), 256)]
+	if text, found := findEscape(raw, inv.Slug); found {
+		t.Fatalf("1.5: %q passes and may be read as %q", raw, text)
+	}
+	if len(inv.Plan.Candidates) == 0 && !inv.Preflight {
+		t.Fatalf("2.6: no plan for %q", target)
+	}
+}
