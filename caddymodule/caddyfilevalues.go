@@ -12,7 +12,7 @@ import (
 )
 
 // forms shows how each option that has arguments is written.
-var forms = map[string]string{
+var forms = map[string]string{ //nolint:gosec // G101: these are examples, not credentials
 	"apex":         "apex example.com",
 	"location":     "location eu-central-1` or `location 50.1 8.7",
 	"nearest":      "nearest gateway",
