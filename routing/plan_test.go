@@ -203,3 +203,19 @@ func TestPlanWhenAllIsDown(t *testing.T) {
 		})
 	}
 }
+
+// BEHAVIOUR 2.4, 2.5: alternatives are regions that the project may use and
+// that are not known to be down.
+func TestUnavailableAlternatives(t *testing.T) {
+	f := newFixture()
+	f.residency = []string{"us-east-1", "eu-west-1"}
+	p := f.pipeline(t)
+	inv := admit(t, p, request("/functions/v1/open", "X-Region", "us-east-1"))
+	if got := p.Failed(inv, regions.ErrUnavailable).Unavailable.Alternatives; !slices.Equal(got, []string{"eu-west-1"}) {
+		t.Errorf("2.4: alternatives %v", got)
+	}
+	markDown(t, p, "eu-west-1")
+	if got := p.Failed(inv, regions.ErrUnavailable).Unavailable.Alternatives; len(got) > 0 {
+		t.Errorf("2.5: alternatives %v", got)
+	}
+}
