@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -75,8 +76,9 @@ func listenShared(ctx context.Context, _, host, port string, offset uint, config
 		sharedListeners.open[key] = shared
 		go shared.accept()
 	}
-	shared.uses++
-	return &listenerUse{sharedListener: shared, closed: make(chan struct{})}, nil
+	use := &listenerUse{sharedListener: shared, closed: make(chan struct{})}
+	shared.uses = append(shared.uses, use)
+	return use, nil
 }
 
 // sharedListener is one socket, used by the servers of one configuration, and
@@ -84,7 +86,7 @@ func listenShared(ctx context.Context, _, host, port string, offset uint, config
 type sharedListener struct {
 	net.Listener
 	key      string
-	uses     int // guarded by sharedListeners
+	uses     []*listenerUse // oldest first, guarded by sharedListeners
 	accepted chan acceptance
 	done     chan struct{} // closed with the socket
 }
@@ -117,10 +119,11 @@ func (s *sharedListener) offer(a acceptance) {
 	}
 }
 
-func (s *sharedListener) release() error {
+func (s *sharedListener) release(use *listenerUse) error {
 	sharedListeners.Lock()
 	defer sharedListeners.Unlock()
-	if s.uses--; s.uses > 0 {
+	s.uses = slices.DeleteFunc(s.uses, func(other *listenerUse) bool { return other == use })
+	if len(s.uses) > 0 {
 		return nil
 	}
 	delete(sharedListeners.open, s.key)
@@ -159,22 +162,15 @@ func (u *listenerUse) Close() error {
 	err := net.ErrClosed
 	u.once.Do(func() {
 		close(u.closed)
-		err = u.release()
+		err = u.release(u)
 	})
 	return err
 }
 
-// replaced reports whether the socket went on without this configuration.
+// replaced reports whether a newer configuration uses the socket. It may do so
+// before this one's server knows that it has to stop.
 func (u *listenerUse) replaced() bool {
-	select {
-	case <-u.done:
-		return false
-	default:
-	}
-	select {
-	case <-u.closed:
-		return true
-	default:
-		return false
-	}
+	sharedListeners.Lock()
+	defer sharedListeners.Unlock()
+	return len(u.uses) > 0 && u.uses[len(u.uses)-1] != u
 }

@@ -235,13 +235,17 @@ func startEvents(t *testing.T, g *gateway) func() error {
 	}
 }
 
-// load sends a Caddyfile to the gateway's admin API.
+// load sends a Caddyfile to the gateway's admin API. That API is Caddy's, whose own listener resets connections that
+// come while it is replaced; sending the same configuration again is harmless.
 func load(t *testing.T, g *gateway, caddyfile string) (int, string) {
 	t.Helper()
-	res, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/load", g.admin), "text/caddyfile", strings.NewReader(caddyfile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	var res *http.Response
+	waitUntil(t, "the admin API answers", func() bool {
+		var err error
+		res, err = client.Post(fmt.Sprintf("http://127.0.0.1:%d/load", g.admin), "text/caddyfile", strings.NewReader(caddyfile))
+		return err == nil
+	})
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {

@@ -36,7 +36,6 @@ function refused(query, protocols = [], options = {}, at = base) {
     ws.once("unexpected-response", async (req, res) => {
       let body = "";
       for await (const chunk of res) body += chunk;
-      res.socket.destroy(); // ws leaves the connection, and with it this process, open
       resolve({ status: res.statusCode, headers: res.headers, body });
     });
   });
