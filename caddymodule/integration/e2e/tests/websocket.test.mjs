@@ -34,8 +34,10 @@ function refused(query, protocols = [], options = {}, at = base) {
     ws.once("open", () => { ws.terminate(); reject(new Error("the upgrade was accepted")); });
     ws.once("error", reject);
     ws.once("unexpected-response", async (req, res) => {
+      const { socket } = res;
       let body = "";
       for await (const chunk of res) body += chunk;
+      socket.destroy(); // ws leaves the connection, and with it this process, open
       resolve({ status: res.statusCode, headers: res.headers, body });
     });
   });
