@@ -92,6 +92,12 @@ func (b *rawBackend) answer(conn net.Conn, target string, body io.Reader) bool {
 		}
 		b.firstByte <- one[0]
 	}
+	if strings.HasSuffix(path, "/early") {
+		// An answer before the body was read, as a function gives that judges by the headers.
+		fmt.Fprint(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: 5\r\n\r\nearly")
+		_, _ = io.Copy(io.Discard, body)
+		return false
+	}
 	if strings.HasSuffix(path, "/drop") {
 		return false // before a byte of the response
 	}

@@ -51,6 +51,21 @@ func TestRawBodies(t *testing.T) {
 			}
 		}
 	})
+	t.Run("5 a refusal of a large body is not lost in a reset", func(t *testing.T) {
+		for _, connection := range []string{"keep-alive", "close"} {
+			for range 10 {
+				conn := dial(t, g.addr)
+				body := strings.Repeat("x", 1<<20)
+				sent := rawRequest("POST", "/functions/v1/locked", "any.example", body,
+					"Connection: "+connection, fmt.Sprintf("Content-Length: %d", len(body)))
+				_, writeErr := io.WriteString(conn, sent) // may fail: the answer may come before the end of the body
+				if got, err := readReply(conn, "POST"); err != nil || got.status != 401 {
+					t.Errorf("Connection: %s: answered %d, %v, after writing: %v", connection, got.status, err, writeErr)
+					break
+				}
+			}
+		}
+	})
 	t.Run("1.3 one connection carries many requests, each judged by itself", func(t *testing.T) {
 		conn := dial(t, g.addr)
 		r := bufio.NewReader(conn)

@@ -77,7 +77,7 @@ for (const path of ["/functions/v1/_internal", "/functions/v1/_internal/secret",
 test("5 413 PAYLOAD_TOO_LARGE past max_body by Content-Length, after 401 and before the region's 400", async () => {
   const tooBig = (headers) => send("/functions/v1/upload", {
     method: "POST",
-    headers: { "content-length": 1_000_001, ...headers },
+    headers: { "content-length": 1_000_001, connection: "keep-alive", ...headers },
     body: Buffer.alloc(1_000_001),
   });
   const res = await tooBig(bearer);
@@ -91,7 +91,7 @@ test("5 413 PAYLOAD_TOO_LARGE past max_body by Content-Length, after 401 and bef
 test("5 413 PAYLOAD_TOO_LARGE for a chunked body that grows past max_body", async () => {
   const res = await send("/functions/v1/upload", {
     method: "POST",
-    headers: { ...bearer, "transfer-encoding": "chunked" },
+    headers: { ...bearer, "transfer-encoding": "chunked", connection: "keep-alive" },
     body: Buffer.alloc(3_000_000),
   });
   assert.equal(res.status, 413, res.text);
