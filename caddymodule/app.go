@@ -147,6 +147,7 @@ func (a *App) catalogue(set *regions.Set) (routing.Projects, error) {
 // Start bounds how long a stopping process waits for its last requests where
 // the user set no grace_period.
 func (a *App) Start() error {
+	hideBackendBytes()
 	server, err := a.ctx.AppIfConfigured("http")
 	if errors.Is(err, caddy.ErrNotConfigured) {
 		return nil

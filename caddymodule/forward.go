@@ -47,7 +47,9 @@ func (c *call) forward() {
 			_ = c.upgraded.Close()
 		}
 	}()
+	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
 	c.ownTimeouts()
+	c.ownBody()
 	if c.inv.Hint.Conflict {
 		if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 			fields.Add(zap.Bool("region_conflict", true))
@@ -83,8 +85,13 @@ func (c *call) ownTimeouts() {
 	if writer != nil {
 		writer.Override(limit, 0, 0)
 	}
+}
+
+// ownBody keeps net/http from reading an HTTP/1 request body to its end before
+// an answer goes out: a function may answer while its body still comes in, and
+// a client that waits for 100 Continue must get a refusal instead.
+func (c *call) ownBody() {
 	if c.r.ProtoMajor == 1 && c.r.ContentLength != 0 {
-		// A function may answer while its request body still comes in.
 		_ = http.NewResponseController(c.w).EnableFullDuplex()
 	}
 }

@@ -138,6 +138,10 @@ func (c *call) refuse(refusal *routing.Refusal) {
 	if refusal.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
 	}
+	c.ownBody()
+	if c.r.ProtoMajor == 1 && (refusal.Status == http.StatusRequestTimeout || refusal.Status == http.StatusRequestEntityTooLarge) {
+		header.Set("Connection", "close") // the rest of the body is not waited for
+	}
 	body := refusal.Body()
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(refusal.Status)

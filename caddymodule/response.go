@@ -147,7 +147,7 @@ func (t *trailerPolicy) Read(b []byte) (int, error) {
 func safeCause(err error) string {
 	for _, known := range []error{
 		regions.ErrIdleTimeout, regions.ErrWallClock, regions.ErrClientStalled,
-		regions.ErrBodyTooLarge, routing.ErrInvalidStatus, io.ErrUnexpectedEOF, io.EOF, os.ErrDeadlineExceeded,
+		regions.ErrBodyTooLarge, regions.ErrBodyMalformed, routing.ErrInvalidStatus, io.ErrUnexpectedEOF, io.EOF, os.ErrDeadlineExceeded,
 	} {
 		if errors.Is(err, known) {
 			return known.Error()

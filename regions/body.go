@@ -1,8 +1,10 @@
 package regions
 
 import (
+	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -19,7 +21,7 @@ type requestBody struct {
 	src     io.Reader
 	keep    bool         // the body fits in replayLimit
 	waiting atomic.Bool  // a read of the client's bytes is under way
-	fault   atomic.Value // errorBox: why reading from the client failed
+	fault   atomic.Value // readFault: why reading from the client failed
 
 	mu   sync.Mutex // guards the fields below and serializes reads of src
 	kept []byte
@@ -27,7 +29,7 @@ type requestBody struct {
 	end  error // what src returned last
 }
 
-type errorBox struct{ error }
+type readFault struct{ error }
 
 func newRequestBody(x *Exchange, src io.Reader, length int64) *requestBody {
 	return &requestBody{x: x, src: src, keep: length > 0 && length <= replayLimit}
@@ -42,7 +44,7 @@ func (b *requestBody) replayable() bool {
 
 // failure returns why the client's bytes could not be read, nil if they could.
 func (b *requestBody) failure() error {
-	if f, ok := b.fault.Load().(errorBox); ok {
+	if f, ok := b.fault.Load().(readFault); ok {
 		return f.error
 	}
 	return nil
@@ -90,7 +92,7 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	if err != nil {
 		b.end = err
 		if !errors.Is(err, io.EOF) {
-			b.fault.Store(errorBox{clientFault(err)})
+			b.fault.Store(readFault{clientFault(err)})
 		}
 	}
 	return n, err
@@ -98,13 +100,18 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 
 // clientFault classifies a failed read of the client's body.
 func clientFault(err error) error {
+	var network net.Error
 	switch {
 	case errors.Is(err, ErrBodyTooLarge):
 		return ErrBodyTooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrClientStalled
+	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.Canceled):
+		return ErrClientGone
 	}
-	return ErrClientGone
+	// A chunk that is none, in HTTP/1; in the other versions a stream that
+	// was reset, and then nobody reads the answer.
+	return ErrBodyMalformed
 }
 
 // responseBody lets the idle limit run while a byte of the response is awaited.

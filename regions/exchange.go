@@ -16,6 +16,8 @@ var (
 	ErrWallClock = errors.New("wall clock limit")
 	// ErrClientStalled: the client stopped sending its body (408).
 	ErrClientStalled = errors.New("client stopped sending its body")
+	// ErrBodyMalformed: the client's body breaks HTTP's framing (400).
+	ErrBodyMalformed = errors.New("malformed request body")
 	// ErrBodyTooLarge: the client sent more than it may (413).
 	ErrBodyTooLarge = errors.New("request body too large")
 	// ErrClientGone: the client went away; nobody is there to answer.
@@ -40,6 +42,9 @@ type Limits struct {
 type Exchange struct {
 	Plan   Plan
 	Limits Limits
+	// Unblock makes a pending read of the client's body fail, for net/http
+	// waits for it before it gives an exchange up. Optional.
+	Unblock func()
 
 	Region   *Region // the region that answered, or was tried last
 	Reason   Reason
@@ -93,6 +98,9 @@ func (x *Exchange) interrupt(cause error) {
 		return
 	}
 	x.cancel(cause)
+	if x.Unblock != nil && x.body != nil && x.body.waiting.Load() {
+		x.Unblock()
+	}
 }
 
 // startIdle arms the idle timer before the first attempt.

@@ -30,6 +30,8 @@ func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
 			fmt.Sprintf("Wall clock time limit (%s) reached", seconds(inv.Limits.WallClock)))
 	case errors.Is(err, regions.ErrClientStalled):
 		refusal = refuse(http.StatusRequestTimeout, CodeRequestTimeout, "The request body did not arrive in time")
+	case errors.Is(err, regions.ErrBodyMalformed):
+		refusal = refuse(http.StatusBadRequest, CodeInvalidBody, "The request body is malformed")
 	case errors.Is(err, regions.ErrBodyTooLarge):
 		refusal = p.tooLarge(inv)
 	case errors.Is(err, ErrInvalidStatus):

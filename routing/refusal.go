@@ -14,6 +14,7 @@ import (
 const (
 	CodeInvalidRegion     = "INVALID_REGION"
 	CodeInvalidURL        = "INVALID_URL"
+	CodeInvalidBody       = "INVALID_REQUEST_BODY"
 	CodeNotFound          = "NOT_FOUND"
 	CodeProjectNotFound   = "PROJECT_NOT_FOUND"
 	CodeMethodNotAllowed  = "METHOD_NOT_ALLOWED"

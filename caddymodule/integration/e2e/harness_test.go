@@ -209,13 +209,23 @@ func (p *process) tail() string {
 	return strings.Join(lines, "\n")
 }
 
+// handedOut are the ports of freePort so far.
+var handedOut sync.Map
+
+// freePort finds a port that nobody listens on. It gives none out twice: the kernel may, and then two processes of one
+// test would meet on it.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("looking for a free port: %w", err)
+	for {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, fmt.Errorf("looking for a free port: %w", err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		l.Close()
+		if _, again := handedOut.LoadOrStore(port, true); !again {
+			return port, nil
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // waitForPort returns when the process accepts connections, and at once when it has ended instead.

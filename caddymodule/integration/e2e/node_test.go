@@ -5,7 +5,6 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,13 +31,9 @@ func runJS(t *testing.T, file string, g *gateway, env ...string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "node", "--no-warnings", "--test",
 		"--test-reporter=./reporter.mjs", "--test-reporter-destination=stdout", filepath.Join("tests", file))
-	deadPort, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
 	cmd.Env = append(os.Environ(),
 		"E2E_URL="+g.url,
-		"E2E_DEAD_URL="+fmt.Sprintf("http://127.0.0.1:%d", deadPort),
+		"E2E_DEAD_URL=http://"+deadAddress(t),
 		"E2E_OWN_HOST="+ownHost,
 		"E2E_REGIONS="+strings.Join(regionNames, ","),
 		"E2E_JWT_SECRET="+jwtSecret,

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -90,12 +91,21 @@ func rawRequest(method, target, host, body string, header ...string) string {
 // withToken is the Authorization line of the anon key.
 func withToken() string { return "Authorization: Bearer " + anonToken() }
 
-// deadAddress is a loopback address that nobody listens on.
+// deadAddress is a loopback address that refuses connections until the test ends: its port is bound, so that nobody else
+// can get it, and not listened on.
 func deadAddress(t *testing.T) string {
 	t.Helper()
-	port, err := freePort()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("127.0.0.1:%d", port)
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", name.(*syscall.SockaddrInet4).Port)
 }
