@@ -25,6 +25,9 @@ const (
 	// idleMargin is how much later than our own timers Caddy's idle timeouts
 	// cut a connection, so that ours tell the reason.
 	idleMargin = 30 * time.Second
+	// lingerTime and lingerBytes bound what is taken in of a refused body.
+	lingerTime  = 5 * time.Second
+	lingerBytes = 64 << 20
 )
 
 // call is one request on its way through the handler.
@@ -93,6 +96,22 @@ func (c *call) ownTimeouts() {
 func (c *call) ownBody() {
 	if c.r.ProtoMajor == 1 && c.r.ContentLength != 0 {
 		_ = http.NewResponseController(c.w).EnableFullDuplex()
+	}
+}
+
+// linger takes in what a client still sends of its body after a refusal: were
+// the connection closed under it, many clients would report the broken
+// connection instead of the answer.
+func (c *call) linger() {
+	if c.r.ProtoMajor != 1 || c.r.ContentLength == 0 || c.r.Header.Get("Expect") != "" || c.r.Context().Err() != nil {
+		return
+	}
+	if c.exchange != nil && c.exchange.Stalled() {
+		return
+	}
+	conn := http.NewResponseController(c.w)
+	if conn.Flush() == nil && conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, c.r.Body, lingerBytes)
 	}
 }
 

@@ -139,14 +139,12 @@ func (c *call) refuse(refusal *routing.Refusal) {
 		header.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
 	}
 	c.ownBody()
-	if c.r.ProtoMajor == 1 && (refusal.Status == http.StatusRequestTimeout || refusal.Status == http.StatusRequestEntityTooLarge) {
-		header.Set("Connection", "close") // the rest of the body is not waited for
-	}
 	body := refusal.Body()
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(refusal.Status)
 	// A client that is gone by now has nothing to be told.
 	_, _ = c.w.Write(body)
+	c.linger()
 }
 
 // identify sets the headers of every answer.

@@ -88,6 +88,11 @@ func (x *Exchange) End() {
 // Abort ends the exchange at once: pending reads fail.
 func (x *Exchange) Abort(cause error) { x.cancel(cause) }
 
+// Stalled reports whether reading the client's body ended in a timeout.
+func (x *Exchange) Stalled() bool {
+	return x.body != nil && errors.Is(x.body.failure(), ErrClientStalled)
+}
+
 // OnTimeout makes f, instead of an abort, end the exchange when a limit is
 // reached. WebSockets use it to say goodbye first.
 func (x *Exchange) OnTimeout(f func(cause error)) { x.onEnd.Store(&f) }
