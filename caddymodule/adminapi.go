@@ -35,7 +35,7 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 		"/edge_functions/regions": func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil },
 		"/edge_functions/explain": func(a *App, r *http.Request) (any, error) { return a.explain(r) },
 	}
-	var list []caddy.AdminRoute
+	list := make([]caddy.AdminRoute, 0, len(routes))
 	for path, answer := range routes {
 		list = append(list, caddy.AdminRoute{Pattern: path, Handler: adminHandler(answer)})
 	}
@@ -131,7 +131,7 @@ func (a *App) regionStatus() []RegionStatus {
 	for _, r := range ranked {
 		rtt[r.Region] = float64(r.Prior) / float64(time.Millisecond)
 	}
-	var list []RegionStatus
+	list := make([]RegionStatus, 0, len(a.network.Set.All()))
 	for _, r := range a.network.Set.All() {
 		state, since := a.network.State(r)
 		entry := RegionStatus{Region: r.Name, State: state, Since: since.UTC()}

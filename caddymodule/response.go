@@ -79,6 +79,7 @@ func errorCode(res *http.Response) {
 // plainHTML makes text of HTML, also of HTML that only its body betrays.
 func plainHTML(res *http.Response) {
 	switch rewrite.Header(res.Header) {
+	case rewrite.Keep:
 	case rewrite.Plain:
 		rewrite.MakePlain(res.Header)
 	case rewrite.SniffBody:
@@ -153,8 +154,7 @@ func safeCause(err error) string {
 			return known.Error()
 		}
 	}
-	var op *net.OpError
-	if errors.As(err, &op) {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Error()
 	}
 	if errors.Is(err, regions.ErrUnavailable) {

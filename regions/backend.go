@@ -66,7 +66,7 @@ func ParseBackend(address string) (Backend, error) {
 		return fail("the scheme is missing")
 	}
 	backend := Backend{Address: address, Scheme: strings.ToLower(scheme), Network: "tcp"}
-	port := ""
+	var port string
 	switch backend.Scheme {
 	case "http":
 		port = "80"
@@ -126,8 +126,10 @@ type authority struct {
 }
 
 func parseAuthority(s, defaultPort string) (authority, error) {
-	host, port, hasPort := s, "", false
-	ipv6 := false
+	var (
+		host, port    string
+		hasPort, ipv6 bool
+	)
 	if strings.HasPrefix(s, "[") {
 		end := strings.IndexByte(s, ']')
 		if end < 0 {

@@ -21,7 +21,7 @@ type requestBody struct {
 	src     io.Reader
 	keep    bool         // the body fits in replayLimit
 	waiting atomic.Bool  // a read of the client's bytes is under way
-	fault   atomic.Value // readFault: why reading from the client failed
+	fault   atomic.Value // readError: why reading from the client failed
 
 	mu   sync.Mutex // guards the fields below and serializes reads of src
 	kept []byte
@@ -29,7 +29,7 @@ type requestBody struct {
 	end  error // what src returned last
 }
 
-type readFault struct{ error }
+type readError struct{ error }
 
 func newRequestBody(x *Exchange, src io.Reader, length int64) *requestBody {
 	return &requestBody{x: x, src: src, keep: length > 0 && length <= replayLimit}
@@ -44,7 +44,7 @@ func (b *requestBody) replayable() bool {
 
 // failure returns why the client's bytes could not be read, nil if they could.
 func (b *requestBody) failure() error {
-	if f, ok := b.fault.Load().(readFault); ok {
+	if f, ok := b.fault.Load().(readError); ok {
 		return f.error
 	}
 	return nil
@@ -92,7 +92,7 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	if err != nil {
 		b.end = err
 		if !errors.Is(err, io.EOF) {
-			b.fault.Store(readFault{clientFault(err)})
+			b.fault.Store(readError{clientFault(err)})
 		}
 	}
 	return n, err

@@ -154,8 +154,13 @@ func TestParseHintWithoutAHintDoesNotAllocate(t *testing.T) {
 
 func FuzzParseHint(f *testing.F) {
 	for _, seed := range [][2]string{
-		{"", ""}, {"eu-west-1", ""}, {"any", "forceFunctionRegion=eu-west-1"}, {"a,any", "forceFunctionRegion=a"},
-		{"any,a", ""}, {"a\nb", "x=1&force%46unctionRegion=a%2Cb"}, {" ,\t,", "forceFunctionRegion=%zz"},
+		{"", ""},
+		{"eu-west-1", ""},
+		{"any", "forceFunctionRegion=eu-west-1"},
+		{"a,any", "forceFunctionRegion=a"},
+		{"any,a", ""},
+		{"a\nb", "x=1&force%46unctionRegion=a%2Cb"},
+		{" ,\t,", "forceFunctionRegion=%zz"},
 		{many(70), "forceFunctionRegion=" + many(70)},
 	} {
 		f.Add(seed[0], seed[1])

@@ -65,8 +65,8 @@ func (n *Network) choose(r *Region) []*Upstream {
 		return all
 	}
 	order := make([]*Upstream, 0, len(all))
-	start := rand.IntN(len(all))
-	other := (start + 1 + rand.IntN(len(all)-1)) % len(all)
+	start := rand.IntN(len(all))                            //nolint:gosec // spreads load, guards nothing
+	other := (start + 1 + rand.IntN(len(all)-1)) % len(all) //nolint:gosec // likewise
 	if all[other].inFlight.Load() < all[start].inFlight.Load() {
 		start = other
 	}

@@ -46,7 +46,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // only if no other one accepts (BEHAVIOUR.md 2.6).
 func (t *Transport) run(x *Exchange, req *http.Request) (*http.Response, error) {
 	var passedOver *Candidate
-	err := error(ErrUnavailable)
+	err := ErrUnavailable
 	for i := range x.Plan.Candidates {
 		c := &x.Plan.Candidates[i]
 		if len(x.Plan.Candidates) > 1 && t.Network.avoided(c.Region) {
@@ -90,7 +90,7 @@ func (t *Transport) reason(p Plan, i int) Reason {
 
 // inRegion asks the backends of x.Region until one accepts.
 func (t *Transport) inRegion(x *Exchange, req *http.Request) (*http.Response, error) {
-	err := error(ErrUnavailable)
+	err := ErrUnavailable
 	for _, u := range t.Network.choose(x.Region) {
 		var res *http.Response
 		if res, err = t.attempt(x, req, u); !errors.Is(err, ErrUnavailable) {

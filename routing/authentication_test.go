@@ -38,8 +38,10 @@ func TestAdmitUnauthorized(t *testing.T) {
 		code   string
 		body   string // "" when only the code is the contract's
 	}{
-		{"3.2 nothing", "hello", nil, auth.CodeNoAuthHeader,
-			`{"code":"UNAUTHORIZED_NO_AUTH_HEADER","message":"Missing authorization header"}`},
+		{
+			"3.2 nothing", "hello", nil, auth.CodeNoAuthHeader,
+			`{"code":"UNAUTHORIZED_NO_AUTH_HEADER","message":"Missing authorization header"}`,
+		},
 		{"3.2 blank", "hello", []string{"Authorization", " ", "Apikey", ""}, auth.CodeNoAuthHeader, ""},
 		{"3.3 other scheme", "hello", []string{"Authorization", "Basic " + goodToken()}, auth.CodeInvalidFormat, format},
 		{"3.3 lower case", "hello", []string{"Authorization", "bearer " + goodToken()}, auth.CodeInvalidFormat, format},

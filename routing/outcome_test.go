@@ -22,24 +22,46 @@ func TestFailed(t *testing.T) {
 		status int
 		body   string
 	}{
-		{"6.1 idle", regions.ErrIdleTimeout, limits, 504,
-			`{"code":"IDLE_TIMEOUT","message":"Request idle timeout limit (150s) reached"}`},
-		{"6.1 the real limit", regions.ErrIdleTimeout, regions.Limits{Idle: 1500 * time.Millisecond}, 504,
-			`{"code":"IDLE_TIMEOUT","message":"Request idle timeout limit (1.5s) reached"}`},
-		{"6.1 in seconds", regions.ErrIdleTimeout, regions.Limits{Idle: 2 * time.Hour}, 504,
-			`{"code":"IDLE_TIMEOUT","message":"Request idle timeout limit (7200s) reached"}`},
-		{"6.2 wall clock", regions.ErrWallClock, limits, 546,
-			`{"code":"WORKER_RESOURCE_LIMIT","message":"Wall clock time limit (400s) reached"}`},
-		{"5 client stalled", regions.ErrClientStalled, limits, 408,
-			`{"code":"REQUEST_TIMEOUT","message":"The request body did not arrive in time"}`},
-		{"5 body too large", regions.ErrBodyTooLarge, limits, 413,
-			`{"code":"PAYLOAD_TOO_LARGE","message":"Request body exceeds the limit of 10 bytes"}`},
-		{"5 invalid status", ErrInvalidStatus, limits, 500,
-			`{"code":"INVALID_RESPONSE_STATUS_CODE","message":"The function returned an invalid status code"}`},
-		{"5 backend broke", regions.ErrBackend, limits, 502,
-			`{"code":"BACKEND_ERROR","message":"The function's runtime closed the connection before it answered"}`},
-		{"5 anything else", errors.New("dial tcp 10.1.0.10:9000"), limits, 502,
-			`{"code":"BACKEND_ERROR","message":"The function's runtime closed the connection before it answered"}`},
+		{
+			"6.1 idle", regions.ErrIdleTimeout, limits, 504,
+			`{"code":"IDLE_TIMEOUT","message":"Request idle timeout limit (150s) reached"}`,
+		},
+		{
+			"6.1 the real limit", regions.ErrIdleTimeout,
+			regions.Limits{Idle: 1500 * time.Millisecond},
+			504,
+			`{"code":"IDLE_TIMEOUT","message":"Request idle timeout limit (1.5s) reached"}`,
+		},
+		{
+			"6.1 in seconds", regions.ErrIdleTimeout,
+			regions.Limits{Idle: 2 * time.Hour},
+			504,
+			`{"code":"IDLE_TIMEOUT","message":"Request idle timeout limit (7200s) reached"}`,
+		},
+		{
+			"6.2 wall clock", regions.ErrWallClock, limits, 546,
+			`{"code":"WORKER_RESOURCE_LIMIT","message":"Wall clock time limit (400s) reached"}`,
+		},
+		{
+			"5 client stalled", regions.ErrClientStalled, limits, 408,
+			`{"code":"REQUEST_TIMEOUT","message":"The request body did not arrive in time"}`,
+		},
+		{
+			"5 body too large", regions.ErrBodyTooLarge, limits, 413,
+			`{"code":"PAYLOAD_TOO_LARGE","message":"Request body exceeds the limit of 10 bytes"}`,
+		},
+		{
+			"5 invalid status", ErrInvalidStatus, limits, 500,
+			`{"code":"INVALID_RESPONSE_STATUS_CODE","message":"The function returned an invalid status code"}`,
+		},
+		{
+			"5 backend broke", regions.ErrBackend, limits, 502,
+			`{"code":"BACKEND_ERROR","message":"The function's runtime closed the connection before it answered"}`,
+		},
+		{
+			"5 anything else", errors.New("dial tcp 10.1.0.10:9000"), limits, 502,
+			`{"code":"BACKEND_ERROR","message":"The function's runtime closed the connection before it answered"}`,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,8 +12,9 @@ import (
 // lock and no system call.
 func NewRequestID(now time.Time) string {
 	var id [16]byte
-	binary.BigEndian.PutUint64(id[0:8], uint64(now.UnixMilli())<<16|rand.Uint64()&0x0fff|0x7000)
-	binary.BigEndian.PutUint64(id[8:16], rand.Uint64()&0x3fff_ffff_ffff_ffff|0x8000_0000_0000_0000)
+	high, low := rand.Uint64(), rand.Uint64() //nolint:gosec // seeded by the system, and the id is no secret
+	binary.BigEndian.PutUint64(id[0:8], uint64(now.UnixMilli())<<16|high&0x0fff|0x7000)
+	binary.BigEndian.PutUint64(id[8:16], low&0x3fff_ffff_ffff_ffff|0x8000_0000_0000_0000)
 	var text [36]byte
 	hex.Encode(text[0:8], id[0:4])
 	hex.Encode(text[9:13], id[4:6])

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -72,14 +73,11 @@ order of preference, or any.`,
 }
 
 func examples(name string, variants ...string) string {
-	text := ""
+	lines := make([]string, len(variants))
 	for i, v := range variants {
-		if i > 0 {
-			text += "\n"
-		}
-		text += "  edgegate " + name + v
+		lines[i] = "  edgegate " + name + v
 	}
-	return text
+	return strings.Join(lines, "\n")
 }
 
 // answer is what the gateway says to a question.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
@@ -62,19 +64,11 @@ func Run(cmd *cobra.Command, do func(ctx context.Context) error) {
 // OneOf returns a [UsageError] unless value, given to --flag, is one of the
 // allowed ones; the hint names the nearest.
 func OneOf(flag, value string, allowed ...string) error {
-	list := ""
-	for i, a := range allowed {
-		switch {
-		case a == value:
-			return nil
-		case i == 0:
-		case i == len(allowed)-1:
-			list += " and "
-		default:
-			list += ", "
-		}
-		list += a
+	if slices.Contains(allowed, value) {
+		return nil
 	}
+	last := len(allowed) - 1
+	list := strings.TrimPrefix(strings.Join(allowed[:last], ", ")+" and "+allowed[last], " and ")
 	e := &UsageError{Msg: fmt.Sprintf("--%s %q: allowed are %s", flag, value, list)}
 	if near, ok := regions.Nearest(value, allowed); ok {
 		e.Hint = fmt.Sprintf("did you mean --%s %s?", flag, near)
@@ -85,8 +79,7 @@ func OneOf(flag, value string, allowed ...string) error {
 // wrongFlag adds the nearest flag to what pflag says of an unknown one.
 func wrongFlag(cmd *cobra.Command, err error) error {
 	e := &UsageError{Msg: err.Error()}
-	var unknown *pflag.NotExistError
-	if errors.As(err, &unknown) {
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if near, ok := regions.Nearest(unknown.GetSpecifiedName(), names); ok {

@@ -31,7 +31,8 @@ func (a *statusAnswer) table(w io.Writer, now time.Time) {
 		{"Projects", projects},
 		{"WebSockets", fmt.Sprintf("%d open", a.Sockets)},
 	})
-	rows := [][]string{append(regionHead(), "BACKENDS")}
+	rows := make([][]string, 0, 1+len(a.Regions))
+	rows = append(rows, append(regionHead(), "BACKENDS"))
 	for _, r := range a.Regions {
 		rows = append(rows, append(regionCells(r, now), summary(r.Backends)))
 	}
@@ -90,7 +91,8 @@ func (a *explainAnswer) table(w io.Writer, _ time.Time) {
 		{"Nearest to", a.Mode},
 		{"Client's place", client},
 	})
-	rows := [][]string{{"REGION", "STATE", "RTT", "LOAD", "SCORE", "SHARE", "WHY"}}
+	rows := make([][]string, 0, 1+len(a.Candidates))
+	rows = append(rows, []string{"REGION", "STATE", "RTT", "LOAD", "SCORE", "SHARE", "WHY"})
 	for _, c := range a.Candidates {
 		why := c.Why
 		if why == "" {

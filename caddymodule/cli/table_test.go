@@ -78,7 +78,9 @@ func TestTables(t *testing.T) {
 		{"explain without a region", []string{"explain"}, explainJSON, "GET /edge_functions/explain?region=", explainText},
 		{"2.5: a list that is down", []string{"explain", "--region", "lab, eu-west-1"}, nowhereJSON, "GET /edge_functions/explain?region=lab%2C+eu-west-1", nowhereText},
 		{
-			"2.6: all down and none named", []string{"explain"}, strings.Replace(nowhereJSON, "explicit", "fail_open", 1), "GET /edge_functions/explain?region=",
+			"2.6: all down and none named",
+			[]string{"explain"},
+			strings.Replace(nowhereJSON, "explicit", "fail_open", 1), "GET /edge_functions/explain?region=",
 			strings.NewReplacer(
 				"lab, eu-west-1", "no region", "explicit", "fail_open",
 				"nowhere: every region it may run in is down", "nowhere for certain: every region is down, the first is tried once all the same",

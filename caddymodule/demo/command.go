@@ -112,8 +112,7 @@ func writeProblem(w io.Writer, err error) {
 		Error string `json:"error"`
 		Hint  string `json:"hint"`
 	}{Error: err.Error(), Hint: "this is a fault of the demo itself: please report it"}
-	var p *problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*problem](err); ok {
 		line.Hint = p.hint
 	}
 	enc := json.NewEncoder(w)

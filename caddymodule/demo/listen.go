@@ -35,8 +35,7 @@ func parseListen(s string) (listenAddress, error) {
 	if strings.ContainsAny(s, ":[]") {
 		var err error
 		if host, port, err = net.SplitHostPort(s); err != nil {
-			var ae *net.AddrError
-			if errors.As(err, &ae) {
+			if ae, ok := errors.AsType[*net.AddrError](err); ok {
 				return bad(ae.Err)
 			}
 			return bad(err.Error())

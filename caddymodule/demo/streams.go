@@ -37,7 +37,7 @@ func serveWebSocket(w http.ResponseWriter, r *http.Request, region string) {
 	if err != nil {
 		return // Accept has answered
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	ctx := context.Background() // the request's means nothing after a hijack; closing the connection ends the loop
 	if conn.Write(ctx, websocket.MessageText, []byte(`{"region":"`+region+`"}`)) != nil {
 		return

@@ -89,8 +89,10 @@ func TestNewRefuses(t *testing.T) {
 		"not ASCII":           {Config{APIKeys: []APIKey{{Type: Secret, Key: "schl\u00fcssel"}}}, []string{"visible ASCII"}},
 		"same key twice":      {Config{APIKeys: []APIKey{{Name: "a", Type: Secret, Key: secretKey}, {Type: Publishable, Key: secretKey}}}, []string{"API key 2", `"a"`}},
 		"same key, once hash": {Config{APIKeys: []APIKey{{Name: "a", Type: Secret, Key: secretKey}, {Type: Secret, SHA256: sum(secretKey)}}}, []string{"API key 2"}},
-		"all mistakes at once": {Config{Secrets: [][]byte{[]byte("hunter2")}, APIKeys: []APIKey{{Type: Secret}, {Type: "x", Key: secretKey}}},
-			[]string{"HMAC secret 1", "API key 1", "API key 2"}},
+		"all mistakes at once": {
+			Config{Secrets: [][]byte{[]byte("hunter2")}, APIKeys: []APIKey{{Type: Secret}, {Type: "x", Key: secretKey}}},
+			[]string{"HMAC secret 1", "API key 1", "API key 2"},
+		},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -168,8 +170,10 @@ func TestFromBrowser(t *testing.T) {
 func TestIdentity(t *testing.T) {
 	v := newVerifier(t)
 	token := sign(`{"alg":"HS256","kid":"k1"}`, `{"iss":"supabase","sub":"u1","role":"anon","exp":1800000001.75}`, secret)
-	claims := Claims{Issuer: "supabase", Subject: "u1", Role: "anon", Algorithm: "HS256", KeyID: "k1",
-		ExpiresAt: 1_800_000_001, SignaturePrefix: token[strings.LastIndex(token, ".")+1:][:6]}
+	claims := Claims{
+		Issuer: "supabase", Subject: "u1", Role: "anon", Algorithm: "HS256", KeyID: "k1",
+		ExpiresAt: 1_800_000_001, SignaturePrefix: token[strings.LastIndex(token, ".")+1:][:6],
+	}
 	web := KeyInfo{Name: "web", Type: Publishable, Prefix: "sb_publishable_012345", Hash: hex.EncodeToString(sum(publishableKey))}
 	ci := KeyInfo{Name: "ci", Type: Secret, Prefix: "sb_secret_012345", Hash: hex.EncodeToString(sum(secretKey))}
 	plain := KeyInfo{Name: "plain", Type: Publishable, Prefix: "lega", Hash: hex.EncodeToString(sum(plainKey))}
@@ -190,8 +194,10 @@ func TestIdentity(t *testing.T) {
 		"nobody":                  {Credentials{}, false, Identity{Method: MethodNone}},
 		"token not read":          {bearer(token), false, Identity{Method: MethodNone}},
 		"apikey token not judged": {Credentials{APIKey: []string{token}}, false, Identity{Method: MethodNone}},
-		"claims of other types": {bearer(odd), true, Identity{Method: MethodJWT, JWT: Claims{Algorithm: "HS256",
-			SignaturePrefix: odd[strings.LastIndex(odd, ".")+1:][:6]}}},
+		"claims of other types": {bearer(odd), true, Identity{Method: MethodJWT, JWT: Claims{
+			Algorithm:       "HS256",
+			SignaturePrefix: odd[strings.LastIndex(odd, ".")+1:][:6],
+		}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

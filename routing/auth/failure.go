@@ -5,19 +5,19 @@ import "errors"
 // Why credentials were refused. Failure.Err is always one of these; none of
 // them quotes anything the client sent.
 var (
-	ErrMissing         = errors.New("no credentials")                                 // BEHAVIOUR 3.2
-	ErrFormat          = errors.New("Authorization is not one 'Bearer {token}'")      // BEHAVIOUR 3.3
-	ErrMalformed       = errors.New("token cannot be decoded")                        // BEHAVIOUR 3.4
-	ErrSignature       = errors.New("token signature does not match")                 // BEHAVIOUR 3.5
-	ErrClaims          = errors.New("token claims are malformed")                     // BEHAVIOUR 3.5
-	ErrCritical        = errors.New("token header has critical extensions")           // BEHAVIOUR 3.5, RFC 7515 4.1.11
-	ErrExpired         = errors.New("token has expired")                              // BEHAVIOUR 3.5
-	ErrNotYetValid     = errors.New("token is not valid yet")                         // BEHAVIOUR 3.5
-	ErrUnknownSigner   = errors.New("token is signed with an unknown asymmetric key") // BEHAVIOUR 3.6
-	ErrAlgorithm       = errors.New("token algorithm is not supported")               // BEHAVIOUR 3.7
-	ErrUnknownKey      = errors.New("API key is unknown")                             // BEHAVIOUR 3.10
-	ErrRepeatedKey     = errors.New("more than one apikey header")                    // BEHAVIOUR 3.10
-	ErrSecretInBrowser = errors.New("secret API key was used from a browser")         // BEHAVIOUR 3.11
+	ErrMissing         = errors.New("no credentials")                                       // BEHAVIOUR 3.2
+	ErrFormat          = errors.New("the Authorization header is not one 'Bearer {token}'") // BEHAVIOUR 3.3
+	ErrMalformed       = errors.New("token cannot be decoded")                              // BEHAVIOUR 3.4
+	ErrSignature       = errors.New("token signature does not match")                       // BEHAVIOUR 3.5
+	ErrClaims          = errors.New("token claims are malformed")                           // BEHAVIOUR 3.5
+	ErrCritical        = errors.New("token header has critical extensions")                 // BEHAVIOUR 3.5, RFC 7515 4.1.11
+	ErrExpired         = errors.New("token has expired")                                    // BEHAVIOUR 3.5
+	ErrNotYetValid     = errors.New("token is not valid yet")                               // BEHAVIOUR 3.5
+	ErrUnknownSigner   = errors.New("token is signed with an unknown asymmetric key")       // BEHAVIOUR 3.6
+	ErrAlgorithm       = errors.New("token algorithm is not supported")                     // BEHAVIOUR 3.7
+	ErrUnknownKey      = errors.New("API key is unknown")                                   // BEHAVIOUR 3.10
+	ErrRepeatedKey     = errors.New("more than one apikey header")                          // BEHAVIOUR 3.10
+	ErrSecretInBrowser = errors.New("secret API key was used from a browser")               // BEHAVIOUR 3.11
 )
 
 // The values of the error body's code and of the sb-error-code header.
@@ -53,11 +53,15 @@ type Failure struct {
 func fail(cause error) *Failure {
 	switch cause {
 	case ErrMissing:
-		return &Failure{Code: CodeNoAuthHeader, Message: "Missing authorization header",
-			Challenge: challenge("invalid_request", "missing credentials"), Err: cause}
+		return &Failure{
+			Code: CodeNoAuthHeader, Message: "Missing authorization header",
+			Challenge: challenge("invalid_request", "missing credentials"), Err: cause,
+		}
 	case ErrFormat:
-		return &Failure{Code: CodeInvalidFormat, Message: "Auth header is not 'Bearer {token}'",
-			Challenge: challenge("invalid_request", "malformed Authorization header"), Err: cause}
+		return &Failure{
+			Code: CodeInvalidFormat, Message: "Auth header is not 'Bearer {token}'",
+			Challenge: challenge("invalid_request", "malformed Authorization header"), Err: cause,
+		}
 	case ErrMalformed:
 		return invalid(CodeInvalidFormat, "Invalid JWT", "malformed token", cause)
 	case ErrExpired:

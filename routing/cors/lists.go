@@ -2,6 +2,7 @@ package cors
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -44,10 +45,8 @@ func expose(h http.Header) {
 func addVary(h http.Header, names ...string) {
 	there := items(h.Values(headerVary))
 	merged := there
-	for _, item := range there {
-		if item == "*" {
-			return
-		}
+	if slices.Contains(there, "*") {
+		return
 	}
 	for _, name := range names {
 		if !containsFold(there, name) {

@@ -72,9 +72,11 @@ func TestPreflight(t *testing.T) {
 		want   http.Header
 	}{
 		"4.2 any origin": {mustNew(t, Config{}), http.Header{"Origin": {app}}, answer("*", builtin)},
-		"4.2 the list is echoed": {mustNew(t, Config{}),
+		"4.2 the list is echoed": {
+			mustNew(t, Config{}),
 			http.Header{"Origin": {app}, "Access-Control-Request-Headers": {"X-Custom, apikey", "x-custom,x-two"}},
-			answer("*", "X-Custom, apikey, x-two, authorization, x-client-info, content-type, x-region")},
+			answer("*", "X-Custom, apikey, x-two, authorization, x-client-info, content-type, x-region"),
+		},
 		"4.2 listed":                {list(t), http.Header{"Origin": {app}}, answer(app, builtin)},
 		"4.6 credentials":           {cookies, http.Header{"Origin": {app}}, withCredentials},
 		"4.4 unlisted":              {list(t), http.Header{"Origin": {other}}, http.Header{"Vary": vary}},

@@ -25,12 +25,14 @@ const (
 // String returns the verdict's name.
 func (v Verdict) String() string {
 	switch v {
+	case Keep:
+		return "keep"
 	case Plain:
 		return "plain"
 	case SniffBody:
 		return "sniff"
 	}
-	return "keep"
+	return "unknown"
 }
 
 const (
