@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -48,8 +49,11 @@ func (*Handler) CaddyModule() caddy.ModuleInfo {
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	app, err := ctx.AppIfConfigured("edge_functions")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return errors.New("the edge_functions global option is missing: it says which regions and functions there are")
+	}
 	if err != nil {
-		return fmt.Errorf("the edge_functions global option is missing or wrong: %w", err)
+		return err
 	}
 	h.app = app.(*App)
 	switch projects.HTMLMode(h.HTML) {

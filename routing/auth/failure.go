@@ -51,7 +51,7 @@ type Failure struct {
 // RFC 6750 allows neither quotes nor backslashes in a description, so nothing a
 // client sent may get there.
 func fail(cause error) *Failure {
-	switch cause {
+	switch cause { //nolint:errorlint // one of our own, never wrapped
 	case ErrMissing:
 		return &Failure{
 			Code: CodeNoAuthHeader, Message: "Missing authorization header",
