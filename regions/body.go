@@ -37,9 +37,12 @@ func newRequestBody(x *Exchange, src io.Reader, length int64) *requestBody {
 
 // replayable reports whether a new attempt can send the whole body.
 func (b *requestBody) replayable() bool {
+	if b.keep {
+		return true
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.keep || b.read == 0 && b.end == nil
+	return b.read == 0 && b.end == nil
 }
 
 // failure returns why the client's bytes could not be read, nil if they could.
@@ -75,7 +78,13 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	if b.end != nil {
 		return 0, b.end
 	}
+	// Interrupts look at waiting after they ended the exchange, this looks the
+	// other way round: no read can begin that nobody unblocks.
 	b.waiting.Store(true)
+	if b.x.interrupted() {
+		b.waiting.Store(false)
+		return 0, context.Canceled
+	}
 	n, err := b.src.Read(p)
 	b.waiting.Store(false)
 	b.read += int64(n)

@@ -3,6 +3,7 @@ package regions
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -43,7 +44,8 @@ type Exchange struct {
 	Plan   Plan
 	Limits Limits
 	// Unblock makes a pending read of the client's body fail, for net/http
-	// waits for it before it gives an exchange up. Optional.
+	// waits for it before it gives an exchange up. Optional; it must be set
+	// before RoundTrip.
 	Unblock func()
 
 	Region   *Region // the region that answered, or was tried last
@@ -51,13 +53,17 @@ type Exchange struct {
 	Attempts int // backends asked
 
 	cancel context.CancelCauseFunc
+	done   <-chan struct{}
 	onEnd  atomic.Pointer[func(cause error)]
-	body   *requestBody
-	idle   *time.Timer
 	wall   *time.Timer
+
+	mu   sync.Mutex // guards the fields below and serializes resets of idle
+	body *requestBody
+	idle *time.Timer
 	// answered is set at response headers: from then on only the response
 	// moves the idle timer.
-	answered atomic.Bool
+	answered bool
+	over     bool // nothing moves the idle timer any more
 }
 
 type exchangeKey struct{}
@@ -67,6 +73,7 @@ type exchangeKey struct{}
 func Begin(ctx context.Context, plan Plan, limits Limits) (*Exchange, context.Context) {
 	x := &Exchange{Plan: plan, Limits: limits}
 	ctx, x.cancel = context.WithCancelCause(ctx)
+	x.done = ctx.Done()
 	if limits.WallClock > 0 {
 		left := limits.WallClock - time.Since(limits.Start)
 		x.wall = time.AfterFunc(max(left, 0), func() { x.interrupt(ErrWallClock) })
@@ -76,9 +83,12 @@ func Begin(ctx context.Context, plan Plan, limits Limits) (*Exchange, context.Co
 
 // End releases the timers and the context of the exchange.
 func (x *Exchange) End() {
+	x.mu.Lock()
+	x.over = true
 	if x.idle != nil {
 		x.idle.Stop()
 	}
+	x.mu.Unlock()
 	if x.wall != nil {
 		x.wall.Stop()
 	}
@@ -90,7 +100,8 @@ func (x *Exchange) Abort(cause error) { x.cancel(cause) }
 
 // Stalled reports whether reading the client's body ended in a timeout.
 func (x *Exchange) Stalled() bool {
-	return x.body != nil && errors.Is(x.body.failure(), ErrClientStalled)
+	b := x.clientBody()
+	return b != nil && errors.Is(b.failure(), ErrClientStalled)
 }
 
 // OnTimeout makes f, instead of an abort, end the exchange when a limit is
@@ -103,41 +114,86 @@ func (x *Exchange) interrupt(cause error) {
 		return
 	}
 	x.cancel(cause)
-	if x.Unblock != nil && x.body != nil && x.body.waiting.Load() {
+	// The wall clock may strike before RoundTrip; the body is looked at first
+	// since Unblock is set for good only once there is one.
+	if b := x.clientBody(); b != nil && b.waiting.Load() && x.Unblock != nil {
 		x.Unblock()
 	}
 }
 
-// startIdle arms the idle timer before the first attempt.
-func (x *Exchange) startIdle() {
-	if x.Limits.Idle <= 0 {
+// interrupted reports whether the exchange was given up.
+func (x *Exchange) interrupted() bool {
+	select {
+	case <-x.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// clientBody returns the client's body, nil before RoundTrip or if there is
+// none.
+func (x *Exchange) clientBody() *requestBody {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.body
+}
+
+// start takes the body in (nil for none) and arms the idle timer before the
+// first attempt.
+func (x *Exchange) start(b *requestBody) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.body = b
+	if x.Limits.Idle > 0 {
+		x.idle = time.AfterFunc(x.Limits.Idle, x.idled)
+	}
+}
+
+// idled ends the exchange at the idle limit, by whose fault nothing moved.
+func (x *Exchange) idled() {
+	x.mu.Lock()
+	stalled := !x.answered && x.body != nil && x.body.waiting.Load()
+	x.mu.Unlock()
+	if stalled {
+		x.interrupt(ErrClientStalled)
 		return
 	}
-	x.idle = time.AfterFunc(x.Limits.Idle, func() {
-		if !x.answered.Load() && x.body != nil && x.body.waiting.Load() {
-			x.interrupt(ErrClientStalled)
-			return
-		}
-		x.interrupt(ErrIdleTimeout)
-	})
+	x.interrupt(ErrIdleTimeout)
 }
 
 // sent moves the idle timer: a byte of the request body is on its way.
 func (x *Exchange) sent() {
-	if x.idle != nil && !x.answered.Load() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.idle != nil && !x.answered && !x.over {
 		x.idle.Reset(x.Limits.Idle)
 	}
+}
+
+// gotHeaders stops the idle timer for good, but for what awaitByte does: a
+// body that is still being sent must not start it again, or a long answer
+// would be cut.
+func (x *Exchange) gotHeaders() {
+	x.mu.Lock()
+	x.answered = true
+	x.mu.Unlock()
+	x.gotByte()
 }
 
 // awaitByte and gotByte bracket each read of a streamed response, so that a
 // client that reads slowly is not taken for a silent backend.
 func (x *Exchange) awaitByte() {
-	if x.idle != nil {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.idle != nil && !x.over {
 		x.idle.Reset(x.Limits.Idle)
 	}
 }
 
 func (x *Exchange) gotByte() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
 	if x.idle != nil {
 		x.idle.Stop()
 	}

@@ -30,16 +30,12 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, errors.New("request without an exchange")
 	}
+	var body *requestBody
 	if req.Body != nil && req.Body != http.NoBody {
-		x.body = newRequestBody(x, req.Body, req.ContentLength)
+		body = newRequestBody(x, req.Body, req.ContentLength)
 	}
-	x.startIdle()
-	res, err := t.run(x, req)
-	if err != nil {
-		return nil, err
-	}
-	x.answered.Store(true)
-	return res, nil
+	x.start(body)
+	return t.run(x, req)
 }
 
 // run walks the candidates. Those that refused connections just now are asked
@@ -57,7 +53,7 @@ func (t *Transport) run(x *Exchange, req *http.Request) (*http.Response, error) 
 		}
 		x.Region, x.Reason = c.Region, t.reason(x.Plan, i)
 		var res *http.Response
-		if res, err = t.inRegion(x, req); !errors.Is(err, ErrUnavailable) {
+		if res, err = t.inRegion(x, req); !retryable(x, err) {
 			return res, err
 		}
 	}
@@ -67,15 +63,21 @@ func (t *Transport) run(x *Exchange, req *http.Request) (*http.Response, error) 
 			x.Reason = ReasonFailOpen
 		}
 		var res *http.Response
-		if res, err = t.inRegion(x, req); !errors.Is(err, ErrUnavailable) {
+		if res, err = t.inRegion(x, req); !retryable(x, err) {
 			return res, err
 		}
 	}
 	x.Region, x.Reason = x.Plan.First(), x.Plan.Candidates[0].Reason
-	if x.Reason != ReasonExplicit && x.Reason != ReasonExplicitList {
+	if !x.Plan.Strict {
 		x.Reason = ReasonFailOpen
 	}
 	return nil, err
+}
+
+// retryable reports whether another backend may be asked after err: nothing
+// was sent, and the whole body is still there to be sent.
+func retryable(x *Exchange, err error) bool {
+	return errors.Is(err, ErrUnavailable) && (x.body == nil || x.body.replayable())
 }
 
 // reason returns why candidate i runs the invocation when those before it were
@@ -93,11 +95,8 @@ func (t *Transport) inRegion(x *Exchange, req *http.Request) (*http.Response, er
 	err := ErrUnavailable
 	for _, u := range t.Network.choose(x.Region) {
 		var res *http.Response
-		if res, err = t.attempt(x, req, u); !errors.Is(err, ErrUnavailable) {
+		if res, err = t.attempt(x, req, u); !retryable(x, err) {
 			return res, err
-		}
-		if x.body != nil && !x.body.replayable() {
-			return nil, err
 		}
 	}
 	return nil, err
@@ -108,11 +107,13 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream) (*http.
 	// GetConn starts every try of net/http's own, so that a request whose
 	// pooled connection was dead counts as not sent until it has a new one.
 	var connected atomic.Bool
-	ctx := httptrace.WithClientTrace(valueless{req.Context()}, &httptrace.ClientTrace{
+	trace := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
 		GetConn: func(string) { connected.Store(false) },
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
 	})
-	out := req.WithContext(ctx)
+	out := req.WithContext(attemptContext{req.Context(), trace})
+	// Kept bodies alone may be sent again.
+	out.GetBody = nil
 	out.URL = &url.URL{Scheme: u.Backend.Scheme, Host: u.Backend.Host, Opaque: req.URL.Opaque}
 	out.Header.Set(HeaderRegion, x.Region.Name)
 	if x.body != nil {
@@ -157,19 +158,28 @@ func (t *Transport) classify(x *Exchange, ctx context.Context, u *Upstream, conn
 
 // watch keeps the idle limit and the in-flight count over the body of res.
 func (t *Transport) watch(x *Exchange, u *Upstream, res *http.Response) {
+	x.gotHeaders()
 	if conn, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
 		res.Body = &upgradedBody{ReadWriteCloser: conn, x: x, upstream: u}
 		x.awaitByte()
 		return
 	}
 	// From here on only reads of a response without a length are timed.
-	x.gotByte()
 	res.Body = &responseBody{ReadCloser: res.Body, x: x, upstream: u, timed: res.ContentLength < 0}
 }
 
-// valueless hides the values of a context from net/http, above all the hook by
-// which httputil.ReverseProxy passes 1xx answers on: a backend's early hints
-// would reach the client without the header policy.
-type valueless struct{ context.Context }
+// attemptContext is the request's context with a client trace of the attempt's
+// own. It hides the hook by which httputil.ReverseProxy passes 1xx answers on:
+// a backend's early hints would reach the client without the header policy.
+type attemptContext struct {
+	context.Context
+	trace context.Context
+}
 
-func (valueless) Value(any) any { return nil }
+// Value implements context.Context.
+func (c attemptContext) Value(key any) any {
+	if v := c.trace.Value(key); v != nil {
+		return v
+	}
+	return c.Context.Value(key)
+}

@@ -51,40 +51,40 @@ type Failure struct {
 // RFC 6750 allows neither quotes nor backslashes in a description, so nothing a
 // client sent may get there.
 func fail(cause error) *Failure {
-	switch cause { //nolint:errorlint // one of our own, never wrapped
-	case ErrMissing:
+	switch {
+	case errors.Is(cause, ErrMissing):
 		return &Failure{
 			Code: CodeNoAuthHeader, Message: "Missing authorization header",
 			Challenge: challenge("invalid_request", "missing credentials"), Err: cause,
 		}
-	case ErrFormat:
+	case errors.Is(cause, ErrFormat):
 		return &Failure{
 			Code: CodeInvalidFormat, Message: "Auth header is not 'Bearer {token}'",
 			Challenge: challenge("invalid_request", "malformed Authorization header"), Err: cause,
 		}
-	case ErrMalformed:
+	case errors.Is(cause, ErrMalformed):
 		return invalid(CodeInvalidFormat, "Invalid JWT", "malformed token", cause)
-	case ErrExpired:
+	case errors.Is(cause, ErrExpired):
 		return invalid(CodeLegacyJWT, "Invalid JWT", "token expired", cause)
-	case ErrNotYetValid:
+	case errors.Is(cause, ErrNotYetValid):
 		return invalid(CodeLegacyJWT, "Invalid JWT", "token not yet valid", cause)
-	case ErrClaims:
+	case errors.Is(cause, ErrClaims):
 		return invalid(CodeLegacyJWT, "Invalid JWT", "malformed claims", cause)
-	case ErrCritical:
+	case errors.Is(cause, ErrCritical):
 		return invalid(CodeLegacyJWT, "Invalid JWT", "unsupported critical header", cause)
-	case ErrUnknownSigner:
+	case errors.Is(cause, ErrUnknownSigner):
 		return invalid(CodeAsymmetricJWT, "Invalid JWT", "unknown signing key", cause)
-	case ErrAlgorithm:
+	case errors.Is(cause, ErrAlgorithm):
 		return invalid(CodeUnsupportedAlgorithm, "Unsupported JWT algorithm", "unsupported algorithm", cause)
-	case ErrUnknownKey:
+	case errors.Is(cause, ErrUnknownKey):
 		f := invalid(CodeInvalidAPIKey, "Invalid API key", "unknown API key", cause)
 		f.BareMessage = true
 		return f
-	case ErrRepeatedKey:
+	case errors.Is(cause, ErrRepeatedKey):
 		f := invalid(CodeInvalidAPIKey, "Invalid API key", "more than one API key", cause)
 		f.BareMessage = true
 		return f
-	case ErrSecretInBrowser:
+	case errors.Is(cause, ErrSecretInBrowser):
 		return invalid(CodeSecretInBrowser, "Forbidden use of secret API key in browser", "secret API key in browser", cause)
 	}
 	return invalid(CodeLegacyJWT, "Invalid JWT", "bad signature", cause)

@@ -46,7 +46,7 @@ func runJS(t *testing.T, file string, g *gateway, env ...string) {
 	cmd.Stderr = &stderr
 	out, runErr := cmd.Output()
 	ran, failed := 0, 0
-	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(string(out)), "\n") {
 		var e jsEvent
 		if json.Unmarshal([]byte(line), &e) != nil || e.Suite {
 			continue

@@ -17,7 +17,7 @@ import (
 // refuseInLog fails the test for each line of a process's output that holds one of the values.
 func refuseInLog(t *testing.T, p *process, values ...string) {
 	t.Helper()
-	for _, line := range strings.Split(p.output(), "\n") {
+	for line := range strings.SplitSeq(p.output(), "\n") {
 		for _, value := range values {
 			if strings.Contains(line, value) {
 				t.Errorf("section 8: %q is in what the process wrote: %.600s", value, line)
