@@ -35,7 +35,7 @@ func TestRawUnreadBodies(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run("1.3 "+tt.name, func(t *testing.T) {
-			for range 5 {
+			for range 3 {
 				b.take()
 				conn := dial(t, g.addr)
 				if err := conn.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
