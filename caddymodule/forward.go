@@ -25,7 +25,10 @@ const (
 	// idleMargin is how much later than our own timers Caddy's idle timeouts
 	// cut a connection, so that ours tell the reason.
 	idleMargin = 30 * time.Second
-	// lingerTime and lingerBytes bound what is taken in of a refused body.
+	// drainable is the size, in bytes, up to which net/http reads a refused
+	// body before it answers, and keeps the connection.
+	drainable = 256 << 10
+	// lingerTime and lingerBytes bound what is taken in after an early answer.
 	lingerTime  = 5 * time.Second
 	lingerBytes = 64 << 20
 )
@@ -38,6 +41,7 @@ type call struct {
 	inv      routing.Invocation
 	exchange *regions.Exchange
 	upgraded io.Closer // the backend's side of a WebSocket
+	closing  bool      // the answer announced the end of the connection
 }
 
 // forward sends the invocation to a region and its answer to the client.
@@ -75,6 +79,7 @@ func (c *call) forward() {
 		ErrorLog:       silent,
 	}
 	proxy.ServeHTTP(w, c.r.WithContext(ctx))
+	c.linger()
 }
 
 // ownTimeouts makes room for our timers: Caddy's server cuts a request body or
@@ -99,16 +104,34 @@ func (c *call) ownBody() {
 	}
 }
 
-// linger takes in what a client still sends of its body after a refusal: were
-// the connection closed under it, many clients would report the broken
-// connection instead of the answer.
+// bodyEnded reports whether nothing of the request's body is left on an
+// HTTP/1 connection.
+func (c *call) bodyEnded() bool {
+	return c.r.ProtoMajor != 1 || c.r.ContentLength == 0 || c.exchange != nil && c.exchange.BodyEnded()
+}
+
+// closeUnlessEnded announces the end of the connection with an answer that
+// goes out ahead of the request's body. net/http would see to it, but does not
+// recognize the body in Caddy's wrapping: it would take the rest of it for the
+// next request.
+func (c *call) closeUnlessEnded() {
+	if !c.bodyEnded() {
+		c.closing = true
+		c.w.Header().Set("Connection", "close")
+	}
+}
+
+// linger takes in what a client still sends of its body after an answer that
+// did not wait for it: were the connection closed under it, many clients would
+// report the broken connection instead of the answer.
 func (c *call) linger() {
-	if c.r.ProtoMajor != 1 || c.r.ContentLength == 0 || c.r.Header.Get("Expect") != "" || c.r.Context().Err() != nil {
+	if !c.closing || c.r.Header.Get("Expect") != "" || c.r.Context().Err() != nil {
 		return
 	}
 	if c.exchange != nil && c.exchange.Stalled() {
 		return
 	}
+	c.closing = false
 	conn := http.NewResponseController(c.w)
 	if conn.Flush() == nil && conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
 		_, _ = io.CopyN(io.Discard, c.r.Body, lingerBytes)

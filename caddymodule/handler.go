@@ -85,7 +85,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // ServeHTTP implements caddyhttp.MiddlewareHandler. It never returns an error:
 // Caddy would print the request with it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	beginRequest(r.Context())
+	beginRequest(r)
 	request := routing.Request{
 		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header,
 		ContentLength: r.ContentLength, Start: time.Now(),
@@ -142,7 +142,10 @@ func (c *call) refuse(refusal *routing.Refusal) {
 	if refusal.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
 	}
-	c.ownBody()
+	if c.exchange != nil || c.r.ContentLength < 0 || c.r.ContentLength > drainable || c.r.Header.Get("Expect") != "" {
+		c.ownBody()
+		c.closeUnlessEnded()
+	}
 	body := refusal.Body()
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(refusal.Status)

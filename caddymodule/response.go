@@ -36,6 +36,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 		c.upgraded = res.Body // a connection: nothing of it may be read here
 		return nil
 	}
+	c.closeUnlessEnded()
 	errorCode(res)
 	if c.inv.PlainHTML {
 		plainHTML(res)

@@ -19,6 +19,8 @@ const replayLimit = 64 << 10
 type requestBody struct {
 	x       *Exchange
 	src     io.Reader
+	length  int64        // declared by the client, -1 when unknown
+	ended   atomic.Bool  // the client has sent all of it
 	keep    bool         // the body fits in replayLimit
 	waiting atomic.Bool  // a read of the client's bytes is under way
 	fault   atomic.Value // readError: why reading from the client failed
@@ -32,7 +34,7 @@ type requestBody struct {
 type readError struct{ error }
 
 func newRequestBody(x *Exchange, src io.Reader, length int64) *requestBody {
-	return &requestBody{x: x, src: src, keep: length > 0 && length <= replayLimit}
+	return &requestBody{x: x, src: src, length: length, keep: length > 0 && length <= replayLimit}
 }
 
 // replayable reports whether a new attempt can send the whole body.
@@ -88,6 +90,9 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	n, err := b.src.Read(p)
 	b.waiting.Store(false)
 	b.read += int64(n)
+	if errors.Is(err, io.EOF) || b.length > 0 && b.read >= b.length {
+		b.ended.Store(true)
+	}
 	if limit := b.x.Limits.MaxBody; limit > 0 && b.read > limit {
 		n, err = 0, ErrBodyTooLarge
 	}

@@ -98,6 +98,9 @@ func (x *Exchange) End() {
 // Abort ends the exchange at once: pending reads fail.
 func (x *Exchange) Abort(cause error) { x.cancel(cause) }
 
+// BodyEnded reports whether the client has sent its whole body.
+func (x *Exchange) BodyEnded() bool { return x.body == nil || x.body.ended.Load() }
+
 // Stalled reports whether reading the client's body ended in a timeout.
 func (x *Exchange) Stalled() bool {
 	b := x.clientBody()

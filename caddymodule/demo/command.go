@@ -1,10 +1,7 @@
 package demo
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
+	"context"
 	"os"
 	"os/signal"
 	"syscall"
@@ -12,6 +9,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/caddymodule/cli"
 )
 
 func init() {
@@ -30,18 +29,6 @@ given to the functions, and verify_jwt is read from DIR/../config.toml.`,
 	})
 }
 
-// exitUsage is the exit code of wrong usage, after INTERFACE.md.
-const exitUsage = 2
-
-// problem is an error with what to do about it: the command prints both as one JSON line on standard error.
-type problem struct {
-	message string
-	hint    string
-	usage   bool
-}
-
-func (p *problem) Error() string { return p.message }
-
 // setUp gives the cobra command its flags, its example and its exit codes.
 func setUp(cmd *cobra.Command) {
 	cmd.Example = `  edgegate demo
@@ -49,26 +36,14 @@ func setUp(cmd *cobra.Command) {
   edgegate demo --deno supabase/functions`
 	cmd.Flags().String("listen", "localhost:8000", "where the gateway listens: host:port, :port or port")
 	cmd.Flags().String("deno", "", "serve this folder of Deno functions instead of the samples")
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	const hint = "edgegate demo --help lists the flags"
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return report(cmd, &problem{message: err.Error(), hint: hint, usage: true})
-	})
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		return report(cmd, &problem{message: fmt.Sprintf("demo takes no argument, got %q", args[0]), hint: hint, usage: true})
-	}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+	cli.Run(cmd, func(context.Context) error {
 		listen, _ := cmd.Flags().GetString("listen")
 		deno, _ := cmd.Flags().GetString("deno")
-		opt := options{listen: listen, deno: deno, stdout: cmd.OutOrStdout()}
-		if err := run(opt); err != nil {
-			return report(cmd, err)
+		if err := run(options{listen: listen, deno: deno, stdout: cmd.OutOrStdout()}); err != nil {
+			return err
 		}
 		select {} // Caddy's signal handling ends the process, with exit code 0
-	}
+	})
 }
 
 // run starts everything and leaves the end to Caddy: its own handling of SIGINT and SIGTERM makes caddy.Exiting true, which the
@@ -94,28 +69,4 @@ func run(opt options) error {
 		return err
 	}
 	return d.announce(opt.stdout)
-}
-
-// report prints err as the one JSON line of INTERFACE.md and returns what makes Caddy's Main exit with the right code: any error is
-// 1, and 2 is only to be had through Caddy's own wrapper, whose error type is not exported.
-func report(cmd *cobra.Command, err error) error {
-	writeProblem(cmd.ErrOrStderr(), err)
-	var p *problem
-	if errors.As(err, &p) && p.usage {
-		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUsage, nil })(cmd, nil)
-	}
-	return err
-}
-
-func writeProblem(w io.Writer, err error) {
-	line := struct {
-		Error string `json:"error"`
-		Hint  string `json:"hint"`
-	}{Error: err.Error(), Hint: "this is a fault of the demo itself: please report it"}
-	if p, ok := errors.AsType[*problem](err); ok {
-		line.Hint = p.hint
-	}
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(line)
 }

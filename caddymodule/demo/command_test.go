@@ -3,7 +3,6 @@ package demo
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"net"
 	"reflect"
 	"strings"
@@ -86,13 +85,5 @@ func TestCommandHelpHasAnExample(t *testing.T) {
 	stdout, stderr, code := execute("--help")
 	if code != 0 || stderr != "" || !strings.Contains(stdout, "edgegate demo --deno supabase/functions") {
 		t.Errorf("%d %q %s", code, stderr, stdout)
-	}
-}
-
-func TestProblemWithoutAHintStillHasOne(t *testing.T) {
-	var b bytes.Buffer
-	writeProblem(&b, errors.New("a <broken> thing"))
-	if got := b.String(); !strings.Contains(got, "a <broken> thing") || !strings.Contains(got, `"hint":"`) {
-		t.Errorf("got %s", got)
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/edgegate/edgegate/caddymodule/cli"
 )
 
 // denoConfig is what a denoRuntime needs; every field is required.
@@ -65,7 +67,7 @@ func newDenoRuntime(config denoConfig) (*denoRuntime, error) {
 func findDeno() (string, error) {
 	path, err := exec.LookPath("deno")
 	if err != nil {
-		return "", &problem{message: "deno is not on PATH, and --deno needs it", hint: "npm install -g deno"}
+		return "", &cli.FailureError{Msg: "deno is not on PATH, and --deno needs it", Hint: "npm install -g deno"}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -74,9 +76,9 @@ func findDeno() (string, error) {
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", &problem{
-			message: fmt.Sprintf("running %s: %v: %s", path, err, firstLine(stderr.String())),
-			hint:    "npm install -g deno",
+		return "", &cli.FailureError{
+			Msg:  fmt.Sprintf("running %s: %v: %s", path, err, firstLine(stderr.String())),
+			Hint: "npm install -g deno",
 		}
 	}
 	if binary := strings.TrimSpace(string(out)); binary != "" {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/edgegate/edgegate/caddymodule/cli"
 )
 
 var envName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.]*$`)
@@ -19,11 +21,11 @@ func readDotenv(path string) ([]string, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, &problem{message: fmt.Sprintf("reading functions' environment: %v", err), hint: "make the file readable, or move it away"}
+		return nil, &cli.FailureError{Msg: fmt.Sprintf("reading functions' environment: %v", err), Hint: "make the file readable, or move it away"}
 	}
 	env, err := parseDotenv(string(text))
 	if err != nil {
-		return nil, &problem{message: fmt.Sprintf("%s: %v", path, err), hint: "each line is KEY=VALUE, a # comment or empty"}
+		return nil, &cli.FailureError{Msg: fmt.Sprintf("%s: %v", path, err), Hint: "each line is KEY=VALUE, a # comment or empty"}
 	}
 	return env, nil
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/edgegate/edgegate/caddymodule/cli"
 )
 
 // listenAddress is where the gateway answers. An empty host means every interface.
@@ -22,13 +24,12 @@ type listenAddress struct {
 // hostName is deliberately narrow: the host ends up in a Caddyfile.
 var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$`)
 
-// parseListen reads `host:port`, `:port` or `port`. Port 0 asks for a free one. Anything else is a *problem of usage.
+// parseListen reads `host:port`, `:port` or `port`. Port 0 asks for a free one. Anything else is a *cli.UsageError.
 func parseListen(s string) (listenAddress, error) {
 	bad := func(why string) (listenAddress, error) {
-		return listenAddress{}, &problem{
-			message: fmt.Sprintf("--listen %q: %s", s, why),
-			hint:    "use host:port, :port or port, e.g. --listen localhost:9000",
-			usage:   true,
+		return listenAddress{}, &cli.UsageError{
+			Msg:  fmt.Sprintf("--listen %q: %s", s, why),
+			Hint: "use host:port, :port or port, e.g. --listen localhost:9000",
 		}
 	}
 	host, port := "localhost", s
@@ -82,25 +83,24 @@ func (a listenAddress) refused(err error) error {
 	where := net.JoinHostPort(a.host, strconv.Itoa(a.port))
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return &problem{
-			message: fmt.Sprintf("%s is in use by another program", where),
-			hint:    fmt.Sprintf("stop it, or choose another port: edgegate demo --listen localhost:%d", nextPort(a.port)),
+		return &cli.FailureError{
+			Msg:  fmt.Sprintf("%s is in use by another program", where),
+			Hint: fmt.Sprintf("stop it, or choose another port: edgegate demo --listen localhost:%d", nextPort(a.port)),
 		}
 	case errors.Is(err, syscall.EACCES):
-		return &problem{
-			message: fmt.Sprintf("no permission to listen on %s", where),
-			hint:    "use a port above 1023: edgegate demo --listen localhost:8000",
+		return &cli.FailureError{
+			Msg:  fmt.Sprintf("no permission to listen on %s", where),
+			Hint: "use a port above 1023: edgegate demo --listen localhost:8000",
 		}
 	}
 	var dns *net.DNSError
 	if errors.As(err, &dns) || errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return &problem{
-			message: fmt.Sprintf("%s is not an address of this machine", where),
-			hint:    "use localhost:8000, or :8000 for every interface",
-			usage:   true,
+		return &cli.UsageError{
+			Msg:  fmt.Sprintf("%s is not an address of this machine", where),
+			Hint: "use localhost:8000, or :8000 for every interface",
 		}
 	}
-	return &problem{message: fmt.Sprintf("cannot listen on %s: %v", where, err), hint: "choose another address with --listen"}
+	return &cli.FailureError{Msg: fmt.Sprintf("cannot listen on %s: %v", where, err), Hint: "choose another address with --listen"}
 }
 
 func nextPort(port int) int {

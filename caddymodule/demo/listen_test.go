@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/edgegate/edgegate/caddymodule/cli"
 )
 
 func TestParseListen(t *testing.T) {
@@ -43,12 +45,12 @@ func TestParseListenRefuses(t *testing.T) {
 	} {
 		t.Run(in, func(t *testing.T) {
 			_, err := parseListen(in)
-			var p *problem
-			if !errors.As(err, &p) || !p.usage {
-				t.Fatalf("got %v, want a usage problem", err)
+			var p *cli.UsageError
+			if !errors.As(err, &p) {
+				t.Fatalf("got %v, want a usage error", err)
 			}
-			if !strings.Contains(p.message, strconv.Quote(in)) || p.hint == "" {
-				t.Errorf("unclear: %q, hint %q", p.message, p.hint)
+			if !strings.Contains(p.Msg, strconv.Quote(in)) || p.Hint == "" {
+				t.Errorf("unclear: %q, hint %q", p.Msg, p.Hint)
 			}
 		})
 	}
@@ -63,8 +65,8 @@ func TestProbePortInUse(t *testing.T) {
 	port := taken.Addr().(*net.TCPAddr).Port
 	for _, host := range []string{"127.0.0.1", "localhost"} {
 		_, err := listenAddress{host: host, port: port}.probe()
-		var p *problem
-		if !errors.As(err, &p) || p.usage || !strings.Contains(p.message, "in use") || !strings.Contains(p.hint, "--listen") {
+		var p *cli.FailureError
+		if !errors.As(err, &p) || !strings.Contains(p.Msg, "in use") || !strings.Contains(p.Hint, "--listen") {
 			t.Errorf("%s: got %v", host, err)
 		}
 	}
@@ -72,8 +74,8 @@ func TestProbePortInUse(t *testing.T) {
 
 func TestProbeForeignAddress(t *testing.T) {
 	_, err := listenAddress{host: "192.0.2.1", port: 8000}.probe() // TEST-NET-1 is nobody's
-	var p *problem
-	if !errors.As(err, &p) || !p.usage || !strings.Contains(p.message, "192.0.2.1:8000 is not an address of this machine") {
+	var p *cli.UsageError
+	if !errors.As(err, &p) || !strings.Contains(p.Msg, "192.0.2.1:8000 is not an address of this machine") {
 		t.Errorf("got %v", err)
 	}
 }

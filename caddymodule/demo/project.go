@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/edgegate/edgegate/caddymodule/cli"
 )
 
 // project is a folder of functions in Supabase's layout, as read at start.
@@ -42,7 +44,7 @@ type functionConfig struct {
 }
 
 // readProject finds DIR/<slug>/index.*, DIR/../config.toml and DIR/.env. Folders that start with `_` or `.`, that have no entry point
-// or whose name is no slug are left out. No function at all is a *problem.
+// or whose name is no slug are left out. No function at all is a *cli.FailureError.
 func readProject(dir string) (*project, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
@@ -51,7 +53,7 @@ func readProject(dir string) (*project, error) {
 	const layout = "--deno takes a folder with <slug>/index.ts in it, usually supabase/functions"
 	listed, err := os.ReadDir(abs)
 	if err != nil {
-		return nil, &problem{message: fmt.Sprintf("reading functions: %v", err), hint: layout}
+		return nil, &cli.FailureError{Msg: fmt.Sprintf("reading functions: %v", err), Hint: layout}
 	}
 	config, err := readFunctionConfig(filepath.Join(filepath.Dir(abs), "config.toml"))
 	if err != nil {
@@ -78,7 +80,7 @@ func readProject(dir string) (*project, error) {
 		p.functions = append(p.functions, f)
 	}
 	if len(p.functions) == 0 {
-		return nil, &problem{message: fmt.Sprintf("no function in %s", abs), hint: layout}
+		return nil, &cli.FailureError{Msg: fmt.Sprintf("no function in %s", abs), Hint: layout}
 	}
 	sort.Slice(p.functions, func(i, j int) bool { return p.functions[i].slug < p.functions[j].slug })
 	if p.env, err = readDotenv(filepath.Join(abs, ".env")); err != nil {
@@ -93,9 +95,9 @@ func readFunctionConfig(path string) (map[string]functionConfig, error) {
 		Functions map[string]functionConfig `toml:"functions"`
 	}
 	if _, err := toml.DecodeFile(path, &file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &problem{
-			message: fmt.Sprintf("reading %s: %v", path, err),
-			hint:    "only [functions.<slug>] verify_jwt and enabled are used, but the file must be valid TOML",
+		return nil, &cli.FailureError{
+			Msg:  fmt.Sprintf("reading %s: %v", path, err),
+			Hint: "only [functions.<slug>] verify_jwt and enabled are used, but the file must be valid TOML",
 		}
 	}
 	return file.Functions, nil

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/edgegate/edgegate/caddymodule/cli"
 )
 
 func writeFile(t *testing.T, dir, name, text string) {
@@ -77,11 +79,11 @@ func TestReadProjectRefuses(t *testing.T) {
 			writeFile(t, root, "functions/hello/index.ts", "")
 			writeFile(t, root, c.file, c.text)
 			_, err := readProject(filepath.Join(root, "functions"))
-			var p *problem
-			if !errors.As(err, &p) || !strings.Contains(p.message, c.want) || p.hint == "" {
+			var p *cli.FailureError
+			if !errors.As(err, &p) || !strings.Contains(p.Msg, c.want) || p.Hint == "" {
 				t.Fatalf("got %v", err)
 			}
-			if strings.Contains(p.message, "hunter2") {
+			if strings.Contains(p.Msg, "hunter2") {
 				t.Error("a line of .env is in the message")
 			}
 		})
