@@ -164,13 +164,17 @@ func TestWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	here, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
 	count := 0
 	for _, file := range files {
 		cases := readCases(t, file)
 		count += len(cases)
 		for i, tc := range cases {
 			t.Run(strings.TrimSuffix(filepath.Base(file), ".txt")+"/"+tc.name, func(t *testing.T) {
-				got := refusal(t, tc.text)
+				got := strings.ReplaceAll(refusal(t, tc.text), here, "DIR") // Caddy names imported files by their whole path
 				leaks(t, got)
 				cases[i].want = got
 				switch {
