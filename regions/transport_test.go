@@ -42,11 +42,13 @@ func TestPlanIsCarriedOut(t *testing.T) {
 		{"2.6 nearest", nearest, [3]string{"alive", "alive", "alive"}, nil, first, ReasonNearest, 1},
 		{
 			"2.7 configuration order", func(w *world) Plan { return w.plan(ReasonDefault, false, first, second) },
-			[3]string{"alive", "alive", "alive"}, nil, first, ReasonDefault, 1,
+			[3]string{"alive", "alive", "alive"},
+			nil, first, ReasonDefault, 1,
 		},
 		{
 			"2.7 configuration order, first dead", func(w *world) Plan { return w.plan(ReasonDefault, false, first, second) },
-			[3]string{"dead", "alive", "alive"}, nil, second, ReasonFailover, 2,
+			[3]string{"dead", "alive", "alive"},
+			nil, second, ReasonFailover, 2,
 		},
 		{"2.6 next on failure", nearest, [3]string{"dead", "alive", "alive"}, nil, second, ReasonFailover, 2},
 		{"2.6 next but one", nearest, [3]string{"dead", "dead", "alive"}, nil, third, ReasonFailover, 3},
