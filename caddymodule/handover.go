@@ -35,18 +35,25 @@ func keepListeners(server *caddyhttp.Server) {
 		}
 	}
 	if changed {
-		server.RegisterConnState(func(conn net.Conn, state http.ConnState) {
-			if c, ok := conn.(*sharedConn); ok && state == http.StateIdle {
-				c.between()
-			}
-		})
-		server.RegisterConnContext(func(ctx context.Context, conn net.Conn) context.Context {
-			if c, ok := conn.(*sharedConn); ok {
-				return context.WithValue(ctx, sharedConnKey{}, c)
-			}
-			return ctx
-		})
+		server.RegisterConnState(connChanged)
+		server.RegisterConnContext(connContext)
 	}
+}
+
+// connChanged is a hook of http.Server.
+func connChanged(conn net.Conn, state http.ConnState) {
+	if c, ok := conn.(*sharedConn); ok {
+		c.changed(state)
+	}
+}
+
+// connContext is a hook of http.Server.
+func connContext(ctx context.Context, conn net.Conn) context.Context {
+	if c, ok := conn.(*sharedConn); ok {
+		c.attached()
+		return context.WithValue(ctx, sharedConnKey{}, c)
+	}
+	return ctx
 }
 
 var sharedListeners = struct {

@@ -2,10 +2,10 @@ package caddymodule
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -16,19 +16,34 @@ const maxRecorded = 64 << 10
 
 const tlsHandshake = 0x16 // RFC 8446, section 5.1
 
+var http2Preface = []byte("PRI") // of RFC 9113, section 3.4, what tells it from HTTP/1
+
+// unknownLength is the rest of a body whose end is not known here.
+const unknownLength = -1
+
 // sharedConn is a client's connection. net/http drops requests that it reads
 // while it shuts down, and closes connections between two requests; when that
 // happens because another configuration took over, the connection goes on to
 // that one, with what was read of a request that nobody began to answer.
-// Connections that keep a state beside the socket, TLS and HTTP/2, stay.
+// Connections that keep a state beside the socket, TLS and HTTP/2, stay, and so
+// do those that a listener wrapper sits on: what the server does is not known.
+//
+// What the server holds in its own buffer cannot be handed over. So it gets no
+// byte beyond the head or the body that it asks for; a body without a known
+// length makes the connection blurred, until the server's buffer is empty.
 type sharedConn struct {
 	net.Conn
 	use   *listenerUse
-	early []byte // what another server read; read first, by one goroutine alone
+	early []byte // read from the socket, not yet by the server; for the reader alone
 
 	mu       sync.Mutex // guards the fields below
+	direct   bool       // the server has this very connection
 	reading  bool
+	active   bool   // a head was read: what comes next is a handler's, or Close
 	begun    bool   // a handler has the request, or an answer is on its way
+	rest     int64  // bytes of the body still to be read, or unknownLength
+	blurred  bool   // the server may hold bytes of the next request
+	full     int    // how much the server asks for when its buffer is empty
 	recorded []byte // what was read of a request that has not begun
 	ahead    []byte // what was read beyond the request that has begun
 	foreign  bool   // not HTTP/1
@@ -39,29 +54,50 @@ type sharedConn struct {
 
 type sharedConnKey struct{}
 
-// beginRequest notes that the request of ctx is being handled: it must not be
-// given to another server any more.
-func beginRequest(ctx context.Context) {
-	if c, ok := ctx.Value(sharedConnKey{}).(*sharedConn); ok {
+// beginRequest notes that a request is being handled: it must not be given to
+// another server any more.
+func beginRequest(r *http.Request) {
+	if c, ok := r.Context().Value(sharedConnKey{}).(*sharedConn); ok && r.ProtoMajor == 1 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.begin()
+		if !c.blurred {
+			c.rest = r.ContentLength
+		}
 	}
 }
 
 // begin is called with c.mu held.
 func (c *sharedConn) begin() {
-	c.begun = true
-	c.recorded = c.recorded[:0]
+	if !c.begun {
+		c.begun, c.rest = true, unknownLength
+		c.recorded = c.recorded[:0]
+	}
 }
 
-// between notes that an answer is complete and the next request is awaited.
-func (c *sharedConn) between() {
+// attached notes that the server has the connection as it is.
+func (c *sharedConn) attached() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.begun = false
-	c.recorded = append(c.recorded[:0], c.ahead...)
-	c.ahead = c.ahead[:0]
+	c.direct = true
+}
+
+// changed follows the server's view of the connection.
+func (c *sharedConn) changed(state http.ConnState) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch state {
+	case http.StateActive:
+		// A head was read, or failed to be. The server may drop the request
+		// now; if it does anything but close, a handler has it.
+		c.active = true
+	case http.StateIdle:
+		// An answer is complete, the next request is awaited.
+		c.blurred = c.blurred || c.rest > 0
+		c.active, c.begun = false, false
+		c.recorded = append(c.recorded[:0], c.ahead...)
+		c.ahead = c.ahead[:0]
+	}
 }
 
 // Read implements net.Conn.
@@ -70,6 +106,22 @@ func (c *sharedConn) Read(p []byte) (int, error) {
 	if c.moved {
 		c.mu.Unlock()
 		return 0, io.EOF
+	}
+	asked := len(p)
+	if c.active {
+		c.begin()
+	}
+	switch {
+	case c.begun:
+		if c.rest > 0 {
+			p = p[:min(int64(asked), c.rest)]
+		}
+	case asked >= c.full:
+		c.full = asked
+		// The server's buffer is empty: it holds nothing.
+		if c.blurred {
+			c.blurred, c.recorded = false, c.recorded[:0]
+		}
 	}
 	c.reading = true
 	c.mu.Unlock()
@@ -80,7 +132,7 @@ func (c *sharedConn) Read(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	c.reading = false
 	if n > 0 {
-		c.record(p[:n], len(p))
+		n = c.record(p[:n], asked)
 	}
 	if c.moving {
 		c.handOver()
@@ -98,26 +150,58 @@ func (c *sharedConn) read(p []byte) (int, error) {
 	return c.Conn.Read(p)
 }
 
-// record keeps what may have to be read again by another server.
-func (c *sharedConn) record(read []byte, asked int) {
-	if !c.seen {
-		c.seen = true
-		c.foreign = read[0] == tlsHandshake || bytes.HasPrefix(read, []byte("PRI"))
-	}
+// record keeps what may have to be read again by another server, and returns
+// how much of it the server may have now. c.mu is held.
+func (c *sharedConn) record(read []byte, asked int) int {
 	switch {
-	case c.foreign:
+	case c.begun && c.rest > 0:
+		c.rest -= int64(len(read))
+	case c.begun && asked == 1:
+		// While a request is answered, net/http waits for one byte of the next.
+		c.ahead = append(c.ahead[:0], read[0])
 	case c.begun:
-		// While a request is answered, net/http waits for one byte of the
-		// next; longer reads are the request's own body.
-		c.ahead = c.ahead[:0]
-		if asked == 1 {
-			c.ahead = append(c.ahead, read[0])
-		}
-	case len(c.recorded)+len(read) > maxRecorded:
-		c.begin()
+		c.blurred = true
 	default:
-		c.recorded = append(c.recorded, read...)
+		return c.recordHead(read)
 	}
+	return len(read)
+}
+
+// recordHead takes bytes of a request that has not begun. What lies beyond its
+// head waits for the next read.
+func (c *sharedConn) recordHead(read []byte) int {
+	before := len(c.recorded)
+	c.recorded = append(c.recorded, read...)
+	if !c.seen {
+		c.foreign = c.recorded[0] == tlsHandshake || bytes.HasPrefix(c.recorded, http2Preface)
+		c.seen = c.foreign || !bytes.HasPrefix(http2Preface, c.recorded)
+	}
+	if c.foreign {
+		c.recorded = nil
+		c.begin()
+		return len(read)
+	}
+	if end := headEnd(c.recorded, before); end >= 0 && end < len(c.recorded) {
+		c.early = append(bytes.Clone(c.recorded[end:]), c.early...)
+		c.recorded = c.recorded[:end]
+	}
+	n := len(c.recorded) - before
+	if len(c.recorded) > maxRecorded {
+		c.begin()
+		c.blurred = true
+	}
+	return n
+}
+
+// headEnd returns where the empty line after a head ends, or -1. An end within
+// the first bytes was seen before.
+func headEnd(b []byte, seen int) int {
+	for i := seen; i < len(b); i++ {
+		if b[i] == '\n' && (bytes.HasSuffix(b[:i], []byte("\n")) || bytes.HasSuffix(b[:i], []byte("\n\r"))) {
+			return i + 1
+		}
+	}
+	return -1
 }
 
 // Write implements net.Conn.
@@ -127,9 +211,7 @@ func (c *sharedConn) Write(p []byte) (int, error) {
 		c.mu.Unlock()
 		return 0, net.ErrClosed
 	}
-	if !c.begun {
-		c.begin()
-	}
+	c.begin()
 	c.mu.Unlock()
 	return c.Conn.Write(p)
 }
@@ -141,7 +223,7 @@ func (c *sharedConn) Close() error {
 	switch {
 	case c.moved || c.moving:
 		return nil
-	case c.begun || c.foreign || !c.use.replaced():
+	case c.begun || c.foreign || c.blurred || !c.direct || !c.use.replaced():
 		return c.Conn.Close()
 	case c.reading:
 		// The pending read ends with the handover.
@@ -170,6 +252,9 @@ func (c *sharedConn) deadline(set func(time.Time) error, t time.Time) error {
 	defer c.mu.Unlock()
 	if c.moved || c.moving {
 		return nil
+	}
+	if c.active {
+		c.begin()
 	}
 	return set(t)
 }
