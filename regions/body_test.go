@@ -434,3 +434,36 @@ func TestBodyOfAnEndedExchange(t *testing.T) {
 		t.Errorf("waiting %v, failure %v", b.waiting.Load(), b.failure())
 	}
 }
+
+// BodyEnded tells a front door that nothing of the upload is left on the
+// connection: at the declared length, or at the end of a chunked body.
+func TestBodyEnded(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		length int64
+		reads  []bool // whether it has ended after each read of one byte
+	}{
+		{"known length", 3, []bool{false, false, true}},
+		{"chunked", -1, []bool{false, false, false, true}},
+		{"more was declared", 4, []bool{false, false, false, true}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			x, _ := Begin(t.Context(), Plan{}, Limits{})
+			defer x.End()
+			if !x.BodyEnded() {
+				t.Error("a request without a body has not ended")
+			}
+			b := newRequestBody(x, strings.NewReader("abc"), tc.length)
+			x.start(b)
+			cursor := b.attempt()
+			for i, want := range tc.reads {
+				if _, err := cursor.Read(make([]byte, 1)); err != nil && err != io.EOF {
+					t.Fatal(err)
+				}
+				if x.BodyEnded() != want {
+					t.Errorf("after read %d: %v, want %v", i+1, !want, want)
+				}
+			}
+		})
+	}
+}

@@ -99,7 +99,10 @@ func (x *Exchange) End() {
 func (x *Exchange) Abort(cause error) { x.cancel(cause) }
 
 // BodyEnded reports whether the client has sent its whole body.
-func (x *Exchange) BodyEnded() bool { return x.body == nil || x.body.ended.Load() }
+func (x *Exchange) BodyEnded() bool {
+	b := x.clientBody()
+	return b == nil || b.ended.Load()
+}
 
 // Stalled reports whether reading the client's body ended in a timeout.
 func (x *Exchange) Stalled() bool {
