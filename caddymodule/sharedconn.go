@@ -97,6 +97,7 @@ func (c *sharedConn) changed(state http.ConnState) {
 		c.active, c.begun = false, false
 		c.recorded = append(c.recorded[:0], c.ahead...)
 		c.ahead = c.ahead[:0]
+	case http.StateNew, http.StateHijacked, http.StateClosed:
 	}
 }
 
@@ -242,7 +243,9 @@ func (c *sharedConn) handOver() {
 		_ = c.Conn.Close()
 		return
 	}
-	early := append(bytes.Clone(c.recorded), c.early...)
+	// Line breaks that old clients send after a body are not the next request's,
+	// which only the server that read the body can know.
+	early := bytes.TrimLeft(append(bytes.Clone(c.recorded), c.early...), "\r\n")
 	go c.use.offer(acceptance{conn: c.Conn, early: early})
 }
 

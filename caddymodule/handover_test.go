@@ -1,0 +1,427 @@
+package caddymodule
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// eventually bounds everything a test waits for.
+const eventually = 10 * time.Second
+
+// noLeak fails the test when goroutines outlive it.
+func noLeak(t *testing.T) {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+}
+
+// listenOn opens another use of a loopback socket, or the first one for port 0.
+func listenOn(t *testing.T, port string) *listenerUse {
+	t.Helper()
+	use, err := listenShared(t.Context(), handoverNetwork, "127.0.0.1", port, 0, net.ListenConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return use.(*listenerUse)
+}
+
+// generation is the server of one configuration.
+type generation struct {
+	*http.Server
+	use    *listenerUse
+	served chan error
+}
+
+// serveGeneration starts a server on the socket as Caddy does. All generations of a test share port 0, which is one
+// socket as long as one of them runs.
+func serveGeneration(t *testing.T, handler http.Handler) *generation {
+	t.Helper()
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	g := &generation{
+		Server: &http.Server{Handler: handler, ConnState: connChanged, ConnContext: connContext, Protocols: &protocols},
+		use:    listenOn(t, "0"), served: make(chan error, 1),
+	}
+	go func() { g.served <- g.Serve(g.use) }()
+	t.Cleanup(func() { _ = g.Close() }) // where the test ended early
+	return g
+}
+
+// stop ends the server as Caddy does.
+func (g *generation) stop(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), eventually)
+	defer cancel()
+	if err := g.Shutdown(ctx); err != nil {
+		t.Errorf("shutdown: %v", err)
+	}
+	if err := <-g.served; !errors.Is(err, http.ErrServerClosed) {
+		t.Errorf("serve: %v", err)
+	}
+}
+
+func (g *generation) address() string { return g.use.Addr().String() }
+
+// handling tells the connection that the request is being handled, as Handler does.
+func handling(f http.HandlerFunc) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		beginRequest(r)
+		f(w, r)
+	})
+}
+
+// echo answers with the path and the body.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	fmt.Fprintf(w, "%s %s", r.URL.Path, body)
+}
+
+// tally counts how often each request was executed.
+type tally struct {
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (c *tally) add(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.seen == nil {
+		c.seen = make(map[string]int)
+	}
+	c.seen[id]++
+}
+
+func (c *tally) count(id string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen[id]
+}
+
+// TestHandovers is what the shared socket is for: under load one server replaces the other a hundred times, and no
+// client may notice.
+func TestHandovers(t *testing.T) {
+	noLeak(t)
+	const handovers = 110
+	var executed tally
+	handler := handling(func(w http.ResponseWriter, r *http.Request) {
+		executed.add(r.URL.Path)
+		echo(w, r)
+	})
+	current := serveGeneration(t, handler)
+	url := "http://" + current.address()
+
+	ctx, cancel := context.WithCancel(context.Background())
+	var workers sync.WaitGroup
+	var calls atomic.Int64
+	for worker := range 8 {
+		workers.Go(func() {
+			// One connection a worker; a retry would hide what is tested.
+			transport := &http.Transport{DisableKeepAlives: worker%4 == 3}
+			defer transport.CloseIdleConnections()
+			for n := 0; ctx.Err() == nil; n++ {
+				path := fmt.Sprintf("/%d/%d", worker, n)
+				if err := callOnce(transport, url, path, n%3); err != nil {
+					t.Errorf("%s: %v", path, err)
+					return
+				}
+				if times := executed.count(path); times != 1 {
+					t.Errorf("%s was executed %d times", path, times)
+				}
+				calls.Add(1)
+			}
+		})
+	}
+	for range handovers {
+		// Each handover is to see some load.
+		for until := calls.Load() + 10; calls.Load() < until && !t.Failed(); {
+			time.Sleep(100 * time.Microsecond)
+		}
+		next := serveGeneration(t, handler)
+		current.stop(t)
+		current = next
+	}
+	cancel()
+	workers.Wait()
+	current.stop(t)
+	t.Logf("%d calls over %d handovers", calls.Load(), handovers)
+}
+
+// callOnce sends a GET, a POST with a length or a chunked POST, and checks the answer. A POST is not sent again by
+// net/http; a GET has a header that keeps it from being so.
+func callOnce(transport *http.Transport, url, path string, kind int) error {
+	request, err := http.NewRequest(http.MethodGet, url+path, nil)
+	want := path + " "
+	if kind > 0 {
+		body := strings.Repeat("x", 5000)
+		want += body
+		reader := io.Reader(strings.NewReader(body))
+		if kind == 2 {
+			reader = io.MultiReader(reader)
+		}
+		request, err = http.NewRequest(http.MethodPost, url+path, reader)
+	}
+	if err != nil {
+		return err
+	}
+	request.GetBody = nil
+	res, err := transport.RoundTrip(request)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil || string(got) != want {
+		return fmt.Errorf("answer of %d bytes: %w", len(got), err)
+	}
+	return nil
+}
+
+// rawClient is a client's socket that a test writes to byte by byte.
+type rawClient struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func dial(t *testing.T, address string) *rawClient {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(eventually)); err != nil {
+		t.Fatal(err)
+	}
+	return &rawClient{conn, bufio.NewReader(conn)}
+}
+
+func (c *rawClient) send(t *testing.T, bytes string) {
+	t.Helper()
+	if _, err := io.WriteString(c, bytes); err != nil {
+		t.Fatalf("sending: %v", err)
+	}
+}
+
+// answer reads one answer's body.
+func (c *rawClient) answer(t *testing.T) string {
+	t.Helper()
+	res, err := http.ReadResponse(c.in, nil)
+	if err != nil {
+		t.Fatalf("reading an answer: %v", err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatalf("reading a body: %v", err)
+	}
+	return strconv.Itoa(res.StatusCode) + " " + string(body)
+}
+
+func (c *rawClient) expectAnswer(t *testing.T, want string) {
+	t.Helper()
+	if got := c.answer(t); got != want {
+		t.Errorf("answer %q, want %q", got, want)
+	}
+}
+
+// expectEnd fails unless the server ended the connection.
+func (c *rawClient) expectEnd(t *testing.T) {
+	t.Helper()
+	if b, err := c.in.ReadByte(); err == nil {
+		t.Errorf("the server sent %q instead of the end", b)
+	} else if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+		t.Error("the connection is still open")
+	}
+}
+
+// gated is a handler that holds the request for the path /hold until it is released.
+type gated struct {
+	executed tally
+	entered  chan struct{}
+	release  chan struct{}
+}
+
+func newGated() *gated {
+	return &gated{entered: make(chan struct{}, 10), release: make(chan struct{})}
+}
+
+func (g *gated) handler(name string) http.Handler {
+	return handling(func(w http.ResponseWriter, r *http.Request) {
+		g.executed.add(r.URL.Path)
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if strings.HasPrefix(r.URL.Path, "/hold") {
+			// The head is out before the server knows that it stops: the connection is to be kept.
+			w.Header().Set("Content-Length", strconv.Itoa(len(name)+len(r.URL.Path)))
+			w.(http.Flusher).Flush()
+			g.entered <- struct{}{}
+			<-g.release
+		}
+		fmt.Fprint(w, name, r.URL.Path)
+	})
+}
+
+const heldGET = "GET /hold HTTP/1.1\r\nHost: a\r\n\r\n"
+
+// TestPipelined: whatever a client sends ahead is answered once, in order, by whichever server.
+func TestPipelined(t *testing.T) {
+	const (
+		second  = "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"
+		third   = "POST /3 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+		chunked = "POST /hold HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+	)
+	tests := map[string]struct {
+		first  string // held by the old server
+		before string // sent with the first
+		after  string // sent when the new server runs
+		ends   bool   // the connection ends after the first answer
+	}{
+		"all at once":                  {first: heldGET, before: second + third},
+		"half a head ahead":            {first: heldGET, before: second[:9], after: second[9:] + third},
+		"one byte ahead":               {first: heldGET, before: second[:1], after: second[1:] + third},
+		"all but one byte":             {first: heldGET, before: (second + third)[:len(second+third)-1], after: "y"},
+		"later":                        {first: heldGET, after: second + third},
+		"bare line feeds":              {first: "GET /hold HTTP/1.1\nHost: a\n\n", before: second + third},
+		"after a body with a length":   {first: "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody", before: second[:9], after: second[9:] + third},
+		"line break after a body":      {first: "POST /hold HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody", before: "\r\n" + second + third},
+		"after a body without one":     {first: chunked, before: second + third, ends: true},
+		"half after a body without it": {first: chunked, before: second[:9], ends: true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			noLeak(t)
+			g := newGated()
+			old := serveGeneration(t, g.handler("old"))
+			client := dial(t, old.address())
+			client.send(t, tt.first+tt.before)
+			await(t, "the handler runs", g.entered)
+			next := serveGeneration(t, g.handler("new"))
+			var stopped sync.WaitGroup
+			stopped.Go(func() { old.stop(t) })
+			await(t, "the server stops", old.use.closed)
+			close(g.release)
+			client.expectAnswer(t, "200 old/hold")
+			stopped.Wait()
+			if tt.ends {
+				// The old server has them, and nobody else may.
+				client.expectEnd(t)
+				if n := g.executed.count("/2"); n != 0 {
+					t.Errorf("/2 was executed %d times", n)
+				}
+			} else {
+				client.send(t, tt.after)
+				client.expectAnswer(t, "200 new/2")
+				client.expectAnswer(t, "200 new/3")
+			}
+			_ = client.Close()
+			next.stop(t)
+		})
+	}
+}
+
+// await waits for a channel.
+func await(t *testing.T, what string, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(eventually):
+		t.Fatalf("waiting in vain: %s", what)
+	}
+}
+
+// TestSplitRequest cuts a request after each of its bytes; the halves reach different servers.
+func TestSplitRequest(t *testing.T) {
+	noLeak(t)
+	const request = "POST /p HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+	head := strings.Index(request, "body")
+	current := serveGeneration(t, handling(echo))
+	client := dial(t, current.address())
+	client.send(t, request)
+	client.expectAnswer(t, "200 /p body")
+	for cut := range head {
+		for i := range cut {
+			client.send(t, request[i:i+1])
+		}
+		next := serveGeneration(t, handling(echo))
+		current.stop(t)
+		current = next
+		client.send(t, request[cut:])
+		client.expectAnswer(t, "200 /p body")
+	}
+	_ = client.Close()
+	current.stop(t)
+}
+
+// TestAbortedOnce: a request that a handler began is nobody else's, however little of an answer there is. Handlers of
+// other modules do not say that they began.
+func TestAbortedOnce(t *testing.T) {
+	const post = "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"
+	readBody := func(r *http.Request) { _, _ = io.ReadFull(r.Body, make([]byte, 4)) }
+	tests := map[string]struct {
+		request string
+		ours    bool
+		do      func(w http.ResponseWriter, r *http.Request)
+	}{
+		"ours, without a body":    {"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", true, nil},
+		"ours, a body":            {post + "body", true, nil},
+		"ours, a body read":       {post + "body", true, func(_ http.ResponseWriter, r *http.Request) { readBody(r) }},
+		"another, without a body": {"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", false, nil},
+		"another, a body read":    {post + "body", false, func(_ http.ResponseWriter, r *http.Request) { readBody(r) }},
+		"another, a deadline set": {post + "body", false, func(w http.ResponseWriter, _ *http.Request) {
+			_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		}},
+		"another, a head sent": {post + "body", false, func(w http.ResponseWriter, _ *http.Request) {
+			_ = http.NewResponseController(w).Flush()
+		}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			noLeak(t)
+			var executed atomic.Int64
+			entered, release := make(chan struct{}, 1), make(chan struct{})
+			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if tt.ours {
+					beginRequest(r)
+				}
+				executed.Add(1)
+				if tt.do != nil {
+					tt.do(w, r)
+				}
+				entered <- struct{}{}
+				<-release
+				panic(http.ErrAbortHandler)
+			})
+			old := serveGeneration(t, handler)
+			client := dial(t, old.address())
+			client.send(t, tt.request)
+			await(t, "the handler runs", entered)
+			next := serveGeneration(t, handler)
+			close(release)
+			if _, err := io.Copy(io.Discard, client.in); err != nil && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("the connection did not end: %v", err)
+			}
+			old.stop(t)
+			next.stop(t)
+			if n := executed.Load(); n != 1 {
+				t.Errorf("executed %d times", n)
+			}
+		})
+	}
+}
