@@ -313,6 +313,21 @@ func TestUploadDuringTheAnswer(t *testing.T) {
 	})
 }
 
+// BEHAVIOUR 6.1: once the answer has begun, its silence is the backend's fault,
+// whatever the client still owes.
+func TestSilentAnswerWithAPendingUpload(t *testing.T) {
+	bubble(t, answer("", true, step{0, "a"}), func(t *testing.T, w *world) {
+		x, ctx := w.begin(t, w.nearest(first), Limits{Idle: idle})
+		body := newSlowly(true)
+		x.Unblock = body.unblock
+		text, err := w.exchange(newRequest(ctx, http.MethodPost, body, -1))
+		// The connection may break under the upload before the read learns why.
+		if text != "a" || err == nil || context.Cause(ctx) != ErrIdleTimeout {
+			t.Errorf("%q, %v, cause %v", text, err, context.Cause(ctx))
+		}
+	})
+}
+
 // A body closed early frees the backend.
 func TestAnswerClosedEarly(t *testing.T) {
 	bubble(t, answer("", true, step{0, "a"}), func(t *testing.T, w *world) {
@@ -343,9 +358,8 @@ func TestEndStopsTheTimers(t *testing.T) {
 		x.OnTimeout(func(cause error) { t.Errorf("fired: %v", cause) })
 		x.start(nil)
 		x.End()
-		x.sent()
-		x.awaitByte()
 		x.gotByte()
+		x.sent()
 		x.awaitByte()
 		<-time.After(2 * idle)
 	})

@@ -55,6 +55,11 @@ func TestPlanIsCarriedOut(t *testing.T) {
 		{"2.6 passed over", nearest, [3]string{"refused", "alive", "alive"}, nil, second, ReasonFailover, 1},
 		{"2.6 passed over though back", nearest, [3]string{"back", "alive", "alive"}, nil, second, ReasonFailover, 1},
 		{"2.6 two passed over", nearest, [3]string{"refused", "refused", "alive"}, nil, third, ReasonFailover, 1},
+		{
+			"2.6 the only one is back", func(w *world) Plan { return w.nearest(first) },
+			[3]string{"back", "alive", "alive"},
+			nil, first, ReasonNearest, 1,
+		},
 		{"2.6 all down", nearest, [3]string{"dead", "dead", "dead"}, ErrUnavailable, first, ReasonFailOpen, 3},
 		{"2.6 all known to be down", nearest, [3]string{"refused", "refused", "refused"}, ErrUnavailable, first, ReasonFailOpen, 1},
 		{"2.6 fail open at the nearest", nearest, [3]string{"back", "back", "back"}, nil, first, ReasonFailOpen, 1},
