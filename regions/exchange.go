@@ -95,9 +95,6 @@ func (x *Exchange) End() {
 	x.cancel(context.Canceled)
 }
 
-// Abort ends the exchange at once: pending reads fail.
-func (x *Exchange) Abort(cause error) { x.cancel(cause) }
-
 // BodyEnded reports whether the client has sent its whole body.
 func (x *Exchange) BodyEnded() bool {
 	b := x.clientBody()

@@ -408,16 +408,6 @@ func TestWhileConnecting(t *testing.T) {
 	}
 }
 
-// Abort ends an exchange with the cause that is given.
-func TestAbort(t *testing.T) {
-	bubble(t, hang, func(t *testing.T, w *world) {
-		x, ctx := w.begin(t, w.nearest(first), Limits{Idle: idle})
-		cause := errors.New("the gateway stops")
-		time.AfterFunc(time.Second, func() { x.Abort(cause) })
-		_, err := w.exchange(newRequest(ctx, http.MethodGet, nil, 0))
-		check(t, x, err, cause, first, ReasonNearest, 1)
-	})
-}
 
 // upgrade answers 101 and hands the connection to talk.
 func upgrade(talk func(conn net.Conn, rw *bufio.ReadWriter)) func(http.ResponseWriter, *http.Request, <-chan struct{}) {
