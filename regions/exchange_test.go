@@ -408,7 +408,6 @@ func TestWhileConnecting(t *testing.T) {
 	}
 }
 
-
 // upgrade answers 101 and hands the connection to talk.
 func upgrade(talk func(conn net.Conn, rw *bufio.ReadWriter)) func(http.ResponseWriter, *http.Request, <-chan struct{}) {
 	return func(w http.ResponseWriter, _ *http.Request, _ <-chan struct{}) {
