@@ -94,7 +94,7 @@ func (b *rawBackend) answer(conn net.Conn, target string, body io.Reader) bool {
 	}
 	if strings.HasSuffix(path, "/early") {
 		// An answer before the body was read, as a function gives that judges by the headers.
-		fmt.Fprint(conn, "HTTP/1.1 403 Forbidden\r\nContent-Length: 5\r\n\r\nearly")
+		fmt.Fprint(conn, "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Length: 5\r\n\r\nearly")
 		_, _ = io.Copy(io.Discard, body)
 		return false
 	}
