@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -83,7 +84,7 @@ func listenShared(ctx context.Context, _, host, port string, offset uint, config
 		sharedListeners.open[key] = shared
 		go shared.accept()
 	}
-	use := &listenerUse{sharedListener: shared, closed: make(chan struct{})}
+	use := &listenerUse{sharedListener: shared, closed: make(chan struct{}), conns: make(map[*sharedConn]struct{})}
 	shared.uses = append(shared.uses, use)
 	return use, nil
 }
@@ -143,35 +144,64 @@ type listenerUse struct {
 	*sharedListener
 	once   sync.Once
 	closed chan struct{}
+
+	mu    sync.Mutex // guards conns
+	conns map[*sharedConn]struct{}
 }
 
 // Accept implements net.Listener.
 func (u *listenerUse) Accept() (net.Conn, error) {
-	select {
-	case <-u.closed:
+	if u.stopping() {
 		return nil, net.ErrClosed
-	default:
 	}
 	select {
 	case a := <-u.accepted:
 		if a.err != nil {
 			return nil, a.err
 		}
-		return &sharedConn{Conn: a.conn, use: u, early: a.early}, nil
+		c := &sharedConn{Conn: a.conn, use: u, early: a.early}
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.conns[c] = struct{}{}
+		return c, nil
 	case <-u.closed:
 		return nil, net.ErrClosed
 	}
 }
 
 // Close implements net.Listener. The socket stays open while another
-// configuration uses it.
+// configuration uses it. The connections on which nothing happens go to that
+// one at once: net/http would wait for the first request of each for seconds.
 func (u *listenerUse) Close() error {
 	err := net.ErrClosed
 	u.once.Do(func() {
 		close(u.closed)
 		err = u.release(u)
+		u.mu.Lock()
+		waiting := slices.Collect(maps.Keys(u.conns))
+		u.mu.Unlock()
+		for _, c := range waiting {
+			c.moveIfWaiting()
+		}
 	})
 	return err
+}
+
+// stopping reports whether the server will answer no further request.
+func (u *listenerUse) stopping() bool {
+	select {
+	case <-u.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// forget drops a connection that is closed or handed over.
+func (u *listenerUse) forget(c *sharedConn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.conns, c)
 }
 
 // replaced reports whether a newer configuration uses the socket. It may do so

@@ -113,6 +113,10 @@ func (c *sharedConn) Read(p []byte) (int, error) {
 		c.begin()
 	}
 	switch {
+	case c.use.stopping() && c.movable():
+		c.handOver()
+		c.mu.Unlock()
+		return 0, io.EOF
 	case c.begun:
 		if c.rest > 0 {
 			p = p[:min(int64(asked), c.rest)]
@@ -224,21 +228,40 @@ func (c *sharedConn) Close() error {
 	switch {
 	case c.moved || c.moving:
 		return nil
-	case c.begun || c.foreign || c.blurred || !c.direct || !c.use.replaced():
+	case !c.movable():
+		c.use.forget(c)
 		return c.Conn.Close()
 	case c.reading:
-		// The pending read ends with the handover.
 		c.moving = true
-		return c.Conn.SetReadDeadline(time.Unix(1, 0))
+		return c.Conn.SetReadDeadline(longAgo)
 	}
 	c.handOver()
 	return nil
+}
+
+// longAgo makes a pending read end, and with it the handover begin.
+var longAgo = time.Unix(1, 0)
+
+// movable reports whether another server may have the connection; c.mu is held.
+func (c *sharedConn) movable() bool {
+	return c.direct && !c.begun && !c.foreign && !c.blurred && c.use.replaced()
+}
+
+// moveIfWaiting hands the connection over if the server waits for a request.
+func (c *sharedConn) moveIfWaiting() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reading && !c.moving && c.movable() {
+		// A socket that cannot have a deadline is broken: the read ends anyway.
+		c.moving = c.Conn.SetReadDeadline(longAgo) == nil
+	}
 }
 
 // handOver gives the socket to the server that took over; c.mu is held. For
 // the old server the connection has ended.
 func (c *sharedConn) handOver() {
 	c.moving, c.moved = false, true
+	c.use.forget(c)
 	if err := c.Conn.SetDeadline(time.Time{}); err != nil {
 		_ = c.Conn.Close()
 		return
