@@ -36,11 +36,13 @@ type socketRegistry struct {
 	mu      sync.Mutex // guards the fields below
 	sockets map[*socket]struct{}
 	closing bool
-	drained sync.WaitGroup
+	empty   *sync.Cond // sockets may come while closeAll waits: no sync.WaitGroup
 }
 
 func newSocketRegistry() *socketRegistry {
-	return &socketRegistry{sockets: make(map[*socket]struct{})}
+	g := &socketRegistry{sockets: make(map[*socket]struct{})}
+	g.empty = sync.NewCond(&g.mu)
+	return g
 }
 
 // Destruct implements caddy.Destructor. The sockets live on: they hold no
@@ -50,7 +52,6 @@ func (*socketRegistry) Destruct() error { return nil }
 func (g *socketRegistry) add(s *socket) {
 	g.mu.Lock()
 	g.sockets[s] = struct{}{}
-	g.drained.Add(1)
 	closing := g.closing
 	g.mu.Unlock()
 	if closing {
@@ -61,9 +62,9 @@ func (g *socketRegistry) add(s *socket) {
 func (g *socketRegistry) remove(s *socket) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, ok := g.sockets[s]; ok {
-		delete(g.sockets, s)
-		g.drained.Done()
+	delete(g.sockets, s)
+	if len(g.sockets) == 0 {
+		g.empty.Broadcast()
 	}
 }
 
@@ -78,6 +79,7 @@ func (g *socketRegistry) open() int {
 // gone, which closeWait bounds. It may be called more than once.
 func (g *socketRegistry) closeAll() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	first := !g.closing
 	g.closing = true
 	if first {
@@ -85,8 +87,9 @@ func (g *socketRegistry) closeAll() {
 			go s.goAway("server is stopping")
 		}
 	}
-	g.mu.Unlock()
-	g.drained.Wait()
+	for len(g.sockets) > 0 {
+		g.empty.Wait()
+	}
 }
 
 // socketWriter hands out the client's connection as a socket.
@@ -149,7 +152,9 @@ func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return 0, net.ErrClosed
+		// Taken and dropped: an error would end the connection before the
+		// client has read the Close and answered it.
+		return len(p), nil
 	}
 	n := s.frames.advance(p, s.leaving != nil)
 	written, err := s.Conn.Write(p[:n])
@@ -158,7 +163,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	}
 	if s.leaving != nil && s.frames.atBoundary() {
 		s.sayGoodbye()
-		return written, net.ErrClosed
+		return len(p), nil
 	}
 	return written, nil
 }
