@@ -190,7 +190,12 @@ func (p *Project) build(set *regions.Set) (projects.Config, error) {
 			errs = append(errs, fmt.Errorf("function %d: null is no function", i+1))
 			continue
 		}
-		cfg.Functions = append(cfg.Functions, f.build())
+		function, err := f.build()
+		if err != nil {
+			errs = append(errs, fmt.Errorf("function %q: %w", f.Slug, err))
+			continue
+		}
+		cfg.Functions = append(cfg.Functions, function)
 	}
 	return cfg, errors.Join(errs...)
 }
@@ -210,13 +215,22 @@ func (p *Project) checkRegions(set *regions.Set) error {
 	return errors.Join(errs...)
 }
 
-func (f *Function) build() projects.Function {
-	return projects.Function{
+func (f *Function) build() (projects.Function, error) {
+	function := projects.Function{
 		Slug: f.Slug, ID: f.ID, Version: f.Version,
-		VerifyJWT: f.VerifyJWT == nil || *f.VerifyJWT,
-		CORS:      projects.CORSMode(f.CORS), HTML: projects.HTMLMode(f.HTML),
-		Status: projects.Status(f.Status), WallClock: time.Duration(f.WallClock),
+		VerifyJWT: f.VerifyJWT == nil || *f.VerifyJWT, WallClock: time.Duration(f.WallClock),
 	}
+	var err error
+	if function.CORS, err = projects.ParseCORSMode(f.CORS); err != nil {
+		return function, fmt.Errorf("cors %w", err)
+	}
+	if function.HTML, err = projects.ParseHTMLMode(f.HTML); err != nil {
+		return function, fmt.Errorf("html %w", err)
+	}
+	if function.Status, err = projects.ParseStatus(f.Status); err != nil {
+		return function, fmt.Errorf("status %w", err)
+	}
+	return function, nil
 }
 
 // didYouMean returns the hint of an error message, "" without a near miss.

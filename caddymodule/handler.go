@@ -56,13 +56,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	h.app = app.(*App)
-	switch projects.HTMLMode(h.HTML) {
-	case "", projects.HTMLPlain:
-	case projects.HTMLKeep:
-		h.site.KeepHTML = true
-	default:
-		return fmt.Errorf("html %q: allowed are text/plain, keep", h.HTML)
+	html, err := projects.ParseHTMLMode(h.HTML)
+	if err != nil {
+		return fmt.Errorf("html %w", err)
 	}
+	h.site.KeepHTML = html == projects.HTMLKeep
 	if config := h.CORS.config(); config != nil {
 		if h.site.CORS, err = cors.New(*config); err != nil {
 			return fmt.Errorf("cors: %w", err)

@@ -158,7 +158,7 @@ func (p *Pipeline) tooLarge(inv *Invocation) *Refusal {
 // function's word on html beats the site's.
 func (p *Pipeline) answerPolicy(r *Request, match projects.Match, site Site, inv *Invocation) {
 	keep := site.KeepHTML
-	if inv.Function.HTML != "" {
+	if inv.Function.HTML != projects.HTMLBySite {
 		keep = inv.Function.HTML == projects.HTMLKeep
 	}
 	inv.StripCookies = match.Shared && !keep

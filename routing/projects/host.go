@@ -1,8 +1,12 @@
 package projects
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
+
+	"golang.org/x/net/idna"
 )
 
 // NormalizeHost returns host in the form that domains are compared in: lower
@@ -27,6 +31,60 @@ func bareHost(host string) bool {
 	return host != "" && NormalizeHost(host) == strings.ToLower(host) && !strings.ContainsAny(host, "/*@ ")
 }
 
+// maxHost and maxLabel are the sizes of RFC 1035, section 2.3.4, in bytes.
+const (
+	maxHost  = 253
+	maxLabel = 63
+)
+
+// ParseDomain returns an own host of a project in the form that requests are
+// compared in: ASCII (RFC 5891, the profile for look-ups) and normalized. The
+// error says what a domain must look like; it does not repeat the domain.
+func ParseDomain(domain string) (string, error) {
+	if !bareHost(domain) {
+		return "", errors.New("must be a bare host name, without scheme, port or wildcard")
+	}
+	if addr, err := netip.ParseAddr(domain); err == nil {
+		return addr.String(), nil
+	}
+	host := NormalizeHost(domain)
+	if !ascii(host) || strings.Contains(host, "xn--") {
+		converted, err := idna.Lookup.ToASCII(host)
+		if err != nil {
+			return "", errors.New("is no valid international host name")
+		}
+		host = converted
+	}
+	if len(host) > maxHost {
+		return "", fmt.Errorf("has %d characters, a host name has at most %d", len(host), maxHost)
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if !validLabel(label) {
+			return "", fmt.Errorf("%s: a part of a host name is 1 to %d letters, digits, _ and -, and neither starts nor ends with -", quoted(label), maxLabel)
+		}
+	}
+	return host, nil
+}
+
+func ascii(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+func validLabel(label string) bool {
+	for i := 0; i < len(label); i++ {
+		c := label[i]
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return label != "" && len(label) <= maxLabel && label[0] != '-' && label[len(label)-1] != '-'
+}
+
 // Match is what a host says about a request.
 type Match struct {
 	Project *Project
@@ -38,41 +96,38 @@ type Match struct {
 	HostForm bool
 }
 
-// Single is the catalogue of single-project mode: one project answers on
-// every host that the site admits.
-type Single struct {
-	project *Project
-	own     map[string]bool
-	suffix  string // ".functions.<apex>"; "" without an apex
+// functionsLabel is what stands between the ref and the apex in the host form.
+const functionsLabel = ".functions"
+
+// apexHost is a host below the apex, taken apart. The zero apexHost is any
+// other host.
+type apexHost struct {
+	label    string // what is before the apex and, in the host form, before .functions
+	hostForm bool
 }
 
-// NewSingle returns the catalogue of the one project p. apex is the domain
-// under which <ref>.functions.<apex> is the host form; "" means none.
-func NewSingle(p *Project, apex string) (*Single, error) {
-	s := &Single{project: p, own: make(map[string]bool, len(p.Domains))}
-	for _, d := range p.Domains {
-		s.own[d] = true
+// cutApex takes a normalized host apart. suffix is the apex with a dot before
+// it; "" when there is none.
+func cutApex(host, suffix string) apexHost {
+	if suffix == "" {
+		return apexHost{}
 	}
-	if apex != "" {
-		if !bareHost(apex) {
-			return nil, fmt.Errorf("apex %q: must be a bare host name, without scheme, port or wildcard", apex)
-		}
-		s.suffix = ".functions." + NormalizeHost(apex)
+	label, ok := strings.CutSuffix(host, suffix)
+	if !ok {
+		return apexHost{}
 	}
-	return s, nil
+	before, hostForm := strings.CutSuffix(label, functionsLabel)
+	return apexHost{label: before, hostForm: hostForm}
 }
 
-// Find returns the project for host. It always finds one: in single-project
-// mode the site's address alone decides which hosts are answered.
-func (s *Single) Find(host string) (Match, bool) {
-	host = NormalizeHost(host)
-	if s.own[host] {
-		return Match{Project: s.project}, true
+// apexSuffix checks an apex and returns the suffix of all hosts below it.
+func apexSuffix(apex string) (string, error) {
+	if apex == "" {
+		return "", nil
 	}
-	m := Match{Project: s.project, Shared: true}
-	if s.suffix != "" {
-		label, ok := strings.CutSuffix(host, s.suffix)
-		m.HostForm = ok && label != "" && !strings.Contains(label, ".")
+	host, err := ParseDomain(apex)
+	if err != nil {
+		return "", fmt.Errorf("apex %q: %w", apex, err)
 	}
-	return m, true
+	return "." + host, nil
 }
