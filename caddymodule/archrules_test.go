@@ -101,6 +101,16 @@ var homes = []home{
 		"every verification passes the one place that pins algorithms to key types",
 	},
 	{
+		"github.com/go-jose/...",
+		[]string{"routing/auth/jwks/..."},
+		"it reads public keys and nothing else: a second JWT library would have rules of its own",
+	},
+	{
+		"github.com/maypok86/otter/...",
+		[]string{"routing/auth"},
+		"what is remembered of a credential must be keyed by all that decided over it: one place does that",
+	},
+	{
 		"github.com/sony/gobreaker/...",
 		[]string{"regions", "ratelimit/resilient.go", "ratelimit/resilient_test.go"},
 		"a breaker's callbacks run under its lock: two places know how not to block in them",
@@ -160,6 +170,10 @@ func forbiddenArrow(file, own string) string {
 // forbiddenHTTP returns why file may not use the name of net/http.
 func forbiddenHTTP(file, name string) string {
 	if !within(file, "routing/...") || strings.HasSuffix(file, "_test.go") {
+		return ""
+	}
+	if within(file, "routing/auth/jwks") && name == "Request" {
+		// It is the client of the URLs that key sets lie behind: its requests are its own.
 		return ""
 	}
 	if slices.Contains(serverSide, name) {
@@ -239,6 +253,10 @@ func TestForbiddenImport(t *testing.T) {
 		{"a room that is not in the house", "internal/util/util.go", module + "/regions", false},
 		{"auth verifies tokens", "routing/auth/token.go", "github.com/golang-jwt/jwt/v5", true},
 		{"the demo signs with golang-jwt", "caddymodule/demo/keys.go", "github.com/golang-jwt/jwt/v5", false},
+		{"key sets are read with go-jose", "routing/auth/jwks/parse.go", "github.com/go-jose/go-jose/v4", true},
+		{"auth verifies with go-jose", "routing/auth/token.go", "github.com/go-jose/go-jose/v4", false},
+		{"auth remembers tokens", "routing/auth/shared.go", "github.com/maypok86/otter/v2", true},
+		{"projects remember tokens", "routing/projects/project.go", "github.com/maypok86/otter/v2", false},
 		{"regions breaks circuits", "regions/breaker.go", "github.com/sony/gobreaker/v2", true},
 		{"a part of regions breaks circuits", "regions/wire/pool.go", "github.com/sony/gobreaker/v2", false},
 		{"resilient.go breaks circuits", "ratelimit/resilient.go", "github.com/sony/gobreaker/v2", true},
@@ -269,6 +287,9 @@ func TestForbiddenHTTP(t *testing.T) {
 		{"a status", "routing/refusal.go", "StatusNotFound", true},
 		{"headers", "routing/request.go", "Header", true},
 		{"the request", "routing/request.go", "Request", false},
+		{"a request for keys", "routing/auth/jwks/fetch.go", "Request", true},
+		{"serving keys", "routing/auth/jwks/fetch.go", "Handler", false},
+		{"the request in auth", "routing/auth/auth.go", "Request", false},
 		{"the writer", "routing/cors/cors.go", "ResponseWriter", false},
 		{"the request in the glue", "caddymodule/handler.go", "Request", true},
 		{"the request in a test", "routing/request_test.go", "Request", true},

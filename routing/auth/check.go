@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/sha256"
 	"strings"
 	"time"
 )
@@ -11,6 +10,9 @@ type Credentials struct {
 	// Authorization and APIKey are all values of the Authorization and the apikey
 	// header. Blank values count as absent.
 	Authorization, APIKey []string
+	// Token is a bearer token that came elsewhere than in a header (BEHAVIOUR 3.15),
+	// judged like `Bearer <Token>` when there is no Authorization; empty for none.
+	Token string
 	// Browser says that the request comes from a browser; see FromBrowser.
 	Browser bool
 }
@@ -40,18 +42,6 @@ type Identity struct {
 	APIKey KeyInfo
 }
 
-// KeyInfo describes an API key without giving it away.
-type KeyInfo struct {
-	// Name and Type are as configured.
-	Name string
-	Type KeyType
-	// Prefix is the key's beginning, for humans to tell keys apart: the sb_…_ part
-	// and at most 6 characters after it, never more than a quarter of the rest.
-	Prefix string
-	// Hash is the SHA-256 of the key in hexadecimal.
-	Hash string
-}
-
 // FromBrowser reports whether a request comes from a browser (BEHAVIOUR 3.11): it
 // has an Origin, a Sec-Fetch-Site, or a User-Agent that starts with Mozilla/.
 // Sec-Fetch-Mode is no sign, Node sends it.
@@ -71,12 +61,13 @@ func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity
 	var tokenAsKey string
 	if len(apiKeys) == 1 {
 		key := apiKeys[0]
-		info, known := v.lookup(key)
+		known, ok := v.lookup(key, now)
 		switch {
-		case known && info.Type == Secret && c.Browser:
+		case ok && known.typ == Secret && c.Browser:
 			return Identity{}, fail(ErrSecretInBrowser)
-		case known:
-			identity = Identity{Method: MethodAPIKey, APIKey: info}
+		case ok:
+			known.used.Mark(now)
+			identity = Identity{Method: MethodAPIKey, APIKey: known.info(key)}
 		case looksLikeJWT(key):
 			tokenAsKey = key
 		default:
@@ -92,7 +83,13 @@ func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity
 	case len(authorization) > 1:
 		return Identity{}, fail(ErrFormat)
 	case len(authorization) == 1:
-		return v.bearer(authorization[0], c.Browser, identity, now)
+		token, ok := strings.CutPrefix(authorization[0], "Bearer ")
+		if !ok {
+			return Identity{}, fail(ErrFormat)
+		}
+		return v.bearer(token, c.Browser, identity, now)
+	case c.Token != "":
+		return v.bearer(c.Token, c.Browser, identity, now)
 	case identity.Method == MethodAPIKey:
 		return identity, nil
 	case tokenAsKey != "":
@@ -101,18 +98,18 @@ func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity
 	return Identity{}, fail(ErrMissing)
 }
 
-// bearer judges the one Authorization value of a request; identity is what its
-// apikey established.
-func (v *Verifier) bearer(value string, browser bool, identity Identity, now time.Time) (Identity, *Failure) {
-	token, ok := strings.CutPrefix(value, "Bearer ")
-	if !ok || token == "" || strings.ContainsAny(token, " \t\r\n\v\f") {
+// bearer judges the one bearer token of a request; identity is what its apikey
+// established.
+func (v *Verifier) bearer(token string, browser bool, identity Identity, now time.Time) (Identity, *Failure) {
+	if token == "" || strings.ContainsAny(token, " \t\r\n\v\f") {
 		return Identity{}, fail(ErrFormat)
 	}
-	if info, known := v.lookup(token); known {
-		if info.Type == Secret && browser {
+	if known, ok := v.lookup(token, now); ok {
+		if known.typ == Secret && browser {
 			return Identity{}, fail(ErrSecretInBrowser)
 		}
-		return Identity{Method: MethodAPIKey, APIKey: info}, nil
+		known.used.Mark(now)
+		return Identity{Method: MethodAPIKey, APIKey: known.info(token)}, nil
 	}
 	if opaque(token) {
 		return Identity{}, fail(ErrUnknownKey)
@@ -130,34 +127,6 @@ func (v *Verifier) token(token string, identity Identity, now time.Time) (Identi
 	identity.JWT = claims
 	return identity, nil
 }
-
-// lookup finds an API key by its hash. The time of a map lookup depends on the
-// hash, which a client cannot steer towards a known one, so it reveals nothing.
-func (v *Verifier) lookup(key string) (KeyInfo, bool) {
-	if len(v.keys) == 0 {
-		return KeyInfo{}, false
-	}
-	known, ok := v.keys[sha256.Sum256([]byte(key))]
-	if !ok {
-		return KeyInfo{}, false
-	}
-	return KeyInfo{Name: known.name, Type: known.typ, Prefix: prefix(key), Hash: known.hash}, true
-}
-
-// prefix is the part of a key that may be shown.
-func prefix(key string) string {
-	head := 0
-	for _, p := range []string{"sb_publishable_", "sb_secret_"} {
-		if strings.HasPrefix(key, p) {
-			head = len(p)
-		}
-	}
-	return key[:head+min(6, (len(key)-head)/4)]
-}
-
-// opaque reports whether a credential is of the kind that only a table knows.
-// Base64 of a JSON object never starts like this, so no token is taken for one.
-func opaque(credential string) bool { return strings.HasPrefix(credential, "sb_") }
 
 // looksLikeJWT reports whether an apikey is to be judged as a token (BEHAVIOUR
 // 3.12): three non-empty parts of base64url characters.

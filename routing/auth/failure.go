@@ -8,16 +8,23 @@ var (
 	ErrMissing         = errors.New("no credentials")                                       // BEHAVIOUR 3.2
 	ErrFormat          = errors.New("the Authorization header is not one 'Bearer {token}'") // BEHAVIOUR 3.3
 	ErrMalformed       = errors.New("token cannot be decoded")                              // BEHAVIOUR 3.4
-	ErrSignature       = errors.New("token signature does not match")                       // BEHAVIOUR 3.5
-	ErrClaims          = errors.New("token claims are malformed")                           // BEHAVIOUR 3.5
-	ErrCritical        = errors.New("token header has critical extensions")                 // BEHAVIOUR 3.5, RFC 7515 4.1.11
-	ErrExpired         = errors.New("token has expired")                                    // BEHAVIOUR 3.5
-	ErrNotYetValid     = errors.New("token is not valid yet")                               // BEHAVIOUR 3.5
+	ErrSignature       = errors.New("token signature does not match")                       // BEHAVIOUR 3.5, 3.6
+	ErrClaims          = errors.New("token claims are malformed")                           // BEHAVIOUR 3.5, 3.6
+	ErrCritical        = errors.New("token header has critical extensions")                 // BEHAVIOUR 3.5, 3.6, RFC 7515 4.1.11
+	ErrExpired         = errors.New("token has expired")                                    // BEHAVIOUR 3.5, 3.6
+	ErrNotYetValid     = errors.New("token is not valid yet")                               // BEHAVIOUR 3.5, 3.6
+	ErrIssuer          = errors.New("token issuer is not one of the project's")             // BEHAVIOUR 3.8
+	ErrAudience        = errors.New("token audience is not one of the project's")           // BEHAVIOUR 3.8
+	ErrRole            = errors.New("token role is not one of the project's")               // BEHAVIOUR 3.8
 	ErrUnknownSigner   = errors.New("token is signed with an unknown asymmetric key")       // BEHAVIOUR 3.6
 	ErrAlgorithm       = errors.New("token algorithm is not supported")                     // BEHAVIOUR 3.7
 	ErrUnknownKey      = errors.New("API key is unknown")                                   // BEHAVIOUR 3.10
 	ErrRepeatedKey     = errors.New("more than one apikey header")                          // BEHAVIOUR 3.10
 	ErrSecretInBrowser = errors.New("secret API key was used from a browser")               // BEHAVIOUR 3.11
+
+	// ErrBusy is no judgement: too many signatures are being checked. The answer is
+	// 503 GATEWAY_OVERLOADED (BEHAVIOUR section 5) instead of 401.
+	ErrBusy = errors.New("too many token signatures are being checked")
 )
 
 // The values of the error body's code and of the sb-error-code header.
@@ -29,9 +36,11 @@ const (
 	CodeUnsupportedAlgorithm = "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM"
 	CodeInvalidAPIKey        = "UNAUTHORIZED_INVALID_API_KEY"
 	CodeSecretInBrowser      = "UNAUTHORIZED_SECRET_KEY_IN_BROWSER"
+	CodeOverloaded           = "GATEWAY_OVERLOADED" // of a 503: ErrBusy
 )
 
-// Failure is why a request gets 401, in the words of the contract.
+// Failure is why a request gets 401, or 503 when Err is ErrBusy, in the words of
+// the contract. Failures are shared between requests: nobody may change one.
 type Failure struct {
 	// Code is the sb-error-code header and, unless BareMessage, the body's code.
 	Code string
@@ -41,7 +50,7 @@ type Failure struct {
 	// BareMessage says that the body is {"message":...} without a code (BEHAVIOUR 3.10).
 	BareMessage bool
 	// Challenge is the whole value of WWW-Authenticate (BEHAVIOUR 3.13, RFC 6750
-	// section 3), always one of a fixed set of texts.
+	// section 3), always one of a fixed set of texts; empty when Err is ErrBusy.
 	Challenge string
 	// Err is the cause for the log, one of the Err values of this package.
 	Err error
@@ -72,6 +81,14 @@ func fail(cause error) *Failure {
 		return invalid(CodeLegacyJWT, "Invalid JWT", "malformed claims", cause)
 	case errors.Is(cause, ErrCritical):
 		return invalid(CodeLegacyJWT, "Invalid JWT", "unsupported critical header", cause)
+	case errors.Is(cause, ErrIssuer):
+		return invalid(CodeLegacyJWT, "Invalid JWT", "wrong issuer", cause)
+	case errors.Is(cause, ErrAudience):
+		return invalid(CodeLegacyJWT, "Invalid JWT", "wrong audience", cause)
+	case errors.Is(cause, ErrRole):
+		return invalid(CodeLegacyJWT, "Invalid JWT", "wrong role", cause)
+	case errors.Is(cause, ErrBusy):
+		return &Failure{Code: CodeOverloaded, Message: "Too many requests to verify at once", Err: cause}
 	case errors.Is(cause, ErrUnknownSigner):
 		return invalid(CodeAsymmetricJWT, "Invalid JWT", "unknown signing key", cause)
 	case errors.Is(cause, ErrAlgorithm):
@@ -90,6 +107,16 @@ func fail(cause error) *Failure {
 	return invalid(CodeLegacyJWT, "Invalid JWT", "bad signature", cause)
 }
 
+// failAs makes the Failure of a token's cause: the code tells HS256 from the
+// asymmetric algorithms (BEHAVIOUR 3.5, 3.6).
+func failAs(alg string, cause error) *Failure {
+	f := fail(cause)
+	if alg != algHS256 && f.Code == CodeLegacyJWT {
+		f.Code = CodeAsymmetricJWT
+	}
+	return f
+}
+
 // invalid is a Failure whose credentials came and were judged bad.
 func invalid(code, message, description string, cause error) *Failure {
 	return &Failure{Code: code, Message: message, Challenge: challenge("invalid_token", description), Err: cause}
@@ -99,7 +126,7 @@ func challenge(code, description string) string {
 	return `Bearer error="` + code + `", error_description="` + description + `"`
 }
 
-// unsupported is the Failure of an algorithm outside HS256, ES256 and RS256
+// unsupported is the Failure of an algorithm that the project does not take
 // (BEHAVIOUR 3.7). The name is the client's, so it is cut and made printable.
 func unsupported(alg string) *Failure {
 	const longest = 64

@@ -4,96 +4,133 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
+	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// Claims are the parts of a verified token that logs and limits use (BEHAVIOUR
-// section 8). A claim that is missing or not a string is empty.
-type Claims struct {
-	Issuer, Subject, Role string
-	// Algorithm and KeyID are from the token's header.
-	Algorithm, KeyID string
-	// ExpiresAt is in whole Unix seconds, 0 when the token has no exp (BEHAVIOUR 3.8).
-	ExpiresAt int64
-	// SignaturePrefix is the first 6 characters of the signature.
-	SignaturePrefix string
+// MaxTokenSize is the longest token that is decoded, in bytes. Servers refuse
+// such headers before (16 KiB); tokens from elsewhere come here unmeasured.
+const MaxTokenSize = 64 << 10
+
+// algHS256 is compared exactly, like all algorithms: "hs256" is as unsupported as
+// "none" (RFC 7515 section 4.1.1).
+const algHS256 = "HS256"
+
+// asymmetric reports whether alg is of the class of BEHAVIOUR 3.6.
+func (v *Verifier) asymmetric(alg string) bool {
+	return alg == jwks.ES256 || alg == jwks.RS256 || alg == jwks.EdDSA && v.eddsa
 }
 
-// The algorithms that have a class of their own (BEHAVIOUR 3.5, 3.6). The
-// comparison is exact: "hs256" is as unsupported as "none" (RFC 7515 4.1.1).
-const (
-	algHS256 = "HS256"
-	algES256 = "ES256"
-	algRS256 = "RS256"
-)
+// verify judges one token, from memory if it can.
+func (v *Verifier) verify(text string, now time.Time) (Claims, *Failure) {
+	if len(text) > MaxTokenSize {
+		return Claims{}, fail(ErrMalformed)
+	}
+	ring, overdue := v.keyring()
+	// While a set is too old to judge by, so is what was found by it.
+	if known := v.shared.recall(ring.scope, text, now); known != nil && (known.own || !overdue) {
+		return known.judge(v.rules.leeway, now)
+	}
+	found, ring, failure := v.examine(text)
+	if failure != nil {
+		return Claims{}, failure
+	}
+	v.shared.remember(ring.scope, text, found, v.rules.leeway, now)
+	return found.judge(v.rules.leeway, now)
+}
 
-// parser decodes and checks signatures for HS256 and nothing else, whatever the
-// token asks for. Claims are checked by payload.valid, since the library takes
-// "exp":0 for no exp and lets numbers overflow.
-var parser = jwt.NewParser(
-	jwt.WithValidMethods([]string{algHS256}),
-	jwt.WithStrictDecoding(),
-	jwt.WithoutClaimsValidation(),
-)
-
-// verify judges one token. alg alone chooses the class of the refusal; it never
-// chooses a key: HMAC secrets are only ever used for HS256.
-func (v *Verifier) verify(token string, now time.Time) (Claims, *Failure) {
-	head, err := decodeHeader(token)
+// examine judges everything of a token but its times, and says with which keys.
+// The failure is of the kinds that are not remembered: what is cheap to find
+// again, or may be otherwise in a moment.
+func (v *Verifier) examine(text string) (*verdict, *keyring, *Failure) {
+	t, err := decode(text)
 	if err != nil {
-		return Claims{}, fail(err)
+		return nil, nil, fail(err)
 	}
-	switch head.alg {
-	case algHS256:
-	case algES256, algRS256:
-		return Claims{}, fail(ErrUnknownSigner)
-	default:
-		return Claims{}, unsupported(head.alg)
+	if t.head.alg != algHS256 && !v.asymmetric(t.head.alg) {
+		return nil, nil, unsupported(t.head.alg)
 	}
-	if head.critical {
-		return Claims{}, fail(ErrCritical)
+	if err := t.wellFormed(); err != nil {
+		return nil, nil, failAs(t.head.alg, err)
 	}
-
-	var claims payload
-	if err := v.parse(token, &claims); err != nil {
-		return Claims{}, fail(err)
+	found := &verdict{claims: Claims{
+		Algorithm: t.head.alg, KeyID: t.head.kid, SignaturePrefix: strings.Clone(t.signatureText[:min(6, len(t.signatureText))]),
+	}}
+	ring := v.current.Load()
+	if t.head.alg == algHS256 {
+		var position int
+		if position, err = v.bySecret(t); err == nil {
+			found.own, found.signer = true, v.secrets[position].used
+		}
+	} else {
+		var key *jwks.Key
+		if key, found.own, ring, err = v.byPublicKey(t); err == nil {
+			found.signer = key
+		}
 	}
-	if err := claims.valid(now); err != nil {
-		return Claims{}, fail(err)
+	if errors.Is(err, ErrUnknownSigner) || errors.Is(err, ErrBusy) {
+		return nil, nil, failAs(t.head.alg, err)
 	}
-	signature := token[strings.LastIndexByte(token, '.')+1:]
-	return Claims{
-		Issuer:          claims.issuer,
-		Subject:         claims.subject,
-		Role:            claims.role,
-		Algorithm:       head.alg,
-		KeyID:           head.kid,
-		ExpiresAt:       claims.expires.seconds(),
-		SignaturePrefix: signature[:min(6, len(signature))],
-	}, nil
+	if err != nil {
+		found.final = failAs(t.head.alg, err)
+		return found, ring, nil
+	}
+	claims, err := decodePayload(t.payload)
+	if err != nil {
+		found.final = failAs(t.head.alg, err)
+		return found, ring, nil
+	}
+	found.claims.Issuer, found.claims.Subject, found.claims.Role = claims.issuer, claims.subject, claims.role
+	found.claims.ExpiresAt = claims.expires.seconds()
+	found.expires, found.notBefore = claims.expires, claims.notBefore
+	if err := v.rules.admit(&claims); err != nil {
+		found.rule = failAs(t.head.alg, err)
+	}
+	return found, ring, nil
 }
 
-// parse checks the signature and fills claims. The library's errors are replaced
-// by ours, since they may quote the token.
-func (v *Verifier) parse(token string, claims *payload) error {
-	if len(v.secrets.Keys) == 0 {
-		return ErrSignature
+// verdict is what was found about a token with certain keys, for whatever time;
+// it is immutable.
+type verdict struct {
+	// final is why the token is bad at any time; rule why it is when it is in time.
+	final, rule        *Failure
+	claims             Claims
+	expires, notBefore numericDate
+	// signer is the key that it is signed with; nil if final is set before one was
+	// found.
+	signer signer
+	// own says that the signer is the configuration's own and needs no fetching.
+	own bool
+	// until is from when on a bad token is looked at again.
+	until time.Time
+}
+
+// judge says whether the token is good at the time now (BEHAVIOUR 3.8). It is
+// asked each time, whether the rest is remembered or not.
+func (f *verdict) judge(leeway time.Duration, now time.Time) (Claims, *Failure) {
+	if f.final != nil {
+		return Claims{}, f.final
 	}
-	_, err := parser.ParseWithClaims(token, claims, func(*jwt.Token) (any, error) { return v.secrets, nil })
-	switch {
-	case err == nil && !claims.decoded:
-		return ErrClaims
-	case err == nil:
-		return nil
-	case errors.Is(err, jwt.ErrTokenMalformed) && !claims.decoded:
-		return ErrClaims
+	if err := inTime(f.expires, f.notBefore, leeway, now); err != nil {
+		return Claims{}, failAs(f.claims.Algorithm, err)
 	}
-	return ErrSignature
+	if f.rule != nil {
+		return Claims{}, f.rule
+	}
+	f.signer.Mark(now)
+	return f.claims, nil
+}
+
+// token is a token taken apart. payload and signature are nil when they cannot be
+// decoded.
+type token struct {
+	head          header
+	signed        string // what the signature covers
+	payload       []byte
+	signature     []byte
+	signatureText string
 }
 
 // header is what the first part of a token says.
@@ -102,105 +139,57 @@ type header struct {
 	critical bool
 }
 
-// decodeHeader reads the first of three parts. A map and not a struct, because
-// encoding/json would take "ALG" for a struct's alg.
-func decodeHeader(token string) (header, error) {
-	if strings.Count(token, ".") != 2 {
-		return header{}, ErrMalformed
+// encoding is strict, so that a token has one spelling only; it alone lets line
+// breaks pass, which decode refuses.
+var encoding = base64.RawURLEncoding.Strict()
+
+// decode takes a token apart; its error is ErrMalformed (BEHAVIOUR 3.4).
+func decode(text string) (*token, error) {
+	first, rest, _ := strings.Cut(text, ".")
+	second, third, ok := strings.Cut(rest, ".")
+	if !ok || strings.ContainsAny(third, ".") || strings.ContainsAny(text, "\r\n") {
+		return nil, ErrMalformed
 	}
-	first, _, _ := strings.Cut(token, ".")
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(first)
+	raw, err := encoding.DecodeString(first)
 	if err != nil {
+		return nil, ErrMalformed
+	}
+	t := &token{signed: text[:len(text)-len(third)-1], signatureText: third}
+	if t.head, err = decodeHeader(raw); err != nil {
+		return nil, err
+	}
+	if t.payload, err = encoding.DecodeString(second); err != nil {
+		t.payload = nil
+	}
+	if t.signature, err = encoding.DecodeString(third); err != nil {
+		t.signature = nil
+	}
+	return t, nil
+}
+
+// decodeHeader reads the header. A map and not a struct, because encoding/json
+// would take "ALG" for a struct's alg. Names that come twice are refused (RFC 7515
+// section 4).
+func decodeHeader(raw []byte) (header, error) {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(raw, &members) != nil || countMembers(raw) != len(members) {
 		return header{}, ErrMalformed
 	}
-	var members map[string]any
-	if err := json.Unmarshal(raw, &members); err != nil {
-		return header{}, ErrMalformed
-	}
-	var h header
-	h.alg, _ = members["alg"].(string)
+	_, critical := members["crit"]
+	h := header{alg: text(members["alg"]), kid: text(members["kid"]), critical: critical}
 	if h.alg == "" {
 		return header{}, ErrMalformed
 	}
-	h.kid, _ = members["kid"].(string)
-	_, h.critical = members["crit"]
 	return h, nil
 }
 
-// payload is the second part of a token. It implements jwt.Claims because the
-// parser wants that; the getters are never asked.
-type payload struct {
-	jwt.MapClaims
-	decoded               bool
-	issuer, subject, role string
-	expires, notBefore    numericDate
-}
-
-// UnmarshalJSON takes the claims with exactly their names. It is not called for
-// a payload of null, hence decoded.
-func (p *payload) UnmarshalJSON(data []byte) error {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(data, &members); err != nil {
-		return err
-	}
-	p.decoded = true
-	p.issuer = text(members["iss"])
-	p.subject = text(members["sub"])
-	p.role = text(members["role"])
-	p.expires = date(members["exp"])
-	p.notBefore = date(members["nbf"])
-	return nil
-}
-
-// valid checks exp and nbf with no leeway (BEHAVIOUR 3.8): a token is good while
-// nbf <= now < exp.
-func (p *payload) valid(now time.Time) error {
+// wellFormed refuses what no key can make good (BEHAVIOUR 3.5, 3.6).
+func (t *token) wellFormed() error {
 	switch {
-	case p.expires.malformed || p.notBefore.malformed:
+	case t.head.critical:
+		return ErrCritical
+	case t.payload == nil:
 		return ErrClaims
-	case p.expires.given && !now.Before(p.expires.at):
-		return ErrExpired
-	case p.notBefore.given && now.Before(p.notBefore.at):
-		return ErrNotYetValid
 	}
 	return nil
-}
-
-// text returns a JSON string, or nothing for anything else.
-func text(raw json.RawMessage) string {
-	var s string
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
-		return ""
-	}
-	return s
-}
-
-// numericDate is a NumericDate of RFC 7519 section 2.
-type numericDate struct {
-	given, malformed bool
-	at               time.Time
-}
-
-// seconds returns the date in whole Unix seconds, 0 if there is none.
-func (d numericDate) seconds() int64 {
-	if !d.given {
-		return 0
-	}
-	return d.at.Unix()
-}
-
-// date reads a NumericDate. Strings, null and numbers too large for a clock are
-// malformed rather than absent: an expiry that cannot be read must not mean none.
-func date(raw json.RawMessage) numericDate {
-	if raw == nil {
-		return numericDate{}
-	}
-	// Far beyond any date and far below where the conversion to int64 overflows.
-	const farthest = 1e15
-	f, err := strconv.ParseFloat(string(raw), 64)
-	if err != nil || math.Abs(f) > farthest {
-		return numericDate{malformed: true}
-	}
-	whole := math.Floor(f)
-	return numericDate{given: true, at: time.Unix(int64(whole), int64((f-whole)*1e9))}
 }

@@ -35,7 +35,11 @@ func TestTokenTimes(t *testing.T) {
 		"exp past what int64 holds":     {`{"exp":1e300}`, ErrClaims},
 		"exp past what float64 holds":   {`{"exp":1e999}`, ErrClaims},
 		"exp far below":                 {`{"exp":-1e300}`, ErrClaims},
-		"second exp counts":             {`{"exp":1900000000,"exp":1}`, ErrExpired},
+		"exp twice":                     {`{"exp":1900000000,"exp":1}`, ErrClaims},
+		"exp twice, the same":           {`{"exp":1900000000,"exp":1900000000}`, ErrClaims},
+		"exp twice, spelled otherwise":  {`{"exp":1900000000,"\u0065xp":1}`, ErrClaims},
+		"any claim twice":               {`{"x":1,"x":2}`, ErrClaims},
+		"exp once more further down":    {`{"exp":1900000000,"x":{"exp":1,"y":"\\\":"}}`, nil},
 		"EXP is not exp":                {`{"exp":1,"EXP":1900000000}`, ErrExpired},
 		"nbf right now":                 {`{"nbf":1800000000.5}`, nil},
 		"nbf right after":               {`{"nbf":1800000000.75}`, ErrNotYetValid},
@@ -104,10 +108,11 @@ func TestTokenWithoutSecrets(t *testing.T) {
 	}
 }
 
-// Size is the server's to limit; here it must only not matter.
+// Up to MaxTokenSize size does not matter, and nesting not either; beyond, nothing
+// is decoded (BEHAVIOUR 3.4).
 func TestTokenHuge(t *testing.T) {
 	v := newVerifier(t)
-	const size = 1 << 20
+	const size = 45_000 // becomes 60,000 in base64
 	filler := strings.Repeat("x", size)
 	tests := map[string]struct {
 		token string
@@ -119,12 +124,17 @@ func TestTokenHuge(t *testing.T) {
 		"letters":         {filler, ErrMalformed},
 		"long alg":        {sign(`{"alg":"`+filler+`"}`, `{}`, secret), ErrAlgorithm},
 		"deep header":     {b64(strings.Repeat("[", size)) + ".e30.x", ErrMalformed},
+		"closed header":   {b64(`{"alg":"HS256","x":`+strings.Repeat("[", size/2)+strings.Repeat("]", size/2)+`}`) + ".e30.x", ErrMalformed},
 		"deep claims":     {sign(hs256, `{"x":`+strings.Repeat("[", size)+`}`, secret), ErrClaims},
+		"closed claims":   {sign(hs256, `{"x":`+strings.Repeat("[", size/2)+strings.Repeat("]", size/2)+`}`, secret), ErrClaims},
+		"deep objects":    {sign(hs256, strings.Repeat(`{"a":`, size/5), secret), ErrClaims},
 		"long signature":  {b64(hs256) + ".e30." + filler, ErrSignature},
 		"long exp":        {sign(hs256, `{"exp":`+strings.Repeat("9", size)+`}`, secret), ErrClaims},
-		"many claims":     {sign(hs256, `{`+strings.Repeat(`"a":1,`, size/8)+`"exp":1}`, secret), ErrExpired},
+		"many claims":     {sign(hs256, `{`+strings.Repeat(`"a":1,`, size/8)+`"exp":1}`, secret), ErrClaims},
 		"deep kid":        {sign(`{"alg":"HS256","kid":{"a":[]}}`, `{}`, secret), nil},
 		"header not UTF8": {sign("{\"alg\":\"HS256\",\"x\":\"\xff\"}", `{}`, secret), nil},
+		"signed, beyond":  {sign(hs256, `{"x":"`+strings.Repeat(filler, 2)+`"}`, secret), ErrMalformed},
+		"an inch beyond":  {strings.Repeat("x", MaxTokenSize-8) + ".e30.abcd", ErrMalformed},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
