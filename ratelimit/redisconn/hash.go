@@ -1,0 +1,89 @@
+package redisconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+const (
+	// scanReply is about how much one step of a scan brings: little enough that
+	// no server stalls and no slow link times out.
+	scanReply = 256 << 10
+	// scanFirst and scanMost are the fields of a first step, whose size nobody
+	// knows, and of any.
+	scanFirst = 16
+	scanMost  = 2000
+	// scanRounds is how often a hash is read that changes under the reader.
+	scanRounds = 3
+)
+
+// HashAll returns all fields of a hash; none for a key that doesn't exist. It
+// reads in steps, so what is written meanwhile may be in it or not. What was
+// there all the time is in it, also if the server changed meanwhile: a read that
+// misses a field is done again, and an error after the third time.
+func (c *Conn) HashAll(ctx context.Context, key string) (map[string]string, error) {
+	for range scanRounds {
+		before, err := c.client.HLen(ctx, key).Result()
+		if c.observe(err) != nil {
+			return nil, fmt.Errorf("reading hash %s: %w", key, err)
+		}
+		fields, err := c.scan(ctx, key, int(before))
+		if c.observe(err) != nil {
+			return nil, fmt.Errorf("reading hash %s: %w", key, err)
+		}
+		// A cursor means nothing to another server: after a failover or a slot's
+		// migration in the middle, the rest of the scan has gaps.
+		after, err := c.client.HLen(ctx, key).Result()
+		if c.observe(err) != nil {
+			return nil, fmt.Errorf("reading hash %s: %w", key, err)
+		}
+		if int64(len(fields)) >= min(before, after) {
+			return fields, nil
+		}
+	}
+	return nil, fmt.Errorf("reading hash %s: %w", key, errChanging)
+}
+
+var errChanging = errors.New("it changes faster than it can be read")
+
+func (c *Conn) scan(ctx context.Context, key string, expected int) (map[string]string, error) {
+	fields := make(map[string]string, expected)
+	count := int64(scanFirst)
+	for cursor := uint64(0); ; {
+		pairs, next, err := c.client.HScan(ctx, key, cursor, "", count).Result()
+		if err != nil {
+			return nil, err
+		}
+		size := 0
+		for i := 0; i+1 < len(pairs); i += 2 {
+			fields[pairs[i]] = pairs[i+1]
+			size += len(pairs[i]) + len(pairs[i+1])
+		}
+		if next == 0 {
+			return fields, nil
+		}
+		cursor = next
+		if size > 0 {
+			count = min(max(count*scanReply/int64(size), 1), scanMost, count*8)
+		}
+	}
+}
+
+// HashGet returns the values of those of the fields that exist.
+func (c *Conn) HashGet(ctx context.Context, key string, fields ...string) (map[string]string, error) {
+	found := make(map[string]string, len(fields))
+	if len(fields) == 0 {
+		return found, nil
+	}
+	values, err := c.client.HMGet(ctx, key, fields...).Result()
+	if c.observe(err) != nil {
+		return nil, fmt.Errorf("reading hash %s: %w", key, err)
+	}
+	for i, value := range values {
+		if text, ok := value.(string); ok {
+			found[fields[i]] = text
+		}
+	}
+	return found, nil
+}

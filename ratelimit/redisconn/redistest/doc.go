@@ -1,0 +1,10 @@
+// Package redistest starts real Redis servers for tests: one, a master with
+// replicas and sentinels, or a cluster. All listen on loopback alone, keep
+// nothing on disk but in the test's directory, and end with the test, also
+// when it fails.
+//
+// It decides nothing about the product, which must not import it
+// (caddymodule/archrules_test.go). Tests that use it have the build tag e2e,
+// since a machine with nothing but Go has no redis-server; where it is missing
+// they fail and say what to install.
+package redistest

@@ -1,0 +1,73 @@
+package redisconn
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Health is whether Redis answered lately.
+type Health string
+
+// The healths, with the names of `status` (INTERFACE.md).
+const (
+	Unknown Health = "unknown" // nothing was asked yet
+	Up      Health = "up"
+	Down    Health = "down"
+)
+
+// State is what the last calls say about Redis.
+type State struct {
+	Health Health
+	Since  time.Time // of the last change of Health
+	Err    error     // why it is down; nil otherwise
+}
+
+// State returns what the last calls say. A Conn that nobody calls keeps its
+// last one; a watch calls every second.
+func (c *Conn) State() State { return *c.state.Load() }
+
+// observe takes a call's outcome into the state, and returns its error.
+func (c *Conn) observe(err error) error {
+	health := Up
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
+		return err // about the caller
+	case err != nil && !answered(err):
+		health = Down
+	}
+	next := &State{Health: health, Since: time.Now()}
+	if health == Down {
+		next.Err = err
+	}
+	for {
+		last := c.state.Load()
+		if last.Health == health {
+			if health == Up {
+				return err
+			}
+			next.Since = last.Since
+		}
+		if c.state.CompareAndSwap(last, next) {
+			return err
+		}
+	}
+}
+
+// answered tells an answer of a server that works from one that can't, and from
+// no answer.
+func answered(err error) bool {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	for _, prefix := range []string{"LOADING", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "MISCONF"} {
+		if strings.HasPrefix(reply.Error(), prefix) {
+			return false
+		}
+	}
+	return true
+}
