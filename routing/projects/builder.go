@@ -2,8 +2,12 @@ package projects
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/edgegate/edgegate/routing/auth"
+	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
 // BuilderConfig is what a document is judged against.
@@ -18,6 +22,11 @@ type BuilderConfig struct {
 	// Resolve fills the {env.X} of keys and secrets. Its errors must not contain
 	// what it filled in. Default: a placeholder is an error.
 	Resolve func(text string) (string, error)
+	// Keys are the public keys that are fetched. Default (nil): none is, and tokens
+	// signed with them are refused; for checks of a document.
+	Keys *jwks.Pool
+	// Shared is the token cache of all verifiers. Default: none.
+	Shared *auth.Shared
 	// Now tells which API keys are expired. Default: time.Now.
 	Now func() time.Time
 }
@@ -27,12 +36,13 @@ type BuilderConfig struct {
 // for concurrent use.
 type Builder struct {
 	config BuilderConfig
-	suffix string
+	suffix string // ".<apex>"; "" without an apex
 
-	mu sync.Mutex // guards the rest, what the last successful Build made
+	mu   sync.Mutex // guards last
+	last generation
 }
 
-// NewBuilder returns a Builder.
+// NewBuilder returns a Builder. The error is a bad apex.
 func NewBuilder(config BuilderConfig) (*Builder, error) {
 	suffix, err := apexSuffix(config.Apex)
 	if err != nil {
@@ -47,15 +57,34 @@ func NewBuilder(config BuilderConfig) (*Builder, error) {
 	return &Builder{config: config, suffix: suffix}, nil
 }
 
-// Build returns the snapshot of what a source holds. Its error is an
-// *InvalidError; what was built before stays what the next Build is compared to.
-func (b *Builder) Build(in Input) (*Snapshot, Report, error) {
-	return nil, Report{}, errors.New("not built")
+// Project returns the one project of single-project mode: its ref is
+// DefaultRef, and paths have no prefix. The problems refuse nothing; the error
+// is an *InvalidError.
+func (b *Builder) Project(cfg ProjectConfig) (*Project, []Problem, error) {
+	c := compiler{Builder: b, cfg: &cfg, single: true, invalid: new(InvalidError)}
+	c.organization = func(string) (*Organization, error) {
+		return nil, errors.New("there are no organizations beside a single project")
+	}
+	p := c.project()
+	if !c.invalid.empty() {
+		return nil, nil, c.invalid
+	}
+	return p, slices.Concat(c.problems, unmet(c.conditions, b.config.Now())), nil
 }
 
-// Project returns the one project of single-project mode: its ref is
-// DefaultRef, and paths have no prefix. It returns what is wrong but refuses
-// nothing; the error is an *InvalidError.
-func (b *Builder) Project(cfg ProjectConfig) (*Project, []Problem, error) {
-	return nil, nil, errors.New("not built")
+// Build returns the snapshot of what a source holds. Its error is an
+// *InvalidError, which is in the report too; what was built before stays what
+// the next Build is compared to.
+func (b *Builder) Build(in Input) (*Snapshot, Report, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := newRun(b, in.KeepGood)
+	r.addOrganizations(in.Organizations)
+	r.addProjects(in.Projects)
+	r.settleDomains()
+	if !in.KeepGood && !r.invalid.empty() {
+		return nil, Report{Errors: r.invalid}, r.invalid
+	}
+	b.last = r.generation()
+	return r.snapshot(), r.finish(), nil
 }

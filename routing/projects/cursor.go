@@ -76,7 +76,7 @@ func (c *cursor) members() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		c.kind()
 		for c.pos++; c.kind() != '}'; {
-			name := text(c.value())
+			name := unquote(c.value())
 			c.kind()
 			before := c.pos
 			if !yield(name) {
@@ -108,8 +108,8 @@ func (c *cursor) elements() iter.Seq[int] {
 	}
 }
 
-// text returns the string that a JSON string stands for.
-func text(raw []byte) string {
+// unquote returns the string that a JSON string stands for.
+func unquote(raw []byte) string {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw[1 : len(raw)-1])
 	}

@@ -1,9 +1,186 @@
 package projects
 
 import (
+	"encoding/json"
 	"fmt"
+	"reflect"
+	"strconv"
 	"strings"
+	"time"
 )
+
+// decode fills the struct that target points to with a JSON object that is
+// known to be valid, and returns everything that does not fit. Members must be
+// named as in the json tags, once; null is as good as absent.
+func decode(data []byte, target any) *InvalidError {
+	d := decoder{cursor: cursor{data: data}, invalid: new(InvalidError)}
+	d.decode(reflect.ValueOf(target).Elem())
+	return d.invalid
+}
+
+type decoder struct {
+	cursor
+	path    []step
+	invalid *InvalidError
+}
+
+// step is one step of a JSON path, which becomes text only in a message.
+type step struct {
+	name  string // "" for an index
+	index int
+}
+
+func (d *decoder) fail(format string, args ...any) {
+	d.failWith(Problem{Message: fmt.Sprintf(format, args...)})
+}
+
+func (d *decoder) failWith(p Problem) {
+	var path strings.Builder
+	for _, s := range d.path {
+		if s.name == "" {
+			fmt.Fprintf(&path, "[%d]", s.index)
+			continue
+		}
+		if path.Len() > 0 {
+			path.WriteByte('.')
+		}
+		path.WriteString(s.name)
+	}
+	p.Path = path.String()
+	d.invalid.add(p)
+}
+
+// decode passes the next value and puts it into v.
+func (d *decoder) decode(v reflect.Value) {
+	if v.Kind() == reflect.Pointer {
+		v.Set(reflect.New(v.Type().Elem()))
+		v = v.Elem()
+	}
+	if own, ok := v.Addr().Interface().(json.Unmarshaler); ok {
+		d.own(own)
+		return
+	}
+	kind, want := d.kind(), ""
+	switch v.Kind() {
+	case reflect.Struct:
+		if kind == '{' {
+			d.object(v)
+			return
+		}
+		want = "an object"
+	case reflect.Slice:
+		if kind == '[' {
+			d.list(v)
+			return
+		}
+		want = "a list"
+	case reflect.String:
+		if kind == '"' {
+			v.SetString(unquote(d.value()))
+			return
+		}
+		want = "a string"
+	case reflect.Bool:
+		if kind == 't' || kind == 'f' {
+			v.SetBool(kind == 't')
+			d.value()
+			return
+		}
+		want = "true or false"
+	case reflect.Int, reflect.Int64:
+		n, err := strconv.ParseInt(string(d.value()), 10, 64)
+		if err != nil || v.OverflowInt(n) {
+			d.fail("must be a whole number")
+			return
+		}
+		v.SetInt(n)
+		return
+	default:
+		panic("a document has no " + v.Kind().String())
+	}
+	d.value()
+	d.fail("must be %s", want)
+}
+
+// own has a type read its value itself. time.Time's errors are Go's and not for
+// people.
+func (d *decoder) own(target json.Unmarshaler) {
+	err := target.UnmarshalJSON(d.value())
+	if err == nil {
+		return
+	}
+	if _, ok := target.(*time.Time); ok {
+		d.fail("must be a time such as 2026-11-05T00:00:00Z (RFC 3339)")
+		return
+	}
+	d.fail("%s", err)
+}
+
+func (d *decoder) object(v reflect.Value) {
+	shape := shapes[v.Type()]
+	var seen uint64 // by field
+	for name := range d.members() {
+		i, known := shape.index[name]
+		if !known {
+			if d.invalid.full() {
+				d.invalid.More++ // looking for the nearest match costs
+			} else {
+				d.failWith(unknownField(name, shape.names))
+			}
+			continue
+		}
+		d.path = append(d.path, step{name: name})
+		switch {
+		case seen&(1<<i) != 0:
+			d.fail("given twice")
+		case d.kind() != 'n':
+			d.decode(v.Field(i))
+		}
+		seen |= 1 << i
+		d.path = d.path[:len(d.path)-1]
+	}
+}
+
+func (d *decoder) list(v reflect.Value) {
+	v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+	for i := range d.elements() {
+		d.path = append(d.path, step{index: i})
+		if v.Len() == v.Cap() {
+			v.Grow(1)
+		}
+		v.SetLen(i + 1)
+		if d.kind() == 'n' {
+			d.fail("must not be null")
+		} else {
+			d.decode(v.Index(i))
+		}
+		d.path = d.path[:len(d.path)-1]
+	}
+}
+
+// shape is how a struct is written in JSON.
+type shape struct {
+	names []string
+	index map[string]int
+}
+
+// shapes are those of every struct in a document that is read field by field.
+var shapes = func() map[reflect.Type]shape {
+	all := make(map[reflect.Type]shape)
+	for _, t := range []reflect.Type{
+		reflect.TypeFor[OrganizationConfig](), reflect.TypeFor[ProjectConfig](), reflect.TypeFor[JWTConfig](),
+		reflect.TypeFor[APIKeyConfig](), reflect.TypeFor[CORSConfig](), reflect.TypeFor[FunctionConfig](),
+	} {
+		s := shape{index: make(map[string]int, t.NumField())}
+		for i := range t.NumField() {
+			name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+			s.names = append(s.names, name)
+			s.index[name] = i
+		}
+		all[t] = s
+	}
+	return all
+}()
 
 // unknownField says what was probably meant, or what there is.
 func unknownField(name string, known []string) Problem {

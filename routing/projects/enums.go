@@ -98,7 +98,11 @@ func parseName[T ~uint8](text string, names []string) (T, error) {
 	if allowed[0] == "" {
 		allowed = allowed[1:]
 	}
-	return 0, fmt.Errorf("%s: allowed are %s%s", quoted(text), strings.Join(allowed, ", "), didYouMean(text, allowed))
+	return 0, notAllowed(text, allowed)
+}
+
+func notAllowed(text string, allowed []string) error {
+	return fmt.Errorf("%s: allowed are %s%s", quoted(text), strings.Join(allowed, ", "), didYouMean(text, allowed))
 }
 
 // didYouMean is the part of a message that names the nearest match, "" without

@@ -53,7 +53,7 @@ func (e *InvalidError) Error() string {
 
 // add lists a problem, or counts it once the list is full.
 func (e *InvalidError) add(p Problem) {
-	if len(e.Problems) >= maxErrors {
+	if e.full() {
 		e.More++
 		return
 	}
@@ -68,6 +68,8 @@ func (e *InvalidError) addAll(prefix string, part *InvalidError) {
 	}
 	e.More += part.More
 }
+
+func (e *InvalidError) full() bool { return len(e.Problems) >= maxErrors }
 
 func (e *InvalidError) empty() bool { return len(e.Problems) == 0 }
 

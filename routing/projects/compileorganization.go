@@ -1,0 +1,97 @@
+package projects
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+)
+
+// addOrganizations builds the organizations, or takes over those whose text is
+// the same as before.
+func (r *run) addOrganizations(records []Record) {
+	for i := range records {
+		record := &records[i]
+		sum := record.digest()
+		built := r.last.organizations[sum]
+		if built == nil {
+			var id string
+			var invalid *InvalidError
+			built, id, invalid = r.buildOrganization(record)
+			built.digest = sum
+			if !invalid.empty() {
+				r.invalid.addAll(record.Path, invalid)
+				if r.keepGood {
+					if built = r.last.byID[id]; !r.stays(built != nil) {
+						continue
+					}
+				}
+			}
+		}
+		id := built.organization.ID
+		if first, taken := r.idPaths[id]; taken {
+			r.twice(join(record.Path, "id"), id, first)
+			if r.keepGood {
+				r.report.Dropped++
+			}
+			continue
+		}
+		// Also one in error, or its projects would be in error as well.
+		r.byID[id], r.idPaths[id] = built, record.Path
+	}
+}
+
+// buildOrganization reads one record. id is whose record it is, also if the
+// record is wrong.
+func (r *run) buildOrganization(record *Record) (built *builtOrganization, id string, invalid *InvalidError) {
+	var cfg OrganizationConfig
+	invalid = record.decode(&cfg)
+	c := compiler{Builder: r.Builder, invalid: invalid, undecoded: slices.Clone(invalid.Problems)}
+	if id = record.Key; id == "" {
+		id = cfg.ID
+	}
+	if cfg.ID != "" && cfg.ID != id {
+		c.wrong("id", "%s: it is filed under %s", quoted(cfg.ID), quoted(id))
+	}
+	if !validOrganizationID(id) {
+		c.wrong("id", "%s: must be letters, digits, _, - and ., at most %d", quoted(id), maxID)
+	}
+	o := &Organization{ID: id, SpendCap: cfg.SpendCap, Quota: cfg.Quota, Grace: time.Duration(cfg.Grace)}
+	if cfg.Plan != "" {
+		plan, ok := r.config.Plans[cfg.Plan]
+		if !ok {
+			c.wrong("plan", "unknown plan %s", notAllowed(cfg.Plan, slices.Sorted(maps.Keys(r.config.Plans))))
+		}
+		plan.Name = cfg.Plan
+		o.Plan = &plan
+	}
+	if cfg.CycleStart != nil {
+		o.CycleStart = *cfg.CycleStart
+	}
+	if o.Quota != nil {
+		c.nonNegative("quota", *o.Quota)
+	}
+	c.nonNegative("grace", int64(cfg.Grace))
+	var err error
+	if o.TimeZone, err = r.zone(cfg.TimeZone); err != nil {
+		c.wrong("time_zone", "%s: %s", quoted(cfg.TimeZone), err)
+	}
+	return &builtOrganization{organization: o}, id, invalid
+}
+
+// zone loads a time zone once for all organizations. Local is refused: cycles
+// must not depend on the machine.
+func (r *run) zone(name string) (*time.Location, error) {
+	if name == "" {
+		return time.UTC, nil
+	}
+	if known, ok := r.zones[name]; ok {
+		return known, nil
+	}
+	loaded, err := time.LoadLocation(name)
+	if err != nil || name == "Local" {
+		return time.UTC, errors.New(`must be an IANA time zone such as "Europe/Berlin"`)
+	}
+	r.zones[name] = loaded
+	return loaded, nil
+}

@@ -1,0 +1,76 @@
+package projects
+
+import "fmt"
+
+// claim is who has a domain in a Build.
+type claim struct{ place, domain int }
+
+// settleDomains sees to it that every domain is that of one project. Where
+// records with errors keep their last good version, the project that has a
+// domain in force keeps it: nobody takes over another's by writing it down too.
+func (r *run) settleDomains() {
+	if !r.keepGood {
+		r.claimDomains(func(place, domain int, by claim) { r.domainTwice(place, domain, by) })
+		return
+	}
+	for {
+		var losers []int
+		r.claimDomains(func(place, domain int, by claim) {
+			if len(losers) > 0 && losers[len(losers)-1] == place {
+				return
+			}
+			r.domainTwice(place, domain, by)
+			losers = append(losers, place)
+		})
+		if len(losers) == 0 {
+			return
+		}
+		// Going back to the last version can take a domain from one that had
+		// claimed it in the meantime: all is judged once more. Versions in force
+		// never lose, so this ends.
+		for _, i := range losers {
+			p := &r.places[i]
+			p.built, p.inForce = r.last.byRef[p.built.project.Ref], true
+			r.stays(p.built != nil)
+		}
+		r.places = deleteLeftOut(r.places)
+	}
+}
+
+// claimDomains gives the domains to those in force first, then in order, and
+// reports who comes too late.
+func (r *run) claimDomains(late func(place, domain int, by claim)) {
+	claims := make(map[string]claim)
+	for _, inForce := range []bool{true, false} {
+		for i := range r.places {
+			p := &r.places[i]
+			if p.inForce != inForce && r.keepGood || !r.keepGood && inForce {
+				continue
+			}
+			for k, domain := range p.built.project.Domains {
+				if by, taken := claims[domain]; taken {
+					if by.place != i {
+						late(i, k, by)
+					}
+					continue
+				}
+				claims[domain] = claim{place: i, domain: k}
+			}
+		}
+	}
+}
+
+func (r *run) domainTwice(place, domain int, by claim) {
+	r.twice(join(r.places[place].path, fmt.Sprintf("domains[%d]", domain)), r.places[place].built.project.Domains[domain],
+		join(r.places[by.place].path, fmt.Sprintf("domains[%d]", by.domain)))
+}
+
+func deleteLeftOut(places []place) []place {
+	kept := places[:0]
+	for _, p := range places {
+		if p.built != nil {
+			kept = append(kept, p)
+		}
+	}
+	return kept
+}
