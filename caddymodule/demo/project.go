@@ -3,16 +3,11 @@ package demo
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"sort"
-	"strings"
-
-	"github.com/BurntSushi/toml"
 
 	"github.com/edgegate/edgegate/caddymodule/cli"
+	"github.com/edgegate/edgegate/caddymodule/supabase"
 )
 
 // project is a folder of functions in Supabase's layout, as read at start.
@@ -30,19 +25,6 @@ type denoFunction struct {
 	importMap string // path of a legacy import map, empty when Deno's own configuration applies
 }
 
-var (
-	// slugName is what the gateway takes as a slug (BEHAVIOUR 1.4).
-	slugName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-	// entries are the entry points in order of preference.
-	entries = []string{"index.ts", "index.js", "index.tsx", "index.mjs"}
-)
-
-// functionConfig is what the demo reads of a [functions.<slug>] section; Supabase's file has more.
-type functionConfig struct {
-	Enabled   *bool `toml:"enabled"`
-	VerifyJWT *bool `toml:"verify_jwt"`
-}
-
 // readProject finds DIR/<slug>/index.*, DIR/../config.toml and DIR/.env. Folders that start with `_` or `.`, that have no entry point
 // or whose name is no slug are left out. No function at all is a *cli.FailureError.
 func readProject(dir string) (*project, error) {
@@ -51,56 +33,35 @@ func readProject(dir string) (*project, error) {
 		return nil, fmt.Errorf("resolving %s: %w", dir, err)
 	}
 	const layout = "--deno takes a folder with <slug>/index.ts in it, usually supabase/functions"
-	listed, err := os.ReadDir(abs)
+	found, err := supabase.ReadFunctions(abs)
 	if err != nil {
-		return nil, &cli.FailureError{Msg: fmt.Sprintf("reading functions: %v", err), Hint: layout}
-	}
-	config, err := readFunctionConfig(filepath.Join(filepath.Dir(abs), "config.toml"))
-	if err != nil {
-		return nil, err
+		return nil, folderError(err, layout)
 	}
 	p := &project{dir: abs}
-	for _, item := range listed {
-		slug := item.Name()
-		if strings.HasPrefix(slug, "_") || !slugName.MatchString(slug) {
-			continue
+	for _, f := range found {
+		if f.Enabled() {
+			p.functions = append(p.functions, denoFunction{
+				function: function{slug: f.Slug, verifyJWT: f.VerifyJWT()},
+				dir:      f.Dir, entry: f.Entry, importMap: findImportMap(f.Dir, abs),
+			})
 		}
-		f := denoFunction{function: function{slug: slug, verifyJWT: true}, dir: filepath.Join(abs, slug)}
-		if f.entry = firstFile(f.dir, entries); f.entry == "" {
-			continue
-		}
-		set := config[slug]
-		if set.Enabled != nil && !*set.Enabled {
-			continue
-		}
-		if set.VerifyJWT != nil {
-			f.verifyJWT = *set.VerifyJWT
-		}
-		f.importMap = findImportMap(f.dir, abs)
-		p.functions = append(p.functions, f)
 	}
 	if len(p.functions) == 0 {
 		return nil, &cli.FailureError{Msg: fmt.Sprintf("no function in %s", abs), Hint: layout}
 	}
-	sort.Slice(p.functions, func(i, j int) bool { return p.functions[i].slug < p.functions[j].slug })
 	if p.env, err = readDotenv(filepath.Join(abs, ".env")); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// readFunctionConfig reads the [functions.*] sections; a missing file has none.
-func readFunctionConfig(path string) (map[string]functionConfig, error) {
-	var file struct {
-		Functions map[string]functionConfig `toml:"functions"`
+// folderError says what to do about a folder that cannot be read; layout is
+// what it must look like.
+func folderError(err error, layout string) error {
+	if _, ok := errors.AsType[*supabase.ConfigError](err); ok {
+		layout = "only [functions.<slug>] verify_jwt and enabled are used, but the file must be valid TOML"
 	}
-	if _, err := toml.DecodeFile(path, &file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, &cli.FailureError{
-			Msg:  fmt.Sprintf("reading %s: %v", path, err),
-			Hint: "only [functions.<slug>] verify_jwt and enabled are used, but the file must be valid TOML",
-		}
-	}
-	return file.Functions, nil
+	return &cli.FailureError{Msg: err.Error(), Hint: layout}
 }
 
 // findImportMap returns a legacy import_map.json of the function or the folder, unless a deno.json takes its place: Deno finds that one
