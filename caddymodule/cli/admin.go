@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -67,8 +68,23 @@ func adminAddress(text string) (string, error) {
 	return parsed.String(), nil
 }
 
-// get returns the JSON that the gateway answers to a GET of uri.
-func (a admin) get(ctx context.Context, uri string) ([]byte, error) {
+// question is what a command asks the gateway.
+type question struct {
+	uri  string
+	body any    // posted as JSON; nil asks by GET
+	hint string // what to do when the gateway finds the question wrong
+}
+
+// ask returns the JSON that the gateway answers.
+func (a admin) ask(ctx context.Context, q question) ([]byte, error) {
+	method, body := http.MethodGet, []byte(nil)
+	if q.body != nil {
+		var err error
+		if body, err = json.Marshal(q.body); err != nil {
+			return nil, fmt.Errorf("encoding the question: %w", err)
+		}
+		method = http.MethodPost
+	}
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	type answer struct {
@@ -78,7 +94,7 @@ func (a admin) get(ctx context.Context, uri string) ([]byte, error) {
 	// Caddy's client takes no context. What a stuck gateway leaves running here ends with the process.
 	done := make(chan answer, 1)
 	go func() {
-		body, err := fetch(a.address, uri)
+		body, err := fetch(a.address, method, q.uri, body)
 		done <- answer{body, err}
 	}()
 	select {
@@ -89,14 +105,18 @@ func (a admin) get(ctx context.Context, uri string) ([]byte, error) {
 		}
 	case got := <-done:
 		if got.err != nil {
-			return nil, a.failure(got.err)
+			return nil, a.failure(got.err, q)
 		}
 		return got.body, nil
 	}
 }
 
-func fetch(address, uri string) ([]byte, error) {
-	resp, err := caddycmd.AdminAPIRequest(address, http.MethodGet, uri, nil, nil)
+func fetch(address, method, uri string, body []byte) ([]byte, error) {
+	var content io.Reader // a nil one: Caddy's client takes any other for a body
+	if body != nil {
+		content = bytes.NewReader(body)
+	}
+	resp, err := caddycmd.AdminAPIRequest(address, method, uri, nil, content)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +126,7 @@ func fetch(address, uri string) ([]byte, error) {
 
 // failure tells what to do about an error of Caddy's client, which has no
 // types: an answer of the gateway is known by its text.
-func (a admin) failure(err error) error {
+func (a admin) failure(err error, q question) error {
 	text := err.Error()
 	answered, ok := strings.CutPrefix(text, "caddy responded with error: HTTP ")
 	if !ok {
@@ -126,18 +146,18 @@ func (a admin) failure(err error) error {
 	if json.Unmarshal([]byte(body), &said) != nil || said.Error == "" {
 		return a.stranger("HTTP " + status)
 	}
-	return &FailureError{Msg: said.Error, Hint: hintFor(status)}
+	return &FailureError{Msg: said.Error, Hint: hintFor(status, said.Error, q)}
 }
 
 // hintFor says what to do about an answer of the admin API other than 200.
-func hintFor(status string) string {
-	switch status {
-	case "400":
-		return "`edgegate regions` lists the regions of this gateway"
-	case "403":
+func hintFor(status, said string, q question) string {
+	switch {
+	case status == "403":
 		return "use the address as the `admin` option of the gateway names it, or list this one among its origins"
-	case "404":
+	case status == "404" && strings.Contains(said, "not configured"):
 		return "add the global option edge_functions to the gateway's configuration and reload it"
+	case (status == "400" || status == "404") && q.hint != "":
+		return q.hint
 	}
 	return "the gateway's log says more"
 }

@@ -1,7 +1,9 @@
 // Package cli holds the commands that ask a running gateway over its admin
-// API: status, regions and explain. It decides how answers look in a terminal
-// and how errors and exit codes do; what the answers say is decided by the
-// gateway, and with -o json they pass as they came. [Run] gives other
+// API (status, regions, explain, projects list, token inspect, audit) and
+// those that work on files (projects check and import). It decides how answers
+// look in a terminal and how errors and exit codes do. What the answers say is
+// decided by the gateway, and with -o json they pass as they came; what a
+// projects file may say is decided by package projects. [Run] gives other
 // commands of the binary the same errors.
 package cli
 
@@ -28,7 +30,6 @@ func init() {
 
 // commands are those of this package; now is the clock that ages are told by.
 func commands(now func() time.Time) []caddycmd.Command {
-	const flags = "[--address ADDR] [-o table|json]"
 	return []caddycmd.Command{
 		{
 			Name:  "status",
@@ -38,7 +39,9 @@ func commands(now func() time.Time) []caddycmd.Command {
 how many WebSockets are open, and each region with its state.`,
 			CobraFunc: func(cmd *cobra.Command) {
 				cmd.Example = examples("status", "", " --address localhost:2020", " -o json")
-				ask(cmd, now, func() (string, answer) { return "/edge_functions/status", new(statusAnswer) })
+				ask(cmd, now, func() (question, answer, error) {
+					return question{uri: "/edge_functions/status"}, new(statusAnswer), nil
+				})
 			},
 		},
 		{
@@ -49,7 +52,9 @@ how many WebSockets are open, and each region with its state.`,
 trip that is expected to it, and the state of each of its backends.`,
 			CobraFunc: func(cmd *cobra.Command) {
 				cmd.Example = examples("regions", "", " --address unix//run/edgegate.sock", " -o json")
-				ask(cmd, now, func() (string, answer) { return "/edge_functions/regions", new(regionsAnswer) })
+				ask(cmd, now, func() (question, answer, error) {
+					return question{uri: "/edge_functions/regions"}, new(regionsAnswer), nil
+				})
 			},
 		},
 		{
@@ -64,11 +69,17 @@ order of preference, or any.`,
 			CobraFunc: func(cmd *cobra.Command) {
 				cmd.Example = examples("explain", "", " --region us-east-1", ` --region "eu-west-1, any" -o json`)
 				region := cmd.Flags().String("region", "", "the region that the request names; none by default")
-				ask(cmd, now, func() (string, answer) {
-					return "/edge_functions/explain?" + url.Values{"region": {*region}}.Encode(), &explainAnswer{asked: *region}
+				ask(cmd, now, func() (question, answer, error) {
+					return question{
+						uri:  "/edge_functions/explain?" + url.Values{"region": {*region}}.Encode(),
+						hint: "`edgegate regions` lists the regions of this gateway",
+					}, &explainAnswer{asked: *region}, nil
 				})
 			},
 		},
+		projectsCommand(now),
+		tokenCommand(now),
+		auditCommand(now),
 	}
 }
 
@@ -80,6 +91,9 @@ func examples(name string, variants ...string) string {
 	return strings.Join(lines, "\n")
 }
 
+// flags are those of every command that asks a gateway.
+const flags = "[--address ADDR] [-o table|json]"
+
 // answer is what the gateway says to a question.
 type answer interface {
 	// complete is whether the JSON was really an answer to the question.
@@ -88,22 +102,32 @@ type answer interface {
 	table(w io.Writer, now time.Time)
 }
 
-// ask makes cmd fetch the URI that question returns and print it, as a table
-// by way of the answer that question returns or as the JSON it is.
-func ask(cmd *cobra.Command, now func() time.Time, question func() (string, answer)) {
+// verdict is an answer that can be a no, which the exit code tells.
+type verdict interface {
+	// yes is whether the command succeeds.
+	yes() bool
+}
+
+// ask makes cmd, which takes args, put a question to the gateway and print
+// what it says: as a table by way of the answer that prepare returns, or as
+// the JSON it is.
+func ask(cmd *cobra.Command, now func() time.Time, prepare func() (question, answer, error), args ...Arg) {
 	cmd.DisableFlagsInUseLine = true // they are all in Usage
 	address := cmd.Flags().String("address", caddy.DefaultAdminListen, "admin endpoint of the gateway: host:port, http://host:port or unix//path")
-	output := cmd.Flags().StringP("output", "o", "table", "table, or json: what the admin API says")
+	output := outputFlag(cmd, "json: what the admin API says")
 	Run(cmd, func(ctx context.Context) error {
-		if err := OneOf("output", *output, "table", "json"); err != nil {
+		if err := checkOutput(*output); err != nil {
 			return err
 		}
 		gateway, err := newAdmin(*address)
 		if err != nil {
 			return err
 		}
-		uri, into := question()
-		body, err := gateway.get(ctx, uri)
+		asked, into, err := prepare()
+		if err != nil {
+			return err
+		}
+		body, err := gateway.ask(ctx, asked)
 		if err != nil {
 			return err
 		}
@@ -118,9 +142,48 @@ func ask(cmd *cobra.Command, now func() time.Time, question func() (string, answ
 		} else {
 			into.table(&text, now())
 		}
-		if _, err := cmd.OutOrStdout().Write(text.Bytes()); err != nil {
-			return &FailureError{Msg: fmt.Sprintf("writing the answer: %v", err), Hint: "standard output was closed or is full"}
+		if err := show(cmd, text.Bytes()); err != nil {
+			return err
+		}
+		if v, ok := into.(verdict); ok && !v.yes() {
+			return errVerdict
 		}
 		return nil
-	})
+	}, args...)
+}
+
+// outputFlag adds -o; json says what JSON is printed.
+func outputFlag(cmd *cobra.Command, json string) *string {
+	return cmd.Flags().StringP("output", "o", "table", "table, or "+json)
+}
+
+func checkOutput(output string) error { return OneOf("output", output, "table", "json") }
+
+// show writes an answer to standard output.
+func show(cmd *cobra.Command, text []byte) error {
+	if _, err := cmd.OutOrStdout().Write(text); err != nil {
+		return &FailureError{Msg: fmt.Sprintf("writing the answer: %v", err), Hint: "standard output was closed or is full"}
+	}
+	return nil
+}
+
+// showJSON writes value to standard output as -o json does.
+func showJSON(cmd *cobra.Command, value any) error {
+	text, err := indented(value)
+	if err != nil {
+		return err
+	}
+	return show(cmd, text)
+}
+
+// indented is value as JSON for people too: `<` and `&` as they are.
+func indented(value any) ([]byte, error) {
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(value); err != nil {
+		return nil, fmt.Errorf("encoding the answer: %w", err)
+	}
+	return text.Bytes(), nil
 }

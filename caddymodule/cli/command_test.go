@@ -165,6 +165,10 @@ func TestExitCodesOfTheProcess(t *testing.T) {
 		{"wrong flag", []string{"regions", "--nope"}, 2},
 		{"wrong value", []string{"explain", "-o", "xml"}, 2},
 		{"help", []string{"explain", "--help"}, 0},
+		{"help of a command with commands", []string{"projects", "--help"}, 0},
+		{"no sub-command", []string{"token"}, 2},
+		{"unknown sub-command", []string{"projects", "lst"}, 2},
+		{"no argument", []string{"token", "inspect"}, 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
@@ -190,12 +194,19 @@ func TestExitCodesOfTheProcess(t *testing.T) {
 }
 
 func TestHelpHasAnExample(t *testing.T) {
-	for _, command := range []string{"status", "regions", "explain"} {
-		stdout, stderr, code := execute(t, command, "--help")
+	asking := []string{"-o, --output", "--address", `(default "` + caddy.DefaultAdminListen + `")`}
+	for command, wanted := range map[string][]string{
+		"status": asking, "regions": asking, "explain": asking, "audit": asking, "projects list": asking, "token inspect": asking,
+		"projects check":  {"-o, --output", "--apex", "--regions", "check FILE [--apex"},
+		"projects import": {"-o, --output", "--supabase", "--out"},
+		"projects":        {"check ", "import ", "list "},
+		"token":           {"inspect "},
+	} {
+		stdout, stderr, code := execute(t, append(strings.Fields(command), "--help")...)
 		if code != 0 || stderr != "" {
 			t.Errorf("%s: exit code %d, standard error %q", command, code, stderr)
 		}
-		for _, want := range []string{"Examples:\n  edgegate " + command + "\n", "-o, --output", "--address", `(default "` + caddy.DefaultAdminListen + `")`} {
+		for _, want := range append(wanted, "Examples:\n  edgegate "+command) {
 			if !strings.Contains(stdout, want) {
 				t.Errorf("%s: %q is not in\n%s", command, want, stdout)
 			}
@@ -251,7 +262,7 @@ func TestStuckGateway(t *testing.T) {
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(release) })
 	stuck := admin{server.Listener.Addr().String(), time.Millisecond}
-	_, err := stuck.get(t.Context(), "/edge_functions/status")
+	_, err := stuck.ask(t.Context(), question{uri: "/edge_functions/status"})
 	var failure *FailureError
 	if !errors.As(err, &failure) || !strings.Contains(failure.Msg, "no answer from") || failure.Hint == "" {
 		t.Errorf("got %v", err)

@@ -39,26 +39,60 @@ type FailureError struct {
 // Error returns the message without the hint.
 func (e *FailureError) Error() string { return e.Msg }
 
-// Run makes do the work of cmd, a command that takes flags and no arguments,
-// with the error output of INTERFACE.md: one JSON line {"error","hint"} on
-// standard error and exit code 2 for a [UsageError], wrong flags and
-// arguments, 1 for any other error. It sets Args, RunE and the flag error
-// function of cmd; the flags are the caller's. The context of do is the one
-// that cmd is executed with.
-func Run(cmd *cobra.Command, do func(ctx context.Context) error) {
-	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return exit(cmd, wrongFlag(cmd, err))
-	})
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
+// Arg is an argument of a command that every call must give, at its place on
+// the command line.
+type Arg struct {
+	Name  string  // as the help shows it, such as FILE
+	Value *string // receives what was typed
+}
+
+// Run makes do the work of cmd, a command that takes flags and exactly the
+// given arguments, with the error output of INTERFACE.md: one JSON line
+// {"error","hint"} on standard error and exit code 2 for a [UsageError], wrong
+// flags and arguments, 1 for any other error. It sets Args, RunE and the flag
+// error function of cmd; the flags are the caller's. The context of do is the
+// one that cmd is executed with.
+func Run(cmd *cobra.Command, do func(ctx context.Context) error, args ...Arg) {
+	ownErrors(cmd)
+	cmd.Args = func(cmd *cobra.Command, typed []string) error {
+		if err := takeArgs(cmd, args, typed); err != nil {
+			return exit(cmd, err)
 		}
-		return exit(cmd, &UsageError{Msg: fmt.Sprintf("%s takes no argument, got %q", cmd.Name(), args[0])})
+		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return exit(cmd, do(cmd.Context()))
 	}
+}
+
+// ownErrors keeps cobra from printing errors in its own words.
+func ownErrors(cmd *cobra.Command) {
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return exit(cmd, wrongFlag(cmd, err))
+	})
+}
+
+// takeArgs hands over what was typed. An argument can be a token, so errors
+// of commands that take some only count them.
+func takeArgs(cmd *cobra.Command, args []Arg, typed []string) error {
+	if len(args) == 0 && len(typed) > 0 {
+		return &UsageError{Msg: fmt.Sprintf("%s takes no argument, got %q", cmd.Name(), typed[0])}
+	}
+	if len(typed) != len(args) {
+		names := make([]string, len(args))
+		for i, arg := range args {
+			names[i] = arg.Name
+		}
+		return &UsageError{
+			Msg:  fmt.Sprintf("%s takes %s, got %d arguments", cmd.Name(), strings.Join(names, " and "), len(typed)),
+			Hint: "usage: " + cmd.Parent().CommandPath() + " " + cmd.Use,
+		}
+	}
+	for i, arg := range args {
+		*arg.Value = typed[i]
+	}
+	return nil
 }
 
 // OneOf returns a [UsageError] unless value, given to --flag, is one of the
@@ -89,12 +123,16 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	return e
 }
 
+// errVerdict ends a command whose answer, printed already, is a no: exit code
+// 1, as for a failure, and nothing on standard error.
+var errVerdict = errors.New("the answer is no")
+
 // exit prints err and returns what makes Caddy's Main exit with the right
 // code: any error is 1, and 2 is only to be had through Caddy's own wrapper,
 // whose error type is not exported.
 func exit(cmd *cobra.Command, err error) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, errVerdict) {
+		return err
 	}
 	var usage *UsageError
 	var failure *FailureError

@@ -43,6 +43,12 @@ func execute(t *testing.T, args ...string) (stdout, stderr string, code int) {
 
 func executeTo(t *testing.T, out io.Writer, args ...string) (stderr string, code int) {
 	t.Helper()
+	return executeFrom(t, strings.NewReader(""), out, args...)
+}
+
+// executeFrom runs it with in as standard input.
+func executeFrom(t *testing.T, in io.Reader, out io.Writer, args ...string) (stderr string, code int) {
+	t.Helper()
 	root := &cobra.Command{Use: "edgegate", SilenceUsage: true}
 	for _, c := range commands(func() time.Time { return today }) {
 		cmd := &cobra.Command{Use: c.Name + " " + c.Usage, Short: c.Short, Long: c.Long}
@@ -50,6 +56,7 @@ func executeTo(t *testing.T, out io.Writer, args ...string) (stderr string, code
 		root.AddCommand(cmd)
 	}
 	var errs bytes.Buffer
+	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(&errs)
 	root.SetArgs(args)
@@ -87,16 +94,19 @@ func said(t *testing.T, stderr string) (message, hint string) {
 // gateway is an admin API that answers everything with status and body, and notes what it was asked.
 type gateway struct {
 	*httptest.Server
-	mu    sync.Mutex // guards asked
+	mu    sync.Mutex // guards asked and sent
 	asked []string
+	sent  []string // the bodies
 }
 
 func serve(t *testing.T, status int, body string) *gateway {
 	t.Helper()
 	g := new(gateway)
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent, _ := io.ReadAll(r.Body)
 		g.mu.Lock()
 		g.asked = append(g.asked, r.Method+" "+r.RequestURI)
+		g.sent = append(g.sent, string(sent))
 		g.mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
@@ -110,6 +120,13 @@ func (g *gateway) questions() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.asked
+}
+
+// bodies are what was posted, "" for a GET.
+func (g *gateway) bodies() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.sent
 }
 
 func (g *gateway) address() string { return g.Listener.Addr().String() }

@@ -1,0 +1,161 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// maxProjects bounds a projects file, in bytes: ten thousand large projects
+// are a tenth of it.
+const maxProjects = 1 << 30
+
+func projectsCheck(now func() time.Time) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "check FILE [--apex DOMAIN] [--regions R,...] [-o table|json]",
+		Short: "Says what is wrong with a projects file",
+		Long: `Judges a projects file by the same code that loads it into a gateway, and says
+all that is wrong, by JSON path and with the remedy. No gateway is needed. The
+exit code is 1 if a gateway would refuse the file, or leave out functions that
+are beyond a plan; warnings alone are 0.
+
+FILE of - is standard input. {env.X} in keys and secrets is taken from the
+environment, as the gateway does, and an unset variable is an error.
+
+--apex is the gateway's own domain, which no project may list. With --regions,
+the names of its regions, the regions that projects are bound to are checked.`,
+		Example: examples("projects check", " /etc/edgegate/projects.json", " projects.json --apex example.com --regions eu-central-1,us-east-1",
+			" - -o json < projects.json"),
+	}
+	var file string
+	apex := cmd.Flags().String("apex", "", "the gateway's domain, as its option apex says it")
+	regions := cmd.Flags().StringSlice("regions", nil, "the gateway's regions, separated by commas")
+	output := outputFlag(cmd, "json")
+	Run(cmd, func(context.Context) error {
+		if err := checkOutput(*output); err != nil {
+			return err
+		}
+		data, err := readDocument(file, cmd.InOrStdin())
+		if err != nil {
+			return err
+		}
+		builder, err := projects.NewBuilder(projects.BuilderConfig{
+			Apex: *apex, Regions: *regions, Resolve: fillFromEnvironment, Now: now,
+		})
+		if err != nil {
+			return &UsageError{Msg: fmt.Sprintf("--apex %q: %v", *apex, err), Hint: "it is a bare domain, such as example.com"}
+		}
+		result := judge(builder, data)
+		if *output == "json" {
+			err = showJSON(cmd, result)
+		} else {
+			err = show(cmd, []byte(result.text()))
+		}
+		if err == nil && !result.OK {
+			return errVerdict
+		}
+		return err
+	}, Arg{"FILE", &file})
+	return cmd
+}
+
+// readDocument returns what stands in a file, or on standard input for "-".
+func readDocument(file string, input io.Reader) ([]byte, error) {
+	if file != "-" {
+		opened, err := os.Open(file)
+		if err != nil {
+			return nil, &FailureError{Msg: fmt.Sprintf("reading projects: %v", err), Hint: "FILE is a projects.json; - reads standard input"}
+		}
+		defer opened.Close()
+		input = opened
+	}
+	data, err := io.ReadAll(io.LimitReader(input, maxProjects+1))
+	if err == nil && len(data) > maxProjects {
+		err = errors.New("it is larger than 1 GiB")
+	}
+	if err != nil {
+		return nil, &FailureError{Msg: fmt.Sprintf("reading projects: %v", err), Hint: "FILE is a projects.json; - reads standard input"}
+	}
+	return data, nil
+}
+
+// judgement is what projects check says. With an error in the file the counts
+// are 0: nothing of it would be in force.
+type judgement struct {
+	OK            bool               `json:"ok"`
+	Projects      int                `json:"projects"`
+	Functions     int                `json:"functions"`
+	Organizations int                `json:"organizations"`
+	LeftOut       int                `json:"left_out"` // functions beyond a plan, BEHAVIOUR 7.6
+	Errors        []projects.Problem `json:"errors"`
+	More          int                `json:"more_errors,omitempty"` // errors that are not listed
+	Warnings      []projects.Problem `json:"warnings"`
+}
+
+func judge(builder *projects.Builder, data []byte) judgement {
+	result := judgement{Errors: []projects.Problem{}, Warnings: []projects.Problem{}}
+	in, err := projects.SplitFile(data)
+	var report projects.Report
+	if err == nil {
+		_, report, err = builder.Build(in)
+	}
+	result.Warnings = append(result.Warnings, report.Problems...)
+	if err != nil {
+		result.refuse(err)
+		return result
+	}
+	result.Projects, result.Functions, result.Organizations = report.Projects, report.Functions, report.Organizations
+	result.LeftOut = report.OverPlan
+	result.OK = report.OverPlan == 0
+	return result
+}
+
+// refuse lists what a gateway would refuse the file for.
+func (j *judgement) refuse(err error) {
+	if invalid, ok := errors.AsType[*projects.InvalidError](err); ok {
+		j.Errors = append(j.Errors, invalid.Problems...)
+		j.More = invalid.More
+		return
+	}
+	j.Errors = append(j.Errors, projects.Problem{Message: err.Error()})
+}
+
+func (j *judgement) text() string {
+	var b strings.Builder
+	list := func(kind string, problems []projects.Problem) {
+		for _, p := range problems {
+			fmt.Fprintf(&b, "%-8s %s\n         %s\n", kind, printable(cmp.Or(p.Path, "the file")), printable(p.Message))
+			if p.Remedy != "" {
+				fmt.Fprintf(&b, "         Remedy: %s\n", printable(p.Remedy))
+			}
+		}
+	}
+	list("error", j.Errors)
+	if j.More > 0 {
+		fmt.Fprintf(&b, "and %s more\n", plural(j.More, "error"))
+	}
+	list("warning", j.Warnings)
+	if len(j.Errors) > 0 {
+		fmt.Fprintf(&b, "refused: %s, %s\n", plural(len(j.Errors)+j.More, "error"), plural(len(j.Warnings), "warning"))
+		return b.String()
+	}
+	state := "ok"
+	if !j.OK {
+		state = plural(j.LeftOut, "function") + " beyond a plan"
+	}
+	fmt.Fprintf(&b, "%s: %s, %s, %s", state, plural(j.Projects, "project"), plural(j.Functions, "function"), plural(j.Organizations, "organization"))
+	if len(j.Warnings) > 0 {
+		fmt.Fprintf(&b, ", %s", plural(len(j.Warnings), "warning"))
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
