@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 	"strconv"
 
@@ -24,6 +25,9 @@ const (
 	minRSABits = 2048
 	maxRSABits = 8192
 )
+
+// errMembers says little on purpose: libraries' words may quote the key.
+var errMembers = errors.New("its members are no valid key of its type")
 
 // errPrivate is a remark and no reason: the key is used, but should not be there.
 var errPrivate = errors.New("it is a private key, of which only the public part is used: whoever reads it can sign tokens")
@@ -141,14 +145,20 @@ func material(jwk map[string]json.RawMessage) (crypto.PublicKey, string, error) 
 	switch {
 	case kty == "oct":
 		return nil, "", errors.New("it is a shared secret, which belongs to the project's HMAC secrets: a set may be public")
-	case kty == "RSA", kty == "EC" && crv == "P-256", kty == "OKP" && crv == "Ed25519":
+	case kty == "RSA":
+		key, err := rsaPublicKey(jwk)
+		if err != nil {
+			return nil, "", err
+		}
+		return key, RS256, nil
+	case kty == "EC" && crv == "P-256", kty == "OKP" && crv == "Ed25519":
 	case kty == "EC", kty == "OKP":
 		return nil, "", errors.New("its curve is not supported: P-256 and Ed25519 are")
 	default:
 		return nil, "", errors.New("its kty is not supported: EC, RSA and OKP are")
 	}
 	public := make(map[string]json.RawMessage)
-	for _, name := range []string{"kty", "crv", "x", "y", "n", "e"} {
+	for _, name := range []string{"kty", "crv", "x", "y"} {
 		if value, ok := jwk[name]; ok {
 			public[name] = value
 		}
@@ -159,34 +169,46 @@ func material(jwk map[string]json.RawMessage) (crypto.PublicKey, string, error) 
 	}
 	var read jose.JSONWebKey
 	if err := read.UnmarshalJSON(data); err != nil {
-		// The library's words may quote the key.
-		return nil, "", errors.New("its members are no valid key of its type")
+		return nil, "", errMembers
 	}
 	switch key := read.Key.(type) {
 	case *ecdsa.PublicKey:
 		if key.Curve == elliptic.P256() {
 			return key, ES256, nil
 		}
-	case *rsa.PublicKey:
-		return key, RS256, checkRSA(key)
 	case ed25519.PublicKey:
 		return key, EdDSA, nil
 	}
-	return nil, "", errors.New("its members are no valid key of its type")
+	return nil, "", errMembers
 }
 
-// checkRSA refuses keys that are weak, slow, or that crypto/rsa does not take.
-func checkRSA(key *rsa.PublicKey) error {
-	bits := key.N.BitLen()
+// rsaPublicKey reads an RSA key (RFC 7518 section 6.3.1). go-jose takes 4096 bits at
+// most, by a variable that the whole process shares. Keys that are weak, slow, or
+// that crypto/rsa does not take are refused.
+func rsaPublicKey(jwk map[string]json.RawMessage) (*rsa.PublicKey, error) {
+	var numbers [2]*big.Int
+	for i, name := range []string{"n", "e"} {
+		text, err := member(jwk, name)
+		if err != nil {
+			return nil, errMembers
+		}
+		raw, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil || len(raw) == 0 {
+			return nil, errMembers
+		}
+		numbers[i] = new(big.Int).SetBytes(raw)
+	}
+	modulus, exponent := numbers[0], numbers[1]
+	bits := modulus.BitLen()
 	switch {
 	case bits < minRSABits || bits > maxRSABits:
-		return fmt.Errorf("it has %d bits, allowed are %d to %d", bits, minRSABits, maxRSABits)
-	case key.N.Bit(0) == 0:
-		return errors.New("its modulus is even")
-	case key.E < 3 || key.E&1 == 0 || int64(key.E) > 1<<31-1:
-		return errors.New("its exponent is not an odd number from 3 to 2147483647")
+		return nil, fmt.Errorf("it has %d bits, allowed are %d to %d", bits, minRSABits, maxRSABits)
+	case modulus.Bit(0) == 0:
+		return nil, errors.New("its modulus is even")
+	case exponent.BitLen() < 2 || exponent.BitLen() > 31 || exponent.Bit(0) == 0:
+		return nil, errors.New("its exponent is not an odd number from 3 to 2147483647")
 	}
-	return nil
+	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
 }
 
 // member returns a member that must be a string if it is there.
