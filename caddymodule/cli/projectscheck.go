@@ -141,7 +141,7 @@ func (j *judgement) text() string {
 	}
 	list("error", j.Errors)
 	if j.More > 0 {
-		fmt.Fprintf(&b, "and %s more\n", plural(j.More, "error"))
+		fmt.Fprintf(&b, "and %s\n", plural(j.More, "more error"))
 	}
 	list("warning", j.Warnings)
 	if len(j.Errors) > 0 {

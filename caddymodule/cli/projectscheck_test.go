@@ -72,7 +72,8 @@ func TestProjectsCheck(t *testing.T) {
 		{"a domain below the apex", oneProject, []string{"--apex", "acme.org"}, 0, "", ""},
 		{
 			"a domain that is the gateway's", strings.Replace(oneProject, "api.acme.org", "bcdefghijklmnopqrstu.acme.org", 1),
-			[]string{"--apex", "acme.org"}, 1, "projects[0].domains[0]", "acme.org",
+			[]string{"--apex", "acme.org"},
+			1, "projects[0].domains[0]", "acme.org",
 		},
 		{"7.6: as many functions as the plan has", withFunctions(100), nil, 0, "", ""},
 		{"7.6: more functions than the plan has", withFunctions(103), nil, 1, "projects[0].functions", "100"},
@@ -104,7 +105,7 @@ func TestProjectsCheckCounts(t *testing.T) {
 	if result, _ = checked(t, withFunctions(103)); result.LeftOut != 3 || len(result.Errors) != 0 {
 		t.Errorf("7.6: got %+v", result)
 	}
-	bad := strings.Replace(withFunctions(90), `"f`, `" f`, -1)
+	bad := strings.ReplaceAll(withFunctions(90), `"slug":"f`, `"slug":" f`)
 	if result, _ = checked(t, bad); len(result.Errors)+result.More != 90 || result.More == 0 {
 		t.Errorf("90 mistakes: %d errors and %d more", len(result.Errors), result.More)
 	}
@@ -120,7 +121,7 @@ func TestProjectsCheckTables(t *testing.T) {
 		{"7.6: more functions than the plan has", withFunctions(101), 1, []string{"warning  projects[0]", "1 function beyond a plan: 1 project"}},
 		{"wrong", strings.Replace(oneProject, `"slug":"b"`, `"slug":"a b"`, 1), 1, []string{"error    projects[0].functions[1].slug\n         ", "refused: 1 error, 0 warnings\n"}},
 		{"no JSON", `{`, 1, []string{"error    the file\n         line 1", "refused: 1 error"}},
-		{"much wrong", strings.Replace(withFunctions(90), `"f`, `" f`, -1), 1, []string{"and 40 more errors\n", "refused: 90 errors"}},
+		{"much wrong", strings.ReplaceAll(withFunctions(90), `"slug":"f`, `"slug":" f`), 1, []string{"and 40 more errors\n", "refused: 90 errors"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out bytes.Buffer

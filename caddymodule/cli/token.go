@@ -41,8 +41,9 @@ requests, with the keys of a running gateway: each check, and why it failed. The
 exit code is 1 if the gateway would refuse the token.
 
 TOKEN of - reads it from standard input, which keeps it out of the shell's
-history and of the list of processes. A leading "Bearer " is dropped. Neither
-the token's signature nor any key is printed.
+history and of the list of processes. A leading "Bearer " is dropped. No key is
+printed, and of the token's signature at most the 6 characters that the
+invocation log has too.
 
 Without --project the gateway takes its only project, or the one that the
 token's ref claim names.`,
@@ -94,12 +95,24 @@ type tokenAnswer struct {
 }
 
 type tokenCheck struct {
-	Check  string `json:"check"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail"`
+	Check   string `json:"check"`
+	OK      bool   `json:"ok"`
+	Skipped bool   `json:"skipped"` // because of an earlier one
+	Detail  string `json:"detail"`
 }
 
-func (a *tokenAnswer) complete() bool { return a.Accepted != nil && a.Checks != nil }
+// result is one word for what the check found.
+func (c tokenCheck) result() string {
+	switch {
+	case c.Skipped:
+		return "skipped"
+	case c.OK:
+		return "ok"
+	}
+	return "failed"
+}
+
+func (a *tokenAnswer) complete() bool { return a.Accepted != nil }
 
 func (a *tokenAnswer) yes() bool { return *a.Accepted }
 
@@ -118,13 +131,12 @@ func (a *tokenAnswer) table(w io.Writer, now time.Time) {
 	})
 	members(w, "HEADER", a.Header, nil)
 	members(w, "CLAIM", a.Claims, func(name string, value json.RawMessage) string { return numericDate(name, value, now) })
+	if len(a.Checks) == 0 {
+		return
+	}
 	rows := [][]string{{"CHECK", "RESULT", "WHY"}}
 	for _, c := range a.Checks {
-		result := "ok"
-		if !c.OK {
-			result = "failed"
-		}
-		rows = append(rows, []string{printable(c.Check), result, printable(cmp.Or(c.Detail, none))})
+		rows = append(rows, []string{printable(c.Check), c.result(), printable(cmp.Or(c.Detail, none))})
 	}
 	fmt.Fprintln(w)
 	write(w, rows)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode"
 )
 
 const (
@@ -37,7 +38,7 @@ format     ok      -
 signature  ok      HS256 secret 2 of 2
 `
 
-	refusedJSON = `{"project":"default","header":{"alg":"none"},"claims":null,"checks":[{"check":"algorithm","ok":false,"detail":"none is not allowed"}],
+	refusedJSON = `{"project":"default","header":{"alg":"none"},"claims":null,"checks":[{"check":"algorithm","ok":false,"detail":"none is not allowed"},{"check":"signature","ok":false,"skipped":true,"detail":""}],
 "accepted":false,"code":"UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM","message":"Unsupported JWT algorithm none","key":""}`
 
 	refusedText = `Project  default
@@ -47,8 +48,9 @@ Key      -
 HEADER  VALUE
 alg     none
 
-CHECK      RESULT  WHY
-algorithm  failed  none is not allowed
+CHECK      RESULT   WHY
+algorithm  failed   none is not allowed
+signature  skipped  -
 `
 )
 
@@ -161,4 +163,24 @@ func TestPrintable(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}
+}
+
+// Header and claims are what a client wrote: whatever they are, a table has lines and no control characters.
+func FuzzTokenTable(f *testing.F) {
+	f.Add([]byte(acceptedJSON))
+	f.Add([]byte(refusedJSON))
+	f.Add([]byte("{\"checks\":[],\"accepted\":true,\"claims\":{\"\xff\":\"\u009b\",\"exp\":1e9,\"a\":\n{}}}"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		a := new(tokenAnswer)
+		if json.Unmarshal(body, a) != nil || !a.complete() {
+			return
+		}
+		var out bytes.Buffer
+		a.table(&out, today)
+		for _, r := range out.String() {
+			if r != '\n' && !unicode.IsGraphic(r) {
+				t.Fatalf("%q is in %q", r, &out)
+			}
+		}
+	})
 }

@@ -84,18 +84,27 @@ func TestReadFindsTheFolder(t *testing.T) {
 		want  map[string]bool
 	}{
 		{
-			"the folder itself", map[string]string{"supabase/config.toml": "", "supabase/functions/a/index.ts": ""}, "supabase",
-			"supabase", map[string]bool{"a": true},
+			"the folder itself",
+			map[string]string{"supabase/config.toml": "", "supabase/functions/a/index.ts": ""},
+			"supabase",
+			"supabase",
+			map[string]bool{"a": true},
 		},
 		{
-			"the folder above", map[string]string{"supabase/config.toml": "", "supabase/functions/a/index.ts": ""}, ".",
-			"supabase", map[string]bool{"a": true},
+			"the folder above",
+			map[string]string{"supabase/config.toml": "", "supabase/functions/a/index.ts": ""},
+			".",
+			"supabase",
+			map[string]bool{"a": true},
 		},
 		{"another name", map[string]string{"backend/config.toml": "", "backend/functions/a/index.ts": ""}, "backend", "backend", map[string]bool{"a": true}},
 		{"no config.toml", map[string]string{"functions/a/index.ts": ""}, ".", ".", map[string]bool{"a": true}},
 		{
-			"functions of another tool above", map[string]string{"functions/other/index.ts": "", "supabase/functions/a/index.ts": ""}, ".",
-			"supabase", map[string]bool{"a": true},
+			"functions of another tool above",
+			map[string]string{"functions/other/index.ts": "", "supabase/functions/a/index.ts": ""},
+			".",
+			"supabase",
+			map[string]bool{"a": true},
 		},
 		{"no functions", map[string]string{"config.toml": ""}, ".", ".", map[string]bool{}},
 		{"nothing", map[string]string{"readme.md": ""}, ".", "", nil},
