@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-const listJSON = `{"source":"file projects.json","loaded_at":"2026-11-23T11:59:18Z","error":null,"projects":[
+const listJSON = `{"source":"file","loaded_at":"2026-11-23T11:59:18Z","error":null,"projects":[
 {"ref":"abcdefghijklmnopqrst","organization":"acme","plan":"pro","domains":["api.acme.org"],"functions":12,"left_out":0,"regions":[]},
 {"ref":"bcdefghijklmnopqrstu","organization":"","plan":"","domains":[],"functions":0,"left_out":0,"regions":["lab"]},
 {"ref":"cdefghijklmnopqrstuv","organization":"acme","plan":"free","domains":["a.org","b.org","c.org","d.org","e.org"],"functions":100,"left_out":7,"regions":null}]}`
 
 const listText = `Projects  3
-Source    file projects.json, loaded 42s ago
+Source    file, loaded 42s ago
 
 REF                   ORGANIZATION  PLAN  FUNCTIONS         DOMAINS
 abcdefghijklmnopqrst  acme          pro   12                api.acme.org
@@ -23,8 +23,8 @@ func TestProjectsList(t *testing.T) {
 	for _, tc := range []struct{ name, answer, want string }{
 		{"some", listJSON, listText},
 		{
-			"a newer version that was refused", `{"source":"file x","loaded_at":"2026-11-23T11:59:18Z","error":"projects[3].ref: \"a\"\nprojects[4].ref: \"b\"","projects":[]}`,
-			"Projects  0\nSource    file x, loaded 42s ago\nRefused   projects[3].ref: \"a\"\\nprojects[4].ref: \"b\"\n",
+			"a newer version that was refused", `{"source":"file","loaded_at":"2026-11-23T11:59:18Z","error":"projects[3].ref: \"a\"\nprojects[4].ref: \"b\"","projects":[]}`,
+			"Projects  0\nSource    file, loaded 42s ago\nRefused   projects[3].ref: \"a\"\\nprojects[4].ref: \"b\"\n",
 		},
 		{
 			"a source that is away", `{"source":"redis","loaded_at":"0001-01-01T00:00:00Z","error":"connection refused","projects":[]}`,
