@@ -11,6 +11,10 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/internal/lastuse"
 )
 
+// MaxKeyLength is the longest API key, in bytes. Credentials that are longer are
+// not looked up, so that no token costs more than this to tell from a key.
+const MaxKeyLength = 1024
+
 // KeyType is what an API key may be used for (BEHAVIOUR 3.9).
 type KeyType string
 
@@ -27,7 +31,8 @@ type APIKey struct {
 	Name string
 	// Type says what the key may be used for; there is no default.
 	Type KeyType
-	// Key is the key as clients send it: visible ASCII. Empty when SHA256 is set.
+	// Key is the key as clients send it: visible ASCII, at most MaxKeyLength bytes.
+	// Empty when SHA256 is set.
 	Key string
 	// SHA256 is the SHA-256 of the key, 32 bytes, for configurations that should
 	// not hold the key itself. Empty when Key is set.
@@ -95,6 +100,8 @@ func (k APIKey) sum() (sum [sha256.Size]byte, err error) {
 		return sum, nil
 	case k.Key == "":
 		return sum, errors.New("the key is empty")
+	case len(k.Key) > MaxKeyLength:
+		return sum, fmt.Errorf("the key has %d bytes, allowed are %d", len(k.Key), MaxKeyLength)
 	case strings.IndexFunc(k.Key, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0:
 		return sum, errors.New("the key has a space or a character that is not visible ASCII, no client could send it")
 	}
@@ -105,10 +112,12 @@ func (k APIKey) sum() (sum [sha256.Size]byte, err error) {
 // lookup depends on the hash, which a client cannot steer towards a known one,
 // so it reveals nothing.
 func (v *Verifier) lookup(key string, now time.Time) (*knownKey, bool) {
-	if len(v.byHash) == 0 {
+	if len(v.byHash) == 0 || len(key) > MaxKeyLength {
 		return nil, false
 	}
-	known, ok := v.byHash[sha256.Sum256([]byte(key))]
+	// On the stack, where a conversion of a long string is not.
+	var text [MaxKeyLength]byte
+	known, ok := v.byHash[sha256.Sum256(append(text[:0], key...))]
 	if !ok || known.expired(now) {
 		return nil, false
 	}

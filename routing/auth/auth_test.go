@@ -87,6 +87,7 @@ func TestNewRefuses(t *testing.T) {
 		"space in a key":      {Config{APIKeys: []APIKey{{Type: Secret, Key: "sb_secret_a b"}}}, []string{"visible ASCII"}},
 		"newline at its end":  {Config{APIKeys: []APIKey{{Type: Secret, Key: secretKey + "\n"}}}, []string{"visible ASCII"}},
 		"not ASCII":           {Config{APIKeys: []APIKey{{Type: Secret, Key: "schl\u00fcssel"}}}, []string{"visible ASCII"}},
+		"long key":            {Config{APIKeys: []APIKey{{Type: Secret, Key: strings.Repeat("x", MaxKeyLength+1)}}}, []string{"1025 bytes"}},
 		"same key twice":      {Config{APIKeys: []APIKey{{Name: "a", Type: Secret, Key: secretKey}, {Type: Publishable, Key: secretKey}}}, []string{"API key 2", `"a"`}},
 		"same key, once hash": {Config{APIKeys: []APIKey{{Name: "a", Type: Secret, Key: secretKey}, {Type: Secret, SHA256: sum(secretKey)}}}, []string{"API key 2"}},
 		"all mistakes at once": {
