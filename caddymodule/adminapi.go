@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
-
-	"github.com/edgegate/edgegate/regions"
 )
 
 func init() {
@@ -28,123 +25,48 @@ func (adminAPI) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
+// adminRoute is one question, or one order, to the running gateway.
+type adminRoute struct {
+	method string
+	answer func(*App, *http.Request) (any, error)
+}
+
 // Routes implements caddy.AdminRouter.
 func (adminAPI) Routes() []caddy.AdminRoute {
-	routes := map[string]func(*App, *http.Request) (any, error){
-		"/edge_functions/status":  func(a *App, _ *http.Request) (any, error) { return a.status(), nil },
-		"/edge_functions/regions": func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil },
-		"/edge_functions/explain": func(a *App, r *http.Request) (any, error) { return a.explain(r) },
+	routes := map[string]adminRoute{
+		"/edge_functions/status":   {http.MethodGet, func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
+		"/edge_functions/regions":  {http.MethodGet, func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil }},
+		"/edge_functions/explain":  {http.MethodGet, (*App).explain},
+		"/edge_functions/projects": {http.MethodGet, func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
+		"/edge_functions/audit":    {http.MethodGet, (*App).audit},
+		// It changes nothing, but a token does not belong into a URL.
+		"/edge_functions/token": {http.MethodPost, (*App).inspectToken},
 	}
 	list := make([]caddy.AdminRoute, 0, len(routes))
-	for path, answer := range routes {
-		list = append(list, caddy.AdminRoute{Pattern: path, Handler: adminHandler(answer)})
+	for path, route := range routes {
+		list = append(list, caddy.AdminRoute{Pattern: path, Handler: adminHandler(route)})
 	}
 	return list
 }
 
-// adminHandler answers a GET with JSON. The app is looked up for each request:
-// admin routers are made before apps are.
-func adminHandler(answer func(*App, *http.Request) (any, error)) caddy.AdminHandlerFunc {
+// adminHandler answers with JSON. The app is looked up for each request: admin
+// routers are made before apps are.
+func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if r.Method != http.MethodGet {
-			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("only GET is allowed")}
+		if r.Method != route.method {
+			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("only %s is allowed", route.method)}
 		}
 		app, err := caddy.ActiveContext().AppIfConfigured("edge_functions")
 		if err != nil {
 			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("edge_functions is not configured")}
 		}
-		value, err := answer(app.(*App), r)
+		value, err := route.answer(app.(*App), r)
 		if err != nil {
 			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		return json.NewEncoder(w).Encode(value)
 	}
-}
-
-// Status is what `edgegate status` shows. Members of parts that this build
-// does not have are null.
-type Status struct {
-	Version  string         `json:"version"`
-	Location StatusLocation `json:"location"`
-	Regions  []RegionStatus `json:"regions"`
-	Store    *struct{}      `json:"store"`
-	Projects StatusProjects `json:"projects"`
-	Sockets  int            `json:"websockets"` // open ones
-}
-
-// StatusLocation is where the gateway is and how that is known.
-type StatusLocation struct {
-	Region      string      `json:"region"` // "" when only coordinates are known
-	Coordinates *[2]float64 `json:"coordinates,omitempty"`
-	Source      string      `json:"source"` // configured or unknown
-}
-
-// StatusProjects is where the projects come from.
-type StatusProjects struct {
-	Source   string    `json:"source"`
-	LoadedAt time.Time `json:"loaded_at"`
-	Error    *string   `json:"error"`
-}
-
-// RegionStatus is one region as this gateway sees it.
-type RegionStatus struct {
-	Region   string          `json:"region"`
-	State    regions.State   `json:"state"`
-	Since    time.Time       `json:"since"`
-	RTT      *float64        `json:"rtt_ms"` // expected, null when the gateway's place is unknown
-	Load     *float64        `json:"load"`
-	Backends []BackendStatus `json:"backends"`
-}
-
-// BackendStatus is one backend as this gateway sees it.
-type BackendStatus struct {
-	Address string        `json:"address"`
-	State   regions.State `json:"state"`
-}
-
-// regionsAnswer is what `edgegate regions` shows.
-type regionsAnswer struct {
-	Regions []RegionStatus `json:"regions"`
-}
-
-func (a *App) status() Status {
-	s := Status{
-		Version:  Version(),
-		Location: StatusLocation{Source: "unknown"},
-		Regions:  a.regionStatus(),
-		Projects: StatusProjects{Source: "config", LoadedAt: a.loadedAt.UTC()},
-		Sockets:  a.lease.sockets.open(),
-	}
-	if l := a.Location; l != nil {
-		s.Location.Source, s.Location.Region = "configured", l.Region
-		if l.Latitude != nil && l.Longitude != nil {
-			s.Location.Coordinates = &[2]float64{*l.Latitude, *l.Longitude}
-		}
-	}
-	return s
-}
-
-func (a *App) regionStatus() []RegionStatus {
-	ranked, known := a.network.Set.Order(a.place)
-	rtt := make(map[*regions.Region]float64, len(ranked))
-	for _, r := range ranked {
-		rtt[r.Region] = float64(r.Prior) / float64(time.Millisecond)
-	}
-	list := make([]RegionStatus, 0, len(a.network.Set.All()))
-	for _, r := range a.network.Set.All() {
-		state, since := a.network.State(r)
-		entry := RegionStatus{Region: r.Name, State: state, Since: since.UTC()}
-		if ms := rtt[r]; known {
-			entry.RTT = &ms
-		}
-		for _, u := range a.network.Upstreams(r) {
-			state, _ := u.State()
-			entry.Backends = append(entry.Backends, BackendStatus{Address: u.Backend.Address, State: state})
-		}
-		list = append(list, entry)
-	}
-	return list
 }
 
 // explain answers for a hypothetical request that names ?region=.

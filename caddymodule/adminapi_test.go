@@ -171,6 +171,9 @@ func TestAdminRefuses(t *testing.T) {
 		"POST of status":          {http.MethodPost, "/edge_functions/status", 405, "only GET is allowed"},
 		"POST of regions":         {http.MethodPost, "/edge_functions/regions", 405, "only GET is allowed"},
 		"POST of explain":         {http.MethodPost, "/edge_functions/explain", 405, "only GET is allowed"},
+		"GET of token":            {http.MethodGet, "/edge_functions/token", 405, "only POST is allowed"},
+		"POST of audit":           {http.MethodPost, "/edge_functions/audit", 405, "only GET is allowed"},
+		"POST of projects":        {http.MethodPost, "/edge_functions/projects", 405, "only GET is allowed"},
 		"DELETE of status":        {http.MethodDelete, "/edge_functions/status", 405, "only GET is allowed"},
 		"explain an unknown word": {http.MethodGet, "/edge_functions/explain?regoin=us-east-1", 400, `parameter "regoin"`},
 		"explain unknown region":  {http.MethodGet, "/edge_functions/explain?region=us-west-1", 400, "us-west-1"},
@@ -188,7 +191,11 @@ func TestAdminRefuses(t *testing.T) {
 func TestAdminWithoutApp(t *testing.T) {
 	load(t, []byte(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"writer":{"output":"discard"}}}}}`))
 	for _, route := range (adminAPI{}).Routes() {
-		_, err := ask(t, http.MethodGet, route.Pattern)
+		method := http.MethodGet
+		if route.Pattern == "/edge_functions/token" {
+			method = http.MethodPost
+		}
+		_, err := ask(t, method, route.Pattern)
 		checkAPIError(t, err, http.StatusNotFound, "edge_functions is not configured")
 	}
 }

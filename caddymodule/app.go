@@ -1,8 +1,11 @@
 package caddymodule
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -49,13 +52,31 @@ type App struct {
 	// The only project, answering on every host of the sites.
 	Project *Project `json:"project,omitempty"`
 
-	ctx      caddy.Context
-	logger   *zap.Logger
-	lease    *lease
-	network  *regions.Network
-	place    regions.Place
-	pipeline *routing.Pipeline
-	loadedAt time.Time
+	// Where many projects come from, instead of `project`.
+	ProjectsRaw json.RawMessage `json:"projects,omitempty" caddy:"namespace=edge_functions.projects inline_key=source"`
+
+	// Plans that differ from the built-in ones, or are not among them.
+	Plans map[string]*Plan `json:"plans,omitempty"`
+
+	// Where gateways share what they know.
+	Store *Store `json:"store,omitempty"`
+
+	ctx        caddy.Context
+	logger     *zap.Logger
+	lease      *lease
+	network    *regions.Network
+	place      regions.Place
+	pipeline   *routing.Pipeline
+	loadedAt   time.Time
+	single     *projects.Project // nil with a source
+	problems   []projects.Problem
+	keyFile    string // of the single project; must be there at start
+	catalogue  routing.Projects
+	source     ProjectSource // nil with a single project
+	keeper     *projectKeeper
+	missing    error // why a source that can be read at once has nothing
+	cancel     context.CancelFunc
+	background sync.WaitGroup // ends after cancel
 }
 
 // CaddyModule returns the Caddy module information.
@@ -65,6 +86,11 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 		New: func() caddy.Module { return new(App) },
 	}
 }
+
+const (
+	noProject    = "no project: add `project default { ... }` or `projects file PATH` to the edge_functions global option"
+	bothProjects = "projects: there is a `project` too; keep one of them"
+)
 
 // Provision checks the configuration and joins it with the state that outlives
 // it. It opens nothing.
@@ -77,26 +103,22 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.place, err = a.gatewayPlace(set); err != nil {
 		return err
 	}
-	catalogue, err := a.catalogue(set)
-	if err != nil {
-		return err
-	}
 	if a.Nearest != "" && a.Nearest != "gateway" {
 		return fmt.Errorf("nearest: %q is not in this build; allowed is gateway", a.Nearest)
 	}
 	if a.IdleTimeout < 0 || a.MaxBody < 0 {
 		return errors.New("idle_timeout and max_body must not be negative")
 	}
-	// The last step that can fail comes before the lease, so that a refused
-	// configuration never holds one.
-	if a.lease, err = acquire(); err != nil {
+	// Caddy cleans up after a provisioning that failed, and so gives it back.
+	a.lease = acquire()
+	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
 	}
 	a.network = regions.NewNetwork(set, a.lease.upstream)
-	a.pipeline = routing.NewPipeline(catalogue, a.network, a.place, routing.Settings{
+	a.pipeline = routing.NewPipeline(a.catalogue, a.network, a.place, routing.Settings{
 		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody,
 	})
-	return nil
+	return a.registerMetrics(ctx)
 }
 
 func (a *App) regionSet() (*regions.Set, error) {
@@ -125,29 +147,28 @@ func (a *App) gatewayPlace(set *regions.Set) (regions.Place, error) {
 	return a.Location.place(set)
 }
 
-func (a *App) catalogue(set *regions.Set) (routing.Projects, error) {
-	if a.Project == nil {
-		return nil, errors.New("no project: add `project default { ... }` to the edge_functions global option")
-	}
-	config, err := a.Project.build(set)
-	if err != nil {
-		return nil, fmt.Errorf("project %s: %w", projects.DefaultRef, err)
-	}
-	project, err := projects.New(config)
-	if err != nil {
-		return nil, fmt.Errorf("project %s: %w", projects.DefaultRef, err)
-	}
-	if project.Functions() == 0 {
-		a.logger.Warn("no function is listed, every call will be 404; add `function NAME` or `function *`",
-			zap.String("project_ref", project.Ref))
-	}
-	return projects.NewSingle(project, a.Apex)
-}
-
-// Start bounds how long a stopping process waits for its last requests where
-// the user set no grace_period.
+// Start begins to follow the projects, and bounds how long a stopping process
+// waits for its last requests where the user set no grace_period.
 func (a *App) Start() error {
 	hideBackendBytes()
+	if err := a.limitGrace(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	a.cancel = cancel
+	begin := a.follow
+	if a.single != nil {
+		begin = a.startSingle
+	}
+	if err := begin(ctx); err != nil {
+		cancel()
+		return err
+	}
+	a.background.Go(func() { a.lease.keys.Prefetch(ctx) })
+	return nil
+}
+
+func (a *App) limitGrace() error {
 	server, err := a.ctx.AppIfConfigured("http")
 	if errors.Is(err, caddy.ErrNotConfigured) {
 		return nil
@@ -167,6 +188,11 @@ func (a *App) Stop() error {
 	if caddy.Exiting() {
 		a.lease.sockets.closeAll()
 	}
+	// The context of the configuration ends later than this.
+	if a.cancel != nil {
+		a.cancel()
+	}
+	a.background.Wait()
 	return nil
 }
 

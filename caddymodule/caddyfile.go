@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/edgegate/edgegate/routing/cors"
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
 func init() {
@@ -54,7 +55,7 @@ type options map[string]func(*caddyfile.Dispenser) error
 // repeatable marks options that may be given more than once.
 var repeatable = map[string]bool{
 	"region": true, "backend": true, "domain": true, "regions": true, "jwt_secret": true, "api_key": true,
-	"function": true, "origin": true,
+	"function": true, "origin": true, "jwks": true, "jwt_issuer": true, "jwt_audience": true, "jwt_role": true, "plan": true,
 }
 
 // block reads a block of options. Unknown names get the nearest match, names
@@ -102,12 +103,12 @@ func suggestion(name string, known options) string {
 }
 
 // parseCORS reads a policy and has it judged while the line is known.
-func parseCORS(d *caddyfile.Dispenser, into **CORS) error {
+func parseCORS(d *caddyfile.Dispenser, into **projects.CORSConfig) error {
 	if d.NextArg() {
 		return d.Errf("cors: unexpected %q; write `cors { origin https://app.example.org }`", d.Val())
 	}
 	at := *d
-	policy := new(CORS)
+	policy := new(projects.CORSConfig)
 	*into = policy
 	err := block(d, options{
 		"origin":      func(d *caddyfile.Dispenser) error { return someArgs(d, &policy.Origins) },
@@ -116,7 +117,7 @@ func parseCORS(d *caddyfile.Dispenser, into **CORS) error {
 	if err != nil {
 		return err
 	}
-	if _, err := cors.New(*policy.config()); err != nil {
+	if _, err := cors.New(cors.Config(*policy)); err != nil {
 		return at.Errf("cors: %s", oneLine(err))
 	}
 	return nil

@@ -36,7 +36,20 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"verify_jwt":   "verify_jwt on|off",
 	"cors":         "cors auto|function",
 	"html":         "html text/plain|keep",
-	"status":       "status ACTIVE|REMOVED",
+	"status":       "status ACTIVE|REMOVED|THROTTLED",
+	"plan":         "plan pro",
+	"jwks":         "jwks https://auth.example.com/auth/v1/.well-known/jwks.json",
+	"jwt_issuer":   "jwt_issuer https://auth.example.com/auth/v1",
+	"jwt_audience": "jwt_audience authenticated",
+	"jwt_role":     "jwt_role authenticated service_role",
+	"jwt_leeway":   "jwt_leeway 5s",
+	"allow_eddsa":  "allow_eddsa on|off",
+	"expires_at":   "expires_at 2027-01-31T00:00:00Z",
+	"projects":     "projects file /etc/edgegate/projects.json` or `projects redis",
+	"store":        "store redis redis://127.0.0.1:6379",
+	"functions":    "functions 500",
+
+	"websocket_token": "websocket_token query|subprotocol",
 }
 
 // arguments reads the arguments of the current option: at least atLeast, at
@@ -59,7 +72,7 @@ func plainArguments(d *caddyfile.Dispenser, atLeast, atMost int) ([]string, erro
 	args, err := arguments(d, atLeast, atMost)
 	for _, arg := range args {
 		if found := envPlaceholder.FindStringSubmatch(arg); found != nil {
-			return nil, d.Errf("%s: %s is filled in only in jwt_secret and api_key; write {$%s}, which is filled in when the file is read",
+			return nil, d.Errf("%s: %s is filled in only in jwt_secret, api_key and the URLs of Redis; write {$%s}, which is filled in when the file is read",
 				name, found[0], found[1])
 		}
 	}
@@ -83,7 +96,7 @@ func someArgs(d *caddyfile.Dispenser, into *[]string) error {
 }
 
 // laterValues are the words of options that are built but for these.
-var laterValues = map[string]string{"nearest": "client", "status": "THROTTLED"}
+var laterValues = map[string]string{"nearest": "client"}
 
 // oneOf reads an argument that must be one of the allowed words.
 func oneOf(d *caddyfile.Dispenser, into *string, allowed ...string) error {
@@ -113,7 +126,7 @@ func onOff(d *caddyfile.Dispenser, into *bool) error {
 }
 
 // duration reads a positive duration.
-func duration(d *caddyfile.Dispenser, into *caddy.Duration) error {
+func duration[T ~int64](d *caddyfile.Dispenser, into *T) error {
 	name := d.Val()
 	var text string
 	if err := oneArg(d, &text); err != nil {
@@ -123,12 +136,12 @@ func duration(d *caddyfile.Dispenser, into *caddy.Duration) error {
 	if err != nil || value <= 0 {
 		return d.Errf("%s %q: must be a positive duration such as 150s", name, text)
 	}
-	*into = caddy.Duration(value)
+	*into = T(value)
 	return nil
 }
 
 // size reads a number of bytes such as 100MB.
-func size(d *caddyfile.Dispenser, into *int64) error {
+func size[T ~int64](d *caddyfile.Dispenser, into *T) error {
 	name := d.Val()
 	var text string
 	if err := oneArg(d, &text); err != nil {
@@ -138,7 +151,7 @@ func size(d *caddyfile.Dispenser, into *int64) error {
 	if err != nil || value == 0 || value > 1<<62 {
 		return d.Errf("%s %q: must be a size such as 100MB", name, text)
 	}
-	*into = int64(value)
+	*into = T(value)
 	return nil
 }
 

@@ -10,8 +10,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/edgegate/edgegate/regions"
-	"github.com/edgegate/edgegate/routing/auth"
-	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -81,126 +79,46 @@ func (r *Region) build() (regions.Region, error) {
 	return region, errors.Join(errs...)
 }
 
-// Project is one project, with the names of a projects file.
+// Project is the one project of a configuration, with the names of a projects
+// file. The plan is its organization's there.
 type Project struct {
-	// Own hosts; on them HTML is served as HTML. Any other host is shared.
-	Domains []string `json:"domains,omitempty"`
+	projects.ProjectConfig
 
-	// Residency: the regions that may run the functions. Default: all.
-	Regions []string `json:"regions,omitempty"`
+	// The plan: free, pro, team, enterprise or one of the global option `plan`.
+	// Default: none, and so no limits.
+	Plan string `json:"plan,omitempty"`
 
-	// Who signs the tokens.
-	JWT *JWT `json:"jwt,omitempty"`
-
-	// The publishable and secret API keys.
-	APIKeys []*APIKey `json:"api_keys,omitempty"`
-
-	// The largest request body, in bytes. Default: the gateway's.
-	MaxBody int64 `json:"max_body,omitempty"`
-
-	// How long an invocation may run, from the request's start. Default: no
-	// limit.
-	WallClock caddy.Duration `json:"wall_clock,omitempty"`
-
-	// Who may read answers from a browser. Default: the site's policy.
-	CORS *CORS `json:"cors,omitempty"`
-
-	// The deployed functions.
-	Functions []*Function `json:"functions,omitempty"`
+	// Further sets of public keys: {env.X} that holds a URL, the path of a file,
+	// or the set itself.
+	LaterKeys []string `json:"jwks_env,omitempty"`
 }
 
-// CORS says which origins may read answers.
-type CORS struct {
-	// Origins as browsers send them, or `*`. Default: `*`.
-	Origins []string `json:"origins,omitempty"`
-
-	// Whether credentials may be sent; not with `*`.
-	Credentials bool `json:"credentials,omitempty"`
-}
-
-func (c *CORS) config() *cors.Config {
-	if c == nil {
-		return nil
+// resolved returns the configuration of the project with the sets of keys that
+// the environment names.
+func (p *Project) resolved() (projects.ProjectConfig, error) {
+	cfg := p.ProjectConfig
+	if len(p.LaterKeys) == 0 {
+		return cfg, nil
 	}
-	return &cors.Config{Origins: c.Origins, Credentials: c.Credentials}
-}
-
-// Function is a deployed function.
-type Function struct {
-	// The slug in the URL, or `*` for any other.
-	Slug string `json:"slug"`
-
-	// The function's UUID.
-	ID string `json:"id,omitempty"`
-
-	// The deployed version.
-	Version int `json:"version,omitempty"`
-
-	// Whether callers need a token or an API key. Default: true.
-	VerifyJWT *bool `json:"verify_jwt,omitempty"`
-
-	// auto (default) or function: who answers preflights.
-	CORS string `json:"cors,omitempty"`
-
-	// text/plain or keep: what becomes of HTML on shared hosts. Default: the
-	// site's choice.
-	HTML string `json:"html,omitempty"`
-
-	// ACTIVE (default) or REMOVED, which is answered 404.
-	Status string `json:"status,omitempty"`
-
-	// How long an invocation may run. Default: the project's.
-	WallClock caddy.Duration `json:"wall_clock,omitempty"`
-}
-
-// build resolves the secrets and returns what routing/projects validates.
-func (p *Project) build(set *regions.Set) (projects.Config, error) {
-	cfg := projects.Config{
-		Ref: projects.DefaultRef, CORS: p.CORS.config(), Domains: p.Domains, Regions: p.Regions,
-		MaxBody: p.MaxBody, WallClock: time.Duration(p.WallClock),
+	tokens := new(projects.JWTConfig)
+	if cfg.JWT != nil {
+		*tokens = *cfg.JWT
 	}
-	var errs []error
-	if err := p.checkRegions(set); err != nil {
-		errs = append(errs, err)
-	}
-	for _, domain := range p.Domains {
-		if envPlaceholder.MatchString(domain) {
-			errs = append(errs, fmt.Errorf("domain %q: placeholders are filled in only in keys and secrets", domain))
+	cfg.JWT = tokens
+	for _, text := range p.LaterKeys {
+		keys, err := resolveSecret(text)
+		if err == nil {
+			err = addKeys(tokens, keys)
 		}
-	}
-	secrets, err := p.JWT.build()
-	if err != nil {
-		errs = append(errs, err)
-	}
-	cfg.Auth.Secrets = secrets
-	for i, k := range p.APIKeys {
-		key, err := k.build()
 		if err != nil {
-			errs = append(errs, fmt.Errorf("api_key %d: %w", i+1, err))
-			continue
+			return cfg, fmt.Errorf("jwks %s: %w", text, err)
 		}
-		if first := slices.IndexFunc(cfg.Auth.APIKeys, func(other auth.APIKey) bool { return key.Key != "" && other.Key == key.Key }); first >= 0 {
-			errs = append(errs, fmt.Errorf("api_key %d: it is the same key as another before it, remove one", i+1))
-			continue
-		}
-		cfg.Auth.APIKeys = append(cfg.Auth.APIKeys, key)
 	}
-	for i, f := range p.Functions {
-		if f == nil {
-			errs = append(errs, fmt.Errorf("function %d: null is no function", i+1))
-			continue
-		}
-		function, err := f.build()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("function %q: %w", f.Slug, err))
-			continue
-		}
-		cfg.Functions = append(cfg.Functions, function)
-	}
-	return cfg, errors.Join(errs...)
+	return cfg, nil
 }
 
-// checkRegions says whether the residency list names configured regions.
+// checkRegions says whether the residency list names configured regions. In a
+// projects file, which other gateways read too, others are allowed.
 func (p *Project) checkRegions(set *regions.Set) error {
 	var errs []error
 	for i, name := range p.Regions {
@@ -215,22 +133,41 @@ func (p *Project) checkRegions(set *regions.Set) error {
 	return errors.Join(errs...)
 }
 
-func (f *Function) build() (projects.Function, error) {
-	function := projects.Function{
-		Slug: f.Slug, ID: f.ID, Version: f.Version,
-		VerifyJWT: f.VerifyJWT == nil || *f.VerifyJWT, WallClock: time.Duration(f.WallClock),
+// Plan changes or adds a plan.
+type Plan struct {
+	// How many functions a project may have, 0 for any number. Default: the
+	// built-in plan's.
+	Functions *int `json:"functions,omitempty"`
+
+	// How long an invocation may run. Default: the built-in plan's.
+	WallClock caddy.Duration `json:"wall_clock,omitempty"`
+}
+
+// plans returns the built-in plans with those of the configuration over them.
+func (a *App) plans() map[string]projects.Plan {
+	plans := projects.BuiltinPlans()
+	for name, p := range a.Plans {
+		plan := plans[name]
+		plan.Name = name
+		if p.Functions != nil {
+			plan.Functions = *p.Functions
+		}
+		if p.WallClock > 0 {
+			plan.WallClock = time.Duration(p.WallClock)
+		}
+		plans[name] = plan
 	}
-	var err error
-	if function.CORS, err = projects.ParseCORSMode(f.CORS); err != nil {
-		return function, fmt.Errorf("cors %w", err)
-	}
-	if function.HTML, err = projects.ParseHTMLMode(f.HTML); err != nil {
-		return function, fmt.Errorf("html %w", err)
-	}
-	if function.Status, err = projects.ParseStatus(f.Status); err != nil {
-		return function, fmt.Errorf("status %w", err)
-	}
-	return function, nil
+	return plans
+}
+
+// Store is where gateways share what they know.
+type Store struct {
+	// redis.
+	Kind string `json:"kind"`
+
+	// redis://[user:password@]host:port[,host:port...][?mode=cluster|sentinel&master=NAME],
+	// or rediss:// for TLS. May have {env.X} in it.
+	URL string `json:"url"`
 }
 
 // didYouMean returns the hint of an error message, "" without a near miss.

@@ -63,7 +63,7 @@ func (c *call) forward() {
 		}
 	}
 	w := c.w
-	if isWebSocket(c.r) {
+	if routing.IsWebSocket(c.r.Method, c.r.Header) {
 		w = &socketWriter{ResponseWriter: c.w, call: c}
 	} else {
 		// No other protocol is switched to: an upgrade to h2c would carry

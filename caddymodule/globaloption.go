@@ -1,6 +1,9 @@
 package caddymodule
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -39,9 +42,16 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //		idle_timeout <duration>
 //		max_body <size>
+//		plan <name> {
+//			functions <number>
+//			wall_clock <duration>
+//		}
 //		project default {
 //			...
 //		}
+//		projects file <path>
+//		projects redis [<url>]
+//		store redis <url>
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -51,7 +61,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	at := *d
 	// Regions may be listed after what names them, so that is judged at the
 	// end, but reported where it stands.
-	var located, projected caddyfile.Dispenser
+	var located, projected, sourced, stored caddyfile.Dispenser
 	err := block(d, options{
 		"apex":         a.parseApex,
 		"location":     func(d *caddyfile.Dispenser) error { located = *d; return a.parseLocation(d) },
@@ -60,11 +70,11 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"idle_timeout": func(d *caddyfile.Dispenser) error { return duration(d, &a.IdleTimeout) },
 		"max_body":     func(d *caddyfile.Dispenser) error { return size(d, &a.MaxBody) },
 		"project":      func(d *caddyfile.Dispenser) error { projected = *d; return a.parseProject(d) },
+		"projects":     func(d *caddyfile.Dispenser) error { sourced = *d; return a.parseProjects(d) },
+		"store":        func(d *caddyfile.Dispenser) error { stored = *d; return a.parseStore(d) },
+		"plan":         a.parsePlan,
 		"locate":       nil,
-		"projects":     nil,
-		"store":        nil,
 		"rate_limit":   nil,
-		"plan":         nil,
 		"export":       nil,
 	})
 	if err != nil {
@@ -77,10 +87,20 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if _, err := a.gatewayPlace(set); err != nil {
 		return located.Errf("%s", oneLine(err))
 	}
-	if a.Project == nil {
-		return at.Errf("no project: add `project default { ... }` to the edge_functions global option")
+	switch {
+	case a.Project == nil && a.ProjectsRaw == nil:
+		return at.Errf("%s", noProject)
+	case a.Project != nil && a.ProjectsRaw != nil:
+		return sourced.Errf("%s", bothProjects)
+	case a.Store != nil && !a.storeUsed():
+		return stored.Errf("store: not in this build but for `projects redis`")
+	case a.Project == nil:
+		return nil
 	}
 	if err := a.Project.checkRegions(set); err != nil {
+		return projected.Errf("project %s: %s", projects.DefaultRef, oneLine(err))
+	}
+	if err := a.checkPlan(); err != nil {
 		return projected.Errf("project %s: %s", projects.DefaultRef, oneLine(err))
 	}
 	return nil
@@ -191,6 +211,66 @@ func (a *App) parseProject(d *caddyfile.Dispenser) error {
 	}
 	a.Project = new(Project)
 	return a.Project.UnmarshalCaddyfile(d)
+}
+
+// parseProjects reads a source by the module of its name.
+func (a *App) parseProjects(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.Errf("projects: the source is missing; write `%s`", forms["projects"])
+	}
+	name, sources := d.Val(), sourceNames()
+	if !slices.Contains(sources, name) {
+		return d.Errf("projects %q: allowed are %s%s", name, strings.Join(sources, ", "), didYouMean(name, sources))
+	}
+	source, err := caddyfile.UnmarshalModule(d, sourceNamespace+"."+name)
+	if err != nil {
+		return err
+	}
+	a.ProjectsRaw = caddyconfig.JSONModuleObject(source, "source", name, nil)
+	return nil
+}
+
+func (a *App) parseStore(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, 2)
+	if err != nil {
+		return err
+	}
+	if args[0] == "embedded" {
+		return d.Errf("store embedded: not in this build")
+	}
+	if args[0] != "redis" || len(args) != 2 {
+		return d.Errf("store: write `%s`", forms["store"])
+	}
+	if err := checkRedisURL(args[1]); err != nil {
+		return d.Errf("store: %w", err)
+	}
+	a.Store = &Store{Kind: args[0], URL: args[1]}
+	return nil
+}
+
+func (a *App) parsePlan(d *caddyfile.Dispenser) error {
+	var name string
+	if err := oneArg(d, &name); err != nil {
+		return err
+	}
+	if _, twice := a.Plans[name]; twice {
+		return d.Errf("plan %s: given twice, put its options into one block", name)
+	}
+	plan := new(Plan)
+	if a.Plans == nil {
+		a.Plans = make(map[string]*Plan)
+	}
+	a.Plans[name] = plan
+	return block(d, options{
+		"functions": func(d *caddyfile.Dispenser) error {
+			plan.Functions = new(int)
+			return number(d, plan.Functions)
+		},
+		"wall_clock": func(d *caddyfile.Dispenser) error { return duration(d, &plan.WallClock) },
+		"quota":      nil,
+		"overage":    nil,
+		"spend_cap":  nil,
+	})
 }
 
 // Interface guards

@@ -26,7 +26,7 @@ func init() {
 type Handler struct {
 	// Who may read answers from a browser. Default: any origin, without
 	// credentials. A project's own policy wins.
-	CORS *CORS `json:"cors,omitempty"`
+	CORS *projects.CORSConfig `json:"cors,omitempty"`
 
 	// What becomes of HTML on shared hosts: `text/plain` (default) or `keep`.
 	// A function's own choice wins.
@@ -61,8 +61,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("html %w", err)
 	}
 	h.site.KeepHTML = html == projects.HTMLKeep
-	if config := h.CORS.config(); config != nil {
-		if h.site.CORS, err = cors.New(*config); err != nil {
+	if h.CORS != nil {
+		if h.site.CORS, err = cors.New(cors.Config(*h.CORS)); err != nil {
 			return fmt.Errorf("cors: %w", err)
 		}
 	}

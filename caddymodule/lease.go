@@ -6,48 +6,79 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/auth"
+	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
 // pool holds the state that outlives configurations, keyed by what a thing is:
 // never by its settings, never by a secret.
 var pool = caddy.NewUsagePool()
 
-const socketsKey = "sockets"
+const (
+	socketsKey = "sockets"
+	keysKey    = "keys"
+	tokensKey  = "tokens"
+)
 
 // upstreamKey identifies the living state of a backend.
 type upstreamKey struct{ region, address string }
+
+// projectsKey identifies the projects of a source. The apex is part of what
+// they are found by.
+type projectsKey struct{ source, location, apex string }
 
 // lease is one configuration's hold on the shared state. It is released once,
 // also when Caddy cleans up a configuration that never ran: another
 // configuration's hold is not touched.
 type lease struct {
 	sockets *socketRegistry
-	held    []any // the pool's keys
+	keys    *jwks.Pool   // public keys by where they are fetched
+	tokens  *auth.Shared // verified tokens
+	held    []any        // the pool's keys
 	done    atomic.Bool
 }
 
 // acquire takes the lease of a configuration.
-func acquire() (*lease, error) {
-	sockets, _, err := pool.LoadOrNew(socketsKey, func() (caddy.Destructor, error) {
-		return newSocketRegistry(), nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &lease{sockets: sockets.(*socketRegistry), held: []any{socketsKey}}, nil
+func acquire() *lease {
+	l := new(lease)
+	l.sockets = hold(l, socketsKey, newSocketRegistry)
+	l.keys = hold(l, keysKey, func() pooled[*jwks.Pool] {
+		return pooled[*jwks.Pool]{jwks.NewPool(jwks.PoolConfig{})}
+	}).value
+	l.tokens = hold(l, tokensKey, func() pooled[*auth.Shared] {
+		return pooled[*auth.Shared]{auth.NewShared(auth.SharedConfig{})}
+	}).value
+	return l
 }
 
-// upstream returns the living state of a backend.
-func (l *lease) upstream(region string, b regions.Backend) *regions.Upstream {
-	key := upstreamKey{region: region, address: b.Address}
-	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) {
-		return pooledUpstream{regions.NewUpstream(b)}, nil
-	})
+// pooled is state that ends by being forgotten.
+type pooled[T any] struct{ value T }
+
+// Destruct implements caddy.Destructor.
+func (pooled[T]) Destruct() error { return nil }
+
+// hold returns the pool's value under key, made by create where there is none,
+// and gives it back with the lease.
+func hold[T caddy.Destructor](l *lease, key any, create func() T) T {
+	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return create(), nil })
 	if err != nil {
 		panic(err) // the constructor returns none
 	}
 	l.held = append(l.held, key)
-	return value.(pooledUpstream).Upstream
+	return value.(T)
+}
+
+// lastProjects returns the projects that the source last delivered to any
+// configuration.
+func (l *lease) lastProjects(source, location, apex string) *lastProjects {
+	return hold(l, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
+}
+
+// upstream returns the living state of a backend.
+func (l *lease) upstream(region string, b regions.Backend) *regions.Upstream {
+	return hold(l, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
+		return pooledUpstream{regions.NewUpstream(b)}
+	}).Upstream
 }
 
 // release gives everything back; a nil lease and a second call do nothing.

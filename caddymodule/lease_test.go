@@ -25,15 +25,6 @@ func backend(t *testing.T, address string) regions.Backend {
 	return b
 }
 
-func mustAcquire(t *testing.T) *lease {
-	t.Helper()
-	l, err := acquire()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
-
 func mustRelease(t *testing.T, l *lease) {
 	t.Helper()
 	if err := l.release(); err != nil {
@@ -51,7 +42,7 @@ func TestLeaseIsReleasedOnce(t *testing.T) {
 		}
 	}
 	expect("before", 0)
-	running, next := mustAcquire(t), mustAcquire(t)
+	running, next := acquire(), acquire()
 	first, second := running.upstream("us-east-1", b), next.upstream("us-east-1", b)
 	if first != second || running.sockets != next.sockets {
 		t.Error("two configurations have two states of one backend")

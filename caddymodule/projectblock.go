@@ -1,6 +1,12 @@
 package caddymodule
 
 import (
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/edgegate/edgegate/routing/projects"
@@ -12,8 +18,17 @@ import (
 //	project default {
 //		domain <host...>
 //		regions <name...>
+//		plan <name>
 //		jwt_secret <secret>
-//		api_key publishable|secret <key> [<name>]
+//		jwks <url>|<file>|<json>
+//		jwt_issuer <iss...>
+//		jwt_audience <aud...>
+//		jwt_role <role...>
+//		jwt_leeway <duration>
+//		allow_eddsa on|off
+//		api_key publishable|secret <key>|sha256:<hex> [<name>] {
+//			expires_at <time>
+//		}
 //		max_body <size>
 //		wall_clock <duration>
 //		cors {
@@ -24,41 +39,86 @@ import (
 //			id <uuid>
 //			version <number>
 //			verify_jwt on|off
+//			websocket_token query|subprotocol
 //			cors auto|function
 //			html text/plain|keep
-//			status ACTIVE|REMOVED
+//			status ACTIVE|REMOVED|THROTTLED
 //			wall_clock <duration>
 //		}
 //	}
 func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return block(d, options{
-		"domain":          p.parseDomain,
-		"regions":         func(d *caddyfile.Dispenser) error { return someArgs(d, &p.Regions) },
-		"jwt_secret":      p.parseSecret,
-		"api_key":         p.parseAPIKey,
-		"max_body":        func(d *caddyfile.Dispenser) error { return size(d, &p.MaxBody) },
-		"wall_clock":      func(d *caddyfile.Dispenser) error { return duration(d, &p.WallClock) },
-		"cors":            func(d *caddyfile.Dispenser) error { return parseCORS(d, &p.CORS) },
-		"function":        p.parseFunction,
-		"jwks":            nil,
-		"plan":            nil,
-		"organization":    nil,
-		"quota":           nil,
-		"grace":           nil,
-		"time_zone":       nil,
-		"spend_cap":       nil,
-		"cycle_start":     nil,
-		"allow_eddsa":     nil,
-		"websocket_token": nil,
+		"domain":       p.parseDomain,
+		"regions":      func(d *caddyfile.Dispenser) error { return someArgs(d, &p.Regions) },
+		"plan":         p.parsePlan,
+		"jwt_secret":   p.parseSecret,
+		"jwks":         p.parseJWKS,
+		"jwt_issuer":   func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Issuer)) },
+		"jwt_audience": func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Audience)) },
+		"jwt_role":     func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Role)) },
+		"jwt_leeway":   func(d *caddyfile.Dispenser) error { return duration(d, &p.tokens().Leeway) },
+		"allow_eddsa":  func(d *caddyfile.Dispenser) error { return onOff(d, &p.tokens().AllowEdDSA) },
+		"api_key":      p.parseAPIKey,
+		"max_body":     func(d *caddyfile.Dispenser) error { return size(d, &p.MaxBody) },
+		"wall_clock":   func(d *caddyfile.Dispenser) error { return duration(d, &p.WallClock) },
+		"cors":         func(d *caddyfile.Dispenser) error { return parseCORS(d, &p.CORS) },
+		"function":     p.parseFunction,
+		"organization": nil,
+		"quota":        nil,
+		"grace":        nil,
+		"time_zone":    nil,
+		"spend_cap":    nil,
+		"cycle_start":  nil,
 	})
+}
+
+// tokens returns what is said of tokens, to add to it.
+func (p *Project) tokens() *projects.JWTConfig {
+	if p.JWT == nil {
+		p.JWT = new(projects.JWTConfig)
+	}
+	return p.JWT
+}
+
+// judge has a part of a project judged by itself, while its line is known.
+// What is in the environment is judged when the configuration is loaded.
+func judge(part projects.ProjectConfig) error {
+	builder, err := projects.NewBuilder(projects.BuilderConfig{Resolve: func(text string) (string, error) {
+		if envPlaceholder.MatchString(text) {
+			return strings.Repeat("later", 13), nil
+		}
+		return resolveSecret(text)
+	}})
+	if err != nil {
+		return err
+	}
+	_, _, err = builder.Project(part)
+	var invalid *projects.InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	var texts []string
+	for _, problem := range invalid.Problems {
+		problem.Path = "" // it is the line
+		texts = append(texts, problem.String())
+	}
+	return errors.New(strings.Join(texts, "; "))
+}
+
+// parsePlan is here for `plan` being an option that others may repeat.
+func (p *Project) parsePlan(d *caddyfile.Dispenser) error {
+	if p.Plan != "" {
+		return d.Errf("plan: given twice, keep one")
+	}
+	return oneArg(d, &p.Plan)
 }
 
 func (p *Project) parseDomain(d *caddyfile.Dispenser) error {
 	if err := someArgs(d, &p.Domains); err != nil {
 		return err
 	}
-	if _, err := projects.New(projects.Config{Ref: projects.DefaultRef, Domains: p.Domains}); err != nil {
-		return d.Errf("%s", oneLine(err))
+	if err := judge(projects.ProjectConfig{Domains: p.Domains}); err != nil {
+		return d.Errf("domain: %w", err)
 	}
 	return nil
 }
@@ -69,73 +129,112 @@ func (p *Project) parseSecret(d *caddyfile.Dispenser) error {
 		return err
 	}
 	secret := args[0]
-	// What is in the environment is judged when the configuration is loaded.
-	if !envPlaceholder.MatchString(secret) {
-		resolved, err := resolveSecret(secret)
-		if err == nil {
-			err = checkSecret(resolved)
-		}
-		if err != nil {
-			return d.Errf("jwt_secret: %w", err)
-		}
+	if err := judge(projects.ProjectConfig{JWT: &projects.JWTConfig{Secret: secret}}); err != nil {
+		return d.Errf("jwt_secret: %w", err)
 	}
-	if p.JWT == nil {
-		p.JWT = new(JWT)
-	}
-	if p.JWT.Secret == "" {
-		p.JWT.Secret = secret
+	if t := p.tokens(); t.Secret == "" {
+		t.Secret = secret
 	} else {
-		p.JWT.Secrets = append(p.JWT.Secrets, secret)
+		t.Secrets = append(t.Secrets, secret)
 	}
 	return nil
 }
+
+// parseJWKS reads public keys in any of the three ways. What is in the
+// environment is told apart when the configuration is loaded.
+func (p *Project) parseJWKS(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, 1)
+	if err != nil {
+		return err
+	}
+	if envPlaceholder.MatchString(args[0]) {
+		p.LaterKeys = append(p.LaterKeys, args[0])
+		return nil
+	}
+	if err := addKeys(p.tokens(), args[0]); err != nil {
+		return d.Errf("jwks: %w", err)
+	}
+	return nil
+}
+
+// addKeys adds a set of public keys, by its looks inline, a URL or a file.
+func addKeys(to *projects.JWTConfig, text string) error {
+	part, given := new(projects.JWTConfig), false
+	switch {
+	case strings.HasPrefix(strings.TrimSpace(text), "{"):
+		part.JWKS, given = json.RawMessage(text), to.JWKS != nil
+		to.JWKS = part.JWKS
+	case strings.Contains(text, "://"):
+		part.JWKSURL, given = text, to.JWKSURL != ""
+		to.JWKSURL = text
+	default:
+		given = to.JWKSFile != ""
+		to.JWKSFile = text
+	}
+	if given {
+		return errors.New("given twice in the same way; a project may have one URL, one file and one inline set")
+	}
+	return judge(projects.ProjectConfig{JWT: part})
+}
+
+// hashed marks an API key that is given by its SHA-256.
+const hashed = "sha256:"
 
 func (p *Project) parseAPIKey(d *caddyfile.Dispenser) error {
 	args, err := arguments(d, 2, 3)
 	if err != nil {
 		return err
 	}
-	key := &APIKey{Type: args[0], Key: args[1]}
+	key := projects.APIKeyConfig{Type: args[0], Key: args[1]}
+	if sum, ok := strings.CutPrefix(args[1], hashed); ok {
+		key.Key, key.SHA256 = "", sum
+	}
 	if len(args) == 3 {
 		key.Name = args[2]
 	}
-	if envPlaceholder.MatchString(key.Key) {
-		_, err = key.keyType()
-	} else {
-		_, err = key.build()
-	}
-	if err != nil {
+	if err := judge(projects.ProjectConfig{APIKeys: []projects.APIKeyConfig{key}}); err != nil {
 		return d.Errf("api_key: %w; write `%s`", err, forms["api_key"])
 	}
+	err = block(d, options{"expires_at": func(d *caddyfile.Dispenser) error {
+		var text string
+		if err := oneArg(d, &text); err != nil {
+			return err
+		}
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return d.Errf("expires_at %q: must be a time such as 2027-01-31T00:00:00Z", text)
+		}
+		key.ExpiresAt = &at
+		return nil
+	}})
 	p.APIKeys = append(p.APIKeys, key)
-	return nil
+	return err
 }
 
 func (p *Project) parseFunction(d *caddyfile.Dispenser) error {
-	f := new(Function)
+	var f projects.FunctionConfig
 	if err := oneArg(d, &f.Slug); err != nil {
 		return err
 	}
 	if f.Slug != projects.Wildcard && !projects.ValidSlug(f.Slug) || projects.Reserved(f.Slug) {
 		return d.Errf("function %q: a slug is made of letters, digits, _ and -, is not _internal, or is * for any other", f.Slug)
 	}
-	for _, other := range p.Functions {
-		if other.Slug == f.Slug {
-			return d.Errf("function %s: given twice, keep one", f.Slug)
-		}
+	if slices.ContainsFunc(p.Functions, func(other projects.FunctionConfig) bool { return other.Slug == f.Slug }) {
+		return d.Errf("function %s: given twice, keep one", f.Slug)
 	}
-	p.Functions = append(p.Functions, f)
-	return block(d, options{
+	err := block(d, options{
 		"id":      func(d *caddyfile.Dispenser) error { return oneArg(d, &f.ID) },
 		"version": func(d *caddyfile.Dispenser) error { return number(d, &f.Version) },
 		"verify_jwt": func(d *caddyfile.Dispenser) error {
 			f.VerifyJWT = new(bool)
 			return onOff(d, f.VerifyJWT)
 		},
+		"websocket_token": func(d *caddyfile.Dispenser) error { return oneOf(d, &f.WebSocketToken, "query", "subprotocol") },
 		"cors":            func(d *caddyfile.Dispenser) error { return oneOf(d, &f.CORS, "auto", "function") },
 		"html":            func(d *caddyfile.Dispenser) error { return oneOf(d, &f.HTML, "text/plain", "keep") },
-		"status":          func(d *caddyfile.Dispenser) error { return oneOf(d, &f.Status, "ACTIVE", "REMOVED") },
+		"status":          func(d *caddyfile.Dispenser) error { return oneOf(d, &f.Status, "ACTIVE", "REMOVED", "THROTTLED") },
 		"wall_clock":      func(d *caddyfile.Dispenser) error { return duration(d, &f.WallClock) },
-		"websocket_token": nil,
 	})
+	p.Functions = append(p.Functions, f)
+	return err
 }

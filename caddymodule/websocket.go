@@ -6,11 +6,8 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/net/http/httpguts"
 
 	"github.com/edgegate/edgegate/regions"
 )
@@ -21,14 +18,6 @@ const (
 	// closeWait is how long a peer may take to answer a Close.
 	closeWait = 3 * time.Second
 )
-
-// isWebSocket reports whether a request asks for a WebSocket (RFC 6455,
-// section 4.1).
-func isWebSocket(r *http.Request) bool {
-	return r.Method == http.MethodGet &&
-		httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") &&
-		strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
-}
 
 // socketRegistry knows the WebSockets of the process: their handlers may
 // belong to configurations long gone (BEHAVIOUR.md 6.6).

@@ -12,6 +12,8 @@ import (
 // do.
 type hosts map[string]projects.Match
 
+func (h hosts) Ready() bool { return h != nil }
+
 func (h hosts) Find(host string) (projects.Match, bool) {
 	match, ok := h[host]
 	return match, ok

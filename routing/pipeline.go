@@ -17,6 +17,8 @@ const allowedMethods = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 // Projects looks projects up by host. It must be safe for concurrent use.
 type Projects interface {
 	Find(host string) (projects.Match, bool)
+	// Ready reports whether it is known which projects there are.
+	Ready() bool
 }
 
 // Pipeline decides over requests in the fixed order of BEHAVIOUR.md section 3.
@@ -55,7 +57,7 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	}
 	match, ok := p.projects.Find(r.Host)
 	if !ok {
-		return refuse(http.StatusNotFound, CodeProjectNotFound, "Requested project was not found")
+		return p.nobody()
 	}
 	inv.Project = match.Project
 	if match.Project.CORS != nil {
@@ -78,7 +80,29 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 		return refusal
 	}
 	p.answerPolicy(r, match, site, inv)
-	return p.place(r, inv)
+	refusal := p.place(r, inv)
+	if inv.Function.Status == projects.StatusThrottled && (refusal == nil || refusal.Status != http.StatusBadRequest) {
+		return throttled()
+	}
+	return refusal
+}
+
+// nobody is the answer to a host without a project: BEHAVIOUR.md 1.7, unless
+// nobody knows the projects yet.
+func (p *Pipeline) nobody() *Refusal {
+	if p.projects.Ready() {
+		return refuse(http.StatusNotFound, CodeProjectNotFound, "Requested project was not found")
+	}
+	refusal := refuse(http.StatusServiceUnavailable, CodeProjectsUnavailable, "The projects are not known yet")
+	refusal.RetryAfter = unavailableRetry
+	return refusal
+}
+
+// throttled is the answer of a function that the operator holds back.
+func throttled() *Refusal {
+	refusal := refuse(http.StatusTooManyRequests, CodeRateLimitExceeded, "Function is throttled")
+	refusal.RetryAfter = throttledRetry
+	return refusal
 }
 
 // address finds the function and the path inside it: 404 before 400.
@@ -122,6 +146,7 @@ func authenticate(r *Request, inv *Invocation) *Refusal {
 	identity, failure := inv.Project.Auth.Check(auth.Credentials{
 		Authorization: r.Header.Values("Authorization"),
 		APIKey:        r.Header.Values("Apikey"),
+		Token:         webSocketToken(r, inv.Function.WebSocketToken),
 		Browser:       auth.FromBrowser(r.Header.Values("Origin"), r.Header.Values("Sec-Fetch-Site"), userAgent),
 	}, inv.Function.VerifyJWT, r.Start)
 	if failure != nil {

@@ -2,12 +2,17 @@ package routing
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth"
 )
+
+// CodeProjectsUnavailable is the 503 of a gateway that has not loaded its
+// projects yet: "not found" would be remembered by clients.
+const CodeProjectsUnavailable = "PROJECTS_UNAVAILABLE"
 
 // The codes of answers that the gateway makes itself (BEHAVIOUR.md section 5),
 // sent as sb-error-code and in the body. Those of section 3 are package auth's.
@@ -22,6 +27,8 @@ const (
 	CodePayloadTooLarge   = "PAYLOAD_TOO_LARGE"
 	CodeBackendError      = "BACKEND_ERROR"
 	CodeRegionUnavailable = "REGION_UNAVAILABLE"
+	CodeRateLimitExceeded = "RATE_LIMIT_EXCEEDED"
+	CodeGatewayOverloaded = "GATEWAY_OVERLOADED"
 	CodeIdleTimeout       = "IDLE_TIMEOUT"
 	CodeResourceLimit     = "WORKER_RESOURCE_LIMIT"
 	CodeFunctionError     = "EDGE_FUNCTION_ERROR"
@@ -35,6 +42,13 @@ const StatusResourceLimit = 546
 // unavailableRetry is the Retry-After of REGION_UNAVAILABLE: backends that
 // refused connections are asked again after a second, a restart takes a few.
 const unavailableRetry = 5 * time.Second
+
+// throttledRetry is the Retry-After of a throttled function, which waits for an
+// operator; overloadedRetry that of signatures that wait for a processor.
+const (
+	throttledRetry  = time.Minute
+	overloadedRetry = time.Second
+)
 
 // Refusal is an answer that the gateway makes itself. Message is for the
 // client and has nothing of the inside in it; Cause is for the log.
@@ -83,6 +97,11 @@ func refuse(status int, code, message string) *Refusal {
 }
 
 func unauthorized(f *auth.Failure) *Refusal {
+	if errors.Is(f.Err, auth.ErrBusy) {
+		refusal := refuse(http.StatusServiceUnavailable, CodeGatewayOverloaded, "Too many tokens are waiting to be verified")
+		refusal.RetryAfter, refusal.Cause = overloadedRetry, f.Err
+		return refusal
+	}
 	return &Refusal{
 		Status: http.StatusUnauthorized, Code: f.Code, Message: f.Message,
 		BareMessage: f.BareMessage, Challenge: f.Challenge, Cause: f.Err,

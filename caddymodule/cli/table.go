@@ -21,23 +21,44 @@ type statusAnswer struct{ caddymodule.Status }
 func (a *statusAnswer) complete() bool { return a.Version != "" && a.Regions != nil }
 
 func (a *statusAnswer) table(w io.Writer, now time.Time) {
-	projects := fmt.Sprintf("%s, loaded %s ago", a.Projects.Source, age(a.Projects.LoadedAt, now))
-	if a.Projects.Error != nil {
-		projects += "; a newer version was refused: " + *a.Projects.Error
-	}
-	write(w, [][]string{
+	rows := [][]string{
 		{"Version", a.Version},
 		{"Location", location(a.Location)},
-		{"Projects", projects},
-		{"WebSockets", fmt.Sprintf("%d open", a.Sockets)},
-	})
-	rows := make([][]string, 0, 1+len(a.Regions))
+		{"Projects", projectsLine(a.Projects, now)},
+	}
+	if a.Projects.Error != nil {
+		rows = append(rows, []string{"", "the latest is not in force: " + strings.ReplaceAll(*a.Projects.Error, "\n", "; ")})
+	}
+	if n := a.Projects.ProblemsTotal; n > 0 {
+		rows = append(rows, []string{"", plural(n, "problem") + "; -o json lists them"})
+	}
+	if a.Store != nil {
+		rows = append(rows, []string{"Store", fmt.Sprintf("%s %s, %s", a.Store.Kind, a.Store.Location, a.Store.State)})
+	}
+	write(w, append(rows, []string{"WebSockets", fmt.Sprintf("%d open", a.Sockets)}))
+	rows = make([][]string, 0, 1+len(a.Regions))
 	rows = append(rows, append(regionHead(), "BACKENDS"))
 	for _, r := range a.Regions {
 		rows = append(rows, append(regionCells(r, now), summary(r.Backends)))
 	}
 	fmt.Fprintln(w)
 	write(w, rows)
+}
+
+// projectsLine says where the projects come from, how many there are and since
+// when.
+func projectsLine(p caddymodule.StatusProjects, now time.Time) string {
+	source := p.Source
+	if p.Location != "" {
+		source += " " + p.Location
+	}
+	if p.LoadedAt == nil {
+		return source + ", not loaded yet"
+	}
+	if p.Source == "config" {
+		return fmt.Sprintf("%s, loaded %s ago", source, age(*p.LoadedAt, now))
+	}
+	return fmt.Sprintf("%s: %s with %s, loaded %s ago", source, plural(p.Projects, "project"), plural(p.Functions, "function"), age(*p.LoadedAt, now))
 }
 
 type regionsAnswer struct {

@@ -147,22 +147,42 @@ func compact(t *testing.T, text string) string {
 }
 
 func TestStatusHead(t *testing.T) {
-	for _, tc := range []struct{ name, location, projectsError, want string }{
+	const nowhere = `{"region":"","source":"unknown"}`
+	file := func(more string) string {
+		return `{"source":"file","location":"p.json","projects":2,"functions":1,"loaded_at":"2026-11-23T11:56:40Z","error":null` + more + `}`
+	}
+	for _, tc := range []struct{ name, location, projects, store, want string }{
 		{
-			"coordinates", `{"region":"","coordinates":[52.5,13.4],"source":"configured"}`, `null`,
-			"Location    52.5 13.4 (configured)\nProjects    file, loaded 3m 20s ago\n",
+			"coordinates", `{"region":"","coordinates":[52.5,13.4],"source":"configured"}`, file(""), "null",
+			"Location    52.5 13.4 (configured)\nProjects    file p.json: 2 projects with 1 function, loaded 3m 20s ago\nWebSockets",
 		},
 		{
-			"no place", `{"region":"","source":"unknown"}`, `null`,
-			"Location    unknown\nProjects    file, loaded 3m 20s ago\n",
+			"no place", nowhere, file(""), "null",
+			"Location    unknown\nProjects    file p.json: 2 projects with 1 function, loaded 3m 20s ago\nWebSockets",
 		},
 		{
-			"a bad projects file", `{"region":"","source":"unknown"}`, `"projects[3].ref: duplicate"`,
-			"Projects    file, loaded 3m 20s ago; a newer version was refused: projects[3].ref: duplicate\n",
+			"one project of a Caddyfile", nowhere, `{"source":"config","loaded_at":"2026-11-23T11:56:40Z","error":null}`, "null",
+			"Projects    config, loaded 3m 20s ago\nWebSockets",
+		},
+		{
+			"a source that is away", nowhere, `{"source":"redis","loaded_at":null,"error":"connection refused"}`, "null",
+			"Projects    redis, not loaded yet\n            the latest is not in force: connection refused\nWebSockets",
+		},
+		{
+			"a bad projects file", nowhere, strings.Replace(file(""), "null", `"projects[3].ref: duplicate\nprojects[4].ref: duplicate"`, 1), "null",
+			"3m 20s ago\n            the latest is not in force: projects[3].ref: duplicate; projects[4].ref: duplicate\nWebSockets",
+		},
+		{
+			"problems", nowhere, file(`,"problems_total":2`), "null",
+			"3m 20s ago\n            2 problems; -o json lists them\nWebSockets",
+		},
+		{
+			"a store", nowhere, file(""), `{"kind":"redis","location":"h:6379","state":"up"}`,
+			"3m 20s ago\nStore       redis h:6379, up\nWebSockets",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			g := serve(t, 200, `{"version":"devel","location":`+tc.location+`,"regions":[],"projects":{"source":"file","loaded_at":"2026-11-23T11:56:40Z","error":`+tc.projectsError+`}}`)
+			g := serve(t, 200, `{"version":"devel","location":`+tc.location+`,"regions":[],"store":`+tc.store+`,"projects":`+tc.projects+`}`)
 			stdout, _, code := execute(t, "status", "--address", g.address())
 			if code != 0 || !strings.Contains(stdout, tc.want) {
 				t.Errorf("exit code %d, got\n%s\nwant\n%s", code, stdout, tc.want)

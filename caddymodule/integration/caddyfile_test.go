@@ -251,6 +251,10 @@ var wantPaths = strings.Fields(`apex location.region location.latitude location.
 	project.cors.origins project.cors.credentials
 	project.functions.slug project.functions.id project.functions.version project.functions.verify_jwt
 	project.functions.cors project.functions.html project.functions.status project.functions.wall_clock
+	project.functions.websocket_token project.plan project.jwt.jwks project.jwt.jwks_url project.jwt.jwks_file
+	project.jwt.issuer project.jwt.audience project.jwt.role project.jwt.leeway project.jwt.allow_eddsa
+	project.api_keys.sha256 project.api_keys.expires_at
+	plans.pro.functions plans.pro.wall_clock projects.source projects.path projects.url store.kind store.url
 	handler.cors.origins handler.cors.credentials handler.html`)
 
 // collect finds the app and the handlers in a configuration.

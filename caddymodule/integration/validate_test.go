@@ -210,7 +210,7 @@ func TestRefusedReload(t *testing.T) {
 	serves("before")
 	_, before := call(t, g.admin, http.MethodGet, "/config/", "", "")
 	for _, tt := range []struct{ name, contentType, body, want string }{
-		{"a wrong Caddyfile", "text/caddyfile", g.configuration("function other {\n\tstatus gone\n}"), `status \"gone\": allowed are ACTIVE, REMOVED, at Caddyfile:15`},
+		{"a wrong Caddyfile", "text/caddyfile", g.configuration("function other {\n\tstatus gone\n}"), `status \"gone\": allowed are ACTIVE, REMOVED, THROTTLED, at Caddyfile:15`},
 		{"an unset secret", "text/caddyfile", g.configuration("function other\njwt_secret {env.UNSET_SECRET}"), "the environment variable UNSET_SECRET is not set or empty"},
 		{"a weak secret", "text/caddyfile", g.configuration("function other\njwt_secret {env.SHORT_SECRET}"), "it has 9 bytes, HS256 needs at least 32"},
 		{"an unknown JSON field", "application/json", strings.Replace(before, `"slug":"hello"`, `"slug":"other","memory":1`, 1), `unknown field \"memory\"`},

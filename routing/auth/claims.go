@@ -1,12 +1,14 @@
 package auth
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"math"
 	"slices"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // Claims are the parts of a verified token that logs and limits use (BEHAVIOUR
@@ -129,10 +131,18 @@ func countMembers(data []byte) int {
 	return count
 }
 
-// text returns a JSON string, or nothing for anything else.
+// text returns a JSON string, or nothing for anything else. raw is valid JSON
+// without space round it.
 func text(raw json.RawMessage) string {
+	if len(raw) == 0 || raw[0] != '"' {
+		return ""
+	}
+	// The library's way costs as much as the signature of HS256.
+	if plain := raw[1 : len(raw)-1]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+		return string(plain)
+	}
 	var s string
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+	if json.Unmarshal(raw, &s) != nil {
 		return ""
 	}
 	return s

@@ -61,8 +61,22 @@ func NewBuilder(config BuilderConfig) (*Builder, error) {
 // DefaultRef, and paths have no prefix. The problems refuse nothing; the error
 // is an *InvalidError.
 func (b *Builder) Project(cfg ProjectConfig) (*Project, []Problem, error) {
+	return b.ProjectOnPlan(cfg, nil)
+}
+
+// ProjectOnPlan is Project with a plan, as if an organization of the project's
+// name had it; nil is no plan.
+func (b *Builder) ProjectOnPlan(cfg ProjectConfig, plan *Plan) (*Project, []Problem, error) {
 	c := compiler{Builder: b, cfg: &cfg, single: true, invalid: new(InvalidError)}
-	c.organization = func(string) (*Organization, error) {
+	if cfg.Organization == "" && plan != nil {
+		cfg.Organization = DefaultRef
+	} else {
+		plan = nil
+	}
+	c.organization = func(id string) (*Organization, error) {
+		if plan != nil {
+			return &Organization{ID: id, Plan: plan, TimeZone: time.UTC}, nil
+		}
 		return nil, errors.New("there are no organizations beside a single project")
 	}
 	p := c.project()

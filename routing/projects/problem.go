@@ -92,21 +92,3 @@ func join(prefix, path string) string {
 	}
 	return prefix + "." + path
 }
-
-// Report is what was found while a snapshot was built.
-type Report struct {
-	// Problems are those that refuse nothing.
-	Problems []Problem
-	// Errors are the structural problems. With Input.KeepGood they are those of
-	// records that were not taken over; without, Build returns them as its error.
-	Errors *InvalidError
-	// Organizations, Projects and Functions count what is in the snapshot.
-	Organizations, Projects, Functions int
-	// OverPlan counts the functions left out because of a plan (BEHAVIOUR.md 7.6).
-	OverPlan int
-	// Reused counts the projects that did not change since the last Build.
-	Reused int
-	// Kept counts records in error whose last good version stays in force, Dropped
-	// those that never had one; both are 0 without Input.KeepGood.
-	Kept, Dropped int
-}

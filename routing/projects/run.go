@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -212,47 +211,4 @@ func (r *run) snapshot() *Snapshot {
 		s.organizations[id] = built.organization
 	}
 	return s
-}
-
-func (r *run) finish() Report {
-	now := r.config.Now()
-	for _, p := range r.places {
-		for _, list := range [][]Problem{p.built.problems, unmet(p.built.conditions, now)} {
-			for _, problem := range list {
-				problem.Path = join(p.path, problem.Path)
-				r.report.Problems = append(r.report.Problems, problem)
-			}
-		}
-		r.report.Functions += p.built.project.Functions()
-		r.report.OverPlan += p.built.project.LeftOut()
-	}
-	r.report.Projects, r.report.Organizations = len(r.places), len(r.byID)
-	if !r.invalid.empty() {
-		r.report.Errors = r.invalid
-	}
-	return r.report
-}
-
-// unmet returns the problems of the conditions that hold now.
-func unmet(conditions []condition, now time.Time) []Problem {
-	var problems []Problem
-	for _, c := range conditions {
-		if c.file != "" {
-			if _, err := os.Stat(c.file); err != nil {
-				var at *os.PathError
-				if errors.As(err, &at) {
-					err = at.Err
-				}
-				problems = append(problems, Problem{Path: c.path, Message: fmt.Sprintf("%s: %s", quoted(c.file), err), Remedy: "until it is there no token signed with its keys is accepted"})
-			}
-			continue
-		}
-		if !now.Before(c.expires) {
-			problems = append(problems, Problem{
-				Path: c.path, Message: fmt.Sprintf("the API key %s expired at %s and is refused", quoted(c.name), c.expires.UTC().Format(time.RFC3339)),
-				Remedy: "remove it",
-			})
-		}
-	}
-	return problems
 }

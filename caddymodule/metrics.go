@@ -1,0 +1,98 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metric is one number that is read when metrics are scraped. None has labels:
+// projects, functions and keys are too many to be counted apart.
+type metric struct {
+	name string
+	help string
+	kind prometheus.ValueType
+	read func(*scrape) float64
+}
+
+// scrape is what the metrics of one scrape are read from.
+type scrape struct {
+	app    *App
+	status StatusProjects
+	state  projectState
+}
+
+var metrics = []metric{
+	{"edgegate_projects", "Projects in force.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.status.Projects) }},
+	{"edgegate_functions", "Functions of all projects in force.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.status.Functions) }},
+	{"edgegate_functions_over_plan", "Functions left out because their project's plan allows fewer.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.status.OverPlan) }},
+	{"edgegate_projects_problems", "Problems of the projects in force that refuse nothing; status lists them.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.status.ProblemsTotal) }},
+	{"edgegate_projects_loaded_timestamp_seconds", "When the projects in force were loaded, 0 before the first time.", prometheus.GaugeValue, func(s *scrape) float64 {
+		if s.status.LoadedAt == nil {
+			return 0
+		}
+		return float64(s.status.LoadedAt.UnixMilli()) / 1000
+	}},
+	{"edgegate_projects_last_load_successful", "Whether the latest projects are in force (1), or what was loaded before (0).", prometheus.GaugeValue, func(s *scrape) float64 { return oneIf(s.status.Error == nil) }},
+	{"edgegate_projects_load_failures_total", "Loads of projects that were refused, or could not be read.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.state.failures) }},
+	{"edgegate_jwks_sets", "Sets of public keys that come from a file or a URL.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.status.KeySets.Sets) }},
+	{"edgegate_jwks_failing_sets", "Sets of public keys whose last fetch failed; the last good ones serve.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.status.KeySets.Failing) }},
+	{"edgegate_jwks_oldest_age_seconds", "Age of the oldest of the last good sets of public keys.", prometheus.GaugeValue, func(s *scrape) float64 { return s.status.KeySets.OldestAge }},
+	{"edgegate_tokens_cache_hits_total", "Tokens that were known to be good.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Hits) }},
+	{"edgegate_tokens_cache_bad_hits_total", "Tokens that were known to be bad.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().BadHits) }},
+	{"edgegate_tokens_cache_misses_total", "Tokens that had to be verified.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Misses) }},
+	{"edgegate_tokens_cache_entries", "Tokens in the cache.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Entries) }},
+	{"edgegate_tokens_cache_bytes", "Approximate memory of the tokens in the cache.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Weight) }},
+	{"edgegate_tokens_waiting", "Tokens that wait for a processor to verify their signature.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Waiting) }},
+	{"edgegate_tokens_overloaded_total", "Tokens that waited in vain and were answered 503.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Busy) }},
+}
+
+func oneIf(yes bool) float64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// collector reads the metrics of a configuration.
+type collector struct {
+	app   *App
+	descs []*prometheus.Desc
+}
+
+// registerMetrics adds the metrics to those of the configuration: Caddy makes
+// a registry for each.
+func (a *App) registerMetrics(ctx caddy.Context) error {
+	c := &collector{app: a}
+	for _, m := range metrics {
+		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, nil, nil))
+	}
+	err := ctx.GetMetricsRegistry().Register(c)
+	if registered := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &registered) {
+		return fmt.Errorf("registering metrics: %w", err)
+	}
+	return nil
+}
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range c.descs {
+		descs <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(values chan<- prometheus.Metric) {
+	s := &scrape{app: c.app, status: c.app.projectStatus()}
+	if c.app.keeper != nil {
+		s.state = c.app.keeper.current()
+	}
+	for i, m := range metrics {
+		values <- prometheus.MustNewConstMetric(c.descs[i], m.kind, m.read(s))
+	}
+}
+
+// Interface guards
+var _ prometheus.Collector = (*collector)(nil)
