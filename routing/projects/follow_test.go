@@ -30,13 +30,14 @@ func newFakeStore() *fakeStore {
 
 func (s *fakeStore) HashAll(ctx context.Context, key string) (map[string]string, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if key == ProjectsKey {
 		s.reads = append(s.reads, time.Now())
 	}
-	if s.takes > 0 {
-		sleep(ctx, s.takes)
-	}
+	s.mu.Unlock()
+	// Not under the lock: a bubble's time stands still while somebody waits for one.
+	sleep(ctx, s.takes)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.away != nil {
 		return nil, s.away
 	}
