@@ -40,11 +40,3 @@ func resolveSecret(text string) (string, error) {
 	}
 	return resolved, nil
 }
-
-// origin tells where a secret came from, "" if it stands in the configuration.
-func origin(text string) string {
-	if envPlaceholder.FindString(text) != text || text == "" {
-		return ""
-	}
-	return " (" + text + ")"
-}

@@ -159,7 +159,8 @@ func (p *Project) parseJWKS(d *caddyfile.Dispenser) error {
 
 // addKeys adds a set of public keys, by its looks inline, a URL or a file.
 func addKeys(to *projects.JWTConfig, text string) error {
-	part, given := new(projects.JWTConfig), false
+	var given bool
+	part := new(projects.JWTConfig)
 	switch {
 	case strings.HasPrefix(strings.TrimSpace(text), "{"):
 		part.JWKS, given = json.RawMessage(text), to.JWKS != nil

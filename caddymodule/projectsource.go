@@ -59,8 +59,9 @@ type storeUser interface {
 }
 
 func sourceNames() []string {
-	var names []string
-	for _, module := range caddy.GetModules(sourceNamespace) {
+	modules := caddy.GetModules(sourceNamespace)
+	names := make([]string, 0, len(modules))
+	for _, module := range modules {
 		names = append(names, module.ID.Name())
 	}
 	slices.Sort(names)

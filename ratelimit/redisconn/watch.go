@@ -202,8 +202,7 @@ func (c *Conn) listen(ctx context.Context, t *target, subscription *redis.PubSub
 
 // redisError is what the server answered, "" if err is anything else.
 func redisError(err error) string {
-	var reply redis.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[redis.Error](err); ok {
 		return reply.Error()
 	}
 	return ""

@@ -128,13 +128,13 @@ func TestAttemptsAreBounded(t *testing.T) {
 	last := crowd[maxAttempts-1]
 	v := verifierOf(t, Config{Keys: parseSet(t, crowd...), AllowEdDSA: true})
 	for name, token := range map[string]string{"named": last.token(`{}`), "unnamed": last.unnamed(`{}`)} {
-		if err, _ := refusal(v, token, now); err != nil {
+		if _, err := refusal(v, token, now); err != nil {
 			t.Errorf("%s by the last key: %v", name, err)
 		}
 	}
 	beyond := pair{"same", "EdDSA", newEd25519()}
 	v = verifierOf(t, Config{Keys: parseSet(t, append(crowd, beyond)...), AllowEdDSA: true})
-	if err, _ := refusal(v, beyond.unnamed(`{}`), now); !errors.Is(err, ErrSignature) {
+	if _, err := refusal(v, beyond.unnamed(`{}`), now); !errors.Is(err, ErrSignature) {
 		t.Errorf("attempt %d: %v", maxAttempts+1, err)
 	}
 }
@@ -148,7 +148,7 @@ func TestAsymmetricSpelling(t *testing.T) {
 		for i := 0; i < len(good); i += 3 {
 			bad := []byte(good)
 			bad[i] ^= 1 << (i % 7)
-			if err, _ := refusal(v, string(bad), now); err == nil {
+			if _, err := refusal(v, string(bad), now); err == nil {
 				t.Errorf("%s: accepted with byte %d changed", p.alg, i)
 			}
 		}

@@ -51,12 +51,12 @@ func TestRules(t *testing.T) {
 			tt.config.Shared = NewShared(SharedConfig{})
 			v := verifierOf(t, tt.config)
 			for _, how := range []string{"verified", "remembered"} {
-				err, _ := refusal(v, sign(hs256, tt.payload, secret), now)
+				_, err := refusal(v, sign(hs256, tt.payload, secret), now)
 				if !errors.Is(err, tt.want) {
 					t.Errorf("%s: %v, want %v", how, err, tt.want)
 				}
 			}
-			if err, _ := refusal(v, sign(hs256, tt.payload, foreign), now); !errors.Is(err, ErrSignature) {
+			if _, err := refusal(v, sign(hs256, tt.payload, foreign), now); !errors.Is(err, ErrSignature) {
 				t.Errorf("signed by a stranger: %v", err)
 			}
 		})
@@ -77,7 +77,7 @@ func TestLeeway(t *testing.T) {
 		{110 * time.Second, ErrExpired},
 		{-10 * time.Second, nil},
 	} {
-		if err, _ := refusal(v, token, time.Unix(1_800_000_000, 0).Add(tt.at)); !errors.Is(err, tt.want) {
+		if _, err := refusal(v, token, time.Unix(1_800_000_000, 0).Add(tt.at)); !errors.Is(err, tt.want) {
 			t.Errorf("at %s: %v, want %v", tt.at, err, tt.want)
 		}
 	}

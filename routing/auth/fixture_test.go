@@ -119,16 +119,16 @@ func verifierOf(t testing.TB, c Config) *Verifier {
 	return v
 }
 
-// refusal is why a token is refused, nil if it is not, and the code.
-func refusal(v *Verifier, token string, at time.Time) (error, string) {
+// refusal is the code of a refused token, and why; nil if it is not refused.
+func refusal(v *Verifier, token string, at time.Time) (string, error) {
 	identity, failure := v.Check(bearer(token), true, at)
 	if failure == nil {
-		return nil, ""
+		return "", nil
 	}
 	if identity != (Identity{}) {
-		return errors.New("a refusal with an identity"), ""
+		return "", errors.New("a refusal with an identity")
 	}
-	return failure.Err, failure.Code
+	return failure.Code, failure.Err
 }
 
 // source is a jwks.Fetcher whose answers a test decides.

@@ -112,7 +112,7 @@ func (i *inspector) inspect(text string) *Failure {
 	}
 	i.pass("header", "a JSON object with alg")
 	if t.head.alg != algHS256 && !i.v.asymmetric(t.head.alg) {
-		i.refuse("algorithm", ErrAlgorithm)
+		_ = i.refuse("algorithm", ErrAlgorithm)
 		return unsupported(t.head.alg)
 	}
 	i.pass("algorithm", t.head.alg)
@@ -150,7 +150,7 @@ func (i *inspector) skip(name string) {
 func (i *inspector) signature(t *token) error {
 	if t.head.alg == algHS256 {
 		if len(i.v.secrets) == 0 {
-			i.refuse("key", errors.New("the project has no HMAC secret"))
+			_ = i.refuse("key", errors.New("the project has no HMAC secret"))
 			i.skip("signature")
 			return ErrSignature
 		}
@@ -193,7 +193,7 @@ func (i *inspector) claims(p *payload) error {
 			i.pass(name, good)
 			return
 		}
-		i.refuse(name, err)
+		_ = i.refuse(name, err)
 		if first == nil {
 			first = err
 		}

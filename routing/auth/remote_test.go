@@ -37,7 +37,7 @@ func TestUnknownKeyIsFetched(t *testing.T) {
 		check := func(token string, want error, waited time.Duration, fetches int) {
 			t.Helper()
 			before := time.Now()
-			err, _ := refusal(v, token, now)
+			_, err := refusal(v, token, now)
 			if took := time.Since(before); !errors.Is(err, want) || took != waited || s.count() != fetches {
 				t.Errorf("%v after %s and %d fetches, want %v after %s and %d", err, took, s.count(), want, waited, fetches)
 			}
@@ -71,14 +71,14 @@ func TestUnnamedKeyIsFetched(t *testing.T) {
 		s := &source{delay: time.Second}
 		s.serve(ecPair)
 		v := verifierOf(t, Config{Remotes: []*jwks.Remote{remoteOf(s)}, Shared: NewShared(SharedConfig{})})
-		if err, _ := refusal(v, ecPair.unnamed(`{}`), now); err != nil {
+		if _, err := refusal(v, ecPair.unnamed(`{}`), now); err != nil {
 			t.Fatal(err)
 		}
 		s.serve(ecNext)
-		if err, _ := refusal(v, ecNext.unnamed(`{}`), now); err != nil {
+		if _, err := refusal(v, ecNext.unnamed(`{}`), now); err != nil {
 			t.Errorf("refused by the new key: %v", err)
 		}
-		if err, _ := refusal(v, ecPair.unnamed(`{}`), now); !errors.Is(err, ErrSignature) {
+		if _, err := refusal(v, ecPair.unnamed(`{}`), now); !errors.Is(err, ErrSignature) {
 			t.Errorf("by the old key: %v", err)
 		}
 		if s.count() != 2 {
@@ -98,12 +98,12 @@ func TestOwnKeysDoNotWait(t *testing.T) {
 		before := time.Now()
 		for range 2 {
 			for name, token := range map[string]string{"HS256": sign(hs256, `{}`, secret), "ES256": ecPair.token(`{}`), "unnamed": ecPair.unnamed(`{}`)} {
-				if err, _ := refusal(v, token, now); err != nil || time.Since(before) != 0 {
+				if _, err := refusal(v, token, now); err != nil || time.Since(before) != 0 {
 					t.Errorf("%s: %v after %s", name, err, time.Since(before))
 				}
 			}
 		}
-		if err, _ := refusal(v, ecNext.token(`{}`), now); !errors.Is(err, ErrUnknownSigner) || time.Since(before) != 5*time.Second {
+		if _, err := refusal(v, ecNext.token(`{}`), now); !errors.Is(err, ErrUnknownSigner) || time.Since(before) != 5*time.Second {
 			t.Errorf("a token that needs it: %v after %s, want refused after 5 s", err, time.Since(before))
 		}
 		time.Sleep(time.Minute) // the fetches end
@@ -121,14 +121,14 @@ func TestIdleKeysAreFetchedFirst(t *testing.T) {
 		refusal(v, token, now)
 		s.serve(ecNext)
 		time.Sleep(time.Hour)
-		if err, _ := refusal(v, token, now); !errors.Is(err, ErrUnknownSigner) {
+		if _, err := refusal(v, token, now); !errors.Is(err, ErrUnknownSigner) {
 			t.Errorf("a token by a revoked key: %v", err)
 		}
 		// But when the server is gone, the last good keys serve.
 		s.serve()
 		time.Sleep(time.Hour)
 		for range 2 {
-			if err, _ := refusal(v, ecNext.token(`{}`), now); err != nil {
+			if _, err := refusal(v, ecNext.token(`{}`), now); err != nil {
 				t.Errorf("while the server is down: %v", err)
 			}
 		}
@@ -167,12 +167,12 @@ func TestRotation(t *testing.T) {
 				for i := range tokens {
 					payload := fmt.Sprintf(`{"sub":"%d","n":%d}`, user, i%10)
 					for _, p := range valid {
-						if err, _ := refusal(v, p.token(payload), time.Now()); err != nil {
+						if _, err := refusal(v, p.token(payload), time.Now()); err != nil {
 							t.Errorf("%s: a valid token by %s was refused: %v", name, p.kid, err)
 						}
 					}
 					for _, p := range invalid {
-						if err, _ := refusal(v, p.token(payload), time.Now()); err == nil {
+						if _, err := refusal(v, p.token(payload), time.Now()); err == nil {
 							t.Errorf("%s: an invalid token by %s was accepted", name, p.kid)
 						}
 					}

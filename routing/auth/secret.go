@@ -32,7 +32,7 @@ func checkSecret(secret []byte) error {
 // wellKnown are secrets that documentation and starter kits print, with where
 // they are from. Some are too short for a Verifier and listed for those who ask
 // about what it refused.
-var wellKnown = map[string]string{
+var wellKnown = map[string]string{ //nolint:gosec // G101: they are public, that is the point
 	"super-secret-jwt-token-with-at-least-32-characters-long":      "the Supabase CLI's demo secret",
 	"your-super-secret-jwt-token-with-at-least-32-characters-long": "the demo secret of self-hosted Supabase",
 	"your-256-bit-secret":                                  "jwt.io's example secret",

@@ -46,7 +46,7 @@ func TestWellKnownSecret(t *testing.T) {
 func TestWellKnownSecretWorks(t *testing.T) {
 	demo := []byte("super-secret-jwt-token-with-at-least-32-characters-long")
 	v := verifierOf(t, Config{Secrets: [][]byte{secret, demo}})
-	if err, _ := refusal(v, sign(hs256, `{}`, demo), now); err != nil {
+	if _, err := refusal(v, sign(hs256, `{}`, demo), now); err != nil {
 		t.Error(err)
 	}
 	secrets := v.Usage().Secrets

@@ -39,8 +39,8 @@ func TestRememberedExpiry(t *testing.T) {
 			{-time.Hour, ErrNotYetValid},
 			{5 * time.Second, nil},
 		} {
-			first, code := refusal(forgetful, token, start.Add(tt.at))
-			again, codeAgain := refusal(remembering, token, start.Add(tt.at))
+			code, first := refusal(forgetful, token, start.Add(tt.at))
+			codeAgain, again := refusal(remembering, token, start.Add(tt.at))
 			if !errors.Is(first, tt.want) || !errors.Is(again, tt.want) || code != codeAgain {
 				t.Errorf("%s at %s: verified %v, remembered %v, want %v", name, tt.at, first, again, tt.want)
 			}
@@ -60,7 +60,7 @@ func TestRememberedTooEarly(t *testing.T) {
 		at   int64
 		want error
 	}{{1_800_000_000, ErrNotYetValid}, {1_800_000_001, ErrNotYetValid}, {1_800_000_002, nil}, {1_800_000_003, ErrExpired}} {
-		if err, _ := refusal(v, token, time.Unix(tt.at, 0)); !errors.Is(err, tt.want) {
+		if _, err := refusal(v, token, time.Unix(tt.at, 0)); !errors.Is(err, tt.want) {
 			t.Errorf("at %d: %v, want %v", tt.at, err, tt.want)
 		}
 	}
@@ -107,7 +107,7 @@ func TestScope(t *testing.T) {
 			tokens := []string{sign(hs256, payload, secret), ecPair.token(payload)}
 			v := verifierOf(t, first)
 			for _, token := range tokens {
-				if err, _ := refusal(v, token, now); err != nil {
+				if _, err := refusal(v, token, now); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -132,11 +132,11 @@ func TestRevocation(t *testing.T) {
 	after := verifierOf(t, Config{Secrets: [][]byte{secret}, Keys: parseSet(t, rsaPair), Shared: shared})
 	for name, token := range map[string]string{"3.5 secret": sign(hs256, `{}`, oldSecret), "3.14 key": ecPair.token(`{}`)} {
 		for range 2 {
-			if err, _ := refusal(before, token, now); err != nil {
+			if _, err := refusal(before, token, now); err != nil {
 				t.Errorf("%s: refused before: %v", name, err)
 			}
 		}
-		if err, _ := refusal(after, token, now); err == nil {
+		if _, err := refusal(after, token, now); err == nil {
 			t.Errorf("%s: accepted after", name)
 		}
 	}
@@ -166,7 +166,7 @@ func TestRememberedBad(t *testing.T) {
 	} {
 		base := shared.Stats()
 		for _, after := range []time.Duration{0, time.Second, 5*time.Second - 1, 5 * time.Second, -time.Second} {
-			if err, _ := refusal(v, tt.token, now.Add(after)); !errors.Is(err, tt.want) {
+			if _, err := refusal(v, tt.token, now.Add(after)); !errors.Is(err, tt.want) {
 				t.Errorf("%s after %s: %v, want %v", name, after, err, tt.want)
 			}
 		}
@@ -194,7 +194,7 @@ func TestCacheIsBounded(t *testing.T) {
 	shared := NewShared(SharedConfig{CacheBytes: size})
 	v := verifierOf(t, Config{Secrets: [][]byte{secret}, Shared: shared})
 	for i := range 5_000 {
-		if err, _ := refusal(v, sign(hs256, fmt.Sprintf(`{"sub":"%d","x":%q}`, i, strings.Repeat("x", i%4096)), secret), now); err != nil {
+		if _, err := refusal(v, sign(hs256, fmt.Sprintf(`{"sub":"%d","x":%q}`, i, strings.Repeat("x", i%4096)), secret), now); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -244,7 +244,7 @@ func TestSharedConcurrently(t *testing.T) {
 				for token, want := range map[string]error{
 					sign(hs256, payload, secret): nil, sign(hs256, payload, foreign): ErrSignature, rsaPair.token(payload): nil, ecNext.token(payload): ErrUnknownSigner,
 				} {
-					if err, _ := refusal(v, token, now); !errors.Is(err, want) {
+					if _, err := refusal(v, token, now); !errors.Is(err, want) {
 						t.Errorf("%v, want %v", err, want)
 					}
 				}

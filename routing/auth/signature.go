@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -64,12 +65,7 @@ func lacking(err error, head header) bool {
 }
 
 func contains(set *jwks.Set, key *jwks.Key) bool {
-	for _, own := range set.Candidates(key.Algorithm, key.ID) {
-		if own == key {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(set.Candidates(key.Algorithm, key.ID), key)
 }
 
 // try checks a signature against the fitting keys of sets. The work is done in a
@@ -79,7 +75,7 @@ func (v *Verifier) try(sets []*jwks.Set, t *token) (*jwks.Key, error) {
 	var keys []*jwks.Key
 	for _, set := range sets {
 		if found := set.Candidates(t.head.alg, t.head.kid); keys == nil {
-			keys = found[:len(found):len(found)]
+			keys = slices.Clip(found)
 		} else {
 			keys = append(keys, found...)
 		}

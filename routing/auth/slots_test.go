@@ -32,7 +32,7 @@ func TestFloodStarvesNobody(t *testing.T) {
 		config := Config{Secrets: [][]byte{secret}, Keys: parseSet(t, ecPair), Shared: shared}
 		flooded, other := verifierOf(t, config), verifierOf(t, config)
 		remembered := ecPair.token(`{"sub":"remembered"}`)
-		if err, _ := refusal(flooded, remembered, now); err != nil {
+		if _, err := refusal(flooded, remembered, now); err != nil {
 			t.Fatal(err)
 		}
 		occupy(t, flooded, 2)
@@ -47,7 +47,7 @@ func TestFloodStarvesNobody(t *testing.T) {
 			"another project's":     {other, ecPair.token(`{"sub":"other"}`)},
 			"another that is wrong": {other, ecPair.token(`{"sub":"else"}`)},
 		} {
-			if err, _ := refusal(tt.v, tt.token, now); err != nil || time.Since(before) != 0 {
+			if _, err := refusal(tt.v, tt.token, now); err != nil || time.Since(before) != 0 {
 				t.Errorf("%s: %v after %s", name, err, time.Since(before))
 			}
 		}
@@ -90,7 +90,7 @@ func TestSlotsAreHandedOn(t *testing.T) {
 		}()
 		token := ecPair.token(`{}`)
 		before := time.Now()
-		if err, _ := refusal(v, token, now); err != nil || time.Since(before) != 500*time.Millisecond {
+		if _, err := refusal(v, token, now); err != nil || time.Since(before) != 500*time.Millisecond {
 			t.Errorf("%v after %s", err, time.Since(before))
 		}
 		// All are taken by others: the Verifier's own slot is given back.
@@ -99,13 +99,13 @@ func TestSlotsAreHandedOn(t *testing.T) {
 			t.Fatal("no slot")
 		}
 		for range 3 {
-			if err, _ := refusal(third, ecPair.token(`{}`), now); !errors.Is(err, ErrBusy) {
+			if _, err := refusal(third, ecPair.token(`{}`), now); !errors.Is(err, ErrBusy) {
 				t.Errorf("%v, want busy", err)
 			}
 		}
 		shared.release(v.slots)
 		shared.release(other.slots)
-		if err, _ := refusal(third, ecPair.token(`{"role":"r"}`), now); err != nil {
+		if _, err := refusal(third, ecPair.token(`{"role":"r"}`), now); err != nil {
 			t.Errorf("a slot was lost: %v", err)
 		}
 	})
@@ -119,11 +119,11 @@ func TestBusyIsForgotten(t *testing.T) {
 		if !v.shared.acquire(v.slots) {
 			t.Fatal("no slot")
 		}
-		if err, _ := refusal(v, token, now); !errors.Is(err, ErrBusy) {
+		if _, err := refusal(v, token, now); !errors.Is(err, ErrBusy) {
 			t.Errorf("%v, want busy", err)
 		}
 		v.shared.release(v.slots)
-		if err, _ := refusal(v, token, now); err != nil {
+		if _, err := refusal(v, token, now); err != nil {
 			t.Errorf("still refused: %v", err)
 		}
 	})

@@ -46,7 +46,8 @@ func TestUsage(t *testing.T) {
 
 	second := func(n int) time.Time { return time.Unix(now.Unix()+int64(n), 0) }
 	for n, c := range []Credentials{
-		{APIKey: []string{publishableKey}}, bearer(hashedKey), bearer(sign(hs256, `{}`, secret)), bearer(sign(hs256, `{}`, oldSecret)),
+		{APIKey: []string{publishableKey}},
+		bearer(hashedKey), bearer(sign(hs256, `{}`, secret)), bearer(sign(hs256, `{}`, oldSecret)),
 		bearer(ecPair.token(`{}`)), bearer(rsaPair.token(`{}`)), bearer(ecNext.token(`{}`)),
 	} {
 		// Verified at first, remembered the second time: that is a use too.

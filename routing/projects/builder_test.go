@@ -197,10 +197,12 @@ func TestBuildRefuses(t *testing.T) {
 		{"time zone of the machine", inOrganization(`"time_zone":"Local"`), `organizations[0].time_zone: "Local": must be an IANA time zone such as "Europe/Berlin"`},
 		{"cycle start", inOrganization(`"cycle_start":"2026-11-05"`), "organizations[0].cycle_start: must be a time such as 2026-11-05T00:00:00Z (RFC 3339)"},
 		{"no consequence of a bad organization", `{"organizations":[{"id":"acme","plan":"x"}],"projects":[{"ref":"` + refA + `","organization":"acme"}]}`, `organizations[0].plan: unknown plan "x": allowed are enterprise, free, pro, team`},
-		{"all at once", `{"organizations":[{"id":"a","quota":-1}],"projects":[{"ref":"x","max_body":{},"functions":[{"slug":"/"}]},{"ref":"y"}]}`,
+		{
+			"all at once", `{"organizations":[{"id":"a","quota":-1}],"projects":[{"ref":"x","max_body":{},"functions":[{"slug":"/"}]},{"ref":"y"}]}`,
 			"organizations[0].quota: must not be negative\nprojects[0].max_body: must be a size such as \"100MB\", or a number of bytes\n" +
 				"projects[0].ref: \"x\": must be twenty lower-case letters\n" +
-				"projects[0].functions[0].slug: \"/\": a slug is made of letters, digits, _ and -, or is * for any other\nprojects[1].ref: \"y\": must be twenty lower-case letters"},
+				"projects[0].functions[0].slug: \"/\": a slug is made of letters, digits, _ and -, or is * for any other\nprojects[1].ref: \"y\": must be twenty lower-case letters",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

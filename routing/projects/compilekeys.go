@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,11 +105,8 @@ func (c *compiler) oneOf(path string, list Strings) []string {
 	if list != nil && len(list) == 0 {
 		c.wrong(path, "the list is empty; leave it out to accept anything")
 	}
-	for _, value := range list {
-		if value == "" {
-			c.wrong(path, "must not be empty; leave it out to accept anything")
-			break
-		}
+	if slices.Contains(list, "") {
+		c.wrong(path, "must not be empty; leave it out to accept anything")
 	}
 	return list
 }

@@ -56,11 +56,12 @@ func (d *decoder) decode(v reflect.Value) {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
 	}
-	if own, ok := v.Addr().Interface().(json.Unmarshaler); ok {
+	if own, ok := reflect.TypeAssert[json.Unmarshaler](v.Addr()); ok {
 		d.own(own)
 		return
 	}
-	kind, want := d.kind(), ""
+	var want string
+	kind := d.kind()
 	switch v.Kind() {
 	case reflect.Struct:
 		if kind == '{' {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -42,9 +43,7 @@ func (s *fakeStore) HashAll(ctx context.Context, key string) (map[string]string,
 		return nil, s.away
 	}
 	fields := make(map[string]string)
-	for field, value := range s.hashes[key] {
-		fields[field] = value
-	}
+	maps.Copy(fields, s.hashes[key])
 	return fields, ctx.Err()
 }
 

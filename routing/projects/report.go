@@ -50,8 +50,7 @@ func unmet(conditions []condition, now time.Time) []Problem {
 	for _, c := range conditions {
 		if c.file != "" {
 			if _, err := os.Stat(c.file); err != nil {
-				var at *os.PathError
-				if errors.As(err, &at) {
+				if at, ok := errors.AsType[*os.PathError](err); ok {
 					err = at.Err
 				}
 				problems = append(problems, Problem{Path: c.path, Message: fmt.Sprintf("%s: %s", quoted(c.file), err), Remedy: "until it is there no token signed with its keys is accepted"})

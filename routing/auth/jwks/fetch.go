@@ -187,8 +187,7 @@ func (f *fileFetcher) Fetch(context.Context) ([]byte, error) {
 
 // reason leaves out the path, which the location says already.
 func reason(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
 	}
 	return err

@@ -36,7 +36,7 @@ func TestParseKeys(t *testing.T) {
 		"RSA as Supabase writes it":     {jwk(rsaPublic, object{"alg": "RS256", "use": "sig", "key_ops": []string{"verify"}}), RS256, ""},
 		"Ed25519 by its name":           {jwk(edPublic, object{"alg": "Ed25519"}), EdDSA, ""},
 		"Ed25519 as EdDSA":              {jwk(edPublic, object{"alg": "EdDSA"}), EdDSA, ""},
-		"private EC":                    {jwk(ecPublic, object{"d": b64(ecKey.D.Bytes()), "key_ops": []string{"sign", "verify"}}), ES256, "private key"},
+		"private EC":                    {jwk(ecPublic, object{"d": b64(must(ecKey.Bytes())), "key_ops": []string{"sign", "verify"}}), ES256, "private key"},
 		"private RSA":                   {jwk(rsaPublic, object{"d": b64(rsaKey.D.Bytes()), "p": "AA", "q": 1}), RS256, "private key"},
 		"broken certificate":            {jwk(ecPublic, object{"x5c": []string{"!"}, "x5t": "?", "x5u": ":"}), ES256, ""},
 		"certificate of another type":   {jwk(ecPublic, object{"x5c": 1}), ES256, ""},
@@ -135,7 +135,7 @@ func TestParseKeys(t *testing.T) {
 				t.Errorf("remarks %q, want one with %q", remarks, tt.remark)
 			}
 			for _, remark := range remarks {
-				if len(remark) > 400 || strings.ContainsAny(remark, "\x1b\u009b") || strings.Contains(remark, b64(ecKey.D.Bytes())) {
+				if len(remark) > 400 || strings.ContainsAny(remark, "\x1b\u009b") || strings.Contains(remark, b64(must(ecKey.Bytes()))) {
 					t.Errorf("not fit for a log: %q", remark)
 				}
 			}
