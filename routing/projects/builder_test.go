@@ -88,7 +88,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"blank", " \n", `the file is empty; without projects it has {"projects":[]}`},
 		{"comma", "{\n \"projects\": [,]}", "line 2, column 15: invalid character ',' looking for beginning of value"},
 		{"column counts characters", `{"ä":,}`, "line 1, column 6: invalid character ',' looking for beginning of value"},
-		{"cut off", `{"projects": [`, "line 1, column 15: unexpected end of JSON input"},
+		{"cut off", `{"projects": [`, "line 1, column 14: unexpected end of JSON input"},
 		{"text behind", `{"projects":[]} x`, "line 1, column 17: invalid character 'x' after top-level value"},
 		{"not UTF-8", "{\"projects\":[\n\"\xff\"]}", "line 2, column 2: not UTF-8"},
 		{"a list", `[]`, `must be an object: {"organizations":[],"projects":[]}`},
@@ -142,7 +142,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"domain empty", inProject(`"domains":[""]`), `projects[0].domains[0]: "": must be a bare host name, without scheme, port or wildcard`},
 		{"domain with an empty part", inProject(`"domains":["a..b"]`), `projects[0].domains[0]: "a..b": "": a part of a host name is 1 to 63 letters, digits, _ and -, and neither starts nor ends with -`},
 		{"domain with odd characters", inProject(`"domains":["a$.test"]`), `projects[0].domains[0]: "a$.test": "a$": a part of a host name is 1 to 63 letters, digits, _ and -, and neither starts nor ends with -`},
-		{"domain no name in Unicode", inProject(`"domains":["a\u200b.test"]`), "projects[0].domains[0]: \"a\\u200b.test\": is no valid international host name"},
+		{"domain no name in Unicode", inProject(`"domains":["\u0301a.test"]`), `projects[0].domains[0]: "́a.test": is no valid international host name`},
 		{"domain bad Punycode", inProject(`"domains":["xn--a.test"]`), `projects[0].domains[0]: "xn--a.test": is no valid international host name`},
 		{"domain long", inProject(`"domains":["` + strings.Repeat("a.", 127) + `a"]`), `projects[0].domains[0]: "` + strings.Repeat("a.", 32) + `"...: has 255 characters, a host name has at most 253`},
 		{"domain from the environment", inProject(`"domains":["{env.HOST}"]`), `projects[0].domains[0]: "{env.HOST}": placeholders are filled in only in keys and secrets`},
@@ -184,7 +184,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"3.9 hash no hex", inProject(`"api_keys":[{"type":"secret","sha256":"<hex of the key>"}]`), "projects[0].api_keys[0].sha256: must be 64 hexadecimal digits"},
 		{"3.9 key with a space", inProject(`"api_keys":[{"type":"secret","key":"sb_secret 0123456789"}]`), "projects[0].api_keys[0]: the key has a space or a character that is not visible ASCII, no client could send it"},
 		{"3.9 key twice", inProject(`"api_keys":[` + key + "," + key + `]`), "projects[0].api_keys[1]: is the same key as api_keys[0], remove one"},
-		{"3.9 key and its hash", inProject(`"api_keys":[` + key + `,{"type":"secret","sha256":"0ae5a0353ae9ea89b9c6fa3c8c8bb0d8e4a1ec0f3b3ddb95e8fe61b9ce7d2b1e"}]`), ""},
+		{"3.9 key and its hash", inProject(`"api_keys":[` + key + `,{"type":"secret","sha256":"e8909835252e30cdc333f1874367ee80b8c1559bfdd9d59a2eaf8d748b8a03e4"}]`), "projects[0].api_keys[1]: is the same key as api_keys[0], remove one"},
 		// Organizations.
 		{"organization without id", `{"projects":[],"organizations":[{}]}`, `organizations[0].id: "": must be letters, digits, _, - and ., at most 64`},
 		{"organization's id", `{"projects":[],"organizations":[{"id":"a/b"}]}`, `organizations[0].id: "a/b": must be letters, digits, _, - and ., at most 64`},
@@ -207,12 +207,6 @@ func TestBuildRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s, report, err := build(t, testBuilder(t), tt.file)
-			if tt.want == "" {
-				if err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
 			if err == nil || s != nil || err.Error() != tt.want {
 				t.Fatalf("got %v\nwant %s", err, tt.want)
 			}

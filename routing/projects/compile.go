@@ -19,7 +19,7 @@ type compiler struct {
 	organization func(id string) (*Organization, error)
 
 	invalid    *InvalidError
-	undecoded  []Problem // what was wrong before: its consequences are no news
+	unread     []string // paths that have an error already: its consequences are no news
 	problems   []Problem
 	conditions []condition
 }
@@ -34,8 +34,8 @@ type condition struct {
 
 // wrong notes a structural problem.
 func (c *compiler) wrong(path, format string, args ...any) {
-	for _, p := range c.undecoded {
-		if rest, ok := strings.CutPrefix(path, p.Path); ok && (rest == "" || rest[0] == '.') {
+	for _, unread := range c.unread {
+		if rest, ok := strings.CutPrefix(path, unread); ok && (unread == "" || rest == "" || rest[0] == '.') {
 			return
 		}
 	}

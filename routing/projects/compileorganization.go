@@ -45,8 +45,8 @@ func (r *run) addOrganizations(records []Record) {
 // record is wrong.
 func (r *run) buildOrganization(record *Record) (built *builtOrganization, id string, invalid *InvalidError) {
 	var cfg OrganizationConfig
-	invalid = record.decode(&cfg)
-	c := compiler{Builder: r.Builder, invalid: invalid, undecoded: slices.Clone(invalid.Problems)}
+	invalid, unread := record.decode(&cfg)
+	c := compiler{Builder: r.Builder, invalid: invalid, unread: unread}
 	if id = record.Key; id == "" {
 		id = cfg.ID
 	}

@@ -11,17 +11,19 @@ import (
 
 // decode fills the struct that target points to with a JSON object that is
 // known to be valid, and returns everything that does not fit. Members must be
-// named as in the json tags, once; null is as good as absent.
-func decode(data []byte, target any) *InvalidError {
+// named as in the json tags, once; null is as good as absent. unread are the
+// paths of values that were not understood and left as they were.
+func decode(data []byte, target any) (invalid *InvalidError, unread []string) {
 	d := decoder{cursor: cursor{data: data}, invalid: new(InvalidError)}
 	d.decode(reflect.ValueOf(target).Elem())
-	return d.invalid
+	return d.invalid, d.unread
 }
 
 type decoder struct {
 	cursor
 	path    []step
 	invalid *InvalidError
+	unread  []string
 }
 
 // step is one step of a JSON path, which becomes text only in a message.
@@ -30,11 +32,18 @@ type step struct {
 	index int
 }
 
+// fail notes that the value at the present path is not understood.
 func (d *decoder) fail(format string, args ...any) {
-	d.failWith(Problem{Message: fmt.Sprintf(format, args...)})
+	if d.invalid.full() {
+		d.invalid.More++
+		return
+	}
+	at := d.at()
+	d.unread = append(d.unread, at)
+	d.invalid.add(Problem{Path: at, Message: fmt.Sprintf(format, args...)})
 }
 
-func (d *decoder) failWith(p Problem) {
+func (d *decoder) at() string {
 	var path strings.Builder
 	for _, s := range d.path {
 		if s.name == "" {
@@ -46,7 +55,18 @@ func (d *decoder) failWith(p Problem) {
 		}
 		path.WriteString(s.name)
 	}
-	p.Path = path.String()
+	return path.String()
+}
+
+// unknown notes a member that there is none of. Looking for the nearest match
+// costs, and is not done without bounds.
+func (d *decoder) unknown(name string, known []string) {
+	if d.invalid.full() {
+		d.invalid.More++
+		return
+	}
+	p := unknownField(name, known)
+	p.Path = d.at()
 	d.invalid.add(p)
 }
 
@@ -123,11 +143,7 @@ func (d *decoder) object(v reflect.Value) {
 	for name := range d.members() {
 		i, known := shape.index[name]
 		if !known {
-			if d.invalid.full() {
-				d.invalid.More++ // looking for the nearest match costs
-			} else {
-				d.failWith(unknownField(name, shape.names))
-			}
+			d.unknown(name, shape.names)
 			continue
 		}
 		d.path = append(d.path, step{name: name})

@@ -143,9 +143,8 @@ func (r *run) sameOrganization(o *Organization) bool {
 // says so, also if the record is wrong.
 func (r *run) buildProject(record *Record) (built *builtProject, ref string, invalid *InvalidError) {
 	var cfg ProjectConfig
-	invalid = record.decode(&cfg)
-	c := compiler{Builder: r.Builder, cfg: &cfg, organization: r.organization, invalid: invalid}
-	c.undecoded = slices.Clone(invalid.Problems)
+	invalid, unread := record.decode(&cfg)
+	c := compiler{Builder: r.Builder, cfg: &cfg, organization: r.organization, invalid: invalid, unread: unread}
 	if ref = record.Key; ref == "" {
 		ref = cfg.Ref
 	}
@@ -153,6 +152,9 @@ func (r *run) buildProject(record *Record) (built *builtProject, ref string, inv
 		c.wrong("ref", "%s: it is filed under %s", quoted(cfg.Ref), quoted(ref))
 	}
 	cfg.Ref = ref
+	if slices.ContainsFunc(invalid.Problems, func(p Problem) bool { return p.Path == "" }) {
+		return &builtProject{project: &Project{Ref: ref}}, ref, invalid // no object at all
+	}
 	p := c.project()
 	return &builtProject{project: p, problems: c.problems, conditions: c.conditions}, ref, invalid
 }
@@ -169,10 +171,10 @@ func (r *run) organization(id string) (*Organization, error) {
 }
 
 // decode reads the record's object.
-func (r *Record) decode(target any) *InvalidError {
+func (r *Record) decode(target any) (invalid *InvalidError, unread []string) {
 	if !r.checked {
 		if err := checkSyntax(r.JSON); err != nil {
-			return &InvalidError{Problems: []Problem{{Message: err.Error()}}}
+			return &InvalidError{Problems: []Problem{{Message: err.Error()}}}, []string{""}
 		}
 	}
 	return decode(r.JSON, target)
