@@ -28,3 +28,5 @@ while IFS= read -r file; do
 	checked=$((checked + 1))
 done < <(find configs -type f \( -name 'Caddyfile*' -o -name '*.caddyfile' \) | sort)
 ((checked > 0)) || die "found no Caddyfile in configs"
+
+"$out/edgegate" projects check configs/projects.json || die "configs/projects.json is not valid"

@@ -139,14 +139,17 @@ func call(t *testing.T, socket, method, path, contentType, body string) (int, st
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}
-	request, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1"+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("Content-Type", contentType)
-	response, err := transport.RoundTrip(request)
-	if err != nil {
-		t.Fatal(err)
+	var response *http.Response
+	for attempt := 1; response == nil; attempt++ {
+		request, err := http.NewRequestWithContext(t.Context(), method, "http://127.0.0.1"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", contentType)
+		// Caddy starts its admin server anew with every load, refused ones too, and drops whoever has just dialed the old one.
+		if response, err = transport.RoundTrip(request); err != nil && (!errors.Is(err, io.EOF) || attempt == 3) {
+			t.Fatal(err)
+		}
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
