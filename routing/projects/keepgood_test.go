@@ -9,8 +9,8 @@ import (
 // Records that are written one by one: one in error must not take the others
 // down, nor what it said before.
 
-// records makes an Input of what each ref or id has.
-func records(organizations, projects map[string]string, order ...string) Input {
+// written makes an Input of what each ref or id has.
+func written(organizations, projects map[string]string, order ...string) Input {
 	in := Input{KeepGood: true}
 	for _, key := range order {
 		if text, ok := organizations[key]; ok {
@@ -50,7 +50,7 @@ func TestBuildKeepGood(t *testing.T) {
 		{"a domain is not taken over", texts{refB: `{"domains":["x.test"]}`}, texts{refA: `{"domains":["x.test"]}`, refB: `{"domains":["x.test"]}`}, nil,
 			"x.test=" + refB + " " + refA + ".example.com=", `p a.domains[0]: "x.test": listed twice, first at p b.domains[0]`, 0, 1},
 		{"nor by a known project", texts{refA: `{"domains":["y.test"]}`, refB: `{"domains":["x.test"]}`}, texts{refA: `{"domains":["x.test"]}`, refB: `{"domains":["x.test"],"max_body":1}`}, nil,
-			"y.test=" + refA + " x.test=" + refB, `p b.domains[0]: "x.test": listed twice, first at p a.domains[0]`, 1, 0},
+			"y.test=" + refA + " x.test=" + refB, `p a.domains[0]: "x.test": listed twice, first at p b.domains[0]`, 1, 0},
 		{"a domain moves", texts{refA: `{"domains":["x.test"]}`, refB: `{}`}, texts{refA: `{}`, refB: `{"domains":["x.test"]}`}, nil, "x.test=" + refB, "", 0, 0},
 		{"a domain moves, the other way round", texts{refA: `{"domains":["x.test"]}`, refB: `{}`}, texts{refA: `{}`, refB: `{"domains":["x.test"]}`}, []string{refB, refA}, "x.test=" + refB, "", 0, 0},
 		{"domains change places", texts{refA: `{"domains":["x.test"]}`, refB: `{"domains":["y.test"]}`}, texts{refA: `{"domains":["y.test"]}`, refB: `{"domains":["x.test"]}`}, nil, "x.test=" + refB + " y.test=" + refA, "", 0, 0},
@@ -68,11 +68,11 @@ func TestBuildKeepGood(t *testing.T) {
 				order = []string{refA, refB, refC}
 			}
 			b := testBuilder(t)
-			if _, report, err := b.Build(records(nil, tt.before, order...)); err != nil || report.Errors != nil {
+			if _, report, err := b.Build(written(nil, tt.before, order...)); err != nil || report.Errors != nil {
 				t.Fatal(err, report)
 			}
 			for range 2 { // the second finds what the first left
-				s, report, err := b.Build(records(nil, tt.after, order...))
+				s, report, err := b.Build(written(nil, tt.after, order...))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -104,7 +104,7 @@ func TestBuildKeepGoodOrganizations(t *testing.T) {
 	order := []string{"acme", refA}
 	plan := func(organizations map[string]string) (string, Report) {
 		t.Helper()
-		s, report, err := b.Build(records(organizations, projects, order...))
+		s, report, err := b.Build(written(organizations, projects, order...))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,9 @@
 package projects
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // claim is who has a domain in a Build.
 type claim struct{ place, domain int }
@@ -16,15 +19,14 @@ func (r *run) settleDomains() {
 	for {
 		var losers []int
 		r.claimDomains(func(place, domain int, by claim) {
-			if len(losers) > 0 && losers[len(losers)-1] == place {
-				return
-			}
 			r.domainTwice(place, domain, by)
 			losers = append(losers, place)
 		})
 		if len(losers) == 0 {
 			return
 		}
+		slices.Sort(losers)
+		losers = slices.Compact(losers)
 		// Going back to the last version can take a domain from one that had
 		// claimed it in the meantime: all is judged once more. Versions in force
 		// never lose, so this ends.
@@ -37,27 +39,38 @@ func (r *run) settleDomains() {
 	}
 }
 
-// claimDomains gives the domains to those in force first, then in order, and
-// reports who comes too late.
+// claimDomains gives the domains to those that have them in force first, then
+// in order, and reports who comes too late.
 func (r *run) claimDomains(late func(place, domain int, by claim)) {
 	claims := make(map[string]claim)
-	for _, inForce := range []bool{true, false} {
+	for _, first := range []bool{true, false} {
 		for i := range r.places {
-			p := &r.places[i]
-			if p.inForce != inForce && r.keepGood || !r.keepGood && inForce {
-				continue
-			}
-			for k, domain := range p.built.project.Domains {
-				if by, taken := claims[domain]; taken {
-					if by.place != i {
-						late(i, k, by)
-					}
+			for k, domain := range r.places[i].built.project.Domains {
+				if r.has(i, domain) != first {
 					continue
 				}
-				claims[domain] = claim{place: i, domain: k}
+				// A project's own domains differ, but not those of one in error.
+				if by, taken := claims[domain]; !taken {
+					claims[domain] = claim{place: i, domain: k}
+				} else if by.place != i {
+					late(i, k, by)
+				}
 			}
 		}
 	}
+}
+
+// has reports whether the project at place has the domain in force.
+func (r *run) has(place int, domain string) bool {
+	if !r.keepGood {
+		return false
+	}
+	p := &r.places[place]
+	if p.inForce {
+		return true
+	}
+	last := r.last.byRef[p.built.project.Ref]
+	return last != nil && slices.Contains(last.project.Domains, domain)
 }
 
 func (r *run) domainTwice(place, domain int, by claim) {
