@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -106,7 +107,7 @@ func (c Config) String() string {
 		b.WriteString("?mode=" + string(mode))
 	}
 	if c.Master != "" {
-		b.WriteString("&master=" + c.Master)
+		b.WriteString("&master=" + url.QueryEscape(c.Master))
 	}
 	return b.String()
 }
