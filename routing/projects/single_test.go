@@ -1,0 +1,72 @@
+package projects
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// A single project is built by the same rules, with paths of its own.
+func TestBuilderProject(t *testing.T) {
+	off := false
+	p, problems, err := testBuilder(t).Project(ProjectConfig{
+		Domains: []string{"API.example.org"}, Regions: []string{"us-east-1", "lab"}, MaxBody: 5, WallClock: Duration(time.Minute),
+		JWT: &JWTConfig{Secret: "{env.SECRET}"}, CORS: &CORSConfig{Origins: []string{"https://app.test"}},
+		Functions: []FunctionConfig{{Slug: Wildcard}, {Slug: "a", VerifyJWT: &off}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Ref != DefaultRef || p.MaxBody != 5 || p.WallClock != time.Minute || p.Organization != nil || !p.CORS.Allowed("https://app.test") {
+		t.Errorf("project %+v", p)
+	}
+	if !slices.Equal(p.Domains, []string{"api.example.org"}) || p.Functions() != 2 {
+		t.Errorf("domains %v, %d functions", p.Domains, p.Functions())
+	}
+	if f, ok := p.Function("a"); !ok || f.VerifyJWT {
+		t.Errorf("3.1: %+v", f)
+	}
+	if len(problems) != 1 || problems[0].Path != "regions[1]" {
+		t.Errorf("2.4: problems %v", problems)
+	}
+}
+
+func TestBuilderProjectRefuses(t *testing.T) {
+	tests := []struct {
+		name string
+		cfg  ProjectConfig
+		want string
+	}{
+		{"another ref", ProjectConfig{Ref: refA}, `ref: "` + refA + `": the only project is called default`},
+		{"organization", ProjectConfig{Organization: "acme"}, `organization: "acme": there are no organizations beside a single project`},
+		{"negative max_body", ProjectConfig{MaxBody: -1}, "max_body: must not be negative"},
+		{"negative wall_clock", ProjectConfig{WallClock: -1}, "wall_clock: must not be negative"},
+		{"negative leeway", ProjectConfig{JWT: &JWTConfig{Leeway: -1}}, "jwt.leeway: must not be negative"},
+		{"6.2 function's wall_clock", ProjectConfig{Functions: []FunctionConfig{{Slug: "a", WallClock: -1}}}, "functions[0].wall_clock: must not be negative"},
+		{"3.14 secret", ProjectConfig{JWT: &JWTConfig{Secrets: []string{"short"}}}, "jwt.secrets[0]: it has 5 bytes, HS256 needs at least 32; `openssl rand -base64 32` makes one"},
+		{"3.14 inline keys", ProjectConfig{JWT: &JWTConfig{JWKS: []byte("{")}}, "jwt.jwks: it is not a JSON object"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, _, err := testBuilder(t).Project(tt.cfg)
+			if p != nil || err == nil || err.Error() != tt.want {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// BEHAVIOUR 6.2, 7.6: a plan holds for a single project as for others.
+func TestBuilderProjectOnPlan(t *testing.T) {
+	cfg := ProjectConfig{Functions: []FunctionConfig{{Slug: "a"}, {Slug: "b"}}}
+	p, problems, err := testBuilder(t).ProjectOnPlan(cfg, &Plan{Name: "tiny", Functions: 1, WallClock: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := p.Function("b"); ok || p.LeftOut() != 1 || p.WallClock != time.Second || p.Organization.ID != DefaultRef || len(problems) != 1 {
+		t.Errorf("%+v, problems %v", p, problems)
+	}
+	if _, _, err := testBuilder(t).ProjectOnPlan(ProjectConfig{Organization: "acme"}, &Plan{}); err == nil {
+		t.Error("an organization beside a single project was accepted")
+	}
+}
