@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Go and make, where it is missing: a C compiler (the race detector links with it), git, curl,
-# Node.js with npm, and the Node packages of the end-to-end suite. Debian and its relatives only; elsewhere it says what is missing.
+# redis-server, Node.js with npm, and the Node packages of the end-to-end suite. Debian and its relatives only; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/lib.sh
@@ -13,6 +13,7 @@ missing=()
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v git >/dev/null || missing+=(git)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
+command -v redis-server >/dev/null || missing+=(redis-server)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 
@@ -26,6 +27,10 @@ if ((${#missing[@]})); then
 	"${sudo[@]}" apt-get update -q
 	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
 	hash -r
+	# The tests start servers of their own; Debian's package starts one for everybody.
+	if [[ " ${missing[*]} " == *" redis-server "* ]] && [[ -d /run/systemd/system ]]; then
+		"${sudo[@]}" systemctl disable --now redis-server
+	fi
 fi
 
 node_major() { node -p 'process.versions.node.split(".")[0]'; }

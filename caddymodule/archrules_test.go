@@ -26,6 +26,11 @@ var arrows = []arrow{
 		"caddymodule wires the three rooms, and the command imports it: there is nothing else for it to know",
 	},
 	{
+		"routing/projects/follow_e2e_test.go",
+		[]string{"routing/...", "regions", "ratelimit/redisconn/..."},
+		"that projects are followed in a real Redis is tested where they are followed, by the one file that knows both sides",
+	},
+	{
 		"routing/...",
 		[]string{"routing/...", "regions"},
 		"routing decides on values: of the rooms it knows only the types and snapshots of regions, what else it needs it declares as an interface",
@@ -69,6 +74,11 @@ var homes = []home{
 		module + "/caddymodule/integration/...",
 		[]string{"caddymodule/integration/..."},
 		"the product is not built on its tests",
+	},
+	{
+		module + "/ratelimit/redisconn/redistest",
+		redistestHomes,
+		"redistest starts servers: only tests with the tag e2e may",
 	},
 	{
 		"github.com/caddyserver/caddy/v2/caddytest/...",

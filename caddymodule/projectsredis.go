@@ -99,7 +99,7 @@ func (p *RedisProjects) Follow(ctx context.Context, sink ProjectSink) {
 	}
 	defer conn.Close()
 	p.conn.Store(conn)
-	problem := ""
+	var told atomic.Pointer[string] // the state is told by several goroutines
 	follower, err := projects.NewFollower(projects.FollowerConfig{
 		Store: sharedStore{conn},
 		Apply: func(input projects.Input) { _ = sink.Apply(input) }, // the sink tells what is wrong with it
@@ -107,10 +107,9 @@ func (p *RedisProjects) Follow(ctx context.Context, sink ProjectSink) {
 			if state.Err != nil {
 				sink.Fail(state.Err)
 			}
-			if state.Problem != "" && state.Problem != problem {
+			if before := told.Swap(&state.Problem); state.Problem != "" && (before == nil || *before != state.Problem) {
 				p.logger.Warn("changes of projects may not be noticed at once", zap.String("problem", state.Problem))
 			}
-			problem = state.Problem
 		},
 	})
 	if err != nil {
