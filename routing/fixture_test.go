@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
-	"github.com/edgegate/edgegate/routing/auth"
 	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -82,17 +81,33 @@ func (f *fixture) pipeline(t testing.TB) *Pipeline {
 
 func (f *fixture) project(t testing.TB) *projects.Project {
 	t.Helper()
-	project, err := projects.New(projects.Config{
-		Ref: projects.DefaultRef, Domains: []string{ownHost}, Regions: f.residency, CORS: f.cors,
-		WallClock: testProjectWall, Functions: f.functions,
-		Auth: auth.Config{
-			Secrets: [][]byte{[]byte(testSecret)},
-			APIKeys: []auth.APIKey{
-				{Name: "web", Type: auth.Publishable, Key: publishableKey},
-				{Name: "ci", Type: auth.Secret, Key: secretKey},
-			},
+	cfg := projects.ProjectConfig{
+		Domains: []string{ownHost}, Regions: f.residency, WallClock: projects.Duration(testProjectWall),
+		JWT: &projects.JWTConfig{Secret: testSecret},
+		APIKeys: []projects.APIKeyConfig{
+			{Name: "web", Type: "publishable", Key: publishableKey},
+			{Name: "ci", Type: "secret", Key: secretKey},
 		},
-	})
+	}
+	if f.cors != nil {
+		cfg.CORS = &projects.CORSConfig{Origins: f.cors.Origins, Credentials: f.cors.Credentials}
+	}
+	for _, function := range f.functions {
+		cfg.Functions = append(cfg.Functions, projects.FunctionConfig{
+			Slug: function.Slug, VerifyJWT: &function.VerifyJWT, CORS: function.CORS.String(), HTML: function.HTML.String(),
+			Status: function.Status.String(), WallClock: projects.Duration(function.WallClock), WebSocketToken: function.WebSocketToken.String(),
+		})
+	}
+	return newProject(t, cfg)
+}
+
+func newProject(t testing.TB, cfg projects.ProjectConfig) *projects.Project {
+	t.Helper()
+	builder, err := projects.NewBuilder(projects.BuilderConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, _, err := builder.Project(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

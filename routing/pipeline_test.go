@@ -227,12 +227,10 @@ func TestAdmitLimits(t *testing.T) {
 // BEHAVIOUR section 5: 413 for a Content-Length above max_body.
 func TestAdmitContentLength(t *testing.T) {
 	f := newFixture()
-	project, err := projects.New(projects.Config{
-		Ref: projects.DefaultRef, MaxBody: 10, Functions: []projects.Function{{Slug: "open"}},
+	off := false
+	project := newProject(t, projects.ProjectConfig{
+		MaxBody: 10, Functions: []projects.FunctionConfig{{Slug: "open", VerifyJWT: &off}},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	small := *f
 	small.catalogue = hosts{sharedHost: {Project: project}}
 	tests := []struct {

@@ -87,7 +87,8 @@ func (c *compiler) nonNegative(path string, n int64) {
 }
 
 // domains returns the own hosts. Hosts that are a project's by its ref cannot be
-// claimed by another, nor can the domain that they all are below.
+// claimed by another, nor can the domain that they all are below. A single
+// project has nobody to claim from.
 func (c *compiler) domains() []string {
 	list := make([]string, 0, len(c.cfg.Domains))
 	for i, domain := range c.cfg.Domains {
@@ -105,9 +106,9 @@ func (c *compiler) domains() []string {
 		switch first := slices.Index(list, host); {
 		case first >= 0:
 			c.wrong(path, "%s: listed twice, first at domains[%d]", quoted(domain), first)
-		case c.suffix != "" && host == c.suffix[1:]:
+		case !c.single && c.suffix != "" && host == c.suffix[1:]:
 			c.wrong(path, "%s: is the apex of all projects", quoted(domain))
-		case ValidRef(at.label) || at.hostForm:
+		case !c.single && ValidRef(at.label):
 			c.wrong(path, "%s: is a host of the project %s by its ref", quoted(domain), quoted(at.label))
 		}
 		list = append(list, host) // also a wrong one: places are counted

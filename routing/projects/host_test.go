@@ -38,7 +38,7 @@ func TestNormalizeHost(t *testing.T) {
 
 // BEHAVIOUR 1.1, 1.2, 6.3: what a host says in single-project mode.
 func TestSingleFind(t *testing.T) {
-	p := mustNew(t, Config{Ref: DefaultRef, Domains: []string{"api.example.org", "x.functions.example.com"}})
+	p := mustNew(t, ProjectConfig{Domains: []string{"api.example.org", "x.functions.example.com"}})
 	tests := []struct {
 		name, apex, host string
 		shared, hostForm bool
@@ -77,7 +77,7 @@ func TestSingleFind(t *testing.T) {
 
 // BEHAVIOUR 1.2: an apex that no host could be under is a mistake.
 func TestNewSingleRefusesApex(t *testing.T) {
-	p := mustNew(t, Config{Ref: DefaultRef})
+	p := mustNew(t, ProjectConfig{})
 	for _, apex := range []string{"https://example.com", "example.com/", "example.com:443", "*.example.com", "example.com.", "a b", "[::1"} {
 		if _, err := NewSingle(p, apex); err == nil || !strings.Contains(err.Error(), "must be a bare host name") {
 			t.Errorf("1.2: apex %q: %v", apex, err)
@@ -89,7 +89,7 @@ func FuzzFind(f *testing.F) {
 	for _, host := range []string{"api.example.org", "x.functions.example.com:80", "[::1]:80", "[", ":", "..", "A.functions.EXAMPLE.com."} {
 		f.Add(host)
 	}
-	s, err := NewSingle(mustNew(f, Config{Ref: DefaultRef, Domains: []string{"api.example.org"}}), "example.com")
+	s, err := NewSingle(mustNew(f, ProjectConfig{Domains: []string{"api.example.org"}}), "example.com")
 	if err != nil {
 		f.Fatal(err)
 	}

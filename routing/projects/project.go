@@ -160,6 +160,20 @@ func ValidSlug(slug string) bool {
 	return slug != ""
 }
 
+// slugProblem says what is wrong with the slug of a listed function, "" when
+// nothing is.
+func slugProblem(slug string) string {
+	switch {
+	case slug == Wildcard:
+		return ""
+	case !ValidSlug(slug):
+		return "a slug is made of letters, digits, _ and -, or is * for any other"
+	case Reserved(slug):
+		return "reserved for the runtime's own endpoints"
+	}
+	return ""
+}
+
 // Reserved reports whether slug is a runtime's own namespace, which no client
 // may reach in any spelling (BEHAVIOUR.md 1.6).
 func Reserved(slug string) bool { return strings.EqualFold(slug, "_internal") }
