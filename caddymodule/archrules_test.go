@@ -77,8 +77,8 @@ var homes = []home{
 	},
 	{
 		module + "/ratelimit/redisconn/redistest",
-		redistestHomes,
-		"redistest starts servers: only tests with the tag e2e may",
+		[]string{"ratelimit/redisconn/...", "caddymodule/projectsredis_e2e_test.go"},
+		"redistest starts servers, and the product is not built on its tests",
 	},
 	{
 		"github.com/caddyserver/caddy/v2/caddytest/...",

@@ -80,9 +80,11 @@ func (c *Conn) HashGet(ctx context.Context, key string, fields ...string) (map[s
 	if c.observe(err) != nil {
 		return nil, fmt.Errorf("reading hash %s: %w", key, err)
 	}
-	for i, value := range values {
-		if text, ok := value.(string); ok {
-			found[fields[i]] = text
+	for i, field := range fields {
+		if i < len(values) {
+			if text, ok := values[i].(string); ok {
+				found[field] = text
+			}
 		}
 	}
 	return found, nil

@@ -174,8 +174,10 @@ func TestBuildPlanFunctions(t *testing.T) {
 func TestBuiltinPlans(t *testing.T) {
 	plans := BuiltinPlans()
 	for _, want := range []Plan{
-		{"free", 100, 150 * time.Second}, {"pro", 500, 400 * time.Second},
-		{"team", 1000, 400 * time.Second}, {"enterprise", 0, 400 * time.Second},
+		{"free", 100, 150 * time.Second},
+		{"pro", 500, 400 * time.Second},
+		{"team", 1000, 400 * time.Second},
+		{"enterprise", 0, 400 * time.Second},
 	} {
 		if plans[want.Name] != want {
 			t.Errorf("7.6: %+v, want %+v", plans[want.Name], want)

@@ -1,0 +1,39 @@
+//go:build e2e
+
+package caddymodule
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// TestRedisProjects: real Redis, away at first, changed, and away again, also over a reload.
+func TestRedisProjects(t *testing.T) {
+	server := redistest.Single(t)
+	config := sourceApp(`{"source":"redis","url":"` + server.URL() + `"}`)
+	server.Exec("HSET", projects.ProjectsKey, someRef, projectJSON("first"))
+	load(t, config)
+	serves(t, "first")
+	server.Exec("HSET", projects.ProjectsKey, someRef, projectJSON("second"))
+	server.Exec("PUBLISH", projects.ChangedChannel, "")
+	serves(t, "second")
+	server.Stop()
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	serves(t, "second") // those of the configuration before
+	server.Start()
+	server.Exec("HSET", projects.ProjectsKey, someRef, projectJSON("third"))
+	serves(t, "third")
+	within(t, func() string {
+		if store := answer(t, "/edge_functions/status")["store"].(map[string]any); store["kind"] != "redis" || store["state"] != "up" {
+			return fmt.Sprintf("the store is %v", store)
+		}
+		return ""
+	})
+}
