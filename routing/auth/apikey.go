@@ -61,6 +61,8 @@ type knownKey struct {
 	hash    string
 	expires time.Time
 	used    *lastuse.Stamp
+	// opaque says that the key cannot have the form of a token.
+	opaque bool
 }
 
 // add puts one API key into the table under its hash.
@@ -77,7 +79,7 @@ func (v *Verifier) add(key APIKey) error {
 	}
 	known := &knownKey{
 		name: key.Name, typ: key.Type, hash: hex.EncodeToString(sum[:]), expires: key.ExpiresAt,
-		used: v.shared.stamp("API key", sum),
+		used: v.shared.stamp("API key", sum), opaque: opaque(key.Key),
 	}
 	v.byHash[sum] = known
 	v.apiKeys = append(v.apiKeys, known)

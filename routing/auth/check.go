@@ -93,7 +93,7 @@ func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity
 	case identity.Method == MethodAPIKey:
 		return identity, nil
 	case tokenAsKey != "":
-		return v.token(tokenAsKey, identity, now)
+		return v.tokenAsKey(tokenAsKey, now)
 	}
 	return Identity{}, fail(ErrMissing)
 }
@@ -101,6 +101,10 @@ func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity
 // bearer judges the one bearer token of a request; identity is what its apikey
 // established.
 func (v *Verifier) bearer(token string, browser bool, identity Identity, now time.Time) (Identity, *Failure) {
+	// First, since hashing a long token costs more than finding it.
+	if claims, failure, known := v.recall(token, now); known {
+		return withJWT(identity, claims, failure)
+	}
 	if token == "" || strings.ContainsAny(token, " \t\r\n\v\f") {
 		return Identity{}, fail(ErrFormat)
 	}
@@ -114,12 +118,21 @@ func (v *Verifier) bearer(token string, browser bool, identity Identity, now tim
 	if opaque(token) {
 		return Identity{}, fail(ErrUnknownKey)
 	}
-	return v.token(token, identity, now)
+	claims, failure := v.verify(token, now)
+	return withJWT(identity, claims, failure)
 }
 
-// token judges a JSON Web Token and adds it to the identity.
-func (v *Verifier) token(token string, identity Identity, now time.Time) (Identity, *Failure) {
-	claims, failure := v.verify(token, now)
+// tokenAsKey judges the token that came as apikey (BEHAVIOUR 3.12) and is no key.
+func (v *Verifier) tokenAsKey(token string, now time.Time) (Identity, *Failure) {
+	claims, failure, known := v.recall(token, now)
+	if !known {
+		claims, failure = v.verify(token, now)
+	}
+	return withJWT(Identity{}, claims, failure)
+}
+
+// withJWT adds a token that was judged to an identity.
+func withJWT(identity Identity, claims Claims, failure *Failure) (Identity, *Failure) {
 	if failure != nil {
 		return Identity{}, failure
 	}

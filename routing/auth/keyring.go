@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
+	"strings"
 	"time"
 	"unique"
 
@@ -70,6 +72,10 @@ func (v *Verifier) fingerprint() [sha256.Size]byte {
 	for _, values := range [][]string{v.rules.issuers, v.rules.audiences, v.rules.roles} {
 		list(len(values), func(i int) string { return values[i] })
 	}
+	// An API key that may have the form of a token decides that it is none.
+	shaped := slices.DeleteFunc(slices.Clone(v.apiKeys), func(k *knownKey) bool { return k.opaque })
+	slices.SortFunc(shaped, func(a, b *knownKey) int { return strings.Compare(a.hash, b.hash) })
+	list(len(shaped), func(i int) string { return shaped[i].hash + shaped[i].expires.UTC().Format(time.RFC3339Nano) })
 	text = binary.BigEndian.AppendUint64(text, uint64(v.rules.leeway))
 	if v.eddsa {
 		text = append(text, 1)

@@ -83,21 +83,22 @@ func TestScope(t *testing.T) {
 		change func(*Config)
 		same   bool
 	}{
-		"nothing":               {func(*Config) {}, true},
-		"order of issuers":      {func(c *Config) { c.Issuers = []string{"j", "i", "j"} }, true},
-		"order of keys":         {func(c *Config) { c.Keys = parseSet(t, rsaPair, ecPair) }, true},
-		"an API key":            {func(c *Config) { c.APIKeys = []APIKey{{Type: Secret, Key: secretKey}} }, true},
-		"a secret less":         {func(c *Config) { c.Secrets = c.Secrets[:1] }, false},
-		"a secret more":         {func(c *Config) { c.Secrets = append(c.Secrets, foreign) }, false},
-		"secrets joined":        {func(c *Config) { c.Secrets = [][]byte{append([]byte(string(secret)), oldSecret...)} }, false},
-		"a public key less":     {func(c *Config) { c.Keys = parseSet(t, ecPair) }, false},
-		"another of its name":   {func(c *Config) { c.Keys = parseSet(t, ecStranger, rsaPair) }, false},
-		"no EdDSA":              {func(c *Config) { c.AllowEdDSA = false }, false},
-		"an issuer less":        {func(c *Config) { c.Issuers = c.Issuers[:1] }, false},
-		"issuers as audiences":  {func(c *Config) { c.Issuers, c.Audiences = []string{"a"}, []string{"i", "j"} }, false},
-		"no role":               {func(c *Config) { c.Roles = nil }, false},
-		"a leeway of 1 ns more": {func(c *Config) { c.Leeway++ }, false},
-		"a set from elsewhere":  {func(c *Config) { c.Remotes = append(c.Remotes, remoteOf(&source{})) }, false},
+		"nothing":                {func(*Config) {}, true},
+		"order of issuers":       {func(c *Config) { c.Issuers = []string{"j", "i", "j"} }, true},
+		"order of keys":          {func(c *Config) { c.Keys = parseSet(t, rsaPair, ecPair) }, true},
+		"an opaque API key":      {func(c *Config) { c.APIKeys = []APIKey{{Type: Secret, Key: secretKey}} }, true},
+		"an API key of any form": {func(c *Config) { c.APIKeys = []APIKey{{Type: Secret, SHA256: sum("x")}} }, false},
+		"a secret less":          {func(c *Config) { c.Secrets = c.Secrets[:1] }, false},
+		"a secret more":          {func(c *Config) { c.Secrets = append(c.Secrets, foreign) }, false},
+		"secrets joined":         {func(c *Config) { c.Secrets = [][]byte{append([]byte(string(secret)), oldSecret...)} }, false},
+		"a public key less":      {func(c *Config) { c.Keys = parseSet(t, ecPair) }, false},
+		"another of its name":    {func(c *Config) { c.Keys = parseSet(t, ecStranger, rsaPair) }, false},
+		"no EdDSA":               {func(c *Config) { c.AllowEdDSA = false }, false},
+		"an issuer less":         {func(c *Config) { c.Issuers = c.Issuers[:1] }, false},
+		"issuers as audiences":   {func(c *Config) { c.Issuers, c.Audiences = []string{"a"}, []string{"i", "j"} }, false},
+		"no role":                {func(c *Config) { c.Roles = nil }, false},
+		"a leeway of 1 ns more":  {func(c *Config) { c.Leeway++ }, false},
+		"a set from elsewhere":   {func(c *Config) { c.Remotes = append(c.Remotes, remoteOf(&source{})) }, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -138,6 +139,44 @@ func TestRevocation(t *testing.T) {
 		}
 		if _, err := refusal(after, token, now); err == nil {
 			t.Errorf("%s: accepted after", name)
+		}
+	}
+}
+
+// BEHAVIOUR 3.9: what is an API key in one project is judged as one, though another
+// with the same secret remembers it as a token; and once it has expired, as what
+// else it is.
+func TestRememberedIsNoAPIKey(t *testing.T) {
+	shared := NewShared(SharedConfig{})
+	token := sign(hs256, `{"role":"anon"}`, secret)
+	plain := verifierOf(t, Config{Secrets: [][]byte{secret}, Shared: shared})
+	keyed := verifierOf(t, Config{
+		Secrets: [][]byte{secret}, Shared: shared, APIKeys: []APIKey{{Type: Secret, SHA256: sum(token), ExpiresAt: now.Add(time.Hour)}},
+	})
+	prolonged := verifierOf(t, Config{
+		Secrets: [][]byte{secret}, Shared: shared, APIKeys: []APIKey{{Type: Secret, SHA256: sum(token), ExpiresAt: now.Add(3 * time.Hour)}},
+	})
+	for _, tt := range []struct {
+		name string
+		v    *Verifier
+		at   time.Duration
+		want Method
+	}{
+		{"no key", plain, 0, MethodJWT},
+		{"a key", keyed, 0, MethodAPIKey},
+		{"an expired key", keyed, time.Hour, MethodJWT},
+		{"an expired key, remembered", keyed, time.Hour, MethodJWT},
+		{"a key of longer", prolonged, time.Hour, MethodAPIKey},
+		{"still no key", plain, 0, MethodJWT},
+	} {
+		identity, failure := tt.v.Check(bearer(token), true, now.Add(tt.at))
+		if failure != nil || identity.Method != tt.want {
+			t.Errorf("%s: %+v %+v, want %s", tt.name, identity, failure, tt.want)
+		}
+		c := bearer(token)
+		c.Browser = true
+		if _, failure := tt.v.Check(c, true, now.Add(tt.at)); (failure != nil) != (tt.want == MethodAPIKey) {
+			t.Errorf("3.11: %s: %+v", tt.name, failure)
 		}
 	}
 }

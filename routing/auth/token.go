@@ -23,15 +23,24 @@ func (v *Verifier) asymmetric(alg string) bool {
 	return alg == jwks.ES256 || alg == jwks.RS256 || alg == jwks.EdDSA && v.eddsa
 }
 
-// verify judges one token, from memory if it can.
+// recall judges a token from memory; known is false if nothing is known of it.
+// What is remembered has the form of a token and is no API key in this scope, so
+// that nothing needs to be looked at before.
+func (v *Verifier) recall(text string, now time.Time) (claims Claims, failure *Failure, known bool) {
+	ring, overdue := v.keyring()
+	// While a set is too old to judge by, so is what was found by it.
+	found := v.shared.recall(ring.scope, text, now)
+	if found == nil || overdue && !found.own {
+		return Claims{}, nil, false
+	}
+	claims, failure = found.judge(v.rules.leeway, now)
+	return claims, failure, true
+}
+
+// verify judges a token that is not remembered.
 func (v *Verifier) verify(text string, now time.Time) (Claims, *Failure) {
 	if len(text) > MaxTokenSize {
 		return Claims{}, fail(ErrMalformed)
-	}
-	ring, overdue := v.keyring()
-	// While a set is too old to judge by, so is what was found by it.
-	if known := v.shared.recall(ring.scope, text, now); known != nil && (known.own || !overdue) {
-		return known.judge(v.rules.leeway, now)
 	}
 	found, ring, failure := v.examine(text)
 	if failure != nil {
