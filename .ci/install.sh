@@ -24,12 +24,24 @@ if ((${#missing[@]})); then
 		command -v sudo >/dev/null || die "please install as root: apt-get install ${missing[*]}"
 		sudo=(sudo)
 	fi
+	# Packages start their services when they are installed, but nobody needs a Redis on this machine's standard port: the tests start
+	# their own. This is how Debian is told so; containers mostly say it already.
+	policy=/usr/sbin/policy-rc.d
+	if [[ ! -e $policy ]]; then
+		trap '"${sudo[@]}" rm -f "$policy"' EXIT
+		printf '#!/bin/sh\nexit 101\n' | "${sudo[@]}" tee "$policy" >/dev/null
+		"${sudo[@]}" chmod 755 "$policy"
+	fi
 	"${sudo[@]}" apt-get update -q
 	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+	if [[ -n $(trap -p EXIT) ]]; then
+		"${sudo[@]}" rm -f "$policy"
+		trap - EXIT
+	fi
 	hash -r
-	# The tests start servers of their own; Debian's package starts one for everybody.
+	# nor at the next boot
 	if [[ " ${missing[*]} " == *" redis-server "* ]] && [[ -d /run/systemd/system ]]; then
-		"${sudo[@]}" systemctl disable --now redis-server
+		"${sudo[@]}" systemctl disable redis-server
 	fi
 fi
 
@@ -49,4 +61,5 @@ if ! cmp -s "$e2e/package-lock.json" "$stamp"; then
 	cp "$e2e/package-lock.json" "$stamp"
 fi
 
-printf 'node %s, npm %s, deno %s\n' "$(node --version)" "$(npm --version)" "$(deno --version | awk 'NR==1{print $2}')"
+printf 'node %s, npm %s, deno %s, redis %s\n' "$(node --version)" "$(npm --version)" "$(deno --version | awk 'NR==1{print $2}')" \
+	"$(redis-server --version | awk '{ sub("v=", "", $3); print $3 }')"

@@ -216,3 +216,39 @@ func TestWrongPassword(t *testing.T) {
 		}
 	}
 }
+
+// rediss:// asks for a certificate that is for the host and from somebody known.
+func TestTLS(t *testing.T) {
+	s, url, roots := redistest.TLS(t)
+	s.Exec("HSET", "h", "a", "1")
+	for _, tt := range []struct {
+		name, url, want string
+		known           bool
+	}{
+		{"by address", url, "", true},
+		{"by name", strings.Replace(url, "127.0.0.1", "localhost", 1), "", true},
+		{"signed by nobody known", url, "certificate signed by unknown authority", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			config, err := Parse(tt.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.known {
+				config.RootCAs = roots
+			}
+			c, err := Open(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			fields, err := c.HashAll(t.Context(), "h")
+			switch {
+			case tt.want == "" && (err != nil || fields["a"] != "1"):
+				t.Errorf("got %v, %v", fields, err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v, want in it %q", err, tt.want)
+			}
+		})
+	}
+}

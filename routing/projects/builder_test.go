@@ -239,6 +239,40 @@ func TestBuildCapsErrors(t *testing.T) {
 	}
 }
 
+// The same within one record; what is behind the bound is counted.
+func TestBuildCapsErrorsOfARecord(t *testing.T) {
+	for name, tt := range map[string]struct{ member, more string }{
+		"unknown fields": {`"x%d":1`, "and 10 more"},
+		"wrong elements": {`"domains":[` + strings.Repeat("1,", 59) + `1]`, "and 10 more"},
+		"wrong values":   {`"domains":[` + strings.Repeat(`"/",`, 59) + `"/"]`, "and 10 more"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			members := make([]string, 60)
+			for i := range members {
+				members[i] = fmt.Sprintf(tt.member, i)
+			}
+			if !strings.Contains(tt.member, "%d") {
+				members = []string{tt.member}
+			}
+			_, _, err := build(t, testBuilder(t), inProject(strings.Join(members, ",")))
+			if err == nil || strings.Count(err.Error(), "\n") != maxErrors || !strings.HasSuffix(err.Error(), "\n"+tt.more) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// What an organization says is kept for those who meter.
+func TestBuildOrganization(t *testing.T) {
+	s, _ := mustBuild(t, testBuilder(t), `{"projects":[],"organizations":[
+		{"id":"a","time_zone":"Europe/Berlin","quota":0,"grace":"1h","spend_cap":false},{"id":"b","time_zone":"Europe/Berlin"}]}`)
+	a, _ := s.Organization("a")
+	b, _ := s.Organization("b")
+	if a.TimeZone.String() != "Europe/Berlin" || b.TimeZone != a.TimeZone || *a.Quota != 0 || a.Grace != time.Hour || *a.SpendCap || b.SpendCap != nil || a.Plan != nil {
+		t.Errorf("%+v, %+v", a, b)
+	}
+}
+
 // The file of the manual, with values in the place of its ellipses.
 const example = `{"organizations":[{"id":"acme","plan":"pro","spend_cap":true,"cycle_start":"2026-11-05T00:00:00Z"}],
  "projects":[{"ref":"abcdefghijklmnopqrst","organization":"acme","domains":["api.acme.org"],"regions":["eu-central-1","eu-west-1"],

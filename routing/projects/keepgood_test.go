@@ -179,6 +179,29 @@ func TestBuildKeepGoodOrganizations(t *testing.T) {
 	}
 }
 
+// A source that files records under no key can have two of one ref: the first
+// counts.
+func TestBuildKeepGoodTwice(t *testing.T) {
+	record := func(path, text string) Record { return Record{Path: path, JSON: []byte(text)} }
+	s, report, err := testBuilder(t).Build(Input{
+		KeepGood:      true,
+		Organizations: []Record{record("o1", `{"id":"acme","plan":"pro"}`), record("o2", `{"id":"acme"}`), record("o3", `[]`)},
+		Projects:      []Record{record("p1", `{"ref":"`+refA+`","max_body":1}`), record("p2", `{"ref":"`+refA+`"}`)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, _ := s.Organization("acme")
+	p, _ := s.Lookup(refA)
+	if o.Plan == nil || p.MaxBody != 1 || s.Len() != 1 || report.Dropped != 3 {
+		t.Errorf("%+v, %+v, report %+v", o, p, report)
+	}
+	want := `o2.id: "acme": listed twice, first at o1` + "\no3: must be an object\n" + `p2.ref: "` + refA + `": listed twice, first at p1`
+	if got := report.Errors.Error(); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 // Without KeepGood a mistake refuses all, and what was built before is still
 // what the next Build is compared to.
 func TestBuildReuses(t *testing.T) {

@@ -152,8 +152,9 @@ func (r *run) buildProject(record *Record) (built *builtProject, ref string, inv
 		c.wrong("ref", "%s: it is filed under %s", quoted(cfg.Ref), quoted(ref))
 	}
 	cfg.Ref = ref
-	if slices.ContainsFunc(invalid.Problems, func(p Problem) bool { return p.Path == "" }) {
-		return &builtProject{project: &Project{Ref: ref}}, ref, invalid // no object at all
+	if invalid.full() || slices.Contains(unread, "") {
+		// What else is wrong could only be counted, or there is no object at all.
+		return &builtProject{project: &Project{Ref: ref}}, ref, invalid
 	}
 	p := c.project()
 	return &builtProject{project: p, problems: c.problems, conditions: c.conditions}, ref, invalid

@@ -56,6 +56,36 @@ func TestBuilderProjectRefuses(t *testing.T) {
 	}
 }
 
+// The names that operators write are the ones that are shown.
+func TestNames(t *testing.T) {
+	for i, name := range corsNames {
+		if m, err := ParseCORSMode(name); err != nil || int(m) != i || m.String() != name {
+			t.Errorf("4.1: %q is %v, %v", name, m, err)
+		}
+	}
+	for i, name := range htmlNames {
+		if m, err := ParseHTMLMode(name); err != nil || int(m) != i || m.String() != name {
+			t.Errorf("6.3: %q is %v, %v", name, m, err)
+		}
+	}
+	for i, name := range statusNames {
+		if s, err := ParseStatus(name); err != nil || int(s) != i || s.String() != name {
+			t.Errorf("%q is %v, %v", name, s, err)
+		}
+	}
+	for i, name := range tokenNames {
+		if s, err := ParseTokenSource(name); err != nil || int(s) != i || s.String() != name {
+			t.Errorf("3.15: %q is %v, %v", name, s, err)
+		}
+	}
+	if m, err := ParseCORSMode(""); err != nil || m != CORSAuto {
+		t.Errorf("4.1: the default is %v, %v", m, err)
+	}
+	if s, err := ParseStatus(""); err != nil || s != StatusActive {
+		t.Errorf("the default is %v, %v", s, err)
+	}
+}
+
 // BEHAVIOUR 6.2, 7.6: a plan holds for a single project as for others.
 func TestBuilderProjectOnPlan(t *testing.T) {
 	cfg := ProjectConfig{Functions: []FunctionConfig{{Slug: "a"}, {Slug: "b"}}}
