@@ -10,9 +10,8 @@ import (
 // queryName is the parameter that supabase-js sets beside x-region.
 const queryName = "forceFunctionRegion"
 
-// maxHintRegions bounds the work a client can ask for with one header. It is
-// several times the regions anybody has.
-const maxHintRegions = 64
+// maxHintRegions bounds the work a client can ask for with one header.
+const maxHintRegions = MaxRegions
 
 // Hint is what a client said about where its invocation should run (BEHAVIOUR
 // 2.1 to 2.3). The zero value is a client that named no region.

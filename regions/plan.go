@@ -4,7 +4,7 @@ package regions
 // of BEHAVIOUR.md 2.7, sent as x-sb-region-reason.
 type Reason string
 
-// The reasons of this build.
+// The reasons that are given.
 const (
 	ReasonExplicit     Reason = "explicit"      // the caller named this region
 	ReasonExplicitList Reason = "explicit_list" // the caller named several, this is one of them
@@ -12,13 +12,14 @@ const (
 	ReasonFailover     Reason = "failover"      // a better region is down or failed
 	ReasonDefault      Reason = "default"       // the gateway's place is unknown: configuration order
 	ReasonFailOpen     Reason = "fail_open"     // every region is down; the first one was tried all the same
+	ReasonSpill        Reason = "spill"         // a better region is full
+	ReasonDrain        Reason = "drain"         // a better region is being drained
 )
 
 // Candidate is a region that may run an invocation.
 type Candidate struct {
 	Region *Region
-	// Reason holds when the region runs the invocation and no better
-	// candidate was passed over.
+	// Reason holds when the region runs the invocation.
 	Reason Reason
 }
 
@@ -29,6 +30,12 @@ type Plan struct {
 	// Strict plans never leave the regions that the caller named
 	// (BEHAVIOUR.md 2.3, 2.5).
 	Strict bool
+	// Full says that every candidate that may be used is: the first one is
+	// waited for, for a moment.
+	Full bool
+	// Unavailable says that no candidate may be asked: they are named to the
+	// caller only (BEHAVIOUR.md 2.5).
+	Unavailable bool
 }
 
 // First returns the region that a refusal names: the nearest, or the first one

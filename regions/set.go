@@ -8,6 +8,10 @@ import (
 	"time"
 )
 
+// MaxRegions is how many regions a gateway can have, several times of those that
+// anybody has. It bounds the work that one request can ask for.
+const MaxRegions = 64
+
 // Set is the configured regions in the order of the configuration. It is
 // immutable and safe for concurrent use; a new configuration makes a new Set.
 type Set struct {
@@ -25,6 +29,9 @@ type Set struct {
 func NewSet(rs []Region) (*Set, error) {
 	if len(rs) == 0 {
 		return nil, errors.New("no region is configured: add `region NAME { backend http://HOST:PORT }`")
+	}
+	if len(rs) > MaxRegions {
+		return nil, fmt.Errorf("%d regions are configured, %d are possible", len(rs), MaxRegions)
 	}
 	set := &Set{byName: make(map[string]*Region, len(rs))}
 	var problems []error

@@ -28,11 +28,14 @@ const (
 // State is how a backend or a region is doing, as far as this gateway knows.
 type State string
 
-// The states of this build.
+// The states. Backends are unknown, up or down.
 const (
-	StateUnknown State = "unknown" // nothing was sent there yet
-	StateUp      State = "up"
-	StateDown    State = "down" // no connection was accepted
+	StateUnknown  State = "unknown" // nothing was heard from there yet
+	StateUp       State = "up"
+	StateDegraded State = "degraded" // slow, or failing now and then
+	StateDown     State = "down"
+	StateDraining State = "draining" // its requests go elsewhere, little by little
+	StateDrained  State = "drained"
 )
 
 // Upstream is the living state of one backend: its connections and what is

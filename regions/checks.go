@@ -1,0 +1,61 @@
+package regions
+
+import "time"
+
+const (
+	// checksDown and checksUp are how many probes in a row move a backend that
+	// answered, or one that did not.
+	checksDown = 3
+	checksUp   = 3
+)
+
+// Checks turns the outcomes of active probes into a state. The zero value is
+// unknown, in which a backend is used at once. It is not safe for concurrent
+// use.
+type Checks struct {
+	state State
+	run   int // outcomes in a row that speak against state
+}
+
+// Report takes in one outcome and returns the state, and whether it changed:
+// three failures in a row are down, three passes in a row up again. The first
+// pass ever is up at once: there is nothing to come back from.
+func (c *Checks) Report(passed bool) (state State, changed bool) {
+	before := c.State()
+	switch {
+	case passed == (before == StateUp), !passed && before == StateDown:
+		c.run = 0
+		return before, false
+	case before == StateUnknown && passed:
+		c.state, c.run = StateUp, 0
+		return c.state, true
+	}
+	c.run++
+	needed := checksDown
+	if passed {
+		needed = checksUp
+	}
+	if c.run < needed {
+		return before, false
+	}
+	c.run = 0
+	if c.state = StateDown; passed {
+		c.state = StateUp
+	}
+	return c.state, true
+}
+
+// State returns the state that the outcomes so far add up to.
+func (c *Checks) State() State {
+	if c.state == "" {
+		return StateUnknown
+	}
+	return c.state
+}
+
+// slowStart is how long a region that was down takes to get its whole share
+// back, and slowStartLeast the part that it gets at once.
+const (
+	slowStart      = time.Minute
+	slowStartLeast = 0.1
+)

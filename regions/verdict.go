@@ -1,0 +1,183 @@
+package regions
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+const (
+	// degradedFast is how many times its base a region's moving average must be,
+	// and degradedFailures which part of its requests must fail by the backends'
+	// fault, for it to count as degraded.
+	degradedFast     = 3
+	degradedFailures = 0.05
+)
+
+// Verdict keeps what is known of a region's health over time. The zero value
+// knows nothing. It is safe for concurrent use.
+type Verdict struct {
+	mu       sync.Mutex
+	health   State
+	returned time.Time // when it came back from an outage, or from a drain
+	shown    State
+	shownAt  time.Time
+}
+
+// RegionInput is what a Verdict judges.
+type RegionInput struct {
+	Region *Region
+	// Backends are in the order of the region's.
+	Backends []BackendView
+	// Prior is the round trip to expect, if PriorKnown.
+	Prior      time.Duration
+	PriorKnown bool
+	Drain      Drain
+	Load       *Load
+}
+
+// Judge returns the region as it is now. Times must not go back.
+func (v *Verdict) Judge(now time.Time, in RegionInput) RegionView {
+	r := RegionView{
+		Region: in.Region, Backends: in.Backends, Load: in.Load,
+		Drained: in.Drain.Gone(now), LastResort: in.Drain.LastResort,
+	}
+	var failures float64
+	for _, b := range in.Backends {
+		if b.State != StateDown {
+			r.Healthy++
+			failures = max(failures, b.FailureRate)
+		}
+	}
+	r.Distance = middle(in.Backends)
+	r.Known = r.Distance.Measured
+	if !r.Known && in.PriorKnown {
+		r.Distance.RTT, r.Known = in.Prior, true
+	}
+	r.Score = r.Distance.RTT + in.Region.Bias
+	r.Health = healthOf(r, failures)
+
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.enter(now, r.Health)
+	if end := in.Drain.Ended; !end.IsZero() && end.After(v.returned) {
+		v.returned = end
+	}
+	r.SlowStart = 1
+	if !v.returned.IsZero() {
+		r.SlowStart = max(slowStartLeast, progress(v.returned, slowStart, now))
+	}
+	r.State = r.Health
+	if drain := in.Drain.State(now); drain != "" {
+		r.State = drain
+	}
+	if r.State != v.shown {
+		v.shown, v.shownAt = r.State, now
+	}
+	r.Since = v.shownAt
+	return r
+}
+
+// enter notes a change of health. Only a region that was down starts slowly.
+func (v *Verdict) enter(now time.Time, health State) {
+	if health == v.health {
+		return
+	}
+	if v.health == StateDown {
+		v.returned = now
+	}
+	v.health = health
+}
+
+// healthOf is the verdict: down when fewer than half of the backends are not
+// down, unknown until one of them answered.
+func healthOf(r RegionView, failures float64) State {
+	switch {
+	case 2*r.Healthy < len(r.Backends) || r.Healthy == 0:
+		return StateDown
+	case !slices.ContainsFunc(r.Backends, func(b BackendView) bool { return b.State == StateUp }):
+		return StateUnknown
+	case r.Distance.Measured && r.Distance.Fast > degradedFast*r.Distance.Base,
+		failures > degradedFailures:
+		return StateDegraded
+	}
+	return StateUp
+}
+
+// middle returns the distance to the region: of its backends that were measured
+// the lower of the two in the middle, so that a single slow one neither hides
+// nor stands for the rest. Backends that are down count only if all are.
+func middle(backends []BackendView) Distance {
+	measured := make([]Distance, 0, len(backends))
+	down := make([]Distance, 0, len(backends))
+	for _, b := range backends {
+		switch {
+		case !b.Distance.Measured:
+		case b.State == StateDown:
+			down = append(down, b.Distance)
+		default:
+			measured = append(measured, b.Distance)
+		}
+	}
+	if len(measured) == 0 {
+		measured = down
+	}
+	if len(measured) == 0 {
+		return Distance{}
+	}
+	slices.SortFunc(measured, func(a, b Distance) int { return int(a.RTT - b.RTT) })
+	return measured[(len(measured)-1)/2]
+}
+
+// NewView puts regions together, ordered by ranker.
+func NewView(now time.Time, list []RegionView, ranker *Ranker, location Location) *View {
+	v := &View{At: now, Regions: list, Order: make([]int, len(list)), Location: location}
+	for i := range v.Order {
+		v.Order[i] = i
+	}
+	scores := make([]Scored, 0, len(list))
+	for _, r := range list {
+		if !r.Known {
+			continue
+		}
+		scores = append(scores, Scored{Name: r.Region.Name, Score: r.Score, Bias: r.Region.Bias, Measured: r.Distance.Measured})
+	}
+	if len(scores) == 0 {
+		return v
+	}
+	v.Ranked = true
+	v.Order = v.Order[:0]
+	index := make([]int, 0, len(list))
+	for i, r := range list {
+		if r.Known {
+			index = append(index, i)
+		}
+	}
+	for _, i := range ranker.Rank(now, scores) {
+		v.Order = append(v.Order, index[i])
+	}
+	// Those of which nothing is known come last, in configuration order.
+	for i, r := range list {
+		if !r.Known {
+			v.Order = append(v.Order, i)
+		}
+	}
+	if location.Source == LocationUnknown {
+		v.Location = infer(v)
+	}
+	return v
+}
+
+// infer takes the nearest measured region for the gateway's own.
+func infer(v *View) Location {
+	var nearest *RegionView
+	for i := range v.Regions {
+		if r := &v.Regions[i]; r.Distance.Measured && (nearest == nil || r.Distance.RTT < nearest.Distance.RTT) {
+			nearest = r
+		}
+	}
+	if nearest == nil {
+		return v.Location
+	}
+	return Location{Place: nearest.Region.Place(), Source: LocationInferred}
+}

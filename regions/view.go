@@ -1,0 +1,138 @@
+package regions
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// View is what a gateway knows of its regions at one moment. It is immutable
+// but for the counters of requests in flight, which are the living ones.
+type View struct {
+	At time.Time
+	// Regions are in configuration order.
+	Regions []RegionView
+	// Order has the indexes of Regions, best first, by score with hysteresis.
+	Order []int
+	// Ranked says that Order comes from scores: false where neither the
+	// gateway's place nor a measurement is known, and it is the configuration's.
+	Ranked bool
+	// Location is where the gateway is.
+	Location Location
+}
+
+// Location is where a gateway is, and how that is known.
+type Location struct {
+	Place  Place
+	Source LocationSource
+}
+
+// LocationSource says how a gateway's place is known.
+type LocationSource string
+
+// The sources of a gateway's place.
+const (
+	LocationUnknown    LocationSource = "unknown"
+	LocationConfigured LocationSource = "configured"
+	LocationInferred   LocationSource = "inferred" // the region with the lowest round trip
+)
+
+// Lookup returns the index of a region in Regions.
+func (v *View) Lookup(name string) (int, bool) {
+	for i := range v.Regions {
+		if v.Regions[i].Region.Name == name {
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// RegionView is one region in a View.
+type RegionView struct {
+	Region *Region
+	// State is what operators are shown: a drain hides the health.
+	State State
+	// Since is when State was entered.
+	Since time.Time
+	// Health is the verdict over the backends.
+	Health State
+	// Backends are in configuration order.
+	Backends []BackendView
+	// Healthy counts the backends that are not down.
+	Healthy int
+	// Distance is the round trip; its RTT is the prior until one is measured.
+	Distance Distance
+	// Known says that Distance.RTT and Score hold.
+	Known bool
+	// Score is the round trip plus the region's bias; lower is better.
+	Score time.Duration
+	// SlowStart is the part of its share that a region gets after an outage or
+	// a drain, 0.1 to 1.
+	SlowStart float64
+	// Drained is the part of its automatic requests that a drain sends
+	// elsewhere, 0 to 1.
+	Drained float64
+	// LastResort says that a drained region may be used when all others are
+	// down.
+	LastResort bool
+	// Load counts the requests in flight.
+	Load *Load
+}
+
+// Usable reports whether automatic requests may run in the region.
+func (r *RegionView) Usable() bool { return r.Health != StateDown && r.State != StateDrained }
+
+// Reachable reports whether requests that name the region may run there: they
+// have no other, so one backend that may accept is enough.
+func (r *RegionView) Reachable() bool { return r.Healthy > 0 && r.State != StateDrained }
+
+// BackendView is one backend in a View.
+type BackendView struct {
+	Address  string
+	State    State
+	Since    time.Time
+	Distance Distance
+	// FailureRate is the part of the requests of the last ten seconds that
+	// failed by the backend's fault, 0 to 1.
+	FailureRate float64
+}
+
+// Load is how many requests run in a region, of how many it can. It is safe for
+// concurrent use.
+type Load struct {
+	inFlight atomic.Int64
+	capacity atomic.Int64 // 0: unknown
+	said     atomic.Pointer[float64]
+}
+
+// Add counts n requests more in flight, or fewer.
+func (l *Load) Add(n int64) { l.inFlight.Add(n) }
+
+// InFlight returns how many requests run.
+func (l *Load) InFlight() int64 { return l.inFlight.Load() }
+
+// Capacity returns how many requests can run, 0 for unknown.
+func (l *Load) Capacity() int64 { return l.capacity.Load() }
+
+// SetCapacity says how many requests can run, 0 for unknown.
+func (l *Load) SetCapacity(n int64) { l.capacity.Store(n) }
+
+// Factor returns the requests in flight as a part of the capacity. It is false
+// where the capacity is unknown: then a region is never full.
+func (l *Load) Factor() (float64, bool) {
+	if said := l.said.Load(); said != nil {
+		return *said, true
+	}
+	capacity := l.capacity.Load()
+	if capacity <= 0 {
+		return 0, false
+	}
+	return float64(l.inFlight.Load()) / float64(capacity), true
+}
+
+// Pretend returns a Load with a factor that is said, not counted, for questions
+// of what would be.
+func Pretend(factor float64) *Load {
+	l := new(Load)
+	l.said.Store(&factor)
+	return l
+}

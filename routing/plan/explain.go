@@ -1,0 +1,196 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgegate/edgegate/regions"
+)
+
+// Explanation is what would become of a request, and why.
+type Explanation struct {
+	Mode       Mode              `json:"mode"`
+	Chosen     string            `json:"chosen"` // "" when no region would be asked
+	Reason     regions.Reason    `json:"reason"`
+	RequestID  string            `json:"request_id,omitempty"`
+	Client     ExplainedClient   `json:"client"`
+	Candidates []ExplainedRegion `json:"candidates"`
+}
+
+// ExplainedClient is what is known of the caller's place.
+type ExplainedClient struct {
+	Country *string `json:"country"`
+	Source  string  `json:"source"`
+}
+
+// ExplainedRegion is one region and why it was or was not chosen. Times are in
+// milliseconds, null where nothing is known.
+type ExplainedRegion struct {
+	Region string        `json:"region"`
+	RTT    *float64      `json:"rtt_ms"` // from the gateway, what decides
+	Base   *float64      `json:"base_ms"`
+	Fast   *float64      `json:"fast_ms"`
+	Client *float64      `json:"client_rtt_ms,omitempty"` // from the client, in its mode
+	Health regions.State `json:"health"`
+	Load   *float64      `json:"load"` // null: the capacity is unknown
+	State  regions.State `json:"state"`
+	Score  *float64      `json:"score"` // what the order comes from; lower is better
+	Share  float64       `json:"share"` // of such requests, 0 to 1
+	Why    string        `json:"why"`
+}
+
+// Explain decides as Decide does and tells why. The order of the candidates is
+// that of the decision; regions that may not be used come last. The error is an
+// *InvalidRegionError.
+func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
+	plan, err := p.Decide(v, q, nil)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explanation{Mode: p.policy.Mode, RequestID: q.ID, Client: explainClient(q.Client)}
+	e.Reason = plan.Candidates[0].Reason
+	if !plan.Unavailable {
+		e.Chosen = plan.Candidates[0].Region.Name
+	}
+	automatic := *q
+	automatic.Hint = regions.Hint{}
+	list := p.shares(v, &automatic, nil)
+	named := q.Hint.Named()
+	if named {
+		slices.SortStableFunc(list, func(a, b share) int { return p.place(v, plan, a) - p.place(v, plan, b) })
+	}
+	for i := range list {
+		r := &v.Regions[list[i].index]
+		o := explainRegion(p.policy.Mode, r, q.Client, list[i].score)
+		o.Share = list[i].part
+		if named {
+			if o.Share = 0; r.Region.Name == e.Chosen {
+				o.Share = 1
+			}
+		}
+		o.Why = p.why(v, plan, list, i, e, named)
+		e.Candidates = append(e.Candidates, o)
+	}
+	for i := range v.Regions {
+		if r := &v.Regions[i]; !allowed(q.Residency, r.Region.Name) {
+			o := explainRegion(p.policy.Mode, r, q.Client, r.Score)
+			o.Why = "the project may not use it: its regions are " + strings.Join(q.Residency, ", ")
+			e.Candidates = append(e.Candidates, o)
+		}
+	}
+	return e, nil
+}
+
+// place sorts regions by where the plan has them.
+func (p *Planner) place(v *regions.View, plan regions.Plan, s share) int {
+	i := slices.IndexFunc(plan.Candidates, func(c regions.Candidate) bool { return c.Region == v.Regions[s.index].Region })
+	if i < 0 {
+		return len(plan.Candidates)
+	}
+	return i
+}
+
+func explainClient(c regions.Client) ExplainedClient {
+	e := ExplainedClient{Source: c.Source}
+	if e.Source == "" {
+		e.Source = "unknown"
+	}
+	if c.Country != "" {
+		e.Country = &c.Country
+	}
+	return e
+}
+
+func explainRegion(mode Mode, r *regions.RegionView, client regions.Client, score time.Duration) ExplainedRegion {
+	o := ExplainedRegion{Region: r.Region.Name, Health: r.Health, State: r.State}
+	rtt, near := regions.ClientRTT(client, r.Region)
+	near = near && mode == NearClient
+	if near {
+		o.Client = milliseconds(rtt)
+	}
+	if r.Known {
+		o.RTT = milliseconds(r.Distance.RTT)
+	}
+	if r.Known || near {
+		o.Score = milliseconds(score)
+	}
+	if r.Distance.Measured {
+		o.Base, o.Fast = milliseconds(r.Distance.Base), milliseconds(r.Distance.Fast)
+	}
+	if load, known := r.Load.Factor(); known {
+		o.Load = &load
+	}
+	return o
+}
+
+// why tells what became of the i-th region of list.
+func (p *Planner) why(v *regions.View, plan regions.Plan, list []share, i int, e *Explanation, named bool) string {
+	r := &v.Regions[list[i].index]
+	name := r.Region.Name
+	switch {
+	case name == e.Chosen && plan.Full:
+		return "full, and so is every other: a request waits 100ms for room, then gets 503"
+	case name == e.Chosen && e.Reason == regions.ReasonFailOpen:
+		return "down, as every region is: one attempt is made all the same"
+	case name == e.Chosen:
+		return "chosen: " + string(e.Reason)
+	case r.State == regions.StateDrained && lastResort(r):
+		return "drained: used only when every other region is down"
+	case r.State == regions.StateDrained:
+		return "drained"
+	case r.Health == regions.StateDown:
+		return fmt.Sprintf("down: %d of %d backends answer", r.Healthy, len(r.Backends))
+	case named && p.place(v, plan, list[i]) == len(plan.Candidates):
+		return "not named by the request"
+	case named && isFull(r):
+		return "full"
+	case named:
+		return "asked if a better one fails"
+	}
+	return p.lost(v, list, i)
+}
+
+// lost tells why a region that may be used gets no more than its share.
+func (p *Planner) lost(v *regions.View, list []share, i int) string {
+	s, r := list[i], &v.Regions[list[i].index]
+	first := slices.IndexFunc(list, func(o share) bool { return o.cut != cutDown && o.cut != cutDrained })
+	if s.part > 0 {
+		return fmt.Sprintf("gets %.0f %% of such requests%s", 100*s.part, p.because(r, s.cut))
+	}
+	if s.score-list[first].score > p.policy.MaxSpill && list[first].cut == cutLoad {
+		return fmt.Sprintf("more than %s farther than the best: takes nothing that is spilled", p.policy.MaxSpill)
+	}
+	if s.cut != cutNone {
+		return "gets none" + p.because(r, s.cut)
+	}
+	best := v.Regions[list[first].index].Region.Name
+	if !v.Ranked {
+		return fmt.Sprintf("%s comes first in the configuration", best)
+	}
+	if s.score < list[first].score {
+		return fmt.Sprintf("better than %s, but not by 10ms and a third for 30s", best)
+	}
+	return fmt.Sprintf("%s is better", best)
+}
+
+func (p *Planner) because(r *regions.RegionView, c cut) string {
+	switch c {
+	case cutHealth:
+		return fmt.Sprintf(": %d of %d backends answer", r.Healthy, len(r.Backends))
+	case cutStart:
+		return ": it came back a moment ago"
+	case cutDrain:
+		return ": it is being drained"
+	case cutLoad:
+		load, _ := r.Load.Factor()
+		return fmt.Sprintf(": its load is %.2f", load)
+	}
+	return ""
+}
+
+func milliseconds(d time.Duration) *float64 {
+	ms := float64(d) / float64(time.Millisecond)
+	return &ms
+}

@@ -1,0 +1,45 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/edgegate/edgegate/regions"
+)
+
+// WhatIf is what to suppose about the regions.
+type WhatIf struct {
+	Down []string           // regions that are down
+	Load map[string]float64 // load of a region, in flight by capacity
+}
+
+// Suppose returns v as it would be. The error is a region that v does not have.
+func Suppose(v *regions.View, what WhatIf) (*regions.View, error) {
+	changed := *v
+	changed.Regions = append([]regions.RegionView(nil), v.Regions...)
+	for _, name := range what.Down {
+		i, ok := changed.Lookup(name)
+		if !ok {
+			return nil, unknown(v, name)
+		}
+		r := &changed.Regions[i]
+		r.Healthy, r.Health = 0, regions.StateDown
+		if r.State != regions.StateDraining && r.State != regions.StateDrained {
+			r.State = regions.StateDown
+		}
+	}
+	for name, load := range what.Load {
+		i, ok := changed.Lookup(name)
+		if !ok {
+			return nil, unknown(v, name)
+		}
+		if load < 0 {
+			return nil, fmt.Errorf("load of %s: must not be negative", name)
+		}
+		changed.Regions[i].Load = regions.Pretend(load)
+	}
+	return &changed, nil
+}
+
+func unknown(v *regions.View, name string) error {
+	return &InvalidRegionError{Region: name, Allowed: Allowed(v, nil)}
+}
