@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Where organizations and projects stand in a shared store (Redis). Anything
@@ -155,24 +156,26 @@ func (f *Follower) signal() {
 
 // sync reads everything and applies it if it differs from the last time. Projects
 // are read first: an organization that was written before its project is then
-// there too.
-func (f *Follower) sync(ctx context.Context) (size int, err error) {
+// there too. It returns how many bytes that were, and how long the store took.
+func (f *Follower) sync(ctx context.Context) (size int, took time.Duration, err error) {
+	started := time.Now()
 	projects, err := f.config.Store.HashAll(ctx, ProjectsKey)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	organizations, err := f.config.Store.HashAll(ctx, OrganizationsKey)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	took = time.Since(started)
 	content := f.content.of(organizations, projects)
 	size = content.size
 	empty := len(projects)+len(organizations) == 0
 	if empty && f.loaded {
-		return size, errLost
+		return size, took, errLost
 	}
 	if f.applied && content == f.content {
-		return size, nil
+		return size, took, nil
 	}
 	f.config.Apply(Input{
 		Organizations: records(OrganizationsKey, organizations),
@@ -180,7 +183,7 @@ func (f *Follower) sync(ctx context.Context) (size int, err error) {
 		KeepGood:      true,
 	})
 	f.content, f.applied, f.loaded = content, true, !empty
-	return size, nil
+	return size, took, nil
 }
 
 var errLost = fmt.Errorf("%s and %s are both gone, which looks like lost data: the projects in force stay until one of them is back", OrganizationsKey, ProjectsKey)

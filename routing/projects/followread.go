@@ -13,10 +13,13 @@ const (
 	quiet     = 50 * time.Millisecond
 	quietMost = 500 * time.Millisecond
 	// restLeast and restFactor are the pause after a read: a quarter of a second
-	// or four times what the read took, if that is more, so that a stream of
-	// changes keeps neither the store nor the gateway busy. What is larger than
-	// restLarge bytes is not read more than once a second.
+	// or four times what the store took to answer, if that is more, up to
+	// restMost, so that a stream of changes keeps the store no busier than that.
+	// How long the gateway takes to build does not count: it is busy with nothing
+	// else. What is larger than restLarge bytes is not read more than once a
+	// second.
 	restLeast  = 250 * time.Millisecond
+	restMost   = 2 * time.Second
 	restFactor = 4
 	restLarge  = 4 << 20
 	// resyncEvery is about how often the store is read although nothing seems to
@@ -46,12 +49,12 @@ func (f *Follower) read(ctx context.Context) {
 		}
 
 		started := time.Now()
-		size, err := f.sync(ctx)
+		size, took, err := f.sync(ctx)
 		if ctx.Err() != nil {
 			return
 		}
 		now := time.Now()
-		rested = now.Add(max(restLeast, restFactor*now.Sub(started)))
+		rested = now.Add(min(restMost, max(restLeast, restFactor*took)))
 		if large := started.Add(time.Second); size > restLarge && rested.Before(large) {
 			rested = large
 		}
