@@ -14,6 +14,8 @@ import (
 	"errors"
 	"maps"
 	"math/big"
+	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -141,19 +143,61 @@ func TestAttackKeyConfusion(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.14: nor can an operator make a secret of one by mistake, in the forms
-// that can be told from a secret.
+// BEHAVIOUR 3.14: nor can an operator make a secret of one by mistake. Forms that
+// tell what they are are refused anywhere, bare numbers beside the key itself.
 func TestAttackPublicKeyAsSecret(t *testing.T) {
+	telling := []string{"PEM", "JWK", "DER"}
 	for _, p := range []pair{ecPair, rsaPair, edPair} {
+		keys := parseSet(t, p)
 		for name, key := range encodings(p) {
-			if !strings.Contains(name, "PEM") && !strings.Contains(name, "JWK") {
-				continue
+			_, err := New(Config{Secrets: [][]byte{key}, Keys: keys, AllowEdDSA: true})
+			if err == nil {
+				t.Errorf("%s: %s is a secret beside its key", p.alg, name)
+			} else if strings.Contains(err.Error(), string(key)) {
+				t.Errorf("%s: %s: the error repeats it: %v", p.alg, name, err)
 			}
-			if _, err := New(Config{Secrets: [][]byte{key}}); err == nil {
+			tells := slices.ContainsFunc(telling, func(form string) bool { return strings.Contains(name, form) })
+			if _, err := New(Config{Secrets: [][]byte{key}}); err == nil && tells && !strings.Contains(name, "SHA-256") {
 				t.Errorf("%s: %s is a secret", p.alg, name)
 			}
 		}
 	}
+}
+
+// Random secrets are accepted in every form in which people write them.
+func TestRandomSecretsPass(t *testing.T) {
+	keys := parseSet(t, ecPair, rsaPair, edPair)
+	for range 2000 {
+		raw := make([]byte, 32+mathrand.IntN(64))
+		_, _ = rand.Read(raw)
+		for _, s := range [][]byte{raw, []byte(hex.EncodeToString(raw)), []byte(base64.StdEncoding.EncodeToString(raw)), []byte(b64(string(raw)))} {
+			if err := checkSecret(s, keys); err != nil {
+				t.Fatalf("%q: %v", s, err)
+			}
+		}
+	}
+	for _, s := range []string{
+		strings.Repeat("0x", 20), strings.Repeat("{}", 20), strings.Repeat("[]", 20), strings.Repeat("=", 40),
+		`{"kid":"a","secret":"0123456789abcdef0123456789abcdef"}`, `[{"secret":"0123456789abcdef0123456789abcdef"}]`,
+		"0123456789abcdef -----BEGIN without an end",
+	} {
+		if err := checkSecret([]byte(s), keys); err != nil {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func FuzzSecret(f *testing.F) {
+	for _, p := range []pair{ecPair, rsaPair, edPair} {
+		for _, key := range encodings(p) {
+			f.Add(key)
+		}
+	}
+	f.Fuzz(func(t *testing.T, key []byte) {
+		if err := checkPublic(key); err != nil && len(key) > 8 && strings.Contains(err.Error(), string(key)) {
+			t.Errorf("the error repeats the secret: %v", err)
+		}
+	})
 }
 
 // BEHAVIOUR 3.6, 3.7, 3.14: a key verifies the one algorithm of its type, whatever the

@@ -83,7 +83,7 @@ func New(c Config) (*Verifier, error) {
 	}
 	var errs []error
 	for i, secret := range c.Secrets {
-		if err := checkSecret(secret); err != nil {
+		if err := checkSecret(secret, c.Keys); err != nil {
 			errs = append(errs, fmt.Errorf("HMAC secret %d: %w", i+1, err))
 			continue
 		}

@@ -3,30 +3,25 @@ package auth
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
+
+	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
 // MinSecretLength is the smallest HMAC secret that is accepted, in bytes: the
 // output size of SHA-256, as RFC 7518 section 3.2 demands for HS256.
 const MinSecretLength = sha256.Size
 
-// checkSecret refuses what cannot be a shared secret. Public keys are refused
-// because everybody can read them and so could sign with them (BEHAVIOUR 3.14).
-func checkSecret(secret []byte) error {
+// checkSecret refuses what cannot be a shared secret beside the project's public
+// keys; a nil set is none.
+func checkSecret(secret []byte, keys *jwks.Set) error {
 	if len(secret) < MinSecretLength {
 		return fmt.Errorf("it has %d bytes, HS256 needs at least %d", len(secret), MinSecretLength)
 	}
-	trimmed := bytes.TrimSpace(secret)
-	if bytes.HasPrefix(trimmed, []byte("-----BEGIN ")) {
-		return errors.New("it is a PEM file, not a shared secret")
+	if err := checkPublic(secret); err != nil {
+		return err
 	}
-	var object map[string]json.RawMessage
-	if json.Unmarshal(trimmed, &object) == nil && (object["kty"] != nil || object["keys"] != nil) {
-		return errors.New("it is a JSON Web Key, not a shared secret")
-	}
-	return nil
+	return checkOwn(secret, keys)
 }
 
 // wellKnown are secrets that documentation and starter kits print, with where
