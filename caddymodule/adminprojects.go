@@ -19,6 +19,7 @@ import (
 // projectsAnswer is what `edgegate projects list` shows.
 type projectsAnswer struct {
 	Source   string          `json:"source"`
+	Location string          `json:"location,omitempty"`
 	LoadedAt *time.Time      `json:"loaded_at"`
 	Error    *string         `json:"error"`
 	Projects []listedProject `json:"projects"`
@@ -49,7 +50,7 @@ func (a *App) allProjects() iter.Seq[*projects.Project] {
 
 func (a *App) listProjects() projectsAnswer {
 	status := a.projectStatus()
-	answer := projectsAnswer{Source: status.Source, LoadedAt: status.LoadedAt, Error: status.Error, Projects: []listedProject{}}
+	answer := projectsAnswer{Source: status.Source, Location: status.Location, LoadedAt: status.LoadedAt, Error: status.Error, Projects: []listedProject{}}
 	for p := range a.allProjects() {
 		one := listedProject{
 			Ref: p.Ref, Functions: p.Functions(), LeftOut: p.LeftOut(),

@@ -174,7 +174,7 @@ func anonymous(p *projects.Project) bool {
 		verified = verified || f.VerifyJWT
 	}
 	usage := p.Auth.Usage()
-	return verified && len(usage.APIKeys)+len(usage.Secrets)+len(usage.PublicKeys) == 0
+	return verified && len(usage.APIKeys)+len(usage.Secrets)+len(usage.PublicKeys)+len(usage.Remotes) == 0
 }
 
 func listed(slugs []string) string {

@@ -106,7 +106,7 @@ func (p *Project) resolved() (projects.ProjectConfig, error) {
 	}
 	cfg.JWT = tokens
 	for _, text := range p.LaterKeys {
-		keys, err := resolveSecret(text)
+		keys, err := ResolveSecret(text)
 		if err == nil {
 			err = addKeys(tokens, keys)
 		}

@@ -16,11 +16,11 @@ var envPlaceholder = regexp.MustCompile(`\{env\.([^{}]*)\}`)
 // secret it would be one that everybody can guess.
 var otherPlaceholder = regexp.MustCompile(`\{(?:file|http|system|time|tls|vars)\.[^{}]*\}`)
 
-// resolveSecret replaces the {env.NAME} of a key or secret. A variable that is
-// unset or empty is an error that names it: a gateway must not start with an
-// empty key. Other braces are part of the secret; Caddy's replacer would drop
+// ResolveSecret returns a key or secret with its {env.NAME} filled in from the
+// environment. A variable that is unset or empty is an error that names it: a
+// gateway must not start with an empty key. Other braces are part of the secret; Caddy's replacer would drop
 // what it doesn't know, and so change a key in silence.
-func resolveSecret(text string) (string, error) {
+func ResolveSecret(text string) (string, error) {
 	if other := otherPlaceholder.FindString(text); other != "" {
 		return "", fmt.Errorf("%s is not filled in here; use {env.NAME}", other)
 	}

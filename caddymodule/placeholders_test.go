@@ -34,12 +34,12 @@ func TestResolveSecret(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := resolveSecret(tt.text)
+			got, err := ResolveSecret(tt.text)
 			switch {
 			case tt.wrong == "" && (err != nil || got != tt.want):
-				t.Errorf("resolveSecret(%q) = %q, %v, want %q", tt.text, got, err, tt.want)
+				t.Errorf("ResolveSecret(%q) = %q, %v, want %q", tt.text, got, err, tt.want)
 			case tt.wrong != "" && (err == nil || err.Error() != tt.wrong || got != ""):
-				t.Errorf("resolveSecret(%q) = %q, %v, want the error %q", tt.text, got, err, tt.wrong)
+				t.Errorf("ResolveSecret(%q) = %q, %v, want the error %q", tt.text, got, err, tt.wrong)
 			}
 		})
 	}
@@ -51,12 +51,12 @@ func FuzzResolveSecret(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		got, err := resolveSecret(text)
+		got, err := ResolveSecret(text)
 		if err != nil && got != "" {
 			t.Errorf("%q came with the error %v", got, err)
 		}
 		if !strings.Contains(text, "{") && strings.TrimSpace(text) != "" && (err != nil || got != text) {
-			t.Errorf("resolveSecret(%q) = %q, %v", text, got, err)
+			t.Errorf("ResolveSecret(%q) = %q, %v", text, got, err)
 		}
 	})
 }

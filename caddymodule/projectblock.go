@@ -87,7 +87,7 @@ func judge(part projects.ProjectConfig) error {
 		if envPlaceholder.MatchString(text) {
 			return strings.Repeat("later", 13), nil
 		}
-		return resolveSecret(text)
+		return ResolveSecret(text)
 	}})
 	if err != nil {
 		return err

@@ -70,10 +70,9 @@ func sourceNames() []string {
 
 // provisionCatalogue makes what answers which project a host belongs to.
 func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
-	builder, err := projects.NewBuilder(projects.BuilderConfig{
-		Apex: a.Apex, Regions: set.Names(), Plans: a.plans(), Resolve: resolveSecret,
-		Keys: a.lease.keys, Shared: a.lease.tokens,
-	})
+	rules := a.projectRules(set)
+	rules.Keys, rules.Shared = a.lease.keys, a.lease.tokens
+	builder, err := projects.NewBuilder(rules)
 	if err != nil {
 		return err
 	}
@@ -88,6 +87,11 @@ func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
 		return a.provisionSingle(builder, set)
 	}
 	return a.provisionSource(ctx, builder)
+}
+
+// projectRules is what projects must be like in this configuration.
+func (a *App) projectRules(set *regions.Set) projects.BuilderConfig {
+	return projects.BuilderConfig{Apex: a.Apex, Regions: set.Names(), Plans: a.plans(), Resolve: ResolveSecret}
 }
 
 func (a *App) provisionSingle(builder *projects.Builder, set *regions.Set) error {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +187,30 @@ func TestAuditProjects(t *testing.T) {
 		if found[check] != severity {
 			t.Errorf("%s: %q, want %q in %v", check, found[check], severity, found)
 		}
+	}
+}
+
+// TestAuditKeys: a project whose only keys lie behind a URL that was never reached
+// has keys all the same; what is wrong is the URL.
+func TestAuditKeys(t *testing.T) {
+	const project = `{"projects":[{"ref":"abcdefghijklmnopqrst","jwt":{%s},"functions":[{"slug":"hello"}]}]}`
+	for _, tc := range []struct {
+		name, jwt string
+		noKeys    bool
+	}{
+		{"nothing", ``, true},
+		{"a URL", `"jwks_url":"http://127.0.0.1:1/keys"`, false},
+		{"a secret", `"secret":"7Kq2mXw9Zr4Tn8Lb6Vh3Jd5Fs1Gp0Yc0"`, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "projects.json")
+			write(t, path, fmt.Sprintf(project, tc.jwt))
+			load(t, sourceApp(fmt.Sprintf(`{"source":"file","path":%q}`, path)))
+			found := slices.ContainsFunc(runningApp(t).auditProjects(), func(f Finding) bool { return f.Check == "no_keys" })
+			if found != tc.noKeys {
+				t.Errorf("no_keys: %v, want %v", found, tc.noKeys)
+			}
+		})
 	}
 }
 

@@ -70,7 +70,7 @@ func (p *RedisProjects) useStore(store *Store) error {
 // parseRedisURL fills in the environment and reads the URL. Its errors have no
 // password in them.
 func parseRedisURL(url string) (redisconn.Config, error) {
-	resolved, err := resolveSecret(url)
+	resolved, err := ResolveSecret(url)
 	if err != nil {
 		return redisconn.Config{}, err
 	}

@@ -197,7 +197,7 @@ func TestHelpHasAnExample(t *testing.T) {
 	asking := []string{"-o, --output", "--address", `(default "` + caddy.DefaultAdminListen + `")`}
 	for command, wanted := range map[string][]string{
 		"status": asking, "regions": asking, "explain": asking, "audit": asking, "projects list": asking, "token inspect": asking,
-		"projects check":  {"-o, --output", "--apex", "--regions", "check FILE [--apex"},
+		"projects check":  {"-o, --output", "--apex", "--regions", "check FILE [--config"},
 		"projects import": {"-o, --output", "--supabase", "--out"},
 		"projects":        {"check ", "import ", "list "},
 		"token":           {"inspect "},

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,8 +11,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/spf13/cobra"
 
+	"github.com/edgegate/edgegate/caddymodule"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -21,7 +24,7 @@ const maxProjects = 1 << 30
 
 func projectsCheck(now func() time.Time) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "check FILE [--apex DOMAIN] [--regions R,...] [-o table|json]",
+		Use:   "check FILE [--config CADDYFILE | --apex DOMAIN --regions R,...] [-o table|json]",
 		Short: "Says what is wrong with a projects file",
 		Long: `Judges a projects file by the same code that loads it into a gateway, and says
 all that is wrong, by JSON path and with the remedy. No gateway is needed. The
@@ -31,12 +34,15 @@ are beyond a plan; warnings alone are 0.
 FILE of - is standard input. {env.X} in keys and secrets is taken from the
 environment, as the gateway does, and an unset variable is an error.
 
---apex is the gateway's own domain, which no project may list. With --regions,
-the names of its regions, the regions that projects are bound to are checked.`,
-		Example: examples("projects check", " /etc/edgegate/projects.json", " projects.json --apex example.com --regions eu-central-1,us-east-1",
+--config is the gateway's configuration (a Caddyfile, or Caddy's JSON): its apex
+is no project's domain, its plans are those that may be named, and the regions
+that projects are bound to must be among its own. Without one, --apex and
+--regions say so much of it.`,
+		Example: examples("projects check", " /etc/edgegate/projects.json", " projects.json --config Caddyfile", " projects.json --apex example.com --regions eu-central-1,us-east-1",
 			" - -o json < projects.json"),
 	}
 	var file string
+	config := cmd.Flags().String("config", "", "the gateway's configuration, for its apex, regions and plans")
 	apex := cmd.Flags().String("apex", "", "the gateway's domain, as its option apex says it")
 	regions := cmd.Flags().StringSlice("regions", nil, "the gateway's regions, separated by commas")
 	output := outputFlag(cmd, "json")
@@ -44,13 +50,19 @@ the names of its regions, the regions that projects are bound to are checked.`,
 		if err := checkOutput(*output); err != nil {
 			return err
 		}
+		rules := projects.BuilderConfig{Apex: *apex, Regions: *regions, Resolve: caddymodule.ResolveSecret}
+		if *config != "" {
+			var err error
+			if rules, err = configuredRules(*config, *apex != "" || len(*regions) > 0); err != nil {
+				return err
+			}
+		}
+		rules.Now = now
 		data, err := readDocument(file, cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
-		builder, err := projects.NewBuilder(projects.BuilderConfig{
-			Apex: *apex, Regions: *regions, Resolve: fillFromEnvironment, Now: now,
-		})
+		builder, err := projects.NewBuilder(rules)
 		if err != nil {
 			return &UsageError{Msg: fmt.Sprintf("--apex %q: %v", *apex, err), Hint: "it is a bare domain, such as example.com"}
 		}
@@ -66,6 +78,29 @@ the names of its regions, the regions that projects are bound to are checked.`,
 		return err
 	}, Arg{"FILE", &file})
 	return cmd
+}
+
+// configuredRules takes the rules from a configuration file.
+func configuredRules(file string, others bool) (projects.BuilderConfig, error) {
+	if others {
+		return projects.BuilderConfig{}, &UsageError{Msg: "--config says what --apex and --regions say", Hint: "leave them out"}
+	}
+	config, err := os.ReadFile(file)
+	if err == nil && !json.Valid(config) {
+		// Caddy's own loader would say what it does on standard error.
+		config, _, err = caddyconfig.GetAdapter("caddyfile").Adapt(config, map[string]any{"filename": file})
+	}
+	var rules projects.BuilderConfig
+	if err == nil {
+		rules, err = caddymodule.ProjectRules(config)
+	}
+	if err != nil {
+		return rules, &FailureError{
+			Msg:  fmt.Sprintf("--config %s: %v", file, err),
+			Hint: "`edgegate validate --config " + file + "` says more; it must have the global option edge_functions",
+		}
+	}
+	return rules, nil
 }
 
 // readDocument returns what stands in a file, or on standard input for "-".

@@ -152,26 +152,44 @@ func TestProjectsCheckFails(t *testing.T) {
 	}
 }
 
-func TestFillSecret(t *testing.T) {
-	lookup := func(name string) (string, bool) {
-		value, ok := map[string]string{"A": "alpha", "B": "{env.A}", "EMPTY": "", "BLANK": " "}[name]
-		return value, ok
-	}
-	for _, tc := range []struct{ text, want, err string }{
-		{"plain", "plain", ""},
-		{"{env.A}", "alpha", ""},
-		{"x{env.A}-{env.A}{y}", "xalpha-alpha{y}", ""},
-		{"{env.B}", "{env.A}", ""}, // what is filled in is not read again
-		{"{env.NONE}{env.A}", "", "the environment variable NONE is not set or empty"},
-		{"{env.EMPTY}", "", "the environment variable EMPTY is not set or empty"},
-		{"{env.}", "", "{env.} names no variable"},
-		{"{file./run/x}", "", "{file./run/x} is not filled in here; use {env.NAME}"},
-		{"{env.BLANK}", "", "must not be empty"},
-		{"", "", "must not be empty"},
-	} {
-		got, err := fillSecret(tc.text, lookup)
-		if got != tc.want || (err == nil) != (tc.err == "") || err != nil && err.Error() != tc.err {
-			t.Errorf("%q: got %q, %v", tc.text, got, err)
+// TestProjectsCheckConfig: apex, regions and plans are those of a configuration.
+func TestProjectsCheckConfig(t *testing.T) {
+	config := writeTemp(t, "Caddyfile", `{
+	edge_functions {
+		apex example.com
+		region us-east-1 {
+			backend http://127.0.0.1:9
 		}
+		plan pro {
+			functions 1
+		}
+		plan tiny {
+			functions 1
+		}
+		projects file /nowhere.json
+	}
+}
+:8000 {
+	edge_functions
+}`)
+	file := writeTemp(t, "p.json", strings.Replace(oneProject, `"plan":"free"`, `"plan":"tiny"`, 1))
+	if _, _, code := execute(t, "projects", "check", file); code != 1 {
+		t.Errorf("a plan of nobody's: exit code %d", code)
+	}
+	stdout, stderr, code := execute(t, "projects", "check", file, "--config", config)
+	if code != 1 || stderr != "" || !strings.Contains(stdout, "1 function beyond a plan") {
+		t.Errorf("the configuration's plan: exit code %d, %s%s", code, stdout, stderr)
+	}
+	_, stderr, code = execute(t, "projects", "check", file, "--config", config, "--apex", "example.com")
+	if message, _ := said(t, stderr); code != 2 || !strings.Contains(message, "--config") {
+		t.Errorf("both: exit code %d, %s", code, stderr)
+	}
+	_, stderr, code = execute(t, "projects", "check", file, "--config", writeTemp(t, "Caddyfile", "{\n\tedge_functions {\n\t\tapexx a\n\t}\n}\n"))
+	if message, _ := said(t, stderr); code != 1 || !strings.Contains(message, "apexx") {
+		t.Errorf("a bad configuration: exit code %d, %s", code, stderr)
+	}
+	_, stderr, code = execute(t, "projects", "check", file, "--config", writeTemp(t, "Caddyfile", ":80 {\n}\n"))
+	if message, hint := said(t, stderr); code != 1 || !strings.Contains(message, "edge_functions") || hint == "" {
+		t.Errorf("another configuration: exit code %d, %s", code, stderr)
 	}
 }

@@ -16,6 +16,9 @@ type Usage struct {
 	Secrets []SecretUsage `json:"secrets"`
 	// PublicKeys are those of the configuration, then those of each Remote.
 	PublicKeys []PublicKeyUsage `json:"public_keys"`
+	// Remotes are where further sets of public keys lie, also those that were
+	// never reached.
+	Remotes []string `json:"remotes"`
 }
 
 // APIKeyUsage describes an API key without giving it away.
@@ -69,6 +72,7 @@ func (v *Verifier) Usage() Usage {
 	add(v.inline, "")
 	for _, remote := range v.remotes {
 		add(remote.Set(), remote.Location())
+		usage.Remotes = append(usage.Remotes, remote.Location())
 	}
 	return usage
 }

@@ -177,8 +177,10 @@ func (p *Planner) lost(v *regions.View, list []share, i int) string {
 
 func (p *Planner) because(r *regions.RegionView, c cut) string {
 	switch c {
-	case cutHealth:
+	case cutDown, cutHealth:
 		return fmt.Sprintf(": %d of %d backends answer", r.Healthy, len(r.Backends))
+	case cutDrained:
+		return ": it is drained"
 	case cutStart:
 		return ": it came back a moment ago"
 	case cutDrain:
@@ -186,6 +188,7 @@ func (p *Planner) because(r *regions.RegionView, c cut) string {
 	case cutLoad:
 		load, _ := r.Load.Factor()
 		return fmt.Sprintf(": its load is %.2f", load)
+	case cutNone:
 	}
 	return ""
 }

@@ -215,6 +215,7 @@ func reason(v *regions.View, list []share, chosen int) regions.Reason {
 		return regions.ReasonSpill
 	case cutDrain, cutDrained:
 		return regions.ReasonDrain
+	case cutNone, cutDown, cutHealth, cutStart:
 	}
 	return regions.ReasonFailover
 }
