@@ -32,6 +32,7 @@ const mainFunctions = `
 			function echo
 			function upload
 			function slow
+			function reply
 			function public-echo {
 				verify_jwt off
 			}
@@ -96,6 +97,7 @@ type backend struct {
 type config struct {
 	options   string // further lines of the global edge_functions block
 	backends  []backend
+	source    string // the option projects, instead of a project block
 	project   string // further lines of the project block
 	functions string // its functions
 	site      string // lines of the site's edge_functions block
@@ -106,6 +108,7 @@ type config struct {
 // gateway is one running binary.
 type gateway struct {
 	*process
+	dir   string // its Caddyfile, data and config
 	port  int
 	admin int
 	addr  string // host:port of the site
@@ -140,9 +143,11 @@ func (c config) caddyfile(port, admin int) string {
 	for _, be := range c.backends {
 		fmt.Fprintf(&b, "\t\tregion %s {\n\t\t\tbackend http://%s\n\t\t}\n", be.region, be.address)
 	}
-	fmt.Fprintf(&b, "\t\tproject default {\n\t\t\tdomain %s\n\t\t\tjwt_secret {env.JWT_SECRET}\n", ownHost)
-	fmt.Fprintf(&b, "\t\t\tapi_key publishable %s\n\t\t\tapi_key secret {env.SECRET_KEY}\n", publishableKey)
-	fmt.Fprintf(&b, "%s\n%s\n\t\t}\n\t}\n}\n", c.project, c.functions)
+	if c.source != "" {
+		fmt.Fprintf(&b, "\t\tapex example.test\n\t\t%s\n\t}\n}\n", c.source)
+	} else {
+		c.writeProject(&b)
+	}
 	if c.tls {
 		fmt.Fprintf(&b, "https://localhost:%d {\n\ttls internal\n", port)
 	} else {
@@ -156,47 +161,66 @@ func (c config) caddyfile(port, admin int) string {
 	return b.String()
 }
 
+// writeProject writes the one project, and ends the global options.
+func (c config) writeProject(b *strings.Builder) {
+	fmt.Fprintf(b, "\t\tproject default {\n\t\t\tdomain %s\n\t\t\tjwt_secret {env.JWT_SECRET}\n", ownHost)
+	fmt.Fprintf(b, "\t\t\tapi_key publishable %s\n\t\t\tapi_key secret {env.SECRET_KEY}\n", publishableKey)
+	fmt.Fprintf(b, "%s\n%s\n\t\t}\n\t}\n}\n", c.project, c.functions)
+}
+
 // startGateway runs the binary with the config until the test ends, and shows the end of its output if the test failed.
 func startGateway(t *testing.T, c config) *gateway {
 	t.Helper()
-	port, err := freePort()
-	if err != nil {
+	g := prepareGateway(t)
+	if c.tls {
+		g.url = fmt.Sprintf("https://localhost:%d", g.port)
+	}
+	g.start(t, c.caddyfile(g.port, g.admin))
+	return g
+}
+
+// prepareGateway finds a place and ports for a gateway that start will run.
+func prepareGateway(t *testing.T) *gateway {
+	t.Helper()
+	g := &gateway{dir: t.TempDir()}
+	for _, port := range []*int{&g.port, &g.admin} {
+		var err error
+		if *port, err = freePort(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.addr = fmt.Sprintf("127.0.0.1:%d", g.port)
+	g.url = "http://" + g.addr
+	return g
+}
+
+// start runs the binary with a Caddyfile until the test ends.
+func (g *gateway) start(t *testing.T, caddyfile string) {
+	t.Helper()
+	file := filepath.Join(g.dir, "Caddyfile")
+	if err := os.WriteFile(file, []byte(caddyfile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	admin, err := freePort()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	file := filepath.Join(dir, "Caddyfile")
-	if err := os.WriteFile(file, []byte(c.caddyfile(port, admin)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	p, err := startProcess("edgegate", []string{
+	var err error
+	g.process, err = startProcess("edgegate", []string{
 		"JWT_SECRET=" + jwtSecret,
 		"SECRET_KEY=" + secretKey,
-		"XDG_DATA_HOME=" + filepath.Join(dir, "data"),
-		"XDG_CONFIG_HOME=" + filepath.Join(dir, "config"),
+		"XDG_DATA_HOME=" + filepath.Join(g.dir, "data"),
+		"XDG_CONFIG_HOME=" + filepath.Join(g.dir, "config"),
 	}, shared.binary, "run", "--config", file, "--adapter", "caddyfile")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gateway{process: p, port: port, admin: admin, addr: fmt.Sprintf("127.0.0.1:%d", port)}
-	g.url = "http://" + g.addr
-	if c.tls {
-		g.url = fmt.Sprintf("https://localhost:%d", port)
-	}
 	t.Cleanup(func() {
-		p.stop(syscall.SIGTERM, 3*time.Second)
-		refuseInLog(t, p, jwtSecret, secretKey, publishableKey, anonToken())
+		g.stop(syscall.SIGTERM, 3*time.Second)
+		refuseInLog(t, g.process, jwtSecret, secretKey, publishableKey, anonToken())
 		if t.Failed() {
-			t.Logf("end of what %s wrote:\n%s", p.name, p.tail())
+			t.Logf("end of what %s wrote:\n%s", g.name, g.tail())
 		}
 	})
-	if err := waitForPort(p, port); err != nil {
+	if err := waitForPort(g.process, g.port); err != nil {
 		t.Fatalf("starting the gateway: %v", err)
 	}
-	return g
 }
 
 // token signs claims (JSON) with HS256, by hand: the suite must not share a JWT library with what it tests.
