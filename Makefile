@@ -28,7 +28,7 @@ test: ## everything, with installs: formats, linters, fuzzing, configs, the demo
 	@$(STEP) configs 10 .ci/configs.sh
 	@$(STEP) demo 30 .ci/demo.sh
 	@$(STEP) xcaddy 40 .ci/xcaddy.sh
-	@$(STEP) fuzz 120 .ci/fuzz.sh 5s
+	@$(STEP) fuzz 180 .ci/fuzz.sh 3s
 	@$(STEP) go-test 300 .ci/gotest.sh
 	@cat .ci/out/go-test.summary
 
