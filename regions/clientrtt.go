@@ -1,6 +1,191 @@
 package regions
 
-import "time"
+//go:generate go run ../routing/simulation/internal/learn -cities $CITIES_CSV -countries $COUNTRIES_CSV -table clientrtt_table.go -holdout clientrtt_holdout_test.go -populations ../routing/simulation/populations.go
 
-// ClientRTT is to come.
-func ClientRTT(c Client, r *Region) (time.Duration, bool) { return 0, false }
+import (
+	"math"
+	"time"
+)
+
+// Where nothing was learnt, the round trip from a client is a straight line
+// through what measured pairs of a city and a region cost by distance.
+const (
+	clientFixed = 24.1   // ms
+	clientPerKm = 0.0167 // ms
+)
+
+const (
+	// clientDetourKm is over which distance a region stops being reached by the
+	// same detours as another. Of the regions of the table, estimated as if they
+	// weren't in it: the line alone is 35 ms off on the average, the nearest
+	// region's detour 27 ms, and that detour fading by distance 24 ms; 3000 to
+	// 6000 km are alike.
+	clientDetourKm = 4000
+
+	// lightPerKm is 0.01 ms, what light in fibre takes there and back.
+	lightPerKm = 0.01
+)
+
+// ClientRTT returns the round trip to expect between a client and a region
+// before anything was measured. It is false where the client's country and
+// coordinates are unknown, or the region's place is.
+//
+// For a region of the built-in table it is what was learnt for the client's
+// country; how much nearer or farther than the country's middle the client is,
+// where its coordinates are known, is added at 0.0167 ms per kilometre. A
+// region that is not in the table, and one that has the name but lies
+// elsewhere, gets the line of 24.1 ms + 0.0167 ms per kilometre, and the
+// country's detour to the nearest region in the table, the less of it the
+// farther that is. Clients of unknown countries get the line alone.
+func ClientRTT(c Client, r *Region) (rtt time.Duration, ok bool) {
+	return clients.rtt(&c, r)
+}
+
+// clientCountry is what was learnt of a country.
+type clientCountry struct {
+	code   string
+	place  Coordinates // the middle of its measured cities, else its centroid
+	tenths [len(clientRegions)]uint16
+}
+
+// clientTable answers by country without allocating.
+type clientTable struct {
+	countries []clientCountry
+	places    []unit                        // of countries
+	detours   [][len(clientRegions)]float64 // ms above the line, by country
+	rows      [26 * 26]int16                // by code, one above the index; 0 for none
+}
+
+var clients = newClientTable(clientCountries)
+
+func newClientTable(countries []clientCountry) *clientTable {
+	t := &clientTable{
+		countries: countries,
+		places:    make([]unit, len(countries)),
+		detours:   make([][len(clientRegions)]float64, len(countries)),
+	}
+	for i, c := range countries {
+		slot, _ := countrySlot(c.code)
+		t.rows[slot] = int16(i + 1)
+		t.places[i] = unitOf(c.place)
+		for j := range clientColumns {
+			t.detours[i][j] = float64(c.tenths[j])/10 - clientLine(t.places[i].km(&clientColumns[j].at))
+		}
+	}
+	return t
+}
+
+func (t *clientTable) rtt(c *Client, r *Region) (time.Duration, bool) {
+	row, known := t.row(c.Country)
+	if !known && !c.HasCoordinates {
+		return 0, false
+	}
+	to, ok := clientTargetOf(r)
+	if !ok {
+		return 0, false
+	}
+	tabulated := to.column >= 0
+	if tabulated && known && !c.HasCoordinates {
+		return time.Duration(t.countries[row].tenths[to.column]) * (time.Millisecond / 10), true
+	}
+	var from unit
+	if c.HasCoordinates {
+		from = unitOf(c.Coordinates)
+	} else {
+		from = t.places[row]
+	}
+	km := from.km(&to.at)
+	ms := clientLine(km)
+	switch {
+	case known && tabulated:
+		ms += t.detours[row][to.column]
+	case known:
+		near := nearestColumn(&to.at)
+		ms += t.detours[row][near] * math.Exp(-to.at.km(&clientColumns[near].at)/clientDetourKm)
+	}
+	return time.Duration(max(ms, lightPerKm*km) * float64(time.Millisecond)), true
+}
+
+func clientLine(km float64) float64 { return clientFixed + clientPerKm*km }
+
+func (t *clientTable) row(country string) (int, bool) {
+	slot, ok := countrySlot(country)
+	if !ok || t.rows[slot] == 0 {
+		return 0, false
+	}
+	return int(t.rows[slot]) - 1, true
+}
+
+// countrySlot numbers the codes AA to ZZ.
+func countrySlot(code string) (int, bool) {
+	if len(code) != 2 {
+		return 0, false
+	}
+	// What is below A wraps around to above 25.
+	a, b := code[0]-'A', code[1]-'A'
+	if a > 25 || b > 25 {
+		return 0, false
+	}
+	return int(a)*26 + int(b), true
+}
+
+// clientTarget is a region's place, and its column in the table.
+type clientTarget struct {
+	at          unit
+	coordinates Coordinates
+	column      int // -1: none
+}
+
+// clientColumns are the places of clientRegions.
+var clientColumns = func() (columns [len(clientRegions)]clientTarget) {
+	for i, name := range clientRegions {
+		known, _ := Known(name)
+		columns[i] = clientTarget{unitOf(known.Coordinates), known.Coordinates, i}
+	}
+	return columns
+}()
+
+// clientTargetOf returns where a region is. As for Prior, a known name for
+// another place doesn't get the table's numbers.
+func clientTargetOf(r *Region) (clientTarget, bool) {
+	for i := range clientRegions {
+		if clientRegions[i] != r.Name {
+			continue
+		}
+		column := &clientColumns[i]
+		if !r.HasCoordinates || r.Coordinates == column.coordinates || r.Coordinates.DistanceKm(column.coordinates) <= sameMetroKm {
+			return *column, true
+		}
+	}
+	place, ok := r.Place().resolve()
+	return clientTarget{unitOf(place.Coordinates), place.Coordinates, -1}, ok
+}
+
+func nearestColumn(to *unit) int {
+	best, most := 0, -2.0
+	for i := range clientColumns {
+		if cos := to.dot(&clientColumns[i].at); cos > most {
+			best, most = i, cos
+		}
+	}
+	return best
+}
+
+// unit is a point of the earth as a vector of length one: distances between
+// points that are kept as such cost no sines.
+type unit [3]float64
+
+func unitOf(c Coordinates) unit {
+	sinLat, cosLat := math.Sincos(c.Latitude * math.Pi / 180)
+	sinLon, cosLon := math.Sincos(c.Longitude * math.Pi / 180)
+	return unit{cosLat * cosLon, cosLat * sinLon, sinLat}
+}
+
+func (u *unit) dot(v *unit) float64 { return u[0]*v[0] + u[1]*v[1] + u[2]*v[2] }
+
+// km returns the great-circle distance. By the chord it is exact for points
+// next to each other, where by the cosine it is not.
+func (u *unit) km(v *unit) float64 {
+	x, y, z := u[0]-v[0], u[1]-v[1], u[2]-v[2]
+	return 2 * earthRadiusKm * math.Asin(min(1, math.Sqrt(x*x+y*y+z*z)/2))
+}

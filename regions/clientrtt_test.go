@@ -1,0 +1,215 @@
+package regions
+
+import (
+	"math"
+	"slices"
+	"testing"
+	"time"
+)
+
+func knownRegion(t testing.TB, name string) *Region {
+	t.Helper()
+	known, ok := Known(name)
+	if !ok {
+		t.Fatalf("%s is no known region", name)
+	}
+	return &Region{Name: name, Coordinates: known.Coordinates, HasCoordinates: true}
+}
+
+func tabulatedRegions(t testing.TB) []*Region {
+	t.Helper()
+	list := make([]*Region, len(clientRegions))
+	for i, name := range clientRegions {
+		list[i] = knownRegion(t, name)
+	}
+	return list
+}
+
+// nearestTo returns the index of the region with the lowest round trip.
+func nearestTo(t testing.TB, table *clientTable, c Client, list []*Region) int {
+	t.Helper()
+	best, lowest := -1, time.Duration(math.MaxInt64)
+	for i, r := range list {
+		rtt, ok := table.rtt(&c, r)
+		if !ok {
+			t.Fatalf("nothing is known of %+v to %s", c, r.Name)
+		}
+		if rtt < lowest {
+			best, lowest = i, rtt
+		}
+	}
+	return best
+}
+
+// The gain of ROUTING.md that the table is there for: on cities that it has
+// not seen it costs less than the great circle, and at most 10 ms.
+func TestClientRTTBeatsTheGreatCircleOnCitiesItHasNotSeen(t *testing.T) {
+	list := tabulatedRegions(t)
+	extra := func(expect func(country string, at Coordinates) int) float64 {
+		var sum, weight float64
+		for _, city := range holdoutCities {
+			chosen := city.tenths[expect(city.country, city.at)]
+			sum += city.weight * float64(chosen-slices.Min(city.tenths[:])) / 10
+			weight += city.weight
+		}
+		return sum / weight
+	}
+	held := newClientTable(holdoutCountries)
+	byCircle := extra(func(_ string, at Coordinates) int {
+		best := 0
+		for i, r := range list {
+			if at.DistanceKm(r.Coordinates) < at.DistanceKm(list[best].Coordinates) {
+				best = i
+			}
+		}
+		return best
+	})
+	byCountry := extra(func(country string, _ Coordinates) int {
+		return nearestTo(t, held, Client{Country: country}, list)
+	})
+	byPlace := extra(func(country string, at Coordinates) int {
+		return nearestTo(t, held, Client{Country: country, Coordinates: at, HasCoordinates: true}, list)
+	})
+	t.Logf("mean extra: great circle %.2f ms, country %.2f ms, country and coordinates %.2f ms", byCircle, byCountry, byPlace)
+	for how, mean := range map[string]float64{"country": byCountry, "country and coordinates": byPlace} {
+		if !(mean < byCircle && mean <= 10) {
+			t.Errorf("by %s the choice costs %.2f ms more than the best, by the great circle %.2f ms", how, mean, byCircle)
+		}
+	}
+}
+
+func TestClientRTTColumnsAreThoseOfPrior(t *testing.T) {
+	names := slices.Clone(priorNames[:])
+	slices.Sort(names)
+	if !slices.Equal(names, clientRegions[:]) {
+		t.Errorf("columns %v, those of Prior are %v", clientRegions, names)
+	}
+}
+
+func TestClientRTTByCountry(t *testing.T) {
+	list := tabulatedRegions(t)
+	for _, tc := range []struct {
+		name string
+		c    Client
+		want []string // any of them
+	}{
+		{"a country that was measured", Client{Country: "DE"}, []string{"eu-central-1"}},
+		{"one that was not, and where the great circle leads elsewhere", Client{Country: "KE"}, []string{"eu-central-1", "eu-west-1", "eu-west-2", "eu-west-3"}},
+		{"one that is known by its capital only", Client{Country: "PR"}, []string{"us-east-1", "ca-central-1"}},
+		{"one of several regions", Client{Country: "US"}, []string{"us-east-1", "us-west-1", "us-west-2", "ca-central-1"}},
+		{"its east coast", Client{Country: "US", Coordinates: Coordinates{40.7, -74.0}, HasCoordinates: true}, []string{"us-east-1", "ca-central-1"}},
+		{"its west coast", Client{Country: "US", Coordinates: Coordinates{37.8, -122.4}, HasCoordinates: true}, []string{"us-west-1"}},
+		{"coordinates alone", Client{Coordinates: Coordinates{-37.8, 145.0}, HasCoordinates: true}, []string{"ap-southeast-2"}},
+		{"coordinates and a code of no country", Client{Country: "ZZ", Coordinates: Coordinates{48.9, 2.4}, HasCoordinates: true}, []string{"eu-west-3"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := list[nearestTo(t, clients, tc.c, list)].Name; !slices.Contains(tc.want, got) {
+				t.Errorf("nearest is %s, want one of %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestClientRTTUnknown(t *testing.T) {
+	region := knownRegion(t, "eu-west-1")
+	for _, tc := range []struct {
+		name string
+		c    Client
+		r    *Region
+	}{
+		{"nowhere", Client{}, region},
+		{"a code of no country", Client{Country: "ZZ"}, region},
+		{"lower case", Client{Country: "de"}, region},
+		{"no letters", Client{Country: "1!"}, region},
+		{"a letter and what follows Z", Client{Country: "A["}, region},
+		{"three letters", Client{Country: "DEU"}, region},
+		{"a region without a place", Client{Country: "DE"}, &Region{Name: "basement"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if rtt, ok := ClientRTT(tc.c, tc.r); ok {
+				t.Errorf("got %v, want nothing", rtt)
+			}
+		})
+	}
+}
+
+func TestClientRTTToRegionsOutsideTheTable(t *testing.T) {
+	near := func(t *testing.T, c Client, r *Region, from, to time.Duration) {
+		t.Helper()
+		if rtt, ok := ClientRTT(c, r); !ok || rtt < from || rtt > to {
+			t.Errorf("%s to %s: %v, %v, want %v to %v", c.Country, r.Name, rtt, ok, from, to)
+		}
+	}
+	frankfurt := Client{Country: "DE", Coordinates: Coordinates{50.11, 8.68}, HasCoordinates: true}
+	t.Run("a known name near one of the table", func(t *testing.T) {
+		known, _ := ClientRTT(Client{Country: "DE"}, knownRegion(t, "eu-central-1"))
+		near(t, Client{Country: "DE"}, knownRegion(t, "eu-central-2"), known, known+20*time.Millisecond)
+	})
+	t.Run("the name of another place gets the other place's", func(t *testing.T) {
+		moved := &Region{Name: "eu-central-1", Coordinates: Coordinates{-33.87, 151.21}, HasCoordinates: true}
+		near(t, frankfurt, moved, 250*time.Millisecond, 350*time.Millisecond)
+	})
+	t.Run("a name of one's own in a city of the table is like it", func(t *testing.T) {
+		sydney := knownRegion(t, "ap-southeast-2")
+		own := &Region{Name: "down-under", Coordinates: sydney.Coordinates, HasCoordinates: true}
+		want, _ := ClientRTT(frankfurt, sydney)
+		near(t, frankfurt, own, want-time.Microsecond, want+time.Microsecond)
+	})
+	t.Run("coordinates alone follow the line", func(t *testing.T) {
+		frankfurt.Country = ""
+		own := &Region{Name: "own", Coordinates: Coordinates{50.11, 8.68}, HasCoordinates: true}
+		near(t, frankfurt, own, 24100*time.Microsecond, 24101*time.Microsecond)
+	})
+}
+
+// Light is the limit: no place in a country gets a round trip below it, however
+// much nearer to the region than the country's middle it is.
+func TestClientRTTIsNeverFasterThanLight(t *testing.T) {
+	list := append(tabulatedRegions(t), knownRegion(t, "eu-north-1"), knownRegion(t, "ap-east-1"))
+	for _, country := range clientCountries {
+		for lat := -90.0; lat <= 90; lat += 15 {
+			for lon := -180.0; lon <= 180; lon += 15 {
+				at := Coordinates{lat, lon}
+				for _, r := range list {
+					rtt, ok := ClientRTT(Client{Country: country.code, Coordinates: at, HasCoordinates: true}, r)
+					if km := at.DistanceKm(r.Coordinates); !ok || rtt < time.Duration(lightPerKm*km*1e6)-time.Microsecond {
+						t.Fatalf("%s at %v to %s, %.0f km: %v, %v", country.code, at, r.Name, km, rtt, ok)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestUnitVectorsGiveTheSameDistances(t *testing.T) {
+	points := []Coordinates{{0, 0}, {90, 0}, {-90, 12}, {50.11, 8.68}, {50.11, 8.681}, {-33.87, 151.21}, {33.87, -28.79}, {0, 180}, {0, -180}}
+	for _, a := range points {
+		for _, b := range points {
+			from, to := unitOf(a), unitOf(b)
+			if got, want := from.km(&to), a.DistanceKm(b); math.Abs(got-want) > 1e-3 {
+				t.Errorf("%v to %v: %v km, want %v", a, b, got, want)
+			}
+		}
+	}
+}
+
+func BenchmarkClientRTT(b *testing.B) {
+	nairobi := Coordinates{-1.29, 36.82}
+	for _, bc := range []struct {
+		name, region string
+		c            Client
+	}{
+		{"country", "eu-west-1", Client{Country: "KE"}},
+		{"country_and_coordinates", "eu-west-1", Client{Country: "KE", Coordinates: nairobi, HasCoordinates: true}},
+		{"coordinates", "eu-west-1", Client{Coordinates: nairobi, HasCoordinates: true}},
+		{"region_outside_the_table", "eu-north-1", Client{Country: "KE", Coordinates: nairobi, HasCoordinates: true}},
+	} {
+		b.Run(bc.name, func(b *testing.B) {
+			region := knownRegion(b, bc.region)
+			b.ReportAllocs()
+			for b.Loop() {
+				ClientRTT(bc.c, region)
+			}
+		})
+	}
+}
