@@ -4,6 +4,7 @@ package regions
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -84,8 +85,7 @@ func (t *clientTable) rtt(c *Client, r *Region) (time.Duration, bool) {
 	if !ok {
 		return 0, false
 	}
-	tabulated := to.column >= 0
-	if tabulated && known && !c.HasCoordinates {
+	if to.tabulated() && known && !c.HasCoordinates {
 		return time.Duration(t.countries[row].tenths[to.column]) * (time.Millisecond / 10), true
 	}
 	var from unit
@@ -96,12 +96,8 @@ func (t *clientTable) rtt(c *Client, r *Region) (time.Duration, bool) {
 	}
 	km := from.km(&to.at)
 	ms := clientLine(km)
-	switch {
-	case known && tabulated:
-		ms += t.detours[row][to.column]
-	case known:
-		near := nearestColumn(&to.at)
-		ms += t.detours[row][near] * math.Exp(-to.at.km(&clientColumns[near].at)/clientDetourKm)
+	if known {
+		ms += to.detour * t.detours[row][to.column]
 	}
 	return time.Duration(max(ms, lightPerKm*km) * float64(time.Millisecond)), true
 }
@@ -129,46 +125,69 @@ func countrySlot(code string) (int, bool) {
 	return int(a)*26 + int(b), true
 }
 
-// clientTarget is a region's place, and its column in the table.
+// clientTarget is where a region is, and what the table says about it.
 type clientTarget struct {
 	at          unit
 	coordinates Coordinates
-	column      int // -1: none
+	column      int     // the region's own, else the nearest one's
+	detour      float64 // the part of the column's detours to count, 1 for its own
 }
+
+func (t *clientTarget) tabulated() bool { return t.detour == 1 }
 
 // clientColumns are the places of clientRegions.
 var clientColumns = func() (columns [len(clientRegions)]clientTarget) {
 	for i, name := range clientRegions {
 		known, _ := Known(name)
-		columns[i] = clientTarget{unitOf(known.Coordinates), known.Coordinates, i}
+		columns[i] = clientTarget{at: unitOf(known.Coordinates), coordinates: known.Coordinates, column: i, detour: 1}
 	}
 	return columns
+}()
+
+// clientKnown are the places of knownRegions, in their order.
+var clientKnown = func() []clientTarget {
+	targets := make([]clientTarget, len(knownRegions))
+	for i, known := range knownRegions {
+		if column := slices.Index(clientRegions[:], known.Name); column >= 0 {
+			targets[i] = clientColumns[column]
+		} else {
+			targets[i] = clientTargetNear(known.Coordinates)
+		}
+	}
+	return targets
 }()
 
 // clientTargetOf returns where a region is. As for Prior, a known name for
 // another place doesn't get the table's numbers.
 func clientTargetOf(r *Region) (clientTarget, bool) {
-	for i := range clientRegions {
-		if clientRegions[i] != r.Name {
+	for i := range knownRegions {
+		if knownRegions[i].Name != r.Name {
 			continue
 		}
-		column := &clientColumns[i]
-		if !r.HasCoordinates || r.Coordinates == column.coordinates || r.Coordinates.DistanceKm(column.coordinates) <= sameMetroKm {
-			return *column, true
+		known := &clientKnown[i]
+		if !r.HasCoordinates || r.Coordinates == known.coordinates || r.Coordinates.DistanceKm(known.coordinates) <= sameMetroKm {
+			return *known, true
 		}
+		break
 	}
-	place, ok := r.Place().resolve()
-	return clientTarget{unitOf(place.Coordinates), place.Coordinates, -1}, ok
+	if !r.HasCoordinates {
+		return clientTarget{}, false
+	}
+	return clientTargetNear(r.Coordinates), true
 }
 
-func nearestColumn(to *unit) int {
-	best, most := 0, -2.0
+// clientTargetNear returns a place that no column is for: detours to it are
+// those to the nearest region that has one, fading with the distance.
+func clientTargetNear(c Coordinates) clientTarget {
+	at := unitOf(c)
+	best, cos := 0, -2.0
 	for i := range clientColumns {
-		if cos := to.dot(&clientColumns[i].at); cos > most {
-			best, most = i, cos
+		if other := at.dot(&clientColumns[i].at); other > cos {
+			best, cos = i, other
 		}
 	}
-	return best
+	fading := math.Exp(-at.km(&clientColumns[best].at) / clientDetourKm)
+	return clientTarget{at: at, coordinates: c, column: best, detour: min(fading, math.Nextafter(1, 0))}
 }
 
 // unit is a point of the earth as a vector of length one: distances between
