@@ -116,6 +116,11 @@ var homes = []home{
 		"a breaker's callbacks run under its lock: two places know how not to block in them",
 	},
 	{
+		"github.com/oschwald/...",
+		[]string{"regions/locate/..."},
+		"who knows where an address is must be one place: its answers are a Client of regions, whatever the database",
+	},
+	{
 		"github.com/redis/...",
 		[]string{"ratelimit/..."},
 		"a client that retries writes counts twice: its options and its scripts stay in one tree",
@@ -273,6 +278,8 @@ func TestForbiddenImport(t *testing.T) {
 		{"a part of regions breaks circuits", "regions/wire/pool.go", "github.com/sony/gobreaker/v2", false},
 		{"resilient.go breaks circuits", "ratelimit/resilient.go", "github.com/sony/gobreaker/v2", true},
 		{"its neighbour breaks circuits", "ratelimit/redis.go", "github.com/sony/gobreaker/v2", false},
+		{"locate reads databases of addresses", "regions/locate/database.go", "github.com/oschwald/maxminddb-golang/v2", true},
+		{"regions read databases of addresses", "regions/client.go", "github.com/oschwald/maxminddb-golang/v2", false},
 		{"ratelimit talks to Redis", "ratelimit/redisconn/client.go", "github.com/redis/go-redis/v9", true},
 		{"projects talk to Redis", "routing/projects/source.go", "github.com/redis/go-redis/v9", false},
 		{"the glue talks to Redis", "caddymodule/lease.go", "github.com/redis/go-redis/v9", false},

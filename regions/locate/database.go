@@ -1,0 +1,103 @@
+package locate
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/oschwald/maxminddb-golang/v2"
+
+	"github.com/edgegate/edgegate/regions"
+)
+
+// Status is the state of a database.
+type Status struct {
+	Path string
+	// Type and Built are of the one in use, zero if there is none.
+	Type  string
+	Built time.Time
+	// Err is why the file as it is now is not in use, nil if it is.
+	Err error
+}
+
+// database is a file that is followed.
+type database struct {
+	path   string
+	source string
+	reader atomic.Pointer[maxminddb.Reader]
+
+	mu   sync.Mutex // guards what is below, and has one reload at a time
+	seen os.FileInfo
+	err  error
+}
+
+func newDatabase(path string) *database {
+	return &database{path: path, source: "mmdb:" + filepath.Base(path)}
+}
+
+func (d *database) status() Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	status := Status{Path: d.path, Err: d.err}
+	if reader := d.reader.Load(); reader != nil {
+		status.Type, status.Built = reader.Metadata.DatabaseType, reader.Metadata.BuildTime()
+	}
+	return status
+}
+
+// refresh reads the file if it is another than the one that was read last.
+func (d *database) refresh() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	info, err := os.Stat(d.path)
+	if err == nil && same(d.seen, info) {
+		return
+	}
+	// What is remembered is what was there before reading: a change in between
+	// is noticed the next time.
+	reader, err := read(d.path)
+	d.seen, d.err = info, err
+	if err == nil {
+		d.reader.Store(reader)
+	}
+}
+
+func same(a, b os.FileInfo) bool {
+	return a != nil && b != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+}
+
+// read opens a database. It is kept in memory, not mapped: a file that is
+// overwritten in place would change under a lookup, and kill the process where
+// it got shorter.
+func read(path string) (*maxminddb.Reader, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the client database: %w", err)
+	}
+	reader, err := maxminddb.OpenBytes(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the client database %s: %w", path, err)
+	}
+	return reader, nil
+}
+
+// client looks an address up. What a broken entry says counts as nothing.
+func (d *database) client(ip netip.Addr) (regions.Client, bool) {
+	reader := d.reader.Load()
+	if reader == nil || ip.Is6() && reader.Metadata.IPVersion == 4 {
+		return regions.Client{}, false
+	}
+	result := reader.Lookup(ip)
+	if !result.Found() {
+		return regions.Client{}, false
+	}
+	var r record
+	if err := result.Decode(&r); err != nil {
+		return regions.Client{}, false
+	}
+	return r.client(d.source)
+}
