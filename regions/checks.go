@@ -23,7 +23,7 @@ type Checks struct {
 func (c *Checks) Report(passed bool) (state State, changed bool) {
 	before := c.State()
 	switch {
-	case passed == (before == StateUp), !passed && before == StateDown:
+	case passed && before == StateUp, !passed && before == StateDown:
 		c.run = 0
 		return before, false
 	case before == StateUnknown && passed:

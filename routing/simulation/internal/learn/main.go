@@ -62,7 +62,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if err := os.WriteFile(output.path, source, 0o644); err != nil {
+		if err := os.WriteFile(output.path, source, 0o600); err != nil {
 			return fmt.Errorf("writing: %w", err)
 		}
 	}

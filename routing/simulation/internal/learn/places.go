@@ -1,6 +1,10 @@
 package main
 
-import "github.com/edgegate/edgegate/regions"
+import (
+	"maps"
+
+	"github.com/edgegate/edgegate/regions"
+)
 
 // capitals stand in for centroids: of places that the population file
 // doesn't have, and of those whose centroid there comes under the ODbL, which
@@ -8,7 +12,7 @@ import "github.com/edgegate/edgegate/regions"
 // plain facts, to two decimals.
 var capitals = map[string]regions.Coordinates{
 	"AI": {Latitude: 18.22, Longitude: -63.05},   // The Valley
-	"AS": {Latitude: -14.28, Longitude: -170.70}, // Pago Pago
+	"AS": {Latitude: -14.28, Longitude: -170.70}, // American Samoa's capital
 	"AW": {Latitude: 12.52, Longitude: -70.03},   // Oranjestad
 	"AX": {Latitude: 60.10, Longitude: 19.94},    // Mariehamn
 	"BM": {Latitude: 32.29, Longitude: -64.78},   // Hamilton
@@ -60,8 +64,6 @@ func places(countries []country) map[string]regions.Coordinates {
 			points[c.Code] = c.Centroid
 		}
 	}
-	for code, capital := range capitals {
-		points[code] = capital
-	}
+	maps.Copy(points, capitals)
 	return points
 }
