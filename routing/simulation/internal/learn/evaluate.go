@@ -103,6 +103,7 @@ func evaluate(w io.Writer, in *input) error {
 			}
 		}
 	}
+	evaluateOutside(w, in)
 	return nil
 }
 

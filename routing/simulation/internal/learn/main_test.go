@@ -200,7 +200,7 @@ func TestEvaluate(t *testing.T) {
 	if err := run([]string{"-cities", cities, "-countries", countries, "-evaluate"}, &out, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"least squares", "has not seen", "without CN", "table, country only", "great circle", "country centroid"} {
+	for _, want := range []string{"least squares", "has not seen", "without CN", "table, country only", "great circle", "country centroid", "not in the table"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, &out)
 		}
