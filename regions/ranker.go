@@ -20,7 +20,8 @@ type Scored struct {
 	Name  string
 	Score time.Duration // Bias included
 	Bias  time.Duration
-	// Measured says that the score comes from a measurement.
+	// Measured says that the score comes from a measurement. What was measured is
+	// not compared with what is expected only.
 	Measured bool
 }
 
@@ -41,56 +42,61 @@ type ranked struct {
 
 // Rank returns the indexes of list, best first. In each place the region that
 // was there stays, unless the best of those left is at least 10 ms better and
-// at most 2/3 of its score, and has been for 30 s. A region's first
-// measurement and another bias put it where it belongs at once.
+// at most 2/3 of its score, and has been for 30 s. A first measurement counts at
+// once, and so does another bias, by however little. A region that is new has
+// its place by its expected score; without one it comes last.
 func (r *Ranker) Rank(now time.Time, list []Scored) []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	byScore := make([]int, len(list))
-	for i := range byScore {
-		byScore[i] = i
+	order := r.settle(now, list, r.previous(list))
+	r.order = r.order[:0]
+	for _, i := range order {
+		r.order = append(r.order, list[i].Name)
 	}
-	slices.SortStableFunc(byScore, func(a, b int) int { return cmp.Compare(list[a].Score, list[b].Score) })
-	order := byScore
-	if !r.news(list) {
-		order = r.settle(now, list, byScore)
-	} else {
-		clear(r.since)
+	r.known = make(map[string]ranked, len(list))
+	for _, s := range list {
+		r.known[s.Name] = ranked{s.Measured, s.Bias}
 	}
-	r.remember(list, order)
 	return order
 }
 
-// news reports whether the order can't stand on the last one: a region is new,
-// was measured for the first time, or got another bias.
-func (r *Ranker) news(list []Scored) bool {
-	for _, s := range list {
-		last, known := r.known[s.Name]
-		if !known || s.Measured && !last.measured || s.Bias != last.bias {
-			return true
+// previous returns the indexes of list in the order of the last time, those
+// that are new among them.
+func (r *Ranker) previous(list []Scored) []int {
+	order := make([]int, 0, len(list))
+	for _, name := range r.order {
+		if i := slices.IndexFunc(list, func(s Scored) bool { return s.Name == name }); i >= 0 {
+			order = append(order, i)
 		}
 	}
-	return false
+	for i, s := range list {
+		if _, known := r.known[s.Name]; known {
+			continue
+		}
+		at := len(order)
+		if !s.Measured {
+			behind := func(j int) bool { return !list[j].Measured && list[j].Score > s.Score }
+			if k := slices.IndexFunc(order, behind); k >= 0 {
+				at = k
+			}
+		}
+		order = slices.Insert(order, at, i)
+	}
+	return order
 }
 
-func (r *Ranker) settle(now time.Time, list []Scored, byScore []int) []int {
-	rest := r.previous(list)
-	left := slices.Clone(byScore)
+func (r *Ranker) settle(now time.Time, list []Scored, rest []int) []int {
+	left := slices.Clone(rest)
+	slices.SortStableFunc(left, func(a, b int) int { return cmp.Compare(list[a].Score, list[b].Score) })
 	order := make([]int, 0, len(list))
 	since := make(map[[2]string]time.Time)
 	for len(rest) > 0 {
 		next := rest[0]
 		for _, best := range left {
-			if best == next || !beats(list[best], list[next]) {
-				break // those behind are worse still
+			if best == next {
+				break // those behind are worse
 			}
-			pair := [2]string{list[next].Name, list[best].Name}
-			began, held := r.since[pair]
-			if !held {
-				began = now
-			}
-			since[pair] = began
-			if now.Sub(began) >= rankHeld {
+			if r.takes(now, list[best], list[next], since) {
 				next = best
 				break
 			}
@@ -103,26 +109,30 @@ func (r *Ranker) settle(now time.Time, list []Scored, byScore []int) []int {
 	return order
 }
 
-// previous returns the indexes of list in the order of the last time.
-func (r *Ranker) previous(list []Scored) []int {
-	rest := make([]int, 0, len(list))
-	for _, name := range r.order {
-		if i := slices.IndexFunc(list, func(s Scored) bool { return s.Name == name }); i >= 0 {
-			rest = append(rest, i)
-		}
+// takes reports whether the challenger gets the incumbent's place, and notes in
+// since from when it is better.
+func (r *Ranker) takes(now time.Time, challenger, incumbent Scored, since map[[2]string]time.Time) bool {
+	if challenger.Measured != incumbent.Measured {
+		return false
 	}
-	return rest
-}
-
-func (r *Ranker) remember(list []Scored, order []int) {
-	r.order = r.order[:0]
-	for _, i := range order {
-		r.order = append(r.order, list[i].Name)
+	a, b := r.known[challenger.Name], r.known[incumbent.Name]
+	known := len(r.known) > 0
+	if known && (a.bias != challenger.Bias || b.bias != incumbent.Bias) {
+		return challenger.Score < incumbent.Score
 	}
-	r.known = make(map[string]ranked, len(list))
-	for _, s := range list {
-		r.known[s.Name] = ranked{s.Measured, s.Bias}
+	if !beats(challenger, incumbent) {
+		return false
 	}
+	if a.measured != challenger.Measured || b.measured != incumbent.Measured {
+		return true
+	}
+	pair := [2]string{incumbent.Name, challenger.Name}
+	began, held := r.since[pair]
+	if !held {
+		began = now
+	}
+	since[pair] = began
+	return now.Sub(began) >= rankHeld
 }
 
 func beats(challenger, incumbent Scored) bool {

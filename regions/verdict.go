@@ -129,39 +129,34 @@ func middle(backends []BackendView) Distance {
 	return measured[(len(measured)-1)/2]
 }
 
-// NewView puts regions together, ordered by ranker.
+// NewView puts regions together, ordered by ranker. Where the gateway's place is
+// not known, they are ranked once each region that is not down was measured:
+// until then the order is the configuration's.
 func NewView(now time.Time, list []RegionView, ranker *Ranker, location Location) *View {
-	v := &View{At: now, Regions: list, Order: make([]int, len(list)), Location: location}
-	for i := range v.Order {
-		v.Order[i] = i
-	}
+	v := &View{At: now, Regions: list, Order: make([]int, 0, len(list)), Location: location}
+	var known, unknown []int
 	scores := make([]Scored, 0, len(list))
-	for _, r := range list {
+	early := false
+	for i, r := range list {
 		if !r.Known {
+			unknown = append(unknown, i)
+			early = early || r.Health != StateDown
 			continue
 		}
+		known = append(known, i)
 		scores = append(scores, Scored{Name: r.Region.Name, Score: r.Score, Bias: r.Region.Bias, Measured: r.Distance.Measured})
 	}
-	if len(scores) == 0 {
+	if len(known) == 0 || early && location.Source == LocationUnknown {
+		for i := range list {
+			v.Order = append(v.Order, i)
+		}
 		return v
 	}
 	v.Ranked = true
-	v.Order = v.Order[:0]
-	index := make([]int, 0, len(list))
-	for i, r := range list {
-		if r.Known {
-			index = append(index, i)
-		}
-	}
 	for _, i := range ranker.Rank(now, scores) {
-		v.Order = append(v.Order, index[i])
+		v.Order = append(v.Order, known[i])
 	}
-	// Those of which nothing is known come last, in configuration order.
-	for i, r := range list {
-		if !r.Known {
-			v.Order = append(v.Order, i)
-		}
-	}
+	v.Order = append(v.Order, unknown...)
 	if location.Source == LocationUnknown {
 		v.Location = infer(v)
 	}

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"slices"
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
@@ -35,6 +34,8 @@ type share struct {
 	score time.Duration // what the order comes from; lower is better
 	part  float64       // 0 to 1
 	cut   cut
+	// detour says that it is too far from the gateway, in NearClient.
+	detour bool
 }
 
 // shares appends the regions that q may use, best first, with the part of such
@@ -81,8 +82,12 @@ func (p *Planner) shares(v *regions.View, q *Query, into []share) []share {
 func ability(r *regions.RegionView) (able, room float64, most cut) {
 	health := min(1, partial*float64(r.Healthy)/float64(len(r.Backends)))
 	room = 1
-	if load, known := r.Load.Factor(); known {
-		room = 1 - min(1, max(0, (load-loadBegin)/(1-loadBegin)))
+	switch load, known := r.Load.Factor(); {
+	case !known:
+	case load >= 1: // whatever rounding says
+		room = 0
+	default:
+		room = 1 - max(0, (load-loadBegin)/(1-loadBegin))
 	}
 	least := 1.0
 	for _, factor := range [...]struct {
@@ -126,22 +131,23 @@ func (p *Planner) byClient(v *regions.View, q *Query, into []share) []share {
 		if !ok {
 			return into[:from]
 		}
-		into = append(into, share{index: i, score: rtt + r.Region.Bias})
-	}
-	detour := func(s share) bool {
-		r := &v.Regions[s.index]
-		return p.policy.MaxDetour > 0 && known && r.Known && r.Distance.RTT-nearest > p.policy.MaxDetour
-	}
-	slices.SortStableFunc(into[from:], func(a, b share) int {
-		if da, db := detour(a), detour(b); da != db {
-			if da {
-				return 1
-			}
-			return -1
+		s := share{index: i, score: rtt + r.Region.Bias}
+		s.detour = p.policy.MaxDetour > 0 && known && r.Known && r.Distance.RTT-nearest > p.policy.MaxDetour
+		// Sorted as they come: they are few, and no library's sort is free.
+		into = append(into, s)
+		for k := len(into) - 1; k > from && s.before(into[k-1]); k-- {
+			into[k-1], into[k] = s, into[k-1]
 		}
-		return int(a.score - b.score)
-	})
+	}
 	return into
+}
+
+// before reports whether s is nearer to the client than other.
+func (s share) before(other share) bool {
+	if s.detour != other.detour {
+		return other.detour
+	}
+	return s.score < other.score
 }
 
 func nearestRTT(v *regions.View, residency []string) (nearest time.Duration, known bool) {

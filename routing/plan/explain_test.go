@@ -1,0 +1,212 @@
+package plan
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgegate/edgegate/regions"
+)
+
+// An explanation says why each region was chosen or not.
+func TestExplain(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(f *fleet)
+		policy Policy
+		query  Query
+		chosen string
+		reason regions.Reason
+		why    map[string]string // of regions, a part of it
+	}{
+		{
+			"nearest", func(*fleet) {},
+			Policy{},
+			Query{},
+			"eu-central-1", regions.ReasonNearest,
+			map[string]string{"eu-central-1": "chosen: nearest", "eu-west-1": "eu-central-1 is better"},
+		},
+		{
+			"nothing is known", func(f *fleet) { f.view.Ranked = false },
+			Policy{},
+			Query{},
+			"eu-central-1", regions.ReasonDefault,
+			map[string]string{"eu-west-1": "eu-central-1 comes first in the configuration"},
+		},
+		{
+			"down", func(f *fleet) { f.down("eu-central-1") },
+			Policy{},
+			Query{},
+			"eu-west-1", regions.ReasonFailover,
+			map[string]string{"eu-central-1": "down: 0 of 4 backends answer", "eu-west-1": "chosen: failover"},
+		},
+		{
+			"all down", func(f *fleet) { f.down(fleetNames...) },
+			Policy{},
+			Query{},
+			"eu-central-1", regions.ReasonFailOpen,
+			map[string]string{"eu-central-1": "down, as every region is"},
+		},
+		{
+			"all drained", func(f *fleet) { f.drained(fleetNames...) },
+			Policy{},
+			Query{},
+			"", regions.ReasonFailOpen,
+			map[string]string{"eu-central-1": "drained"},
+		},
+		{
+			"last resort", func(f *fleet) {
+				f.drained("eu-west-1")
+				f.region("eu-west-1").LastResort = true
+			},
+			Policy{},
+			Query{},
+			"eu-central-1", regions.ReasonNearest,
+			map[string]string{"eu-west-1": "drained: used only when every other region is down"},
+		},
+		{
+			"all full", func(f *fleet) {
+				for _, name := range fleetNames {
+					f.load(name, 2)
+				}
+			},
+			Policy{},
+			Query{},
+			"eu-central-1", regions.ReasonNearest,
+			map[string]string{"eu-central-1": "a request waits 100ms", "eu-west-1": "gets none: its load is 2.00"},
+		},
+		{
+			"spill stays near", func(f *fleet) { f.load("eu-central-1", 1) },
+			Policy{},
+			Query{},
+			"eu-west-1", regions.ReasonSpill,
+			map[string]string{"ap-northeast-1": "more than 150ms farther", "eu-central-1": "its load is 1.00"},
+		},
+		{
+			"shares", func(f *fleet) { f.region("eu-central-1").SlowStart = 0.1 },
+			Policy{},
+			Query{ID: "c"},
+			"eu-west-1", regions.ReasonFailover,
+			map[string]string{"eu-central-1": "gets 10 % of such requests: it came back a moment ago"},
+		},
+		{
+			"draining", func(f *fleet) { f.region("eu-central-1").Drained = 0.9 },
+			Policy{},
+			Query{ID: "c"},
+			"eu-west-1", regions.ReasonDrain,
+			map[string]string{"eu-central-1": "gets 10 % of such requests: it is being drained"},
+		},
+		{
+			"some backends", func(f *fleet) { f.region("eu-central-1").Healthy = 1 },
+			Policy{},
+			Query{ID: "c"},
+			"eu-west-1", regions.ReasonFailover,
+			map[string]string{"eu-central-1": "of such requests: 1 of 4 backends answer"},
+		},
+		{
+			"hysteresis", func(f *fleet) { f.region("eu-west-1").Score = time.Millisecond },
+			Policy{},
+			Query{},
+			"eu-central-1", regions.ReasonNearest,
+			map[string]string{"eu-west-1": "better than eu-central-1, but not by 10ms and a third for 30s"},
+		},
+		{
+			"residency", func(*fleet) {},
+			Policy{},
+			Query{Residency: []string{"us-east-1"}},
+			"us-east-1", regions.ReasonNearest,
+			map[string]string{"eu-central-1": "the project may not use it: its regions are us-east-1"},
+		},
+		{
+			"named", func(*fleet) {},
+			Policy{},
+			Query{Hint: regions.Hint{Regions: []string{"us-east-1"}}},
+			"us-east-1", regions.ReasonExplicit,
+			map[string]string{"eu-central-1": "not named by the request"},
+		},
+		{
+			"named, with more", func(*fleet) {},
+			Policy{},
+			Query{Hint: regions.Hint{Regions: []string{"us-east-1"}, Any: true}},
+			"us-east-1", regions.ReasonExplicitList,
+			map[string]string{"eu-central-1": "asked if a better one fails"},
+		},
+		{
+			"named and down", func(f *fleet) { f.down("us-east-1") },
+			Policy{},
+			Query{Hint: regions.Hint{Regions: []string{"us-east-1"}}},
+			"", regions.ReasonExplicit,
+			map[string]string{"us-east-1": "down: 0 of 4"},
+		},
+		{
+			"near the client", func(*fleet) {},
+			Policy{Mode: NearClient},
+			Query{Client: regions.Client{Country: "JP", Source: "said"}},
+			"ap-northeast-1", regions.ReasonNearest,
+			map[string]string{"eu-central-1": "ap-northeast-1 is better"},
+		},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			f := newFleet(t)
+			tc.change(f)
+			e, err := New(tc.policy).Explain(f.view, &tc.query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Chosen != tc.chosen || e.Reason != tc.reason || len(e.Candidates) != len(fleetNames) {
+				t.Errorf("chosen %q by %s of %d, want %q by %s", e.Chosen, e.Reason, len(e.Candidates), tc.chosen, tc.reason)
+			}
+			for _, c := range e.Candidates {
+				if want := tc.why[c.Region]; !strings.Contains(c.Why, want) {
+					t.Errorf("%s: %q, want in it %q", c.Region, c.Why, want)
+				}
+				if c.Why == "" || c.RTT == nil || c.Score == nil || c.Base == nil || c.Fast == nil {
+					t.Errorf("%+v", c)
+				}
+			}
+		})
+	}
+}
+
+func TestExplainClient(t *testing.T) {
+	f := newFleet(t)
+	e, err := New(Policy{Mode: NearClient}).Explain(f.view, &Query{Client: regions.Client{Country: "JP", Source: "header:CF-IPCountry"}})
+	if err != nil || *e.Client.Country != "JP" || e.Client.Source != "header:CF-IPCountry" || e.Candidates[0].Client == nil {
+		t.Errorf("%+v, %v", e, err)
+	}
+	e, err = New(Policy{}).Explain(f.view, &Query{})
+	if err != nil || e.Client.Country != nil || e.Client.Source != "unknown" || e.Candidates[0].Client != nil {
+		t.Errorf("%+v, %v", e, err)
+	}
+	if _, err := New(Policy{}).Explain(f.view, &Query{Hint: regions.Hint{Regions: []string{"mars"}}}); err == nil {
+		t.Error("a region that is none is explained")
+	}
+}
+
+// What is supposed changes the answer and not what is.
+func TestSuppose(t *testing.T) {
+	f := newFleet(t)
+	f.region("us-east-1").State = regions.StateDraining
+	v, err := Suppose(f.view, WhatIf{Down: []string{"eu-central-1", "us-east-1"}, Load: map[string]float64{"eu-west-1": 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := New(Policy{}).Decide(v, &Query{}, nil)
+	if err != nil || plan.First().Name != "eu-west-1" || !plan.Full {
+		t.Errorf("%s, %v: %+v", candidates(plan), err, plan)
+	}
+	if i, _ := v.Lookup("us-east-1"); v.Regions[i].State != regions.StateDraining {
+		t.Errorf("a drain is hidden: %s", v.Regions[i].State)
+	}
+	if plan, _ := New(Policy{}).Decide(f.view, &Query{}, nil); plan.First().Name != "eu-central-1" {
+		t.Errorf("the real view has changed: %s", candidates(plan))
+	}
+	for name, what := range map[string]WhatIf{
+		"unknown region": {Down: []string{"mars"}}, "load of one": {Load: map[string]float64{"mars": 1}},
+		"negative load": {Load: map[string]float64{"eu-west-1": -1}},
+	} {
+		if _, err := Suppose(f.view, what); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
