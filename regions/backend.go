@@ -12,7 +12,7 @@ import (
 )
 
 // backendForms ends every error of ParseBackend: what would have been right.
-const backendForms = "want http://HOST[:PORT], https://HOST[:PORT] or unix//PATH"
+const backendForms = "want http://HOST[:PORT], https://HOST[:PORT], h2c://HOST[:PORT], unix//PATH or unix+h2c//PATH"
 
 // maxSocketPath is what fits into sockaddr_un on Linux beside its NUL.
 const maxSocketPath = 107
@@ -24,6 +24,8 @@ type Backend struct {
 	Address string
 	// Scheme is http or https. Over a unix socket it is http.
 	Scheme string
+	// H2C says that the backend speaks HTTP/2 without TLS, and nothing else.
+	H2C bool
 	// Network is tcp or unix.
 	Network string
 	// DialAddress is host:port, the port always there and IPv6 addresses in
@@ -36,17 +38,23 @@ type Backend struct {
 }
 
 // ParseBackend parses the address of a backend: http://HOST[:PORT],
-// https://HOST[:PORT] with a DNS name or an IP address (IPv6 in brackets), the
-// port 80 or 443 by default, or unix//PATH for plain HTTP over the socket at
-// the absolute path /PATH, as Caddy writes it. A path, query, fragment or user
+// https://HOST[:PORT], or h2c://HOST[:PORT] for HTTP/2 without TLS, with a DNS
+// name or an IP address (IPv6 in brackets), the port 80 or 443 by default, or
+// unix//PATH (unix+h2c//PATH) for the socket at the absolute path /PATH, as
+// Caddy writes it. A path, query, fragment or user
 // info is refused: nothing of it would be used. The error says what is allowed
 // and never repeats an address that may contain a password.
 func ParseBackend(address string) (Backend, error) {
 	if address == "" {
 		return Backend{}, fmt.Errorf("backend address is empty: %s", backendForms)
 	}
-	if network, path, ok := strings.Cut(address, "/"); ok && strings.EqualFold(network, "unix") {
-		return parseSocket(address, path)
+	if network, path, ok := strings.Cut(address, "/"); ok {
+		switch strings.ToLower(network) {
+		case "unix":
+			return parseSocket(address, path, false)
+		case "unix+h2c":
+			return parseSocket(address, path, true)
+		}
 	}
 	// Before anything that quotes the address.
 	if strings.Contains(address, "@") {
@@ -54,9 +62,6 @@ func ParseBackend(address string) (Backend, error) {
 	}
 	fail := func(format string, args ...any) (Backend, error) {
 		return Backend{}, fmt.Errorf("backend %q: %s: %s", address, fmt.Sprintf(format, args...), backendForms)
-	}
-	if strings.HasPrefix(strings.ToLower(address), "unix+h2c/") {
-		return fail("h2c is not in this build")
 	}
 	scheme, rest, ok := strings.Cut(address, "://")
 	if !ok {
@@ -73,7 +78,7 @@ func ParseBackend(address string) (Backend, error) {
 	case "https":
 		port = "443"
 	case "h2c":
-		return fail("h2c is not in this build")
+		port, backend.Scheme, backend.H2C = "80", "http", true
 	default:
 		return fail("scheme %q is not supported", scheme)
 	}
@@ -94,7 +99,7 @@ func ParseBackend(address string) (Backend, error) {
 }
 
 // parseSocket handles unix/PATH, of which path is what follows the slash.
-func parseSocket(address, path string) (Backend, error) {
+func parseSocket(address, path string, h2c bool) (Backend, error) {
 	fail := func(problem string) (Backend, error) {
 		return Backend{}, fmt.Errorf("backend %q: %s: %s", address, problem, backendForms)
 	}
@@ -112,6 +117,7 @@ func parseSocket(address, path string) (Backend, error) {
 	return Backend{
 		Address:     address,
 		Scheme:      "http",
+		H2C:         h2c,
 		Network:     "unix",
 		DialAddress: path,
 		Host:        "unix-" + hex.EncodeToString(sum[:8]),

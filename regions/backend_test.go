@@ -61,7 +61,7 @@ func TestSocketsHaveDifferentHosts(t *testing.T) {
 }
 
 func TestParseBackendErrors(t *testing.T) {
-	const forms = ": want http://HOST[:PORT], https://HOST[:PORT] or unix//PATH"
+	const forms = ": want http://HOST[:PORT], https://HOST[:PORT], h2c://HOST[:PORT], unix//PATH or unix+h2c//PATH"
 	long := "unix//" + strings.Repeat("x", maxSocketPath)
 	for _, tc := range []struct{ name, address, want string }{
 		{"empty", "", `backend address is empty`},
@@ -71,8 +71,8 @@ func TestParseBackendErrors(t *testing.T) {
 		{"fragment", "http://h#x", `backend "http://h#x": a fragment ("#x") is not allowed, the gateway sets the URL`},
 		{"user info", "http://user:hunter2@h", `backend address has user info (something before an @), which is not sent`},
 		{"user info after a slash", "ftp://user:hunt/er2@h", `backend address has user info (something before an @), which is not sent`},
-		{"h2c", "h2c://h:9000", `backend "h2c://h:9000": h2c is not in this build`},
-		{"h2c over a socket", "unix+h2c//run/x.sock", `backend "unix+h2c//run/x.sock": h2c is not in this build`},
+		{"h2c with path", "h2c://h:9000/x", `backend "h2c://h:9000/x": a path ("/x") is not allowed, the gateway sets the URL`},
+		{"h2c over a relative socket", "unix+h2c/run/x.sock", `backend "unix+h2c/run/x.sock": the socket's path is not absolute, as in unix//run/edge.sock`},
 		{"other scheme", "ftp://h", `backend "ftp://h": scheme "ftp" is not supported`},
 		{"empty scheme", "://h", `backend "://h": scheme "" is not supported`},
 		{"no scheme", "10.1.0.10:9000", `backend "10.1.0.10:9000": the scheme is missing, as in http://10.1.0.10:9000`},

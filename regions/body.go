@@ -10,10 +10,6 @@ import (
 	"sync/atomic"
 )
 
-// replayLimit is how much of a request body is kept, in bytes, to be sent
-// again when nothing of a request reached a backend.
-const replayLimit = 64 << 10
-
 // requestBody is the client's body. It keeps short bodies for another attempt
 // and remembers whose fault a failed read was.
 type requestBody struct {
@@ -21,11 +17,12 @@ type requestBody struct {
 	src     io.Reader
 	length  int64        // declared by the client, -1 when unknown
 	ended   atomic.Bool  // the client has sent all of it
-	keep    bool         // the body fits in replayLimit
+	limit   int64        // how much is kept
 	waiting atomic.Bool  // a read of the client's bytes is under way
 	fault   atomic.Value // readError: why reading from the client failed
 
 	mu   sync.Mutex // guards the fields below and serializes reads of src
+	keep bool       // all that was read is kept
 	kept []byte
 	read int64 // bytes taken from src
 	end  error // what src returned last
@@ -33,18 +30,25 @@ type requestBody struct {
 
 type readError struct{ error }
 
-func newRequestBody(x *Exchange, src io.Reader, length int64) *requestBody {
-	return &requestBody{x: x, src: src, length: length, keep: length > 0 && length <= replayLimit}
+func newRequestBody(x *Exchange, src io.Reader, length, limit int64) *requestBody {
+	return &requestBody{x: x, src: src, length: length, limit: limit, keep: length <= limit}
 }
 
 // replayable reports whether a new attempt can send the whole body.
 func (b *requestBody) replayable() bool {
-	if b.keep {
-		return true
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.read == 0 && b.end == nil
+	return b.keep || b.read == 0 && b.end == nil
+}
+
+var errNotKept = errors.New("the body is too long to be sent again")
+
+// again is attempt for http.Request.GetBody.
+func (b *requestBody) again() (io.ReadCloser, error) {
+	if !b.replayable() {
+		return nil, errNotKept
+	}
+	return b.attempt(), nil
 }
 
 // failure returns why the client's bytes could not be read, nil if they could.
@@ -96,8 +100,11 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	if limit := b.x.Limits.MaxBody; limit > 0 && b.read > limit {
 		n, err = 0, ErrBodyTooLarge
 	}
-	if b.keep {
+	switch {
+	case b.keep && b.read <= b.limit:
 		b.kept = append(b.kept, p[:n]...)
+	case b.keep: // of unknown length, and longer than what is kept
+		b.keep, b.kept = false, nil
 	}
 	c.at += n
 	if n > 0 {
@@ -133,6 +140,7 @@ type responseBody struct {
 	io.ReadCloser
 	x        *Exchange
 	upstream *Upstream
+	load     *Load
 	timed    bool
 	closed   atomic.Bool
 }
@@ -149,7 +157,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 
 func (b *responseBody) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
-		b.upstream.inFlight.Add(-1)
+		b.upstream.end(b.load)
 	}
 	return b.ReadCloser.Close()
 }
@@ -160,6 +168,7 @@ type upgradedBody struct {
 	io.ReadWriteCloser
 	x        *Exchange
 	upstream *Upstream
+	load     *Load
 	closed   atomic.Bool
 }
 
@@ -173,7 +182,7 @@ func (b *upgradedBody) Read(p []byte) (int, error) {
 
 func (b *upgradedBody) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
-		b.upstream.inFlight.Add(-1)
+		b.upstream.end(b.load)
 		b.x.gotByte()
 	}
 	return b.ReadWriteCloser.Close()

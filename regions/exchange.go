@@ -28,6 +28,8 @@ var (
 	// ErrUnavailable: no region of the plan accepted a connection, and
 	// nothing was sent (503).
 	ErrUnavailable = errors.New("no backend accepted a connection")
+	// ErrOverloaded: the region had no room for another request (503).
+	ErrOverloaded = errors.New("region full")
 )
 
 // Limits are the times and sizes that bound an exchange; 0 means no limit.

@@ -52,7 +52,7 @@ func bubble(t *testing.T, h func(w http.ResponseWriter, r *http.Request, over <-
 		l := &pipes{make(chan net.Conn), make(chan struct{})}
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r, over) })}
 		w := newWorld(t, region(t, first, "http://backend"))
-		w.upstream(first).transport.DialContext = l.dial
+		dialBy(w.upstream(first), l.dial)
 		go func() { _ = server.Serve(l) }()
 		t.Cleanup(func() {
 			close(over)
@@ -176,7 +176,7 @@ func TestLimitsBeforeHeaders(t *testing.T) {
 				if (unblocked == 1) != tc.blocked || unblocked > 1 {
 					t.Errorf("unblocked %d times, want it: %v", unblocked, tc.blocked)
 				}
-				if state, _ := w.upstream(first).State(); state == StateDown {
+				if state := w.state(first); state == StateDown {
 					t.Error("the backend is marked down")
 				}
 			})
@@ -382,10 +382,10 @@ func TestWhileConnecting(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, region(t, first, "http://backend"), region(t, second, "http://other"))
 				for _, name := range []string{first, second} {
-					w.upstream(name).transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+					dialBy(w.upstream(name), func(ctx context.Context, _, _ string) (net.Conn, error) {
 						<-ctx.Done()
 						return nil, ctx.Err()
-					}
+					})
 				}
 				parent, leave := context.WithCancel(t.Context())
 				defer leave()
@@ -400,7 +400,7 @@ func TestWhileConnecting(t *testing.T) {
 				if took := time.Since(tc.limits.Start); took != idle {
 					t.Errorf("took %v", took)
 				}
-				if state, _ := w.upstream(first).State(); state != StateUnknown {
+				if state := w.state(first); state != StateUnknown {
 					t.Errorf("the backend is %s", state)
 				}
 			})

@@ -149,24 +149,48 @@ func region(t testing.TB, name string, addresses ...string) Region {
 	return r
 }
 
-// world is a network with a clock of its own and a transport over it.
+// world is a network with living state of its own and a transport over it.
 type world struct {
 	*Network
 	*Transport
-	mu  sync.Mutex // guards at
-	at  time.Time
-	set map[string]*Region
+	living *ownState
+	set    map[string]*Region
 }
+
+// ownState is living state that ends with the test.
+type ownState struct {
+	t         testing.TB
+	upstreams map[string]*Upstream
+	states    map[string]*RegionState
+	ranker    Ranker
+}
+
+func newState(t testing.TB) *ownState {
+	return &ownState{t: t, upstreams: make(map[string]*Upstream), states: make(map[string]*RegionState)}
+}
+
+func (s *ownState) Upstream(region string, b Backend) *Upstream {
+	key := region + " " + b.Address
+	if s.upstreams[key] == nil {
+		s.upstreams[key] = NewUpstream(b)
+		s.t.Cleanup(s.upstreams[key].Close)
+	}
+	return s.upstreams[key]
+}
+
+func (s *ownState) Region(name string) *RegionState {
+	if s.states[name] == nil {
+		s.states[name] = new(RegionState)
+	}
+	return s.states[name]
+}
+
+func (s *ownState) Ranker() *Ranker { return &s.ranker }
 
 func newWorld(t testing.TB, rs ...Region) *world {
 	t.Helper()
-	w := &world{at: time.Now(), set: make(map[string]*Region)}
-	w.Network = NewNetwork(newSet(t, rs...), func(_ string, b Backend) *Upstream {
-		u := NewUpstream(b)
-		u.now = w.now
-		t.Cleanup(u.Close)
-		return u
-	})
+	w := &world{living: newState(t), set: make(map[string]*Region)}
+	w.Network = NewNetwork(NetworkConfig{Set: newSet(t, rs...), Living: w.living})
 	w.Transport = &Transport{Network: w.Network}
 	for _, r := range w.Set.All() {
 		w.set[r.Name] = r
@@ -175,6 +199,9 @@ func newWorld(t testing.TB, rs ...Region) *world {
 	// connections are closed).
 	t.Cleanup(func() {
 		for _, r := range w.Set.All() {
+			if n := w.State(r).load.InFlight(); n != 0 {
+				t.Errorf("%s: %d in flight at the end", r.Name, n)
+			}
 			for _, u := range w.Upstreams(r) {
 				if n := u.inFlight.Load(); n != 0 {
 					t.Errorf("%s in %s: %d in flight at the end", u.Backend.Address, r.Name, n)
@@ -185,16 +212,30 @@ func newWorld(t testing.TB, rs ...Region) *world {
 	return w
 }
 
-func (w *world) now() time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.at
+// state returns how the only backend of a region is.
+func (w *world) state(name string) State { return w.upstream(name).View(time.Now()).State }
+
+// hold opens the breaker of a backend.
+func hold(t testing.TB, u *Upstream) {
+	t.Helper()
+	for i := range breakerRun {
+		done, ok := u.allow()
+		if !ok && i == 0 {
+			t.Fatal("the breaker is open already")
+		}
+		if !ok {
+			return // one failure is enough for one that tries again
+		}
+		done(ErrBackend)
+	}
 }
 
-func (w *world) advance(d time.Duration) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.at = w.at.Add(d)
+// failures returns how often a backend was blamed.
+func failures(u *Upstream) int { return int(u.breaker.circuit.Counts().TotalFailures) }
+
+// dialBy has a backend's connections made by dial.
+func dialBy(u *Upstream, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	u.transport.Load().DialContext = dial
 }
 
 // upstream returns the only backend of a region.
@@ -208,6 +249,9 @@ func (w *world) nearest(names ...string) Plan {
 func (w *world) plan(reason Reason, strict bool, names ...string) Plan {
 	p := Plan{Strict: strict}
 	for _, name := range names {
+		if len(p.Candidates) > 0 && reason != ReasonExplicitList {
+			reason = ReasonFailover
+		}
 		p.Candidates = append(p.Candidates, Candidate{Region: w.set[name], Reason: reason})
 	}
 	return p

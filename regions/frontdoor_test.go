@@ -88,7 +88,7 @@ func TestUploadsThatBreak(t *testing.T) {
 			if n := len(other.got()); n != 0 {
 				t.Errorf("another region got %d requests", n)
 			}
-			if state, _ := w.upstream(first).State(); state == StateDown {
+			if state := w.state(first); state == StateDown {
 				t.Error("the backend is marked down")
 			}
 		})

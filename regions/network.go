@@ -1,25 +1,87 @@
 package regions
 
 import (
+	"context"
+	"crypto/tls"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// Network is the configured regions together with the living state of their
-// backends. It is immutable itself; the upstreams in it are shared with other
-// configurations.
-type Network struct {
-	Set       *Set
-	upstreams map[*Region][]*Upstream
+// viewEvery is how often the view is made anew although nothing is reported to
+// have changed: drains and slow starts go on, and breakers come to try again.
+const viewEvery = 250 * time.Millisecond
+
+// Living is the state that outlives configurations. It is safe for concurrent
+// use.
+type Living interface {
+	// Upstream returns the state of a region's backend.
+	Upstream(region string, b Backend) *Upstream
+	// Region returns the state of a region.
+	Region(name string) *RegionState
+	// Ranker returns the gateway's order of regions.
+	Ranker() *Ranker
 }
 
-// NewNetwork joins set with the upstreams that upstream returns for each
-// backend.
-func NewNetwork(set *Set, upstream func(region string, b Backend) *Upstream) *Network {
-	n := &Network{Set: set, upstreams: make(map[*Region][]*Upstream, len(set.All()))}
-	for _, r := range set.All() {
+// RegionState is the living state of a region. The zero value knows nothing. It
+// is safe for concurrent use.
+type RegionState struct {
+	verdict Verdict
+	load    Load
+	drain   atomic.Pointer[Drain]
+}
+
+// Drain returns the operator's order.
+func (s *RegionState) Drain() Drain {
+	if d := s.drain.Load(); d != nil {
+		return *d
+	}
+	return Drain{}
+}
+
+// SetDrain replaces the operator's order.
+func (s *RegionState) SetDrain(d Drain) { s.drain.Store(&d) }
+
+// NetworkConfig is what a Network is made of.
+type NetworkConfig struct {
+	Set      *Set
+	Living   Living
+	Location Location
+}
+
+// Network is the configured regions together with the living state of their
+// backends. It is immutable itself but for its view; the state in it is shared
+// with other configurations.
+type Network struct {
+	Set *Set
+
+	config    NetworkConfig
+	upstreams map[*Region][]*Upstream
+	states    map[*Region]*RegionState
+	view      atomic.Pointer[View]
+	changed   chan struct{} // holds one
+	budget    budget
+	ranker    *Ranker
+
+	mu sync.Mutex // held while the view is made
+}
+
+// NewNetwork joins the regions with their living state. It opens nothing and
+// changes nothing there.
+func NewNetwork(config NetworkConfig) *Network {
+	n := &Network{
+		Set: config.Set, config: config, ranker: config.Living.Ranker(), changed: make(chan struct{}, 1),
+		upstreams: make(map[*Region][]*Upstream, len(config.Set.All())),
+		states:    make(map[*Region]*RegionState, len(config.Set.All())),
+	}
+	if n.config.Location.Source == "" {
+		n.config.Location.Source = LocationUnknown
+	}
+	for _, r := range config.Set.All() {
+		n.states[r] = config.Living.Region(r.Name)
 		for _, b := range r.Backends {
-			n.upstreams[r] = append(n.upstreams[r], upstream(r.Name, b))
+			n.upstreams[r] = append(n.upstreams[r], config.Living.Upstream(r.Name, b))
 		}
 	}
 	return n
@@ -29,54 +91,116 @@ func NewNetwork(set *Set, upstream func(region string, b Backend) *Upstream) *Ne
 // not be changed.
 func (n *Network) Upstreams(r *Region) []*Upstream { return n.upstreams[r] }
 
-// State returns the state of a region and when it was entered: up while a
-// backend is, down when every one is.
-func (n *Network) State(r *Region) (State, time.Time) {
-	state, since := StateDown, time.Time{}
-	for _, u := range n.upstreams[r] {
-		s, at := u.State()
-		switch {
-		case s == StateUp && (state != StateUp || at.Before(since)):
-			state, since = s, at
-		case s == StateUnknown && state == StateDown:
-			state, since = s, at
-		case s == state && state == StateDown && at.After(since):
-			since = at
-		}
+// State returns the living state of a region.
+func (n *Network) State(r *Region) *RegionState { return n.states[r] }
+
+// View returns what is known now, at most 250 ms old while the network runs.
+func (n *Network) View() *View {
+	if v := n.view.Load(); v != nil {
+		return v
 	}
-	return state, since
+	return n.Refresh(time.Now())
 }
 
-// avoided reports whether every backend of r refused a connection just now.
-func (n *Network) avoided(r *Region) bool {
-	for _, u := range n.upstreams[r] {
-		if !u.avoided() {
-			return false
+// Refresh makes the view anew.
+func (n *Network) Refresh(now time.Time) *View {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := n.Set.All()
+	list := make([]RegionView, 0, len(all))
+	for _, r := range all {
+		state := n.states[r]
+		in := RegionInput{Region: r, Drain: state.Drain(), Load: &state.load}
+		for _, u := range n.upstreams[r] {
+			in.Backends = append(in.Backends, u.View(now))
 		}
+		in.Prior, in.PriorKnown = Prior(n.config.Location.Place, r.Place())
+		list = append(list, state.verdict.Judge(now, in))
 	}
-	return true
+	v := NewView(now, list, n.ranker, n.config.Location)
+	n.view.Store(v)
+	return v
 }
 
-// choose returns the backends of r in the order to be asked: the less loaded
-// of two random ones first, those that just refused a connection last.
+// Changed says that the view is out of date. It does not block.
+func (n *Network) Changed() {
+	select {
+	case n.changed <- struct{}{}:
+	default:
+	}
+}
+
+// apply brings the settings of this configuration to the living state.
+func (n *Network) apply(security map[string]*tls.Config) {
+	changed := n.Changed
+	for _, r := range n.Set.All() {
+		n.states[r].load.SetCapacity(r.Capacity)
+		for _, u := range n.upstreams[r] {
+			u.changed.Store(&changed)
+			u.Secure(security[r.Name])
+		}
+	}
+}
+
+// Run probes the backends and keeps the view up to date until ctx is done.
+// security says by a region's name how TLS connections to its backends are made;
+// for those without it is by the system's authorities.
+func (n *Network) Run(ctx context.Context, security map[string]*tls.Config) {
+	n.apply(security)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for _, r := range n.Set.All() {
+		prior, _ := Prior(n.config.Location.Place, r.Place())
+		for _, u := range n.upstreams[r] {
+			wg.Go(func() { u.probe(ctx, r, prior) })
+		}
+	}
+	tick := time.NewTicker(viewEvery)
+	defer tick.Stop()
+	for {
+		n.Refresh(time.Now())
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-n.changed:
+		}
+	}
+}
+
+// choose returns the backends of r in the order to be asked: of two random ones
+// the one with fewer requests in flight first, those that are down last.
 func (n *Network) choose(r *Region) []*Upstream {
 	all := n.upstreams[r]
 	if len(all) == 1 {
 		return all
 	}
+	now := time.Now()
 	order := make([]*Upstream, 0, len(all))
-	start := rand.IntN(len(all))                            //nolint:gosec // spreads load, guards nothing
-	other := (start + 1 + rand.IntN(len(all)-1)) % len(all) //nolint:gosec // likewise
-	if all[other].inFlight.Load() < all[start].inFlight.Load() {
-		start = other
-	}
-	var last []*Upstream
-	for i := range all {
-		if u := all[(start+i)%len(all)]; u.avoided() {
-			last = append(last, u)
-		} else {
+	var down []*Upstream
+	for _, u := range all {
+		if u.usable(now) {
 			order = append(order, u)
+		} else {
+			down = append(down, u)
 		}
 	}
-	return append(order, last...)
+	if k := len(order); k > 1 {
+		first := rand.IntN(k)                     // #nosec G404 -- spreads load, guards nothing
+		other := (first + 1 + rand.IntN(k-1)) % k // #nosec G404 -- likewise
+		if better(order[other], order[first]) {
+			first = other
+		}
+		order[0], order[first] = order[first], order[0]
+	}
+	return append(order, down...)
+}
+
+// better reports whether a is to be asked before b: it has fewer requests in
+// flight, and is no outlier beside it.
+func better(a, b *Upstream) bool {
+	if slowA, slowB := a.slowerThan(b), b.slowerThan(a); slowA != slowB {
+		return slowB
+	}
+	return a.inFlight.Load() < b.inFlight.Load()
 }

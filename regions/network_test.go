@@ -9,61 +9,19 @@ import (
 
 func TestNewNetwork(t *testing.T) {
 	set := newSet(t, region(t, first, "http://a", "http://b"), region(t, second, "http://c"))
-	var asked []string
-	n := NewNetwork(set, func(name string, b Backend) *Upstream {
-		asked = append(asked, name+" "+b.Address)
-		return NewUpstream(b)
-	})
-	want := []string{first + " http://a", first + " http://b", second + " http://c"}
-	if !slices.Equal(asked, want) {
-		t.Errorf("asked for %q, want %q", asked, want)
-	}
+	n := NewNetwork(NetworkConfig{Set: set, Living: newState(t)})
 	var got []string
 	for _, r := range set.All() {
 		for _, u := range n.Upstreams(r) {
 			got = append(got, r.Name+" "+u.Backend.Address)
 		}
 	}
-	if !slices.Equal(got, want) {
+	if want := []string{first + " http://a", first + " http://b", second + " http://c"}; !slices.Equal(got, want) {
 		t.Errorf("Upstreams() in order: %q, want %q", got, want)
 	}
-}
-
-// A region is up while a backend is and down when every one is; since is when
-// it became so.
-func TestRegionState(t *testing.T) {
-	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	at := func(state State, minutes int) health {
-		return health{state: state, since: start.Add(time.Duration(minutes) * time.Minute)}
-	}
-	for _, tc := range []struct {
-		name     string
-		backends []health
-		want     State
-		minutes  int
-	}{
-		{"one unknown", []health{at(StateUnknown, 1)}, StateUnknown, 1},
-		{"one up", []health{at(StateUp, 2)}, StateUp, 2},
-		{"one down", []health{at(StateDown, 3)}, StateDown, 3},
-		{"up since the first", []health{at(StateUp, 5), at(StateUp, 2), at(StateUp, 7)}, StateUp, 2},
-		{"down since the last", []health{at(StateDown, 5), at(StateDown, 8), at(StateDown, 2)}, StateDown, 8},
-		{"up beside down", []health{at(StateDown, 1), at(StateUp, 4), at(StateDown, 9)}, StateUp, 4},
-		{"up beside unknown", []health{at(StateUnknown, 1), at(StateUp, 4)}, StateUp, 4},
-		{"up before unknown", []health{at(StateUp, 4), at(StateUnknown, 1)}, StateUp, 4},
-		{"unknown beside down", []health{at(StateUnknown, 1), at(StateDown, 4)}, StateUnknown, 1},
-		{"down before unknown", []health{at(StateDown, 4), at(StateUnknown, 1)}, StateUnknown, 1},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			addresses := []string{"http://a", "http://b", "http://c"}[:len(tc.backends)]
-			w := newWorld(t, region(t, first, addresses...))
-			for i, u := range w.Upstreams(w.set[first]) {
-				u.health.Store(&tc.backends[i])
-			}
-			state, since := w.State(w.set[first])
-			if want := start.Add(time.Duration(tc.minutes) * time.Minute); state != tc.want || !since.Equal(want) {
-				t.Errorf("%s since %v, want %s since %v", state, since, tc.want, want)
-			}
-		})
+	v := n.View()
+	if v.Ranked || v.Location.Source != LocationUnknown || len(v.Regions) != 2 || v.Regions[0].State != StateUnknown {
+		t.Errorf("before anything is known: %+v", v)
 	}
 }
 
@@ -112,35 +70,58 @@ func TestChooseSpreads(t *testing.T) {
 	}
 }
 
-// Backends that refused a connection just now come last, however idle.
-func TestChooseAvoids(t *testing.T) {
+// Backends that are held back come last, however idle.
+func TestChooseHeldBack(t *testing.T) {
 	w := newWorld(t, region(t, first, "http://a", "http://b", "http://c", "http://d"))
 	all := w.Upstreams(w.set[first])
-	refused := []*Upstream{all[1], all[2]}
 	for _, u := range all {
 		u.inFlight.Store(7)
 		defer u.inFlight.Store(0)
 	}
-	for _, u := range refused {
+	held := []*Upstream{all[1], all[2]}
+	for _, u := range held {
 		u.inFlight.Store(0)
-		u.accepted(false)
+		hold(t, u)
 	}
 	for range 200 {
 		order := w.choose(w.set[first])
 		checkPermutation(t, order, all)
 		for _, u := range order[:2] {
-			if slices.Contains(refused, u) {
-				t.Fatal("a backend that refused is asked before one that did not")
+			if slices.Contains(held, u) {
+				t.Fatal("a backend that is held back is asked before one that is not")
 			}
 		}
 	}
-	w.advance(avoidDown)
-	for range 200 {
-		if slices.Contains(refused, w.choose(w.set[first])[0]) {
-			return
-		}
+}
+
+// A backend that is much farther than the others of its region comes after them.
+func TestChooseOutlier(t *testing.T) {
+	w := newWorld(t, region(t, first, "http://a", "http://b"))
+	all := w.Upstreams(w.set[first])
+	for _, tc := range []struct {
+		name       string
+		mine, its  time.Duration
+		comesLater bool
+	}{
+		{"three times as far", 61 * time.Millisecond, 20 * time.Millisecond, true},
+		{"twice as far", 40 * time.Millisecond, 20 * time.Millisecond, false},
+		{"both near", 4 * time.Millisecond, time.Millisecond, false},
+		{"the other is not measured", time.Second, 0, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			all[0].far.Store(int64(tc.mine))
+			all[1].far.Store(int64(tc.its))
+			firsts := 0
+			for range 200 {
+				if w.choose(w.set[first])[0] == all[0] {
+					firsts++
+				}
+			}
+			if (firsts == 0) != tc.comesLater {
+				t.Errorf("it comes first %d times of 200", firsts)
+			}
+		})
 	}
-	t.Error("a second later they are still never first")
 }
 
 func checkPermutation(t *testing.T, order, all []*Upstream) {
@@ -171,11 +152,9 @@ func TestSeveralBackends(t *testing.T) {
 	if n := len(alive.got()); n != 20 {
 		t.Errorf("the one that lives got %d of 20 requests", n)
 	}
-	if state, _ := w.State(w.set[first]); state != StateUp {
-		t.Errorf("the region is %s", state)
-	}
-	if w.avoided(w.set[first]) {
-		t.Error("the region is avoided though a backend accepts")
+	v := w.Refresh(time.Now())
+	if i, _ := v.Lookup(first); !v.Regions[i].Reachable() {
+		t.Errorf("the region is %s though a backend accepts", v.Regions[i].State)
 	}
 }
 
@@ -200,7 +179,7 @@ func TestUnixSockets(t *testing.T) {
 		if len(got) != 1 || got[0].uri != "/hello/a%2Fb?x=1" || got[0].method != http.MethodGet {
 			t.Errorf("socket %d was sent %+v", i, got)
 		}
-		if state, _ := u.State(); state != StateUp {
+		if state := u.View(time.Now()).State; state != StateUp {
 			t.Errorf("socket %d is %s", i, state)
 		}
 	}

@@ -27,6 +27,12 @@ type Region struct {
 	// Bias is added to the expected round trip when regions are ordered: a
 	// positive one makes the region less preferred. Default 0.
 	Bias time.Duration
+	// Capacity is how many requests the region can run at once; 0 is unknown,
+	// and then it is never full.
+	Capacity int64
+	// HealthURI is the path and query that backends are probed at. One that is
+	// named must answer 2xx; for DefaultHealthURI any answer will do.
+	HealthURI string
 }
 
 // Place returns where the region is.
@@ -58,6 +64,12 @@ func (r Region) prepare() (*Region, []error) {
 			hint = fmt.Sprintf(" (did you mean %q?)", near)
 		}
 		fail("the place of this name is not known: add `coordinates LAT LON`%s", hint)
+	}
+	if r.Capacity < 0 {
+		fail("the capacity must not be negative")
+	}
+	if r.HealthURI != "" && !strings.HasPrefix(r.HealthURI, "/") {
+		fail("the health URI must begin with a slash")
 	}
 	if len(r.Backends) == 0 {
 		fail("no backend: add `backend http://HOST:PORT`")

@@ -37,8 +37,8 @@ func TestUntrustedCertificate(t *testing.T) {
 		if n := len(untrusted.got()); n != 0 {
 			t.Errorf("the untrusted backend got %d requests", n)
 		}
-		if state, _ := w.upstream(first).State(); state != StateDown {
-			t.Errorf("the untrusted backend is %s", state)
+		if n := failures(w.upstream(first)); n != 1 {
+			t.Errorf("the untrusted backend is blamed %d times", n)
 		}
 	})
 }
@@ -49,8 +49,8 @@ func TestNoTLS(t *testing.T) {
 	w := newWorld(t, region(t, first, "https"+address[len("http"):]))
 	x, _, err := w.get(t, w.plan(ReasonExplicit, true, first))
 	check(t, x, err, ErrUnavailable, first, ReasonExplicit, 1)
-	if state, _ := w.State(w.set[first]); state != StateDown {
-		t.Errorf("the region is %s", state)
+	if n := failures(w.upstream(first)); n != 1 {
+		t.Errorf("the backend is blamed %d times", n)
 	}
 }
 
@@ -73,7 +73,7 @@ func TestTLS(t *testing.T) {
 			}))
 			other := &recorder{}
 			w := newWorld(t, region(t, first, address), region(t, second, serve(t, other)))
-			w.upstream(first).transport.TLSClientConfig = trust.Clone()
+			w.upstream(first).Secure(trust.Clone())
 			for i, size := range bodies {
 				for _, length := range []int64{int64(size), -1} {
 					x, ctx := w.begin(t, w.nearest(first, second), Limits{})

@@ -18,7 +18,7 @@ func opaque(target string) *url.URL { return &url.URL{Opaque: target} }
 
 // BEHAVIOUR 2.3, 2.5, 2.6, 2.7: which region runs an invocation, why, and after
 // how many attempts. Each region of the network has one backend, which is
-// alive, dead, or was seen refusing just now ("refused", and then it is dead or
+// alive, dead, or held back after failures ("refused", and then it is dead or
 // "back" again).
 func TestPlanIsCarriedOut(t *testing.T) {
 	type plan func(w *world) Plan
@@ -27,7 +27,7 @@ func TestPlanIsCarriedOut(t *testing.T) {
 	list := plan(func(w *world) Plan { return w.plan(ReasonExplicitList, true, first, second) })
 	listAny := plan(func(w *world) Plan {
 		p := w.plan(ReasonExplicitList, false, first, second)
-		p.Candidates = append(p.Candidates, Candidate{Region: w.set[third], Reason: ReasonNearest})
+		p.Candidates = append(p.Candidates, Candidate{Region: w.set[third], Reason: ReasonFailover})
 		return p
 	})
 	for _, tc := range []struct {
@@ -56,32 +56,34 @@ func TestPlanIsCarriedOut(t *testing.T) {
 		{"2.6 passed over though back", nearest, [3]string{"back", "alive", "alive"}, nil, second, ReasonFailover, 1},
 		{"2.6 two passed over", nearest, [3]string{"refused", "refused", "alive"}, nil, third, ReasonFailover, 1},
 		{
-			"2.6 the only one is back", func(w *world) Plan { return w.nearest(first) },
-			[3]string{"back", "alive", "alive"},
-			nil, first, ReasonNearest, 1,
+			"2.6 fail open at the nearest", func(w *world) Plan { return w.plan(ReasonFailOpen, false, first) },
+			[3]string{"back", "back", "back"},
+			nil, first, ReasonFailOpen, 1,
+		},
+		{
+			"2.6 fail open in vain", func(w *world) Plan { return w.plan(ReasonFailOpen, false, first) },
+			[3]string{"refused", "back", "back"},
+			ErrUnavailable, first, ReasonFailOpen, 1,
 		},
 		{"2.6 all down", nearest, [3]string{"dead", "dead", "dead"}, ErrUnavailable, first, ReasonFailOpen, 3},
-		{"2.6 all known to be down", nearest, [3]string{"refused", "refused", "refused"}, ErrUnavailable, first, ReasonFailOpen, 1},
-		{"2.6 fail open at the nearest", nearest, [3]string{"back", "back", "back"}, nil, first, ReasonFailOpen, 1},
-		{"2.6 the one passed over is asked last", nearest, [3]string{"dead", "back", "dead"}, nil, second, ReasonFailOpen, 3},
-		{"2.6 the one passed over is dead too", nearest, [3]string{"dead", "refused", "dead"}, ErrUnavailable, first, ReasonFailOpen, 3},
+		{"2.6 all known to be down", nearest, [3]string{"refused", "refused", "refused"}, ErrUnavailable, first, ReasonFailOpen, 0},
+		{"2.6 one passed over, two dead", nearest, [3]string{"dead", "back", "dead"}, ErrUnavailable, first, ReasonFailOpen, 2},
 
 		{"2.5 named", explicit, [3]string{"alive", "alive", "alive"}, nil, first, ReasonExplicit, 1},
 		{"2.5 named and down", explicit, [3]string{"dead", "alive", "alive"}, ErrUnavailable, first, ReasonExplicit, 1},
-		{"2.5 named and known to be down", explicit, [3]string{"refused", "alive", "alive"}, ErrUnavailable, first, ReasonExplicit, 1},
-		{"2.5 named and back", explicit, [3]string{"back", "alive", "alive"}, nil, first, ReasonExplicit, 1},
+		{"2.5 named and known to be down", explicit, [3]string{"back", "alive", "alive"}, ErrUnavailable, first, ReasonExplicit, 0},
 
 		{"2.3 list", list, [3]string{"alive", "alive", "alive"}, nil, first, ReasonExplicitList, 1},
 		{"2.3 list, second", list, [3]string{"dead", "alive", "alive"}, nil, second, ReasonExplicitList, 2},
 		{"2.3 list, second without asking", list, [3]string{"back", "alive", "alive"}, nil, second, ReasonExplicitList, 1},
-		{"2.3 list, first after all", list, [3]string{"back", "dead", "alive"}, nil, first, ReasonExplicitList, 2},
+		{"2.3 list, none left", list, [3]string{"back", "dead", "alive"}, ErrUnavailable, first, ReasonExplicitList, 1},
 		{"2.3 list is never left", list, [3]string{"dead", "dead", "alive"}, ErrUnavailable, first, ReasonExplicitList, 2},
-		{"2.3 list known to be down", list, [3]string{"refused", "refused", "alive"}, ErrUnavailable, first, ReasonExplicitList, 1},
+		{"2.3 list known to be down", list, [3]string{"refused", "refused", "alive"}, ErrUnavailable, first, ReasonExplicitList, 0},
 
 		{"2.3 any, listed", listAny, [3]string{"dead", "alive", "alive"}, nil, second, ReasonExplicitList, 2},
 		{"2.3 any, left", listAny, [3]string{"dead", "dead", "alive"}, nil, third, ReasonFailover, 3},
 		{"2.3 any, all down", listAny, [3]string{"dead", "dead", "dead"}, ErrUnavailable, first, ReasonFailOpen, 3},
-		{"2.3 any, all known to be down", listAny, [3]string{"refused", "refused", "refused"}, ErrUnavailable, first, ReasonFailOpen, 1},
+		{"2.3 any, all known to be down", listAny, [3]string{"refused", "refused", "refused"}, ErrUnavailable, first, ReasonFailOpen, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			recorders := make(map[string]*recorder)
@@ -97,7 +99,7 @@ func TestPlanIsCarriedOut(t *testing.T) {
 			w := newWorld(t, rs...)
 			for i, name := range []string{first, second, third} {
 				if state := tc.backends[i]; state == "refused" || state == "back" {
-					w.upstream(name).accepted(false)
+					hold(t, w.upstream(name))
 				}
 			}
 			x, _, err := w.get(t, tc.plan(w))
@@ -113,38 +115,6 @@ func TestPlanIsCarriedOut(t *testing.T) {
 			}
 		})
 	}
-}
-
-// BEHAVIOUR 2.6: a region that refused is passed over without asking for
-// avoidDown, then it is asked again and comes back.
-func TestRegionComesBack(t *testing.T) {
-	path := socketPath(t)
-	w := newWorld(t, region(t, first, "unix/"+path), region(t, second, serve(t, &recorder{})))
-	plan, began := w.nearest(first, second), w.now()
-	state := func(want State, since time.Time) {
-		t.Helper()
-		got, at := w.State(w.set[first])
-		if got != want || !at.Equal(since) {
-			t.Errorf("%s since %v, want %s since %v", got, at, want, since)
-		}
-	}
-	if got, _ := w.State(w.set[first]); got != StateUnknown {
-		t.Errorf("%s before anything was sent", got)
-	}
-	x, _, err := w.get(t, plan)
-	check(t, x, err, nil, second, ReasonFailover, 2)
-	state(StateDown, began)
-
-	serveSocket(t, path, &recorder{})
-	w.advance(avoidDown - 1)
-	x, _, err = w.get(t, plan)
-	check(t, x, err, nil, second, ReasonFailover, 1)
-	state(StateDown, began)
-
-	w.advance(1)
-	x, _, err = w.get(t, plan)
-	check(t, x, err, nil, first, ReasonNearest, 1)
-	state(StateUp, began.Add(avoidDown))
 }
 
 // BEHAVIOUR 1.8, 2.7: each attempt says the region it goes to, once, whatever a
@@ -249,7 +219,7 @@ func TestClientGone(t *testing.T) {
 	}()
 	_, err := w.exchange(newRequest(ctx, http.MethodGet, nil, 0))
 	check(t, x, err, ErrClientGone, first, ReasonNearest, 1)
-	if state, _ := w.upstream(first).State(); state == StateDown {
+	if state := w.state(first); state == StateDown {
 		t.Error("the backend is marked down")
 	}
 }
@@ -265,7 +235,7 @@ func TestClientGoneBefore(t *testing.T) {
 	if !errors.Is(err, ErrClientGone) || x.Attempts > 1 {
 		t.Errorf("%v after %d attempts", err, x.Attempts)
 	}
-	if state, _ := w.upstream(first).State(); state != StateUnknown {
+	if state := w.state(first); state != StateUnknown {
 		t.Errorf("the backend is %s", state)
 	}
 }

@@ -2,8 +2,10 @@ package regions
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -20,9 +22,6 @@ const (
 	maxIdleConns = 512
 	// maxResponseHeader bounds the header of an answer, in bytes.
 	maxResponseHeader = 256 << 10
-	// avoidDown is how long a backend that did not accept a connection is
-	// passed over while another one may accept.
-	avoidDown = time.Second
 )
 
 // State is how a backend or a region is doing, as far as this gateway knows.
@@ -38,34 +37,43 @@ const (
 	StateDrained  State = "drained"
 )
 
-// Upstream is the living state of one backend: its connections and what is
-// known of its health. It outlives configurations, and is safe for concurrent
-// use.
+// Upstream is the living state of one backend: its connections, and what is
+// known of its health and distance. It outlives configurations, and is safe for
+// concurrent use.
 type Upstream struct {
 	Backend Backend
 
-	transport *http.Transport
-	now       func() time.Time
+	transport atomic.Pointer[http.Transport]
 	inFlight  atomic.Int64
-	health    atomic.Pointer[health]
-}
+	far       atomic.Int64 // the round trip in nanoseconds, 0 while unknown
+	breaker   *breaker
+	changed   atomic.Pointer[func()] // told when the state may have changed
 
-// health is an immutable verdict.
-type health struct {
-	state   State
-	since   time.Time // when state was entered
-	checked time.Time // when state was last confirmed
+	mu       sync.Mutex // guards the fields below
+	security *tls.Config
+	checks   Checks
+	distance Estimator
+	heard    bool // an answer came
+	state    State
+	since    time.Time // when state was entered
 }
 
 // NewUpstream returns the state of a backend that nothing is known of yet. It
 // opens nothing.
 func NewUpstream(b Backend) *Upstream {
-	u := &Upstream{Backend: b, now: time.Now}
+	u := &Upstream{Backend: b, state: StateUnknown, since: time.Now()}
+	u.breaker = newBreaker(u.tell)
+	u.transport.Store(newTransport(b, nil))
+	return u
+}
+
+func newTransport(b Backend, security *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
-	u.transport = &http.Transport{
+	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, b.Network, b.DialAddress)
 		},
+		TLSClientConfig:        security,
 		TLSHandshakeTimeout:    tlsTimeout,
 		MaxIdleConnsPerHost:    maxIdleConns,
 		IdleConnTimeout:        idleConnTimeout,
@@ -74,39 +82,119 @@ func NewUpstream(b Backend) *Upstream {
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
 	}
-	u.health.Store(&health{state: StateUnknown, since: u.now()})
-	return u
+	if b.H2C {
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetUnencryptedHTTP2(true)
+	}
+	return t
+}
+
+// Secure sets how TLS connections to the backend are made; nil is the system's
+// authorities and no certificate. Another config than the last one closes the
+// connections that are not in use; those in use end with their requests.
+func (u *Upstream) Secure(config *tls.Config) {
+	u.mu.Lock()
+	same := u.security == config
+	u.security = config
+	u.mu.Unlock()
+	if !same {
+		u.transport.Swap(newTransport(u.Backend, config)).CloseIdleConnections()
+	}
 }
 
 // Close closes the connections that are not in use.
-func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
+func (u *Upstream) Close() { u.transport.Load().CloseIdleConnections() }
 
-// State returns the backend's state and when it was entered.
-func (u *Upstream) State() (State, time.Time) {
-	h := u.health.Load()
-	return h.state, h.since
+// tell says that the state may have changed.
+func (u *Upstream) tell() {
+	if f := u.changed.Load(); f != nil {
+		(*f)()
+	}
 }
 
-// accepted records whether the backend accepted a connection.
-func (u *Upstream) accepted(ok bool) {
-	state := StateUp
-	if !ok {
+// allow reports whether a request may be sent to the backend now. Then done
+// must be called once; see breaker.
+func (u *Upstream) allow() (done func(error), ok bool) { return u.breaker.allow() }
+
+// begin and end bracket a request that runs on the backend.
+func (u *Upstream) begin(load *Load) {
+	u.inFlight.Add(1)
+	load.Add(1)
+}
+
+func (u *Upstream) end(load *Load) {
+	u.inFlight.Add(-1)
+	load.Add(-1)
+}
+
+// answered notes that the backend gave an answer.
+func (u *Upstream) answered() {
+	u.mu.Lock()
+	first := !u.heard
+	u.heard = true
+	u.mu.Unlock()
+	if first {
+		u.tell()
+	}
+}
+
+// checked takes in the outcome of a probe. rtt is 0 where none was measured.
+func (u *Upstream) checked(now time.Time, passed bool, rtt time.Duration) {
+	u.mu.Lock()
+	state, changed := u.checks.Report(passed)
+	if changed && state == StateUp {
+		// Three good probes know more than what failed before them.
+		u.breaker.retry()
+	}
+	if rtt > 0 {
+		changed = changed || !u.distance.Distance(now).Measured
+		u.distance.Observe(now, rtt)
+		u.far.Store(int64(u.distance.Distance(now).RTT))
+	}
+	u.mu.Unlock()
+	if changed {
+		u.tell()
+	}
+}
+
+// View returns the backend as it is now.
+func (u *Upstream) View(now time.Time) BackendView {
+	open, failures := u.breaker.open(now), u.breaker.failureRate()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	state := u.checks.State()
+	switch {
+	case open:
 		state = StateDown
+	case state == StateUnknown && u.heard:
+		state = StateUp
 	}
-	old := u.health.Load()
-	if ok && old.state == state {
-		return
+	if state != u.state {
+		u.state, u.since = state, now
 	}
-	verdict := &health{state: state, since: old.since, checked: u.now()}
-	if old.state != state {
-		verdict.since = verdict.checked
+	return BackendView{
+		Address: u.Backend.Address, State: state, Since: u.since,
+		Distance: u.distance.Distance(now), FailureRate: failures,
 	}
-	u.health.Store(verdict)
 }
 
-// avoided reports whether the backend refused a connection so recently that
-// others are asked first.
-func (u *Upstream) avoided() bool {
-	h := u.health.Load()
-	return h.state == StateDown && u.now().Sub(h.checked) < avoidDown
+// usable reports whether the backend is worth being asked before others.
+func (u *Upstream) usable(now time.Time) bool {
+	if u.breaker.open(now) {
+		return false
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.checks.State() != StateDown
+}
+
+// outlier is how many times as far as another backend of the region one must be
+// to be asked after it.
+const outlier = 3
+
+// slowerThan reports whether u has become an outlier beside another backend of
+// its region: three times as far, and by more than the 10 ms that count nowhere.
+func (u *Upstream) slowerThan(other *Upstream) bool {
+	mine, its := u.far.Load(), other.far.Load()
+	return its > 0 && mine > outlier*its && mine-its > int64(rankBetter)
 }

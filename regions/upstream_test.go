@@ -2,54 +2,60 @@ package regions
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// State changes only with a different verdict; a repeated refusal extends the
-// time for which the backend is passed over (BEHAVIOUR 2.6).
-func TestUpstreamState(t *testing.T) {
-	start := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	now := start
-	u := NewUpstream(Backend{Address: "http://h", Scheme: "http", Network: "tcp", DialAddress: "h:80", Host: "h"})
-	u.now = func() time.Time { return now }
-	if state, since := u.State(); state != StateUnknown || since.IsZero() || u.avoided() {
-		t.Errorf("new: %s since %v, avoided %v", state, since, u.avoided())
-	}
-	yes, no := true, false
-	for _, tc := range []struct {
-		name    string
-		after   time.Duration // since the step before
-		verdict *bool         // nil: nothing happens but time
-		state   State
-		since   time.Duration // after start
-		avoided bool
-	}{
-		{"accepts", 0, &yes, StateUp, 0, false},
-		{"still accepts", time.Minute, &yes, StateUp, 0, false},
-		{"refuses", time.Minute, &no, StateDown, 2 * time.Minute, true},
-		{"just before it may be asked", avoidDown - 1, nil, StateDown, 2 * time.Minute, true},
-		{"may be asked", 1, nil, StateDown, 2 * time.Minute, false},
-		{"refuses again", 0, &no, StateDown, 2 * time.Minute, true},
-		{"may be asked again", avoidDown, nil, StateDown, 2 * time.Minute, false},
-		{"is back", time.Minute - 2*avoidDown, &yes, StateUp, 3 * time.Minute, false},
-	} {
-		now = now.Add(tc.after)
-		if tc.verdict != nil {
-			u.accepted(*tc.verdict)
-		}
-		state, since := u.State()
-		if state != tc.state || !since.Equal(start.Add(tc.since)) || u.avoided() != tc.avoided {
-			t.Errorf("%s: %s since %v, avoided %v; want %s since %v, %v",
-				tc.name, state, since.Sub(start), u.avoided(), tc.state, tc.since, tc.avoided)
-		}
-	}
+func newTestUpstream() *Upstream {
+	return NewUpstream(Backend{Address: "http://h", Scheme: "http", Network: "tcp", DialAddress: "h:80", Host: "h"})
 }
 
-// Accepting is what happens all the time: it must cost nothing.
-func TestAcceptedAllocates(t *testing.T) {
-	u := NewUpstream(Backend{})
-	u.accepted(true)
-	if n := testing.AllocsPerRun(100, func() { u.accepted(true) }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
+// A backend is down when its probes say so or its breaker is open, and up when
+// it was heard of.
+func TestUpstreamState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newTestUpstream()
+		defer u.Close()
+		told := 0
+		tell := func() { told++ }
+		u.changed.Store(&tell)
+		start := time.Now()
+		probe := func(passed bool) func() {
+			return func() { u.checked(time.Now(), passed, 0) }
+		}
+		for _, step := range []struct {
+			name  string
+			do    func()
+			state State
+			since time.Duration // after start
+		}{
+			{"new", func() {}, StateUnknown, 0},
+			{"an answer", u.answered, StateUp, time.Second},
+			{"another", u.answered, StateUp, time.Second},
+			{"a probe fails", probe(false), StateUp, time.Second},
+			{"twice", probe(false), StateUp, time.Second},
+			{"three times", probe(false), StateDown, 5 * time.Second},
+			{"passes", probe(true), StateDown, 5 * time.Second},
+			{"twice", probe(true), StateDown, 5 * time.Second},
+			{"fails again", probe(false), StateDown, 5 * time.Second},
+			{"passes", probe(true), StateDown, 5 * time.Second},
+			{"twice", probe(true), StateDown, 5 * time.Second},
+			{"three times", probe(true), StateUp, 11 * time.Second},
+			{"the breaker opens", func() { hold(t, u) }, StateDown, 12 * time.Second},
+			{"its time is not over", func() { time.Sleep(4 * time.Second) }, StateDown, 12 * time.Second},
+			{"its time is over", func() { time.Sleep(2 * time.Second) }, StateUp, 20 * time.Second},
+			{"it opens again, and probes fail", func() { hold(t, u); probe(false)(); probe(false)(); probe(false)() }, StateDown, 21 * time.Second},
+			{"and pass", func() { probe(true)(); probe(true)(); probe(true)() }, StateUp, 22 * time.Second},
+		} {
+			step.do()
+			got := u.View(time.Now())
+			if since := got.Since.Sub(start); got.State != step.state || since != step.since {
+				t.Errorf("%s: %s since %v, want %s since %v", step.name, got.State, since, step.state, step.since)
+			}
+			time.Sleep(time.Second)
+		}
+		if told < 4 {
+			t.Errorf("told of %d changes", told)
+		}
+	})
 }

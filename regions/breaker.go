@@ -1,0 +1,111 @@
+package regions
+
+import (
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	// A breaker opens after breakerRun failures in a row, or when of at least
+	// breakerLeast requests in breakerWindow half have failed.
+	breakerRun    = 5
+	breakerLeast  = 20
+	breakerWindow = 10 * time.Second
+	// breakerTrials is how many requests try a backend after that.
+	breakerTrials = 3
+	// breakerOpen is how long nothing is sent after the first opening; it doubles
+	// with each one that follows within breakerMost, up to breakerMost.
+	breakerOpen = 5 * time.Second
+	breakerMost = time.Minute
+)
+
+// errNobody is the outcome of a request that says nothing of its backend: the
+// client was to blame, or went away.
+var errNobody = errors.New("nobody's fault")
+
+// breaker holds requests back from a backend that does not bring them to an
+// answer. Only what is the backend's fault is reported to it as a failure: an
+// HTTP answer, whatever its status, is a success.
+type breaker struct {
+	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
+	changed func() // told of every change; must not block
+	// until is when the next request may pass, in nanoseconds since 1970, 0
+	// while the breaker is closed. gobreaker's own time-out is fixed, so it is
+	// kept out of the way.
+	until atomic.Int64
+	// The rest belongs to the callback, which gobreaker serializes.
+	openings int
+	closed   time.Time
+}
+
+func newBreaker(changed func()) *breaker {
+	b := &breaker{changed: changed}
+	b.circuit = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests:  breakerTrials,
+		Interval:     breakerWindow,
+		BucketPeriod: time.Second,
+		Timeout:      time.Nanosecond,
+		ReadyToTrip: func(c gobreaker.Counts) bool {
+			return c.ConsecutiveFailures >= breakerRun ||
+				c.Requests >= breakerLeast && 2*c.TotalFailures >= c.Requests
+		},
+		IsExcluded:    func(err error) bool { return errors.Is(err, errNobody) },
+		OnStateChange: b.change,
+	})
+	return b
+}
+
+// change runs under gobreaker's lock: it must not ask it anything.
+func (b *breaker) change(_ string, _, to gobreaker.State) {
+	switch to {
+	case gobreaker.StateOpen:
+		now := time.Now()
+		if b.openings > 0 && !b.closed.IsZero() && now.Sub(b.closed) > breakerMost {
+			b.openings = 0
+		}
+		wait := min(breakerMost, breakerOpen<<min(b.openings, 10))
+		b.openings++
+		b.closed = time.Time{}
+		// A tenth of it is chance, so that gateways don't all come back at once.
+		wait += rand.N(wait / 10) // #nosec G404 -- spreads load, guards nothing
+		b.until.Store(now.Add(wait).UnixNano())
+		b.changed()
+	case gobreaker.StateClosed:
+		b.closed = time.Now()
+		b.until.Store(0)
+		b.changed()
+	case gobreaker.StateHalfOpen:
+	}
+}
+
+// allow reports whether a request may be sent. Then done must be called once,
+// at response headers with nil, or with why there are none: errNobody if that
+// is not the backend's fault.
+func (b *breaker) allow() (done func(error), ok bool) {
+	if b.open(time.Now()) {
+		return nil, false
+	}
+	done, err := b.circuit.Allow()
+	return done, err == nil
+}
+
+// retry lets requests try the backend now: three at a time, which close the
+// breaker if they succeed.
+func (b *breaker) retry() { b.until.Store(0) }
+
+// open reports whether nothing is sent now.
+func (b *breaker) open(now time.Time) bool { return now.UnixNano() < b.until.Load() }
+
+// failureRate returns which part of the requests of the last ten seconds
+// failed.
+func (b *breaker) failureRate() float64 {
+	c := b.circuit.Counts()
+	if c.Requests < breakerLeast {
+		return 0
+	}
+	return float64(c.TotalFailures) / float64(c.Requests)
+}
