@@ -76,7 +76,7 @@ func (f *fixture) pipeline(t testing.TB) *Pipeline {
 		}
 		catalogue = single
 	}
-	return NewPipeline(catalogue, newNetwork(t, "us-east-1", "eu-west-1", "eu-central-1"), f.from, f.settings)
+	return NewPipeline(catalogue, newNetwork(t, f.from, "us-east-1", "eu-west-1", "eu-central-1"), f.settings)
 }
 
 func (f *fixture) project(t testing.TB) *projects.Project {
@@ -116,7 +116,7 @@ func newProject(t testing.TB, cfg projects.ProjectConfig) *projects.Project {
 
 // newNetwork returns regions of one backend each, on ports where nothing
 // listens: they were free a moment ago.
-func newNetwork(t testing.TB, names ...string) *regions.Network {
+func newNetwork(t testing.TB, from regions.Place, names ...string) *regions.Network {
 	t.Helper()
 	var list []regions.Region
 	for _, name := range names {
@@ -137,8 +137,29 @@ func newNetwork(t testing.TB, names ...string) *regions.Network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return regions.NewNetwork(set, func(_ string, b regions.Backend) *regions.Upstream { return regions.NewUpstream(b) })
+	location := regions.Location{Place: from, Source: regions.LocationConfigured}
+	if from == (regions.Place{}) {
+		location.Source = regions.LocationUnknown
+	}
+	return regions.NewNetwork(regions.NetworkConfig{Set: set, Living: &living{states: map[string]*regions.RegionState{}}, Location: location})
 }
+
+// living is the state of one network.
+type living struct {
+	states map[string]*regions.RegionState
+	ranker regions.Ranker
+}
+
+func (*living) Upstream(_ string, b regions.Backend) *regions.Upstream { return regions.NewUpstream(b) }
+
+func (l *living) Region(name string) *regions.RegionState {
+	if l.states[name] == nil {
+		l.states[name] = new(regions.RegionState)
+	}
+	return l.states[name]
+}
+
+func (l *living) Ranker() *regions.Ranker { return &l.ranker }
 
 // markDown has the real transport find out that regions accept nothing.
 func markDown(t testing.TB, p *Pipeline, names ...string) {
@@ -149,11 +170,14 @@ func markDown(t testing.TB, p *Pipeline, names ...string) {
 			t.Fatalf("no region %q", name)
 		}
 		plan := regions.Plan{Candidates: []regions.Candidate{{Region: r, Reason: regions.ReasonExplicit}}, Strict: true}
-		if _, err := runPlan(t, p, plan); !errors.Is(err, regions.ErrUnavailable) {
-			t.Fatalf("region %s: err = %v, want ErrUnavailable", name, err)
+		for range 5 { // as many as open a breaker
+			if _, err := runPlan(t, p, plan); !errors.Is(err, regions.ErrUnavailable) {
+				t.Fatalf("region %s: err = %v, want ErrUnavailable", name, err)
+			}
 		}
-		if state, _ := p.network.State(r); state != regions.StateDown {
-			t.Fatalf("region %s is %s, want down", name, state)
+		view := p.network.Refresh(time.Now())
+		if i, _ := view.Lookup(name); view.Regions[i].State != regions.StateDown {
+			t.Fatalf("region %s is %s, want down", name, view.Regions[i].State)
 		}
 	}
 }

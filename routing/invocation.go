@@ -6,8 +6,13 @@ import (
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth"
 	"github.com/edgegate/edgegate/routing/cors"
+	"github.com/edgegate/edgegate/routing/plan"
 	"github.com/edgegate/edgegate/routing/projects"
 )
+
+// ordinaryRegions is how many regions a gateway may have before a plan costs an
+// allocation.
+const ordinaryRegions = 16
 
 // Invocation is what Admit found out about a request. On a refusal the fields
 // decided before it are set, so that the answer can carry them.
@@ -26,6 +31,8 @@ type Invocation struct {
 	Hint     regions.Hint
 	Plan     regions.Plan
 	Limits   regions.Limits
+
+	candidates [ordinaryRegions]regions.Candidate // of Plan, if they fit
 
 	// PlainHTML says that text/html answers become text/plain and StripCookies
 	// that Set-Cookie goes (BEHAVIOUR.md 6.3, 6.4).
@@ -49,6 +56,7 @@ type Site struct {
 type Settings struct {
 	IdleTimeout time.Duration // BEHAVIOUR.md 6.1; 0 means DefaultIdleTimeout
 	MaxBody     int64         // bytes; 0 means no limit
+	Nearest     plan.Policy   // how a region is chosen
 }
 
 // DefaultIdleTimeout is the hosted platform's (BEHAVIOUR.md 6.1).

@@ -22,6 +22,9 @@ func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
 		return nil
 	case errors.Is(err, regions.ErrUnavailable):
 		refusal = p.unavailable(inv)
+	case errors.Is(err, regions.ErrOverloaded):
+		refusal = refuse(http.StatusServiceUnavailable, CodeGatewayOverloaded, "The region has no room for another request")
+		refusal.RetryAfter = unavailableRetry
 	case errors.Is(err, regions.ErrIdleTimeout):
 		refusal = refuse(http.StatusGatewayTimeout, CodeIdleTimeout,
 			fmt.Sprintf("Request idle timeout limit (%s) reached", seconds(inv.Limits.Idle)))
@@ -46,32 +49,6 @@ func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
 // ErrInvalidStatus is a backend's status that HTTP does not have
 // (BEHAVIOUR.md section 5).
 var ErrInvalidStatus = errors.New("invalid response status")
-
-func (p *Pipeline) unavailable(inv *Invocation) *Refusal {
-	first := inv.Plan.First()
-	state, since := p.network.State(first)
-	refusal := refuse(http.StatusServiceUnavailable, CodeRegionUnavailable,
-		fmt.Sprintf("Region %s is not available", first.Name))
-	refusal.RetryAfter = unavailableRetry
-	refusal.Unavailable = &Unavailable{
-		Region: first.Name, State: state, Since: since.UTC().Truncate(time.Millisecond),
-		Alternatives: p.alternatives(inv),
-	}
-	return refusal
-}
-
-// alternatives lists, best first, the regions that the project may use and
-// that are neither down nor part of the failed plan.
-func (p *Pipeline) alternatives(inv *Invocation) []string {
-	names := []string{}
-	for _, c := range p.planner.allowed(inv.Project.Regions) {
-		tried := slices.ContainsFunc(inv.Plan.Candidates, func(t regions.Candidate) bool { return t.Region == c.Region })
-		if state, _ := p.network.State(c.Region); !tried && state != regions.StateDown {
-			names = append(names, c.Region.Name)
-		}
-	}
-	return names
-}
 
 // seconds writes a limit as the hosted platform does: 150s.
 func seconds(d time.Duration) string {

@@ -3,11 +3,11 @@ package routing
 import (
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth"
 	"github.com/edgegate/edgegate/routing/cors"
+	"github.com/edgegate/edgegate/routing/plan"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -26,14 +26,14 @@ type Projects interface {
 type Pipeline struct {
 	projects Projects
 	network  *regions.Network
-	planner  *planner
+	planner  *plan.Planner
 	settings Settings
 	anywhere *cors.Policy // for sites without a policy
 }
 
-// NewPipeline returns the pipeline of a gateway at the place from, in front of
-// the regions of network.
-func NewPipeline(catalogue Projects, network *regions.Network, from regions.Place, settings Settings) *Pipeline {
+// NewPipeline returns the pipeline of a gateway in front of the regions of
+// network.
+func NewPipeline(catalogue Projects, network *regions.Network, settings Settings) *Pipeline {
 	if settings.IdleTimeout == 0 {
 		settings.IdleTimeout = DefaultIdleTimeout
 	}
@@ -42,7 +42,7 @@ func NewPipeline(catalogue Projects, network *regions.Network, from regions.Plac
 		panic(err) // the zero policy is valid
 	}
 	return &Pipeline{
-		projects: catalogue, network: network, planner: newPlanner(network.Set, from),
+		projects: catalogue, network: network, planner: plan.New(settings.Nearest),
 		settings: settings, anywhere: anywhere,
 	}
 }
@@ -188,17 +188,4 @@ func (p *Pipeline) answerPolicy(r *Request, match projects.Match, site Site, inv
 	}
 	inv.StripCookies = match.Shared && !keep
 	inv.PlainHTML = inv.StripCookies && r.Method == http.MethodGet
-}
-
-// place decides where the invocation may run.
-func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
-	_, query, _ := strings.Cut(inv.Target, "?")
-	hint, err := regions.ParseHint(r.Header.Values("X-Region"), query)
-	if err != nil {
-		return p.planner.invalid(err.Error(), inv.Project.Regions)
-	}
-	inv.Hint = hint
-	plan, refusal := p.planner.plan(hint, inv.Project.Regions)
-	inv.Plan = plan
-	return refusal
 }

@@ -1,90 +1,89 @@
 package routing
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/plan"
 )
 
-// planner decides where invocations may run. It is immutable.
-type planner struct {
-	set   *regions.Set
-	order []regions.Candidate // every region, best first
+// place decides where the invocation may run.
+func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
+	_, query, _ := strings.Cut(inv.Target, "?")
+	view := p.network.View()
+	hint, err := regions.ParseHint(r.Header.Values("X-Region"), query)
+	if err != nil {
+		return invalidRegion(err.Error(), plan.Allowed(view, inv.Project.Regions))
+	}
+	inv.Hint = hint
+	q := plan.Query{Hint: hint, Residency: inv.Project.Regions, Client: r.Client, ID: inv.ID}
+	inv.Plan, err = p.planner.Decide(view, &q, inv.candidates[:0])
+	switch {
+	case err != nil:
+		return invalidHint(err)
+	case len(inv.Plan.Candidates) == 0:
+		return homeless(inv.Project.Regions)
+	case inv.Plan.Unavailable:
+		return p.unavailable(inv)
+	}
+	return nil
 }
 
-func newPlanner(set *regions.Set, from regions.Place) *planner {
-	ranked, known := set.Order(from)
-	reason := regions.ReasonNearest
-	if !known {
-		reason = regions.ReasonDefault
+// Explain tells where a request would run, and why, if the regions were as in
+// view: the decision of the same code that serves requests. The error is what
+// the client would be told.
+func (p *Pipeline) Explain(view *regions.View, q *plan.Query) (*plan.Explanation, error) {
+	if q.Residency != nil && len(plan.Allowed(view, q.Residency)) == 0 {
+		return nil, errors.New(homeless(q.Residency).Message)
 	}
-	p := &planner{set: set, order: make([]regions.Candidate, len(ranked))}
-	for i, r := range ranked {
-		p.order[i] = regions.Candidate{Region: r.Region, Reason: reason}
+	explanation, err := p.planner.Explain(view, q)
+	if err != nil {
+		return nil, errors.New(invalidHint(err).Message)
 	}
-	return p
+	return explanation, nil
 }
 
-// plan decides for one request; residency nil allows every region. The plan of
-// a request that names no region and has no residency list is shared: it must
-// not be changed.
-func (p *planner) plan(hint regions.Hint, residency []string) (regions.Plan, *Refusal) {
-	if !hint.Named() {
-		candidates := p.allowed(residency)
-		if len(candidates) == 0 {
-			return regions.Plan{}, homeless(residency)
-		}
-		return regions.Plan{Candidates: candidates}, nil
+func invalidHint(err error) *Refusal {
+	var invalid *plan.InvalidRegionError
+	if !errors.As(err, &invalid) {
+		return invalidRegion(err.Error(), nil)
 	}
-	reason := regions.ReasonExplicitList
-	if len(hint.Regions) == 1 && !hint.Any {
-		reason = regions.ReasonExplicit
-	}
-	candidates := make([]regions.Candidate, 0, len(p.order))
-	for _, name := range hint.Regions {
-		r, ok := p.set.Lookup(name)
-		if !ok || residency != nil && !slices.Contains(residency, name) {
-			return regions.Plan{}, p.invalid(fmt.Sprintf("Invalid region %q", bounded(name)), residency)
-		}
-		candidates = append(candidates, regions.Candidate{Region: r, Reason: reason})
-	}
-	if hint.Any {
-		for _, c := range p.allowed(residency) {
-			if !slices.Contains(hint.Regions, c.Region.Name) {
-				candidates = append(candidates, c)
-			}
-		}
-	}
-	return regions.Plan{Candidates: candidates, Strict: !hint.Any}, nil
+	return invalidRegion(fmt.Sprintf("Invalid region %q", bounded(invalid.Region)), invalid.Allowed)
 }
 
-// allowed returns the order without the regions a project must not use.
-func (p *planner) allowed(residency []string) []regions.Candidate {
-	if residency == nil {
-		return p.order
-	}
-	candidates := make([]regions.Candidate, 0, len(residency))
-	for _, c := range p.order {
-		if slices.Contains(residency, c.Region.Name) {
-			candidates = append(candidates, c)
-		}
-	}
-	return candidates
+// invalidRegion is the 400 of BEHAVIOUR.md 2.4, which lists what may be named.
+func invalidRegion(problem string, allowed []string) *Refusal {
+	return refuse(http.StatusBadRequest, CodeInvalidRegion, problem+". Valid regions: "+strings.Join(allowed, ", "))
 }
 
-// invalid is the 400 of BEHAVIOUR.md 2.4, which lists what may be named.
-func (p *planner) invalid(problem string, residency []string) *Refusal {
-	names := p.set.Names()
-	if residency != nil {
-		names = slices.DeleteFunc(slices.Clone(residency), func(name string) bool {
-			_, configured := p.set.Lookup(name)
-			return !configured
-		})
+// unavailable is the 503 of BEHAVIOUR.md 2.5. It is said of a region that the
+// view has as down or drained, and of one that accepted no connection just now.
+func (p *Pipeline) unavailable(inv *Invocation) *Refusal {
+	view := p.network.View()
+	name := inv.Plan.First().Name
+	about := &Unavailable{Region: name, State: regions.StateDown, Since: time.Now(), Alternatives: []string{}}
+	if i, ok := view.Lookup(name); ok {
+		if r := &view.Regions[i]; !r.Reachable() {
+			about.State, about.Since = r.State, r.Since
+		}
 	}
-	return refuse(http.StatusBadRequest, CodeInvalidRegion, problem+". Valid regions: "+strings.Join(names, ", "))
+	allowed := plan.Allowed(view, inv.Project.Regions)
+	about.Since = about.Since.UTC().Truncate(time.Millisecond)
+	for _, i := range view.Order {
+		r := &view.Regions[i]
+		asked := slices.ContainsFunc(inv.Plan.Candidates, func(c regions.Candidate) bool { return c.Region == r.Region })
+		if r.Usable() && !asked && slices.Contains(allowed, r.Region.Name) {
+			about.Alternatives = append(about.Alternatives, r.Region.Name)
+		}
+	}
+	refusal := refuse(http.StatusServiceUnavailable, CodeRegionUnavailable, fmt.Sprintf("Region %s is not available", name))
+	refusal.RetryAfter, refusal.Unavailable = unavailableRetry, about
+	return refusal
 }
 
 // homeless is the 503 for a project whose residency list has no configured

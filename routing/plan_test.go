@@ -16,6 +16,7 @@ func TestAdmitPlan(t *testing.T) {
 		explicit = regions.ReasonExplicit
 		list     = regions.ReasonExplicitList
 		nearest  = regions.ReasonNearest
+		failover = regions.ReasonFailover
 	)
 	tests := []struct {
 		name     string
@@ -27,9 +28,9 @@ func TestAdmitPlan(t *testing.T) {
 		strict   bool
 		conflict bool
 	}{
-		{"2.6 not named", nil, "", "eu-central-1 eu-west-1 us-east-1", nearest, nearest, false, false},
-		{"2.1 any", []string{"any"}, "?forceFunctionRegion=any", "eu-central-1 eu-west-1 us-east-1", nearest, nearest, false, false},
-		{"2.1 empty", []string{""}, "?forceFunctionRegion=", "eu-central-1 eu-west-1 us-east-1", nearest, nearest, false, false},
+		{"2.6 not named", nil, "", "eu-central-1 eu-west-1 us-east-1", nearest, failover, false, false},
+		{"2.1 any", []string{"any"}, "?forceFunctionRegion=any", "eu-central-1 eu-west-1 us-east-1", nearest, failover, false, false},
+		{"2.1 empty", []string{""}, "?forceFunctionRegion=", "eu-central-1 eu-west-1 us-east-1", nearest, failover, false, false},
 		{"2.1 header", []string{"us-east-1"}, "", "us-east-1", explicit, explicit, true, false},
 		{"2.1 query", nil, "?x&forceFunctionRegion=us-east-1", "us-east-1", explicit, explicit, true, false},
 		{"2.1 both, as supabase-js", []string{"us-east-1"}, "?forceFunctionRegion=us-east-1", "us-east-1", explicit, explicit, true, false},
@@ -42,7 +43,7 @@ func TestAdmitPlan(t *testing.T) {
 		{"2.3 list of two headers", []string{"us-east-1", "eu-west-1"}, "", "us-east-1 eu-west-1", list, list, true, false},
 		{"2.3 list, said twice", []string{"us-east-1,us-east-1,eu-west-1"}, "", "us-east-1 eu-west-1", list, list, true, false},
 		{"2.3 list in the query", nil, "?forceFunctionRegion=us-east-1%2C+eu-west-1", "us-east-1 eu-west-1", list, list, true, false},
-		{"2.3 ends in any", []string{"us-east-1, any"}, "", "us-east-1 eu-central-1 eu-west-1", list, nearest, false, false},
+		{"2.3 ends in any", []string{"us-east-1, any"}, "", "us-east-1 eu-central-1 eu-west-1", list, failover, false, false},
 		{"2.3 all, then any", []string{"us-east-1,eu-west-1,eu-central-1,any"}, "", "us-east-1 eu-west-1 eu-central-1", list, list, false, false},
 	}
 	p := newFixture().pipeline(t)
@@ -155,10 +156,8 @@ func TestAdmitPlanWithoutPlace(t *testing.T) {
 	if got := strings.Join(names(plan), " "); got != "us-east-1 eu-west-1 eu-central-1" {
 		t.Errorf("2.7: regions %s", got)
 	}
-	for _, c := range plan.Candidates {
-		if c.Reason != regions.ReasonDefault {
-			t.Errorf("2.7: %s for %s", c.Reason, c.Region.Name)
-		}
+	if got := plan.Candidates[0].Reason; got != regions.ReasonDefault {
+		t.Errorf("2.7: %s", got)
 	}
 }
 
@@ -176,7 +175,6 @@ func TestPlanWhenAllIsDown(t *testing.T) {
 		{"2.3 a list names its first", "us-east-1,eu-central-1", "us-east-1", regions.ReasonExplicitList, []string{"eu-west-1"}, false},
 		{"2.6 not named", "", "eu-central-1", regions.ReasonFailOpen, []string{}, false},
 		{"2.6 not named, known to be down", "", "eu-central-1", regions.ReasonFailOpen, []string{}, true},
-		{"2.5 named, known to be down", "us-east-1", "us-east-1", regions.ReasonExplicit, []string{}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -201,6 +199,25 @@ func TestPlanWhenAllIsDown(t *testing.T) {
 				t.Errorf("2.5: %+v, want region %s and alternatives %v", u, tt.region, tt.alternatives)
 			}
 		})
+	}
+}
+
+// BEHAVIOUR 2.5: a named region that is known to be down is refused at once, and says so.
+func TestAdmitNamedRegionDown(t *testing.T) {
+	p := newFixture().pipeline(t)
+	markDown(t, p, "us-east-1")
+	for _, header := range []string{"us-east-1", "us-east-1,us-east-1"} {
+		refusal, inv := refused(t, p, request("/functions/v1/open", "X-Region", header), 503, CodeRegionUnavailable)
+		u := refusal.Unavailable
+		if u.Region != "us-east-1" || u.State != regions.StateDown || u.Since.IsZero() || refusal.RetryAfter <= 0 {
+			t.Errorf("%+v", u)
+		}
+		if want := []string{"eu-central-1", "eu-west-1"}; !slices.Equal(u.Alternatives, want) || inv.Plan.First().Name != "us-east-1" {
+			t.Errorf("alternatives %v of %s, want %v", u.Alternatives, inv.Plan.First().Name, want)
+		}
+	}
+	if inv := admit(t, p, request("/functions/v1/open", "X-Region", "us-east-1,eu-west-1")); inv.Plan.First().Name != "eu-west-1" {
+		t.Errorf("2.3: %v, want the one of the list that is up", names(inv.Plan))
 	}
 }
 

@@ -3,6 +3,8 @@ package routing
 import (
 	"strings"
 	"time"
+
+	"github.com/edgegate/edgegate/regions"
 )
 
 // Header looks up the values of a request header by its canonical name.
@@ -19,6 +21,7 @@ type Request struct {
 	Header        Header
 	ContentLength int64     // bytes; -1 when unknown
 	Start         time.Time // when the request arrived
+	Client        regions.Client
 }
 
 // SplitTarget returns the raw path and the raw query of a request target,
