@@ -68,9 +68,11 @@ func (b *rawBackend) serve(conn net.Conn) {
 		if err != nil {
 			return
 		}
-		b.mu.Lock()
-		b.heads = append(b.heads, head)
-		b.mu.Unlock()
+		if probe := requestTarget(head) == "/_internal/health" && strings.Contains(head, "edgegate-health"); !probe {
+			b.mu.Lock()
+			b.heads = append(b.heads, head)
+			b.mu.Unlock()
+		}
 		req, err := http.ReadRequest(bufio.NewReader(io.MultiReader(strings.NewReader(head), r)))
 		if err != nil {
 			// A target that Go's own parser refuses has no body here.

@@ -15,8 +15,14 @@ test("2.5 named: the region answers again within ten seconds", async () => {
   assert.equal(res.json().region, back);
 });
 
-test("2.6 not named: it is the nearest again", async () => {
-  const res = await send("/functions/v1/public-echo");
-  assert.deepEqual(res.all("x-sb-edge-region"), [back]);
-  assert.deepEqual(res.all("x-sb-region-reason"), ["nearest"]);
+test("2.6 not named: it gets its share back, little by little", async () => {
+  const reasons = new Set();
+  for (const end = Date.now() + 20000; Date.now() < end && !reasons.has(`${back} nearest`); await sleep(200)) {
+    const all = await Promise.all(Array.from({ length: 10 }, () => send("/functions/v1/public-echo")));
+    for (const res of all) {
+      assert.equal(res.status, 200);
+      reasons.add(`${res.headers["x-sb-edge-region"]} ${res.headers["x-sb-region-reason"]}`);
+    }
+  }
+  assert.ok(reasons.has(`${back} nearest`), [...reasons].join(", "));
 });

@@ -1,0 +1,394 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/edgegate/edgegate/regions"
+)
+
+// fleetRegions are the regions of the fault tests, nearest first as seen from eu-central-1. Their round trips are those
+// of the built-in table, a tenth of them, so that the tests don't take ten times as long.
+var fleetRegions = []string{
+	"eu-central-1", "eu-west-3", "eu-west-2", "eu-west-1", "us-east-1", "ca-central-1", "ap-south-1", "us-west-2",
+	"us-west-1", "ap-southeast-1", "sa-east-1", "ap-northeast-1", "ap-northeast-2", "ap-southeast-2",
+}
+
+// How the way to a region is.
+const (
+	wayOpen   = iota
+	wayRefuse // connections are refused, and those that are there break
+	waySwallow
+)
+
+// way is a TCP proxy in front of a region: it delays, and breaks when a test says so.
+type way struct {
+	addr   string
+	target string
+	delay  time.Duration // each way
+
+	mu       sync.Mutex // guards the fields below
+	mode     int
+	listener net.Listener
+	conns    map[net.Conn]bool
+	running  sync.WaitGroup
+}
+
+func newWay(t *testing.T, target string, roundTrip time.Duration) *way {
+	t.Helper()
+	w := &way{target: target, delay: roundTrip / 2, conns: make(map[net.Conn]bool)}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addr = listener.Addr().String()
+	w.serve(listener)
+	t.Cleanup(func() {
+		w.become(t, wayRefuse)
+		w.running.Wait()
+	})
+	return w
+}
+
+func (w *way) serve(listener net.Listener) {
+	w.listener = listener
+	w.running.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			w.running.Go(func() { w.carry(conn) })
+		}
+	})
+}
+
+// become changes the way. Refusing means that nobody listens, as on a machine that is gone.
+func (w *way) become(t *testing.T, mode int) {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	before := w.mode
+	w.mode = mode
+	if mode == wayRefuse {
+		_ = w.listener.Close()
+		for conn := range w.conns {
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				_ = tcp.SetLinger(0)
+			}
+			_ = conn.Close()
+		}
+	} else if before == wayRefuse {
+		listener, err := net.Listen("tcp", w.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.serve(listener)
+	}
+}
+
+func (w *way) swallows() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.mode == waySwallow
+}
+
+// keep notes a connection, unless it came too late.
+func (w *way) keep(conn net.Conn, open bool) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !open {
+		delete(w.conns, conn)
+		return true
+	}
+	w.conns[conn] = true
+	return w.mode != wayRefuse
+}
+
+func (w *way) carry(client net.Conn) {
+	defer client.Close()
+	defer w.keep(client, false)
+	if !w.keep(client, true) {
+		return
+	}
+	server, err := net.Dial("tcp", w.target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	var both sync.WaitGroup
+	for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
+		both.Go(func() {
+			defer pair[1].Close()
+			buffer := make([]byte, 32<<10)
+			for {
+				n, err := pair[0].Read(buffer)
+				if err != nil {
+					return
+				}
+				<-time.After(w.delay)
+				if w.swallows() {
+					continue
+				}
+				if _, err := pair[1].Write(buffer[:n]); err != nil {
+					return
+				}
+			}
+		})
+	}
+	both.Wait()
+}
+
+// fleet is a gateway in front of all regions, each behind a way of its own.
+type fleet struct {
+	*gateway
+	ways map[string]*way
+}
+
+func startFleet(t *testing.T, options string) *fleet {
+	t.Helper()
+	f := &fleet{ways: make(map[string]*way)}
+	home, _ := regions.PlaceOf(fleetRegions[0])
+	var backends []backend
+	for _, name := range fleetRegions {
+		function := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/fail") {
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+			sum := sha256.New()
+			_, _ = io.Copy(sum, r.Body)
+			fmt.Fprintf(w, "%s %s %s", r.Header.Get("X-Sb-Edge-Region"), r.Method, hex.EncodeToString(sum.Sum(nil)))
+		}))
+		t.Cleanup(function.Close)
+		place, _ := regions.PlaceOf(name)
+		roundTrip, ok := regions.Prior(home, place)
+		if !ok {
+			t.Fatalf("%s is not in the table", name)
+		}
+		f.ways[name] = newWay(t, function.Listener.Addr().String(), roundTrip/10)
+		backends = append(backends, backend{name, f.ways[name].addr})
+	}
+	f.gateway = startGateway(t, config{
+		backends: backends, options: options,
+		functions: "\t\t\tfunction hello {\n\t\t\t\tverify_jwt off\n\t\t\t}\n\t\t\tfunction fail {\n\t\t\t\tverify_jwt off\n\t\t\t}",
+	})
+	eventually(t, "measured", func() bool { return !strings.Contains(f.ask(t, "regions"), `"base_ms":null`) })
+	return f
+}
+
+// ask returns what the admin API says.
+func (f *fleet) ask(t *testing.T, what string) string {
+	t.Helper()
+	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/%s", f.admin, what))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// outcomes counts how calls ended: status, region and reason.
+type outcomes struct {
+	mu    sync.Mutex
+	seen  map[string]int
+	wrong []string
+}
+
+// run sends calls for a while, about 500 a second, every other one a POST with a body, and checks that bodies arrive
+// whole.
+func (f *fleet) run(t *testing.T, d time.Duration, path, region string) *outcomes {
+	t.Helper()
+	o := &outcomes{seen: make(map[string]int)}
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	const workers = 10
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: workers}, Timeout: 20 * time.Second}
+	var running sync.WaitGroup
+	var number atomic.Int64
+	for range workers {
+		running.Go(func() {
+			tick := time.NewTicker(workers * time.Second / 500)
+			defer tick.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+					f.send(client, o, int(number.Add(1)), path, region)
+				}
+			}
+		})
+	}
+	running.Wait()
+	client.CloseIdleConnections()
+	return o
+}
+
+func (f *fleet) send(client *http.Client, o *outcomes, n int, path, region string) {
+	method, body := http.MethodGet, []byte(nil)
+	if n%2 == 0 {
+		method, body = http.MethodPost, bytes.Repeat([]byte{byte(n)}, n%5000)
+	}
+	note := func(key, wrong string) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.seen[key]++
+		if wrong != "" {
+			o.wrong = append(o.wrong, wrong)
+		}
+	}
+	req, err := http.NewRequest(method, f.url+"/functions/v1/"+path, bytes.NewReader(body))
+	if err != nil {
+		note("", err.Error())
+		return
+	}
+	if region != "" {
+		req.Header.Set("X-Region", region)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		note("no answer", "")
+		return
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	key := fmt.Sprintf("%d %s %s", res.StatusCode, res.Header.Get("X-Sb-Edge-Region"), res.Header.Get("X-Sb-Region-Reason"))
+	sum := sha256.Sum256(body)
+	want := fmt.Sprintf("%s %s %s", res.Header.Get("X-Sb-Edge-Region"), method, hex.EncodeToString(sum[:]))
+	if res.StatusCode == http.StatusOK && (err != nil || string(text) != want) {
+		note(key, fmt.Sprintf("got %q, %v, want %q", text, err, want))
+		return
+	}
+	note(key, "")
+}
+
+func (o *outcomes) check(t *testing.T, allowed ...string) {
+	t.Helper()
+	for key, n := range o.seen {
+		if !slices.Contains(allowed, key) {
+			t.Errorf("%d calls ended in %q, allowed is %q", n, key, allowed)
+		}
+	}
+	for i, wrong := range o.wrong {
+		if i == 5 {
+			break
+		}
+		t.Error(wrong)
+	}
+	t.Log(o.seen)
+}
+
+// TestOutage takes the nearest region away under load and brings it back: 2.5, 2.6. No call that names no region fails,
+// those that name it are 503 and run nowhere else.
+func TestOutage(t *testing.T) {
+	f := startFleet(t, "")
+	near, next := fleetRegions[0], fleetRegions[1]
+	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
+
+	time.AfterFunc(500*time.Millisecond, func() { f.ways[near].become(t, wayRefuse) })
+	down := f.run(t, 8*time.Second, "hello", "")
+	down.check(t, "200 "+near+" nearest", "200 "+next+" failover")
+	if down.seen["200 "+next+" failover"] == 0 {
+		t.Error("nothing ran in the next region")
+	}
+	f.run(t, time.Second, "hello", near).check(t, "503 "+near+" explicit")
+	if got := f.ask(t, "explain"); !strings.Contains(got, `"chosen":"`+next+`"`) {
+		t.Errorf("explain says %s", got)
+	}
+
+	f.ways[near].become(t, wayOpen)
+	eventually(t, "up again", func() bool { return f.stateOf(t, near) == "up" })
+	back := f.run(t, 4*time.Second, "hello", "")
+	back.check(t, "200 "+near+" nearest", "200 "+next+" failover")
+	if part := float64(back.seen["200 "+near+" nearest"]) / float64(back.seen["200 "+next+" failover"]+1); part == 0 || part > 1 {
+		t.Errorf("at once after its return it gets %v of what the next one gets", part)
+	}
+}
+
+func (f *fleet) stateOf(t *testing.T, region string) string {
+	t.Helper()
+	_, after, _ := strings.Cut(f.ask(t, "regions"), `"region":"`+region+`","state":"`)
+	state, _, _ := strings.Cut(after, `"`)
+	return state
+}
+
+// TestBlackHole swallows what goes to the nearest region: the probes notice within eight seconds, and then nobody is
+// sent there.
+func TestBlackHole(t *testing.T) {
+	f := startFleet(t, "\t\tidle_timeout 15s")
+	near, next := fleetRegions[0], fleetRegions[1]
+	f.ways[near].become(t, waySwallow)
+	began := time.Now()
+	eventually(t, "down", func() bool { return f.stateOf(t, near) == "down" })
+	t.Logf("down after %v", time.Since(began).Round(10*time.Millisecond))
+	f.run(t, 2*time.Second, "hello", "").check(t, "200 "+next+" failover")
+	f.run(t, time.Second, "hello", near).check(t, "503 "+near+" explicit")
+}
+
+// TestFailingFunction: a function that answers 500 for every call takes no region out.
+func TestFailingFunction(t *testing.T) {
+	f := startFleet(t, "")
+	near := fleetRegions[0]
+	f.run(t, 2*time.Second, "fail", "").check(t, "500 "+near+" nearest")
+	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
+	if state := f.stateOf(t, near); state != "up" {
+		t.Errorf("the region is %s", state)
+	}
+}
+
+// TestDrain drains a region under load, over a restart, with WebSockets told to go.
+func TestDrain(t *testing.T) {
+	g := startGateway(t, config{})
+	near := regionNames[0]
+	var sockets []*webSocket
+	for range 10 {
+		sockets = append(sockets, openWebSocket(t, g.addr))
+	}
+	post := func(path, body string) {
+		t.Helper()
+		res, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/%s", g.admin, path), "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %d %s", path, res.StatusCode, text)
+		}
+	}
+	post("drain", `{"region":"`+near+`","over":"4s"}`)
+	for i, ws := range sockets {
+		if code, err := ws.closeCode(); code != 1001 {
+			t.Errorf("WebSocket %d got close code %d, %v", i, code, err)
+		}
+		_ = ws.conn.Close()
+	}
+	f := &fleet{gateway: g}
+	eventually(t, "drained", func() bool { return f.stateOf(t, near) == "drained" })
+	f.run(t, time.Second, "public-echo", near).check(t, "503 "+near+" explicit")
+	automatic := f.run(t, time.Second, "status?code=204", "")
+	automatic.check(t, "204 "+regionNames[1]+" drain")
+	post("undrain", `{"region":"`+near+`"}`)
+	eventually(t, "used again", func() bool {
+		o := f.run(t, 100*time.Millisecond, "status?code=204", "")
+		return o.seen["204 "+near+" nearest"] > 0
+	})
+}
