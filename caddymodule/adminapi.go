@@ -39,6 +39,8 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 		"/edge_functions/explain":  {http.MethodGet, (*App).explain},
 		"/edge_functions/projects": {http.MethodGet, func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
 		"/edge_functions/audit":    {http.MethodGet, (*App).audit},
+		"/edge_functions/drain":    {http.MethodPost, (*App).drain},
+		"/edge_functions/undrain":  {http.MethodPost, (*App).undrain},
 		// It changes nothing, but a token does not belong into a URL.
 		"/edge_functions/token": {http.MethodPost, (*App).inspectToken},
 	}
@@ -67,16 +69,6 @@ func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
 		w.Header().Set("Content-Type", "application/json")
 		return json.NewEncoder(w).Encode(value)
 	}
-}
-
-// explain answers for a hypothetical request that names ?region=.
-func (a *App) explain(r *http.Request) (any, error) {
-	for name := range r.URL.Query() {
-		if name != "region" {
-			return nil, fmt.Errorf("parameter %q: allowed is region", name)
-		}
-	}
-	return a.pipeline.Explain(a.place, r.URL.Query().Get("region"))
 }
 
 // Interface guards

@@ -192,7 +192,7 @@ func TestAdminWithoutApp(t *testing.T) {
 	load(t, []byte(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"writer":{"output":"discard"}}}}}`))
 	for _, route := range (adminAPI{}).Routes() {
 		method := http.MethodGet
-		if route.Pattern == "/edge_functions/token" {
+		if slices.Contains([]string{"/edge_functions/token", "/edge_functions/drain", "/edge_functions/undrain"}, route.Pattern) {
 			method = http.MethodPost
 		}
 		_, err := ask(t, method, route.Pattern)

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/locate"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -37,8 +38,18 @@ type App struct {
 	// the regions in configuration order.
 	Location *Location `json:"location,omitempty"`
 
-	// From where "nearest" is measured: `gateway` (the default).
-	Nearest string `json:"nearest,omitempty"`
+	// How a region is chosen for requests that name none.
+	Nearest *Nearest `json:"nearest,omitempty"`
+
+	// Requests whose x-sb-debug header has this secret are told how their region
+	// was chosen. May have {env.X} in it. Default: nobody is.
+	DebugSecret string `json:"debug_secret,omitempty"`
+
+	// How the place of clients is found.
+	Locate *Locate `json:"locate,omitempty"`
+
+	// What may be sent to a second backend.
+	Retry *Retry `json:"retry,omitempty"`
 
 	// The regions, in the order of preference when nothing else decides.
 	Regions []*Region `json:"regions,omitempty"`
@@ -65,7 +76,10 @@ type App struct {
 	logger     *zap.Logger
 	lease      *lease
 	network    *regions.Network
-	place      regions.Place
+	memory     *memory
+	locator    *locate.Locator // nil: clients are nowhere
+	debugHash  []byte          // SHA-256 of the debug secret; nil without one
+	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
 	loadedAt   time.Time
 	single     *projects.Project // nil with a source
@@ -100,11 +114,25 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.place, err = a.gatewayPlace(set); err != nil {
+	location, err := a.gatewayLocation(set)
+	if err != nil {
 		return err
 	}
-	if a.Nearest != "" && a.Nearest != "gateway" {
-		return fmt.Errorf("nearest: %q is not in this build; allowed is gateway", a.Nearest)
+	nearest, err := a.Nearest.policy()
+	if err != nil {
+		return err
+	}
+	if a.retries, err = a.Retry.policy(); err != nil {
+		return err
+	}
+	if err := a.provisionLocator(); err != nil {
+		return err
+	}
+	if err := a.provisionDebug(); err != nil {
+		return err
+	}
+	if err := a.Store.check(); err != nil {
+		return err
 	}
 	if a.IdleTimeout < 0 || a.MaxBody < 0 {
 		return errors.New("idle_timeout and max_body must not be negative")
@@ -114,9 +142,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
 	}
-	a.network = regions.NewNetwork(set, a.lease.upstream)
-	a.pipeline = routing.NewPipeline(a.catalogue, a.network, a.place, routing.Settings{
-		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody,
+	a.network = regions.NewNetwork(regions.NetworkConfig{Set: set, Living: living{a.lease}, Location: location})
+	a.pipeline = routing.NewPipeline(a.catalogue, a.network, routing.Settings{
+		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody, Nearest: nearest,
 	})
 	return a.registerMetrics(ctx)
 }
@@ -140,11 +168,12 @@ func (a *App) regionSet() (*regions.Set, error) {
 	return regions.NewSet(list)
 }
 
-func (a *App) gatewayPlace(set *regions.Set) (regions.Place, error) {
+func (a *App) gatewayLocation(set *regions.Set) (regions.Location, error) {
 	if a.Location == nil {
-		return regions.Place{}, nil
+		return regions.Location{Source: regions.LocationUnknown}, nil
 	}
-	return a.Location.place(set)
+	place, err := a.Location.place(set)
+	return regions.Location{Place: place, Source: regions.LocationConfigured}, err
 }
 
 // Start begins to follow the projects, and bounds how long a stopping process
@@ -153,6 +182,19 @@ func (a *App) Start() error {
 	hideBackendBytes()
 	if err := a.limitGrace(); err != nil {
 		return err
+	}
+	security, err := a.backendTLS()
+	if err != nil {
+		return err
+	}
+	if a.memory, err = a.openMemory(); err != nil {
+		return err
+	}
+	a.restoreDrains()
+	if a.locator != nil {
+		if err := a.locator.Open(); err != nil {
+			return fmt.Errorf("locate: %w", err)
+		}
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel = cancel
@@ -165,6 +207,14 @@ func (a *App) Start() error {
 		return err
 	}
 	a.background.Go(func() { a.lease.keys.Prefetch(ctx) })
+	a.background.Go(func() { a.network.Run(ctx, security) })
+	a.background.Go(func() { a.closeDrained(ctx) })
+	if a.locator != nil {
+		a.background.Go(func() { a.locator.Run(ctx) })
+	}
+	if a.memory.conn != nil {
+		a.background.Go(func() { a.followDrains(ctx) })
+	}
 	return nil
 }
 
@@ -193,6 +243,7 @@ func (a *App) Stop() error {
 		a.cancel()
 	}
 	a.background.Wait()
+	a.memory.close()
 	return nil
 }
 

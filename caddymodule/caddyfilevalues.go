@@ -15,7 +15,20 @@ import (
 var forms = map[string]string{ //nolint:gosec // G101: these are examples, not credentials
 	"apex":         "apex example.com",
 	"location":     "location eu-central-1` or `location 50.1 8.7",
-	"nearest":      "nearest gateway",
+	"nearest":      "nearest gateway` or `nearest client",
+	"max_spill":    "max_spill 150ms",
+	"max_detour":   "max_detour 30ms",
+	"capacity":     "capacity 2000",
+	"header":       "header CF-IPCountry",
+	"debug_secret": "debug_secret {env.DEBUG_SECRET}",
+	"mmdb":         "mmdb /var/lib/geo/country.mmdb",
+	"health_uri":   "health_uri /ready",
+	"ca":           "ca /etc/edgegate/ca.pem",
+	"certificate":  "certificate /etc/edgegate/gateway.pem /etc/edgegate/gateway-key.pem",
+	"server_name":  "server_name runtime.internal",
+	"retry_status": "retry_status 502 503",
+	"retry_sent":   "retry_sent on|off",
+	"retry_body":   "retry_body 256KiB",
 	"region":       "region us-east-1 { ... }",
 	"backend":      "backend http://10.1.0.10:9000",
 	"coordinates":  "coordinates 52.5 13.4",
@@ -46,7 +59,7 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"allow_eddsa":  "allow_eddsa on|off",
 	"expires_at":   "expires_at 2027-01-31T00:00:00Z",
 	"projects":     "projects file /etc/edgegate/projects.json` or `projects redis",
-	"store":        "store redis redis://127.0.0.1:6379",
+	"store":        "store embedded [/var/lib/edgegate]` or `store redis redis://127.0.0.1:6379",
 	"functions":    "functions 500",
 
 	"websocket_token": "websocket_token query|subprotocol",
@@ -95,18 +108,12 @@ func someArgs(d *caddyfile.Dispenser, into *[]string) error {
 	return err
 }
 
-// laterValues are the words of options that are built but for these.
-var laterValues = map[string]string{"nearest": "client"}
-
 // oneOf reads an argument that must be one of the allowed words.
 func oneOf(d *caddyfile.Dispenser, into *string, allowed ...string) error {
 	name := d.Val()
 	var value string
 	if err := oneArg(d, &value); err != nil {
 		return err
-	}
-	if value == laterValues[name] {
-		return d.Errf("%s %s: not in this build", name, value)
 	}
 	if !slices.Contains(allowed, value) {
 		return d.Errf("%s %q: allowed are %s%s", name, value, strings.Join(allowed, ", "), didYouMean(value, allowed))
@@ -174,12 +181,17 @@ func number(d *caddyfile.Dispenser, into *int) error {
 	if err := oneArg(d, &text); err != nil {
 		return err
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
+	n, err := parseNumber(text)
+	if err != nil {
 		return d.Errf("%s %q: must be a whole number from 0", name, text)
 	}
 	*into = n
 	return nil
+}
+
+func parseNumber(text string) (int, error) {
+	n, err := strconv.ParseUint(text, 10, 31)
+	return int(n), err
 }
 
 // oneLine joins the lines of errors.Join, so that the place that follows

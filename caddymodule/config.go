@@ -46,9 +46,21 @@ type Region struct {
 	// The name that clients ask for.
 	Name string `json:"name"`
 
-	// Where the runtimes are: http://HOST[:PORT], https://HOST[:PORT] or
-	// unix//PATH.
+	// Where the runtimes are: http://HOST[:PORT], https://HOST[:PORT],
+	// h2c://HOST[:PORT], unix//PATH or unix+h2c//PATH.
 	Backends []string `json:"backends"`
+
+	// How many requests the region can run at once. Default: unknown, and so
+	// never full.
+	Capacity int64 `json:"capacity,omitempty"`
+
+	// What backends are asked for to see whether they live. One that is named
+	// must answer 2xx. Default: /_internal/health, where any answer will do.
+	HealthURI string `json:"health_uri,omitempty"`
+
+	// How TLS connections to https backends are made. Default: by the system's
+	// authorities, without a certificate.
+	TLS *BackendTLS `json:"tls,omitempty"`
 
 	// Latitude and longitude in degrees; needed for names that are not known
 	// out of the box.
@@ -62,12 +74,17 @@ func (r *Region) build() (regions.Region, error) {
 	if r == nil {
 		return regions.Region{}, errors.New("regions: null is no region")
 	}
-	region := regions.Region{Name: r.Name, Bias: time.Duration(r.Bias)}
+	region := regions.Region{Name: r.Name, Bias: time.Duration(r.Bias), Capacity: r.Capacity, HealthURI: r.HealthURI}
 	if r.Coordinates != nil {
 		region.Coordinates = regions.Coordinates{Latitude: r.Coordinates[0], Longitude: r.Coordinates[1]}
 		region.HasCoordinates = true
 	}
 	var errs []error
+	if r.TLS != nil {
+		if err := r.TLS.check(r.Backends); err != nil {
+			errs = append(errs, fmt.Errorf("region %q: %w", r.Name, err))
+		}
+	}
 	for _, address := range r.Backends {
 		backend, err := regions.ParseBackend(address)
 		if err != nil {
@@ -160,14 +177,37 @@ func (a *App) plans() map[string]projects.Plan {
 	return plans
 }
 
-// Store is where gateways share what they know.
+// The kinds of a store.
+const (
+	storeEmbedded = "embedded"
+	storeRedis    = "redis"
+)
+
+// Store is where the gateway keeps what must outlive it.
 type Store struct {
-	// redis.
+	// embedded (default): files of this gateway; redis: shared by all gateways.
 	Kind string `json:"kind"`
+
+	// The directory of the files. Default: edgegate in Caddy's data directory.
+	Path string `json:"path,omitempty"`
 
 	// redis://[user:password@]host:port[,host:port...][?mode=cluster|sentinel&master=NAME],
 	// or rediss:// for TLS. May have {env.X} in it.
-	URL string `json:"url"`
+	URL string `json:"url,omitempty"`
+}
+
+func (s *Store) check() error {
+	switch {
+	case s == nil:
+		return nil
+	case s.Kind != storeEmbedded && s.Kind != storeRedis:
+		return fmt.Errorf("store %q: allowed are embedded, redis", s.Kind)
+	case s.Kind == storeRedis && s.URL == "":
+		return errors.New("store redis: the URL is missing")
+	case s.Kind == storeEmbedded && s.URL != "":
+		return errors.New("store embedded: it has no URL")
+	}
+	return nil
 }
 
 // didYouMean returns the hint of an error message, "" without a near miss.

@@ -42,6 +42,7 @@ type call struct {
 	exchange *regions.Exchange
 	upgraded io.Closer // the backend's side of a WebSocket
 	closing  bool      // the answer announced the end of the connection
+	debug    string    // how the region was chosen, for who may know
 }
 
 // forward sends the invocation to a region and its answer to the client.
@@ -57,6 +58,7 @@ func (c *call) forward() {
 	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
 	c.ownTimeouts()
 	c.ownBody()
+	c.debug = c.explainCall()
 	if c.inv.Hint.Conflict {
 		if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 			fields.Add(zap.Bool("region_conflict", true))
@@ -72,7 +74,7 @@ func (c *call) forward() {
 	}
 	proxy := httputil.ReverseProxy{
 		Rewrite:        c.rewrite,
-		Transport:      &regions.Transport{Network: c.handler.app.network},
+		Transport:      &regions.Transport{Network: c.handler.app.network, Retry: c.handler.app.retries},
 		ModifyResponse: c.modifyResponse,
 		ErrorHandler:   c.failed,
 		BufferPool:     copyBuffers{},

@@ -34,12 +34,28 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //	edge_functions {
 //		apex <domain>
 //		location <region> | <latitude> <longitude>
-//		nearest gateway
+//		nearest gateway|client {
+//			max_spill <duration>
+//			max_detour <duration>
+//		}
 //		region <name> {
 //			backend <address...>
 //			coordinates <latitude> <longitude>
 //			bias <duration>
+//			capacity <number>
+//			health_uri <path>
+//			tls {
+//				...
+//			}
 //		}
+//		locate {
+//			header <name...>
+//			mmdb <file...>
+//		}
+//		debug_secret <secret>
+//		retry_status <status...>
+//		retry_sent on|off
+//		retry_body <size>
 //		idle_timeout <duration>
 //		max_body <size>
 //		plan <name> {
@@ -51,6 +67,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //		projects file <path>
 //		projects redis [<url>]
+//		store embedded [<directory>]
 //		store redis <url>
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -61,19 +78,23 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	at := *d
 	// Regions may be listed after what names them, so that is judged at the
 	// end, but reported where it stands.
-	var located, projected, sourced, stored caddyfile.Dispenser
+	var located, projected, sourced caddyfile.Dispenser
 	err := block(d, options{
 		"apex":         a.parseApex,
 		"location":     func(d *caddyfile.Dispenser) error { located = *d; return a.parseLocation(d) },
 		"nearest":      a.parseNearest,
 		"region":       a.parseRegion,
+		"retry_sent":   func(d *caddyfile.Dispenser) error { return onOff(d, &a.retry().Sent) },
+		"retry_status": a.parseRetryStatus,
+		"retry_body":   a.parseRetryBody,
 		"idle_timeout": func(d *caddyfile.Dispenser) error { return duration(d, &a.IdleTimeout) },
 		"max_body":     func(d *caddyfile.Dispenser) error { return size(d, &a.MaxBody) },
 		"project":      func(d *caddyfile.Dispenser) error { projected = *d; return a.parseProject(d) },
 		"projects":     func(d *caddyfile.Dispenser) error { sourced = *d; return a.parseProjects(d) },
-		"store":        func(d *caddyfile.Dispenser) error { stored = *d; return a.parseStore(d) },
+		"store":        a.parseStore,
 		"plan":         a.parsePlan,
-		"locate":       nil,
+		"locate":       a.parseLocate,
+		"debug_secret": a.parseDebugSecret,
 		"rate_limit":   nil,
 		"export":       nil,
 	})
@@ -84,7 +105,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err != nil {
 		return at.Errf("%s", oneLine(err))
 	}
-	if _, err := a.gatewayPlace(set); err != nil {
+	if _, err := a.gatewayLocation(set); err != nil {
 		return located.Errf("%s", oneLine(err))
 	}
 	switch {
@@ -92,8 +113,6 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return at.Errf("%s", noProject)
 	case a.Project != nil && a.ProjectsRaw != nil:
 		return sourced.Errf("%s", bothProjects)
-	case a.Store != nil && !a.storeUsed():
-		return stored.Errf("store: not in this build but for `projects redis`")
 	case a.Project == nil:
 		return nil
 	}
@@ -130,13 +149,6 @@ func (a *App) parseLocation(d *caddyfile.Dispenser) error {
 	return err
 }
 
-func (a *App) parseNearest(d *caddyfile.Dispenser) error {
-	if err := oneOf(d, &a.Nearest, "gateway"); err != nil {
-		return err
-	}
-	return block(d, options{"max_spill": nil})
-}
-
 func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 	region, at := new(Region), *d
 	if err := oneArg(d, &region.Name); err != nil {
@@ -159,9 +171,18 @@ func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 			region.Coordinates = &[2]float64{lat, lon}
 			return err
 		},
-		"bias":       func(d *caddyfile.Dispenser) error { return parseBias(d, &region.Bias) },
-		"capacity":   nil,
-		"health_uri": nil,
+		"bias": func(d *caddyfile.Dispenser) error { return parseBias(d, &region.Bias) },
+		"capacity": func(d *caddyfile.Dispenser) error {
+			var capacity int
+			err := number(d, &capacity)
+			region.Capacity = int64(capacity)
+			return err
+		},
+		"health_uri": func(d *caddyfile.Dispenser) error { return oneArg(d, &region.HealthURI) },
+		"tls": func(d *caddyfile.Dispenser) error {
+			region.TLS = new(BackendTLS)
+			return region.TLS.UnmarshalCaddyfile(d)
+		},
 	})
 	if err != nil {
 		return err
@@ -230,15 +251,27 @@ func (a *App) parseProjects(d *caddyfile.Dispenser) error {
 	return nil
 }
 
+func (a *App) parseDebugSecret(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, 1)
+	if err == nil {
+		a.DebugSecret = args[0]
+	}
+	return err
+}
+
 func (a *App) parseStore(d *caddyfile.Dispenser) error {
 	args, err := arguments(d, 1, 2)
 	if err != nil {
 		return err
 	}
-	if args[0] == "embedded" {
-		return d.Errf("store embedded: not in this build")
-	}
-	if args[0] != "redis" || len(args) != 2 {
+	switch {
+	case args[0] == storeEmbedded:
+		a.Store = &Store{Kind: args[0]}
+		if len(args) == 2 {
+			a.Store.Path = args[1]
+		}
+		return nil
+	case args[0] != storeRedis || len(args) != 2:
 		return d.Errf("store: write `%s`", forms["store"])
 	}
 	if err := checkRedisURL(args[1]); err != nil {

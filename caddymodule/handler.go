@@ -86,7 +86,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	beginRequest(r)
 	request := routing.Request{
 		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header,
-		ContentLength: r.ContentLength, Start: time.Now(),
+		ContentLength: r.ContentLength, Start: time.Now(), Client: h.app.client(r),
 	}
 	c := &call{handler: h, w: w, r: r}
 	if refusal := h.app.pipeline.Admit(&request, h.site, &c.inv); refusal != nil {

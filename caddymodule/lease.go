@@ -18,7 +18,11 @@ const (
 	socketsKey = "sockets"
 	keysKey    = "keys"
 	tokensKey  = "tokens"
+	rankerKey  = "ranker"
 )
+
+// regionKey identifies the living state of a region.
+type regionKey struct{ region string }
 
 // upstreamKey identifies the living state of a backend.
 type upstreamKey struct{ region, address string }
@@ -74,11 +78,28 @@ func (l *lease) lastProjects(source, location, apex string) *lastProjects {
 	return hold(l, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
 }
 
-// upstream returns the living state of a backend.
-func (l *lease) upstream(region string, b regions.Backend) *regions.Upstream {
-	return hold(l, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
+// living is the lease as package regions wants it.
+type living struct{ *lease }
+
+// Upstream implements regions.Living.
+func (l living) Upstream(region string, b regions.Backend) *regions.Upstream {
+	return hold(l.lease, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
 		return pooledUpstream{regions.NewUpstream(b)}
 	}).Upstream
+}
+
+// Region implements regions.Living.
+func (l living) Region(name string) *regions.RegionState {
+	return hold(l.lease, regionKey{name}, func() pooled[*regions.RegionState] {
+		return pooled[*regions.RegionState]{new(regions.RegionState)}
+	}).value
+}
+
+// Ranker implements regions.Living.
+func (l living) Ranker() *regions.Ranker {
+	return hold(l.lease, rankerKey, func() pooled[*regions.Ranker] {
+		return pooled[*regions.Ranker]{new(regions.Ranker)}
+	}).value
 }
 
 // release gives everything back; a nil lease and a second call do nothing.
@@ -94,6 +115,8 @@ func (l *lease) release() error {
 	}
 	return first
 }
+
+var _ regions.Living = living{}
 
 type pooledUpstream struct{ *regions.Upstream }
 

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,8 +80,6 @@ func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
 		return errors.New(noProject)
 	case a.Project != nil && a.ProjectsRaw != nil:
 		return errors.New(bothProjects)
-	case a.Store != nil && !a.storeUsed():
-		return errors.New("store: not in this build but for `projects redis`")
 	case a.Project != nil:
 		return a.provisionSingle(builder, set)
 	}
@@ -182,16 +179,6 @@ func (a *App) provisionSource(ctx caddy.Context, builder *projects.Builder) erro
 		return fmt.Errorf("projects %s %s: %w", a.sourceName(), a.source.Location(), err)
 	}
 	return nil
-}
-
-// storeUsed reports whether anything of the configuration reads from the store.
-func (a *App) storeUsed() bool {
-	var source struct {
-		Source string `json:"source"`
-		URL    string `json:"url"`
-	}
-	// What cannot be decoded is refused when the source is loaded.
-	return json.Unmarshal(a.ProjectsRaw, &source) == nil && source.Source == "redis" && source.URL == ""
 }
 
 // certifiable reports whether a certificate for the name may be asked for: any

@@ -52,15 +52,27 @@ func (c *call) modifyResponse(res *http.Response) error {
 // place says where the invocation ran, in the backend's stead if need be.
 func (c *call) place(header http.Header) {
 	header.Set(regions.HeaderRegion, c.region())
-	header.Set(headerReason, string(c.exchange.Reason))
+	header.Set(headerReason, string(c.reason()))
+	setOrDelete(header, headerDebug, c.debug)
 }
 
-// region returns the name of the region that was asked last.
+// region returns the name of the region that was asked last, or, where none
+// might be asked, that the plan has first.
 func (c *call) region() string {
-	if c.exchange == nil || c.exchange.Region == nil {
-		return ""
+	switch {
+	case c.exchange != nil && c.exchange.Region != nil:
+		return c.exchange.Region.Name
+	case c.inv.Plan.Unavailable && len(c.inv.Plan.Candidates) > 0:
+		return c.inv.Plan.First().Name
 	}
-	return c.exchange.Region.Name
+	return ""
+}
+
+func (c *call) reason() regions.Reason {
+	if c.exchange != nil {
+		return c.exchange.Reason
+	}
+	return c.inv.Plan.Candidates[0].Reason
 }
 
 // errorCode adds sb-error-code to a failed answer (BEHAVIOUR.md section 5).

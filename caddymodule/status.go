@@ -20,9 +20,9 @@ type Status struct {
 
 // StatusLocation is where the gateway is and how that is known.
 type StatusLocation struct {
-	Region      string      `json:"region"` // "" when only coordinates are known
-	Coordinates *[2]float64 `json:"coordinates,omitempty"`
-	Source      string      `json:"source"` // configured or unknown
+	Region      string                 `json:"region"` // "" when only coordinates are known
+	Coordinates *[2]float64            `json:"coordinates,omitempty"`
+	Source      regions.LocationSource `json:"source"`
 }
 
 // StatusStore is how the store is.
@@ -53,20 +53,38 @@ type StatusKeySets struct {
 	OldestAge float64 `json:"oldest_age_seconds"` // of the last good ones
 }
 
-// RegionStatus is one region as this gateway sees it.
+// RegionStatus is one region as this gateway sees it. Times are in milliseconds,
+// null while nothing is known.
 type RegionStatus struct {
 	Region   string          `json:"region"`
 	State    regions.State   `json:"state"`
 	Since    time.Time       `json:"since"`
-	RTT      *float64        `json:"rtt_ms"` // expected, null when the gateway's place is unknown
-	Load     *float64        `json:"load"`
+	Health   regions.State   `json:"health"` // what a drain hides
+	RTT      *float64        `json:"rtt_ms"` // measured, or expected before the first measurement
+	Base     *float64        `json:"base_ms"`
+	Fast     *float64        `json:"fast_ms"`
+	Load     *float64        `json:"load"` // requests in flight by capacity; null if that is unknown
+	InFlight int64           `json:"in_flight"`
+	Capacity *int64          `json:"capacity"`
+	Drain    *StatusDrain    `json:"drain"` // null without an order
 	Backends []BackendStatus `json:"backends"`
+}
+
+// StatusDrain is an order to drain a region.
+type StatusDrain struct {
+	Since      time.Time `json:"since"`
+	Ends       time.Time `json:"ends"`        // when nothing runs there any more
+	Gone       float64   `json:"gone"`        // of its automatic requests, 0 to 1
+	LastResort bool      `json:"last_resort"` // used when all others are down
 }
 
 // BackendStatus is one backend as this gateway sees it.
 type BackendStatus struct {
-	Address string        `json:"address"`
-	State   regions.State `json:"state"`
+	Address     string        `json:"address"`
+	State       regions.State `json:"state"`
+	Since       time.Time     `json:"since"`
+	RTT         *float64      `json:"rtt_ms"`
+	FailureRate float64       `json:"failure_rate"` // of the last ten seconds, 0 to 1
 }
 
 // regionsAnswer is what `edgegate regions` shows.
@@ -77,41 +95,55 @@ type regionsAnswer struct {
 func (a *App) status() Status {
 	s := Status{
 		Version:  Version(),
-		Location: StatusLocation{Source: "unknown"},
 		Regions:  a.regionStatus(),
 		Store:    a.storeStatus(),
 		Projects: a.projectStatus(),
 		Sockets:  a.lease.sockets.open(),
 	}
-	if l := a.Location; l != nil {
-		s.Location.Source, s.Location.Region = "configured", l.Region
-		if l.Latitude != nil && l.Longitude != nil {
-			s.Location.Coordinates = &[2]float64{*l.Latitude, *l.Longitude}
-		}
+	location := a.network.View().Location
+	s.Location.Source, s.Location.Region = location.Source, location.Place.Region
+	if c := location.Place; c.Known && c.Region == "" {
+		s.Location.Coordinates = &[2]float64{c.Coordinates.Latitude, c.Coordinates.Longitude}
 	}
 	return s
 }
 
 func (a *App) regionStatus() []RegionStatus {
-	ranked, known := a.network.Set.Order(a.place)
-	rtt := make(map[*regions.Region]float64, len(ranked))
-	for _, r := range ranked {
-		rtt[r.Region] = float64(r.Prior) / float64(time.Millisecond)
-	}
-	list := make([]RegionStatus, 0, len(a.network.Set.All()))
-	for _, r := range a.network.Set.All() {
-		state, since := a.network.State(r)
-		entry := RegionStatus{Region: r.Name, State: state, Since: since.UTC()}
-		if ms := rtt[r]; known {
-			entry.RTT = &ms
+	view := a.network.View()
+	list := make([]RegionStatus, 0, len(view.Regions))
+	for i := range view.Regions {
+		r := &view.Regions[i]
+		entry := RegionStatus{
+			Region: r.Region.Name, State: r.State, Since: r.Since.UTC(), Health: r.Health, InFlight: r.Load.InFlight(),
 		}
-		for _, u := range a.network.Upstreams(r) {
-			state, _ := u.State()
-			entry.Backends = append(entry.Backends, BackendStatus{Address: u.Backend.Address, State: state})
+		if r.Known {
+			entry.RTT = milliseconds(r.Distance.RTT)
+		}
+		if r.Distance.Measured {
+			entry.Base, entry.Fast = milliseconds(r.Distance.Base), milliseconds(r.Distance.Fast)
+		}
+		if load, known := r.Load.Factor(); known {
+			capacity := r.Load.Capacity()
+			entry.Load, entry.Capacity = &load, &capacity
+		}
+		if d := a.network.State(r.Region).Drain(); d.Active() {
+			entry.Drain = &StatusDrain{Since: d.Since.UTC(), Ends: d.Since.Add(d.Over).UTC(), Gone: r.Drained, LastResort: d.LastResort}
+		}
+		for _, b := range r.Backends {
+			backend := BackendStatus{Address: b.Address, State: b.State, Since: b.Since.UTC(), FailureRate: b.FailureRate}
+			if b.Distance.Measured {
+				backend.RTT = milliseconds(b.Distance.RTT)
+			}
+			entry.Backends = append(entry.Backends, backend)
 		}
 		list = append(list, entry)
 	}
 	return list
+}
+
+func milliseconds(d time.Duration) *float64 {
+	ms := float64(d) / float64(time.Millisecond)
+	return &ms
 }
 
 // shownProblems bounds the list in status; `edgegate projects check` has all.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -64,6 +65,31 @@ func (g *socketRegistry) open() int {
 	return len(g.sockets)
 }
 
+// inRegion returns how many WebSockets run in a region.
+func (g *socketRegistry) inRegion(region string) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for s := range g.sockets {
+		if s.region == region {
+			n++
+		}
+	}
+	return n
+}
+
+// closePart sends Close 1001 to a part of the WebSockets of a region, 0 to 1.
+func (g *socketRegistry) closePart(region string, part float64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for s := range g.sockets {
+		if s.region == region && s.turn <= part {
+			s.turn = 2 // once
+			go s.goAway("region is drained")
+		}
+	}
+}
+
 // closeAll sends Close 1001 to every client and returns when the sockets are
 // gone, which closeWait bounds. It may be called more than once.
 func (g *socketRegistry) closeAll() {
@@ -102,7 +128,10 @@ func (w *socketWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	registry := w.call.handler.app.lease.sockets
-	s := &socket{Conn: conn, early: buffered.Reader, registry: registry}
+	s := &socket{
+		Conn: conn, early: buffered.Reader, registry: registry,
+		region: w.call.region(), turn: rand.Float64(), // #nosec G404 -- spreads the closing, guards nothing
+	}
 	registry.add(s)
 	w.call.exchange.OnTimeout(func(cause error) {
 		reason := "idle timeout"
@@ -120,6 +149,8 @@ type socket struct {
 	net.Conn
 	early    *bufio.Reader // what the client sent before the switch
 	registry *socketRegistry
+	region   string  // where its function runs
+	turn     float64 // which part of a drain closes it, 0 to 1
 	once     sync.Once
 
 	mu      sync.Mutex // guards the fields below and serializes writes

@@ -1,5 +1,5 @@
 // Package cli holds the commands that ask a running gateway over its admin
-// API (status, regions, explain, projects list, token inspect, audit) and
+// API (status, regions, explain, drain, projects list, token inspect, audit) and
 // those that work on files (projects check and import). It decides how answers
 // look in a terminal and how errors and exit codes do. What the answers say is
 // decided by the gateway, and with -o json they pass as they came; what a
@@ -13,7 +13,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 	"time"
 
@@ -57,26 +56,9 @@ trip that is expected to it, and the state of each of its backends.`,
 				})
 			},
 		},
-		{
-			Name:  "explain",
-			Usage: "[--region R] " + flags,
-			Short: "Shows in which region a request would run, and why",
-			Long: `Shows in which region of a running gateway a request would run now, and why, by
-the same code that serves requests. No request is sent to a function.
-
---region is what the request's x-region header would say: a region, a list in
-order of preference, or any.`,
-			CobraFunc: func(cmd *cobra.Command) {
-				cmd.Example = examples("explain", "", " --region us-east-1", ` --region "eu-west-1, any" -o json`)
-				region := cmd.Flags().String("region", "", "the region that the request names; none by default")
-				ask(cmd, now, func() (question, answer, error) {
-					return question{
-						uri:  "/edge_functions/explain?" + url.Values{"region": {*region}}.Encode(),
-						hint: "`edgegate regions` lists the regions of this gateway",
-					}, &explainAnswer{asked: *region}, nil
-				})
-			},
-		},
+		explainCommand(now),
+		drainCommand(now),
+		undrainCommand(now),
 		projectsCommand(now),
 		tokenCommand(now),
 		auditCommand(now),

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/caddymodule"
-	"github.com/edgegate/edgegate/regions"
-	"github.com/edgegate/edgegate/routing"
 )
 
 // none stands in a cell for what is not known or not measured.
@@ -84,50 +82,6 @@ func (a *regionsAnswer) table(w io.Writer, now time.Time) {
 	write(w, rows)
 }
 
-type explainAnswer struct {
-	routing.Explanation
-	asked string // what the request names
-}
-
-func (a *explainAnswer) complete() bool { return a.Mode != "" && a.Candidates != nil }
-
-func (a *explainAnswer) table(w io.Writer, _ time.Time) {
-	asked, chosen, client := a.asked, a.Chosen, a.Client.Source
-	if asked == "" {
-		asked = "no region"
-	}
-	switch {
-	case chosen == "" && a.Reason == regions.ReasonFailOpen:
-		chosen = "nowhere for certain: every region is down, the first is tried once all the same" // BEHAVIOUR 2.6
-	case chosen == "":
-		chosen = "nowhere: every region it may run in is down" // BEHAVIOUR 2.5
-	}
-	if a.Client.Country != nil {
-		client = fmt.Sprintf("%s (%s)", *a.Client.Country, a.Client.Source)
-	}
-	write(w, [][]string{
-		{"Request names", asked},
-		{"Runs in", chosen},
-		{"Reason", string(a.Reason)},
-		{"Nearest to", a.Mode},
-		{"Client's place", client},
-	})
-	rows := make([][]string, 0, 1+len(a.Candidates))
-	rows = append(rows, []string{"REGION", "STATE", "RTT", "LOAD", "SCORE", "SHARE", "WHY"})
-	for _, c := range a.Candidates {
-		why := c.Why
-		if why == "" {
-			why = none
-		}
-		rows = append(rows, []string{
-			c.Region, string(c.State), number(c.RTT, "%.1f ms"), number(c.Load, "%.2f"), number(c.Score, "%.1f"),
-			fmt.Sprintf("%.0f%%", c.Share*100), why,
-		})
-	}
-	fmt.Fprintln(w)
-	write(w, rows)
-}
-
 func regionHead() []string { return []string{"REGION", "STATE", "SINCE", "RTT", "LOAD"} }
 
 func regionCells(r caddymodule.RegionStatus, now time.Time) []string {
@@ -141,7 +95,7 @@ func location(l caddymodule.StatusLocation) string {
 		place = fmt.Sprintf("%g %g", l.Coordinates[0], l.Coordinates[1])
 	}
 	if place == "" {
-		return l.Source
+		return string(l.Source)
 	}
 	return fmt.Sprintf("%s (%s)", place, l.Source)
 }

@@ -47,22 +47,22 @@ Reason          failover
 Nearest to      gateway
 Client's place  unknown
 
-REGION        STATE  RTT      LOAD  SCORE  SHARE  WHY
-eu-central-1  down   3.0 ms   -     3.0    0%     down: no backend accepts connections
-us-east-1     up     91.0 ms  0.50  101.0  100%   chosen: failover
+REGION        STATE  RTT      BASE  FAST  LOAD  SCORE  SHARE  WHY
+eu-central-1  down   3.0 ms   -     -     -     3.0    0%     down: no backend accepts connections
+us-east-1     up     91.0 ms  -     -     0.50  101.0  100%   chosen: failover
 `
 
 const nowhereJSON = `{"mode":"gateway","chosen":"","reason":"explicit","client":{"country":"DE","source":"header"},"candidates":[
 {"region":"lab","rtt_ms":null,"base_ms":null,"fast_ms":null,"health":"down","load":null,"state":"down","score":null,"share":0,"why":""}]}`
 
 const nowhereText = `Request names   lab, eu-west-1
-Runs in         nowhere: every region it may run in is down
+Runs in         nowhere: every region it may run in is down or drained
 Reason          explicit
 Nearest to      gateway
 Client's place  DE (header)
 
-REGION  STATE  RTT  LOAD  SCORE  SHARE  WHY
-lab     down   -    -     -      0%     -
+REGION  STATE  RTT  BASE  FAST  LOAD  SCORE  SHARE  WHY
+lab     down   -    -     -     -     -      0%     -
 `
 
 func TestTables(t *testing.T) {
@@ -75,15 +75,15 @@ func TestTables(t *testing.T) {
 	}{
 		{"status", []string{"status"}, statusJSON, "GET /edge_functions/status", statusText},
 		{"regions", []string{"regions"}, regionsJSON, "GET /edge_functions/regions", regionsText},
-		{"explain without a region", []string{"explain"}, explainJSON, "GET /edge_functions/explain?region=", explainText},
+		{"explain without a region", []string{"explain"}, explainJSON, "GET /edge_functions/explain", explainText},
 		{"2.5: a list that is down", []string{"explain", "--region", "lab, eu-west-1"}, nowhereJSON, "GET /edge_functions/explain?region=lab%2C+eu-west-1", nowhereText},
 		{
 			"2.6: all down and none named",
 			[]string{"explain"},
-			strings.Replace(nowhereJSON, "explicit", "fail_open", 1), "GET /edge_functions/explain?region=",
+			strings.NewReplacer("explicit", "fail_open", `"chosen":""`, `"chosen":"lab"`).Replace(nowhereJSON), "GET /edge_functions/explain",
 			strings.NewReplacer(
 				"lab, eu-west-1", "no region", "explicit", "fail_open",
-				"nowhere: every region it may run in is down", "nowhere for certain: every region is down, the first is tried once all the same",
+				"nowhere: every region it may run in is down or drained", "lab, once: every region is down",
 			).Replace(nowhereText),
 		},
 		{"table by name", []string{"regions", "-o", "table"}, regionsJSON, "GET /edge_functions/regions", regionsText},

@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -26,7 +27,8 @@ func (d *demo) caddyfile() []byte {
 	}
 	edge_functions {
 		location %s
-`, d.admin, gatewayLocation)
+		store embedded %s
+`, d.admin, gatewayLocation, strconv.Quote(d.state))
 	for _, r := range d.regions {
 		fmt.Fprintf(&b, "\t\tregion %s {\n\t\t\tbackend http://%s\n\t\t}\n", r.name, r.addr)
 	}

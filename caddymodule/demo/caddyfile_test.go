@@ -19,6 +19,7 @@ func still() *demo {
 			{name: regionPlan[2].name, delay: regionPlan[2].delay, addr: "127.0.0.1:1003"},
 		},
 		runtime: samples{},
+		state:   "/tmp/state",
 	}
 }
 
@@ -37,6 +38,7 @@ const goldenCaddyfile = `{
 	}
 	edge_functions {
 		location eu-central-1
+		store embedded "/tmp/state"
 		region eu-central-1 {
 			backend http://127.0.0.1:1001
 		}

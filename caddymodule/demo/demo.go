@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -63,6 +64,7 @@ type demo struct {
 	keys    keys
 	regions []*region
 	runtime runtime
+	state   string // the directory of what the gateway keeps, gone with it
 
 	stopOnce sync.Once
 }
@@ -85,11 +87,15 @@ func start(opt options) (*demo, error) {
 		return nil, err
 	}
 	d := &demo{listen: addr, admin: admin, keys: k}
+	if d.state, err = os.MkdirTemp("", "edgegate-demo-"); err != nil {
+		return nil, fmt.Errorf("making a directory for the gateway: %w", err)
+	}
 	if opt.deno == "" {
 		d.runtime = samples{}
 	} else {
 		d.runtime, err = newDenoRuntime(denoConfig{dir: opt.deno, url: addr.url(), keys: k, output: opt.stdout})
 		if err != nil {
+			_ = os.RemoveAll(d.state)
 			return nil, err
 		}
 	}
@@ -127,6 +133,7 @@ func (d *demo) stop() {
 			r.stop()
 		}
 		d.runtime.stop()
+		_ = os.RemoveAll(d.state)
 	})
 }
 
