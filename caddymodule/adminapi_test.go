@@ -100,8 +100,11 @@ func TestAdminStatus(t *testing.T) {
 	if err != nil || time.Since(loaded) > time.Minute || source["source"] != "config" || source["error"] != nil {
 		t.Errorf("projects is %v, %v", source, err)
 	}
-	if status["store"] != nil {
-		t.Errorf("store is %v in a build without one", status["store"])
+	if store := fields(t, "store", status["store"], "kind", "state"); store["kind"] != "embedded" || store["state"] != "up" {
+		t.Errorf("store is %v", store)
+	}
+	if status["fleet"] != nil || status["gateway"] == "" {
+		t.Errorf("gateway %v without a shared store hears %v", status["gateway"], status["fleet"])
 	}
 }
 

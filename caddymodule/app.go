@@ -213,7 +213,7 @@ func (a *App) Start() error {
 		a.background.Go(func() { a.locator.Run(ctx) })
 	}
 	if a.memory.conn != nil {
-		a.background.Go(func() { a.followDrains(ctx) })
+		a.background.Go(func() { a.followFleet(ctx) })
 	}
 	return nil
 }

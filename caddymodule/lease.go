@@ -19,6 +19,7 @@ const (
 	keysKey    = "keys"
 	tokensKey  = "tokens"
 	rankerKey  = "ranker"
+	fleetKey   = "fleet"
 )
 
 // regionKey identifies the living state of a region.
@@ -38,6 +39,7 @@ type lease struct {
 	sockets *socketRegistry
 	keys    *jwks.Pool   // public keys by where they are fetched
 	tokens  *auth.Shared // verified tokens
+	fleet   *fleet       // the gateways that share the store
 	held    []any        // the pool's keys
 	done    atomic.Bool
 }
@@ -52,6 +54,7 @@ func acquire() *lease {
 	l.tokens = hold(l, tokensKey, func() pooled[*auth.Shared] {
 		return pooled[*auth.Shared]{auth.NewShared(auth.SharedConfig{})}
 	}).value
+	l.fleet = hold(l, fleetKey, func() pooled[*fleet] { return pooled[*fleet]{newFleet()} }).value
 	return l
 }
 

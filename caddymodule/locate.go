@@ -62,7 +62,9 @@ func (a *App) client(r *http.Request) regions.Client {
 	text, _ := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string)
 	// What is no address is nowhere.
 	address, _ := netip.ParseAddr(text)
-	return a.locator.Locate(r.Header.Get, trusted, address)
+	client := a.locator.Locate(r.Header.Get, trusted, address)
+	a.lease.fleet.count(client)
+	return client
 }
 
 func (a *App) parseLocate(d *caddyfile.Dispenser) error {

@@ -156,22 +156,13 @@ func (a *App) restoreDrains() {
 	a.network.Refresh(time.Now())
 }
 
-// followDrains takes over the orders of other gateways from Redis until ctx is
-// done.
-func (a *App) followDrains(ctx context.Context) {
-	tick := time.NewTicker(fleetEvery)
-	defer tick.Stop()
-	for {
-		fields, err := a.memory.conn.HashAll(ctx, drainsKey)
-		if err == nil {
-			a.takeDrains(fields)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
+// followDrains takes over the orders of other gateways from Redis.
+func (a *App) followDrains(ctx context.Context) error {
+	fields, err := a.memory.conn.HashAll(ctx, drainsKey)
+	if err == nil {
+		a.takeDrains(fields)
 	}
+	return err
 }
 
 func (a *App) takeDrains(fields map[string]string) {

@@ -13,9 +13,15 @@ type Status struct {
 	Version  string         `json:"version"`
 	Location StatusLocation `json:"location"`
 	Regions  []RegionStatus `json:"regions"`
-	Store    *StatusStore   `json:"store"` // null without one
+	Store    *StatusStore   `json:"store"`
 	Projects StatusProjects `json:"projects"`
 	Sockets  int            `json:"websockets"` // open ones
+	Gateway  string         `json:"gateway"`    // this one's id
+	// Fleet are the gateways that share the store and were heard within 15 s;
+	// null without a shared store.
+	Fleet []heartbeat `json:"fleet"`
+	// Misrouted are countries that another gateway of the fleet is nearer to.
+	Misrouted []MisroutedClients `json:"misrouted"`
 }
 
 // StatusLocation is where the gateway is and how that is known.
@@ -99,6 +105,10 @@ func (a *App) status() Status {
 		Store:    a.storeStatus(),
 		Projects: a.projectStatus(),
 		Sockets:  a.lease.sockets.open(),
+		Gateway:  a.lease.fleet.id,
+	}
+	if heard := a.lease.fleet.last.Load(); heard != nil {
+		s.Fleet, s.Misrouted = *heard, a.misroutedClients()
 	}
 	location := a.network.View().Location
 	s.Location.Source, s.Location.Region = location.Source, location.Place.Region
@@ -182,10 +192,12 @@ func (s *StatusProjects) problems(list []projects.Problem) {
 }
 
 func (a *App) storeStatus() *StatusStore {
-	user, ok := a.source.(interface{ storeStatus() StatusStore })
-	if !ok {
-		return nil
+	if user, ok := a.source.(interface{ storeStatus() StatusStore }); ok {
+		s := user.storeStatus()
+		return &s
 	}
-	s := user.storeStatus()
-	return &s
+	if conn := a.memory.conn; conn != nil {
+		return &StatusStore{Kind: storeRedis, State: string(conn.State().Health), Location: conn.Config().Location()}
+	}
+	return &StatusStore{Kind: storeEmbedded, State: string(regions.StateUp), Location: a.dataDir()}
 }

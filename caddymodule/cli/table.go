@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -41,6 +42,42 @@ func (a *statusAnswer) table(w io.Writer, now time.Time) {
 	}
 	fmt.Fprintln(w)
 	write(w, rows)
+	if len(a.Fleet) > 0 {
+		fmt.Fprintln(w)
+		write(w, a.matrix(now))
+	}
+	if len(a.Misrouted) > 0 {
+		rows := make([][]string, 0, 1+len(a.Misrouted))
+		rows = append(rows, []string{"COUNTRY", "CALLS", "NEARER GATEWAY", "REGION", "SAVES"})
+		for _, m := range a.Misrouted {
+			rows = append(rows, []string{m.Country, strconv.FormatInt(m.Calls, 10), printable(m.Gateway), m.Region, number(&m.Saves, "%.0f ms")})
+		}
+		fmt.Fprintln(w)
+		write(w, rows)
+	}
+}
+
+// matrix shows each gateway's round trips to the regions, and what it does not
+// take for up.
+func (a *statusAnswer) matrix(now time.Time) [][]string {
+	head := []string{"GATEWAY", "LOCATION", "HEARD"}
+	for _, r := range a.Regions {
+		head = append(head, r.Region)
+	}
+	rows := append(make([][]string, 0, 1+len(a.Fleet)), head)
+	for _, h := range a.Fleet {
+		row := []string{printable(h.Gateway), location(h.Place), age(h.At, now) + " ago"}
+		for _, r := range a.Regions {
+			seen, ok := h.Regions[r.Region]
+			cell := number(seen.RTT, "%.1f ms")
+			if ok && seen.State != "up" {
+				cell = fmt.Sprintf("%s (%s)", cell, seen.State)
+			}
+			row = append(row, cell)
+		}
+		rows = append(rows, row)
+	}
+	return rows
 }
 
 // projectsLine says where the projects come from, how many there are and since

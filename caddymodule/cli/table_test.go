@@ -65,6 +65,22 @@ REGION  STATE  RTT  BASE  FAST  LOAD  SCORE  SHARE  WHY
 lab     down   -    -     -     -     -      0%     -
 `
 
+const fleetJSON = `"gateway":"fra-1","fleet":[
+{"gateway":"fra-1","version":"v0.3.0","location":{"region":"eu-central-1","source":"configured"},"at":"2026-11-23T11:59:59Z",
+ "regions":{"eu-central-1":{"rtt_ms":3.05,"state":"up"},"us-east-1":{"rtt_ms":90.98,"state":"down"}}},
+{"gateway":"nrt-1","version":"v0.3.0","location":{"region":"ap-northeast-1","source":"inferred"},"at":"2026-11-23T11:59:50Z",
+ "regions":{"eu-central-1":{"rtt_ms":240,"state":"up"}}}],
+"misrouted":[{"country":"JP","calls":120,"gateway":"nrt-1","region":"ap-northeast-1","saves_ms":221.4}]}`
+
+const fleetText = statusText + `
+GATEWAY  LOCATION                   HEARD    eu-central-1  us-east-1       lab
+fra-1    eu-central-1 (configured)  1s ago   3.0 ms        91.0 ms (down)  -
+nrt-1    ap-northeast-1 (inferred)  10s ago  240.0 ms      -               -
+
+COUNTRY  CALLS  NEARER GATEWAY  REGION          SAVES
+JP       120    nrt-1           ap-northeast-1  221 ms
+`
+
 func TestTables(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -85,6 +101,11 @@ func TestTables(t *testing.T) {
 				"lab, eu-west-1", "no region", "explicit", "fail_open",
 				"nowhere: every region it may run in is down or drained", "lab, once: every region is down",
 			).Replace(nowhereText),
+		},
+		{
+			"status of a fleet",
+			[]string{"status"},
+			strings.TrimSuffix(statusJSON, "}") + "," + fleetJSON, "GET /edge_functions/status", fleetText,
 		},
 		{"table by name", []string{"regions", "-o", "table"}, regionsJSON, "GET /edge_functions/regions", regionsText},
 	} {

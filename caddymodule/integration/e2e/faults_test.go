@@ -16,9 +16,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 	"github.com/edgegate/edgegate/regions"
 )
 
@@ -391,4 +393,34 @@ func TestDrain(t *testing.T) {
 		o := f.run(t, 100*time.Millisecond, "status?code=204", "")
 		return o.seen["204 "+near+" nearest"] > 0
 	})
+}
+
+// TestFleet runs two gateways that share a Redis: each sees the other, and a drain holds for both.
+func TestFleet(t *testing.T) {
+	server := redistest.Single(t)
+	one := &fleet{gateway: startGateway(t, config{options: "\t\tstore redis " + server.URL()})}
+	two := &fleet{gateway: startGateway(t, config{options: "\t\tstore redis " + server.URL()})}
+	near := regionNames[0]
+	for _, f := range []*fleet{one, two} {
+		eventually(t, "two gateways heard", func() bool { return strings.Count(f.ask(t, "status"), `"version":`) == 3 })
+	}
+	res, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/drain", one.admin), "application/json",
+		strings.NewReader(`{"region":"`+near+`","over":"0s"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	for _, f := range []*fleet{one, two} {
+		eventually(t, "drained", func() bool { return f.stateOf(t, near) == "drained" })
+		f.run(t, 200*time.Millisecond, "status?code=204", near).check(t, "503 "+near+" explicit")
+	}
+	server.Stop()
+	// What is known stays, and the file holds it over a restart while Redis is away.
+	two.stop(syscall.SIGTERM, 5*time.Second)
+	two.start(t, config{options: "\t\tstore redis " + server.URL()}.caddyfile(two.port, two.admin))
+	for _, f := range []*fleet{one, two} {
+		if state := f.stateOf(t, near); state != "drained" {
+			t.Errorf("without Redis the region is %s", state)
+		}
+	}
 }
