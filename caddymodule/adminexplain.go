@@ -17,11 +17,12 @@ import (
 )
 
 // explainParameters are those of /edge_functions/explain.
-var explainParameters = []string{"region", "from", "down", "load", "project", "request_id"}
+var explainParameters = []string{"region", "from", "down", "load", "project", "request_id", "at"}
 
 // explain answers for a hypothetical request: ?region= is what it names, ?from=
 // the country it comes from, ?project= whose it is and ?request_id= its id;
-// ?down= and ?load= say what to suppose of the regions.
+// ?down= and ?load= say what to suppose of the regions, and ?at= has it arrive at
+// another gateway of the fleet.
 func (a *App) explain(r *http.Request) (any, error) {
 	query := r.URL.Query()
 	for name := range query {
@@ -77,7 +78,14 @@ func (a *App) suppose(query url.Values) (*regions.View, error) {
 		}
 		what.Load[name] = load
 	}
-	view, err := plan.Suppose(a.network.View(), what)
+	view := a.network.View()
+	if at := query.Get("at"); at != "" {
+		var err error
+		if view, err = a.viewAt(at); err != nil {
+			return nil, err
+		}
+	}
+	view, err := plan.Suppose(view, what)
 	if unknown := (*plan.InvalidRegionError)(nil); errors.As(err, &unknown) {
 		return nil, fmt.Errorf("region %q is not configured%s; configured are %s",
 			unknown.Region, didYouMean(unknown.Region, unknown.Allowed), strings.Join(unknown.Allowed, ", "))

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -213,4 +214,49 @@ func placeOf(p regions.Place) (*regions.Region, bool) {
 		p = known
 	}
 	return &regions.Region{Name: p.Region, Coordinates: p.Coordinates, HasCoordinates: true}, true
+}
+
+// viewAt is the regions as another gateway sees them, by its id or the region
+// where it is. Loads are this gateway's: each counts its own.
+func (a *App) viewAt(gateway string) (*regions.View, error) {
+	var names []string
+	if heard := a.lease.fleet.last.Load(); heard != nil {
+		for i := range *heard {
+			h := &(*heard)[i]
+			if gateway == h.Gateway || gateway == h.Place.Region {
+				return h.view(a.network.View()), nil
+			}
+			names = append(names, h.Gateway)
+		}
+	}
+	if len(names) == 0 {
+		return nil, errors.New("at: no other gateway is heard; they need a `store redis` that they share")
+	}
+	return nil, fmt.Errorf("at %q: no such gateway is heard%s; heard are %s", gateway, didYouMean(gateway, names), strings.Join(names, ", "))
+}
+
+// view is own with the distances and verdicts of the heartbeat.
+func (h *heartbeat) view(own *regions.View) *regions.View {
+	v := *own
+	v.Regions = slices.Clone(own.Regions)
+	v.Ranked = true
+	v.Location = regions.Location{Place: regions.Place{Region: h.Place.Region}, Source: h.Place.Source}
+	for i := range v.Regions {
+		r := &v.Regions[i]
+		seen, ok := h.Regions[r.Region.Name]
+		if !ok {
+			continue // not among that gateway's regions
+		}
+		r.State, r.Health = seen.State, seen.State
+		if r.Healthy = len(r.Backends); seen.State == regions.StateDown {
+			r.Healthy = 0
+		}
+		if r.Known = seen.RTT != nil; r.Known {
+			r.Distance = regions.Distance{RTT: time.Duration(*seen.RTT * float64(time.Millisecond))}
+			r.Score = r.Distance.RTT + r.Region.Bias
+		}
+	}
+	v.Order = slices.Clone(own.Order)
+	slices.SortStableFunc(v.Order, func(a, b int) int { return cmp.Compare(v.Regions[a].Score, v.Regions[b].Score) })
+	return &v
 }

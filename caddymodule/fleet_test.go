@@ -2,16 +2,24 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
 )
 
+// beatOf is the heartbeat of a gateway that is 9 ms from us-east-1 and has lost
+// eu-west-1.
 func beatOf(t *testing.T, id, region string, at time.Time) string {
 	t.Helper()
-	text, err := json.Marshal(heartbeat{Gateway: id, Place: StatusLocation{Region: region, Source: regions.LocationConfigured}, At: at})
+	near := 9.0
+	text, err := json.Marshal(heartbeat{
+		Gateway: id, Place: StatusLocation{Region: region, Source: regions.LocationConfigured}, At: at,
+		Regions: map[string]heartbeatRegion{"us-east-1": {&near, regions.StateUp}, "eu-west-1": {nil, regions.StateDown}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +62,15 @@ func TestMisroutedClients(t *testing.T) {
 	if len(got) != 2 || got[0].Country != "JP" || got[0].Calls != 2 || got[0].Gateway != "tokyo" || got[0].Region != "ap-northeast-1" || got[0].Saves < 100 ||
 		got[1].Country != "KR" {
 		t.Errorf("got %+v", got)
+	}
+	for at, want := range map[string]string{"tokyo": `"chosen":"us-east-1"`, "ap-northeast-1": `"chosen":"us-east-1"`, app.lease.fleet.id: `"chosen":`} {
+		w, err := ask(t, http.MethodGet, "/edge_functions/explain?at="+at)
+		if err != nil || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("at %s: %v, %s", at, err, w.Body)
+		}
+	}
+	if _, err := ask(t, http.MethodGet, "/edge_functions/explain?at=tokio"); err == nil || !strings.Contains(err.Error(), `did you mean "tokyo"?`) {
+		t.Errorf("at nowhere: %v", err)
 	}
 	if status := app.status(); len(status.Fleet) != 4 || len(status.Misrouted) != 2 || status.Gateway != app.lease.fleet.id {
 		t.Errorf("status: %+v", status)

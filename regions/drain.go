@@ -54,6 +54,15 @@ func (d Drain) Gone(now time.Time) float64 {
 	return progress(d.Since, min(drainRamp, d.Over), now)
 }
 
+// Kept returns the part of the automatic requests that was still there when the
+// order was taken back, 0 to 1.
+func (d Drain) Kept() float64 {
+	if d.Since.IsZero() || d.Ended.IsZero() {
+		return 1
+	}
+	return 1 - progress(d.Since, min(drainRamp, d.Over), d.Ended)
+}
+
 // Closed returns the part of the region's WebSockets that is to be closed by
 // now, 0 to 1.
 func (d Drain) Closed(now time.Time) float64 {

@@ -60,6 +60,13 @@ func (r *Ranker) Rank(now time.Time, list []Scored) []int {
 	return order
 }
 
+// ranked reports whether there is an order to stand on.
+func (r *Ranker) ranked() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.order) > 0
+}
+
 // previous returns the indexes of list in the order of the last time, those
 // that are new among them.
 func (r *Ranker) previous(list []Scored) []int {

@@ -8,7 +8,7 @@ import (
 
 const (
 	// degradedFast is how many times its base a region's moving average must be,
-	// and degradedFailures which part of its requests must fail by the backends'
+	// and by more than rankBetter, for milliseconds are noise; degradedFailures which part of its requests must fail by the backends'
 	// fault, for it to count as degraded.
 	degradedFast     = 3
 	degradedFailures = 0.05
@@ -20,6 +20,7 @@ type Verdict struct {
 	mu       sync.Mutex
 	health   State
 	returned time.Time // when it came back from an outage, or from a drain
+	kept     float64   // the share that it had then, 0 to 1
 	shown    State
 	shownAt  time.Time
 }
@@ -60,12 +61,12 @@ func (v *Verdict) Judge(now time.Time, in RegionInput) RegionView {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.enter(now, r.Health)
-	if end := in.Drain.Ended; !end.IsZero() && end.After(v.returned) {
-		v.returned = end
+	if end := in.Drain.Ended; end.After(v.returned) {
+		v.returned, v.kept = end, in.Drain.Kept()
 	}
 	r.SlowStart = 1
 	if !v.returned.IsZero() {
-		r.SlowStart = max(slowStartLeast, progress(v.returned, slowStart, now))
+		r.SlowStart = max(slowStartLeast, v.kept, progress(v.returned, slowStart, now))
 	}
 	r.State = r.Health
 	if drain := in.Drain.State(now); drain != "" {
@@ -84,7 +85,7 @@ func (v *Verdict) enter(now time.Time, health State) {
 		return
 	}
 	if v.health == StateDown {
-		v.returned = now
+		v.returned, v.kept = now, 0
 	}
 	v.health = health
 }
@@ -97,7 +98,7 @@ func healthOf(r RegionView, failures float64) State {
 		return StateDown
 	case !slices.ContainsFunc(r.Backends, func(b BackendView) bool { return b.State == StateUp }):
 		return StateUnknown
-	case r.Distance.Measured && r.Distance.Fast > degradedFast*r.Distance.Base,
+	case r.Distance.Measured && r.Distance.Fast > degradedFast*r.Distance.Base && r.Distance.Fast-r.Distance.Base > rankBetter,
 		failures > degradedFailures:
 		return StateDegraded
 	}
@@ -131,7 +132,8 @@ func middle(backends []BackendView) Distance {
 
 // NewView puts regions together, ordered by ranker. Where the gateway's place is
 // not known, they are ranked once each region that is not down was measured:
-// until then the order is the configuration's.
+// until then the order is the configuration's. A region that is added later comes
+// last until it was.
 func NewView(now time.Time, list []RegionView, ranker *Ranker, location Location) *View {
 	v := &View{At: now, Regions: list, Order: make([]int, 0, len(list)), Location: location}
 	var known, unknown []int
@@ -146,7 +148,7 @@ func NewView(now time.Time, list []RegionView, ranker *Ranker, location Location
 		known = append(known, i)
 		scores = append(scores, Scored{Name: r.Region.Name, Score: r.Score, Bias: r.Region.Bias, Measured: r.Distance.Measured})
 	}
-	if len(known) == 0 || early && location.Source == LocationUnknown {
+	if len(known) == 0 || early && location.Source == LocationUnknown && !ranker.ranked() {
 		for i := range list {
 			v.Order = append(v.Order, i)
 		}

@@ -33,6 +33,7 @@ func TestVerdictHealth(t *testing.T) {
 		{"two of three are down", []BackendView{down, up, down}, StateDown, 1, 10 * ms},
 		{"all are down", []BackendView{down}, StateDown, 0, 5 * ms},
 		{"slow", []BackendView{slow}, StateDegraded, 1, 25 * ms},
+		{"slow by a little of little", []BackendView{backend(StateUp, Distance{RTT: 3 * ms, Base: ms, Fast: 5 * ms, Measured: true})}, StateUp, 1, 3 * ms},
 		{"failing now and then", []BackendView{failing}, StateDegraded, 1, 10 * ms},
 		{"an outlier of three", []BackendView{up, backend(StateUp, at(90*ms)), backend(StateUp, at(12*ms))}, StateUp, 3, 12 * ms},
 		{"an outlier of two", []BackendView{backend(StateUp, at(90*ms)), up}, StateUp, 2, 10 * ms},

@@ -16,7 +16,7 @@ import (
 func explainCommand(now func() time.Time) caddycmd.Command {
 	return caddycmd.Command{
 		Name:  "explain",
-		Usage: "[--region R] [--from COUNTRY] [--project REF] [--down R,...] [--load R=N,...] [--request-id ID] " + flags,
+		Usage: "[--region R] [--from COUNTRY] [--project REF] [--down R,...] [--load R=N,...] [--at GATEWAY] [--request-id ID] " + flags,
 		Short: "Shows in which region a request would run, and why",
 		Long: `Shows in which region of a running gateway a request would run now, and why, by
 the same code that serves requests. No request is sent to a function.
@@ -24,7 +24,8 @@ the same code that serves requests. No request is sent to a function.
 --region is what the request's x-region header would say: a region, a list in
 order of preference, or any. --from is the country it comes from, --project
 whose function it calls. --down and --load suppose that regions are down, or how
-full they are (requests in flight by capacity). With the sb-request-id of an
+full they are (requests in flight by capacity), and --at that it arrives at
+another gateway that shares the store. With the sb-request-id of an
 answer as --request-id, the choice is the one that was made for it, as far as
 the regions are the same.`,
 		CobraFunc: func(cmd *cobra.Command) {
@@ -34,11 +35,12 @@ the regions are the same.`,
 			from := cmd.Flags().String("from", "", "the country that it comes from, as two letters")
 			project := cmd.Flags().String("project", "", "the ref of the project that it calls")
 			id := cmd.Flags().String("request-id", "", "its sb-request-id; a new one by default")
+			at := cmd.Flags().String("at", "", "the id of another gateway, or the region where it is; `edgegate status` lists them")
 			down := cmd.Flags().StringSlice("down", nil, "regions to be taken for down")
 			load := cmd.Flags().StringSlice("load", nil, "loads of regions to be supposed, such as sa-east-1=0.95")
 			ask(cmd, now, func() (question, answer, error) {
 				for name, values := range map[string][]string{
-					"region": {*region}, "from": {*from}, "project": {*project}, "request_id": {*id}, "down": *down, "load": *load,
+					"region": {*region}, "from": {*from}, "project": {*project}, "request_id": {*id}, "at": {*at}, "down": *down, "load": *load,
 				} {
 					for _, value := range values {
 						if value != "" {

@@ -60,13 +60,13 @@ func (a *statusAnswer) table(w io.Writer, now time.Time) {
 // matrix shows each gateway's round trips to the regions, and what it does not
 // take for up.
 func (a *statusAnswer) matrix(now time.Time) [][]string {
-	head := []string{"GATEWAY", "LOCATION", "HEARD"}
+	head := append(make([]string, 0, 3+len(a.Regions)), "GATEWAY", "LOCATION", "HEARD")
 	for _, r := range a.Regions {
 		head = append(head, r.Region)
 	}
 	rows := append(make([][]string, 0, 1+len(a.Fleet)), head)
 	for _, h := range a.Fleet {
-		row := []string{printable(h.Gateway), location(h.Place), age(h.At, now) + " ago"}
+		row := append(make([]string, 0, len(head)), printable(h.Gateway), location(h.Place), age(h.At, now)+" ago")
 		for _, r := range a.Regions {
 			seen, ok := h.Regions[r.Region]
 			cell := number(seen.RTT, "%.1f ms")

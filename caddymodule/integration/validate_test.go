@@ -187,7 +187,7 @@ func TestAdminErrorsAreJSON(t *testing.T) {
 		want         string
 	}{
 		{http.MethodPost, "/edge_functions/status", 405, `{"error":"only GET is allowed"}`},
-		{http.MethodGet, "/edge_functions/explain?country=DE", 400, `{"error":"parameter \"country\": allowed are region, from, down, load, project, request_id"}`},
+		{http.MethodGet, "/edge_functions/explain?country=DE", 400, `{"error":"parameter \"country\": allowed are region, from, down, load, project, request_id, at"}`},
 	} {
 		status, text := call(t, g.admin, tt.method, tt.path, "", "")
 		if status != tt.status || strings.TrimSpace(text) != tt.want {
