@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 )
@@ -25,24 +28,21 @@ func (adminAPI) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// adminRoute is one question, or one order, to the running gateway.
-type adminRoute struct {
-	method string
-	answer func(*App, *http.Request) (any, error)
-}
+// adminRoute is the questions and orders of one path, by method.
+type adminRoute map[string]func(*App, *http.Request) (any, error)
 
 // Routes implements caddy.AdminRouter.
 func (adminAPI) Routes() []caddy.AdminRoute {
 	routes := map[string]adminRoute{
-		"/edge_functions/status":   {http.MethodGet, func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
-		"/edge_functions/regions":  {http.MethodGet, func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil }},
-		"/edge_functions/explain":  {http.MethodGet, (*App).explain},
-		"/edge_functions/projects": {http.MethodGet, func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
-		"/edge_functions/audit":    {http.MethodGet, (*App).audit},
-		"/edge_functions/drain":    {http.MethodPost, (*App).drain},
-		"/edge_functions/undrain":  {http.MethodPost, (*App).undrain},
+		"/edge_functions/status":   {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
+		"/edge_functions/regions":  {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil }},
+		"/edge_functions/explain":  {http.MethodGet: (*App).explain},
+		"/edge_functions/projects": {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
+		"/edge_functions/audit":    {http.MethodGet: (*App).audit},
+		"/edge_functions/drain":    {http.MethodGet: (*App).drains, http.MethodPost: (*App).drain},
+		"/edge_functions/undrain":  {http.MethodPost: (*App).undrain},
 		// It changes nothing, but a token does not belong into a URL.
-		"/edge_functions/token": {http.MethodPost, (*App).inspectToken},
+		"/edge_functions/token": {http.MethodPost: (*App).inspectToken},
 	}
 	list := make([]caddy.AdminRoute, 0, len(routes))
 	for path, route := range routes {
@@ -55,14 +55,16 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 // routers are made before apps are.
 func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		if r.Method != route.method {
-			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("only %s is allowed", route.method)}
+		answer, ok := route[r.Method]
+		if !ok {
+			allowed := strings.Join(slices.Sorted(maps.Keys(route)), " and ")
+			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("only %s is allowed", allowed)}
 		}
 		app, err := caddy.ActiveContext().AppIfConfigured("edge_functions")
 		if err != nil {
 			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("edge_functions is not configured")}
 		}
-		value, err := route.answer(app.(*App), r)
+		value, err := answer(app.(*App), r)
 		if err != nil {
 			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 		}

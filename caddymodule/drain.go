@@ -86,6 +86,28 @@ func (a *App) drain(r *http.Request) (any, error) {
 	return answer, a.setDrain(r.Context(), region, drain)
 }
 
+// drainsAnswer is what GET of the drain path says.
+type drainsAnswer struct {
+	Drains []listedDrain `json:"drains"`
+}
+
+type listedDrain struct {
+	Region string        `json:"region"`
+	State  regions.State `json:"state"`
+	StatusDrain
+}
+
+// drains lists the orders that stand.
+func (a *App) drains(*http.Request) (any, error) {
+	answer := drainsAnswer{Drains: []listedDrain{}}
+	for _, r := range a.regionStatus() {
+		if r.Drain != nil {
+			answer.Drains = append(answer.Drains, listedDrain{r.Region, r.State, *r.Drain})
+		}
+	}
+	return answer, nil
+}
+
 // undrain takes a region back into use. Its share grows as after an outage.
 func (a *App) undrain(r *http.Request) (any, error) {
 	order, region, err := a.readOrder(r)

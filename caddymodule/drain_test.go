@@ -77,6 +77,9 @@ func TestDrainIsKept(t *testing.T) {
 	if state := regionState(t, "eu-west-1"); state != regions.StateDrained {
 		t.Fatalf("the region is %s", state)
 	}
+	if w, err := ask(t, http.MethodGet, "/edge_functions/drain"); err != nil || !strings.Contains(w.Body.String(), `{"drains":[{"region":"eu-west-1","state":"drained",`) {
+		t.Errorf("the orders: %v, %s", err, w.Body)
+	}
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatal(err)
 	}
