@@ -31,6 +31,20 @@ func TestDrain(t *testing.T) {
 			}
 		})
 	}
+	for _, tc := range []struct {
+		name string
+		d    Drain
+		want float64
+	}{
+		{"no order", Drain{}, 1},
+		{"one that stands", Drain{Since: start, Over: time.Minute}, 1},
+		{"within the ramp", Drain{Since: start, Over: 5 * time.Minute, Ended: start.Add(15 * time.Second)}, 0.75},
+		{"after it", Drain{Since: start, Over: 5 * time.Minute, Ended: start.Add(2 * time.Minute)}, 0},
+	} {
+		if got := tc.d.Kept(); got != tc.want {
+			t.Errorf("%s: %v kept, want %v", tc.name, got, tc.want)
+		}
+	}
 	for over, ok := range map[time.Duration]bool{-1: false, 0: true, 24 * time.Hour: true, 25 * time.Hour: false} {
 		if err := (Drain{Over: over}).Validate(); (err == nil) != ok {
 			t.Errorf("over %v: %v", over, err)

@@ -60,8 +60,8 @@ func (r *Ranker) Rank(now time.Time, list []Scored) []int {
 	return order
 }
 
-// ranked reports whether there is an order to stand on.
-func (r *Ranker) ranked() bool {
+// hasOrder reports whether there is an order to stand on.
+func (r *Ranker) hasOrder() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.order) > 0

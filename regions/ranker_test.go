@@ -112,26 +112,96 @@ func TestRank(t *testing.T) {
 	}
 }
 
-// An hour of probes with 15 % of noise on the round trips of Europe changes no
-// place.
-func TestRankNoise(t *testing.T) {
-	base := map[string]float64{"eu-central-1": 3, "eu-west-3": 10, "eu-west-2": 16, "eu-west-1": 25}
-	names := []string{"eu-central-1", "eu-west-3", "eu-west-2", "eu-west-1"}
-	r := &rankings{now: time.Unix(0, 0)}
-	noise := rand.New(rand.NewPCG(1, 2)) // #nosec G404 -- the same each time
-	estimators := make(map[string]*Estimator)
-	for _, name := range names {
-		estimators[name] = new(Estimator)
+// probes measures regions every two seconds of virtual time, with noise, and
+// ranks them.
+type probes struct {
+	rankings
+	rtts       []float64 // ms
+	noise      *rand.Rand
+	estimators []Estimator
+}
+
+func newProbes(seed uint64, rtts ...float64) *probes {
+	noise := rand.New(rand.NewPCG(seed, 2)) // #nosec G404 -- the same each time
+	return &probes{rankings{now: time.Unix(0, 0)}, rtts, noise, make([]Estimator, len(rtts))}
+}
+
+// next returns the order, as a string of the letters a, b and so on.
+func (p *probes) next() string {
+	p.now = p.now.Add(2 * time.Second)
+	var list []Scored
+	for i, rtt := range p.rtts {
+		rtt *= 0.85 + 0.3*p.noise.Float64()
+		p.estimators[i].Observe(p.now, time.Duration(rtt*float64(time.Millisecond)))
+		list = append(list, Scored{Name: string(rune('a' + i)), Score: p.estimators[i].Distance(p.now).RTT, Measured: true})
 	}
-	for i := range 1800 {
-		var list []Scored
-		for _, name := range names {
-			rtt := base[name] * (0.85 + 0.3*noise.Float64())
-			estimators[name].Observe(r.now, time.Duration(rtt*float64(time.Millisecond)))
-			list = append(list, Scored{Name: name, Score: estimators[name].Distance(r.now).RTT, Measured: true})
+	return strings.ReplaceAll(p.after(0, list...), " ", "")
+}
+
+// until returns how long it takes until the first place is a region's.
+func (p *probes) until(name string) time.Duration {
+	began := p.now
+	for p.now.Sub(began) < time.Hour {
+		if p.next()[:1] == name {
+			break
 		}
-		if got := r.after(2*time.Second, list...); got != strings.Join(names, " ") {
-			t.Fatalf("probe %d: %s", i, got)
-		}
+	}
+	return p.now.Sub(began)
+}
+
+// An hour of probes with 15 % of noise on the round trips of Europe, 1 to 7 ms
+// apart, changes no place.
+func TestRankNoise(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		rtts []float64
+	}{
+		{"from Frankfurt", []float64{2, 9, 14, 21}},
+		{"from Paris", []float64{3, 8, 10, 17}},
+		{"1 ms apart", []float64{10, 11, 12, 13, 14}},
+		{"alike and far", []float64{150, 152, 155}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for seed := range uint64(10) {
+				p := newProbes(seed, tc.rtts...)
+				order := p.next()
+				for i := range 1800 {
+					if got := p.next(); got != order {
+						t.Fatalf("seed %d, probe %d: %s, was %s", seed, i, got, order)
+					}
+				}
+			}
+		})
+	}
+}
+
+// What has truly changed changes the order, 30 s after it shows.
+func TestRankTrueChange(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		rtts   []float64
+		change []float64
+		most   time.Duration
+	}{
+		{"the second comes nearer", []float64{60, 100}, []float64{60, 20}, 40 * time.Second},
+		{"the first goes away", []float64{3, 25}, []float64{150, 25}, 45 * time.Second},
+		{"the first is five times slower", []float64{20, 30}, []float64{100, 30}, 45 * time.Second},
+		{"the first goes away a little", []float64{3, 25}, []float64{50, 25}, 5*time.Minute + 45*time.Second},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for seed := range uint64(10) {
+				p := newProbes(seed, tc.rtts...)
+				if got := p.until("a"); got != 2*time.Second {
+					t.Fatalf("seed %d: %v until the first probe counts", seed, got)
+				}
+				for range 300 {
+					p.next()
+				}
+				p.rtts = tc.change
+				if got := p.until("b"); got < rankHeld || got > tc.most {
+					t.Errorf("seed %d: it takes %v, want 30s to %v", seed, got, tc.most)
+				}
+			}
+		})
 	}
 }

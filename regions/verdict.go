@@ -148,7 +148,7 @@ func NewView(now time.Time, list []RegionView, ranker *Ranker, location Location
 		known = append(known, i)
 		scores = append(scores, Scored{Name: r.Region.Name, Score: r.Score, Bias: r.Region.Bias, Measured: r.Distance.Measured})
 	}
-	if len(known) == 0 || early && location.Source == LocationUnknown && !ranker.ranked() {
+	if len(known) == 0 || early && location.Source == LocationUnknown && !ranker.hasOrder() {
 		for i := range list {
 			v.Order = append(v.Order, i)
 		}

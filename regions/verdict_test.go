@@ -95,6 +95,54 @@ func TestVerdictSlowStart(t *testing.T) {
 	}
 }
 
+// A drain that was taken back leaves the share that was still there.
+func TestVerdictKeepsShare(t *testing.T) {
+	r := region(t, first, "http://a")
+	start := time.Unix(1000, 0)
+	up, down := []BackendView{backend(StateUp, Distance{})}, []BackendView{backend(StateDown, Distance{})}
+	drain := Drain{Since: start, Over: 5 * time.Minute}
+	var v Verdict
+	judge := func(after time.Duration, backends []BackendView, d Drain) float64 {
+		got := v.Judge(start.Add(after), RegionInput{Region: &r, Backends: backends, Drain: d, Load: new(Load)})
+		return got.SlowStart * (1 - got.Drained)
+	}
+	judge(0, up, drain)
+	if got := judge(15*time.Second, up, drain); got != 0.75 {
+		t.Errorf("a quarter of the ramp later: %v", got)
+	}
+	drain.Ended = start.Add(15 * time.Second)
+	for after, want := range map[time.Duration]float64{15 * time.Second: 0.75, 60 * time.Second: 0.75, 75 * time.Second: 1} {
+		if got := judge(after, up, drain); got != want {
+			t.Errorf("taken back, %v after its beginning: %v, want %v", after, got, want)
+		}
+	}
+	judge(100*time.Second, down, drain)
+	if got := judge(110*time.Second, up, drain); got != slowStartLeast {
+		t.Errorf("after an outage: %v", got)
+	}
+}
+
+// Without a place of the gateway, a region that is added is no reason to forget
+// the order of the others.
+func TestNewViewKeepsOrder(t *testing.T) {
+	view := func(name string, d Distance) RegionView {
+		r := region(t, name, "http://a")
+		return RegionView{Region: &r, Health: StateUnknown, Distance: d, Known: d.Measured, Score: d.RTT}
+	}
+	var ranker Ranker
+	nowhere := Location{Source: LocationUnknown}
+	list := []RegionView{view(first, at(90*ms)), view(second, at(3*ms))}
+	NewView(time.Unix(0, 0), list, &ranker, nowhere)
+	v := NewView(time.Unix(1, 0), append(list, view(third, Distance{})), &ranker, nowhere)
+	if !v.Ranked || !slices.Equal(v.Order, []int{1, 0, 2}) {
+		t.Errorf("order %v, ranked %v", v.Order, v.Ranked)
+	}
+	v = NewView(time.Unix(2, 0), append(list, view(third, at(20*ms))), &ranker, nowhere)
+	if !v.Ranked || !slices.Equal(v.Order, []int{1, 2, 0}) {
+		t.Errorf("measured: order %v, ranked %v", v.Order, v.Ranked)
+	}
+}
+
 // An order without a place of the gateway waits until all was measured.
 func TestNewView(t *testing.T) {
 	regionView := func(name string, health State, d Distance, known bool) RegionView {

@@ -42,15 +42,17 @@ type ExplainedRegion struct {
 }
 
 // Explain decides as Decide does and tells why. The order of the candidates is
-// that of the decision; regions that may not be used come last. The error is an
-// *InvalidRegionError.
+// that of the decision; regions that may not be used come last. Unavailable plans
+// have no share. The error is an *InvalidRegionError.
 func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 	plan, err := p.Decide(v, q, nil)
 	if err != nil {
 		return nil, err
 	}
 	e := &Explanation{Mode: p.policy.Mode, RequestID: q.ID, Client: explainClient(q.Client)}
-	e.Reason = plan.Candidates[0].Reason
+	if len(plan.Candidates) > 0 {
+		e.Reason = plan.Candidates[0].Reason
+	}
 	if !plan.Unavailable {
 		e.Chosen = plan.Candidates[0].Region.Name
 	}
@@ -58,14 +60,16 @@ func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 	automatic.Hint = regions.Hint{}
 	list := p.shares(v, &automatic, nil)
 	named := q.Hint.Named()
+	// Without shares it is one region for all such requests.
+	one := named || !slices.ContainsFunc(list, func(s share) bool { return s.part > 0 })
 	if named {
 		slices.SortStableFunc(list, func(a, b share) int { return p.place(v, plan, a) - p.place(v, plan, b) })
 	}
 	for i := range list {
 		r := &v.Regions[list[i].index]
-		o := explainRegion(p.policy.Mode, r, q.Client, list[i].score)
+		o := explainRegion(p.policy.Mode, r, q.Client)
 		o.Share = list[i].part
-		if named {
+		if one {
 			if o.Share = 0; r.Region.Name == e.Chosen {
 				o.Share = 1
 			}
@@ -75,7 +79,7 @@ func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 	}
 	for i := range v.Regions {
 		if r := &v.Regions[i]; !allowed(q.Residency, r.Region.Name) {
-			o := explainRegion(p.policy.Mode, r, q.Client, r.Score)
+			o := explainRegion(p.policy.Mode, r, q.Client)
 			o.Why = "the project may not use it: its regions are " + strings.Join(q.Residency, ", ")
 			e.Candidates = append(e.Candidates, o)
 		}
@@ -103,18 +107,14 @@ func explainClient(c regions.Client) ExplainedClient {
 	return e
 }
 
-func explainRegion(mode Mode, r *regions.RegionView, client regions.Client, score time.Duration) ExplainedRegion {
+func explainRegion(mode Mode, r *regions.RegionView, client regions.Client) ExplainedRegion {
 	o := ExplainedRegion{Region: r.Region.Name, Health: r.Health, State: r.State}
 	rtt, near := regions.ClientRTT(client, r.Region)
-	near = near && mode == NearClient
-	if near {
-		o.Client = milliseconds(rtt)
-	}
 	if r.Known {
-		o.RTT = milliseconds(r.Distance.RTT)
+		o.RTT, o.Score = milliseconds(r.Distance.RTT), milliseconds(r.Score)
 	}
-	if r.Known || near {
-		o.Score = milliseconds(score)
+	if near && mode == NearClient {
+		o.Client, o.Score = milliseconds(rtt), milliseconds(rtt+r.Region.Bias)
 	}
 	if r.Distance.Measured {
 		o.Base, o.Fast = milliseconds(r.Distance.Base), milliseconds(r.Distance.Fast)
@@ -131,7 +131,7 @@ func (p *Planner) why(v *regions.View, plan regions.Plan, list []share, i int, e
 	name := r.Region.Name
 	switch {
 	case name == e.Chosen && plan.Full:
-		return "full, and so is every other: a request waits 100ms for room, then gets 503"
+		return "full, and nothing else that may be used has room: a request waits 100ms for it, then gets 503"
 	case name == e.Chosen && e.Reason == regions.ReasonFailOpen:
 		return "down, as every region is: one attempt is made all the same"
 	case name == e.Chosen:
@@ -166,7 +166,10 @@ func (p *Planner) lost(v *regions.View, list []share, i int) string {
 		return "gets none" + p.because(r, s.cut)
 	}
 	best := v.Regions[list[first].index].Region.Name
-	if !v.Ranked {
+	if s.detour {
+		return fmt.Sprintf("more than %s farther from the gateway than the nearest", p.policy.MaxDetour)
+	}
+	if !s.known {
 		return fmt.Sprintf("%s comes first in the configuration", best)
 	}
 	if s.score < list[first].score {

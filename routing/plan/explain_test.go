@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -65,15 +66,11 @@ func TestExplain(t *testing.T) {
 			map[string]string{"eu-west-1": "drained: used only when every other region is down"},
 		},
 		{
-			"all full", func(f *fleet) {
-				for _, name := range fleetNames {
-					f.load(name, 2)
-				}
-			},
+			"all full", func(f *fleet) { f.loads(2) },
 			Policy{},
 			Query{},
 			"eu-central-1", regions.ReasonNearest,
-			map[string]string{"eu-central-1": "a request waits 100ms", "eu-west-1": "gets none: its load is 2.00"},
+			map[string]string{"eu-central-1": "a request waits 100ms for it", "eu-west-1": "gets none: its load is 2.00"},
 		},
 		{
 			"spill stays near", func(f *fleet) { f.load("eu-central-1", 1) },
@@ -139,6 +136,37 @@ func TestExplain(t *testing.T) {
 			map[string]string{"us-east-1": "down: 0 of 4"},
 		},
 		{
+			"named and full", func(f *fleet) { f.load("us-east-1", 1) },
+			Policy{},
+			Query{Hint: regions.Hint{Regions: []string{"us-east-1"}}},
+			"us-east-1", regions.ReasonExplicit,
+			map[string]string{"us-east-1": "full", "eu-west-1": "not named"},
+		},
+		{
+			"a list, the first full", func(f *fleet) { f.load("us-east-1", 1) },
+			Policy{},
+			Query{Hint: regions.Hint{Regions: []string{"us-east-1", "eu-west-1"}, Any: true}},
+			"eu-west-1", regions.ReasonExplicitList,
+			map[string]string{"us-east-1": "full", "eu-central-1": "asked if a better one fails"},
+		},
+		{
+			"at the end of a drain, with nothing else", func(f *fleet) {
+				f.down(fleetNames[1:]...)
+				f.region("eu-central-1").Drained = 1
+			},
+			Policy{},
+			Query{},
+			"eu-central-1", regions.ReasonNearest,
+			map[string]string{"eu-central-1": "chosen: nearest"},
+		},
+		{
+			"a detour", func(*fleet) {},
+			Policy{Mode: NearClient, MaxDetour: 100 * time.Millisecond},
+			Query{Client: regions.Client{Country: "JP"}},
+			"us-east-1", regions.ReasonNearest,
+			map[string]string{"ap-northeast-1": "more than 100ms farther from the gateway", "eu-west-1": "us-east-1 is better"},
+		},
+		{
 			"near the client", func(*fleet) {},
 			Policy{Mode: NearClient},
 			Query{Client: regions.Client{Country: "JP", Source: "said"}},
@@ -183,6 +211,14 @@ func TestExplainClient(t *testing.T) {
 	}
 }
 
+// A list of regions none of which is configured is explained too.
+func TestExplainHomeless(t *testing.T) {
+	e, err := New(Policy{}).Explain(newFleet(t).view, &Query{Residency: []string{"mars"}})
+	if err != nil || e.Chosen != "" || e.Reason != "" || len(e.Candidates) != len(fleetNames) {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 // What is supposed changes the answer and not what is.
 func TestSuppose(t *testing.T) {
 	f := newFleet(t)
@@ -204,6 +240,7 @@ func TestSuppose(t *testing.T) {
 	for name, what := range map[string]WhatIf{
 		"unknown region": {Down: []string{"mars"}}, "load of one": {Load: map[string]float64{"mars": 1}},
 		"negative load": {Load: map[string]float64{"eu-west-1": -1}},
+		"no number":     {Load: map[string]float64{"eu-west-1": math.NaN()}}, "infinite load": {Load: map[string]float64{"eu-west-1": math.Inf(1)}},
 	} {
 		if _, err := Suppose(f.view, what); err == nil {
 			t.Errorf("%s: no error", name)

@@ -73,6 +73,12 @@ func (f *fleet) drained(names ...string) {
 
 func (f *fleet) load(name string, factor float64) { f.region(name).Load = regions.Pretend(factor) }
 
+func (f *fleet) loads(factor float64) {
+	for _, name := range fleetNames {
+		f.load(name, factor)
+	}
+}
+
 // decide runs many requests and returns which part of them each region gets, by
 // name and reason, and the last plan.
 func (f *fleet) decide(p *Planner, q Query) (shares map[string]float64, last regions.Plan) {

@@ -80,10 +80,13 @@ func New(policy Policy) *Planner {
 	return &Planner{policy: policy}
 }
 
-// Decide returns where the invocation may run. The candidates are appended to
-// into, which saves an allocation where it has room for all regions. The error
-// is an *InvalidRegionError.
+// Decide returns where the invocation may run. into lends its room to the
+// candidates, which saves an allocation where it is enough for all regions; what
+// is in it is overwritten. Without candidates, which only a residency list with
+// no configured region leads to, the plan is Unavailable. The error is an
+// *InvalidRegionError.
 func (p *Planner) Decide(v *regions.View, q *Query, into []regions.Candidate) (regions.Plan, error) {
+	into = into[:0]
 	if q.Hint.Named() {
 		return p.named(v, q, into)
 	}
@@ -94,12 +97,14 @@ func (p *Planner) Decide(v *regions.View, q *Query, into []regions.Candidate) (r
 
 // automatic picks by share and lists the others after it, best first.
 func (p *Planner) automatic(v *regions.View, q *Query, list []share, into []regions.Candidate) regions.Plan {
-	chosen, full := pick(list, q.ID)
+	chosen, none := pick(list, q.ID)
 	if chosen < 0 {
 		return lastChance(v, list, into)
 	}
-	into = append(into, regions.Candidate{Region: v.Regions[list[chosen].index].Region, Reason: reason(v, list, chosen)})
-	return regions.Plan{Candidates: others(v, list, chosen, into), Full: full}
+	r := &v.Regions[list[chosen].index]
+	into = append(into, regions.Candidate{Region: r.Region, Reason: reason(list, chosen)})
+	// A region that nothing is left of but the end of its drain is not full.
+	return regions.Plan{Candidates: others(v, list, chosen, into), Full: none && isFull(r)}
 }
 
 // others appends what may be asked when candidate chosen fails.
@@ -149,61 +154,62 @@ func lastChance(v *regions.View, list []share, into []regions.Candidate) regions
 // named is for requests that name regions: they stay there, unless the list
 // ends in `any` (BEHAVIOUR.md 2.3, 2.5).
 func (p *Planner) named(v *regions.View, q *Query, into []regions.Candidate) (regions.Plan, error) {
-	reason := regions.ReasonExplicitList
-	if len(q.Hint.Regions) == 1 && !q.Hint.Any {
-		reason = regions.ReasonExplicit
-	}
-	asked := len(into)
-	full := false
 	for _, name := range q.Hint.Regions {
-		i, ok := v.Lookup(name)
-		if !ok || !allowed(q.Residency, name) {
+		if _, ok := v.Lookup(name); !ok || !allowed(q.Residency, name) {
 			return regions.Plan{}, &InvalidRegionError{Region: name, Allowed: Allowed(v, q.Residency)}
-		}
-		switch r := &v.Regions[i]; {
-		case !r.Reachable():
-		case isFull(r):
-			full = true
-		default:
-			into = append(into, regions.Candidate{Region: r.Region, Reason: reason})
 		}
 	}
 	plan := regions.Plan{Strict: !q.Hint.Any}
+	into = asked(v, q.Hint, into, hasRoom)
+	rest := regions.Plan{Unavailable: true}
 	if q.Hint.Any {
-		rest := *q
-		rest.Hint = regions.Hint{}
-		var buffer [regions.MaxRegions]share
-		elsewhere := p.automatic(v, &rest, p.shares(v, &rest, buffer[:0]), nil)
-		into = follow(into, asked, elsewhere)
+		var list [regions.MaxRegions]share
+		var candidates [regions.MaxRegions]regions.Candidate
+		rest = p.automatic(v, q, p.shares(v, q, list[:0]), candidates[:0])
 	}
-	if len(into) == asked {
-		// Nothing may be asked now: those that are full are waited for, the others
-		// are named to the caller.
-		plan.Full, plan.Unavailable = full, !full
-		for _, name := range q.Hint.Regions {
-			i, _ := v.Lookup(name)
-			if r := &v.Regions[i]; !full || r.Reachable() {
-				into = append(into, regions.Candidate{Region: r.Region, Reason: reason})
-			}
-		}
+	nowhere := rest.Unavailable || rest.Candidates[0].Reason == regions.ReasonFailOpen
+	if len(into) == 0 && (nowhere || rest.Full) {
+		// Nothing is better than to wait for one of those that were named.
+		into = asked(v, q.Hint, into, (*regions.RegionView).Reachable)
+		plan.Full = len(into) > 0 || rest.Full
+	}
+	if !rest.Unavailable && (!nowhere || len(into) == 0) {
+		into = follow(v, q.Hint, into, rest)
+	}
+	if len(into) == 0 {
+		plan.Unavailable = true
+		into = asked(v, q.Hint, into, func(*regions.RegionView) bool { return true })
 	}
 	plan.Candidates = into
 	return plan, nil
 }
 
-// follow appends what a list that ends in `any` leaves to the gateway. A last
-// attempt at a region that is down is made only if there is nothing better.
-func follow(into []regions.Candidate, asked int, elsewhere regions.Plan) []regions.Candidate {
-	if elsewhere.Unavailable {
-		return into
+// asked appends those of the named regions that may be asked by may.
+func asked(v *regions.View, hint regions.Hint, into []regions.Candidate, may func(*regions.RegionView) bool) []regions.Candidate {
+	reason := regions.ReasonExplicitList
+	if len(hint.Regions) == 1 && !hint.Any {
+		reason = regions.ReasonExplicit
 	}
-	named := into[asked:]
-	for _, c := range elsewhere.Candidates {
-		if c.Reason == regions.ReasonFailOpen {
-			if len(named) > 0 {
-				continue
-			}
-		} else {
+	for _, name := range hint.Regions {
+		i, _ := v.Lookup(name)
+		if r := &v.Regions[i]; may(r) {
+			into = append(into, regions.Candidate{Region: r.Region, Reason: reason})
+		}
+	}
+	return into
+}
+
+func hasRoom(r *regions.RegionView) bool { return r.Reachable() && !isFull(r) }
+
+// follow appends what a list that ends in `any` leaves to the gateway.
+func follow(v *regions.View, hint regions.Hint, into []regions.Candidate, rest regions.Plan) []regions.Candidate {
+	named := into
+	for _, c := range rest.Candidates {
+		switch {
+		case c.Reason == regions.ReasonFailOpen:
+		case len(into) == 0:
+			c.Reason = instead(v, hint.Regions[0])
+		default:
 			c.Reason = regions.ReasonFailover
 		}
 		if !slices.ContainsFunc(named, func(n regions.Candidate) bool { return n.Region == c.Region }) {
@@ -211,6 +217,18 @@ func follow(into []regions.Candidate, asked int, elsewhere regions.Plan) []regio
 		}
 	}
 	return into
+}
+
+// instead says why another region than the one that was named runs a request.
+func instead(v *regions.View, name string) regions.Reason {
+	i, _ := v.Lookup(name)
+	switch r := &v.Regions[i]; {
+	case r.State == regions.StateDrained:
+		return regions.ReasonDrain
+	case r.Reachable():
+		return regions.ReasonSpill
+	}
+	return regions.ReasonFailover
 }
 
 // isFull reports whether a region has no room for another request.

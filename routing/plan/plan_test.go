@@ -126,11 +126,15 @@ func TestAutomatic(t *testing.T) {
 // nobody may be asked.
 func TestNowhere(t *testing.T) {
 	f := newFleet(t)
-	for _, name := range fleetNames {
-		f.load(name, 1)
-	}
+	f.loads(1)
 	if _, plan := f.decide(New(Policy{}), Query{}); !plan.Full || plan.Unavailable || plan.First().Name != "eu-central-1" {
 		t.Errorf("all full: %+v", plan)
+	}
+	f = newFleet(t)
+	f.down(fleetNames[1:]...)
+	f.region("eu-central-1").Drained = 1
+	if got, plan := f.decide(New(Policy{}), Query{}); plan.Full || plan.Unavailable || got["eu-central-1 nearest"] < 0.99 {
+		t.Errorf("at the end of a drain, with nothing else: %v, %+v", got, plan)
 	}
 	f = newFleet(t)
 	f.drained(fleetNames...)
@@ -204,6 +208,44 @@ func TestNamed(t *testing.T) {
 			"us-east-1", regions.ReasonExplicitList, false, false, false,
 		},
 		{
+			"2.3 any, named is full", "us-east-1,any", func(f *fleet) { f.load("us-east-1", 1) },
+			"eu-central-1 eu-west-1 us-east-1 ap-northeast-1", regions.ReasonSpill, false, false, false,
+		},
+		{
+			"2.3 any, named is drained", "us-east-1,any", func(f *fleet) { f.drained("us-east-1") },
+			"eu-central-1 eu-west-1 ap-northeast-1", regions.ReasonDrain, false, false, false,
+		},
+		{
+			"2.3 any, all full", "us-east-1,any", func(f *fleet) { f.loads(1) },
+			"us-east-1 eu-central-1 eu-west-1 ap-northeast-1", regions.ReasonExplicitList, false, false, true,
+		},
+		{
+			"2.3 any, named is down, all others full", "us-east-1,any", func(f *fleet) {
+				f.loads(1)
+				f.down("us-east-1")
+			}, "eu-central-1 eu-west-1 ap-northeast-1", regions.ReasonFailover, false, false, true,
+		},
+		{
+			"2.3 any, named is full, all others down", "us-east-1,any", func(f *fleet) {
+				f.load("us-east-1", 1)
+				f.down("eu-central-1", "eu-west-1", "ap-northeast-1")
+			}, "us-east-1", regions.ReasonExplicitList, false, false, true,
+		},
+		{
+			// One backend of four: for those that name it only.
+			"2.3 any, named has a last backend, all others down", "us-east-1,any", func(f *fleet) {
+				f.down(fleetNames...)
+				f.region("us-east-1").Healthy = 1
+			}, "us-east-1", regions.ReasonExplicitList, false, false, false,
+		},
+		{
+			"2.3 any, named has a full last backend, all others down", "us-east-1,any", func(f *fleet) {
+				f.down(fleetNames...)
+				f.region("us-east-1").Healthy = 1
+				f.load("us-east-1", 1)
+			}, "us-east-1", regions.ReasonExplicitList, false, false, true,
+		},
+		{
 			"2.3 any, all drained", "us-east-1,any", func(f *fleet) { f.drained(fleetNames...) },
 			"us-east-1", regions.ReasonExplicitList, false, true, false,
 		},
@@ -264,6 +306,7 @@ func TestNearClient(t *testing.T) {
 		{"from nowhere", Policy{Mode: NearClient}, Query{}, "eu-central-1"},
 		{"too long a detour", Policy{Mode: NearClient, MaxDetour: 100 * time.Millisecond}, Query{Client: japan}, "us-east-1"},
 		{"residency", Policy{Mode: NearClient}, Query{Client: japan, Residency: []string{"eu-west-1", "us-east-1"}}, "us-east-1"},
+		{"too long a detour for all but one", Policy{Mode: NearClient, MaxDetour: time.Millisecond}, Query{Client: japan}, "eu-central-1"},
 		{"the gateway's choice", Policy{}, Query{Client: japan}, "eu-central-1"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -275,72 +318,26 @@ func TestNearClient(t *testing.T) {
 	}
 }
 
-// The decision is on the path of every request: no allocation where the caller
-// lends room for the candidates.
-func TestDecideAllocates(t *testing.T) {
+// The client's place is known though the gateway's is not: the choice is no
+// default (BEHAVIOUR 2.7). A bias counts for the client as well.
+func TestNearClientOfNowhere(t *testing.T) {
 	f := newFleet(t)
-	p := New(Policy{})
-	into := make([]regions.Candidate, 0, 16)
-	named := hint(t, "us-east-1")
-	for name, q := range map[string]*Query{
-		"automatic": {ID: "a"}, "residency": {ID: "a", Residency: []string{"us-east-1"}}, "named": {ID: "a", Hint: named},
-	} {
-		if n := testing.AllocsPerRun(100, func() { _, _ = p.Decide(f.view, q, into) }); n != 0 {
-			t.Errorf("%s: %v allocations", name, n)
-		}
+	f.view.Ranked = false
+	for i := range f.view.Regions {
+		f.view.Regions[i].Known = false
 	}
-}
-
-func FuzzDecide(f *testing.F) {
-	f.Add("us-east-1,any", "id", byte(3), byte(0), byte(200))
-	f.Add("", "", byte(255), byte(255), byte(0))
-	f.Fuzz(func(t *testing.T, text, id string, down, drained, load byte) {
-		h, err := regions.ParseHint([]string{text}, "")
-		if err != nil {
-			return
-		}
-		fleet := newFleet(t)
-		for i, name := range fleetNames {
-			if down>>i&1 == 1 {
-				fleet.down(name)
-			}
-			if drained>>i&1 == 1 {
-				fleet.drained(name)
-			}
-			if load>>i&1 == 1 {
-				fleet.load(name, float64(load>>4)/10)
-			}
-		}
-		p := New(Policy{})
-		q := &Query{Hint: h, ID: id}
-		plan, err := p.Decide(fleet.view, q, nil)
-		if err != nil {
-			return
-		}
-		seen := make(map[string]bool)
-		for _, c := range plan.Candidates {
-			r := fleet.region(c.Region.Name)
-			if seen[c.Region.Name] {
-				t.Errorf("%s twice", c.Region.Name)
-			}
-			seen[c.Region.Name] = true
-			if !plan.Unavailable && r.State == regions.StateDrained {
-				t.Errorf("%s is drained", c.Region.Name)
-			}
-			if plan.Strict && !slices.Contains(h.Regions, c.Region.Name) {
-				t.Errorf("%s was not named", c.Region.Name)
-			}
-		}
-		explained, err := p.Explain(fleet.view, q)
-		if err != nil || !plan.Unavailable && explained.Chosen != plan.First().Name || explained.Reason != plan.Candidates[0].Reason {
-			t.Errorf("explained as %+v, %v", explained, err)
-		}
-		sum := 0.0
-		for _, c := range explained.Candidates {
-			sum += c.Share
-		}
-		if sum > 1e-9 && math.Abs(sum-1) > 1e-9 {
-			t.Errorf("the shares add up to %v", sum)
-		}
-	})
+	p := New(Policy{Mode: NearClient, MaxDetour: time.Millisecond})
+	japan := Query{Client: regions.Client{Country: "JP"}}
+	if got, _ := f.decide(p, japan); got["ap-northeast-1 nearest"] < 0.99 {
+		t.Errorf("got %v", got)
+	}
+	if got, _ := f.decide(p, Query{}); got["eu-central-1 default"] < 0.99 {
+		t.Errorf("from nowhere: %v", got)
+	}
+	biased := *f.region("ap-northeast-1").Region
+	biased.Bias = time.Second
+	f.region("ap-northeast-1").Region = &biased
+	if got, _ := f.decide(p, japan); got["us-east-1 nearest"] < 0.99 {
+		t.Errorf("with a bias: %v", got)
+	}
 }

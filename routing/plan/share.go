@@ -34,6 +34,9 @@ type share struct {
 	score time.Duration // what the order comes from; lower is better
 	part  float64       // 0 to 1
 	cut   cut
+	// known says that the score says anything; else the order is the
+	// configuration's.
+	known bool
 	// detour says that it is too far from the gateway, in NearClient.
 	detour bool
 }
@@ -110,7 +113,7 @@ func (p *Planner) order(v *regions.View, q *Query, into []share) []share {
 	}
 	for _, i := range v.Order {
 		if r := &v.Regions[i]; allowed(q.Residency, r.Region.Name) {
-			into = append(into, share{index: i, score: r.Score})
+			into = append(into, share{index: i, score: r.Score, known: v.Ranked})
 		}
 	}
 	return into
@@ -131,7 +134,7 @@ func (p *Planner) byClient(v *regions.View, q *Query, into []share) []share {
 		if !ok {
 			return into[:from]
 		}
-		s := share{index: i, score: rtt + r.Region.Bias}
+		s := share{index: i, score: rtt + r.Region.Bias, known: true}
 		s.detour = p.policy.MaxDetour > 0 && known && r.Known && r.Distance.RTT-nearest > p.policy.MaxDetour
 		// Sorted as they come: they are few, and no library's sort is free.
 		into = append(into, s)
@@ -161,9 +164,9 @@ func nearestRTT(v *regions.View, residency []string) (nearest time.Duration, kno
 }
 
 // pick returns the index in list of the region for a request, by a hash of its
-// id. If none has room it is the best one that may be used, and full is true;
+// id. If none has a part it is the best one that may be used, and none is true;
 // if none may be used it is -1.
-func pick(list []share, id string) (chosen int, full bool) {
+func pick(list []share, id string) (chosen int, none bool) {
 	first := -1
 	sum := 0.0
 	for i := range list {
@@ -181,17 +184,16 @@ func pick(list []share, id string) (chosen int, full bool) {
 		return first, true
 	}
 	at := fraction(id) * sum
-	last := first
 	for i := range list {
 		if list[i].part == 0 {
 			continue
 		}
-		last = i
+		chosen = i // the last one, should the sum be rounded
 		if at -= list[i].part; at < 0 {
-			return i, false
+			break
 		}
 	}
-	return last, false // the sum was rounded
+	return chosen, false
 }
 
 // fraction spreads ids evenly over 0 to 1, the same in every process: FNV-1a,
@@ -209,9 +211,9 @@ func fraction(id string) float64 {
 
 // reason says why region chosen of list runs the request (BEHAVIOUR.md 2.7): what
 // took the request from the best one.
-func reason(v *regions.View, list []share, chosen int) regions.Reason {
+func reason(list []share, chosen int) regions.Reason {
 	if chosen == 0 {
-		if !v.Ranked {
+		if !list[0].known {
 			return regions.ReasonDefault
 		}
 		return regions.ReasonNearest

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/edgegate/edgegate/regions"
 )
@@ -32,8 +33,8 @@ func Suppose(v *regions.View, what WhatIf) (*regions.View, error) {
 		if !ok {
 			return nil, unknown(v, name)
 		}
-		if load < 0 {
-			return nil, fmt.Errorf("load of %s: must not be negative", name)
+		if !(load >= 0 && load <= math.MaxFloat64) { // NaN is neither
+			return nil, fmt.Errorf("load of %s: must be a number from 0 on", name)
 		}
 		changed.Regions[i].Load = regions.Pretend(load)
 	}
