@@ -1,14 +1,11 @@
 package regions
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,88 +15,6 @@ import (
 // synctest: connections are pipes, so that nothing but the code takes time.
 
 const idle = 150 * time.Second
-
-// pipes is a listener whose connections are made by dial.
-type pipes struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case conn := <-p.conns:
-		return conn, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error   { close(p.closed); return nil }
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "unix"} }
-
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
-	client, server := net.Pipe()
-	p.conns <- server
-	return client, nil
-}
-
-// bubble runs f in a synctest bubble with one region, whose backend is h. What
-// h waits for must end when over is closed.
-func bubble(t *testing.T, h func(w http.ResponseWriter, r *http.Request, over <-chan struct{}), f func(t *testing.T, w *world)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		over := make(chan struct{})
-		l := &pipes{make(chan net.Conn), make(chan struct{})}
-		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r, over) })}
-		w := newWorld(t, region(t, first, "http://backend"))
-		dialBy(w.upstream(first), l.dial)
-		go func() { _ = server.Serve(l) }()
-		t.Cleanup(func() {
-			close(over)
-			_ = server.Close()
-			<-time.After(time.Second) // the server lingers before it closes a connection
-		})
-		f(t, w)
-	})
-}
-
-// slowly is a body that gives a byte at each of the times after its first
-// read, then its end, or waits for a deadline if it has none.
-type slowly struct {
-	gaps    []time.Duration
-	endless bool
-	cut     chan struct{} // closed by unblock
-}
-
-func newSlowly(endless bool, gaps ...time.Duration) *slowly {
-	return &slowly{gaps: gaps, endless: endless, cut: make(chan struct{})}
-}
-
-func (s *slowly) Read(p []byte) (int, error) {
-	if len(s.gaps) == 0 {
-		if !s.endless {
-			return 0, io.EOF
-		}
-		<-s.cut
-		return 0, os.ErrDeadlineExceeded
-	}
-	gap := s.gaps[0]
-	s.gaps = s.gaps[1:]
-	select {
-	case <-time.After(gap):
-		p[0] = 'x'
-		return 1, nil
-	case <-s.cut:
-		return 0, os.ErrDeadlineExceeded
-	}
-}
-
-func (s *slowly) unblock() { close(s.cut) }
-
-func hang(_ http.ResponseWriter, r *http.Request, over <-chan struct{}) {
-	_, _ = io.Copy(io.Discard, r.Body)
-	<-over
-}
 
 // BEHAVIOUR 6.1, 6.2: what ends an exchange before response headers, when, and
 // by whose fault. Unblock is called only while a read of the client's body is
@@ -403,120 +318,6 @@ func TestWhileConnecting(t *testing.T) {
 				if state := w.state(first); state != StateUnknown {
 					t.Errorf("the backend is %s", state)
 				}
-			})
-		})
-	}
-}
-
-// upgrade answers 101 and hands the connection to talk.
-func upgrade(talk func(conn net.Conn, rw *bufio.ReadWriter)) func(http.ResponseWriter, *http.Request, <-chan struct{}) {
-	return func(w http.ResponseWriter, _ *http.Request, _ <-chan struct{}) {
-		conn, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		talk(conn, rw)
-	}
-}
-
-func upgradeRequest(ctx context.Context) *http.Request {
-	req := newRequest(ctx, http.MethodGet, nil, 0)
-	req.Header.Set("Connection", "Upgrade")
-	req.Header.Set("Upgrade", "websocket")
-	return req
-}
-
-// BEHAVIOUR 6.6: a 101 gives a connection for both ways that counts as in
-// flight until it is closed, however often.
-func TestUpgrade(t *testing.T) {
-	echo := upgrade(func(conn net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(conn, rw) })
-	w := newWorld(t, region(t, first, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { echo(w, r, nil) }))))
-	x, ctx := w.begin(t, w.nearest(first), Limits{Idle: time.Minute})
-	res, err := w.RoundTrip(upgradeRequest(ctx))
-	check(t, x, err, nil, first, ReasonNearest, 1)
-	if err != nil {
-		return
-	}
-	conn, ok := res.Body.(io.ReadWriteCloser)
-	if !ok || res.StatusCode != http.StatusSwitchingProtocols {
-		t.Fatalf("status %d, body %T", res.StatusCode, res.Body)
-	}
-	sent := []byte("over and back")
-	if _, err := conn.Write(sent); err != nil {
-		t.Error(err)
-	}
-	got := make([]byte, len(sent))
-	if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, sent) {
-		t.Errorf("%q, %v", got, err)
-	}
-	if n := w.upstream(first).inFlight.Load(); n != 1 {
-		t.Errorf("%d in flight while it is open", n)
-	}
-	_ = conn.Close()
-	_ = conn.Close()
-	if n := w.upstream(first).inFlight.Load(); n != 0 {
-		t.Errorf("%d in flight after it was closed", n)
-	}
-}
-
-// BEHAVIOUR 6.6: bytes from the backend move the idle limit of a WebSocket,
-// those of the client do not. The hook ends it instead of an abort.
-func TestUpgradeIdle(t *testing.T) {
-	for _, tc := range []struct {
-		name   string
-		limits Limits
-		says   int // bytes of the backend, 100 s apart
-		client bool
-		cause  error
-		after  time.Duration
-	}{
-		{"silent", Limits{Idle: idle}, 0, false, ErrIdleTimeout, idle},
-		{"backend talks", Limits{Idle: idle}, 3, false, ErrIdleTimeout, 300*time.Second + idle},
-		{"client talks", Limits{Idle: idle}, 0, true, ErrIdleTimeout, idle},
-		{"wall clock", Limits{Idle: idle, WallClock: 250 * time.Second}, 9, false, ErrWallClock, 250 * time.Second},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			handler := upgrade(func(conn net.Conn, rw *bufio.ReadWriter) {
-				go func() { // what the client says is read and left
-					for range tc.says {
-						<-time.After(100 * time.Second)
-						if _, err := conn.Write([]byte("x")); err != nil {
-							return
-						}
-					}
-				}()
-				_, _ = io.Copy(io.Discard, rw)
-			})
-			bubble(t, handler, func(t *testing.T, w *world) {
-				began := time.Now()
-				tc.limits.Start = began
-				x, ctx := w.begin(t, w.nearest(first), tc.limits)
-				res, err := w.RoundTrip(upgradeRequest(ctx))
-				if err != nil {
-					t.Fatal(err)
-				}
-				conn := res.Body.(io.ReadWriteCloser)
-				ended := make(chan error, 1)
-				x.OnTimeout(func(cause error) { ended <- cause })
-				go func() { _, _ = io.Copy(io.Discard, conn) }()
-				if tc.client {
-					go func() {
-						for range 3 {
-							<-time.After(100 * time.Second)
-							_, _ = conn.Write([]byte("y"))
-						}
-					}()
-				}
-				if cause := <-ended; cause != tc.cause || time.Since(began) != tc.after {
-					t.Errorf("%v after %v, want %v after %v", cause, time.Since(began), tc.cause, tc.after)
-				}
-				if err := ctx.Err(); err != nil {
-					t.Errorf("aborted in spite of the hook: %v", context.Cause(ctx))
-				}
-				_ = conn.Close()
-				<-time.After(3 * idle)
 			})
 		})
 	}
