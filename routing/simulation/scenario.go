@@ -1,0 +1,108 @@
+package simulation
+
+import (
+	"time"
+
+	"github.com/edgegate/edgegate/routing/plan"
+)
+
+// Scenario is what happens to clients, gateways and regions during a run.
+type Scenario struct {
+	Name  string
+	About string // one line for people
+	// Duration of the run. What happens in the first Warmup of it, while
+	// gateways measure their regions, is not counted.
+	Duration time.Duration
+	Warmup   time.Duration
+	// Rate is how many requests all clients send in a second.
+	Rate float64
+	// Regions are names of the built-in table, every one of it by default, each
+	// with as many Backends.
+	Regions  []string
+	Backends int
+	// Gateways are where they stand: a region's name, or latitude and longitude
+	// with a space between. Default: one in each region.
+	Gateways []string
+	// Service is how long a function runs.
+	Service time.Duration
+	// Post is the part of the requests that must not be sent twice, Named the
+	// part that names a region, Misrouted the part that reaches one of the five
+	// next best gateways, 0 to 1.
+	Post, Named, Misrouted float64
+	// Noise is by how much each round trip differs from its mean at most, 0 to 1.
+	Noise float64
+	// Headroom is the capacity of a region by what usually runs in it; 0 leaves
+	// the capacities unknown.
+	Headroom float64
+	// Nearest is what the gateways' `nearest` says, and from where the extra
+	// round trips are counted: from the gateway, or from the client.
+	Nearest plan.Mode
+	// Locate is what gateways know of a client: LocateCountry, or
+	// LocateCoordinates too.
+	Locate Locate
+	Events []Event
+}
+
+// Locate is what gateways know of the places of clients.
+type Locate string
+
+// What gateways can know of clients.
+const (
+	LocateCountry     Locate = "country"
+	LocateCoordinates Locate = "coordinates"
+)
+
+// Kind is what an Event does to a region.
+type Kind string
+
+// The kinds of events.
+const (
+	// KindDown: connections are refused, open ones reset.
+	KindDown Kind = "down"
+	// KindBlackhole: nothing is answered, nothing refused.
+	KindBlackhole Kind = "blackhole"
+	// KindSlow: round trips take Factor times as long.
+	KindSlow Kind = "slow"
+	// KindReset: Percent of the requests end in a reset before an answer.
+	KindReset Kind = "reset"
+	// KindFlap: KindDown for a Period, up for another, and so on.
+	KindFlap Kind = "flap"
+	// KindDrain: the operator drains the region over Over.
+	KindDrain Kind = "drain"
+	// KindAbsent: the region is not in the configuration.
+	KindAbsent Kind = "absent"
+	// KindLoad: clients send Factor times as many requests.
+	KindLoad Kind = "load"
+)
+
+// kinds are all of them, for error messages.
+var kinds = []string{
+	string(KindDown), string(KindBlackhole), string(KindSlow), string(KindReset),
+	string(KindFlap), string(KindDrain), string(KindAbsent), string(KindLoad),
+}
+
+// eachRegion in the place of a region's name means one after the other.
+const eachRegion = "each"
+
+// Event is something that happens from At on, for the duration For.
+type Event struct {
+	Kind    Kind
+	At, For time.Duration
+	// Region is its name, or "each": one after the other, one beginning Every
+	// after that before.
+	Region   string
+	Every    time.Duration
+	Backends int           // how many of the region's are hit; default all
+	Factor   float64       // of slow and load
+	Percent  float64       // of reset
+	Period   time.Duration // of flap
+	Over     time.Duration // of drain
+}
+
+// end is when an event is over, and with "each" the last one of n.
+func (e *Event) end(n int) time.Duration {
+	if e.Region == eachRegion {
+		return e.At + time.Duration(n-1)*e.Every + e.For
+	}
+	return e.At + e.For
+}
