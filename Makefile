@@ -1,7 +1,7 @@
 # One target a question. `make test` is the whole check: it installs what it needs, ends with Go's own summary, and whatever is wrong
 # fails it. The steps of it are scripts in .ci, each of which can be run alone.
 
-.PHONY: help build test quick lint fmt bench fuzz soak clean
+.PHONY: help build test quick lint fmt figures bench fuzz soak clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -27,6 +27,7 @@ test: ## everything, with installs: formats, linters, fuzzing, configs, the demo
 	@$(STEP) vulnerabilities 20 .ci/vuln.sh
 	@$(STEP) configs 10 .ci/configs.sh
 	@$(STEP) demo 30 .ci/demo.sh
+	@$(STEP) figures 30 .ci/figures.sh -check
 	@$(STEP) xcaddy 40 .ci/xcaddy.sh
 	@$(STEP) fuzz 180 .ci/fuzz.sh 3s
 	@$(STEP) go-test 300 .ci/gotest.sh
@@ -42,6 +43,9 @@ lint: ## golangci-lint, built from .ci/tools
 fmt: ## rewrite the Go files as the linters want them
 	@.ci/tools.sh
 	.ci/bin/golangci-lint fmt
+
+figures: ## draw the figures of docs anew
+	@.ci/figures.sh
 
 bench: ## benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem ./...

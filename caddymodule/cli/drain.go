@@ -30,7 +30,7 @@ is still used where every other one is down.`,
 			dry := cmd.Flags().Bool("dry-run", false, "only say what would happen")
 			ask(cmd, now, func() (question, answer, error) {
 				return order("drain", map[string]any{"region": region, "over": *over, "last_resort": *last, "dry_run": *dry}), new(drainAnswer), nil
-			}, Arg{"R", &region})
+			}, Arg{Name: "R", Value: &region})
 		},
 	}
 }
@@ -48,7 +48,7 @@ a minute, as after an outage.`,
 			dry := cmd.Flags().Bool("dry-run", false, "only say what would happen")
 			ask(cmd, now, func() (question, answer, error) {
 				return order("undrain", map[string]any{"region": region, "dry_run": *dry}), new(drainAnswer), nil
-			}, Arg{"R", &region})
+			}, Arg{Name: "R", Value: &region})
 		},
 	}
 }

@@ -39,15 +39,15 @@ type FailureError struct {
 // Error returns the message without the hint.
 func (e *FailureError) Error() string { return e.Msg }
 
-// Arg is an argument of a command that every call must give, at its place on
-// the command line.
+// Arg is an argument of a command, at its place on the command line.
 type Arg struct {
-	Name  string  // as the help shows it, such as FILE
-	Value *string // receives what was typed
+	Name     string  // as the help shows it, such as FILE
+	Value    *string // receives what was typed
+	Optional bool    // if it is the last one
 }
 
-// Run makes do the work of cmd, a command that takes flags and exactly the
-// given arguments, with the error output of INTERFACE.md: one JSON line
+// Run makes do the work of cmd, a command that takes flags and the given
+// arguments, with the error output of INTERFACE.md: one JSON line
 // {"error","hint"} on standard error and exit code 2 for a [UsageError], wrong
 // flags and arguments, 1 for any other error. It sets Args, RunE and the flag
 // error function of cmd; the flags are the caller's. The context of do is the
@@ -79,7 +79,11 @@ func takeArgs(cmd *cobra.Command, args []Arg, typed []string) error {
 	if len(args) == 0 && len(typed) > 0 {
 		return &UsageError{Msg: fmt.Sprintf("%s takes no argument, got %q", cmd.Name(), typed[0])}
 	}
-	if len(typed) != len(args) {
+	least := len(args)
+	if least > 0 && args[least-1].Optional {
+		least--
+	}
+	if len(typed) < least || len(typed) > len(args) {
 		names := make([]string, len(args))
 		for i, arg := range args {
 			names[i] = arg.Name
@@ -89,8 +93,8 @@ func takeArgs(cmd *cobra.Command, args []Arg, typed []string) error {
 			Hint: "usage: " + cmd.Parent().CommandPath() + " " + cmd.Use,
 		}
 	}
-	for i, arg := range args {
-		*arg.Value = typed[i]
+	for i, value := range typed {
+		*args[i].Value = value
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ that projects are bound to must be among its own. Without one, --apex and
 			return errVerdict
 		}
 		return err
-	}, Arg{"FILE", &file})
+	}, Arg{Name: "FILE", Value: &file})
 	return cmd
 }
 

@@ -58,7 +58,7 @@ token's ref claim names.`,
 			body: map[string]string{"token": token, "project": *project},
 			hint: "name the project with --project REF; `edgegate projects list` lists them",
 		}, new(tokenAnswer), err
-	}, Arg{"TOKEN", &typed})
+	}, Arg{Name: "TOKEN", Value: &typed})
 	return cmd
 }
 

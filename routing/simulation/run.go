@@ -1,8 +1,11 @@
 package simulation
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
@@ -27,6 +30,25 @@ type world struct {
 	calls    []*call
 	free     []int32
 	tally    tally
+}
+
+// RunAll plays a scenario for every policy, in the order of [Policies].
+func RunAll(s *Scenario, cities []City) ([]*Result, error) {
+	results, errs := make([]*Result, len(Policies)), make([]error, len(Policies))
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, policy := range Policies {
+		slots <- struct{}{}
+		wg.Go(func() {
+			results[i], errs[i] = Run(s, cities, policy)
+			<-slots
+		})
+	}
+	wg.Wait()
+	if err := cmp.Or(errs...); err != nil {
+		return nil, err
+	}
+	return results, nil
 }
 
 // Run plays a scenario for one policy, by the round trips of cities. The same

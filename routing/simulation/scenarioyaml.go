@@ -22,11 +22,14 @@ type ScenarioError struct {
 }
 
 // Error implements error.
-func (e *ScenarioError) Error() string {
+func (e *ScenarioError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason()) }
+
+// Reason is Error without the line.
+func (e *ScenarioError) Reason() string {
 	if e.Field == "" {
-		return fmt.Sprintf("line %d: %v", e.Line, e.Err)
+		return e.Err.Error()
 	}
-	return fmt.Sprintf("line %d: %s: %v", e.Line, e.Field, e.Err)
+	return fmt.Sprintf("%s: %v", e.Field, e.Err)
 }
 
 // Unwrap returns what is wrong.
