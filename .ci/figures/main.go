@@ -17,13 +17,12 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/edgegate/edgegate/routing/simulation"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	draw2d "gonum.org/v1/plot/vg/draw"
 	"gonum.org/v1/plot/vg/vgsvg"
-
-	"github.com/edgegate/edgegate/routing/simulation"
 )
 
 // figures are the scenarios that are drawn.

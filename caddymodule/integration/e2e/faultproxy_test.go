@@ -14,16 +14,19 @@ const (
 	wayOpen   = iota
 	wayRefuse // connections are refused, and those that are there break
 	waySwallow
+	waySwallowAnswers // one direction only
+	wayReset          // every other piece of a request ends in a reset
 )
 
 // way is a TCP proxy in front of a region: it delays, and breaks when a test says so.
 type way struct {
 	addr   string
 	target string
-	delay  time.Duration // each way
 
-	mu       sync.Mutex // guards the fields below
+	mu       sync.Mutex    // guards the fields below
+	delay    time.Duration // each way
 	mode     int
+	pieces   int // of requests
 	listener net.Listener
 	conns    map[net.Conn]bool
 	running  sync.WaitGroup
@@ -68,10 +71,7 @@ func (w *way) become(t *testing.T, mode int) {
 	if mode == wayRefuse {
 		_ = w.listener.Close()
 		for conn := range w.conns {
-			if tcp, ok := conn.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0)
-			}
-			_ = conn.Close()
+			breakOff(conn)
 		}
 	} else if before == wayRefuse {
 		listener, err := net.Listen("tcp", w.addr)
@@ -82,10 +82,36 @@ func (w *way) become(t *testing.T, mode int) {
 	}
 }
 
-func (w *way) swallows() bool {
+// slow makes it take another time.
+func (w *way) slow(roundTrip time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.mode == waySwallow
+	w.delay = roundTrip / 2
+}
+
+func (w *way) takes() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.delay
+}
+
+// loses reports whether a piece of a request, or of an answer, goes nowhere, and whether the connection breaks by it.
+func (w *way) loses(answer bool) (lost, broken bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mode == wayReset && !answer {
+		w.pieces++
+		broken = w.pieces%2 == 0
+	}
+	return w.mode == waySwallow || w.mode == waySwallowAnswers && answer, broken
+}
+
+// breakOff ends a connection as a process that dies does.
+func breakOff(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
 }
 
 // keep notes a connection, unless it came too late.
@@ -121,8 +147,13 @@ func (w *way) carry(client net.Conn) {
 				if err != nil {
 					return
 				}
-				<-time.After(w.delay)
-				if w.swallows() {
+				<-time.After(w.takes())
+				lost, broken := w.loses(pair[0] == server)
+				if broken {
+					breakOff(client)
+					return
+				}
+				if lost {
 					continue
 				}
 				if _, err := pair[1].Write(buffer[:n]); err != nil {

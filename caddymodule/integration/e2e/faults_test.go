@@ -15,11 +15,9 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 	"github.com/edgegate/edgegate/regions"
 )
 
@@ -33,10 +31,12 @@ var fleetRegions = []string{
 // fleet is a gateway in front of all regions, each behind a way of its own.
 type fleet struct {
 	*gateway
-	ways map[string]*way
+	config config
+	ways   map[string]*way
 }
 
-func startFleet(t *testing.T, options string) *fleet {
+// startFleet starts it with further global options, and further lines for each region.
+func startFleet(t *testing.T, options string, more ...string) *fleet {
 	t.Helper()
 	f := &fleet{ways: make(map[string]*way)}
 	home, _ := regions.PlaceOf(fleetRegions[0])
@@ -45,6 +45,9 @@ func startFleet(t *testing.T, options string) *fleet {
 		function := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/fail") {
 				w.WriteHeader(http.StatusInternalServerError)
+			}
+			if strings.HasPrefix(r.URL.Path, "/work") {
+				time.Sleep(20 * time.Millisecond)
 			}
 			sum := sha256.New()
 			_, _ = io.Copy(sum, r.Body)
@@ -57,12 +60,13 @@ func startFleet(t *testing.T, options string) *fleet {
 			t.Fatalf("%s is not in the table", name)
 		}
 		f.ways[name] = newWay(t, function.Listener.Addr().String(), roundTrip/10)
-		backends = append(backends, backend{name, f.ways[name].addr})
+		backends = append(backends, backend{name, f.ways[name].addr, strings.Join(more, "")})
 	}
-	f.gateway = startGateway(t, config{
-		backends: backends, options: options,
-		functions: "\t\t\tfunction hello {\n\t\t\t\tverify_jwt off\n\t\t\t}\n\t\t\tfunction fail {\n\t\t\t\tverify_jwt off\n\t\t\t}",
-	})
+	f.config = config{backends: backends, options: options}
+	for _, name := range []string{"hello", "fail", "work"} {
+		f.config.functions += "\t\t\tfunction " + name + " {\n\t\t\t\tverify_jwt off\n\t\t\t}\n"
+	}
+	f.gateway = startGateway(t, f.config)
 	eventually(t, "measured", func() bool { return !strings.Contains(f.ask(t, "regions"), `"base_ms":null`) })
 	return f
 }
@@ -184,7 +188,7 @@ func TestOutage(t *testing.T) {
 	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
 
 	time.AfterFunc(500*time.Millisecond, func() { f.ways[near].become(t, wayRefuse) })
-	down := f.run(t, 8*time.Second, "hello", "")
+	down := f.run(t, 21*time.Second, "hello", "") // 10,000 calls
 	down.check(t, "200 "+near+" nearest", "200 "+next+" failover", "502 "+near+" nearest")
 	if n := down.seen["502 "+near+" nearest"]; n > callers {
 		t.Errorf("%d calls failed, at most %d were under way", n, callers)
@@ -213,17 +217,21 @@ func (f *fleet) stateOf(t *testing.T, region string) string {
 	return state
 }
 
-// TestBlackHole swallows what goes to the nearest region: the probes notice within eight seconds, and then nobody is
+// TestBlackHole swallows what goes to the nearest region, or what comes from it only: the probes notice within eight seconds, and then nobody is
 // sent there.
 func TestBlackHole(t *testing.T) {
 	f := startFleet(t, "\t\tidle_timeout 15s")
 	near, next := fleetRegions[0], fleetRegions[1]
-	f.ways[near].become(t, waySwallow)
-	began := time.Now()
-	eventually(t, "down", func() bool { return f.stateOf(t, near) == "down" })
-	t.Logf("down after %v", time.Since(began).Round(10*time.Millisecond))
-	f.run(t, 2*time.Second, "hello", "").check(t, "200 "+next+" failover")
-	f.run(t, time.Second, "hello", near).check(t, "503 "+near+" explicit")
+	for name, mode := range map[string]int{"everything": waySwallow, "answers": waySwallowAnswers} {
+		f.ways[near].become(t, mode)
+		began := time.Now()
+		eventually(t, "down", func() bool { return f.stateOf(t, near) == "down" })
+		t.Logf("%s lost: down after %v", name, time.Since(began).Round(10*time.Millisecond))
+		f.run(t, 2*time.Second, "hello", "").check(t, "200 "+next+" failover")
+		f.run(t, time.Second, "hello", near).check(t, "503 "+near+" explicit")
+		f.ways[near].become(t, wayOpen)
+		eventually(t, "back", func() bool { return f.stateOf(t, near) != "down" })
+	}
 }
 
 // TestFailingFunction: a function that answers 500 for every call takes no region out.
@@ -234,73 +242,5 @@ func TestFailingFunction(t *testing.T) {
 	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
 	if state := f.stateOf(t, near); state == "down" {
 		t.Errorf("the region is %s", state)
-	}
-}
-
-// TestDrain drains a region under load, over a restart, with WebSockets told to go.
-func TestDrain(t *testing.T) {
-	g := startGateway(t, config{})
-	near := regionNames[0]
-	var sockets []*webSocket
-	for range 10 {
-		sockets = append(sockets, openWebSocket(t, g.addr))
-	}
-	post := func(path, body string) {
-		t.Helper()
-		res, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/%s", g.admin, path), "application/json", strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		if text, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %d %s", path, res.StatusCode, text)
-		}
-	}
-	post("drain", `{"region":"`+near+`","over":"4s"}`)
-	for i, ws := range sockets {
-		if code, err := ws.closeCode(); code != 1001 {
-			t.Errorf("WebSocket %d got close code %d, %v", i, code, err)
-		}
-		_ = ws.conn.Close()
-	}
-	f := &fleet{gateway: g}
-	eventually(t, "drained", func() bool { return f.stateOf(t, near) == "drained" })
-	f.run(t, time.Second, "public-echo", near).check(t, "503 "+near+" explicit")
-	automatic := f.run(t, time.Second, "status?code=204", "")
-	automatic.check(t, "204 "+regionNames[1]+" drain")
-	post("undrain", `{"region":"`+near+`"}`)
-	eventually(t, "used again", func() bool {
-		o := f.run(t, 100*time.Millisecond, "status?code=204", "")
-		return o.seen["204 "+near+" nearest"] > 0
-	})
-}
-
-// TestFleet runs two gateways that share a Redis: each sees the other, and a drain holds for both.
-func TestFleet(t *testing.T) {
-	server := redistest.Single(t)
-	one := &fleet{gateway: startGateway(t, config{options: "\t\tstore redis " + server.URL()})}
-	two := &fleet{gateway: startGateway(t, config{options: "\t\tstore redis " + server.URL()})}
-	near := regionNames[0]
-	for _, f := range []*fleet{one, two} {
-		eventually(t, "two gateways heard", func() bool { return strings.Count(f.ask(t, "status"), `"version":`) == 3 })
-	}
-	res, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/drain", one.admin), "application/json",
-		strings.NewReader(`{"region":"`+near+`","over":"0s"}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	for _, f := range []*fleet{one, two} {
-		eventually(t, "drained", func() bool { return f.stateOf(t, near) == "drained" })
-		f.run(t, 200*time.Millisecond, "status?code=204", near).check(t, "503 "+near+" explicit")
-	}
-	server.Stop()
-	// What is known stays, and the file holds it over a restart while Redis is away.
-	two.stop(syscall.SIGTERM, 5*time.Second)
-	two.start(t, config{options: "\t\tstore redis " + server.URL()}.caddyfile(two.port, two.admin))
-	for _, f := range []*fleet{one, two} {
-		if state := f.stateOf(t, near); state != "drained" {
-			t.Errorf("without Redis the region is %s", state)
-		}
 	}
 }

@@ -90,6 +90,7 @@ const mainFunctions = `
 type backend struct {
 	region  string
 	address string // host:port
+	more    string // further lines of the region
 }
 
 // config is what differs between the gateways of the suite. Zero values give the main one: three Deno regions and
@@ -141,7 +142,7 @@ func (c config) caddyfile(port, admin int) string {
 	}
 	fmt.Fprintf(&b, "\tedge_functions {\n\t\tlocation eu-central-1\n%s\n", c.options)
 	for _, be := range c.backends {
-		fmt.Fprintf(&b, "\t\tregion %s {\n\t\t\tbackend http://%s\n\t\t}\n", be.region, be.address)
+		fmt.Fprintf(&b, "\t\tregion %s {\n\t\t\tbackend http://%s\n%s\t\t}\n", be.region, be.address, be.more)
 	}
 	if c.source != "" {
 		fmt.Fprintf(&b, "\t\tapex example.test\n\t\t%s\n\t}\n}\n", c.source)

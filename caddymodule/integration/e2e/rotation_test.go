@@ -90,7 +90,7 @@ func TestKeyRotation(t *testing.T) {
 	function := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer function.Close()
 	g := startGateway(t, config{
-		backends:  []backend{{regionNames[0], function.Listener.Addr().String()}},
+		backends:  []backend{{region: regionNames[0], address: function.Listener.Addr().String()}},
 		project:   "jwks " + jwks.URL + "/keys",
 		functions: "function hello",
 	})

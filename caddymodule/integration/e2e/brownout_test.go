@@ -1,0 +1,121 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A region that is slow is told so, and serves.
+func TestSlowRegion(t *testing.T) {
+	f := startFleet(t, "")
+	near := fleetRegions[0]
+	f.ways[near].slow(60 * time.Millisecond)
+	eventually(t, "degraded", func() bool { return f.stateOf(t, near) == "degraded" })
+	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
+	f.run(t, time.Second, "hello", near).check(t, "200 "+near+" explicit")
+	f.ways[near].slow(time.Millisecond)
+	eventually(t, "up", func() bool { return f.stateOf(t, near) == "up" })
+}
+
+// Every other request to a region ends in a reset: GETs are sent again, few POSTs fail before it is left alone (2.6, 7.2).
+func TestResets(t *testing.T) {
+	f := startFleet(t, "")
+	near, next := fleetRegions[0], fleetRegions[1]
+	f.ways[near].become(t, wayReset)
+	o := f.run(t, 6*time.Second, "hello", "")
+	o.check(t, "200 "+near+" nearest", "200 "+next+" failover", "502 "+near+" nearest")
+	all := 0
+	for _, n := range o.seen {
+		all += n
+	}
+	if failed := o.seen["502 "+near+" nearest"]; failed == 0 || failed > all/20 {
+		t.Errorf("%d of %d failed, want some and at most 5 %%", failed, all)
+	}
+}
+
+// With one of two backends gone the region serves, and what one can't take goes to the next.
+func TestHalfTheBackends(t *testing.T) {
+	f := startFleet(t, "")
+	near, next := fleetRegions[0], fleetRegions[1]
+	second := newWay(t, f.ways[near].target, time.Millisecond)
+	f.config.backends[0].more = "\t\t\tbackend http://" + second.addr + "\n"
+	f.load(t)
+	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
+	second.become(t, wayRefuse)
+	o := f.run(t, 10*time.Second, "hello", "")
+	o.check(t, "200 "+near+" nearest", "200 "+next+" failover", "200 "+next+" overflow", "502 "+near+" nearest")
+	if n := o.seen["502 "+near+" nearest"]; n > callers {
+		t.Errorf("%d calls failed, at most %d were under way", n, callers)
+	}
+	f.run(t, time.Second, "hello", near).check(t, "200 "+near+" explicit")
+}
+
+// A region that comes and goes each ten seconds costs the POSTs under way, and nothing else.
+func TestFlappingRegion(t *testing.T) {
+	f := startFleet(t, "")
+	near, next := fleetRegions[0], fleetRegions[1]
+	failures := 0
+	for _, mode := range []int{wayRefuse, wayOpen, wayRefuse} {
+		time.AfterFunc(100*time.Millisecond, func() { f.ways[near].become(t, mode) })
+		o := f.run(t, 10*time.Second, "hello", "")
+		o.check(t, "200 "+near+" nearest", "200 "+next+" failover", "502 "+near+" nearest")
+		failures += o.seen["502 "+near+" nearest"]
+	}
+	if failures > 2*callers {
+		t.Errorf("%d calls failed, at most %d were under way", failures, 2*callers)
+	}
+}
+
+// A region is added and taken out by reloads under load: nothing fails.
+func TestRegionByReload(t *testing.T) {
+	f := startFleet(t, "")
+	near, next := fleetRegions[0], fleetRegions[1]
+	all := f.config.backends
+	for _, step := range []struct {
+		backends []backend
+		named    string
+	}{{all[1:], "400  "}, {all, "200 " + near + " explicit"}} {
+		f.config.backends = step.backends
+		loaded := make(chan struct{})
+		time.AfterFunc(500*time.Millisecond, func() { f.load(t); close(loaded) })
+		f.run(t, 5*time.Second, "hello", "").check(t, "200 "+near+" nearest", "200 "+next+" nearest", "200 "+next+" failover")
+		<-loaded
+		f.run(t, 200*time.Millisecond, "hello", near).check(t, step.named)
+	}
+	eventually(t, "measured", func() bool { return f.stateOf(t, near) == "up" })
+	f.run(t, 500*time.Millisecond, "hello", "").check(t, "200 "+near+" nearest", "200 "+next+" nearest")
+}
+
+// The nearest region is down while the next ones can't take all of it: the load spreads, and nothing fails.
+func TestOverloadInOutage(t *testing.T) {
+	f := startFleet(t, "", "\t\t\tcapacity 8\n")
+	near, next := fleetRegions[0], fleetRegions[1]
+	f.ways[near].become(t, wayRefuse)
+	eventually(t, "down", func() bool { return f.stateOf(t, near) == "down" })
+	o := f.run(t, 5*time.Second, "work", "")
+	elsewhere := 0
+	for key, n := range o.seen {
+		if !strings.HasPrefix(key, "200 ") || strings.Contains(key, near) {
+			t.Errorf("%d calls ended in %q", n, key)
+		}
+		if !strings.Contains(key, next) {
+			elsewhere += n
+		}
+	}
+	if elsewhere == 0 || o.seen["200 "+next+" failover"] == 0 {
+		t.Errorf("the load did not spread: %v", o.seen)
+	}
+	t.Log(o.seen)
+}
+
+// load gives the gateway its configuration anew.
+func (f *fleet) load(t *testing.T) {
+	t.Helper()
+	if status, body := load(t, f.gateway, f.config.caddyfile(f.port, f.admin)); status != http.StatusOK {
+		t.Errorf("loading the configuration: %d %s", status, body)
+	}
+}
