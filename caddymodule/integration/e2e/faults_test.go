@@ -10,11 +10,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,11 +30,56 @@ var fleetRegions = []string{
 	"us-west-1", "ap-southeast-1", "sa-east-1", "ap-northeast-1", "ap-northeast-2", "ap-southeast-2",
 }
 
-// fleet is a gateway in front of all regions, each behind a way of its own.
+// fleet is a gateway in front of all regions, each a process behind a way of its own.
 type fleet struct {
 	*gateway
 	config config
 	ways   map[string]*way
+}
+
+// asRegion makes the test binary a region: a server of its three functions at the address that it says.
+const asRegion = "EDGEGATE_E2E_REGION"
+
+// serveRegion answers with the region, the method and the hash of the body; /fail has the status that it is asked for, /work
+// takes its time.
+func serveRegion(address string) {
+	err := http.ListenAndServe(address, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/fail"):
+			status, _ := strconv.Atoi(r.URL.Query().Get("status"))
+			w.WriteHeader(status)
+		case strings.HasPrefix(r.URL.Path, "/work"):
+			time.Sleep(20 * time.Millisecond)
+		}
+		sum := sha256.New()
+		_, _ = io.Copy(sum, r.Body)
+		fmt.Fprintf(w, "%s %s %s", r.Header.Get("X-Sb-Edge-Region"), r.Method, hex.EncodeToString(sum.Sum(nil)))
+	}))
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// startRegionProcess runs a region as a process until the test ends and returns its address.
+func startRegionProcess(t *testing.T, name string) string {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	region, err := startProcess(name, []string{asRegion + "=" + address}, self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { region.stop(syscall.SIGKILL, time.Second) })
+	if err := waitForPort(region, port); err != nil {
+		t.Fatal(err)
+	}
+	return address
 }
 
 // startFleet starts it with further global options, and further lines for each region.
@@ -42,24 +89,13 @@ func startFleet(t *testing.T, options string, more ...string) *fleet {
 	home, _ := regions.PlaceOf(fleetRegions[0])
 	var backends []backend
 	for _, name := range fleetRegions {
-		function := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if strings.HasPrefix(r.URL.Path, "/fail") {
-				w.WriteHeader(http.StatusInternalServerError)
-			}
-			if strings.HasPrefix(r.URL.Path, "/work") {
-				time.Sleep(20 * time.Millisecond)
-			}
-			sum := sha256.New()
-			_, _ = io.Copy(sum, r.Body)
-			fmt.Fprintf(w, "%s %s %s", r.Header.Get("X-Sb-Edge-Region"), r.Method, hex.EncodeToString(sum.Sum(nil)))
-		}))
-		t.Cleanup(function.Close)
+		address := startRegionProcess(t, name)
 		place, _ := regions.PlaceOf(name)
 		roundTrip, ok := regions.Prior(home, place)
 		if !ok {
 			t.Fatalf("%s is not in the table", name)
 		}
-		f.ways[name] = newWay(t, function.Listener.Addr().String(), roundTrip/10)
+		f.ways[name] = newWay(t, address, roundTrip/10)
 		backends = append(backends, backend{name, f.ways[name].addr, strings.Join(more, "")})
 	}
 	f.config = config{backends: backends, options: options}
@@ -234,11 +270,13 @@ func TestBlackHole(t *testing.T) {
 	}
 }
 
-// TestFailingFunction: a function that answers 500 for every call takes no region out.
+// TestFailingFunction: a function that fails for every call takes no region out.
 func TestFailingFunction(t *testing.T) {
 	f := startFleet(t, "")
 	near := fleetRegions[0]
-	f.run(t, 2*time.Second, "fail", "").check(t, "500 "+near+" nearest")
+	for _, status := range []string{"500", "503", "504", "546"} {
+		f.run(t, time.Second, "fail?status="+status, "").check(t, status+" "+near+" nearest")
+	}
 	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
 	if state := f.stateOf(t, near); state == "down" {
 		t.Errorf("the region is %s", state)

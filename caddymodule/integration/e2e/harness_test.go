@@ -31,6 +31,10 @@ var shared struct {
 }
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(asRegion); address != "" {
+		serveRegion(address)
+		return
+	}
 	os.Exit(runAll(m))
 }
 
