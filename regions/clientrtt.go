@@ -76,30 +76,56 @@ func newClientTable(countries []clientCountry) *clientTable {
 	return t
 }
 
-func (t *clientTable) rtt(c *Client, r *Region) (time.Duration, bool) {
-	row, known := t.row(c.Country)
-	if !known && !c.HasCoordinates {
+// ClientRTTs is ClientRTT for one client and several regions: what depends on
+// the client alone is computed once.
+type ClientRTTs struct {
+	table   *clientTable
+	row     int
+	known   bool // the country is in row
+	located bool // at are the client's own coordinates
+	at      unit
+}
+
+// ClientRTTsOf prepares them.
+func ClientRTTsOf(c *Client) ClientRTTs { return clients.of(c) }
+
+func (t *clientTable) of(c *Client) ClientRTTs {
+	e := ClientRTTs{table: t, located: c.HasCoordinates}
+	e.row, e.known = t.row(c.Country)
+	switch {
+	case e.located:
+		e.at = unitOf(c.Coordinates)
+	case e.known:
+		e.at = t.places[e.row]
+	}
+	return e
+}
+
+// To returns what ClientRTT does.
+func (e *ClientRTTs) To(r *Region) (rtt time.Duration, ok bool) {
+	if !e.known && !e.located {
 		return 0, false
 	}
-	to, ok := clientTargetOf(r)
-	if !ok {
-		return 0, false
+	to := r.client
+	if to == nil {
+		if to, ok = clientTargetOf(r); !ok {
+			return 0, false
+		}
 	}
-	if to.tabulated() && known && !c.HasCoordinates {
-		return time.Duration(t.countries[row].tenths[to.column]) * (time.Millisecond / 10), true
+	if to.tabulated() && e.known && !e.located {
+		return time.Duration(e.table.countries[e.row].tenths[to.column]) * (time.Millisecond / 10), true
 	}
-	var from unit
-	if c.HasCoordinates {
-		from = unitOf(c.Coordinates)
-	} else {
-		from = t.places[row]
-	}
-	km := from.km(&to.at)
+	km := e.at.km(&to.at)
 	ms := clientLine(km)
-	if known {
-		ms += to.detour * t.detours[row][to.column]
+	if e.known {
+		ms += to.detour * e.table.detours[e.row][to.column]
 	}
 	return time.Duration(max(ms, lightPerKm*km) * float64(time.Millisecond)), true
+}
+
+func (t *clientTable) rtt(c *Client, r *Region) (time.Duration, bool) {
+	e := t.of(c)
+	return e.To(r)
 }
 
 func clientLine(km float64) float64 { return clientFixed + clientPerKm*km }
@@ -159,21 +185,22 @@ var clientKnown = func() []clientTarget {
 
 // clientTargetOf returns where a region is. As for Prior, a known name for
 // another place doesn't get the table's numbers.
-func clientTargetOf(r *Region) (clientTarget, bool) {
+func clientTargetOf(r *Region) (*clientTarget, bool) {
 	for i := range knownRegions {
 		if knownRegions[i].Name != r.Name {
 			continue
 		}
 		known := &clientKnown[i]
 		if !r.HasCoordinates || r.Coordinates == known.coordinates || r.Coordinates.DistanceKm(known.coordinates) <= sameMetroKm {
-			return *known, true
+			return known, true
 		}
 		break
 	}
 	if !r.HasCoordinates {
-		return clientTarget{}, false
+		return nil, false
 	}
-	return clientTargetNear(r.Coordinates), true
+	near := clientTargetNear(r.Coordinates)
+	return &near, true
 }
 
 // clientTargetNear returns a place that no column is for: detours to it are

@@ -33,6 +33,8 @@ type Region struct {
 	// HealthURI is the path and query that backends are probed at. One that is
 	// named must answer 2xx; for DefaultHealthURI any answer will do.
 	HealthURI string
+
+	client *clientTarget // for ClientRTT, in a Set
 }
 
 // Place returns where the region is.

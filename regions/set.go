@@ -42,6 +42,9 @@ func NewSet(rs []Region) (*Set, error) {
 			problems = append(problems, fmt.Errorf("region %q: the name is used twice", r.Name))
 			continue
 		}
+		if target, ok := clientTargetOf(region); ok {
+			region.client = target
+		}
 		set.byName[r.Name] = region
 		set.all = append(set.all, region)
 		set.names = append(set.names, r.Name)

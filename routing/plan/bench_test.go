@@ -56,6 +56,9 @@ func BenchmarkDecide(b *testing.B) {
 		{"named", Policy{}, view(), Query{Hint: regions.Hint{Regions: []string{"sa-east-1"}}}},
 		{"list", Policy{}, view(), Query{Hint: regions.Hint{Regions: []string{"sa-east-1", "eu-west-1"}, Any: true}}},
 		{"near the client", Policy{Mode: NearClient}, view(), Query{Client: regions.Client{Country: "KE"}}},
+		{"near the client's coordinates", Policy{Mode: NearClient}, view(), Query{Client: regions.Client{
+			Country: "KE", Coordinates: regions.Coordinates{Latitude: -1.3, Longitude: 36.8}, HasCoordinates: true,
+		}}},
 	} {
 		b.Run(tc.name, func(b *testing.B) {
 			p := New(tc.policy)

@@ -124,13 +124,13 @@ func (p *Planner) order(v *regions.View, q *Query, into []share) []share {
 // client's place is unknown.
 func (p *Planner) byClient(v *regions.View, q *Query, into []share) []share {
 	nearest, known := nearestRTT(v, q.Residency)
-	from := len(into)
+	from, client := len(into), regions.ClientRTTsOf(&q.Client)
 	for _, i := range v.Order {
 		r := &v.Regions[i]
 		if !allowed(q.Residency, r.Region.Name) {
 			continue
 		}
-		rtt, ok := regions.ClientRTT(q.Client, r.Region)
+		rtt, ok := client.To(r.Region)
 		if !ok {
 			return into[:from]
 		}
