@@ -3,13 +3,15 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
 // metric is one number that is read when metrics are scraped. None has labels:
-// projects, functions and keys are too many to be counted apart.
+// projects, functions and keys are too many to be counted apart. For regions
+// see regionMetric.
 type metric struct {
 	name string
 	help string
@@ -58,14 +60,15 @@ func oneIf(yes bool) float64 {
 
 // collector reads the metrics of a configuration.
 type collector struct {
-	app   *App
-	descs []*prometheus.Desc
+	app     *App
+	descs   []*prometheus.Desc
+	regions []*prometheus.Desc
 }
 
 // registerMetrics adds the metrics to those of the configuration: Caddy makes
 // a registry for each.
 func (a *App) registerMetrics(ctx caddy.Context) error {
-	c := &collector{app: a}
+	c := &collector{app: a, regions: describeRegions()}
 	for _, m := range metrics {
 		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, nil, nil))
 	}
@@ -78,7 +81,7 @@ func (a *App) registerMetrics(ctx caddy.Context) error {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range c.descs {
+	for _, d := range slices.Concat(c.descs, c.regions) {
 		descs <- d
 	}
 }
@@ -92,6 +95,7 @@ func (c *collector) Collect(values chan<- prometheus.Metric) {
 	for i, m := range metrics {
 		values <- prometheus.MustNewConstMetric(c.descs[i], m.kind, m.read(s))
 	}
+	c.collectRegions(values)
 }
 
 // Interface guards

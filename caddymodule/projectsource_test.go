@@ -256,7 +256,7 @@ func TestMetrics(t *testing.T) {
 	}
 	values := make(map[string]float64)
 	for _, family := range families {
-		if m := family.GetMetric()[0]; strings.HasPrefix(family.GetName(), "edgegate_") {
+		if m := family.GetMetric()[0]; strings.HasPrefix(family.GetName(), "edgegate_") && len(m.GetLabel()) == 0 {
 			values[family.GetName()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
