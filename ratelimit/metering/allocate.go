@@ -1,0 +1,14 @@
+package metering
+
+import "io"
+
+// writeZeros fills a file from its start, where blocks cannot be had otherwise.
+func writeZeros(file io.WriterAt, size int64) error {
+	zeros := make([]byte, 1<<20)
+	for at := int64(0); at < size; at += int64(len(zeros)) {
+		if _, err := file.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
+			return err
+		}
+	}
+	return nil
+}

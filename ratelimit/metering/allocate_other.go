@@ -1,0 +1,8 @@
+//go:build !linux
+
+package metering
+
+import "os"
+
+// allocate takes the disk's blocks for a file that is empty.
+func allocate(file *os.File, size int64) error { return writeZeros(file, size) }

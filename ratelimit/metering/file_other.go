@@ -1,0 +1,17 @@
+//go:build !unix
+
+package metering
+
+import (
+	"errors"
+	"os"
+	"runtime"
+)
+
+var errNoMap = errors.New("the ledger needs files that are mapped into memory, which this program cannot do on " + runtime.GOOS)
+
+func mapFile(*os.File, int) ([]byte, error) { return nil, errNoMap }
+
+func unmap([]byte) error { return errNoMap }
+
+func syncMap([]byte) error { return errNoMap }

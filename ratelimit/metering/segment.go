@@ -1,0 +1,254 @@
+package metering
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+// A segment's file is a header and so many records, all of it there from the
+// start: a disk that fills up cannot take a page from under a record.
+const (
+	headerSize  = 1 << 10
+	segmentSize = 64 << 20
+	// SegmentRecords is how many records a segment of the usual size holds.
+	SegmentRecords = (segmentSize - headerSize) / RecordSize
+)
+
+// magic begins a segment's file; its last two digits are the version.
+var magic = []byte("EGLEDG01")
+
+// ErrFull says that a segment has no slot left.
+var ErrFull = errors.New("the segment is full")
+
+// Segment is a file of the log, mapped into memory. Append is for any number of
+// goroutines, Sync for one, together with them; Close is for when both are over.
+type Segment struct {
+	path    string
+	first   uint64 // the Seq of its first slot
+	slots   uint64
+	data    []byte        // the file
+	taken   atomic.Uint64 // slots that were given away; may go beyond slots
+	prefix  uint64        // slots that are all written; for one goroutine
+	created time.Time
+}
+
+// CreateSegment makes the file of a segment, on the disk with its name when
+// it returns. A file that is there already is an error.
+func CreateSegment(path string, first uint64, slots int, now time.Time) (*Segment, error) {
+	if first == 0 || slots < 1 || slots > SegmentRecords {
+		return nil, fmt.Errorf("a segment from %d with %d slots: want from 1 on and 1 to %d slots", first, slots, SegmentRecords)
+	}
+	temporary := path + ".new"
+	if err := prepareFile(temporary, first, slots, now); err != nil {
+		return nil, fmt.Errorf("creating a segment: %w", errors.Join(err, os.RemoveAll(temporary)))
+	}
+	// A link, not a rename: it replaces nothing.
+	err := os.Link(temporary, path)
+	if err = errors.Join(err, os.Remove(temporary)); err == nil {
+		err = syncDirectory(filepath.Dir(path))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("creating a segment: %w", err)
+	}
+	return OpenSegment(path)
+}
+
+func prepareFile(path string, first uint64, slots int, now time.Time) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	header := make([]byte, headerSize)
+	copy(header, magic)
+	binary.LittleEndian.PutUint64(header[8:], first)
+	binary.LittleEndian.PutUint64(header[16:], uint64(slots))
+	binary.LittleEndian.PutUint64(header[24:], uint64(now.UnixMicro()))
+	binary.LittleEndian.PutUint32(header[60:], headerChecksum(header))
+	err = allocate(file, int64(headerSize+slots*RecordSize))
+	if err == nil {
+		_, err = file.WriteAt(header, 0)
+	}
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+func headerChecksum(header []byte) uint32 {
+	var b [RecordSize]byte
+	copy(b[4:], header[:60])
+	return checksum(b[:])
+}
+
+func syncDirectory(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// OpenSegment maps a segment's file. Recover must be called before Append if
+// another process wrote it.
+func OpenSegment(path string) (*Segment, error) {
+	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the path is the caller's business
+	if err != nil {
+		return nil, fmt.Errorf("opening a segment: %w", err)
+	}
+	defer file.Close()
+	header := make([]byte, headerSize)
+	if _, err := file.ReadAt(header, 0); err != nil {
+		return nil, fmt.Errorf("segment %s: reading its header: %w", path, err)
+	}
+	le := binary.LittleEndian
+	switch {
+	case !bytes.Equal(header[:6], magic[:6]):
+		return nil, fmt.Errorf("segment %s: it is no segment of a ledger", path)
+	case !bytes.Equal(header[:8], magic):
+		return nil, fmt.Errorf("segment %s: it has version %q, this program reads %q", path, header[6:8], magic[6:8])
+	case le.Uint32(header[60:]) != headerChecksum(header):
+		return nil, fmt.Errorf("segment %s: its header: %w", path, errTorn)
+	}
+	s := &Segment{path: path, first: le.Uint64(header[8:]), slots: le.Uint64(header[16:])}
+	s.created = time.UnixMicro(int64(le.Uint64(header[24:]))).UTC()
+	size := headerSize + int64(s.slots)*RecordSize
+	info, err := file.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("segment %s: %w", path, err)
+	}
+	if info.Size() != size { // a page that is not there would end the process
+		return nil, fmt.Errorf("segment %s: it has %d bytes, its header says %d", path, info.Size(), size)
+	}
+	if s.data, err = mapFile(file, int(size)); err != nil {
+		return nil, fmt.Errorf("segment %s: mapping it: %w", path, err)
+	}
+	return s, nil
+}
+
+// First is the Seq of its first record.
+func (s *Segment) First() uint64 { return s.first }
+
+// Created is when the file was made.
+func (s *Segment) Created() time.Time { return s.created }
+
+func (s *Segment) slot(i uint64) []byte {
+	at := headerSize + i*RecordSize
+	return s.data[at : at+RecordSize : at+RecordSize]
+}
+
+// Append gives r its Seq and writes it, or returns [ErrFull]. It neither blocks
+// nor allocates.
+func (s *Segment) Append(r *Record) error {
+	i := s.taken.Add(1) - 1
+	if i >= s.slots {
+		return ErrFull
+	}
+	r.Seq = s.first + i
+	slot := s.slot(i)
+	publish(slot, r.encode(slot))
+	return nil
+}
+
+// publish stores the checksum at once and after all that it is of: there is a
+// record from then on.
+func publish(slot []byte, sum uint32) {
+	var b [4]byte
+	binary.LittleEndian.PutUint32(b[:], sum)
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(&slot[0])), binary.NativeEndian.Uint32(b[:]))
+}
+
+func published(slot []byte) bool {
+	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&slot[0]))) != 0
+}
+
+// Prefix returns how many slots from the first on are all written. It is for one
+// goroutine at a time.
+func (s *Segment) Prefix() int {
+	for s.prefix < s.slots && published(s.slot(s.prefix)) {
+		s.prefix++
+	}
+	return int(s.prefix)
+}
+
+// At reads the record in the i-th slot, which must be below Prefix.
+func (s *Segment) At(i int) (Record, error) {
+	var r Record
+	if err := r.decode(s.slot(uint64(i))); err != nil {
+		return r, fmt.Errorf("segment %s, record %d: %w", s.path, i, err)
+	}
+	if want := s.first + uint64(i); r.Seq != want {
+		return r, fmt.Errorf("segment %s, record %d: its number is %d, want %d", s.path, i, r.Seq, want)
+	}
+	return r, nil
+}
+
+// Recovered is what Recover found.
+type Recovered struct {
+	Records int // that are whole
+	Dead    int // slots that were taken and not written: the process ended between
+	Torn    int // slots with wrong bits: the machine ended between, or the disk fails
+}
+
+// Recover finds the end of a segment that another process left, and makes a
+// record of TypeDead of each slot before it without a whole record: what was
+// not written was not sent. It returns an error, and changes nothing, if a
+// record is whole and has no business there.
+func (s *Segment) Recover(now time.Time) (Recovered, error) {
+	var found Recovered
+	var lost []uint64
+	end := uint64(0)
+	for i := range s.slots {
+		if !published(s.slot(i)) {
+			continue
+		}
+		end = i + 1
+		if _, err := s.At(int(i)); err != nil {
+			if !errors.Is(err, errTorn) {
+				return found, err
+			}
+			found.Torn++
+			lost = append(lost, i)
+		}
+	}
+	for i := range end {
+		if !published(s.slot(i)) {
+			found.Dead++
+			lost = append(lost, i)
+		}
+	}
+	for _, i := range lost {
+		dead := Record{Type: TypeDead, Seq: s.first + i, At: now}
+		slot := s.slot(i)
+		publish(slot, dead.encode(slot))
+	}
+	found.Records = int(end) - len(lost)
+	s.taken.Store(end)
+	s.prefix = end
+	return found, nil
+}
+
+// Sync brings the records below Prefix to the disk. After an error the pages
+// are in doubt: they must be copied elsewhere, not synced again.
+func (s *Segment) Sync() error {
+	if err := syncMap(s.data[:headerSize+s.Prefix()*RecordSize]); err != nil {
+		return fmt.Errorf("segment %s: syncing: %w", s.path, err)
+	}
+	return nil
+}
+
+// Close takes the file out of memory. Nothing may be appended any more.
+func (s *Segment) Close() error {
+	data := s.data
+	s.data = nil
+	if err := unmap(data); err != nil {
+		return fmt.Errorf("segment %s: closing: %w", s.path, err)
+	}
+	return nil
+}
