@@ -15,3 +15,5 @@ func mapFile(*os.File, int) ([]byte, error) { return nil, errNoMap }
 func unmap([]byte) error { return errNoMap }
 
 func syncMap([]byte) error { return errNoMap }
+
+func lockFile(*os.File) error { return errNoMap }

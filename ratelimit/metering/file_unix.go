@@ -3,6 +3,7 @@
 package metering
 
 import (
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -16,3 +17,13 @@ func unmap(data []byte) error { return unix.Munmap(data) }
 
 // syncMap takes data from the start of the mapping on.
 func syncMap(data []byte) error { return unix.Msync(data, unix.MS_SYNC) }
+
+// lockFile takes the lock of a file, which ends with the process, or returns
+// errLocked.
+func lockFile(file *os.File) error {
+	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return errLocked
+	}
+	return err
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -35,8 +36,13 @@ type Segment struct {
 	slots   uint64
 	data    []byte        // the file
 	taken   atomic.Uint64 // slots that were given away; may go beyond slots
-	prefix  uint64        // slots that are all written; for one goroutine
 	created time.Time
+
+	// For one goroutine:
+	prefix uint64 // slots that are all written
+	synced uint64 // of which on the disk
+	sealed uint64 // its length, if it was ended early
+	flush  func([]byte) error
 }
 
 // CreateSegment makes the file of a segment, on the disk with its name when
@@ -116,7 +122,7 @@ func OpenSegment(path string) (*Segment, error) {
 	case le.Uint32(header[60:]) != headerChecksum(header):
 		return nil, fmt.Errorf("segment %s: its header: %w", path, errTorn)
 	}
-	s := &Segment{path: path, first: le.Uint64(header[8:]), slots: le.Uint64(header[16:])}
+	s := &Segment{path: path, first: le.Uint64(header[8:]), slots: le.Uint64(header[16:]), flush: syncMap}
 	s.created = time.UnixMicro(int64(le.Uint64(header[24:]))).UTC()
 	size := headerSize + int64(s.slots)*RecordSize
 	info, err := file.Stat()
@@ -196,19 +202,20 @@ type Recovered struct {
 	Torn    int // slots with wrong bits: the machine ended between, or the disk fails
 }
 
-// Recover finds the end of a segment that another process left, and makes a
-// record of TypeDead of each slot before it without a whole record: what was
-// not written was not sent. It returns an error, and changes nothing, if a
-// record is whole and has no business there.
-func (s *Segment) Recover(now time.Time) (Recovered, error) {
+// Recover finds the end of a segment that another process left, at least the
+// given number of slots from its start, and makes a record of TypeDead of each
+// slot before it without a whole record: what was not written was not sent. It
+// returns an error, and changes nothing, if a record is whole and has no
+// business there.
+func (s *Segment) Recover(now time.Time, atLeast uint64) (Recovered, error) {
 	var found Recovered
 	var lost []uint64
-	end := uint64(0)
+	end := min(atLeast, s.slots)
 	for i := range s.slots {
 		if !published(s.slot(i)) {
 			continue
 		}
-		end = i + 1
+		end = max(end, i+1)
 		if _, err := s.At(int(i)); err != nil {
 			if !errors.Is(err, errTorn) {
 				return found, err
@@ -237,10 +244,47 @@ func (s *Segment) Recover(now time.Time) (Recovered, error) {
 // Sync brings the records below Prefix to the disk. After an error the pages
 // are in doubt: they must be copied elsewhere, not synced again.
 func (s *Segment) Sync() error {
-	if err := syncMap(s.data[:headerSize+s.Prefix()*RecordSize]); err != nil {
+	prefix := s.Prefix()
+	if err := s.flush(s.data[:headerSize+prefix*RecordSize]); err != nil {
 		return fmt.Errorf("segment %s: syncing: %w", s.path, err)
 	}
+	s.synced = uint64(prefix)
 	return nil
+}
+
+// seal ends a segment early: what was taken by now will be written, nothing
+// more is. It returns how many slots that is.
+func (s *Segment) seal() uint64 {
+	taken := min(s.taken.Add(s.slots)-s.slots, s.slots)
+	for uint64(s.Prefix()) < taken {
+		runtime.Gosched() // an Append is between its two steps
+	}
+	s.sealed = taken
+	return taken
+}
+
+// copyTo makes a file of the segment's records, on the disk when it returns.
+func (s *Segment) copyTo(path string, slots uint64) error {
+	if err := prepareFile(path, s.first, int(slots), s.created); err != nil {
+		return err
+	}
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteAt(s.data[headerSize:headerSize+slots*RecordSize], headerSize)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
+
+// length is how many records it has in the end, its slots while it is open.
+func (s *Segment) length() uint64 {
+	if s.sealed > 0 {
+		return s.sealed
+	}
+	return s.slots
 }
 
 // Close takes the file out of memory. Nothing may be appended any more.

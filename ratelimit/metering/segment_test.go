@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if path := os.Getenv(asWriter); path != "" {
 		writeForEver(path)
 	}
+	if dir := os.Getenv(asLedger); dir != "" {
+		admitForEver(dir)
+	}
 	os.Exit(m.Run())
 }
 
@@ -70,7 +73,7 @@ func TestSegmentKeepsRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = reopen(t, s)
-	if found, err := s.Recover(now); err != nil || found != (Recovered{Records: 10}) {
+	if found, err := s.Recover(now, 0); err != nil || found != (Recovered{Records: 10}) {
 		t.Errorf("%+v, %v", found, err)
 	}
 	if s.First() != 100 || !s.Created().Equal(now) || s.Prefix() != 10 {
@@ -136,7 +139,7 @@ func TestSegmentRecovers(t *testing.T) {
 	s.slot(4)[40] ^= 1              // torn
 	copy(s.slot(7), s.slot(0)[4:8]) // bits of a record that never was, after the end
 	s = reopen(t, s)
-	found, err := s.Recover(now)
+	found, err := s.Recover(now, 0)
 	if err != nil || found != (Recovered{Records: 3, Dead: 3, Torn: 2}) {
 		t.Fatalf("%+v, %v", found, err)
 	}
@@ -155,7 +158,7 @@ func TestSegmentRecovers(t *testing.T) {
 	if err := s.Append(&r); err != nil || r.Seq != 9 {
 		t.Errorf("the next has number %d, %v", r.Seq, err)
 	}
-	if again, err := reopen(t, s).Recover(now); err != nil || again != (Recovered{Records: 9}) {
+	if again, err := reopen(t, s).Recover(now, 0); err != nil || again != (Recovered{Records: 9}) {
 		t.Errorf("a second time: %+v, %v", again, err)
 	}
 }
@@ -163,7 +166,7 @@ func TestSegmentRecovers(t *testing.T) {
 func TestSegmentRefusesAForeignRecord(t *testing.T) {
 	s := create(t, 1, 4)
 	copy(s.slot(2), bytesOf(Record{Type: TypeAdmitted, Seq: 77}))
-	if _, err := s.Recover(now); err == nil || !strings.Contains(err.Error(), "record 2: its number is 77, want 3") {
+	if _, err := s.Recover(now, 0); err == nil || !strings.Contains(err.Error(), "record 2: its number is 77, want 3") {
 		t.Errorf("%v", err)
 	}
 	if published(s.slot(0)) {
@@ -243,7 +246,7 @@ func TestWriteZeros(t *testing.T) {
 func writeForEver(path string) {
 	s, err := OpenSegment(path)
 	if err == nil {
-		_, err = s.Recover(time.Now())
+		_, err = s.Recover(time.Now(), 0)
 	}
 	for b := make([]byte, 0, 8); err == nil; b = b[:0] {
 		r := Record{Type: TypeAdmitted, At: time.Now()}
@@ -301,7 +304,7 @@ func TestSegmentOutlivesKills(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if found, err := s.Recover(now); err != nil || found.Torn != 0 || found.Records < len(said) {
+	if found, err := s.Recover(now, 0); err != nil || found.Torn != 0 || found.Records < len(said) {
 		t.Errorf("%+v, %v, %d were said", found, err, len(said))
 	}
 	for seq := range said {
@@ -335,7 +338,7 @@ func BenchmarkRecover(b *testing.B) {
 	for r := sample(); s.Append(&r) == nil; {
 	}
 	for b.Loop() {
-		if found, err := s.Recover(now); err != nil || found.Records != SegmentRecords {
+		if found, err := s.Recover(now, 0); err != nil || found.Records != SegmentRecords {
 			b.Fatal(found, err)
 		}
 	}

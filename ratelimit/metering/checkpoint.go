@@ -1,0 +1,107 @@
+package metering
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// checkpoint keeps sums on the disk, together with the record up to which they
+// are, so that a start need not read all records.
+type checkpoint struct{ db *bbolt.DB }
+
+var (
+	bucketSums = []byte("sums")
+	bucketMeta = []byte("meta")
+	keyLast    = []byte("last")
+	keyLatest  = []byte("latest") // the latest time of a record, in microseconds
+)
+
+// checkpointWait bounds the wait for another process that has the file.
+const checkpointWait = 5 * time.Second
+
+func openCheckpoint(path string) (*checkpoint, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
+	if err == nil {
+		err = db.Update(func(tx *bbolt.Tx) error {
+			_, err := tx.CreateBucketIfNotExists(bucketSums)
+			_, err2 := tx.CreateBucketIfNotExists(bucketMeta)
+			return errors.Join(err, err2)
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening %s: %w", path, err)
+	}
+	return &checkpoint{db}, nil
+}
+
+func (k sumKey) encode() []byte {
+	b := make([]byte, 0, 15)
+	b = binary.BigEndian.AppendUint32(b, uint32(k.subject))
+	b = binary.BigEndian.AppendUint16(b, k.region)
+	b = append(b, byte(k.span))
+	return binary.BigEndian.AppendUint64(b, uint64(k.start))
+}
+
+func decodeSumKey(b []byte) (sumKey, bool) {
+	if len(b) != 15 {
+		return sumKey{}, false
+	}
+	return sumKey{
+		SubjectID(binary.BigEndian.Uint32(b)), binary.BigEndian.Uint16(b[4:]), Span(b[6]), int64(binary.BigEndian.Uint64(b[7:])),
+	}, true
+}
+
+// load fills p with what was saved.
+func (c *checkpoint) load(p *projection) error {
+	return c.db.View(func(tx *bbolt.Tx) error {
+		if b := tx.Bucket(bucketMeta).Get(keyLast); len(b) == 8 {
+			p.last = binary.BigEndian.Uint64(b)
+		}
+		if b := tx.Bucket(bucketMeta).Get(keyLatest); len(b) == 8 {
+			p.latest = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()
+		}
+		return tx.Bucket(bucketSums).ForEach(func(k, v []byte) error {
+			key, ok := decodeSumKey(k)
+			if !ok || len(v) != 24 {
+				return fmt.Errorf("the sum under %x is none", k)
+			}
+			p.highest = max(p.highest, key.subject+1)
+			p.sums[key] = &Sums{
+				Invocations: binary.BigEndian.Uint64(v), Completed: binary.BigEndian.Uint64(v[8:]), Voided: binary.BigEndian.Uint64(v[16:]),
+			}
+			return nil
+		})
+	})
+}
+
+// save keeps what changed since the last time.
+func (c *checkpoint) save(p *projection) error {
+	err := c.db.Update(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bucketSums)
+		for key := range p.changed {
+			sums, v := p.sums[key], make([]byte, 0, 24)
+			v = binary.BigEndian.AppendUint64(v, sums.Invocations)
+			v = binary.BigEndian.AppendUint64(v, sums.Completed)
+			v = binary.BigEndian.AppendUint64(v, sums.Voided)
+			if err := bucket.Put(key.encode(), v); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		if err := meta.Put(keyLatest, binary.BigEndian.AppendUint64(nil, uint64(p.latest.UnixMicro()))); err != nil {
+			return err
+		}
+		return meta.Put(keyLast, binary.BigEndian.AppendUint64(nil, p.last))
+	})
+	if err != nil {
+		return fmt.Errorf("keeping the sums of the ledger: %w", err)
+	}
+	clear(p.changed)
+	return nil
+}
+
+func (c *checkpoint) close() error { return c.db.Close() }

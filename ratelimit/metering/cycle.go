@@ -1,0 +1,80 @@
+package metering
+
+import (
+	"fmt"
+	"time"
+)
+
+// Cycle says when the billing periods of an organization begin. The zero Cycle
+// is the calendar month in UTC.
+type Cycle struct {
+	// Anchor is the start of any period: its day of the month and its time of
+	// day in Zone are those of all. A day that a month does not have is its last.
+	// Zero: the first of the month, 00:00.
+	Anchor time.Time
+	Zone   *time.Location // nil: UTC
+}
+
+// Period is one billing period, from Start to before End.
+type Period struct {
+	ID         string // 2026-11, or with an anchor or a zone 20261105+Europe/Paris
+	Start, End time.Time
+}
+
+// Contains reports whether t is in the period.
+func (p Period) Contains(t time.Time) bool { return !t.Before(p.Start) && t.Before(p.End) }
+
+func (c Cycle) zone() *time.Location {
+	if c.Zone == nil {
+		return time.UTC
+	}
+	return c.Zone
+}
+
+// At returns the period that t is in. It depends on nothing else, so that
+// every gateway and every later reader finds the same.
+func (c Cycle) At(t time.Time) Period {
+	local := t.In(c.zone())
+	year, month, _ := local.Date()
+	start := c.start(year, month)
+	if t.Before(start) {
+		year, month, _ = time.Date(year, month-1, 1, 0, 0, 0, 0, time.UTC).Date()
+		start = c.start(year, month)
+	}
+	end := c.start(year, month+1)
+	if !t.Before(end) { // a zone that skips the hours around it
+		year, month, _ = time.Date(year, month+1, 1, 0, 0, 0, 0, time.UTC).Date()
+		start, end = end, c.start(year, month+1)
+	}
+	return Period{ID: c.id(start, year, month), Start: start.UTC(), End: end.UTC()}
+}
+
+// start is when the period of a month starts; month may be 13.
+func (c Cycle) start(year int, month time.Month) time.Time {
+	if c.Anchor.IsZero() {
+		return time.Date(year, month, 1, 0, 0, 0, 0, c.zone())
+	}
+	anchor := c.Anchor.In(c.zone())
+	last := time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	hour, minute, second := anchor.Clock()
+	return time.Date(year, month, min(anchor.Day(), last), hour, minute, second, 0, c.zone())
+}
+
+func (c Cycle) id(start time.Time, year int, month time.Month) string {
+	if start.Equal(time.Date(year, month, 1, 0, 0, 0, 0, time.UTC)) {
+		return fmt.Sprintf("%04d-%02d", year, month)
+	}
+	layout := "20060102"
+	if hour, minute, second := start.Clock(); hour+minute+second != 0 {
+		layout = "20060102T150405"
+	}
+	return start.Format(layout) + "+" + c.zone().String()
+}
+
+// Next returns the period after p.
+func (c Cycle) Next(p Period) Period { return c.At(p.End) }
+
+// Equal reports whether both have the same periods.
+func (c Cycle) Equal(other Cycle) bool {
+	return c.Anchor.Equal(other.Anchor) && c.zone().String() == other.zone().String()
+}

@@ -1,0 +1,248 @@
+package metering
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
+)
+
+// Subject is who called what.
+type Subject struct {
+	Organization, Project, Function string
+	Cycle                           Cycle
+}
+
+// SubjectID stands for a Subject in the records of one log.
+type SubjectID uint32
+
+// dictionary gives numbers to the strings of records. It is a file of lines,
+// each a checksum and JSON, that only grows: a number never changes its meaning.
+type dictionary struct {
+	mu       sync.Mutex // guards all
+	file     *os.File
+	dirty    bool // something is not on the disk yet
+	subjects []Subject
+	regions  []string
+	bySub    *xsync.Map[subjectKey, SubjectID] // may be read without mu
+	byRegion *xsync.Map[string, uint16] // may be read without mu
+}
+
+// subjectKey is a Subject as a map wants it.
+type subjectKey struct {
+	organization, project, function string
+	anchor                          int64
+	zone                            string
+}
+
+func keyOf(s Subject) subjectKey {
+	return subjectKey{s.Organization, s.Project, s.Function, unixOrZero(s.Cycle.Anchor), s.Cycle.zone().String()}
+}
+
+func unixOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// entry is a line of the file: a subject, a region, or nothing, which keeps a
+// number from being given again.
+type entry struct {
+	Organization string `json:"org,omitempty"`
+	Project      string `json:"project,omitempty"`
+	Function     string `json:"function,omitempty"`
+	Anchor       int64  `json:"anchor,omitempty"`
+	Zone         string `json:"zone,omitempty"`
+	Region       string `json:"region,omitempty"`
+	Lost         bool   `json:"lost,omitempty"`
+}
+
+func openDictionary(path string) (*dictionary, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	d := &dictionary{
+		file: file, bySub: xsync.NewMap[subjectKey, SubjectID](), byRegion: xsync.NewMap[string, uint16](),
+		regions: []string{""}, // 0: none
+	}
+	d.byRegion.Store("", 0)
+	if err := d.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("reading %s: %w", path, err), file.Close())
+	}
+	return d, nil
+}
+
+// load reads the lines, and cuts off one that was not finished.
+func (d *dictionary) load() error {
+	whole, lines := int64(0), bufio.NewReader(d.file)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		var e entry
+		if !decodeLine(line, &e) {
+			break
+		}
+		if err := d.take(e); err != nil {
+			return err
+		}
+		whole += int64(len(line))
+	}
+	if err := d.file.Truncate(whole); err != nil {
+		return err
+	}
+	_, err := d.file.Seek(whole, io.SeekStart)
+	return err
+}
+
+func decodeLine(line []byte, into *entry) bool {
+	sum, text, ok := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
+	want, err := strconv.ParseUint(string(sum), 16, 32)
+	return ok && err == nil && uint32(want) == crc32.Checksum(text, castagnoli) && json.Unmarshal(text, into) == nil
+}
+
+func (d *dictionary) take(e entry) error {
+	if e.Region != "" {
+		d.byRegion.Store(e.Region, uint16(len(d.regions)))
+		d.regions = append(d.regions, e.Region)
+		return nil
+	}
+	s := Subject{Organization: e.Organization, Project: e.Project, Function: e.Function}
+	if e.Anchor != 0 {
+		s.Cycle.Anchor = time.Unix(e.Anchor, 0).UTC()
+	}
+	if e.Zone != "" {
+		zone, err := time.LoadLocation(e.Zone)
+		if err != nil {
+			return fmt.Errorf("the time zone of %s: %w", e.Organization, err)
+		}
+		s.Cycle.Zone = zone
+	}
+	if !e.Lost {
+		defer d.bySub.Store(keyOf(s), SubjectID(len(d.subjects)))
+	}
+	d.subjects = append(d.subjects, s)
+	return nil
+}
+
+// write appends a line. The process may end at any time after; the machine only
+// after sync.
+func (d *dictionary) write(e entry) error {
+	text, err := json.Marshal(e)
+	if err == nil {
+		_, err = fmt.Fprintf(d.file, "%08x %s\n", crc32.Checksum(text, castagnoli), text)
+	}
+	if err != nil {
+		return fmt.Errorf("writing to the dictionary of the ledger: %w", err)
+	}
+	d.dirty = true
+	return d.take(e)
+}
+
+// subject returns the number of s, a new one if need be.
+func (d *dictionary) subject(s Subject) (SubjectID, error) {
+	key := keyOf(s)
+	if id, ok := d.bySub.Load(key); ok {
+		return id, nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if id, ok := d.bySub.Load(key); ok {
+		return id, nil
+	}
+	e := entry{Organization: s.Organization, Project: s.Project, Function: s.Function, Anchor: key.anchor}
+	if key.zone != time.UTC.String() {
+		e.Zone = key.zone
+	}
+	if err := d.write(e); err != nil {
+		return 0, err
+	}
+	id, _ := d.bySub.Load(key)
+	return id, nil
+}
+
+// maxRegions is how many regions a dictionary can have.
+const maxRegions = 1<<16 - 1
+
+func (d *dictionary) region(name string) (uint16, error) {
+	if id, ok := d.byRegion.Load(name); ok {
+		return id, nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if id, ok := d.byRegion.Load(name); ok {
+		return id, nil
+	}
+	if len(d.regions) > maxRegions {
+		return 0, fmt.Errorf("the dictionary of the ledger is full: it knows %d regions", maxRegions)
+	}
+	if err := d.write(entry{Region: name}); err != nil {
+		return 0, err
+	}
+	id, _ := d.byRegion.Load(name)
+	return id, nil
+}
+
+// reserve keeps numbers below n from being given to others: records have them
+// whose subjects the machine lost when it ended.
+func (d *dictionary) reserve(n SubjectID) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for SubjectID(len(d.subjects)) < n {
+		if err := d.write(entry{Lost: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookup returns the subject of a number; one without an organization if there
+// is none.
+func (d *dictionary) lookup(id SubjectID) Subject {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if int(id) < len(d.subjects) {
+		return d.subjects[id]
+	}
+	return Subject{}
+}
+
+func (d *dictionary) regionName(id uint16) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if int(id) < len(d.regions) {
+		return d.regions[id]
+	}
+	return ""
+}
+
+// sync brings what was written to the disk.
+func (d *dictionary) sync() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.dirty {
+		return nil
+	}
+	if err := d.file.Sync(); err != nil {
+		return fmt.Errorf("syncing the dictionary of the ledger: %w", err)
+	}
+	d.dirty = false
+	return nil
+}
+
+func (d *dictionary) close() error { return errors.Join(d.sync(), d.file.Close()) }

@@ -1,0 +1,92 @@
+package metering
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// instance is a directory with the log of one process, which holds its lock.
+type instance struct {
+	id   string // 12 hex digits, made with the directory
+	dir  string
+	lock *os.File
+}
+
+// errLocked says that another process has the directory.
+var errLocked = errors.New("another process has it")
+
+// claim locks the directories of processes that are gone, the first of which
+// is the caller's to go on with, or makes a new one.
+func claim(dir string) (own *instance, orphans []*instance, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	if err := refuseNetwork(dir); err != nil {
+		return nil, nil, err
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil {
+		return nil, nil, err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		locked, err := lockInstance(name)
+		switch {
+		case errors.Is(err, errLocked):
+		case err != nil:
+			return nil, nil, errors.Join(err, closeInstances(own, orphans))
+		case own == nil:
+			own = locked
+		default:
+			orphans = append(orphans, locked)
+		}
+	}
+	if own == nil {
+		own, err = newInstance(dir)
+	}
+	return own, orphans, err
+}
+
+func closeInstances(own *instance, orphans []*instance) error {
+	var errs []error
+	for _, i := range append(orphans, own) {
+		if i != nil {
+			errs = append(errs, i.close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func newInstance(dir string) (*instance, error) {
+	var b [6]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, hex.EncodeToString(b[:]))
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return nil, err
+	}
+	if err := syncDirectory(dir); err != nil {
+		return nil, err
+	}
+	return lockInstance(path)
+}
+
+// lockInstance locks a directory, unless another process has it.
+func lockInstance(dir string) (*instance, error) {
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), file.Close())
+	}
+	return &instance{id: filepath.Base(dir), dir: dir, lock: file}, nil
+}
+
+func (i *instance) close() error { return i.lock.Close() }

@@ -1,0 +1,366 @@
+package metering
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Sync is how much of the log the end of the machine may take with it. The end
+// of the process takes nothing.
+type Sync string
+
+// The modes of syncing.
+const (
+	SyncGroup  Sync = "group"  // at most what came within 50 ms or 256 KiB (default)
+	SyncStrict Sync = "strict" // nothing: an invocation waits until its record is on the disk
+	SyncNone   Sync = "none"   // whatever the kernel has not written yet; for tests
+)
+
+// SyncModes lists the modes of syncing.
+func SyncModes() []string { return []string{string(SyncNone), string(SyncGroup), string(SyncStrict)} }
+
+const (
+	groupEvery      = 50 * time.Millisecond
+	groupRecords    = (256 << 10) / RecordSize
+	checkpointEvery = 5 * time.Second
+)
+
+// Config says how a Ledger is kept.
+type Config struct {
+	Dir string           // a directory of this machine; several processes may share it
+	Now func() time.Time // default time.Now
+	// Trouble is told what went wrong in the background, and that it is over with
+	// nil. Optional.
+	Trouble func(error)
+}
+
+// Ledger is the log of one process, with the sums of what is in it, and of the
+// logs beside it whose processes are gone. It is safe for concurrent use.
+type Ledger struct {
+	config  Config
+	own     *book
+	mode    atomic.Value // Sync
+	latest  atomic.Int64 // the billing clock, in microseconds
+	stop    chan struct{}
+	kick    chan struct{} // somebody waits for the disk
+	stopped sync.WaitGroup
+
+	mu      sync.Mutex // guards all below, and what of the books is for one goroutine
+	orphans []*book
+	synced  uint64 // on the disk
+	waiting *sync.Cond
+	failed  error // of the last try to write to the disk
+	saved   time.Time
+}
+
+// book is the log of one instance with its sums.
+type book struct {
+	instance   *instance
+	log        *log
+	dictionary *dictionary
+	checkpoint *checkpoint
+	projection *projection
+}
+
+// Open takes up the ledger in a directory: the log of a process that is gone,
+// or a new one.
+func Open(config Config) (*Ledger, error) {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Trouble == nil {
+		config.Trouble = func(error) {}
+	}
+	own, orphans, err := claim(filepath.Join(config.Dir, "inst"))
+	if err != nil {
+		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, err)
+	}
+	l := &Ledger{config: config, stop: make(chan struct{}), kick: make(chan struct{}, 1), saved: config.Now()}
+	l.waiting = sync.NewCond(&l.mu)
+	l.mode.Store(SyncGroup)
+	if l.own, err = openBook(own, config.Now); err != nil {
+		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(own, orphans)))
+	}
+	for i, orphan := range orphans {
+		b, err := openBook(orphan, config.Now)
+		if err != nil {
+			return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(nil, orphans[i:]), l.closeBooks()))
+		}
+		l.orphans = append(l.orphans, b)
+	}
+	l.latest.Store(l.own.projection.latest.UnixMicro())
+	l.stopped.Go(l.run)
+	return l, nil
+}
+
+func openBook(i *instance, now func() time.Time) (*book, error) {
+	b := &book{instance: i}
+	var err error
+	if b.dictionary, err = openDictionary(filepath.Join(i.dir, "dict.seg")); err != nil {
+		return nil, err
+	}
+	if b.checkpoint, err = openCheckpoint(filepath.Join(i.dir, "checkpoint.db")); err != nil {
+		return nil, errors.Join(err, b.dictionary.close())
+	}
+	b.projection = newProjection(b.dictionary.lookup)
+	err = b.checkpoint.load(b.projection)
+	if err == nil {
+		b.log, err = openLog(filepath.Join(i.dir, "wal"), b.projection.last, now)
+	}
+	if err == nil {
+		_, err = b.log.each(b.projection.add)
+	}
+	if err == nil {
+		err = b.dictionary.reserve(b.projection.highest)
+	}
+	if err != nil {
+		if b.log != nil {
+			err = errors.Join(err, b.log.close())
+		}
+		return nil, errors.Join(err, b.checkpoint.close(), b.dictionary.close())
+	}
+	return b, nil
+}
+
+// close gives the files back, with all sums kept.
+func (b *book) close() error {
+	_, err := b.log.each(b.projection.add)
+	err = errors.Join(err, b.dictionary.sync())
+	if _, syncErr := b.log.sync(); syncErr != nil {
+		err = errors.Join(err, syncErr)
+	}
+	if err == nil {
+		err = b.checkpoint.save(b.projection)
+	}
+	return errors.Join(err, b.log.close(), b.checkpoint.close(), b.dictionary.close(), b.instance.close())
+}
+
+// SetSync changes the mode of syncing.
+func (l *Ledger) SetSync(mode Sync) { l.mode.Store(mode) }
+
+// Instance is the id of the process's log.
+func (l *Ledger) Instance() string { return l.own.instance.id }
+
+// Recovered is what was found when the log was taken up.
+func (l *Ledger) Recovered() Recovered { return l.own.log.recovered }
+
+// Now is the billing clock. It never goes back, not over restarts either.
+func (l *Ledger) Now() time.Time {
+	now := l.config.Now().UnixMicro()
+	for {
+		latest := l.latest.Load()
+		if now <= latest {
+			return time.UnixMicro(latest)
+		}
+		if l.latest.CompareAndSwap(latest, now) {
+			return time.UnixMicro(now)
+		}
+	}
+}
+
+// Subject returns the number of a subject.
+func (l *Ledger) Subject(s Subject) (SubjectID, error) { return l.own.dictionary.subject(s) }
+
+// Region returns the number of a region.
+func (l *Ledger) Region(name string) (uint16, error) { return l.own.dictionary.region(name) }
+
+// Admit records an invocation that is about to be sent, admitted at a time of
+// Now. Nothing may be sent if it fails; the error is ErrUnavailable then.
+func (l *Ledger) Admit(subject SubjectID, region uint16, at time.Time, revision uint32) (seq uint64, err error) {
+	r := Record{Type: TypeAdmitted, Region: region, At: at, Subject: uint32(subject), Units: 1, Revision: revision}
+	if err := l.own.log.append(&r); err != nil {
+		return 0, err
+	}
+	if l.mode.Load() == SyncStrict {
+		return r.Seq, l.wait(r.Seq)
+	}
+	return r.Seq, nil
+}
+
+// Void takes back what Admit recorded: nothing was sent.
+func (l *Ledger) Void(seq uint64, subject SubjectID, region uint16, at time.Time) error {
+	return l.own.log.append(&Record{Type: TypeVoid, Ref: seq, Region: region, At: at, Subject: uint32(subject), Units: 1})
+}
+
+// Ending is how an invocation ended.
+type Ending struct {
+	Status            int
+	Attempts          int
+	Duration          time.Duration
+	BytesIn, BytesOut uint64
+}
+
+// Done records that what Admit recorded has ended.
+func (l *Ledger) Done(seq uint64, subject SubjectID, region uint16, at time.Time, e Ending) error {
+	return l.own.log.append(&Record{
+		Type: TypeDone, Ref: seq, Region: region, At: at, Subject: uint32(subject), Units: 1,
+		Status: uint16(e.Status), Attempts: uint8(min(e.Attempts, 255)), Duration: e.Duration, BytesIn: e.BytesIn, BytesOut: e.BytesOut,
+	})
+}
+
+// run syncs, adds up and prepares, until Close.
+func (l *Ledger) run() {
+	tick := time.NewTicker(groupEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		case <-l.kick:
+		}
+		err := l.step()
+		l.mu.Lock()
+		before := l.failed
+		l.failed = err
+		l.waiting.Broadcast()
+		l.mu.Unlock()
+		if (err == nil) != (before == nil) || err != nil && err.Error() != before.Error() {
+			l.config.Trouble(err)
+		}
+	}
+}
+
+// step is one round of run.
+func (l *Ledger) step() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b, err := l.own, l.own.log.ahead()
+	if l.mode.Load() != SyncNone {
+		err = errors.Join(err, b.dictionary.sync())
+		synced, syncErr := b.log.sync()
+		l.synced = max(l.synced, synced)
+		err = errors.Join(err, syncErr)
+	}
+	if _, readErr := b.log.each(b.projection.add); readErr != nil {
+		err = errors.Join(err, readErr)
+	}
+	now := l.config.Now()
+	if age := now.Sub(l.saved); len(b.projection.changed) > 0 && (age >= checkpointEvery || age < 0) {
+		// The sums must not be ahead of the log on the disk.
+		if saveErr := l.save(b, now); saveErr != nil {
+			err = errors.Join(err, saveErr)
+		}
+	}
+	return err
+}
+
+func (l *Ledger) save(b *book, now time.Time) error {
+	last := b.projection.last
+	if err := b.dictionary.sync(); err != nil {
+		return err
+	}
+	if _, err := b.log.sync(); err != nil {
+		return err
+	}
+	if err := b.checkpoint.save(b.projection); err != nil {
+		return err
+	}
+	l.saved = now
+	return b.log.release(last)
+}
+
+// wait returns when a record is on the disk, or cannot be brought there.
+func (l *Ledger) wait(seq uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.synced < seq {
+		select {
+		case l.kick <- struct{}{}:
+		default:
+		}
+		l.waiting.Wait()
+		if l.failed != nil && l.synced < seq {
+			return fmt.Errorf("%w: %w", ErrUnavailable, l.failed)
+		}
+	}
+	return nil
+}
+
+// Usage is what was used of a subject in a span of time and a region.
+type Usage struct {
+	Subject
+	Instance string // whose log it is from
+	Region   string
+	Span     Span
+	Start    time.Time
+	Sums
+}
+
+// Usage returns all sums, up to the last record that is written, sorted by
+// organization, project, function, region and time.
+func (l *Ledger) Usage() ([]Usage, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.own.log.each(l.own.projection.add)
+	if err != nil {
+		return nil, err
+	}
+	var all []Usage
+	for _, b := range l.books() {
+		for key, sums := range b.projection.sums {
+			all = append(all, Usage{
+				Subject: b.dictionary.lookup(key.subject), Instance: b.instance.id, Region: b.dictionary.regionName(key.region),
+				Span: key.span, Start: time.Unix(key.start, 0).UTC(), Sums: *sums,
+			})
+		}
+	}
+	slices.SortFunc(all, func(a, b Usage) int {
+		for _, pair := range [][2]string{{a.Organization, b.Organization}, {a.Project, b.Project}, {a.Function, b.Function}, {a.Region, b.Region}} {
+			if c := strings.Compare(pair[0], pair[1]); c != 0 {
+				return c
+			}
+		}
+		return a.Start.Compare(b.Start)
+	})
+	return all, nil
+}
+
+// Spent returns how many units an organization used in a period by this
+// process's log and those that it took over.
+func (l *Ledger) Spent(organization string, period Period) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := l.own.log.each(l.own.projection.add); err != nil {
+		return 0, err
+	}
+	total := uint64(0)
+	for _, b := range l.books() {
+		total += b.projection.spent(organization, period)
+	}
+	return total, nil
+}
+
+func (l *Ledger) books() []*book { return append([]*book{l.own}, l.orphans...) }
+
+// Healthy returns nil while records come to the disk.
+func (l *Ledger) Healthy() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+// Close brings everything to the disk. Nothing may be recorded any more.
+func (l *Ledger) Close() error {
+	close(l.stop)
+	l.stopped.Wait()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.closeBooks()
+}
+
+func (l *Ledger) closeBooks() error {
+	var errs []error
+	for _, b := range l.books() {
+		if b != nil {
+			errs = append(errs, b.close())
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,499 @@
+package metering
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func openLedger(t *testing.T, dir string) *Ledger {
+	t.Helper()
+	l, err := Open(Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func closeLedger(t *testing.T, l *Ledger) {
+	t.Helper()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func admit(t *testing.T, l *Ledger, subject SubjectID, region uint16, at time.Time) uint64 {
+	t.Helper()
+	seq, err := l.Admit(subject, region, at, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seq
+}
+
+// numbers gives numbers to a subject and a region.
+func numbers(t *testing.T, l *Ledger, organization, region string) (SubjectID, uint16) {
+	t.Helper()
+	s, err := l.Subject(Subject{Organization: organization, Project: "p", Function: "f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Region(region)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, r
+}
+
+// monthly adds up what was used, of all regions and functions.
+func monthly(t *testing.T, l *Ledger, organization string) Sums {
+	t.Helper()
+	usage, err := l.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sums Sums
+	for _, u := range usage {
+		if u.Organization == organization && u.Span == Monthly {
+			sums.Invocations += u.Invocations
+			sums.Completed += u.Completed
+			sums.Voided += u.Voided
+		}
+	}
+	return sums
+}
+
+func TestLedgerAddsUp(t *testing.T) {
+	dir := t.TempDir()
+	l := openLedger(t, dir)
+	acme, eu := numbers(t, l, "acme", "eu")
+	other, us := numbers(t, l, "other", "us")
+	at := time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC)
+	first := admit(t, l, acme, eu, at)
+	if err := l.Done(first, acme, eu, at, Ending{Status: 200, Attempts: 1, Duration: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	second := admit(t, l, acme, eu, at)
+	if err := l.Void(second, acme, eu, at); err != nil {
+		t.Fatal(err)
+	}
+	admit(t, l, acme, us, at)
+	admit(t, l, acme, us, at.Add(time.Second)) // the next period, and hour
+	admit(t, l, other, us, at)
+	check := func(l *Ledger) {
+		t.Helper()
+		usage, err := l.Usage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for _, u := range usage {
+			if u.Instance != l.Instance() || u.Project != "p" || u.Function != "f" {
+				t.Errorf("%+v", u)
+			}
+			lines = append(lines, strings.Join([]string{
+				u.Organization, u.Region, string(u.Span), u.Start.Format("0102T15"), string(rune('0' + u.Invocations)), string(rune('0' + u.Completed)), string(rune('0' + u.Voided)),
+			}, " "))
+		}
+		want := "acme eu m 1101T00 1 1 1, acme eu h 1130T23 1 1 1, acme us m 1101T00 1 0 0, acme us h 1130T23 1 0 0, " +
+			"acme us m 1201T00 1 0 0, acme us h 1201T00 1 0 0, other us m 1101T00 1 0 0, other us h 1130T23 1 0 0"
+		for line := range strings.SplitSeq(want, ", ") {
+			if !strings.Contains(strings.Join(lines, ", "), line) {
+				t.Errorf("%s is missing in %q", line, lines)
+			}
+		}
+		if len(lines) != 8 {
+			t.Errorf("%q", lines)
+		}
+		for organization, want := range map[string]uint64{"acme": 2, "other": 1, "none": 0} {
+			if got, err := l.Spent(organization, (Cycle{}).At(at)); err != nil || got != want {
+				t.Errorf("%s: %d, %v, want %d", organization, got, err, want)
+			}
+		}
+	}
+	check(l)
+	closeLedger(t, l)
+	l = openLedger(t, dir)
+	check(l)
+	if again, _ := numbers(t, l, "acme", "eu"); again != acme {
+		t.Error("a subject has another number")
+	}
+	closeLedger(t, l)
+	// Without its sums the log says the same.
+	if err := os.Remove(filepath.Join(dir, "inst", l.Instance(), "checkpoint.db")); err != nil {
+		t.Fatal(err)
+	}
+	l = openLedger(t, dir)
+	check(l)
+	closeLedger(t, l)
+}
+
+func TestLedgerClockNeverGoesBack(t *testing.T) {
+	dir, now := t.TempDir(), time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC)
+	open := func() *Ledger {
+		l, err := Open(Config{Dir: dir, Now: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	l := open()
+	s, r := numbers(t, l, "acme", "eu")
+	admit(t, l, s, r, l.Now())
+	now = now.Add(-time.Hour)
+	if got := l.Now(); !got.Equal(now.Add(time.Hour)) {
+		t.Errorf("%s", got)
+	}
+	closeLedger(t, l)
+	l = open()
+	defer closeLedger(t, l)
+	if got := l.Now(); !got.Equal(now.Add(time.Hour)) {
+		t.Errorf("after a restart: %s", got)
+	}
+}
+
+// Segments follow each other without a gap while many write.
+func TestLedgerRotates(t *testing.T) {
+	dir := t.TempDir()
+	l := openLedger(t, dir)
+	s, r := numbers(t, l, "acme", "eu")
+	const writers, each = 8, firstSegment
+	var running sync.WaitGroup
+	for range writers {
+		running.Go(func() {
+			for range each {
+				if _, err := l.Admit(s, r, now, 0); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	if got := monthly(t, l, "acme").Invocations; got != writers*each {
+		t.Errorf("%d, want %d", got, writers*each)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "inst", l.Instance(), "wal", "*"))
+	if err != nil || len(files) < 3 {
+		t.Errorf("%q, %v", files, err)
+	}
+	closeLedger(t, l)
+	l = openLedger(t, dir)
+	if got := monthly(t, l, "acme").Invocations; got != writers*each {
+		t.Errorf("later %d, want %d", got, writers*each)
+	}
+	if got := admit(t, l, s, r, now); got != writers*each+1 {
+		t.Errorf("the next has number %d", got)
+	}
+	closeLedger(t, l)
+}
+
+// The log goes on in one that was prepared, and with one that was ended in the middle of an append.
+func TestLogRecovers(t *testing.T) {
+	open := func(dir string) *log {
+		t.Helper()
+		l, err := openLog(dir, 0, func() time.Time { return now })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	count := func(l *log, want map[Type]int) {
+		t.Helper()
+		got := make(map[Type]int)
+		if _, err := l.each(func(r *Record) { got[r.Type]++ }); err != nil {
+			t.Fatal(err)
+		}
+		for _, typ := range []Type{TypeAdmitted, TypeDead} {
+			if got[typ] != want[typ] {
+				t.Errorf("%d records %c, want %d", got[typ], typ, want[typ])
+			}
+		}
+	}
+	write := func(l *log, n int) {
+		t.Helper()
+		for range n {
+			if err := l.append(&Record{Type: TypeAdmitted, At: now}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	dir := t.TempDir()
+	l := open(dir)
+	write(l, firstSegment/2)
+	if err := l.ahead(); err != nil || l.next == nil {
+		t.Fatalf("nothing is prepared: %v", err)
+	}
+	_ = l.close()
+	l = open(dir)
+	if l.next == nil {
+		t.Error("what was prepared is not used")
+	}
+	count(l, map[Type]int{TypeAdmitted: firstSegment / 2})
+	write(l, firstSegment/2-1)
+	l.active.Load().taken.Add(1) // an append that ends here
+	write(l, 5)
+	_ = l.close()
+	l = open(dir)
+	count(l, map[Type]int{TypeAdmitted: firstSegment - 1 + 5, TypeDead: 1})
+	if l.recovered.Dead != 1 {
+		t.Errorf("%+v", l.recovered)
+	}
+	_ = l.close()
+	if err := os.Remove(l.path(1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openLog(dir, 0, time.Now); err == nil || !strings.Contains(err.Error(), "a file is missing") {
+		t.Errorf("with a file gone: %v", err)
+	}
+}
+
+// fsync(2) may drop what it could not write: the records must be written anew (METERING.md 3.3).
+func TestLedgerSurvivesSyncErrors(t *testing.T) {
+	dir := t.TempDir()
+	l, err := openLog(dir, 0, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(n int) {
+		for range n {
+			if err := l.append(&Record{Type: TypeAdmitted, At: now}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	broken := errors.New("input/output error")
+	write(10)
+	l.active.Load().flush = func([]byte) error { return broken }
+	if _, err := l.sync(); !errors.Is(err, broken) || !strings.Contains(err.Error(), "copied to a new file") {
+		t.Fatalf("%v", err)
+	}
+	write(5)
+	if last, err := l.sync(); err != nil || last != 15 {
+		t.Errorf("synced to %d, %v", last, err)
+	}
+	_ = l.close()
+	if l, err = openLog(dir, 0, time.Now); err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	n := 0
+	if last, err := l.each(func(*Record) { n++ }); err != nil || n != 15 || last != 15 {
+		t.Errorf("%d records to %d, %v", n, last, err)
+	}
+}
+
+// Where no file can be made, nothing is admitted that is not recorded; it goes on as soon as there is room.
+func TestLedgerWithoutRoom(t *testing.T) {
+	dir := t.TempDir()
+	clock := now
+	l, err := openLog(dir, 0, func() time.Time { return clock })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	inTheWay := l.path(firstSegment + 1)
+	if err := os.Mkdir(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	admitted := 0
+	for ; l.append(&Record{Type: TypeAdmitted, At: now}) == nil; admitted++ {
+	}
+	if admitted != firstSegment {
+		t.Errorf("%d fit", admitted)
+	}
+	if err := l.append(new(Record)); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("%v", err)
+	}
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	clock = clock.Add(time.Second)
+	if err := l.append(&Record{Type: TypeAdmitted, At: now}); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	n := 0
+	if _, err := l.each(func(*Record) { n++ }); err != nil || n != admitted+1 {
+		t.Errorf("%d records, %v", n, err)
+	}
+}
+
+func TestDictionaryCutsOffWhatIsTorn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dict.seg")
+	d, err := openDictionary(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	berlin := Subject{Organization: "a\n|b", Project: "p", Function: "f", Cycle: Cycle{Zone: zone(t, "Europe/Berlin"), Anchor: time.Unix(1e9, 0)}}
+	for i, s := range []Subject{{Organization: "o"}, berlin, {Organization: "o"}, berlin} {
+		if id, err := d.subject(s); err != nil || int(id) != i%2 {
+			t.Errorf("%d, %v", id, err)
+		}
+	}
+	if id, err := d.region("eu"); err != nil || id != 1 {
+		t.Errorf("%d, %v", id, err)
+	}
+	if err := d.close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, torn := range []string{"", "1", "00000000 {}\n", "00000000 {\"org\":\"x\"}", string(bytes.Repeat([]byte{0}, 100)) + "\n"} {
+		if err := os.WriteFile(path, append(bytes.Clone(whole), torn...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if d, err = openDictionary(path); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.lookup(1); !got.Cycle.Equal(berlin.Cycle) || got.Organization != berlin.Organization || d.regionName(1) != "eu" {
+			t.Errorf("%+v", got)
+		}
+		if err := d.reserve(4); err != nil {
+			t.Fatal(err)
+		}
+		if id, err := d.subject(Subject{Organization: "new"}); err != nil || id != 4 {
+			t.Errorf("%d, %v", id, err)
+		}
+		_ = d.close()
+		if d, err = openDictionary(path); err != nil || d.lookup(4).Organization != "new" || d.lookup(3).Organization != "" {
+			t.Errorf("%+v, %v", d.subjects, err)
+		}
+		_ = d.close()
+	}
+}
+
+// Several processes share a directory, each with a log of its own; what one leaves behind is another's.
+func TestLedgersShareADirectory(t *testing.T) {
+	dir := t.TempDir()
+	first, second := openLedger(t, dir), openLedger(t, dir)
+	if first.Instance() == second.Instance() {
+		t.Fatal("both have the same log")
+	}
+	for _, l := range []*Ledger{first, second} {
+		s, r := numbers(t, l, "acme", "eu")
+		admit(t, l, s, r, now)
+	}
+	closeLedger(t, first)
+	closeLedger(t, second)
+	third := openLedger(t, dir)
+	if got := monthly(t, third, "acme").Invocations; got != 2 {
+		t.Errorf("%d invocations, want both logs'", got)
+	}
+	if got, err := third.Spent("acme", (Cycle{}).At(now)); err != nil || got != 2 {
+		t.Errorf("%d, %v", got, err)
+	}
+	if third.Instance() != first.Instance() && third.Instance() != second.Instance() {
+		t.Error("it has a new log")
+	}
+	closeLedger(t, third)
+}
+
+func TestLedgerStrict(t *testing.T) {
+	l := openLedger(t, t.TempDir())
+	defer closeLedger(t, l)
+	l.SetSync(SyncStrict)
+	s, r := numbers(t, l, "acme", "eu")
+	var running sync.WaitGroup
+	for range 4 {
+		running.Go(func() {
+			for range 10 {
+				seq, err := l.Admit(s, r, now, 0)
+				if err != nil {
+					t.Error(err)
+				}
+				l.mu.Lock()
+				if l.synced < seq {
+					t.Errorf("%d is not on the disk, only up to %d", seq, l.synced)
+				}
+				l.mu.Unlock()
+			}
+		})
+	}
+	running.Wait()
+}
+
+func TestRefuseFileSystem(t *testing.T) {
+	if err := refuseFileSystem("/x", 0x6969); err == nil || !strings.Contains(err.Error(), "/x is on NFS") {
+		t.Errorf("%v", err)
+	}
+	if err := refuseFileSystem("/x", 0xef53); err != nil {
+		t.Error(err)
+	}
+}
+
+// asLedger makes the test binary admit in the ledger that it names until it is killed, and say each number.
+const asLedger = "EDGEGATE_METERING_LEDGER"
+
+func admitForEver(dir string) {
+	l, err := Open(Config{Dir: dir})
+	if err != nil {
+		os.Exit(1)
+	}
+	s, _ := l.Subject(Subject{Organization: "acme"})
+	r, _ := l.Region("eu")
+	for err == nil {
+		var seq uint64
+		if seq, err = l.Admit(s, r, l.Now(), 0); err == nil {
+			b := []byte{byte(seq), byte(seq >> 8), byte(seq >> 16), byte(seq >> 24)}
+			_, err = os.Stdout.Write(b)
+		}
+	}
+	os.Exit(1)
+}
+
+// A process is killed again and again; what it said to have sent is counted, and nothing else but what it was just about to send.
+func TestLedgerOutlivesKills(t *testing.T) {
+	dir := t.TempDir()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, kills := 0, 10
+	for range kills {
+		cmd := exec.CommandContext(t.Context(), self)
+		cmd.Env = append(os.Environ(), asLedger+"="+dir)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(io.Discard, out, 4*5000); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Process.Kill()
+		rest, _ := io.ReadAll(out) // the pipe ends with the process
+		said += 5000 + len(rest)/4
+		_ = cmd.Wait() // it was killed
+	}
+	l := openLedger(t, dir)
+	defer closeLedger(t, l)
+	if got := int(monthly(t, l, "acme").Invocations); got < said || got > said+kills {
+		t.Errorf("%d are counted, %d were sent in %d processes", got, said, kills)
+	}
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	l, err := Open(Config{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	s, _ := l.Subject(Subject{Organization: "acme"})
+	r, _ := l.Region("eu")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := l.Admit(s, r, l.Now(), 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,348 @@
+package metering
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// firstSegment is how many records the first segment of a log holds; each
+	// next one holds four times as many, up to SegmentRecords.
+	firstSegment  = 1 << 14
+	segmentGrowth = 4
+	segmentSuffix = ".seg"
+)
+
+// ErrUnavailable says that a record cannot be written: the disk is full, or
+// fails.
+var ErrUnavailable = errors.New("the ledger cannot be written")
+
+// log is the chain of segments in a directory. append is for any number of
+// goroutines, all else for one at a time.
+type log struct {
+	dir    string
+	now    func() time.Time
+	active atomic.Pointer[Segment]
+
+	rotating sync.Mutex
+	next     *Segment   // prepared, to be active after the active one
+	open     []*Segment // in order, the active one last
+	full     bool       // no next one could be made; it is tried once a second
+	tried    time.Time
+
+	read      uint64 // the Seq that is read next
+	recovered Recovered
+	flush     func([]byte) error // of new segments; tests break it
+}
+
+// openLog takes up the log in dir, reading from the record after last on.
+func openLog(dir string, last uint64, now func() time.Time) (*log, error) {
+	l := &log{dir: dir, now: now, read: last + 1, flush: syncMap}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	paths, err := segmentFiles(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.recover(paths); err != nil {
+		return nil, errors.Join(err, l.close())
+	}
+	if len(l.open) == 0 {
+		first := l.read
+		if err := l.begin(first, firstSegment); err != nil {
+			return nil, errors.Join(fmt.Errorf("%w: %w", ErrUnavailable, err), l.close())
+		}
+	}
+	l.active.Store(l.open[len(l.open)-1])
+	return l, nil
+}
+
+// segmentFiles lists the files of segments in order, and removes those that
+// were not finished.
+func segmentFiles(dir string) ([]string, error) {
+	unfinished, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix+".*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range unfinished {
+		if err := os.Remove(path); err != nil {
+			return nil, err
+		}
+	}
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
+	slices.Sort(paths)
+	return paths, err
+}
+
+func (l *log) path(first uint64) string {
+	return filepath.Join(l.dir, fmt.Sprintf("%020d%s", first, segmentSuffix))
+}
+
+// recover opens what was not read to its end yet.
+func (l *log) recover(paths []string) error {
+	segments := make([]*Segment, 0, len(paths))
+	for _, path := range paths {
+		s, err := OpenSegment(path)
+		if err != nil {
+			return errors.Join(err, closeAll(segments))
+		}
+		segments = append(segments, s)
+	}
+	err := l.follow(segments)
+	if err != nil {
+		err = errors.Join(err, closeAll(segments))
+		l.open, l.next = nil, nil
+	}
+	return err
+}
+
+func (l *log) follow(segments []*Segment) error {
+	for i, s := range segments {
+		var end uint64 // from its start, if another follows
+		if i+1 < len(segments) {
+			end = segments[i+1].first - s.first
+		}
+		if s.first+s.slots <= l.read || end > 0 && s.first+end <= l.read {
+			if err := s.Close(); err != nil {
+				return err
+			}
+			continue
+		}
+		if s.first > l.read && len(l.open) == 0 {
+			return fmt.Errorf("ledger %s: it begins with record %d, the sums end before %d: a file is missing", l.dir, s.first, l.read)
+		}
+		l.open = append(l.open, s)
+		if i+1 == len(segments)-1 && end == s.slots && segments[i+1].empty() {
+			// The last was prepared and may not be in use yet.
+			end = 0
+		}
+		found, err := s.Recover(l.now(), end)
+		if err != nil {
+			return err
+		}
+		l.recovered.add(found)
+		if i+1 == len(segments)-1 && end == 0 && s.taken.Load() < s.slots {
+			l.next = segments[i+1]
+			break
+		}
+		if end > s.slots || end > 0 && s.taken.Load() > end {
+			return fmt.Errorf("ledger %s: between record %d and %d something is missing or there twice", l.dir, s.first, s.first+end)
+		}
+		if end > 0 && end < s.slots {
+			s.taken.Store(s.slots)
+			s.sealed = end
+		}
+	}
+	return nil
+}
+
+func (r *Recovered) add(other Recovered) {
+	r.Records += other.Records
+	r.Dead += other.Dead
+	r.Torn += other.Torn
+}
+
+// empty reports whether nothing was ever written.
+func (s *Segment) empty() bool {
+	for i := range s.slots {
+		if published(s.slot(i)) {
+			return false
+		}
+	}
+	return true
+}
+
+// begin makes a segment and appends it to those that are open.
+func (l *log) begin(first uint64, slots int) error {
+	s, err := CreateSegment(l.path(first), first, slots, l.now())
+	if err != nil {
+		return err
+	}
+	s.flush = l.flush
+	l.open = append(l.open, s)
+	return nil
+}
+
+// append gives r its Seq and writes it. It blocks for a new file only where
+// none could be prepared. The error is ErrUnavailable.
+func (l *log) append(r *Record) error {
+	for {
+		s := l.active.Load()
+		if s.Append(r) == nil {
+			return nil
+		}
+		if err := l.rotate(s); err != nil {
+			return err
+		}
+	}
+}
+
+// rotate makes the segment after s the active one.
+func (l *log) rotate(s *Segment) error {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	if l.active.Load() != s {
+		return nil
+	}
+	if err := l.prepare(s); err != nil {
+		return err
+	}
+	l.open = append(l.open, l.next)
+	l.active.Store(l.next)
+	l.next = nil
+	return nil
+}
+
+// prepare makes the segment after s, unless it is there.
+func (l *log) prepare(s *Segment) error {
+	if l.next != nil {
+		return nil
+	}
+	now := l.now()
+	if l.full && now.Sub(l.tried) < time.Second && !now.Before(l.tried) {
+		return ErrUnavailable
+	}
+	next, err := CreateSegment(l.path(s.first+s.length()), s.first+s.length(), min(int(s.slots)*segmentGrowth, SegmentRecords), now)
+	if l.full, l.tried = err != nil, now; err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	next.flush = l.flush
+	l.next = next
+	return nil
+}
+
+// ahead prepares the next segment when the active one is half full.
+func (l *log) ahead() error {
+	s := l.active.Load()
+	if s.taken.Load() < s.slots/2 {
+		return nil
+	}
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	if l.active.Load() != s {
+		return nil
+	}
+	return l.prepare(s)
+}
+
+// segments returns those that are open, the active one last.
+func (l *log) segments() []*Segment {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	return slices.Clone(l.open)
+}
+
+// each hands over the records that were written since the last time, in order,
+// and returns the Seq of the last one ever.
+func (l *log) each(visit func(*Record)) (uint64, error) {
+	var r Record
+	for _, s := range l.segments() {
+		for end := s.first + uint64(s.Prefix()); l.read < end; l.read++ {
+			var err error
+			if r, err = s.At(int(l.read - s.first)); err != nil {
+				return l.read - 1, err
+			}
+			visit(&r)
+		}
+		if l.read < s.first+s.length() {
+			break
+		}
+	}
+	return l.read - 1, nil
+}
+
+// sync brings all that was written to the disk. It returns how far the log is
+// there.
+func (l *log) sync() (uint64, error) {
+	last := uint64(0)
+	for _, s := range l.segments() {
+		if uint64(s.Prefix()) > s.synced {
+			if err := s.Sync(); err != nil {
+				return last, l.copyAway(s, err)
+			}
+		}
+		last = s.first + s.synced - 1
+		if s.synced < s.length() {
+			break
+		}
+	}
+	return last, nil
+}
+
+// copyAway saves a segment whose pages the kernel may have dropped. To sync them
+// again would report success without writing them.
+func (l *log) copyAway(s *Segment, cause error) error {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	slots := s.length()
+	if l.active.Load() == s {
+		slots = s.seal()
+		if l.next != nil { // its number is of another length
+			_ = l.next.Close()
+			_ = os.Remove(l.next.path)
+			l.next = nil
+		}
+		if err := l.prepare(s); err != nil {
+			return errors.Join(cause, err)
+		}
+		l.open = append(l.open, l.next)
+		l.active.Store(l.next)
+		l.next = nil
+	}
+	saved := s.path + ".copy"
+	err := s.copyTo(saved, slots)
+	if err == nil {
+		err = os.Rename(saved, s.path)
+	}
+	if err == nil {
+		err = syncDirectory(l.dir)
+	}
+	if err != nil {
+		return errors.Join(cause, err)
+	}
+	s.synced = slots
+	return fmt.Errorf("%w: its records were copied to a new file", cause)
+}
+
+// release takes segments out of memory that are read and on the disk, up to the
+// record last.
+func (l *log) release(last uint64) error {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	var errs []error
+	for len(l.open) > 1 {
+		s := l.open[0]
+		if end := s.first + s.length(); end > last+1 || end > l.read || s.synced < s.length() {
+			break
+		}
+		errs = append(errs, s.Close())
+		l.open = l.open[1:]
+	}
+	return errors.Join(errs...)
+}
+
+// close syncs nothing.
+func (l *log) close() error {
+	err := closeAll(l.open)
+	if l.next != nil {
+		err = errors.Join(err, l.next.Close())
+	}
+	return err
+}
+
+func closeAll(segments []*Segment) error {
+	var errs []error
+	for _, s := range segments {
+		if s.data != nil {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

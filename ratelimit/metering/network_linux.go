@@ -1,0 +1,30 @@
+package metering
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// networkFileSystems are those, by statfs(2), whose locks and mappings other
+// machines do not see in time.
+var networkFileSystems = map[int64]string{
+	unix.NFS_SUPER_MAGIC: "NFS", unix.SMB_SUPER_MAGIC: "SMB", unix.CIFS_SUPER_MAGIC: "CIFS", unix.SMB2_SUPER_MAGIC: "SMB2",
+	unix.CEPH_SUPER_MAGIC: "Ceph", unix.AFS_SUPER_MAGIC: "AFS", unix.CODA_SUPER_MAGIC: "Coda", unix.NCP_SUPER_MAGIC: "NCP",
+}
+
+// refuseNetwork returns an error for a directory on a network file system.
+func refuseNetwork(dir string) error {
+	var about unix.Statfs_t
+	if err := unix.Statfs(dir, &about); err != nil {
+		return fmt.Errorf("asking for the file system of %s: %w", dir, err)
+	}
+	return refuseFileSystem(dir, int64(about.Type)) //nolint:unconvert // its type differs by architecture
+}
+
+func refuseFileSystem(dir string, magic int64) error {
+	if name, network := networkFileSystems[magic]; network {
+		return fmt.Errorf("%s is on %s: the ledger must be on a disk of this machine; name another directory with `store embedded DIRECTORY`", dir, name)
+	}
+	return nil
+}
