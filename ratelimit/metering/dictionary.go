@@ -34,7 +34,7 @@ type dictionary struct {
 	subjects []Subject
 	regions  []string
 	bySub    *xsync.Map[subjectKey, SubjectID] // may be read without mu
-	byRegion *xsync.Map[string, uint16] // may be read without mu
+	byRegion *xsync.Map[string, uint16]        // may be read without mu
 }
 
 // subjectKey is a Subject as a map wants it.
