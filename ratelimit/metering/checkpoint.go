@@ -69,10 +69,9 @@ func (c *checkpoint) load(p *projection) error {
 			if !ok || len(v) != 24 {
 				return fmt.Errorf("the sum under %x is none", k)
 			}
-			p.highest = max(p.highest, key.subject+1)
-			p.sums[key] = &Sums{
+			p.set(key, Sums{
 				Invocations: binary.BigEndian.Uint64(v), Completed: binary.BigEndian.Uint64(v[8:]), Voided: binary.BigEndian.Uint64(v[16:]),
-			}
+			})
 			return nil
 		})
 	})

@@ -76,5 +76,5 @@ func (c Cycle) Next(p Period) Period { return c.At(p.End) }
 
 // Equal reports whether both have the same periods.
 func (c Cycle) Equal(other Cycle) bool {
-	return c.Anchor.Equal(other.Anchor) && c.zone().String() == other.zone().String()
+	return c.Anchor.Equal(other.Anchor) && (c.Zone == other.Zone || c.zone().String() == other.zone().String())
 }

@@ -130,6 +130,7 @@ func openBook(i *instance, now func() time.Time) (*book, error) {
 
 // close gives the files back, with all sums kept.
 func (b *book) close() error {
+	b.log.end()
 	_, err := b.log.each(b.projection.add)
 	err = errors.Join(err, b.dictionary.sync())
 	if _, syncErr := b.log.sync(); syncErr != nil {
@@ -322,21 +323,6 @@ func (l *Ledger) Usage() ([]Usage, error) {
 	return all, nil
 }
 
-// Spent returns how many units an organization used in a period by this
-// process's log and those that it took over.
-func (l *Ledger) Spent(organization string, period Period) (uint64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, err := l.own.log.each(l.own.projection.add); err != nil {
-		return 0, err
-	}
-	total := uint64(0)
-	for _, b := range l.books() {
-		total += b.projection.spent(organization, period)
-	}
-	return total, nil
-}
-
 func (l *Ledger) books() []*book { return append([]*book{l.own}, l.orphans...) }
 
 // Healthy returns nil while records come to the disk.
@@ -346,7 +332,7 @@ func (l *Ledger) Healthy() error {
 	return l.failed
 }
 
-// Close brings everything to the disk. Nothing may be recorded any more.
+// Close brings everything to the disk. What is recorded later is an error.
 func (l *Ledger) Close() error {
 	close(l.stop)
 	l.stopped.Wait()
@@ -358,9 +344,32 @@ func (l *Ledger) Close() error {
 func (l *Ledger) closeBooks() error {
 	var errs []error
 	for _, b := range l.books() {
-		if b != nil {
-			errs = append(errs, b.close())
-		}
+		errs = append(errs, b.close())
 	}
 	return errors.Join(errs...)
+}
+
+// Orphans are the ids of the logs that were taken over.
+func (l *Ledger) Orphans() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ids := make([]string, len(l.orphans))
+	for i, b := range l.orphans {
+		ids[i] = b.instance.id
+	}
+	return ids
+}
+
+// SpentBy returns how many units an organization used in a period by each log.
+func (l *Ledger) SpentBy(organization string, period Period) (map[string]uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := l.own.log.each(l.own.projection.add); err != nil {
+		return nil, err
+	}
+	by := make(map[string]uint64)
+	for _, b := range l.books() {
+		by[b.instance.id] = b.projection.spent(organization, period)
+	}
+	return by, nil
 }

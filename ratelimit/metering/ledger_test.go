@@ -113,13 +113,16 @@ func TestLedgerAddsUp(t *testing.T) {
 			t.Errorf("%q", lines)
 		}
 		for organization, want := range map[string]uint64{"acme": 2, "other": 1, "none": 0} {
-			if got, err := l.Spent(organization, (Cycle{}).At(at)); err != nil || got != want {
-				t.Errorf("%s: %d, %v, want %d", organization, got, err, want)
+			if got, err := l.SpentBy(organization, (Cycle{}).At(at)); err != nil || got[l.Instance()] != want {
+				t.Errorf("%s: %v, %v, want %d", organization, got, err, want)
 			}
 		}
 	}
 	check(l)
 	closeLedger(t, l)
+	if _, err := l.Admit(acme, eu, at, 0); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("after its end: %v", err)
+	}
 	l = openLedger(t, dir)
 	check(l)
 	if again, _ := numbers(t, l, "acme", "eu"); again != acme {
@@ -387,8 +390,8 @@ func TestLedgersShareADirectory(t *testing.T) {
 	if got := monthly(t, third, "acme").Invocations; got != 2 {
 		t.Errorf("%d invocations, want both logs'", got)
 	}
-	if got, err := third.Spent("acme", (Cycle{}).At(now)); err != nil || got != 2 {
-		t.Errorf("%d, %v", got, err)
+	if got, err := third.SpentBy("acme", (Cycle{}).At(now)); err != nil || got[first.Instance()] != 1 || got[second.Instance()] != 1 {
+		t.Errorf("%v, %v", got, err)
 	}
 	if third.Instance() != first.Instance() && third.Instance() != second.Instance() {
 		t.Error("it has a new log")

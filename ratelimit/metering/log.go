@@ -33,6 +33,7 @@ type log struct {
 	rotating sync.Mutex
 	next     *Segment   // prepared, to be active after the active one
 	open     []*Segment // in order, the active one last
+	closed   bool
 	full     bool       // no next one could be made; it is tried once a second
 	tried    time.Time
 
@@ -188,6 +189,9 @@ func (l *log) append(r *Record) error {
 func (l *log) rotate(s *Segment) error {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
+	if l.closed {
+		return fmt.Errorf("%w: it is closed", ErrUnavailable)
+	}
 	if l.active.Load() != s {
 		return nil
 	}
@@ -226,7 +230,7 @@ func (l *log) ahead() error {
 	}
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
-	if l.active.Load() != s {
+	if l.active.Load() != s || l.closed {
 		return nil
 	}
 	return l.prepare(s)
@@ -328,7 +332,16 @@ func (l *log) release(last uint64) error {
 	return errors.Join(errs...)
 }
 
-// close syncs nothing.
+// end keeps more from being appended. What is being appended is written when it
+// returns.
+func (l *log) end() {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	l.closed = true
+	l.active.Load().seal()
+}
+
+// close gives the files back, and syncs nothing. Appending is over.
 func (l *log) close() error {
 	err := closeAll(l.open)
 	if l.next != nil {

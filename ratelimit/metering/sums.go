@@ -31,16 +31,23 @@ type projection struct {
 	sums    map[sumKey]*Sums
 	changed map[sumKey]struct{} // since the last checkpoint
 	periods map[SubjectID]Period
+	used    map[account]uint64 // of organizations in their periods
 	lookup  func(SubjectID) Subject
 	last    uint64    // the Seq up to which they are
 	latest  time.Time // the latest time of a record
 	highest SubjectID // the highest number of a subject, plus 1
 }
 
+// account is an organization in one period.
+type account struct {
+	organization string
+	start        int64 // of the period, in seconds
+}
+
 func newProjection(lookup func(SubjectID) Subject) *projection {
 	return &projection{
 		sums: make(map[sumKey]*Sums), changed: make(map[sumKey]struct{}),
-		periods: make(map[SubjectID]Period), lookup: lookup,
+		periods: make(map[SubjectID]Period), used: make(map[account]uint64), lookup: lookup,
 	}
 }
 
@@ -77,25 +84,39 @@ func (p *projection) apply(r *Record, key sumKey) {
 		p.sums[key] = sums
 	}
 	p.changed[key] = struct{}{}
-	n := uint64(r.Units)
+	n, used := uint64(r.Units), account{}
+	if key.span == Monthly && r.Type != TypeDone {
+		used = account{p.lookup(key.subject).Organization, key.start}
+	}
 	switch r.Type { //nolint:exhaustive // add lets only these pass
 	case TypeAdmitted:
 		sums.Invocations += n
+		p.use(used, n)
 	case TypeDone:
 		sums.Completed += n
 	case TypeVoid:
 		sums.Invocations -= n
+		p.use(used, -n)
 		sums.Voided += n
+	}
+}
+
+func (p *projection) use(of account, n uint64) {
+	if of.start != 0 {
+		p.used[of] += n
+	}
+}
+
+// set puts in what was added up before.
+func (p *projection) set(key sumKey, sums Sums) {
+	p.sums[key] = &sums
+	p.highest = max(p.highest, key.subject+1)
+	if key.span == Monthly {
+		p.used[account{p.lookup(key.subject).Organization, key.start}] += sums.Invocations
 	}
 }
 
 // spent returns how many units an organization used in a period.
 func (p *projection) spent(organization string, period Period) uint64 {
-	total := uint64(0)
-	for key, sums := range p.sums {
-		if key.span == Monthly && key.start == period.Start.Unix() && p.lookup(key.subject).Organization == organization {
-			total += sums.Invocations
-		}
-	}
-	return total
+	return p.used[account{organization, period.Start.Unix()}]
 }
