@@ -39,6 +39,8 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 		"/edge_functions/explain":  {http.MethodGet: (*App).explain},
 		"/edge_functions/projects": {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
 		"/edge_functions/audit":    {http.MethodGet: (*App).audit},
+		"/edge_functions/usage":    {http.MethodGet: (*App).usage},
+		"/edge_functions/quota":    {http.MethodGet: (*App).quota, http.MethodPost: (*App).setQuota},
 		"/edge_functions/drain":    {http.MethodGet: (*App).drains, http.MethodPost: (*App).drain},
 		"/edge_functions/undrain":  {http.MethodPost: (*App).undrain},
 		// It changes nothing, but a token does not belong into a URL.

@@ -75,6 +75,7 @@ type App struct {
 	ctx        caddy.Context
 	logger     *zap.Logger
 	lease      *lease
+	books      *bookkeeping
 	network    *regions.Network
 	memory     *memory
 	locator    *locate.Locator // nil: clients are nowhere
@@ -139,6 +140,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	// Caddy cleans up after a provisioning that failed, and so gives it back.
 	a.lease = acquire()
+	a.books = a.lease.books(a.dataDir())
 	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
 	}
@@ -188,6 +190,9 @@ func (a *App) Start() error {
 		return err
 	}
 	if a.memory, err = a.openMemory(); err != nil {
+		return err
+	}
+	if err := a.books.start(a); err != nil {
 		return err
 	}
 	a.restoreDrains()

@@ -2,13 +2,17 @@ package caddymodule
 
 import (
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
+
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
 // forms shows how each option that has arguments is written.
@@ -59,7 +63,15 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"allow_eddsa":  "allow_eddsa on|off",
 	"expires_at":   "expires_at 2027-01-31T00:00:00Z",
 	"projects":     "projects file /etc/edgegate/projects.json` or `projects redis",
-	"store":        "store embedded [/var/lib/edgegate]` or `store redis redis://127.0.0.1:6379",
+	"store":        "store embedded [/var/lib/edgegate]` or `store redis redis://127.0.0.1:6379 [/var/lib/edgegate]",
+	"sync":         "sync none|group|strict",
+	"quota":        "quota 2000000",
+	"overage":      "overage 2.00 per 1000000",
+	"spend_cap":    "spend_cap on|off",
+	"grace":        "grace 24h",
+	"cycle_start":  "cycle_start 2026-11-05T00:00:00Z",
+	"time_zone":    "time_zone Europe/Berlin",
+	"organization": "organization acme",
 	"functions":    "functions 500",
 
 	"websocket_token": "websocket_token query|subprotocol",
@@ -186,6 +198,64 @@ func number(d *caddyfile.Dispenser, into *int) error {
 		return d.Errf("%s %q: must be a whole number from 0", name, text)
 	}
 	*into = n
+	return nil
+}
+
+// quota reads a number of invocations.
+func quota(d *caddyfile.Dispenser, into **int64) error {
+	var text string
+	if err := oneArg(d, &text); err != nil {
+		return err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return d.Errf("quota %q: must be a whole number of invocations, from 0", text)
+	}
+	*into = &n
+	return nil
+}
+
+// price is an amount of money, to two places at most: what is billed is whole
+// numbers of the currency's smallest unit.
+var price = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,2})?$`)
+
+// overage reads a price and what it is for.
+func overage(d *caddyfile.Dispenser, into **projects.Overage) error {
+	args, err := plainArguments(d, 3, 3)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.ParseInt(args[2], 10, 64)
+	if !price.MatchString(args[0]) || args[1] != "per" || err != nil || n <= 0 {
+		return d.Errf("overage %s: must be a price and a number of invocations; write `%s`", strings.Join(args, " "), forms["overage"])
+	}
+	*into = &projects.Overage{Price: args[0], Package: n}
+	return nil
+}
+
+// instant reads a point in time.
+func instant(d *caddyfile.Dispenser, into **time.Time) error {
+	name := d.Val()
+	var text string
+	if err := oneArg(d, &text); err != nil {
+		return err
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return d.Errf("%s %q: must be a time such as 2027-01-31T00:00:00Z", name, text)
+	}
+	*into = &at
+	return nil
+}
+
+// zone reads the name of a time zone.
+func zone(d *caddyfile.Dispenser, into *string) error {
+	if err := oneArg(d, into); err != nil {
+		return err
+	}
+	if _, err := time.LoadLocation(*into); err != nil || *into == "Local" {
+		return d.Errf("time_zone %q: must be an IANA time zone such as Europe/Berlin", *into)
+	}
 	return nil
 }
 

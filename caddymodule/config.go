@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -105,9 +107,33 @@ type Project struct {
 	// Default: none, and so no limits.
 	Plan string `json:"plan,omitempty"`
 
+	// Whether invocations stop at the plan's quota. Default: the plan's word.
+	SpendCap *bool `json:"spend_cap,omitempty"`
+
+	// When the billing cycles start; any of the starts anchors them all. Default:
+	// the first of the month.
+	CycleStart *time.Time `json:"cycle_start,omitempty"`
+
+	// Invocations a cycle. Default: the plan's.
+	Quota *int64 `json:"quota,omitempty"`
+
+	// How long calls go on past the quota. Default: 0.
+	Grace projects.Duration `json:"grace,omitempty"`
+
+	// The IANA time zone that cycles start in. Default: UTC.
+	TimeZone string `json:"time_zone,omitempty"`
+
 	// Further sets of public keys: {env.X} that holds a URL, the path of a file,
 	// or the set itself.
 	LaterKeys []string `json:"jwks_env,omitempty"`
+}
+
+// account is who pays for the project.
+func (p *Project) account() *projects.OrganizationConfig {
+	return &projects.OrganizationConfig{
+		ID: cmp.Or(p.Organization, projects.DefaultRef), Plan: p.Plan, SpendCap: p.SpendCap, CycleStart: p.CycleStart,
+		Quota: p.Quota, Grace: p.Grace, TimeZone: p.TimeZone,
+	}
 }
 
 // resolved returns the configuration of the project with the sets of keys that
@@ -158,6 +184,17 @@ type Plan struct {
 
 	// How long an invocation may run. Default: the built-in plan's.
 	WallClock caddy.Duration `json:"wall_clock,omitempty"`
+
+	// Invocations a cycle. Default: the built-in plan's.
+	Quota *int64 `json:"quota,omitempty"`
+
+	// What invocations beyond the quota cost. Default: the built-in plan's;
+	// without, they are refused.
+	Overage *projects.Overage `json:"overage,omitempty"`
+
+	// Whether they are refused unless an organization says otherwise. Default:
+	// the built-in plan's.
+	SpendCap *bool `json:"spend_cap,omitempty"`
 }
 
 // plans returns the built-in plans with those of the configuration over them.
@@ -171,6 +208,15 @@ func (a *App) plans() map[string]projects.Plan {
 		}
 		if p.WallClock > 0 {
 			plan.WallClock = time.Duration(p.WallClock)
+		}
+		if p.Quota != nil {
+			plan.Quota = p.Quota
+		}
+		if p.Overage != nil {
+			plan.Overage = p.Overage
+		}
+		if p.SpendCap != nil {
+			plan.SpendCap = *p.SpendCap
 		}
 		plans[name] = plan
 	}
@@ -188,8 +234,14 @@ type Store struct {
 	// embedded (default): files of this gateway; redis: shared by all gateways.
 	Kind string `json:"kind"`
 
-	// The directory of the files. Default: edgegate in Caddy's data directory.
+	// The directory of the files, on a disk of this machine. Default: edgegate in
+	// Caddy's data directory.
 	Path string `json:"path,omitempty"`
+
+	// What the end of the machine may take of the ledger: group (default), the
+	// invocations of 50 ms; strict, none: each waits for the disk; none, what the
+	// kernel has not written yet.
+	Sync string `json:"sync,omitempty"`
 
 	// redis://[user:password@]host:port[,host:port...][?mode=cluster|sentinel&master=NAME],
 	// or rediss:// for TLS. May have {env.X} in it.
@@ -206,6 +258,8 @@ func (s *Store) check() error {
 		return errors.New("store redis: the URL is missing")
 	case s.Kind == storeEmbedded && s.URL != "":
 		return errors.New("store embedded: it has no URL")
+	case s.Sync != "" && !slices.Contains(metering.SyncModes(), s.Sync):
+		return fmt.Errorf("store: sync %q: allowed are %s", s.Sync, strings.Join(metering.SyncModes(), ", "))
 	}
 	return nil
 }

@@ -42,13 +42,15 @@ type call struct {
 	exchange *regions.Exchange
 	upgraded io.Closer // the backend's side of a WebSocket
 	closing  bool      // the answer announced the end of the connection
-	debug    string    // how the region was chosen, for who may know
+	meter    meter
+	debug    string // how the region was chosen, for who may know
 }
 
 // forward sends the invocation to a region and its answer to the client.
 func (c *call) forward() {
 	exchange, ctx := regions.Begin(c.r.Context(), c.inv.Plan, c.inv.Limits)
 	c.exchange = exchange
+	exchange.Meter = &c.meter
 	defer exchange.End()
 	defer func() {
 		if c.upgraded != nil {
@@ -81,6 +83,7 @@ func (c *call) forward() {
 		ErrorLog:       silent,
 	}
 	proxy.ServeHTTP(w, c.r.WithContext(ctx))
+	c.meter.whole = true
 	c.linger()
 }
 
@@ -209,6 +212,7 @@ func (c *call) forwarded(pr *httputil.ProxyRequest, trusted bool) {
 func (c *call) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	refusal := c.handler.app.pipeline.Failed(&c.inv, err)
 	if refusal == nil {
+		c.meter.status = statusClientGone
 		c.w.WriteHeader(statusClientGone)
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -61,14 +62,21 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		plan <name> {
 //			functions <number>
 //			wall_clock <duration>
+//			quota <number>
+//			overage <price> per <number>
+//			spend_cap on|off
 //		}
 //		project default {
 //			...
 //		}
 //		projects file <path>
 //		projects redis [<url>]
-//		store embedded [<directory>]
-//		store redis <url>
+//		store embedded [<directory>] {
+//			sync none|group|strict
+//		}
+//		store redis <url> [<directory>] {
+//			...
+//		}
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -260,25 +268,27 @@ func (a *App) parseDebugSecret(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) parseStore(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, 2)
+	args, err := arguments(d, 1, 3)
 	if err != nil {
 		return err
 	}
-	switch {
-	case args[0] == storeEmbedded:
-		a.Store = &Store{Kind: args[0]}
-		if len(args) == 2 {
-			a.Store.Path = args[1]
+	a.Store = &Store{Kind: args[0]}
+	switch rest := args[1:]; {
+	case args[0] == storeEmbedded && len(rest) < 2:
+	case args[0] == storeRedis && len(rest) > 0:
+		if err := checkRedisURL(rest[0]); err != nil {
+			return d.Errf("store: %w", err)
 		}
-		return nil
-	case args[0] != storeRedis || len(args) != 2:
+		a.Store.URL, args = rest[0], rest
+	default:
 		return d.Errf("store: write `%s`", forms["store"])
 	}
-	if err := checkRedisURL(args[1]); err != nil {
-		return d.Errf("store: %w", err)
+	if len(args) == 2 {
+		a.Store.Path = args[1]
 	}
-	a.Store = &Store{Kind: args[0], URL: args[1]}
-	return nil
+	return block(d, options{
+		"sync": func(d *caddyfile.Dispenser) error { return oneOf(d, &a.Store.Sync, metering.SyncModes()...) },
+	})
 }
 
 func (a *App) parsePlan(d *caddyfile.Dispenser) error {
@@ -300,9 +310,12 @@ func (a *App) parsePlan(d *caddyfile.Dispenser) error {
 			return number(d, plan.Functions)
 		},
 		"wall_clock": func(d *caddyfile.Dispenser) error { return duration(d, &plan.WallClock) },
-		"quota":      nil,
-		"overage":    nil,
-		"spend_cap":  nil,
+		"quota":      func(d *caddyfile.Dispenser) error { return quota(d, &plan.Quota) },
+		"overage":    func(d *caddyfile.Dispenser) error { return overage(d, &plan.Overage) },
+		"spend_cap": func(d *caddyfile.Dispenser) error {
+			plan.SpendCap = new(bool)
+			return onOff(d, plan.SpendCap)
+		},
 	})
 }
 

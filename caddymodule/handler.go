@@ -84,11 +84,14 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // Caddy would print the request with it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	beginRequest(r)
+	c := &call{handler: h, w: w, r: r}
+	c.meter = meter{call: c, books: h.app.books.open.Load()}
+	defer c.meter.finish()
 	request := routing.Request{
 		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header,
 		ContentLength: r.ContentLength, Start: time.Now(), Client: h.app.client(r),
+		Usage: &c.meter,
 	}
-	c := &call{handler: h, w: w, r: r}
 	if refusal := h.app.pipeline.Admit(&request, h.site, &c.inv); refusal != nil {
 		c.refuse(refusal)
 		return nil
@@ -144,6 +147,10 @@ func (c *call) refuse(refusal *routing.Refusal) {
 		c.ownBody()
 		c.closeUnlessEnded()
 	}
+	c.meter.status = refusal.Status
+	if refusal.Code == routing.CodeProjectRestricted {
+		header.Set(headerRemaining, "0")
+	}
 	body := refusal.Body()
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	c.w.WriteHeader(refusal.Status)
@@ -159,6 +166,7 @@ func (c *call) identify(header http.Header) {
 	if c.inv.Project != nil {
 		header.Set(headerProjectRef, c.inv.Project.Ref)
 	}
+	c.meter.announce(header)
 }
 
 // Interface guards

@@ -81,6 +81,11 @@ func (l *lease) lastProjects(source, location, apex string) *lastProjects {
 	return hold(l, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
 }
 
+// books returns the ledger in a directory, which may not be open yet.
+func (l *lease) books(dir string) *bookkeeping {
+	return hold(l, booksKey{dir}, func() *bookkeeping { return &bookkeeping{dir: dir} })
+}
+
 // living is the lease as package regions wants it.
 type living struct{ *lease }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
@@ -19,6 +18,12 @@ import (
 //		domain <host...>
 //		regions <name...>
 //		plan <name>
+//		organization <id>
+//		quota <number>
+//		spend_cap on|off
+//		grace <duration>
+//		cycle_start <time>
+//		time_zone <zone>
 //		jwt_secret <secret>
 //		jwks <url>|<file>|<json>
 //		jwt_issuer <iss...>
@@ -63,12 +68,15 @@ func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"wall_clock":   func(d *caddyfile.Dispenser) error { return duration(d, &p.WallClock) },
 		"cors":         func(d *caddyfile.Dispenser) error { return parseCORS(d, &p.CORS) },
 		"function":     p.parseFunction,
-		"organization": nil,
-		"quota":        nil,
-		"grace":        nil,
-		"time_zone":    nil,
-		"spend_cap":    nil,
-		"cycle_start":  nil,
+		"organization": p.parseOrganization,
+		"quota":        func(d *caddyfile.Dispenser) error { return quota(d, &p.Quota) },
+		"grace":        func(d *caddyfile.Dispenser) error { return duration(d, &p.Grace) },
+		"time_zone":    func(d *caddyfile.Dispenser) error { return zone(d, &p.TimeZone) },
+		"cycle_start":  func(d *caddyfile.Dispenser) error { return instant(d, &p.CycleStart) },
+		"spend_cap": func(d *caddyfile.Dispenser) error {
+			p.SpendCap = new(bool)
+			return onOff(d, p.SpendCap)
+		},
 	})
 }
 
@@ -111,6 +119,17 @@ func (p *Project) parsePlan(d *caddyfile.Dispenser) error {
 		return d.Errf("plan: given twice, keep one")
 	}
 	return oneArg(d, &p.Plan)
+}
+
+// parseOrganization reads who pays, by the id that usage is shown under.
+func (p *Project) parseOrganization(d *caddyfile.Dispenser) error {
+	if err := oneArg(d, &p.Organization); err != nil {
+		return err
+	}
+	if !projects.ValidOrganizationID(p.Organization) {
+		return d.Errf("organization %q: must be letters, digits, _, - and ., at most 64", p.Organization)
+	}
+	return nil
 }
 
 func (p *Project) parseDomain(d *caddyfile.Dispenser) error {
@@ -196,18 +215,7 @@ func (p *Project) parseAPIKey(d *caddyfile.Dispenser) error {
 	if err := judge(projects.ProjectConfig{APIKeys: []projects.APIKeyConfig{key}}); err != nil {
 		return d.Errf("api_key: %w; write `%s`", err, forms["api_key"])
 	}
-	err = block(d, options{"expires_at": func(d *caddyfile.Dispenser) error {
-		var text string
-		if err := oneArg(d, &text); err != nil {
-			return err
-		}
-		at, err := time.Parse(time.RFC3339, text)
-		if err != nil {
-			return d.Errf("expires_at %q: must be a time such as 2027-01-31T00:00:00Z", text)
-		}
-		key.ExpiresAt = &at
-		return nil
-	}})
+	err = block(d, options{"expires_at": func(d *caddyfile.Dispenser) error { return instant(d, &key.ExpiresAt) }})
 	p.APIKeys = append(p.APIKeys, key)
 	return err
 }

@@ -93,12 +93,8 @@ func (a *App) projectRules(set *regions.Set) projects.BuilderConfig {
 
 func (a *App) provisionSingle(builder *projects.Builder, set *regions.Set) error {
 	config, err := a.Project.resolved()
-	err = errors.Join(err, a.Project.checkRegions(set), a.checkPlan())
-	var plan *projects.Plan
-	if named, ok := a.plans()[a.Project.Plan]; ok {
-		plan = &named
-	}
-	project, problems, invalid := builder.ProjectOnPlan(config, plan)
+	err = errors.Join(err, a.Project.checkRegions(set))
+	project, problems, invalid := builder.ProjectOf(config, a.Project.account())
 	if err = errors.Join(err, invalid); err != nil {
 		return fmt.Errorf("project %s: %w", projects.DefaultRef, err)
 	}
@@ -119,9 +115,6 @@ func (a *App) provisionSingle(builder *projects.Builder, set *regions.Set) error
 
 // startSingle finds out what `validate` lets pass with a warning.
 func (a *App) startSingle(context.Context) error {
-	if a.Project.Plan != "" {
-		a.logger.Warn("of the plan, the quota is not counted in this build", zap.String("plan", a.Project.Plan))
-	}
 	if a.keyFile != "" {
 		if _, err := os.Stat(a.keyFile); err != nil {
 			return fmt.Errorf("project %s: jwks: %w", projects.DefaultRef, err)

@@ -20,6 +20,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 		return routing.ErrInvalidStatus
 	}
 	header := res.Header
+	c.meter.status = res.StatusCode
 	c.identify(header)
 	c.place(header)
 	if header.Get(headerServedBy) == "" {
@@ -45,7 +46,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 		// Present but nil keeps net/http from sniffing one (BEHAVIOUR.md 6.7).
 		c.w.Header()["Content-Type"] = nil
 	}
-	res.Body = &trailerPolicy{ReadCloser: res.Body, res: res}
+	res.Body = &trailerPolicy{ReadCloser: &countedBody{res.Body, &c.meter}, res: res}
 	return nil
 }
 

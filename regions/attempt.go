@@ -23,6 +23,12 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 	if !ok {
 		return nil, failure{fmt.Errorf("%w: region %s: held back after failures", ErrUnavailable, x.Region.Name), neverSent}
 	}
+	if x.Meter != nil {
+		if err := x.Meter.Sending(x.Region); err != nil {
+			done(errNobody)
+			return nil, failure{fmt.Errorf("%w: %w", ErrUnmetered, err), final}
+		}
+	}
 	x.Attempts++
 	began := time.Now()
 	var conn connection
@@ -40,6 +46,9 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 	res, err := u.transport.Load().RoundTrip(out)
 	if err != nil {
 		u.end(load)
+		if x.Meter != nil && !conn.got.Load() {
+			x.Meter.Unsent()
+		}
 		failed := t.classify(x, req.Context(), began, &conn, err)
 		done(failed.blame())
 		return nil, failed

@@ -28,6 +28,9 @@ var (
 	// ErrUnavailable: no region of the plan accepted a connection, and
 	// nothing was sent (503).
 	ErrUnavailable = errors.New("no backend accepted a connection")
+	// ErrUnmetered: the invocation could not be recorded, so nothing was sent
+	// (503).
+	ErrUnmetered = errors.New("invocation cannot be recorded")
 	// ErrOverloaded: the region had no room for another request (503).
 	ErrOverloaded = errors.New("region full")
 )
@@ -49,6 +52,8 @@ type Exchange struct {
 	// waits for it before it gives an exchange up. Optional; it must be set
 	// before RoundTrip.
 	Unblock func()
+	// Meter is told before anything is sent. Optional.
+	Meter Meter
 
 	Region   *Region // the region that answered, or was tried last
 	Reason   Reason
@@ -66,6 +71,15 @@ type Exchange struct {
 	// moves the idle timer.
 	answered bool
 	over     bool // nothing moves the idle timer any more
+}
+
+// Meter records invocations (BEHAVIOUR.md 7.1, 7.2).
+type Meter interface {
+	// Sending is called before each attempt. If it fails nothing is sent, and the
+	// exchange ends with ErrUnmetered.
+	Sending(region *Region) error
+	// Unsent is called after an attempt that sent nothing.
+	Unsent()
 }
 
 type exchangeKey struct{}

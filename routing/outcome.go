@@ -22,6 +22,8 @@ func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
 		return nil
 	case errors.Is(err, regions.ErrUnavailable):
 		refusal = p.unavailable(inv)
+	case errors.Is(err, regions.ErrUnmetered):
+		refusal = unmetered(err)
 	case errors.Is(err, regions.ErrOverloaded):
 		refusal = refuse(http.StatusServiceUnavailable, CodeGatewayOverloaded, "The region has no room for another request")
 		refusal.RetryAfter = unavailableRetry

@@ -80,11 +80,20 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 		return refusal
 	}
 	p.answerPolicy(r, match, site, inv)
-	refusal := p.place(r, inv)
-	if inv.Function.Status == projects.StatusThrottled && (refusal == nil || refusal.Status != http.StatusBadRequest) {
+	nowhere := p.place(r, inv)
+	if nowhere != nil && nowhere.Status == http.StatusBadRequest {
+		return nowhere
+	}
+	if refusal := restricted(r, inv); refusal != nil {
+		return refusal
+	}
+	if inv.Function.Status == projects.StatusThrottled {
 		return throttled()
 	}
-	return refusal
+	if nowhere != nil {
+		return nowhere
+	}
+	return take(r, inv)
 }
 
 // nobody is the answer to a host without a project: BEHAVIOUR.md 1.7, unless

@@ -22,6 +22,7 @@ type Request struct {
 	ContentLength int64     // bytes; -1 when unknown
 	Start         time.Time // when the request arrived
 	Client        regions.Client
+	Usage         Usage // what the caller may use; nil: as much as it likes
 }
 
 // SplitTarget returns the raw path and the raw query of a request target,

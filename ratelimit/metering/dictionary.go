@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -220,6 +221,19 @@ func (d *dictionary) lookup(id SubjectID) Subject {
 		return d.subjects[id]
 	}
 	return Subject{}
+}
+
+// functions returns the names of a project's functions.
+func (d *dictionary) functions(project string) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var names []string
+	for _, s := range d.subjects {
+		if s.Project == project && !slices.Contains(names, s.Function) {
+			names = append(names, s.Function)
+		}
+	}
+	return names
 }
 
 func (d *dictionary) regionName(id uint16) string {

@@ -168,6 +168,9 @@ func (l *Ledger) Now() time.Time {
 // Subject returns the number of a subject.
 func (l *Ledger) Subject(s Subject) (SubjectID, error) { return l.own.dictionary.subject(s) }
 
+// Functions returns the names of a project's functions that have numbers.
+func (l *Ledger) Functions(project string) []string { return l.own.dictionary.functions(project) }
+
 // Region returns the number of a region.
 func (l *Ledger) Region(name string) (uint16, error) { return l.own.dictionary.region(name) }
 
@@ -193,14 +196,19 @@ func (l *Ledger) Void(seq uint64, subject SubjectID, region uint16, at time.Time
 type Ending struct {
 	Status            int
 	Attempts          int
+	Cut               bool // before its end
 	Duration          time.Duration
 	BytesIn, BytesOut uint64
 }
 
 // Done records that what Admit recorded has ended.
 func (l *Ledger) Done(seq uint64, subject SubjectID, region uint16, at time.Time, e Ending) error {
+	flags := uint8(0)
+	if e.Cut {
+		flags = FlagCut
+	}
 	return l.own.log.append(&Record{
-		Type: TypeDone, Ref: seq, Region: region, At: at, Subject: uint32(subject), Units: 1,
+		Type: TypeDone, Flags: flags, Ref: seq, Region: region, At: at, Subject: uint32(subject), Units: 1,
 		Status: uint16(e.Status), Attempts: uint8(min(e.Attempts, 255)), Duration: e.Duration, BytesIn: e.BytesIn, BytesOut: e.BytesOut,
 	})
 }
@@ -342,11 +350,11 @@ func (l *Ledger) Close() error {
 }
 
 func (l *Ledger) closeBooks() error {
-	var errs []error
+	var err error
 	for _, b := range l.books() {
-		errs = append(errs, b.close())
+		err = errors.Join(err, b.close())
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // Orphans are the ids of the logs that were taken over.

@@ -34,7 +34,7 @@ type log struct {
 	next     *Segment   // prepared, to be active after the active one
 	open     []*Segment // in order, the active one last
 	closed   bool
-	full     bool       // no next one could be made; it is tried once a second
+	full     bool // no next one could be made; it is tried once a second
 	tried    time.Time
 
 	read      uint64 // the Seq that is read next

@@ -27,6 +27,9 @@ const (
 	TypeDead       Type = 'X' // a slot that was taken and never written: nothing ran
 )
 
+// FlagCut says, of TypeDone, that the answer was cut off before its end.
+const FlagCut uint8 = 1
+
 func (t Type) valid() bool {
 	switch t {
 	case TypeAdmitted, TypeDone, TypeGrant, TypeRejected, TypeVoid, TypeCheckpoint, TypeClockStep, TypeDead:

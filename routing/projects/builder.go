@@ -61,23 +61,20 @@ func NewBuilder(config BuilderConfig) (*Builder, error) {
 // DefaultRef, and paths have no prefix. The problems refuse nothing; the error
 // is an *InvalidError.
 func (b *Builder) Project(cfg ProjectConfig) (*Project, []Problem, error) {
-	return b.ProjectOnPlan(cfg, nil)
+	return b.ProjectOf(cfg, nil)
 }
 
-// ProjectOnPlan is Project with a plan, as if an organization of the project's
-// name had it; nil is no plan.
-func (b *Builder) ProjectOnPlan(cfg ProjectConfig, plan *Plan) (*Project, []Problem, error) {
+// ProjectOf is Project with who pays for it; nil is nobody.
+func (b *Builder) ProjectOf(cfg ProjectConfig, who *OrganizationConfig) (*Project, []Problem, error) {
 	c := compiler{Builder: b, cfg: &cfg, single: true, invalid: new(InvalidError)}
-	if cfg.Organization == "" && plan != nil {
-		cfg.Organization = DefaultRef
-	} else {
-		plan = nil
-	}
-	c.organization = func(id string) (*Organization, error) {
-		if plan != nil {
-			return &Organization{ID: id, Plan: plan, TimeZone: time.UTC}, nil
+	c.organization = func(string) (*Organization, error) {
+		if who == nil {
+			return nil, errors.New("there are no organizations beside a single project")
 		}
-		return nil, errors.New("there are no organizations beside a single project")
+		return c.account(*who, who.ID, loadZone), nil
+	}
+	if who != nil {
+		cfg.Organization = who.ID
 	}
 	p := c.project()
 	if !c.invalid.empty() {

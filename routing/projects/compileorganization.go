@@ -53,14 +53,19 @@ func (r *run) buildOrganization(record *Record) (built *builtOrganization, id st
 	if cfg.ID != "" && cfg.ID != id {
 		c.wrong("id", "%s: it is filed under %s", quoted(cfg.ID), quoted(id))
 	}
-	if !validOrganizationID(id) {
+	return &builtOrganization{organization: c.account(cfg, id, r.zone)}, id, invalid
+}
+
+// account builds an organization of what is said of it.
+func (c *compiler) account(cfg OrganizationConfig, id string, zone func(string) (*time.Location, error)) *Organization {
+	if !ValidOrganizationID(id) {
 		c.wrong("id", "%s: must be letters, digits, _, - and ., at most %d", quoted(id), maxID)
 	}
 	o := &Organization{ID: id, SpendCap: cfg.SpendCap, Quota: cfg.Quota, Grace: time.Duration(cfg.Grace)}
 	if cfg.Plan != "" {
-		plan, ok := r.config.Plans[cfg.Plan]
+		plan, ok := c.config.Plans[cfg.Plan]
 		if !ok {
-			c.wrong("plan", "unknown plan %s", notAllowed(cfg.Plan, slices.Sorted(maps.Keys(r.config.Plans))))
+			c.wrong("plan", "unknown plan %s", notAllowed(cfg.Plan, slices.Sorted(maps.Keys(c.config.Plans))))
 		}
 		plan.Name = cfg.Plan
 		o.Plan = &plan
@@ -73,10 +78,10 @@ func (r *run) buildOrganization(record *Record) (built *builtOrganization, id st
 	}
 	c.nonNegative("grace", int64(cfg.Grace))
 	var err error
-	if o.TimeZone, err = r.zone(cfg.TimeZone); err != nil {
+	if o.TimeZone, err = zone(cfg.TimeZone); err != nil {
 		c.wrong("time_zone", "%s: %s", quoted(cfg.TimeZone), err)
 	}
-	return &builtOrganization{organization: o}, id, invalid
+	return o
 }
 
 // zone loads a time zone once for all organizations. Local is refused: cycles
@@ -88,10 +93,17 @@ func (r *run) zone(name string) (*time.Location, error) {
 	if known, ok := r.zones[name]; ok {
 		return known, nil
 	}
+	loaded, err := loadZone(name)
+	if err == nil {
+		r.zones[name] = loaded
+	}
+	return loaded, err
+}
+
+func loadZone(name string) (*time.Location, error) {
 	loaded, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
 		return time.UTC, errors.New(`must be an IANA time zone such as "Europe/Berlin"`)
 	}
-	r.zones[name] = loaded
 	return loaded, nil
 }

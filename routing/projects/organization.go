@@ -9,16 +9,28 @@ type Plan struct {
 	Name      string
 	Functions int           // how many a project may have (BEHAVIOUR.md 7.6); 0: any number
 	WallClock time.Duration // how long an invocation may run (BEHAVIOUR.md 6.2); 0: no limit
+	Quota     *int64        // invocations a cycle (BEHAVIOUR.md 7.3); nil: any number
+	Overage   *Overage      // what more of them cost; nil: there are none
+	SpendCap  bool          // there are none unless the organization says so
 }
 
-// BuiltinPlans returns the four plans of BEHAVIOUR.md 6.2 and 7.6 by name.
+// Overage is what invocations beyond a quota cost, in packages of which each
+// that is begun is paid.
+type Overage struct {
+	Price   string `json:"price"`   // of a package, a decimal number such as 2.00
+	Package int64  `json:"package"` // invocations
+}
+
+// BuiltinPlans returns the four plans of BEHAVIOUR.md 6.2, 7.3 and 7.6 by name.
 func BuiltinPlans() map[string]Plan {
 	const free, paid = 150 * time.Second, 400 * time.Second
+	small, large := int64(500_000), int64(2_000_000)
+	price := &Overage{Price: "2.00", Package: 1_000_000}
 	plans := make(map[string]Plan)
 	for _, p := range []Plan{
-		{Name: "free", Functions: 100, WallClock: free},
-		{Name: "pro", Functions: 500, WallClock: paid},
-		{Name: "team", Functions: 1000, WallClock: paid},
+		{Name: "free", Functions: 100, WallClock: free, Quota: &small},
+		{Name: "pro", Functions: 500, WallClock: paid, Quota: &large, Overage: price, SpendCap: true},
+		{Name: "team", Functions: 1000, WallClock: paid, Quota: &large, Overage: price},
 		{Name: "enterprise", WallClock: paid},
 	} {
 		plans[p.Name] = p
@@ -38,10 +50,33 @@ type Organization struct {
 	TimeZone   *time.Location // never nil
 }
 
+// Allowance returns how many invocations an organization may make in a cycle,
+// negative for any number, and whether they stop there: a quota without a price
+// for more is hard, and so is one with a spend cap (BEHAVIOUR.md 7.3).
+func (o *Organization) Allowance() (quota int64, hard bool) {
+	quota, hard = -1, true
+	if o.Plan != nil {
+		if o.Plan.Quota != nil {
+			quota = *o.Plan.Quota
+		}
+		if o.Plan.Overage != nil {
+			hard = o.Plan.SpendCap
+			if o.SpendCap != nil {
+				hard = *o.SpendCap
+			}
+		}
+	}
+	if o.Quota != nil {
+		quota = *o.Quota
+	}
+	return quota, hard && quota >= 0
+}
+
 // maxID is how long an organization's or a function's id may be, in bytes.
 const maxID = 64
 
-func validOrganizationID(id string) bool {
+// ValidOrganizationID reports whether id can be one.
+func ValidOrganizationID(id string) bool {
 	for i := 0; i < len(id); i++ {
 		c := id[i]
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' {

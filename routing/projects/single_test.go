@@ -2,6 +2,7 @@ package projects
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -87,16 +88,52 @@ func TestNames(t *testing.T) {
 }
 
 // BEHAVIOUR 6.2, 7.6: a plan holds for a single project as for others.
-func TestBuilderProjectOnPlan(t *testing.T) {
+func TestBuilderProjectOf(t *testing.T) {
 	cfg := ProjectConfig{Functions: []FunctionConfig{{Slug: "a"}, {Slug: "b"}}}
-	p, problems, err := testBuilder(t).ProjectOnPlan(cfg, &Plan{Name: "tiny", Functions: 1, WallClock: time.Second})
+	builder, err := NewBuilder(BuilderConfig{Plans: map[string]Plan{"tiny": {Functions: 1, WallClock: time.Second}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, problems, err := builder.ProjectOf(cfg, &OrganizationConfig{ID: DefaultRef, Plan: "tiny"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := p.Function("b"); ok || p.LeftOut() != 1 || p.WallClock != time.Second || p.Organization.ID != DefaultRef || len(problems) != 1 {
 		t.Errorf("%+v, problems %v", p, problems)
 	}
-	if _, _, err := testBuilder(t).ProjectOnPlan(ProjectConfig{Organization: "acme"}, &Plan{}); err == nil {
+	if _, _, err := builder.ProjectOf(ProjectConfig{Organization: "acme"}, nil); err == nil {
 		t.Error("an organization beside a single project was accepted")
+	}
+	if _, _, err := builder.ProjectOf(cfg, &OrganizationConfig{ID: "acme", Plan: "tinny", TimeZone: "Local"}); err == nil ||
+		!strings.Contains(err.Error(), `did you mean "tiny"?`) || !strings.Contains(err.Error(), "must be an IANA time zone") {
+		t.Errorf("%v", err)
+	}
+}
+
+// BEHAVIOUR 7.3: which quotas end invocations.
+func TestAllowance(t *testing.T) {
+	plans, yes, no, ten := BuiltinPlans(), true, false, int64(10)
+	named := func(name string) *Plan { p := plans[name]; return &p }
+	for _, tc := range []struct {
+		name  string
+		of    Organization
+		quota int64
+		hard  bool
+	}{
+		{"no plan", Organization{}, -1, false},
+		{"no plan, a quota", Organization{Quota: &ten}, 10, true},
+		{"free", Organization{Plan: named("free")}, 500_000, true},
+		{"free without a cap", Organization{Plan: named("free"), SpendCap: &no}, 500_000, true},
+		{"pro", Organization{Plan: named("pro")}, 2_000_000, true},
+		{"pro without a cap", Organization{Plan: named("pro"), SpendCap: &no}, 2_000_000, false},
+		{"team", Organization{Plan: named("team")}, 2_000_000, false},
+		{"team with a cap", Organization{Plan: named("team"), SpendCap: &yes}, 2_000_000, true},
+		{"team with a quota", Organization{Plan: named("team"), Quota: &ten}, 10, false},
+		{"enterprise", Organization{Plan: named("enterprise")}, -1, false},
+		{"enterprise with a quota", Organization{Plan: named("enterprise"), Quota: &ten}, 10, true},
+	} {
+		if quota, hard := tc.of.Allowance(); quota != tc.quota || hard != tc.hard {
+			t.Errorf("%s: %d, hard %t, want %d, %t", tc.name, quota, hard, tc.quota, tc.hard)
+		}
 	}
 }

@@ -173,14 +173,30 @@ func TestBuildPlanFunctions(t *testing.T) {
 // BEHAVIOUR 6.2, 7.6: the plans that are built in.
 func TestBuiltinPlans(t *testing.T) {
 	plans := BuiltinPlans()
-	for _, want := range []Plan{
-		{"free", 100, 150 * time.Second},
-		{"pro", 500, 400 * time.Second},
-		{"team", 1000, 400 * time.Second},
-		{"enterprise", 0, 400 * time.Second},
+	type plan struct {
+		name      string
+		functions int
+		wallClock time.Duration
+		quota     int64
+		price     string
+		spendCap  bool
+	}
+	for _, want := range []plan{
+		{"free", 100, 150 * time.Second, 500_000, "", false},
+		{"pro", 500, 400 * time.Second, 2_000_000, "2.00 per 1000000", true},
+		{"team", 1000, 400 * time.Second, 2_000_000, "2.00 per 1000000", false},
+		{"enterprise", 0, 400 * time.Second, -1, "", false},
 	} {
-		if plans[want.Name] != want {
-			t.Errorf("7.6: %+v, want %+v", plans[want.Name], want)
+		p := plans[want.name]
+		got := plan{name: p.Name, functions: p.Functions, wallClock: p.WallClock, quota: -1, spendCap: p.SpendCap}
+		if p.Quota != nil {
+			got.quota = *p.Quota
+		}
+		if p.Overage != nil {
+			got.price = fmt.Sprintf("%s per %d", p.Overage.Price, p.Overage.Package)
+		}
+		if got != want {
+			t.Errorf("7.3, 7.6: %+v, want %+v", got, want)
 		}
 	}
 	if len(plans) != 4 {

@@ -1,0 +1,326 @@
+package caddymodule
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit"
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// usageAnswer is what `edgegate usage show` shows.
+type usageAnswer struct {
+	Organizations []organizationUsage `json:"organizations"`
+}
+
+type organizationUsage struct {
+	ID          string         `json:"id"` // "" for projects that nobody pays for
+	Period      periodAnswer   `json:"period"`
+	Invocations uint64         `json:"invocations"`
+	Unfinished  uint64         `json:"unfinished"` // of which run, or whose gateway ended before them
+	Projects    []projectUsage `json:"projects"`
+}
+
+type periodAnswer struct {
+	ID    string    `json:"id"`
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+type projectUsage struct {
+	Ref         string          `json:"ref"`
+	Invocations uint64          `json:"invocations"`
+	Functions   []functionUsage `json:"functions"`
+}
+
+type functionUsage struct {
+	Slug        string `json:"slug"`
+	Region      string `json:"region"` // that it was first sent to
+	Invocations uint64 `json:"invocations"`
+}
+
+func period(p metering.Period) periodAnswer { return periodAnswer{p.ID, p.Start, p.End} }
+
+// monthOf reads the month of a question, zero for the current period.
+func monthOf(r *http.Request) (time.Time, error) {
+	text := r.URL.Query().Get("period")
+	if text == "" {
+		return time.Time{}, nil
+	}
+	month, err := time.Parse("2006-01", text)
+	if err != nil {
+		return month, fmt.Errorf("period %q: must be a month such as 2026-11", text)
+	}
+	return month, nil
+}
+
+// wanted reports whether a question is about a period: the current one, or those
+// that start in the month.
+func wanted(p metering.Period, c metering.Cycle, month, now time.Time) bool {
+	if month.IsZero() {
+		return p.Contains(now)
+	}
+	start := p.Start
+	if c.Zone != nil {
+		start = start.In(c.Zone)
+	}
+	return start.Year() == month.Year() && start.Month() == month.Month()
+}
+
+// usage tells what was used.
+func (a *App) usage(r *http.Request) (any, error) {
+	month, err := monthOf(r)
+	if err != nil {
+		return nil, err
+	}
+	opened, only := a.books.open.Load(), r.URL.Query().Get("organization")
+	if opened == nil {
+		return nil, errNotOpen
+	}
+	all, err := opened.ledger.Usage()
+	if err != nil {
+		return nil, err
+	}
+	now, report := opened.ledger.Now(), newUsageReport()
+	for _, o := range a.organizations() {
+		id, t := terms(o)
+		p := t.Cycle.At(now)
+		if month.IsZero() {
+			report.of(id, p)
+		}
+	}
+	for _, u := range all {
+		p := u.Cycle.At(u.Start)
+		if u.Span == metering.Monthly && u.Invocations > 0 && wanted(p, u.Cycle, month, now) {
+			report.add(u, p)
+		}
+	}
+	return report.answer(only), nil
+}
+
+// organizations are those of the projects in force, each once; nil is among
+// them if some project has none.
+func (a *App) organizations() []*projects.Organization {
+	byID := make(map[string]*projects.Organization)
+	for p := range a.allProjects() {
+		id := ""
+		if p.Organization != nil {
+			id = p.Organization.ID
+		}
+		byID[id] = p.Organization
+	}
+	list := make([]*projects.Organization, 0, len(byID))
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		list = append(list, byID[id])
+	}
+	return list
+}
+
+// usageReport puts sums into the shape of an answer.
+type usageReport struct {
+	organizations map[usageKey]*organizationUsage
+	functions     map[usageKey]map[string]map[functionUsage]uint64 // by project
+}
+
+type usageKey struct {
+	organization, period string
+}
+
+func newUsageReport() *usageReport {
+	return &usageReport{make(map[usageKey]*organizationUsage), make(map[usageKey]map[string]map[functionUsage]uint64)}
+}
+
+func (r *usageReport) of(id string, p metering.Period) *organizationUsage {
+	key := usageKey{id, p.ID}
+	o := r.organizations[key]
+	if o == nil {
+		o = &organizationUsage{ID: id, Period: period(p)}
+		r.organizations[key] = o
+		r.functions[key] = make(map[string]map[functionUsage]uint64)
+	}
+	return o
+}
+
+func (r *usageReport) add(u metering.Usage, p metering.Period) {
+	o := r.of(u.Organization, p)
+	o.Invocations += u.Invocations
+	o.Unfinished += u.Invocations - min(u.Completed, u.Invocations)
+	byProject := r.functions[usageKey{u.Organization, p.ID}]
+	if byProject[u.Project] == nil {
+		byProject[u.Project] = make(map[functionUsage]uint64)
+	}
+	byProject[u.Project][functionUsage{Slug: u.Function, Region: u.Region}] += u.Invocations
+}
+
+func (r *usageReport) answer(only string) usageAnswer {
+	answer := usageAnswer{Organizations: []organizationUsage{}}
+	for key, o := range r.organizations {
+		if only != "" && only != o.ID {
+			continue
+		}
+		o.Projects = []projectUsage{}
+		for _, ref := range slices.Sorted(maps.Keys(r.functions[key])) {
+			p := projectUsage{Ref: ref}
+			for f, n := range r.functions[key][ref] {
+				f.Invocations = n
+				p.Invocations += n
+				p.Functions = append(p.Functions, f)
+			}
+			slices.SortFunc(p.Functions, func(a, b functionUsage) int {
+				return cmp.Or(cmp.Compare(a.Slug, b.Slug), cmp.Compare(a.Region, b.Region))
+			})
+			o.Projects = append(o.Projects, p)
+		}
+		answer.Organizations = append(answer.Organizations, *o)
+	}
+	slices.SortFunc(answer.Organizations, func(a, b organizationUsage) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), a.Period.Start.Compare(b.Period.Start))
+	})
+	return answer
+}
+
+// quotaAnswer is what `edgegate quota show` shows.
+type quotaAnswer struct {
+	Organizations []organizationQuota `json:"organizations"`
+}
+
+// The states of a quota.
+const (
+	quotaOK         = "ok"
+	quotaNear       = "near"       // 80 % are used
+	quotaOver       = "over"       // all of a soft one, or of a hard one's grace
+	quotaRestricted = "restricted" // invocations are answered 402
+)
+
+type organizationQuota struct {
+	ID        string       `json:"id"`
+	Plan      string       `json:"plan"` // "" for none
+	Period    periodAnswer `json:"period"`
+	Limit     *int64       `json:"limit"` // null: none
+	Used      uint64       `json:"used"`
+	Remaining *int64       `json:"remaining"` // null: there is no limit
+	State     string       `json:"state"`
+	Hard      bool         `json:"hard"` // invocations stop at the limit
+	Set       bool         `json:"set"`  // the limit is by `quota set`, not by the configuration
+}
+
+// quota tells how far quotas are used.
+func (a *App) quota(r *http.Request) (any, error) {
+	answer, only := quotaAnswer{Organizations: []organizationQuota{}}, r.URL.Query().Get("organization")
+	if only != "" {
+		if _, err := a.organization(only); err != nil {
+			return nil, err
+		}
+	}
+	for _, o := range a.organizations() {
+		if o == nil || only != "" && o.ID != only {
+			continue
+		}
+		one, err := a.quotaOf(o)
+		if err != nil {
+			return nil, err
+		}
+		answer.Organizations = append(answer.Organizations, one)
+	}
+	return answer, nil
+}
+
+// organization finds one by its id.
+func (a *App) organization(id string) (*projects.Organization, error) {
+	var ids []string
+	for _, o := range a.organizations() {
+		if o == nil {
+			continue
+		}
+		if o.ID == id {
+			return o, nil
+		}
+		ids = append(ids, o.ID)
+	}
+	near := ""
+	if found, ok := regions.Nearest(id, ids); ok {
+		near = fmt.Sprintf(" (did you mean %q?)", found)
+	}
+	return nil, fmt.Errorf("organization %q: no project in force has it%s", id, near)
+}
+
+func (a *App) quotaOf(o *projects.Organization) (organizationQuota, error) {
+	opened := a.books.open.Load()
+	if opened == nil {
+		return organizationQuota{}, errNotOpen
+	}
+	id, t := terms(o)
+	state, err := opened.quotas.State(id, &t)
+	if err != nil {
+		return organizationQuota{}, err
+	}
+	by, err := opened.ledger.SpentBy(id, state.Period)
+	if err != nil {
+		return organizationQuota{}, err
+	}
+	q := organizationQuota{ID: id, Period: period(state.Period), Hard: state.Hard, Set: state.Set, State: quotaOK}
+	for _, n := range by {
+		q.Used += n
+	}
+	if o.Plan != nil {
+		q.Plan = o.Plan.Name
+	}
+	if state.Limit < 0 {
+		return q, nil
+	}
+	remaining := max(0, state.Limit-int64(q.Used))
+	q.Limit, q.Remaining = &state.Limit, &remaining
+	switch {
+	case state.Refusing:
+		q.State = quotaRestricted
+	case remaining == 0:
+		q.State = quotaOver
+	case remaining*announcedFrom <= state.Limit:
+		q.State = quotaNear
+	}
+	return q, nil
+}
+
+// quotaOrder is what `edgegate quota set` orders.
+type quotaOrder struct {
+	Organization string `json:"organization"`
+	Limit        *int64 `json:"limit"` // null: the configured one again
+}
+
+// setQuota puts a limit in force in place of the configured one.
+func (a *App) setQuota(r *http.Request) (any, error) {
+	var order quotaOrder
+	decoder := json.NewDecoder(io.LimitReader(r.Body, 1<<16))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&order); err != nil {
+		return nil, fmt.Errorf(`the body must be {"organization":"ID","limit":NUMBER}, or null for the configured limit: %w`, err)
+	}
+	o, err := a.organization(order.Organization)
+	if err != nil {
+		return nil, err
+	}
+	if order.Limit != nil && *order.Limit < 0 {
+		return nil, errors.New("limit: must be a whole number from 0, or null for the configured one")
+	}
+	opened := a.books.open.Load()
+	if opened == nil {
+		return nil, errNotOpen
+	}
+	if err := opened.quotas.SetLimit(r.Context(), o.ID, order.Limit); err != nil {
+		if errors.Is(err, ratelimit.ErrUnavailable) {
+			return nil, errors.New("the store cannot be written; nothing was changed")
+		}
+		return nil, err
+	}
+	one, err := a.quotaOf(o)
+	return quotaAnswer{Organizations: []organizationQuota{one}}, err
+}

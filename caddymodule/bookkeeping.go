@@ -1,0 +1,146 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/ratelimit"
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// booksKey identifies the ledger in a directory.
+type booksKey struct{ dir string }
+
+// bookkeeping counts what is used. It outlives configurations: no reload may
+// lose a unit. It is opened by the first that starts.
+type bookkeeping struct {
+	dir    string
+	logger atomic.Pointer[zap.Logger]
+	open   atomic.Pointer[books] // nil before
+	mu     sync.Mutex            // guards opening
+}
+
+// books are a ledger and what is decided by it.
+type books struct {
+	ledger *metering.Ledger
+	quotas *ratelimit.Quotas
+	slugs  *xsync.Map[string, *slugs] // by the ref of the project
+}
+
+// start opens the ledger, unless it is, and puts the settings of a
+// configuration into force.
+func (b *bookkeeping) start(a *App) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.logger.Store(a.logger)
+	opened := b.open.Load()
+	if opened == nil {
+		ledger, err := metering.Open(metering.Config{Dir: b.dir, Trouble: b.trouble})
+		if err != nil {
+			return fmt.Errorf("store: %w; name a directory that can be written with `store embedded DIRECTORY`", err)
+		}
+		if found := ledger.Recovered(); found.Dead+found.Torn > 0 {
+			a.logger.Warn("the process before ended in the middle of its work",
+				zap.Int("invocations_not_begun", found.Dead), zap.Int("records_damaged", found.Torn))
+		}
+		opened = &books{
+			ledger: ledger, slugs: xsync.NewMap[string, *slugs](),
+			quotas: ratelimit.NewQuotas(ledger, ratelimit.NewEmbedded(b.dir, time.Now)),
+		}
+		b.open.Store(opened)
+	}
+	mode := metering.SyncGroup
+	if a.Store != nil && a.Store.Sync != "" {
+		mode = metering.Sync(a.Store.Sync)
+	}
+	opened.ledger.SetSync(mode)
+	return nil
+}
+
+// trouble logs what the ledger met in the background.
+func (b *bookkeeping) trouble(err error) {
+	if err == nil {
+		b.logger.Load().Info("the ledger is written again")
+		return
+	}
+	b.logger.Load().Error("the ledger cannot be written; calls are answered 503 when its last file is full", zap.Error(err))
+}
+
+// Destruct closes the ledger. What still runs ends without a record of its end.
+func (b *bookkeeping) Destruct() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	opened := b.open.Load()
+	if opened == nil {
+		return nil
+	}
+	opened.quotas.Close()
+	return opened.ledger.Close()
+}
+
+// errNotOpen is for requests ahead of the start.
+var errNotOpen = errors.New("the ledger is not open")
+
+// terms are what is agreed with an organization; nil is nobody, who may do
+// anything.
+func terms(o *projects.Organization) (id string, t ratelimit.Terms) {
+	if o == nil {
+		return "", ratelimit.Terms{Quota: -1}
+	}
+	t.Quota, t.Hard = o.Allowance()
+	t.Grace, t.Cycle = o.Grace, cycle(o)
+	return o.ID, t
+}
+
+func cycle(o *projects.Organization) metering.Cycle {
+	return metering.Cycle{Anchor: o.CycleStart, Zone: o.TimeZone}
+}
+
+// maxSlugs is how many slugs of a project that its wildcard matched are counted
+// by name (BEHAVIOUR.md 7.7).
+const maxSlugs = 200
+
+// slugs are the names that a project's wildcard matched.
+type slugs struct {
+	mu   sync.Mutex // guards names
+	many atomic.Bool
+	seen *xsync.Map[string, struct{}]
+}
+
+// counted returns the name that a function called as slug is counted under.
+func (b *books) counted(p *projects.Project, f *projects.Function, slug string) string {
+	if f.Slug != projects.Wildcard {
+		return f.Slug
+	}
+	s, ok := b.slugs.Load(p.Ref)
+	if !ok {
+		s, _ = b.slugs.LoadOrCompute(p.Ref, func() (*slugs, bool) {
+			s := &slugs{seen: xsync.NewMap[string, struct{}]()}
+			for _, name := range b.ledger.Functions(p.Ref) {
+				s.seen.Store(name, struct{}{})
+			}
+			return s, false
+		})
+	}
+	if _, ok := s.seen.Load(slug); ok {
+		return slug
+	}
+	if s.many.Load() {
+		return projects.Wildcard
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen.Size() >= maxSlugs {
+		s.many.Store(true)
+		return projects.Wildcard
+	}
+	s.seen.Store(slug, struct{}{})
+	return slug
+}

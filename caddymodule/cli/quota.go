@@ -1,0 +1,116 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+func quotaCommand(now func() time.Time) caddycmd.Command {
+	return caddycmd.Command{
+		Name:  "quota",
+		Usage: "show|set",
+		Short: "Shows and sets quotas",
+		Long:  "Commands for the quotas of organizations.",
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.Example = examples("quota", " show", " set acme 3000000", " set acme default")
+			group(cmd, quotaShow(now), quotaSet(now))
+		},
+	}
+}
+
+func quotaShow(now func() time.Time) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show [--org ID] " + flags,
+		Short: "Shows how far quotas are used",
+		Long: `Shows for each organization its plan, how many invocations it may make in the
+current billing period, and how many it made.`,
+		Example: examples("quota show", "", " --org acme", " -o json"),
+	}
+	org := cmd.Flags().String("org", "", "one organization, by its id")
+	ask(cmd, now, func() (question, answer, error) {
+		return question{uri: withQuery("/edge_functions/quota", map[string]string{"organization": *org}), hint: organizationsHint}, new(quotaAnswer), nil
+	})
+	return cmd
+}
+
+const organizationsHint = "`edgegate quota show` lists the organizations of this gateway"
+
+// byConfiguration is the limit that takes back what was set.
+const byConfiguration = "default"
+
+func quotaSet(now func() time.Time) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "set ORG LIMIT|default " + flags,
+		Short: "Sets an organization's quota",
+		Long: `Puts a quota in force in place of the configured one, for all gateways that share
+the store, until it is set again. With default the configured one is in force
+again. What was used stays used.`,
+		Example: examples("quota set", " acme 3000000", " acme default"),
+	}
+	var org, limit string
+	ask(cmd, now, func() (question, answer, error) {
+		body := map[string]any{"organization": org, "limit": nil}
+		if limit != byConfiguration {
+			n, err := strconv.ParseInt(limit, 10, 64)
+			if err != nil || n < 0 {
+				return question{}, nil, &UsageError{
+					Msg:  fmt.Sprintf("%q is no quota", limit),
+					Hint: "write a whole number of invocations from 0, or default for the configured quota",
+				}
+			}
+			body["limit"] = n
+		}
+		return question{uri: "/edge_functions/quota", body: body, hint: organizationsHint}, new(quotaAnswer), nil
+	}, Arg{Name: "ORG", Value: &org}, Arg{Name: "LIMIT", Value: &limit})
+	return cmd
+}
+
+type quotaAnswer struct {
+	Organizations []struct {
+		ID        string `json:"id"`
+		Plan      string `json:"plan"`
+		Period    period `json:"period"`
+		Limit     *int64 `json:"limit"`
+		Used      uint64 `json:"used"`
+		Remaining *int64 `json:"remaining"`
+		State     string `json:"state"`
+		Hard      bool   `json:"hard"`
+		Set       bool   `json:"set"`
+	} `json:"organizations"`
+}
+
+func (a *quotaAnswer) complete() bool { return a.Organizations != nil }
+
+func (a *quotaAnswer) table(w io.Writer, _ time.Time) {
+	if len(a.Organizations) == 0 {
+		fmt.Fprintln(w, "No project has an organization.")
+		return
+	}
+	rows := [][]string{{"ORGANIZATION", "PLAN", "PERIOD ENDS", "LIMIT", "USED", "REMAINING", "STATE"}}
+	for _, o := range a.Organizations {
+		limit, remaining := none, none
+		if o.Limit != nil {
+			limit = count(*o.Limit)
+			switch {
+			case o.Set:
+				limit += " (set)"
+			case !o.Hard:
+				limit += " (soft)"
+			}
+		}
+		if o.Remaining != nil {
+			remaining = count(*o.Remaining)
+		}
+		rows = append(rows, []string{
+			printable(o.ID), printable(cmp.Or(o.Plan, none)), o.Period.End.UTC().Format("2006-01-02 15:04"),
+			limit, count(o.Used), remaining, printable(o.State),
+		})
+	}
+	write(w, rows)
+}

@@ -1,0 +1,107 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"net/url"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+)
+
+func usageCommand(now func() time.Time) caddycmd.Command {
+	return caddycmd.Command{
+		Name:  "usage",
+		Usage: "show",
+		Short: "Shows what was used",
+		Long:  "Commands for the invocations that a running gateway counted.",
+		CobraFunc: func(cmd *cobra.Command) {
+			cmd.Example = examples("usage", " show", " show --period 2026-11 --org acme")
+			group(cmd, usageShow(now))
+		},
+	}
+}
+
+func usageShow(now func() time.Time) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show [--period MONTH] [--org ID] " + flags,
+		Short: "Shows the invocations of a billing period",
+		Long: `Shows how many invocations were counted in the current billing period of each
+organization, by project, function and region, up to the latest one. --period
+shows the periods that started in a month.`,
+		Example: examples("usage show", "", " --period 2026-11", " --org acme -o json"),
+	}
+	month := cmd.Flags().String("period", "", "month in which the periods started, such as 2026-11")
+	org := cmd.Flags().String("org", "", "one organization, by its id")
+	ask(cmd, now, func() (question, answer, error) {
+		if *month != "" {
+			if _, err := time.Parse("2006-01", *month); err != nil {
+				return question{}, nil, &UsageError{Msg: fmt.Sprintf("--period %q is no month", *month), Hint: "write it as in 2026-11"}
+			}
+		}
+		return question{uri: withQuery("/edge_functions/usage", map[string]string{"period": *month, "organization": *org})}, new(usageAnswer), nil
+	})
+	return cmd
+}
+
+// withQuery appends those of the parameters that have a value.
+func withQuery(path string, parameters map[string]string) string {
+	query := make(url.Values)
+	for name, value := range parameters {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if len(query) == 0 {
+		return path
+	}
+	return path + "?" + query.Encode()
+}
+
+type period struct {
+	ID    string    `json:"id"`
+	Start time.Time `json:"start"`
+	End   time.Time `json:"end"`
+}
+
+type usageAnswer struct {
+	Organizations []struct {
+		ID          string `json:"id"`
+		Period      period `json:"period"`
+		Invocations uint64 `json:"invocations"`
+		Projects    []struct {
+			Ref       string `json:"ref"`
+			Functions []struct {
+				Slug        string `json:"slug"`
+				Region      string `json:"region"`
+				Invocations uint64 `json:"invocations"`
+			} `json:"functions"`
+		} `json:"projects"`
+	} `json:"organizations"`
+}
+
+func (a *usageAnswer) complete() bool { return a.Organizations != nil }
+
+func (a *usageAnswer) table(w io.Writer, _ time.Time) {
+	if len(a.Organizations) == 0 {
+		fmt.Fprintln(w, "Nothing was used in that period.")
+		return
+	}
+	rows := [][]string{{"ORGANIZATION", "PERIOD", "PROJECT", "FUNCTION", "REGION", "INVOCATIONS"}}
+	for _, o := range a.Organizations {
+		id := printable(cmp.Or(o.ID, none))
+		rows = append(rows, []string{id, printable(o.Period.ID), "", "", "", count(o.Invocations)})
+		for _, p := range o.Projects {
+			for _, f := range p.Functions {
+				rows = append(rows, []string{id, printable(o.Period.ID), printable(p.Ref), printable(f.Slug), printable(f.Region), count(f.Invocations)})
+			}
+		}
+	}
+	write(w, rows)
+}
+
+// count writes a number with its thousands apart.
+func count[N int64 | uint64](n N) string { return humanize.Comma(int64(n)) }

@@ -1,0 +1,344 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// witness is a backend that counts what it was sent, which is what must be billed.
+type witness struct {
+	*httptest.Server
+	calls atomic.Int64
+}
+
+func startWitness(t *testing.T) *witness {
+	t.Helper()
+	w := new(witness)
+	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/_internal") {
+			return
+		}
+		if r.Method != http.MethodOptions {
+			w.calls.Add(1)
+		}
+		switch {
+		case strings.HasPrefix(r.URL.Path, "/missing"):
+			rw.WriteHeader(http.StatusNotFound)
+		case strings.HasPrefix(r.URL.Path, "/failing"):
+			rw.WriteHeader(http.StatusInternalServerError)
+		case strings.HasPrefix(r.URL.Path, "/cut"):
+			rw.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(rw, "half")
+			_ = http.NewResponseController(rw).Flush()
+			panic(http.ErrAbortHandler)
+		case strings.HasPrefix(r.URL.Path, "/reset"):
+			panic(http.ErrAbortHandler)
+		case strings.HasPrefix(r.URL.Path, "/slow"):
+			rw.Header().Set("Content-Type", "text/event-stream")
+			_ = http.NewResponseController(rw).Flush()
+			select {
+			case <-r.Context().Done():
+			case <-time.After(5 * time.Second):
+			}
+		}
+	}))
+	t.Cleanup(w.Close)
+	return w
+}
+
+func (w *witness) address() string { return strings.TrimPrefix(w.URL, "http://") }
+
+// counted is what `usage show` says, of all functions or of one, with the regions.
+func counted(t *testing.T, g *gateway, slug string) (n int64, regions map[string]int64) {
+	t.Helper()
+	regions = make(map[string]int64)
+	var said struct {
+		Organizations []struct {
+			Invocations int64
+			Projects    []struct {
+				Functions []struct {
+					Slug, Region string
+					Invocations  int64
+				}
+			}
+		}
+	}
+	adminGet(t, g, "/edge_functions/usage", &said)
+	sum := int64(0)
+	for _, o := range said.Organizations {
+		sum += o.Invocations
+		for _, p := range o.Projects {
+			for _, f := range p.Functions {
+				if slug == "" || slug == f.Slug {
+					n += f.Invocations
+					regions[f.Region] += f.Invocations
+				}
+			}
+		}
+	}
+	if slug == "" && n != sum {
+		t.Errorf("functions add up to %d, organizations to %d", n, sum)
+	}
+	return n, regions
+}
+
+func adminGet(t *testing.T, g *gateway, path string, into any) {
+	t.Helper()
+	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", g.admin, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if err := json.NewDecoder(res.Body).Decode(into); err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %d, %v", path, res.StatusCode, err)
+	}
+}
+
+func public(slugs ...string) string {
+	var b strings.Builder
+	for _, slug := range slugs {
+		fmt.Fprintf(&b, "\t\t\tfunction %s {\n\t\t\t\tverify_jwt off\n\t\t\t}\n", slug)
+	}
+	return b.String()
+}
+
+// BEHAVIOUR 7.1, 7.2: each way out of the proxy counts as what it is.
+func TestMeteringCounts(t *testing.T) {
+	w := startWitness(t)
+	c := config{
+		backends:  []backend{{region: "eu-central-1", address: deadAddress(t)}, {region: "us-east-1", address: w.address()}},
+		functions: public("ok", "missing", "failing", "cut", "reset", "slow", "plain") + "\t\t\tfunction private\n" + strings.ReplaceAll(public("own"), "verify_jwt off", "verify_jwt off\n\t\t\t\tcors function"),
+	}
+	g := startGateway(t, c)
+	send := func(method, target string, header ...string) int {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, method, g.url+"/functions/v1/"+target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+		if err != nil {
+			return 0
+		}
+		defer res.Body.Close()
+		_, _ = io.Copy(io.Discard, res.Body) // the test is about how it ends
+		return res.StatusCode
+	}
+	for _, tt := range []struct {
+		name, method, slug, target string
+		header                     []string
+		status                     int
+		counts                     int64
+	}{
+		{"7.1 an answer", "GET", "ok", "ok", nil, 200, 1},
+		{"7.1 the function's own 404", "POST", "missing", "missing", nil, 404, 1},
+		{"7.1 the function's 500", "GET", "failing", "failing", nil, 500, 1},
+		{"7.1 a broken answer", "POST", "cut", "cut", nil, 0, 1},
+		{"7.1 a broken connection", "POST", "reset", "reset", nil, 502, 1},
+		{"7.2 a client that hangs up", "GET", "slow", "slow", nil, 200, 1},
+		{"7.1 no token", "GET", "private", "private", nil, 401, 0},
+		{"7.1 no such region", "GET", "plain", "plain", []string{"x-region", "mars"}, 400, 0},
+		{"7.1 nothing was sent", "GET", "plain", "plain", []string{"x-region", "eu-central-1"}, 503, 0},
+		{"7.1 HEAD", "HEAD", "plain", "plain", nil, 405, 0},
+		{"7.1 OPTIONS", "OPTIONS", "own", "own", nil, 200, 0},
+		{"7.1 no such function", "GET", "nobody", "nobody", nil, 404, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if status := send(tt.method, tt.target, tt.header...); status != tt.status {
+				t.Errorf("answered %d, want %d", status, tt.status)
+			}
+			n, regions := counted(t, g, tt.slug)
+			if n != tt.counts || regions["us-east-1"] != n {
+				t.Errorf("%d are counted, in %v, want %d", n, regions, tt.counts)
+			}
+		})
+	}
+	t.Run("a function that resets twice is one invocation", func(t *testing.T) {
+		before := w.calls.Load()
+		send("GET", "reset")
+		if n, _ := counted(t, g, "reset"); n != 2 || w.calls.Load()-before < 2 {
+			t.Errorf("7.2: %d are counted, it was called %d times", n, w.calls.Load()-before)
+		}
+	})
+	t.Run("what was counted is counted after a restart", func(t *testing.T) {
+		before, _ := counted(t, g, "")
+		g.stop(syscall.SIGTERM, 5*time.Second)
+		g.start(t, c.caddyfile(g.port, g.admin))
+		if after, _ := counted(t, g, ""); after != before || before == 0 {
+			t.Errorf("%d before, %d after", before, after)
+		}
+	})
+}
+
+// BEHAVIOUR 7.3, 7.5: a hard quota is exact, also for many at once, and its end is lifted at once.
+func TestQuota(t *testing.T) {
+	w := startWitness(t)
+	c := config{backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"), project: "\t\t\tplan free\n\t\t\tquota 1000"}
+	g := startGateway(t, c)
+	call := func() *http.Response {
+		res, err := http.Get(g.url + "/functions/v1/ok")
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		return res
+	}
+	statuses := func(calls int) map[int]int {
+		var mu sync.Mutex
+		got := make(map[int]int)
+		var workers sync.WaitGroup
+		for range 8 {
+			workers.Go(func() {
+				for range calls / 8 {
+					if res := call(); res != nil {
+						mu.Lock()
+						got[res.StatusCode]++
+						mu.Unlock()
+					}
+				}
+			})
+		}
+		workers.Wait()
+		return got
+	}
+	if res := call(); res.Header.Get("X-Sb-Quota-Remaining") != "" {
+		t.Error("7.5: the remainder is said at the start")
+	}
+	if got := statuses(1200); got[200] != 999 || got[402] != 201 || w.calls.Load() != 1000 {
+		t.Errorf("7.5: answered %v, the function was called %d times, want 1000", got, w.calls.Load())
+	}
+	req, err := http.NewRequest(http.MethodGet, g.url+"/functions/v1/ok", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", "https://app.example.org")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(res.Body)
+	res.Body.Close()
+	want := `{"message":"Service for this project is restricted due to the following violations: exceed_edge_functions_invocations_quota. The project owner must upgrade their plan or remove spend caps to restore service."}`
+	if string(body) != want || res.Header.Get("Retry-After") == "" || res.Header.Get("Sb-Error-Code") != "PROJECT_RESTRICTED" ||
+		res.Header.Get("Access-Control-Allow-Origin") != "*" || res.Header.Get("X-Sb-Quota-Remaining") != "0" {
+		t.Errorf("7.5: %s with %v", body, res.Header)
+	}
+	c.project = "\t\t\tplan free\n\t\t\tquota 1008"
+	if status, text := load(t, g, c.caddyfile(g.port, g.admin)); status != 200 {
+		t.Fatal(text)
+	}
+	if res := call(); res.StatusCode != 200 || res.Header.Get("X-Sb-Quota-Remaining") != "7" {
+		t.Errorf("7.5: after an upgrade %d with %v", res.StatusCode, res.Header)
+	}
+	g.stop(syscall.SIGKILL, time.Second)
+	g.start(t, c.caddyfile(g.port, g.admin))
+	if got := statuses(80); got[200] != 7 || got[402] != 73 {
+		t.Errorf("7.5: after a kill %v", got)
+	}
+	c.project = "\t\t\tplan pro\n\t\t\tquota 1008\n\t\t\tspend_cap off"
+	if status, text := load(t, g, c.caddyfile(g.port, g.admin)); status != 200 {
+		t.Fatal(text)
+	}
+	if got := statuses(80); got[200] != 80 {
+		t.Errorf("7.5: without the cap %v", got)
+	}
+	if n, _ := counted(t, g, ""); n != w.calls.Load() {
+		t.Errorf("%d are counted, %d were made", n, w.calls.Load())
+	}
+}
+
+// load without a quota, from so many clients, until ctx ends.
+func hammer(ctx context.Context, g *gateway, clients int, answered *atomic.Int64) *sync.WaitGroup {
+	workers := new(sync.WaitGroup)
+	for range clients {
+		workers.Go(func() {
+			client := &http.Client{Transport: &http.Transport{}, Timeout: 5 * time.Second}
+			defer client.CloseIdleConnections()
+			for ctx.Err() == nil {
+				res, err := client.Get(g.url + "/functions/v1/ok")
+				if err != nil { // the gateway is dead
+					time.Sleep(5 * time.Millisecond)
+					continue
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if res.StatusCode == http.StatusOK {
+					answered.Add(1)
+				}
+			}
+		})
+	}
+	return workers
+}
+
+// meteringKills is how often the gateway is killed; soak.go has more.
+var meteringKills = 5
+
+// METERING.md section 4 (4): a gateway is killed again and again. What the function was sent is counted; what is counted
+// beyond that was on its way.
+func TestMeteringOutlivesKills(t *testing.T) {
+	const clients = 8
+	w := startWitness(t)
+	c := config{backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok")}
+	g := startGateway(t, c)
+	ctx, stop := context.WithCancel(t.Context())
+	var answered atomic.Int64
+	workers := hammer(ctx, g, clients, &answered)
+	for range meteringKills {
+		before := answered.Load()
+		waitUntil(t, "it is under load", func() bool { return answered.Load() > before+500 })
+		g.stop(syscall.SIGKILL, time.Second)
+		g.start(t, c.caddyfile(g.port, g.admin))
+	}
+	stop()
+	workers.Wait()
+	n, _ := counted(t, g, "")
+	t.Logf("%d calls, %d counted, %d kills", w.calls.Load(), n, meteringKills)
+	if lost := w.calls.Load() - n; lost > 0 || -lost > int64(meteringKills*clients) {
+		t.Errorf("%d calls, %d counted", w.calls.Load(), n)
+	}
+}
+
+// meteringReloads is how often the configuration is changed; soak.go has more.
+var meteringReloads = 50
+
+// METERING.md section 4 (10).
+func TestMeteringOutlivesReloads(t *testing.T) {
+	w := startWitness(t)
+	c := config{backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok")}
+	g := startGateway(t, c)
+	ctx, stop := context.WithCancel(t.Context())
+	var answered atomic.Int64
+	workers := hammer(ctx, g, 4, &answered)
+	for i := range meteringReloads {
+		c.options = fmt.Sprintf("\t\tidle_timeout %ds", 100+i)
+		if status, body := load(t, g, c.caddyfile(g.port, g.admin)); status != http.StatusOK {
+			t.Fatalf("reload %d: %d %s", i, status, body)
+		}
+	}
+	stop()
+	workers.Wait()
+	if n, _ := counted(t, g, ""); n != w.calls.Load() || n != answered.Load() {
+		t.Errorf("%d counted, %d calls, %d answers", n, w.calls.Load(), answered.Load())
+	}
+	t.Logf("%d calls during %d reloads", answered.Load(), meteringReloads)
+}

@@ -1,0 +1,147 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/ratelimit"
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// headerRemaining says how much is left of a hard quota (BEHAVIOUR.md 7.5).
+const headerRemaining = "X-Sb-Quota-Remaining"
+
+// announcedFrom is the part of a quota from which it is said what is left of
+// it, as a divisor: a fifth is left at 80 %.
+const announcedFrom = 5
+
+// meter is the account of one call: it takes the unit, and writes down that the
+// unit was used and how that ended.
+type meter struct {
+	call  *call
+	books *books // nil: the ledger is not open
+	unit  ratelimit.Unit
+	taken bool
+
+	subject metering.SubjectID
+	region  uint16
+	seq     uint64 // of the record; 0: there is none, or it was taken back
+
+	status   int
+	bytesOut uint64
+	whole    bool // the answer was not cut off
+}
+
+// Restricted implements routing.Usage.
+func (m *meter) Restricted(o *projects.Organization) time.Duration {
+	if m.books == nil {
+		return 0
+	}
+	id, t := terms(o)
+	return m.books.quotas.Restricted(id, &t)
+}
+
+// Take implements routing.Usage.
+func (m *meter) Take(o *projects.Organization) (err error) {
+	if m.books == nil {
+		return errNotOpen
+	}
+	id, t := terms(o)
+	m.unit, err = m.books.quotas.Take(m.call.r.Context(), id, &t)
+	m.taken = err == nil
+	if errors.Is(err, ratelimit.ErrExhausted) {
+		return routing.ErrRestricted
+	}
+	return err
+}
+
+// Sending implements regions.Meter: what counts is written down before it is
+// sent. A retry is no other invocation (BEHAVIOUR.md 7.2).
+func (m *meter) Sending(region *regions.Region) (err error) {
+	if m.seq != 0 || !m.taken {
+		return nil
+	}
+	inv := &m.call.inv
+	subject := metering.Subject{Project: inv.Project.Ref, Function: m.books.counted(inv.Project, inv.Function, inv.Slug)}
+	if o := inv.Project.Organization; o != nil {
+		subject.Organization, subject.Cycle = o.ID, cycle(o)
+	}
+	if m.subject, err = m.books.ledger.Subject(subject); err != nil {
+		return err
+	}
+	if m.region, err = m.books.ledger.Region(region.Name); err != nil {
+		return err
+	}
+	m.seq, err = m.books.ledger.Admit(m.subject, m.region, m.unit.At, 0)
+	return err
+}
+
+// Unsent implements regions.Meter.
+func (m *meter) Unsent() {
+	if m.seq == 0 {
+		return
+	}
+	if err := m.books.ledger.Void(m.seq, m.subject, m.region, m.unit.At); err != nil {
+		m.lost(err)
+		return
+	}
+	m.seq = 0
+}
+
+// finish ends the account, however the call ended: also when its handler
+// panics, which is how net/http cuts an answer off.
+func (m *meter) finish() {
+	switch {
+	case !m.taken:
+	case m.seq == 0:
+		m.unit.Return()
+	default:
+		ending := metering.Ending{
+			Status: m.status, Cut: !m.whole, Duration: m.books.ledger.Now().Sub(m.unit.At), BytesOut: m.bytesOut,
+		}
+		if x := m.call.exchange; x != nil {
+			ending.Attempts = x.Attempts
+		}
+		if n := m.call.r.ContentLength; n > 0 {
+			ending.BytesIn = uint64(n)
+		}
+		if err := m.books.ledger.Done(m.seq, m.subject, m.region, m.unit.At, ending); err != nil {
+			m.lost(err)
+		}
+	}
+}
+
+// lost is for what cannot be written down after the fact: the invocation counts.
+func (m *meter) lost(err error) {
+	m.call.handler.logger.Error("the end of an invocation is not in the ledger",
+		zap.String("sb_request_id", m.call.inv.ID), zap.Uint64("record", m.seq), zap.Error(err))
+}
+
+// announce says what is left of a quota that comes to its end.
+func (m *meter) announce(header http.Header) {
+	if m.taken && m.unit.Remaining >= 0 && m.unit.Remaining*announcedFrom <= m.unit.Limit {
+		header.Set(headerRemaining, strconv.FormatInt(m.unit.Remaining, 10))
+	} else {
+		header.Del(headerRemaining)
+	}
+}
+
+// countedBody counts what goes to the client.
+type countedBody struct {
+	io.ReadCloser
+	meter *meter
+}
+
+func (b *countedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.meter.bytesOut += uint64(n)
+	return n, err
+}

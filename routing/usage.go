@@ -1,0 +1,72 @@
+package routing
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// Usage keeps one request within what its organization may use (BEHAVIOUR.md
+// section 7).
+type Usage interface {
+	// Restricted returns for how long the organization's invocations are refused;
+	// 0: they are not. It uses nothing.
+	Restricted(*projects.Organization) time.Duration
+
+	// Take takes the unit that the invocation costs. The error is ErrRestricted,
+	// or another one where it is not known whether there is one.
+	Take(*projects.Organization) error
+}
+
+// ErrRestricted says that an organization's quota is used up.
+var ErrRestricted = errors.New("quota used up")
+
+// counts reports whether the request would be an invocation that counts
+// (BEHAVIOUR.md 7.1).
+func counts(r *Request) bool { return r.Usage != nil && r.Method != http.MethodOptions }
+
+// restricted is the 402 of an organization past its quota (BEHAVIOUR.md 7.5),
+// also to requests that do not count (BEHAVIOUR.md section 3).
+func restricted(r *Request, inv *Invocation) *Refusal {
+	if r.Usage == nil {
+		return nil
+	}
+	if wait := r.Usage.Restricted(inv.Project.Organization); wait > 0 {
+		return overQuota(wait)
+	}
+	return nil
+}
+
+// take takes the invocation's unit, as the last thing that Admit does: what is
+// refused costs nothing.
+func take(r *Request, inv *Invocation) *Refusal {
+	if !counts(r) {
+		return nil
+	}
+	err := r.Usage.Take(inv.Project.Organization)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrRestricted):
+		return overQuota(r.Usage.Restricted(inv.Project.Organization))
+	}
+	return unmetered(err)
+}
+
+func overQuota(wait time.Duration) *Refusal {
+	refusal := refuse(http.StatusPaymentRequired, CodeProjectRestricted,
+		"Service for this project is restricted due to the following violations: exceed_edge_functions_invocations_quota. "+
+			"The project owner must upgrade their plan or remove spend caps to restore service.")
+	refusal.BareMessage = true
+	refusal.RetryAfter = max(wait.Truncate(time.Second)+time.Second, time.Second)
+	return refusal
+}
+
+// unmetered is the 503 of an invocation that cannot be recorded.
+func unmetered(err error) *Refusal {
+	refusal := refuse(http.StatusServiceUnavailable, CodeMeteringUnavailable, "The invocation cannot be recorded at the moment")
+	refusal.RetryAfter, refusal.Cause = unavailableRetry, err
+	return refusal
+}

@@ -1,0 +1,106 @@
+package routing
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// purse is a usage of one organization.
+type purse struct {
+	wait  time.Duration
+	err   error
+	taken int
+}
+
+func (p *purse) Restricted(*projects.Organization) time.Duration { return p.wait }
+
+func (p *purse) Take(*projects.Organization) error {
+	if p.err == nil {
+		p.taken++
+	}
+	return p.err
+}
+
+func billed(target string, p *purse, header ...string) *Request {
+	r := request(target, header...)
+	r.Usage = p
+	return r
+}
+
+// BEHAVIOUR section 5, 7.5: the hosted platform's body, and when the cycle ends.
+func TestAdmitRestricted(t *testing.T) {
+	p := newFixture().pipeline(t)
+	for _, spent := range []*purse{
+		{wait: 90500 * time.Millisecond},
+		{err: ErrRestricted}, // the last unit went to another
+	} {
+		refusal, _ := refused(t, p, billed("/functions/v1/open", spent), http.StatusPaymentRequired, CodeProjectRestricted)
+		want := `{"message":"Service for this project is restricted due to the following violations: exceed_edge_functions_invocations_quota. ` +
+			`The project owner must upgrade their plan or remove spend caps to restore service."}`
+		if got := string(refusal.Body()); got != want {
+			t.Errorf("7.5: %s", got)
+		}
+		if want := max(91*time.Second, 0); spent.wait > 0 && refusal.RetryAfter != want || refusal.RetryAfter <= 0 {
+			t.Errorf("7.5: Retry-After %s", refusal.RetryAfter)
+		}
+	}
+}
+
+// BEHAVIOUR section 3: what is refused takes nothing, and 400 comes before 402, 402 before 503.
+func TestAdmitTakesLast(t *testing.T) {
+	f := newFixture()
+	f.functions = append(f.functions, projects.Function{Slug: "busy", Status: projects.StatusThrottled})
+	p := f.pipeline(t)
+	spent := &purse{wait: time.Hour}
+	refused(t, p, billed("/functions/v1/hello", spent), http.StatusUnauthorized, "UNAUTHORIZED_NO_AUTH_HEADER")
+	refused(t, p, billed("/functions/v1/open?forceFunctionRegion=mars", spent), http.StatusBadRequest, CodeInvalidRegion)
+	refused(t, p, billed("/functions/v1/busy", spent), http.StatusPaymentRequired, CodeProjectRestricted)
+	full := &purse{}
+	refused(t, p, billed("/functions/v1/nobody", full), http.StatusNotFound, CodeNotFound)
+	refused(t, p, billed("/functions/v1/busy", full), http.StatusTooManyRequests, CodeRateLimitExceeded)
+	if full.taken+spent.taken != 0 {
+		t.Errorf("7.1: %d units for nothing", full.taken+spent.taken)
+	}
+	admit(t, p, billed("/functions/v1/open", full))
+	if full.taken != 1 {
+		t.Errorf("7.1: %d units for one invocation", full.taken)
+	}
+}
+
+// BEHAVIOUR 7.1 and section 3: OPTIONS costs nothing, is refused past the quota, and a preflight never is.
+func TestAdmitOptions(t *testing.T) {
+	p := newFixture().pipeline(t)
+	options := billed("/functions/v1/own-cors", &purse{})
+	options.Method = http.MethodOptions
+	admit(t, p, options)
+	if taken := options.Usage.(*purse).taken; taken != 0 {
+		t.Errorf("7.1: it took %d", taken)
+	}
+	options.Usage = &purse{wait: time.Hour}
+	refused(t, p, options, http.StatusPaymentRequired, CodeProjectRestricted)
+	r := request("/functions/v1/hello", "Origin", "https://app.test", "Access-Control-Request-Method", "POST")
+	r.Method = http.MethodOptions
+	r.Usage = &purse{wait: time.Hour}
+	if inv := admit(t, p, r); !inv.Preflight {
+		t.Error("4.2: a preflight was refused")
+	}
+}
+
+// BEHAVIOUR section 5: what cannot be counted is not served, and nothing of the reason is told.
+func TestAdmitUnmetered(t *testing.T) {
+	p := newFixture().pipeline(t)
+	inside := errors.New("10.0.0.7: no space left on device")
+	refusal, inv := refused(t, p, billed("/functions/v1/open", &purse{err: inside}), http.StatusServiceUnavailable, CodeMeteringUnavailable)
+	for _, refusal := range []*Refusal{refusal, p.Failed(inv, errors.Join(regions.ErrUnmetered, inside))} {
+		if refusal.Code != CodeMeteringUnavailable || refusal.RetryAfter <= 0 || !errors.Is(refusal.Cause, inside) ||
+			strings.Contains(string(refusal.Body()), "10.0.0.7") {
+			t.Errorf("%+v: %s", refusal, refusal.Body())
+		}
+	}
+}
