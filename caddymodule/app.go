@@ -69,6 +69,9 @@ type App struct {
 	// Plans that differ from the built-in ones, or are not among them.
 	Plans map[string]*Plan `json:"plans,omitempty"`
 
+	// How fast invocations may come.
+	RateLimits []*RateLimit `json:"rate_limits,omitempty"`
+
 	// Where gateways share what they know.
 	Store *Store `json:"store,omitempty"`
 
@@ -82,6 +85,8 @@ type App struct {
 	debugHash  []byte          // SHA-256 of the debug secret; nil without one
 	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
+	limits     []limit
+	ratePolicy string // the header of the limits
 	loadedAt   time.Time
 	single     *projects.Project // nil with a source
 	problems   []projects.Problem
@@ -133,6 +138,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := a.Store.check(); err != nil {
+		return err
+	}
+	if err := a.provisionLimits(); err != nil {
 		return err
 	}
 	if a.IdleTimeout < 0 || a.MaxBody < 0 {

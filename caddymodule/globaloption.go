@@ -59,6 +59,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		retry_body <size>
 //		idle_timeout <duration>
 //		max_body <size>
+//		rate_limit project|function|client_ip|subject <n>/<time> [burst <n>] [shadow]
 //		plan <name> {
 //			functions <number>
 //			wall_clock <duration>
@@ -103,7 +104,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"plan":         a.parsePlan,
 		"locate":       a.parseLocate,
 		"debug_secret": a.parseDebugSecret,
-		"rate_limit":   nil,
+		"rate_limit":   a.parseRateLimit,
 		"export":       nil,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgegate/edgegate/ratelimit"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth"
 	"github.com/edgegate/edgegate/routing/auth/jwks"
@@ -20,6 +21,7 @@ const (
 	tokensKey  = "tokens"
 	rankerKey  = "ranker"
 	fleetKey   = "fleet"
+	limiterKey = "limiter"
 )
 
 // regionKey identifies the living state of a region.
@@ -40,7 +42,8 @@ type lease struct {
 	keys    *jwks.Pool   // public keys by where they are fetched
 	tokens  *auth.Shared // verified tokens
 	fleet   *fleet       // the gateways that share the store
-	held    []any        // the pool's keys
+	limiter *ratelimit.Limiter
+	held    []any // the pool's keys
 	done    atomic.Bool
 }
 
@@ -55,7 +58,17 @@ func acquire() *lease {
 		return pooled[*auth.Shared]{auth.NewShared(auth.SharedConfig{})}
 	}).value
 	l.fleet = hold(l, fleetKey, func() pooled[*fleet] { return pooled[*fleet]{newFleet()} }).value
+	l.limiter = hold(l, limiterKey, func() pooledLimiter { return pooledLimiter{ratelimit.NewLimiter()} }).Limiter
 	return l
+}
+
+// pooledLimiter is the rate limits' buckets.
+type pooledLimiter struct{ *ratelimit.Limiter }
+
+// Destruct implements caddy.Destructor.
+func (p pooledLimiter) Destruct() error {
+	p.Close()
+	return nil
 }
 
 // pooled is state that ends by being forgotten.

@@ -19,6 +19,12 @@ import (
 // headerRemaining says how much is left of a hard quota (BEHAVIOUR.md 7.5).
 const headerRemaining = "X-Sb-Quota-Remaining"
 
+// The headers of rate limits (draft-ietf-httpapi-ratelimit-headers-11).
+const (
+	headerRatePolicy = "Ratelimit-Policy"
+	headerRate       = "Ratelimit"
+)
+
 // announcedFrom is the part of a quota from which it is said what is left of
 // it, as a divisor: a fifth is left at 80 %.
 const announcedFrom = 5
@@ -30,6 +36,10 @@ type meter struct {
 	books *books // nil: the ledger is not open
 	unit  ratelimit.Unit
 	taken bool
+
+	rates  [ratelimit.MostRates]*ratelimit.Rate
+	states [ratelimit.MostRates]ratelimit.RateState
+	under  int // how many of them
 
 	subject metering.SubjectID
 	region  uint16
@@ -47,6 +57,33 @@ func (m *meter) Restricted(o *projects.Organization) time.Duration {
 	}
 	id, t := terms(o)
 	return m.books.quotas.Restricted(id, &t)
+}
+
+// Limit implements routing.Usage.
+func (m *meter) Limit(inv *routing.Invocation) time.Duration {
+	limits := m.call.handler.app.limits
+	if len(limits) == 0 {
+		return 0
+	}
+	var keys [ratelimit.MostRates]ratelimit.RateKey
+	for i := range limits {
+		key, ok := limits[i].key(m, inv)
+		if ok {
+			m.rates[m.under], keys[m.under] = limits[i].rate, key
+			m.under++
+		}
+	}
+	rates, states := m.rates[:m.under], m.states[:m.under]
+	if m.call.handler.app.lease.limiter.Take(rates, keys[:m.under], states) {
+		return 0
+	}
+	wait := time.Duration(0)
+	for i := range states {
+		if !rates[i].Shadow {
+			wait = max(wait, states[i].Retry)
+		}
+	}
+	return wait
 }
 
 // Take implements routing.Usage.
@@ -131,6 +168,10 @@ func (m *meter) announce(header http.Header) {
 		header.Set(headerRemaining, strconv.FormatInt(m.unit.Remaining, 10))
 	} else {
 		header.Del(headerRemaining)
+	}
+	if m.under > 0 {
+		header.Add(headerRatePolicy, m.call.handler.app.ratePolicy)
+		header.Add(headerRate, ratelimit.StateHeader(m.rates[:m.under], m.states[:m.under]))
 	}
 }
 

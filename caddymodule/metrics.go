@@ -42,6 +42,13 @@ var metrics = []metric{
 	{"edgegate_jwks_sets", "Sets of public keys that come from a file or a URL.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.status.KeySets.Sets) }},
 	{"edgegate_jwks_failing_sets", "Sets of public keys whose last fetch failed; the last good ones serve.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.status.KeySets.Failing) }},
 	{"edgegate_jwks_oldest_age_seconds", "Age of the oldest of the last good sets of public keys.", prometheus.GaugeValue, func(s *scrape) float64 { return s.status.KeySets.OldestAge }},
+	{"edgegate_rate_limited_total", "Requests answered 429 by a rate limit.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Refused) }},
+	{"edgegate_rate_limit_shadowed_total", "Requests that only a rate limit in shadow would have refused.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Shadowed) }},
+	{"edgegate_rate_limit_buckets", "Buckets of rate limits in memory; full ones are dropped.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Buckets) }},
+	{"edgegate_ledger_writable", "Whether invocations can be recorded (1) or are answered 503 soon (0).", prometheus.GaugeValue, func(s *scrape) float64 {
+		opened := s.app.books.open.Load()
+		return oneIf(opened != nil && opened.ledger.Healthy() == nil)
+	}},
 	{"edgegate_tokens_cache_hits_total", "Tokens that were known to be good.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Hits) }},
 	{"edgegate_tokens_cache_bad_hits_total", "Tokens that were known to be bad.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().BadHits) }},
 	{"edgegate_tokens_cache_misses_total", "Tokens that had to be verified.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Misses) }},

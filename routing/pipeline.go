@@ -90,6 +90,9 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	if inv.Function.Status == projects.StatusThrottled {
 		return throttled()
 	}
+	if refusal := limited(r, inv); refusal != nil {
+		return refusal
+	}
 	if nowhere != nil {
 		return nowhere
 	}

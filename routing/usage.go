@@ -15,6 +15,10 @@ type Usage interface {
 	// 0: they are not. It uses nothing.
 	Restricted(*projects.Organization) time.Duration
 
+	// Limit takes a token of each rate limit that the invocation is under; it
+	// returns for how long there will be none, and takes none then.
+	Limit(*Invocation) time.Duration
+
 	// Take takes the unit that the invocation costs. The error is ErrRestricted,
 	// or another one where it is not known whether there is one.
 	Take(*projects.Organization) error
@@ -39,6 +43,25 @@ func restricted(r *Request, inv *Invocation) *Refusal {
 	return nil
 }
 
+// limited is the 429 of an invocation that comes too soon.
+func limited(r *Request, inv *Invocation) *Refusal {
+	if r.Usage == nil {
+		return nil
+	}
+	wait := r.Usage.Limit(inv)
+	if wait <= 0 {
+		return nil
+	}
+	refusal := refuse(http.StatusTooManyRequests, CodeRateLimitExceeded, "Rate limit exceeded")
+	refusal.RetryAfter = wholeSeconds(wait)
+	return refusal
+}
+
+// wholeSeconds rounds up, to one at least: Retry-After has no fractions.
+func wholeSeconds(d time.Duration) time.Duration {
+	return max((d + time.Second - 1).Truncate(time.Second), time.Second)
+}
+
 // take takes the invocation's unit, as the last thing that Admit does: what is
 // refused costs nothing.
 func take(r *Request, inv *Invocation) *Refusal {
@@ -60,7 +83,7 @@ func overQuota(wait time.Duration) *Refusal {
 		"Service for this project is restricted due to the following violations: exceed_edge_functions_invocations_quota. "+
 			"The project owner must upgrade their plan or remove spend caps to restore service.")
 	refusal.BareMessage = true
-	refusal.RetryAfter = max(wait.Truncate(time.Second)+time.Second, time.Second)
+	refusal.RetryAfter = wholeSeconds(wait)
 	return refusal
 }
 

@@ -13,12 +13,21 @@ import (
 
 // purse is a usage of one organization.
 type purse struct {
-	wait  time.Duration
-	err   error
-	taken int
+	wait   time.Duration
+	soon   time.Duration // until the next token
+	err    error
+	taken  int
+	tokens int
 }
 
 func (p *purse) Restricted(*projects.Organization) time.Duration { return p.wait }
+
+func (p *purse) Limit(*Invocation) time.Duration {
+	if p.soon == 0 {
+		p.tokens++
+	}
+	return p.soon
+}
 
 func (p *purse) Take(*projects.Organization) error {
 	if p.err == nil {
@@ -68,9 +77,17 @@ func TestAdmitTakesLast(t *testing.T) {
 		t.Errorf("7.1: %d units for nothing", full.taken+spent.taken)
 	}
 	admit(t, p, billed("/functions/v1/open", full))
-	if full.taken != 1 {
-		t.Errorf("7.1: %d units for one invocation", full.taken)
+	if full.taken != 1 || full.tokens != 1 {
+		t.Errorf("7.1: %d units and %d tokens for one invocation", full.taken, full.tokens)
 	}
+	full.soon = 1500 * time.Millisecond
+	refusal, _ := refused(t, p, billed("/functions/v1/open", full), http.StatusTooManyRequests, CodeRateLimitExceeded)
+	if refusal.RetryAfter != 2*time.Second || full.taken != 1 {
+		t.Errorf("429 with Retry-After %s, %d units", refusal.RetryAfter, full.taken)
+	}
+	// 402 comes before 429: no token goes to who is refused for good.
+	spent.soon = time.Second
+	refused(t, p, billed("/functions/v1/open", spent), http.StatusPaymentRequired, CodeProjectRestricted)
 }
 
 // BEHAVIOUR 7.1 and section 3: OPTIONS costs nothing, is refused past the quota, and a preflight never is.

@@ -1,0 +1,216 @@
+package ratelimit
+
+import (
+	"hash/maphash"
+	"math"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
+)
+
+// Rate is a limit over a short window, after the generic cell rate algorithm
+// (ITU-T I.371): so many in a window on average, so many at once.
+type Rate struct {
+	Name   string        // of the policy, for clients
+	Count  int64         // at least 1
+	Window time.Duration // in which Count are allowed; at least a second
+	Burst  int64         // how many may come at once; 0: Count
+	Shadow bool          // nothing is refused, only counted
+
+	interval int64 // of tokens, in nanoseconds
+	capacity int64 // of the bucket, in nanoseconds
+}
+
+// Prepare settles what follows from the settings. It must be called once before
+// the Rate is used; it reports whether the settings are possible.
+func (r *Rate) Prepare() bool {
+	if r.Burst == 0 {
+		r.Burst = r.Count
+	}
+	if r.Count < 1 || r.Window < time.Second || r.Burst < 1 || r.Count > int64(r.Window) {
+		return false
+	}
+	// Rounded up: never more than Count.
+	r.interval = (int64(r.Window) + r.Count - 1) / r.Count
+	if r.Burst > math.MaxInt64/4/r.interval {
+		return false
+	}
+	r.capacity = r.interval * r.Burst
+	return true
+}
+
+// RateKey says whose bucket it is.
+type RateKey struct {
+	Policy  string // limits of different policies have nothing in common
+	Project string
+	Name    string     // of the function, or the subject; "" for none
+	Address netip.Addr // of the client; the zero Addr for none
+}
+
+// RateState is how a bucket is after a request.
+type RateState struct {
+	Remaining int64         // tokens that are left
+	Reset     time.Duration // until it is full again
+	Retry     time.Duration // until there is a token; 0: there was one
+}
+
+// MostRates is how many limits a request can be under.
+const MostRates = 8
+
+const (
+	// mostBuckets bounds how many buckets are kept. Full ones are not: a bucket
+	// that nobody has is full.
+	mostBuckets = 1 << 18
+	// sharedBuckets serve the keys that come while all are in use: strangers share
+	// a limit then, but nobody's is reset.
+	sharedBuckets = 1 << 10
+	// sweepEvery is how often full buckets are dropped.
+	sweepEvery = time.Second
+	// dropped marks a bucket that was, for those who still hold it.
+	dropped = math.MinInt64
+)
+
+// bucket is a theoretical arrival time, in nanoseconds since the limiter's start.
+type bucket struct{ at atomic.Int64 }
+
+// Limiter keeps buckets of tokens in bounded memory. It is safe for concurrent
+// use.
+type Limiter struct {
+	buckets  *xsync.Map[RateKey, *bucket]
+	shared   [sharedBuckets]bucket
+	seed     maphash.Seed
+	start    time.Time
+	most     int
+	stop     chan struct{}
+	stopped  sync.WaitGroup
+	refused  atomic.Uint64
+	shadowed atomic.Uint64
+}
+
+// NewLimiter returns a Limiter with all buckets full. Close it when done.
+func NewLimiter() *Limiter {
+	l := &Limiter{
+		buckets: xsync.NewMap[RateKey, *bucket](), seed: maphash.MakeSeed(), start: time.Now(),
+		most: mostBuckets, stop: make(chan struct{}),
+	}
+	l.stopped.Go(l.run)
+	return l
+}
+
+// Close ends the sweeping.
+func (l *Limiter) Close() {
+	close(l.stop)
+	l.stopped.Wait()
+}
+
+func (l *Limiter) run() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+			l.sweep(l.since())
+		}
+	}
+}
+
+// since is the limiter's clock, which no change of the system's moves.
+func (l *Limiter) since() int64 { return int64(time.Since(l.start)) }
+
+// sweep drops the buckets that are full.
+func (l *Limiter) sweep(now int64) {
+	for key, b := range l.buckets.Range {
+		if at := b.at.Load(); at <= now && b.at.CompareAndSwap(at, dropped) {
+			l.buckets.Delete(key) // nobody puts another in its place before
+		}
+	}
+}
+
+// find returns the bucket of a key, a full one for a new key.
+func (l *Limiter) find(key *RateKey) *bucket {
+	if b, ok := l.buckets.Load(*key); ok {
+		return b
+	}
+	if l.buckets.Size() >= l.most {
+		return &l.shared[maphash.Comparable(l.seed, *key)%sharedBuckets]
+	}
+	b, _ := l.buckets.LoadOrStore(*key, new(bucket))
+	return b
+}
+
+// Take takes a token of each bucket, or of none if one of them has none: a
+// refused request uses nothing up. It fills states, which has the length of
+// rates and keys, at most MostRates, and reports whether there were tokens.
+// Shadow policies refuse nothing.
+func (l *Limiter) Take(rates []*Rate, keys []RateKey, states []RateState) bool {
+	return l.takeAt(l.since(), rates, keys, states)
+}
+
+func (l *Limiter) takeAt(now int64, rates []*Rate, keys []RateKey, states []RateState) bool {
+	var taken [MostRates]*bucket
+	shadowed := false
+	for i, rate := range rates {
+		states[i], taken[i] = l.take(rate, &keys[i], now)
+		switch {
+		case taken[i] != nil:
+		case rate.Shadow:
+			shadowed = true
+		default:
+			for k, b := range taken[:i] {
+				if b != nil {
+					b.giveBack(rates[k].interval)
+				}
+			}
+			l.refused.Add(1)
+			return false
+		}
+	}
+	if shadowed {
+		l.shadowed.Add(1)
+	}
+	return true
+}
+
+// take returns the bucket that it took a token from, nil if there was none.
+func (l *Limiter) take(rate *Rate, key *RateKey, now int64) (RateState, *bucket) {
+	for {
+		b := l.find(key)
+		at := b.at.Load()
+		if at == dropped {
+			continue // it is gone from the map in a moment
+		}
+		next := max(at, now) + rate.interval
+		if wait := next - now - rate.capacity; wait > 0 {
+			return RateState{Reset: time.Duration(at - now), Retry: time.Duration(wait)}, nil
+		}
+		if b.at.CompareAndSwap(at, next) {
+			return RateState{Remaining: (rate.capacity - (next - now)) / rate.interval, Reset: time.Duration(next - now)}, b
+		}
+	}
+}
+
+func (b *bucket) giveBack(interval int64) {
+	for {
+		at := b.at.Load()
+		if at == dropped || b.at.CompareAndSwap(at, at-interval) {
+			return
+		}
+	}
+}
+
+// LimiterStats are numbers since the start.
+type LimiterStats struct {
+	Buckets  int
+	Refused  uint64
+	Shadowed uint64 // passed, and would have been refused but for shadow
+}
+
+// Stats returns how things are.
+func (l *Limiter) Stats() LimiterStats {
+	return LimiterStats{Buckets: l.buckets.Size(), Refused: l.refused.Load(), Shadowed: l.shadowed.Load()}
+}
