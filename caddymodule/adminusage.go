@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -104,7 +105,46 @@ func (a *App) usage(r *http.Request) (any, error) {
 			report.add(u, p)
 		}
 	}
+	if s := opened.shared.Load(); s != nil {
+		others, err := s.mirror.Others(r.Context(), only)
+		if err != nil {
+			return nil, fmt.Errorf("reading what other gateways used: %w", err)
+		}
+		periods := a.periods()
+		for i := range others {
+			if u, p, ok := periods.of(&others[i]); ok && wanted(p, u.Cycle, month, now) {
+				report.add(u, p)
+			}
+		}
+	}
 	return report.answer(only), nil
+}
+
+// cycles are the billing cycles of organizations by id.
+type cycles map[string]metering.Cycle
+
+func (a *App) periods() cycles {
+	c := make(cycles)
+	for _, o := range a.organizations() {
+		id, t := terms(o)
+		c[id] = t.Cycle
+	}
+	return c
+}
+
+// of is a sum of another gateway and its period; false for one of an hour.
+func (c cycles) of(e *metering.Entry) (u metering.Usage, p metering.Period, ok bool) {
+	if e.Span != metering.Monthly || e.Invocations == 0 {
+		return u, p, false
+	}
+	u = metering.Usage{Subject: e.Subject, Region: e.Region, Span: e.Span, Sums: e.Sums}
+	cycle := c[e.Subject.Organization]
+	if p, ok = cycle.Named(e.ID); !ok {
+		// The organization had another cycle then, which the id says.
+		cycle, p, ok = metering.CycleOf(e.ID)
+	}
+	u.Cycle, u.Start = cycle, p.Start
+	return u, p, ok
 }
 
 // organizations are those of the projects in force, each once; nil is among
@@ -270,6 +310,19 @@ func (a *App) quotaOf(o *projects.Organization) (organizationQuota, error) {
 	q := organizationQuota{ID: id, Period: period(state.Period), Hard: state.Hard, Set: state.Set, State: quotaOK}
 	for _, n := range by {
 		q.Used += n
+	}
+	if s := opened.shared.Load(); s != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shareWait)
+		defer cancel()
+		others, err := s.mirror.Others(ctx, id)
+		if err != nil {
+			return q, fmt.Errorf("reading what other gateways used: %w", err)
+		}
+		for _, e := range others {
+			if e.Span == metering.Monthly && e.ID == state.Period.ID {
+				q.Used += e.Invocations
+			}
+		}
 	}
 	if o.Plan != nil {
 		q.Plan = o.Plan.Name

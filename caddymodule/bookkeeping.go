@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit"
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -32,7 +34,18 @@ type books struct {
 	ledger *metering.Ledger
 	quotas *ratelimit.Quotas
 	slugs  *xsync.Map[string, *slugs] // by the ref of the project
+	shared atomic.Pointer[sharing]    // nil with an embedded store
 }
+
+// sharing is what is shared with other gateways by a store in Redis.
+type sharing struct {
+	url    string // without passwords
+	conn   *redisconn.Conn
+	mirror *metering.Mirror
+}
+
+// shareWait bounds what is done in Redis for the last time.
+const shareWait = 3 * time.Second
 
 // start opens the ledger, unless it is, and puts the settings of a
 // configuration into force.
@@ -61,7 +74,66 @@ func (b *bookkeeping) start(a *App) error {
 		mode = metering.Sync(a.Store.Sync)
 	}
 	opened.ledger.SetSync(mode)
+	return b.share(a, opened)
+}
+
+// share has the store of a configuration in use: another one takes over while
+// calls go on.
+func (b *bookkeeping) share(a *App, opened *books) error {
+	before := opened.shared.Load()
+	if a.Store == nil || a.Store.Kind != storeRedis {
+		if before != nil {
+			b.unshare(opened, before)
+		}
+		return nil
+	}
+	config, err := parseRedisURL(a.Store.URL)
+	if err != nil {
+		return fmt.Errorf("store redis: %w", err)
+	}
+	if before != nil && before.url == config.String() && before.conn.Config().Password == config.Password {
+		return nil
+	}
+	// One writes, and few ask: a server that hangs must not get more of them.
+	config.PoolSize = 8
+	conn, err := redisconn.Open(config)
+	if err != nil {
+		return fmt.Errorf("store redis: %w", err)
+	}
+	known, err := opened.ledger.MirroredIn(config.String())
+	if err != nil {
+		return errors.Join(fmt.Errorf("store: %w", err), conn.Close())
+	}
+	if before != nil {
+		b.unshare(opened, before)
+	}
+	s := &sharing{url: config.String(), conn: conn, mirror: metering.OpenMirror(opened.ledger, conn, b.redisTrouble)}
+	ctx, cancel := context.WithTimeout(context.Background(), shareWait)
+	defer cancel()
+	opened.quotas.SetAuthority(ctx, ratelimit.NewRedis(conn, known, s.mirror.Present))
+	opened.shared.Store(s)
 	return nil
+}
+
+// unshare goes back to what is kept here.
+func (b *bookkeeping) unshare(opened *books, s *sharing) {
+	ctx, cancel := context.WithTimeout(context.Background(), shareWait)
+	defer cancel()
+	opened.quotas.SetAuthority(ctx, ratelimit.NewEmbedded(b.dir, time.Now))
+	opened.shared.Store(nil)
+	if err := errors.Join(s.mirror.Close(ctx), s.conn.Close()); err != nil {
+		b.logger.Load().Error("the last sums did not get to Redis; they are there when it is the store again",
+			zap.String("redis", s.url), zap.Error(err))
+	}
+}
+
+// redisTrouble logs what keeps sums from Redis.
+func (b *bookkeeping) redisTrouble(err error) {
+	if err == nil {
+		b.logger.Load().Info("sums get to Redis again")
+		return
+	}
+	b.logger.Load().Error("sums do not get to Redis; they are kept in the ledger", zap.Error(err))
 }
 
 // trouble logs what the ledger met in the background.
@@ -82,7 +154,13 @@ func (b *bookkeeping) Destruct() error {
 		return nil
 	}
 	opened.quotas.Close()
-	return opened.ledger.Close()
+	var err error
+	if s := opened.shared.Load(); s != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shareWait)
+		defer cancel()
+		err = errors.Join(s.mirror.Close(ctx), s.conn.Close())
+	}
+	return errors.Join(err, opened.ledger.Close())
 }
 
 // errNotOpen is for requests ahead of the start.

@@ -58,6 +58,11 @@ type Answer struct {
 	// Needed says that another holder has nothing left: what is not used should go
 	// back.
 	Needed bool
+	// Epoch changes when grants may have been lost; "": they never are.
+	Epoch string
+	// Learning says that no grants are made until all holders have said what they
+	// have.
+	Learning bool
 }
 
 // grant returns how many units to add to a holder's that wants more. Each time

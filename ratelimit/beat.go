@@ -29,6 +29,11 @@ func (q *Quotas) lookAll() {
 		}
 		q.look(a)
 	}
+	if f, ok := (*q.authority.Load()).(Forgetful); ok {
+		if q.beats++; q.beats%2 == 0 {
+			q.beatAll(f)
+		}
+	}
 }
 
 // Refresh reads the limits that were set by people.
@@ -68,8 +73,12 @@ func (q *Quotas) look(a *account) {
 
 func (t *term) wasClaimed() bool { return t.limit.Load() > 0 && t.granted.Load() > 0 }
 
-// others reports whether anybody else holds grants.
-func (q *Quotas) others(t *term) bool { return t.total.Load() > t.granted.Load() }
+// others reports whether anybody else holds grants,
+// where it is not asked for all at once.
+func (q *Quotas) others(t *term) bool {
+	_, all := (*q.authority.Load()).(Forgetful)
+	return !all && t.total.Load() > t.granted.Load()
+}
 
 // hold runs f as the one who claims, unless somebody does.
 func (q *Quotas) hold(t *term, f func(context.Context) error) {
@@ -121,6 +130,7 @@ func (q *Quotas) Close() {
 		}
 		a.mu.Unlock()
 	}
+	q.leaveAll(ctx, q.ledger.Instance(), q.epochs.Load().shards())
 }
 
 // State is how far an organization's quota is used in the current period.

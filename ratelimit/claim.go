@@ -17,6 +17,9 @@ func (q *Quotas) claim(ctx context.Context, t *term, terms *Terms, starves bool)
 	if starves && t.unspent.Load() > 0 && t.limit.Load() == limit {
 		return nil
 	}
+	if t.failures > 0 && q.ledger.Now().UnixMicro() < t.retryAt.Load() {
+		return fmt.Errorf("%w: it did not answer a moment ago", ErrUnavailable)
+	}
 	if limit < t.limit.Load() { // what was granted under the higher limit goes back
 		if err := q.giveBack(ctx, t, terms); err != nil {
 			return err
@@ -56,7 +59,8 @@ func (t *term) assert() {
 // settle sends a claim and takes in its answer. The caller claims.
 func (q *Quotas) settle(ctx context.Context, t *term, terms *Terms, c Claim) error {
 	c.Limit = terms.Quota
-	answer, err := (*q.authority.Load()).Claim(ctx, q.complete(t, c))
+	authority := *q.authority.Load()
+	answer, err := authority.Claim(ctx, q.complete(t, c))
 	if err != nil {
 		t.failures++
 		t.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(t.failures, 10))).UnixMicro())
@@ -76,6 +80,10 @@ func (q *Quotas) settle(ctx context.Context, t *term, terms *Terms, c Claim) err
 		since = answer.Since.UnixMicro()
 	}
 	t.since.Store(since)
+	t.learning.Store(answer.Learning)
+	if f, ok := authority.(Forgetful); ok {
+		q.observe(f, f.Shard(t.account.organization), answer.Epoch)
+	}
 	t.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(t.empty, 10))).UnixMicro())
 	if answer.Limit != q.limitOf(t.account.organization, terms) {
 		q.Refresh(ctx)
@@ -117,6 +125,9 @@ func (q *Quotas) adopt(ctx context.Context, t *term, terms *Terms) error {
 		})
 		if err != nil {
 			return err
+		}
+		if f, ok := (*q.authority.Load()).(Forgetful); ok {
+			q.leaveAll(ctx, orphan, []int{f.Shard(t.account.organization)})
 		}
 	}
 	return nil

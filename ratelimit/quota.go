@@ -30,7 +30,9 @@ var ErrExhausted = errors.New("the quota is used up")
 const (
 	// claimWait bounds how long an invocation waits for a grant where nothing is
 	// left here.
-	claimWait = time.Second
+	claimWait = 3 * time.Second
+	// learnWait is how long it waits between claims on an authority that learns.
+	learnWait = 20 * time.Millisecond
 	// beat is how often what was used is compared with what was granted.
 	beat = time.Second
 	// forOutage is how much of the own rate is asked for beforehand, so that an
@@ -56,6 +58,8 @@ type Quotas struct {
 	accounts  *xsync.Map[string, *account]
 	limits    atomic.Pointer[map[string]int64] // that were set by people
 	number    atomic.Uint64
+	epochs    atomic.Pointer[epochs] // of the authority
+	beats     int                    // of run
 	stop      context.CancelFunc
 	stopped   sync.WaitGroup
 	ctx       context.Context //nolint:containedctx // of claims that no request waits for
@@ -66,10 +70,12 @@ type Quotas struct {
 func NewQuotas(ledger *metering.Ledger, authority Authority) *Quotas {
 	q := &Quotas{ledger: ledger, accounts: xsync.NewMap[string, *account]()}
 	q.limits.Store(new(map[string]int64))
+	q.epochs.Store(newEpochs())
 	q.authority.Store(&authority)
 	q.number.Store(uint64(time.Now().UnixMicro())) // above those of the process before
 	q.ctx, q.stop = context.WithCancel(context.Background())
 	q.stopped.Go(q.run)
+	q.prepare(authority)
 	return q
 }
 
@@ -77,6 +83,8 @@ func NewQuotas(ledger *metering.Ledger, authority Authority) *Quotas {
 // what is not used; the new one is told what was used with the first claim.
 func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
 	before := *q.authority.Swap(&authority)
+	q.epochs.Store(newEpochs())
+	q.prepare(authority)
 	for _, a := range q.accounts.Range {
 		a.mu.Lock()
 		for _, t := range []*term{a.current.Load(), a.next} {
@@ -135,14 +143,15 @@ type term struct {
 	cycle   metering.Cycle
 	period  metering.Period
 
-	unspent atomic.Int64 // of what was granted
-	over    atomic.Int64 // used without a grant, and not claimed yet
-	granted atomic.Int64 // changes under claiming
-	total   atomic.Int64 // of all holders, as far as known
-	limit   atomic.Int64 // in force when it was last asked
-	since   atomic.Int64 // when nothing was left, in microseconds; 0: something is
-	chunk   atomic.Int64 // how many units are asked for at once; changes under claiming
-	retryAt atomic.Int64 // when asking again makes sense, in microseconds
+	unspent  atomic.Int64 // of what was granted
+	over     atomic.Int64 // used without a grant, and not claimed yet
+	granted  atomic.Int64 // changes under claiming
+	total    atomic.Int64 // of all holders, as far as known
+	limit    atomic.Int64 // in force when it was last asked
+	since    atomic.Int64 // when nothing was left, in microseconds; 0: something is
+	chunk    atomic.Int64 // how many units are asked for at once; changes under claiming
+	learning atomic.Bool  // the authority grants nothing yet
+	retryAt  atomic.Int64 // when asking again makes sense, in microseconds
 
 	claiming chan struct{} // holds one token: who has it claims
 	asked    atomic.Bool   // a claim that nobody waits for is under way
@@ -260,8 +269,8 @@ func (q *Quotas) refuses(t *term, terms *Terms, limit int64, at time.Time) bool 
 // error is ErrExhausted, or ErrUnavailable where a grant is needed and nobody
 // can be asked for it.
 func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (Unit, error) {
-	limit, hard := q.bound(organization, terms)
 	for waited := false; ; waited = true {
+		limit, hard := q.bound(organization, terms) // a claim may bring another
 		t, at, err := q.term(organization, terms)
 		if err != nil {
 			return Unit{}, err
@@ -300,6 +309,12 @@ func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (U
 		}
 		if err := q.claim(ctx, t, terms, true); err != nil {
 			return Unit{}, err
+		}
+		if t.learning.Load() && t.unspent.Load() <= 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(learnWait):
+			}
 		}
 	}
 }

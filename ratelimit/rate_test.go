@@ -28,8 +28,13 @@ func limiter(t *testing.T) *Limiter {
 
 func TestRatePrepare(t *testing.T) {
 	for _, wrong := range []Rate{
-		{}, {Count: 1}, {Count: 0, Window: time.Second}, {Count: 1, Window: time.Millisecond}, {Count: 1, Window: time.Second, Burst: -1},
-		{Count: 2e9, Window: time.Second}, {Count: 1, Window: 24 * time.Hour, Burst: 1 << 50},
+		{},
+		{Count: 1},
+		{Count: 0, Window: time.Second},
+		{Count: 1, Window: time.Millisecond},
+		{Count: 1, Window: time.Second, Burst: -1},
+		{Count: 2e9, Window: time.Second},
+		{Count: 1, Window: 24 * time.Hour, Burst: 1 << 50},
 	} {
 		if wrong.Prepare() {
 			t.Errorf("%+v is possible", wrong)

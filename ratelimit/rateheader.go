@@ -10,7 +10,7 @@ import (
 // PolicyHeader is the value of RateLimit-Policy for what all of a gateway's
 // limits are (draft-ietf-httpapi-ratelimit-headers-11, section 3).
 func PolicyHeader(rates []*Rate) (string, error) {
-	var list httpsfv.List
+	list := make(httpsfv.List, 0, len(rates))
 	for _, r := range rates {
 		item := httpsfv.NewItem(r.Name)
 		item.Params.Add("q", r.Count)

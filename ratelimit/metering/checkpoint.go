@@ -17,6 +17,7 @@ var (
 	bucketSums = []byte("sums")
 	bucketMeta = []byte("meta")
 	keyLast    = []byte("last")
+	keyMirror  = []byte("mirror") // where the sums are sent
 	keyLatest  = []byte("latest") // the latest time of a record, in microseconds
 )
 
@@ -101,6 +102,19 @@ func (c *checkpoint) save(p *projection) error {
 	}
 	clear(p.changed)
 	return nil
+}
+
+// mark keeps a word on the disk; marked returns it.
+func (c *checkpoint) mark(word string) error {
+	return c.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyMirror, []byte(word)) })
+}
+
+func (c *checkpoint) marked() (word string) {
+	_ = c.db.View(func(tx *bbolt.Tx) error { // f returns none
+		word = string(tx.Bucket(bucketMeta).Get(keyMirror))
+		return nil
+	})
+	return word
 }
 
 func (c *checkpoint) close() error { return c.db.Close() }

@@ -2,6 +2,7 @@ package metering
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -73,6 +74,42 @@ func (c Cycle) id(start time.Time, year int, month time.Month) string {
 
 // Next returns the period after p.
 func (c Cycle) Next(p Period) Period { return c.At(p.End) }
+
+// Named returns the period with an id, if it is one of this cycle.
+func (c Cycle) Named(id string) (Period, bool) {
+	_, p, ok := CycleOf(id)
+	if !ok {
+		return Period{}, false
+	}
+	own := c.At(p.Start)
+	return own, own.ID == id
+}
+
+// CycleOf returns the cycle that an id tells, and the period: of a day late in
+// the month the end may be another than that of the cycle it was made by.
+func CycleOf(id string) (Cycle, Period, bool) {
+	if month, err := time.Parse("2006-01", id); err == nil {
+		return Cycle{}, Cycle{}.At(month), true
+	}
+	at, name, ok := strings.Cut(id, "+")
+	if !ok {
+		return Cycle{}, Period{}, false
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return Cycle{}, Period{}, false
+	}
+	layout := "20060102"
+	if len(at) > len(layout) {
+		layout = "20060102T150405"
+	}
+	start, err := time.ParseInLocation(layout, at, zone)
+	if err != nil {
+		return Cycle{}, Period{}, false
+	}
+	c := Cycle{Anchor: start, Zone: zone}
+	return c, c.At(start), true
+}
 
 // Equal reports whether both have the same periods.
 func (c Cycle) Equal(other Cycle) bool {

@@ -67,6 +67,12 @@ func TestPeriodsHaveNoGapsAndDoNotOverlap(t *testing.T) {
 		if !next.Start.Equal(p.End) || !last.End.Equal(p.Start) || next.ID == p.ID || last.ID == p.ID {
 			t.Fatalf("%+v, then %+v, then %+v", last, p, next)
 		}
+		if named, ok := c.Named(p.ID); !ok || named != p {
+			t.Fatalf("%s is %+v, %t", p.ID, named, ok)
+		}
+		if _, told, ok := CycleOf(p.ID); !ok || told.ID != p.ID || !told.Start.Equal(p.Start) {
+			t.Fatalf("%s tells %+v, %t", p.ID, told, ok)
+		}
 		for _, same := range []time.Time{p.Start, p.End.Add(-1)} {
 			if c.At(same) != p {
 				t.Fatalf("%s is in %+v, %s in %+v", at, p, same, c.At(same))

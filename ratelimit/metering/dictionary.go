@@ -33,10 +33,14 @@ type dictionary struct {
 	file     *os.File
 	dirty    bool // something is not on the disk yet
 	subjects []Subject
+	cycles   map[subjectName][]SubjectID
 	regions  []string
 	bySub    *xsync.Map[subjectKey, SubjectID] // may be read without mu
 	byRegion *xsync.Map[string, uint16]        // may be read without mu
 }
+
+// subjectName is a Subject without its cycle.
+type subjectName struct{ organization, project, function string }
 
 // subjectKey is a Subject as a map wants it.
 type subjectKey struct {
@@ -75,7 +79,7 @@ func openDictionary(path string) (*dictionary, error) {
 	}
 	d := &dictionary{
 		file: file, bySub: xsync.NewMap[subjectKey, SubjectID](), byRegion: xsync.NewMap[string, uint16](),
-		regions: []string{""}, // 0: none
+		cycles: make(map[subjectName][]SubjectID), regions: []string{""}, // 0: none
 	}
 	d.byRegion.Store("", 0)
 	if err := d.load(); err != nil {
@@ -137,6 +141,8 @@ func (d *dictionary) take(e entry) error {
 	if !e.Lost {
 		defer d.bySub.Store(keyOf(s), SubjectID(len(d.subjects)))
 	}
+	name := subjectName{s.Organization, s.Project, s.Function}
+	d.cycles[name] = append(d.cycles[name], SubjectID(len(d.subjects)))
 	d.subjects = append(d.subjects, s)
 	return nil
 }
@@ -221,6 +227,15 @@ func (d *dictionary) lookup(id SubjectID) Subject {
 		return d.subjects[id]
 	}
 	return Subject{}
+}
+
+// siblings returns the subjects that differ from one in their cycles only, with
+// itself.
+func (d *dictionary) siblings(id SubjectID) []SubjectID {
+	s := d.lookup(id)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.cycles[subjectName{s.Organization, s.Project, s.Function}]
 }
 
 // functions returns the names of a project's functions.

@@ -316,7 +316,7 @@ func (l *Ledger) Usage() ([]Usage, error) {
 		for key, sums := range b.projection.sums {
 			all = append(all, Usage{
 				Subject: b.dictionary.lookup(key.subject), Instance: b.instance.id, Region: b.dictionary.regionName(key.region),
-				Span: key.span, Start: time.Unix(key.start, 0).UTC(), Sums: *sums,
+				Span: key.span, Start: time.Unix(key.start, 0).UTC(), Sums: sums.Sums,
 			})
 		}
 	}
@@ -332,6 +332,15 @@ func (l *Ledger) Usage() ([]Usage, error) {
 }
 
 func (l *Ledger) books() []*book { return append([]*book{l.own}, l.orphans...) }
+
+// MirroredIn notes where the sums are sent from now on, and reports whether that
+// is where they were sent before.
+func (l *Ledger) MirroredIn(place string) (before bool, err error) {
+	if l.own.checkpoint.marked() == place {
+		return true, nil
+	}
+	return false, l.own.checkpoint.mark(place)
+}
 
 // Healthy returns nil while records come to the disk.
 func (l *Ledger) Healthy() error {

@@ -28,8 +28,9 @@ type sumKey struct {
 
 // projection adds records up. The same records always give the same sums.
 type projection struct {
-	sums    map[sumKey]*Sums
+	sums    map[sumKey]*tally
 	changed map[sumKey]struct{} // since the last checkpoint
+	unsent  map[sumKey]struct{} // to the mirror; nil without one
 	periods map[SubjectID]Period
 	used    map[account]uint64 // of organizations in their periods
 	lookup  func(SubjectID) Subject
@@ -44,9 +45,15 @@ type account struct {
 	start        int64 // of the period, in seconds
 }
 
+// tally is a sum, and the Seq of the last record in it.
+type tally struct {
+	Sums
+	last uint64
+}
+
 func newProjection(lookup func(SubjectID) Subject) *projection {
 	return &projection{
-		sums: make(map[sumKey]*Sums), changed: make(map[sumKey]struct{}),
+		sums: make(map[sumKey]*tally), changed: make(map[sumKey]struct{}),
 		periods: make(map[SubjectID]Period), used: make(map[account]uint64), lookup: lookup,
 	}
 }
@@ -80,10 +87,14 @@ func (p *projection) add(r *Record) {
 func (p *projection) apply(r *Record, key sumKey) {
 	sums := p.sums[key]
 	if sums == nil {
-		sums = new(Sums)
+		sums = new(tally)
 		p.sums[key] = sums
 	}
+	sums.last = r.Seq
 	p.changed[key] = struct{}{}
+	if p.unsent != nil {
+		p.unsent[key] = struct{}{}
+	}
 	n, used := uint64(r.Units), account{}
 	if key.span == Monthly && r.Type != TypeDone {
 		used = account{p.lookup(key.subject).Organization, key.start}
@@ -109,7 +120,7 @@ func (p *projection) use(of account, n uint64) {
 
 // set puts in what was added up before.
 func (p *projection) set(key sumKey, sums Sums) {
-	p.sums[key] = &sums
+	p.sums[key] = &tally{Sums: sums}
 	p.highest = max(p.highest, key.subject+1)
 	if key.span == Monthly {
 		p.used[account{p.lookup(key.subject).Organization, key.start}] += sums.Invocations

@@ -45,6 +45,7 @@ type Config struct {
 
 	DialTimeout time.Duration // default: DefaultDialTimeout
 	ReadTimeout time.Duration // of one answer, and of one write; default: DefaultReadTimeout
+	PoolSize    int           // connections to one server; default: ten for each processor
 }
 
 // Validate returns everything that is wrong, joined.

@@ -64,7 +64,7 @@ func singleOptions(config Config, address string) *redis.Options {
 	return &redis.Options{
 		Addr: address, Username: config.Username, Password: config.Password, DB: config.DB, TLSConfig: config.tls(),
 		ClientName: ClientName, Protocol: 2, DisableIdentity: true,
-		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1,
+		ContextTimeoutEnabled: true, PoolSize: config.PoolSize, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1,
 		DialTimeout: config.dialTimeout(), ReadTimeout: config.readTimeout(), WriteTimeout: config.readTimeout(),
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}
@@ -77,19 +77,19 @@ func failoverOptions(config Config) *redis.FailoverOptions {
 		SentinelAddrs: config.Addresses, MasterName: config.Master, SentinelPassword: config.SentinelPassword,
 		Username: config.Username, Password: config.Password, DB: config.DB, TLSConfig: config.tls(),
 		ClientName: ClientName, Protocol: 2, DisableIdentity: true,
-		ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1,
+		ContextTimeoutEnabled: true, PoolSize: config.PoolSize, MaxRetries: -1, DialerRetries: 1, PipelinePoolSize: -1,
 		DialTimeout: config.dialTimeout(), ReadTimeout: config.readTimeout(), WriteTimeout: config.readTimeout(),
 	}
 }
 
 // clusterOptions follow MOVED and ASK, three times at most. The library asks
-// again after a timeout too, whatever MaxRetries is: good for reads, which is
-// all there is; a write has to set MaxRedirects of a client of its own.
+// again after a timeout too, whatever MaxRetries is: good for reads, and for
+// writes of what may be written again, which is all there is.
 func clusterOptions(config Config) *redis.ClusterOptions {
 	return &redis.ClusterOptions{
 		Addrs: config.Addresses, Username: config.Username, Password: config.Password, TLSConfig: config.tls(),
 		ClientName: ClientName, Protocol: 2, DisableIdentity: true, DisableRoutingPolicies: true,
-		ContextTimeoutEnabled: true, MaxRetries: -1, MaxRedirects: 3, DialerRetries: 1, PipelinePoolSize: -1,
+		ContextTimeoutEnabled: true, PoolSize: config.PoolSize, MaxRetries: -1, MaxRedirects: 3, DialerRetries: 1, PipelinePoolSize: -1,
 		DialTimeout: config.dialTimeout(), ReadTimeout: config.readTimeout(), WriteTimeout: config.readTimeout(),
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	}

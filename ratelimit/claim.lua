@@ -1,0 +1,95 @@
+-- A claim on the grants of one organization in one period; or, with an empty
+-- organization, a holder that says that it has claimed all it has.
+-- KEYS[1] the hash of a shard. ARGV: holder, organization, period, limit, number,
+-- holds, wants, starves, return, holders, run, history, join.
+local key, holder, org = KEYS[1], ARGV[1], ARGV[2]
+local limit, number, holds, wants = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local starves, returns, holders, run = ARGV[8] == '1', ARGV[9] == '1', tonumber(ARGV[10]), ARGV[11]
+local history, join = ARGV[12] == '1', ARGV[13]
+local FRESH, MOST, NEEDED = 2000000, 15000000, 3000000 -- microseconds
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local ok, info = pcall(redis.call, 'INFO', 'server')
+if ok and type(info) == 'string' then
+	run = string.match(info, 'run_id:(%w+)') or run
+end
+local p = ARGV[3] .. '|' .. org
+local v = redis.call('HMGET', key, '_run', '_learn', '_hold', '_m', '_a', 'a|' .. holder,
+	's|' .. p, 'g|' .. p .. '|' .. holder, 'l|' .. org, 'x|' .. p, 'n|' .. p)
+local learn, hold = tonumber(v[2] or '0'), tonumber(v[3] or '0')
+local members, asserted, mine = tonumber(v[4] or '0'), tonumber(v[5] or '0'), v[6] or ''
+local set = {}
+local function put(field, value)
+	set[#set + 1] = field
+	if type(value) == 'number' then
+		value = string.format('%.0f', value)
+	end
+	set[#set + 1] = value
+end
+
+-- A server that starts, or takes over, may have lost grants: none are made until
+-- all holders have said what they have.
+if v[1] ~= run then
+	if not v[1] then
+		hold = now + (history and MOST or FRESH) -- and who they are is not known
+	else
+		learn = now + MOST
+	end
+	asserted = 0
+	put('_run', run) put('_hold', hold)
+end
+if join == 'join' and mine ~= run then
+	if mine == '' then members = members + 1 end
+	asserted = asserted + 1
+	put('a|' .. holder, run)
+elseif join == 'leave' and mine ~= '' then
+	members = members - 1
+	if mine == run then asserted = asserted - 1 end
+	put('a|' .. holder, '')
+end
+if learn > now and asserted >= members then
+	learn = 0
+end
+put('_learn', learn) put('_m', members) put('_a', asserted)
+
+local granted, total, since, needed = 0, 0, 0, 0
+if org ~= '' then
+	local last = 0
+	if v[8] then
+		local g, n = string.match(v[8], '^(%d+):(%d+)$')
+		granted, last = tonumber(g), tonumber(n)
+	end
+	total, since = tonumber(v[7] or '0'), tonumber(v[10] or '0')
+	limit = tonumber(v[9] or limit)
+	local at, needy = 0, ''
+	if v[11] then
+		at, needy = string.match(v[11], '^(%d+)|(.*)$')
+		at = tonumber(at)
+	end
+	if number > last then
+		local before = granted
+		if returns or holds > granted then granted = holds end
+		total = total + granted - before
+		if not returns and wants > granted and now >= learn and now >= hold then
+			local left = limit - total
+			local given = math.max(0, math.min(wants - granted, math.max(1, math.floor(left / (2 * math.max(1, holders)))), left))
+			granted, total = granted + given, total + given
+			if given > 0 and needy == holder then
+				at, since = 0, 0
+			elseif given == 0 and starves then
+				at, needy = now, holder
+				if since == 0 then since = now end
+			end
+			put('n|' .. p, string.format('%.0f', at) .. '|' .. needy)
+		end
+		if total < limit then since = 0 end
+		put('g|' .. p .. '|' .. holder, string.format('%.0f:%.0f', granted, number))
+		put('s|' .. p, total) put('x|' .. p, since)
+	end
+	if needy ~= holder and now - at < NEEDED then needed = 1 end
+end
+redis.call('HSET', key, unpack(set))
+local learning = (now < learn or now < hold) and 1 or 0
+return {string.format('%.0f', granted), string.format('%.0f', total), string.format('%.0f', limit),
+	string.format('%.0f', since), needed, run, learning}

@@ -1,0 +1,377 @@
+package metering
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+)
+
+//go:embed flush.lua
+var flushText string
+
+var flushScript = redisconn.NewScript(flushText)
+
+const (
+	// Shards is into how many parts organizations are divided. What gateways share
+	// depends on it: it must never change.
+	Shards = 16
+	// pushFields is how many fields are sent at once: more would keep the server
+	// from others for too long.
+	pushFields = 500
+	// flushEvery is how often sums are sent, flushSlow where many shards are in
+	// use, and flushIdle how often it is looked whether they are still there.
+	flushEvery, flushSlow, flushIdle = time.Second, 2 * time.Second, 5 * time.Second
+	// fewShards are sent each second.
+	fewShards = 8
+	// flushWait bounds one call.
+	flushWait = 250 * time.Millisecond
+	// instancesKey is the hash of the ids of all logs.
+	instancesKey = "gw:instances"
+)
+
+// errAhead says that the mirror knows more of a log than the log itself.
+var errAhead = errors.New("its sums of this ledger are later than the files: a copy of the directory is in use elsewhere, or an old one was restored")
+
+// Shard is the part that an organization belongs to.
+func Shard(organization string) int { return int(xxhash.Sum64String(organization) % Shards) }
+
+// Mirror keeps the sums of a ledger in Redis, where other gateways and those who
+// bill read them. What it sends are states, not changes: late, lost and repeated
+// calls do no harm.
+type Mirror struct {
+	ledger  *Ledger
+	conn    *redisconn.Conn
+	trouble func(error)
+	stop    chan struct{}
+	done    sync.WaitGroup
+	ok      atomic.Int64 // when all that was to be sent was last there, in microseconds
+	calls   atomic.Uint64
+
+	present atomic.Int64
+
+	mu     sync.Mutex // guards shards, and who flushes
+	shards map[shardOf]*shard
+}
+
+// shardOf is one part of one log.
+type shardOf struct {
+	instance string
+	shard    int
+}
+
+// shard is what is known of a hash in Redis.
+type shard struct {
+	known  bool   // acked was read or written by this process
+	acked  uint64 // the record up to which the sums are there
+	looked time.Time
+}
+
+// OpenMirror begins to keep the sums in Redis. trouble is told why that does not
+// go on, and that it does again with nil. Close it before the ledger and the
+// Conn.
+func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirror {
+	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, stop: make(chan struct{}), shards: make(map[shardOf]*shard)}
+	m.ok.Store(time.Now().UnixMicro())
+	ledger.mu.Lock()
+	for _, b := range ledger.books() {
+		b.projection.unsent = make(map[sumKey]struct{})
+		for key := range b.projection.sums {
+			b.projection.unsent[key] = struct{}{}
+		}
+	}
+	ledger.mu.Unlock()
+	m.done.Go(m.run)
+	return m
+}
+
+func (m *Mirror) run() {
+	wait, present, last := flushEvery, time.Time{}, error(nil)
+	for {
+		select {
+		case <-m.stop:
+			return
+		case <-time.After(wait):
+		}
+		began := time.Now()
+		sent, err := m.Flush(context.Background())
+		if err == nil && began.Sub(present) >= flushIdle {
+			present, err = began, m.register(context.Background())
+		}
+		if (err == nil) != (last == nil) {
+			m.trouble(err)
+		}
+		last = err
+		wait = flushEvery
+		if sent > fewShards {
+			wait = flushSlow
+		}
+		wait = max(wait-time.Since(began), flushEvery/10)
+	}
+}
+
+// register tells others which logs there are.
+func (m *Mirror) register(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, flushWait)
+	defer cancel()
+	m.calls.Add(1)
+	if err := m.conn.HashSet(ctx, instancesKey, m.ledger.Instance(), strconv.FormatInt(time.Now().Unix(), 10)); err != nil {
+		return err
+	}
+	_, present, err := m.Instances(ctx)
+	if err == nil {
+		m.present.Store(int64(present))
+	}
+	return err
+}
+
+// Present is how many gateways there are, as far as was heard lately.
+func (m *Mirror) Present() int { return max(1, int(m.present.Load())) }
+
+// Close sends what is left, as far as Redis can be reached before ctx ends.
+func (m *Mirror) Close(ctx context.Context) error {
+	close(m.stop)
+	m.done.Wait()
+	_, err := m.Flush(ctx)
+	m.ledger.mu.Lock()
+	defer m.ledger.mu.Unlock()
+	for _, b := range m.ledger.books() {
+		b.projection.unsent = nil
+	}
+	return err
+}
+
+// Age is for how long not all was in Redis.
+func (m *Mirror) Age() time.Duration {
+	return max(0, time.Since(time.UnixMicro(m.ok.Load()))-2*flushSlow)
+}
+
+// Calls returns how many commands were sent.
+func (m *Mirror) Calls() uint64 { return m.calls.Load() }
+
+// push is the sums of one shard that are sent.
+type push struct {
+	of     shardOf
+	high   uint64
+	keys   []sumKey
+	fields []any
+}
+
+// Flush sends what has changed, and returns to how many shards.
+func (m *Mirror) Flush(ctx context.Context) (sent int, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	pushes, err := m.collect()
+	if err != nil {
+		return 0, err
+	}
+	var errs []error
+	failed := make(chan error, len(pushes))
+	slots := make(chan struct{}, 4)
+	for _, p := range pushes {
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots }()
+			failed <- m.send(ctx, p)
+		}()
+	}
+	for range pushes {
+		if err := <-failed; err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) == 0 {
+		m.ok.Store(time.Now().UnixMicro())
+		return len(pushes), nil
+	}
+	return len(pushes), errs[0]
+}
+
+// collect finds the shards that have changed, and those that nobody looked at
+// for a while.
+func (m *Mirror) collect() ([]*push, error) {
+	l := m.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := l.own.log.each(l.own.projection.add); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	var pushes []*push
+	for _, b := range l.books() {
+		changed := make(map[int]*push)
+		for key := range b.projection.unsent {
+			organization := b.dictionary.lookup(key.subject).Organization
+			of := shardOf{b.instance.id, Shard(organization)}
+			p := changed[of.shard]
+			if p == nil {
+				p = &push{of: of, high: b.projection.last}
+				changed[of.shard] = p
+				pushes = append(pushes, p)
+			}
+			p.keys = append(p.keys, key)
+			p.fields = append(p.fields, b.fields(key)...)
+		}
+		for shard := range Shards {
+			of := shardOf{b.instance.id, shard}
+			if s := m.shards[of]; changed[shard] == nil && s != nil && s.acked > 0 && now.Sub(s.looked) >= flushIdle {
+				pushes = append(pushes, &push{of: of, high: s.acked})
+			}
+		}
+	}
+	for _, p := range pushes {
+		if m.shards[p.of] == nil {
+			m.shards[p.of] = new(shard)
+		}
+	}
+	return pushes, nil
+}
+
+// fields are the names and values of a sum in Redis. An organization whose
+// cycle was changed has several sums of one name.
+func (b *book) fields(key sumKey) []any {
+	subject, at := b.dictionary.lookup(key.subject), time.Unix(key.start, 0).UTC()
+	span := at.Format("2006010215")
+	if key.span == Monthly {
+		span = subject.Cycle.At(at).ID
+	}
+	var sums Sums
+	for _, id := range b.dictionary.siblings(key.subject) {
+		if key.span == Monthly && b.dictionary.lookup(id).Cycle.At(at).ID != span {
+			continue
+		}
+		if other := b.projection.sums[sumKey{id, key.region, key.span, key.start}]; other != nil {
+			sums.Invocations += other.Invocations
+			sums.Completed += other.Completed
+			sums.Voided += other.Voided
+		}
+	}
+	name := strings.Join([]string{
+		string(rune(key.span)), span, subject.Organization, subject.Project, subject.Function, b.dictionary.regionName(key.region), "",
+	}, "|")
+	fields := []any{name + "invocations", sums.Invocations, name + "completed", sums.Completed}
+	if sums.Voided > 0 {
+		fields = append(fields, name+"voided", sums.Voided)
+	}
+	return fields
+}
+
+// send brings a push to Redis. The caller holds mu.
+func (m *Mirror) send(ctx context.Context, p *push) error {
+	s := m.shards[p.of]
+	believed := s.acked
+	if !s.known {
+		believed = 0
+	}
+	status, err := m.call(ctx, p, believed)
+	if err == nil && status == "rolled_back" {
+		// The server lost what it had: it gets everything again.
+		if p, err = m.everything(p.of); err == nil {
+			s.known = false
+			status, err = m.call(ctx, p, 0)
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case status == "ahead":
+		return fmt.Errorf("%w (%s)", errAhead, p.of.instance)
+	case status == "rolled_back":
+		return errors.New("it lost what was just sent")
+	}
+	s.known, s.acked, s.looked = true, p.high, time.Now()
+	m.sent(p)
+	return nil
+}
+
+// sent notes what need not be sent again.
+func (m *Mirror) sent(p *push) {
+	m.ledger.mu.Lock()
+	defer m.ledger.mu.Unlock()
+	for _, b := range m.ledger.books() {
+		if b.instance.id != p.of.instance {
+			continue
+		}
+		for _, key := range p.keys {
+			if b.projection.sums[key].last <= p.high {
+				delete(b.projection.unsent, key)
+			}
+		}
+	}
+}
+
+// everything is a push of all sums of a shard.
+func (m *Mirror) everything(of shardOf) (*push, error) {
+	m.ledger.mu.Lock()
+	defer m.ledger.mu.Unlock()
+	for _, b := range m.ledger.books() {
+		if b.instance.id != of.instance {
+			continue
+		}
+		p := &push{of: of, high: b.projection.last}
+		for key := range b.projection.sums {
+			if Shard(b.dictionary.lookup(key.subject).Organization) == of.shard {
+				p.keys = append(p.keys, key)
+				p.fields = append(p.fields, b.fields(key)...)
+			}
+		}
+		return p, nil
+	}
+	return nil, fmt.Errorf("the log %s is gone", of.instance)
+}
+
+// call sends the fields of a push in parts.
+func (m *Mirror) call(ctx context.Context, p *push, believed uint64) (status string, err error) {
+	id := strconv.FormatInt(time.Now().UnixNano(), 36)
+	for first, rest := true, p.fields; ; first = false {
+		n := min(len(rest), 2*pushFields)
+		part := "more"
+		switch last := n == len(rest); {
+		case first && last:
+			part = "only"
+		case first:
+			part = "first"
+		case last:
+			part = "last"
+		}
+		args := append([]any{believed, p.high, part, id}, rest[:n]...)
+		if status, err = m.run1(ctx, sumsKey(p.of), args); err != nil || status != "applied" {
+			return status, err
+		}
+		if rest = rest[n:]; len(rest) == 0 {
+			return status, nil
+		}
+	}
+}
+
+func (m *Mirror) run1(ctx context.Context, key string, args []any) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, flushWait)
+	defer cancel()
+	m.calls.Add(1)
+	reply, err := m.conn.Run(ctx, flushScript, key, args...)
+	if err != nil {
+		return "", err
+	}
+	list, ok := reply.([]any)
+	if !ok || len(list) != 2 {
+		return "", fmt.Errorf("%s: it answered %v", key, reply)
+	}
+	status, _ := list[0].(string)
+	return status, nil
+}
+
+// sumsKey is the hash of a log's sums. The braces put what belongs to a shard
+// into one slot of a Cluster.
+func sumsKey(of shardOf) string { return fmt.Sprintf("gw:{q:%02d}:c:%s", of.shard, of.instance) }
+
+// FlushScript is the text of the script that sends sums, for those who check it.
+func FlushScript() string { return flushText }

@@ -1,0 +1,203 @@
+package ratelimit
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+)
+
+//go:embed claim.lua
+var claimText string
+
+//go:embed beat.lua
+var beatText string
+
+var (
+	claimScript = redisconn.NewScript(claimText)
+	beatScript  = redisconn.NewScript(beatText)
+)
+
+// limitsKey is the hash of the limits that were set, by organization.
+const limitsKey = "gw:limits"
+
+// callWait bounds one call.
+const callWait = 250 * time.Millisecond
+
+// Redis is the authority of all gateways that share a Redis: a hash for each
+// shard of the organizations.
+type Redis struct {
+	conn    *redisconn.Conn
+	history atomic.Bool
+	holders func() int
+	calls   atomic.Uint64
+}
+
+// NewRedis returns the authority in a Redis. history says that this process's
+// ledger was in it before, so that an empty one has lost something; holders
+// returns how many gateways there are.
+func NewRedis(conn *redisconn.Conn, history bool, holders func() int) *Redis {
+	r := &Redis{conn: conn, holders: holders}
+	r.history.Store(history)
+	return r
+}
+
+// Prepare implements Forgetful.
+func (r *Redis) Prepare(ctx context.Context) error {
+	for shard := range metering.Shards {
+		if _, err := r.member(ctx, "", shard, ""); err != nil {
+			return err
+		}
+	}
+	r.history.Store(true) // what is missing from now on was lost
+	return nil
+}
+
+// Calls returns how many commands were sent.
+func (r *Redis) Calls() uint64 { return r.calls.Load() }
+
+// Shard implements Forgetful.
+func (*Redis) Shard(organization string) int { return metering.Shard(organization) }
+
+func grantsKey(shard int) string { return fmt.Sprintf("gw:{q:%02d}:g", shard) }
+
+func oneOrNone(yes bool) string {
+	if yes {
+		return "1"
+	}
+	return "0"
+}
+
+// run runs a script within callWait. Its error is ErrUnavailable.
+func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, args ...any) ([]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	r.calls.Add(1)
+	reply, err := r.conn.Run(ctx, s, grantsKey(shard), args...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	list, ok := reply.([]any)
+	if !ok {
+		return nil, fmt.Errorf("%w: a script answered %T", ErrUnavailable, reply)
+	}
+	return list, nil
+}
+
+// Claim implements Authority.
+func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
+	list, err := r.run(ctx, claimScript, r.Shard(c.Organization), c.Holder, c.Organization, c.Period.ID, c.Limit, c.Number,
+		c.Holds, c.Wants, oneOrNone(c.Starves), oneOrNone(c.Return), r.holders(), "", oneOrNone(r.history.Load()), "")
+	if err != nil {
+		return Answer{}, err
+	}
+	return claimAnswer(list)
+}
+
+func claimAnswer(list []any) (a Answer, err error) {
+	if len(list) != 7 {
+		return a, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
+	}
+	var since int64
+	for i, into := range []*int64{&a.Granted, &a.Total, &a.Limit, &since} {
+		text, _ := list[i].(string)
+		if *into, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return Answer{}, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
+		}
+	}
+	if since > 0 {
+		a.Since = time.UnixMicro(since)
+	}
+	needed, _ := list[4].(int64)
+	a.Epoch, _ = list[5].(string)
+	learning, _ := list[6].(int64)
+	a.Needed, a.Learning = needed == 1, learning == 1
+	return a, nil
+}
+
+// Join implements Forgetful.
+func (r *Redis) Join(ctx context.Context, holder string, shard int, leave bool) (epoch string, err error) {
+	if leave {
+		return r.member(ctx, holder, shard, "leave")
+	}
+	return r.member(ctx, holder, shard, "join")
+}
+
+func (r *Redis) member(ctx context.Context, holder string, shard int, join string) (epoch string, err error) {
+	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", "0", 1, "", oneOrNone(r.history.Load()), join)
+	if err != nil {
+		return "", err
+	}
+	answer, err := claimAnswer(list)
+	return answer.Epoch, err
+}
+
+// Beat implements Forgetful.
+func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error) {
+	args := append(make([]any, 0, 2+len(claims)), holder, "")
+	for _, c := range claims {
+		args = append(args, c.Period.ID+"|"+c.Organization)
+	}
+	list, err := r.run(ctx, beatScript, shard, args...)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(list) != 2+len(claims) {
+		return "", nil, fmt.Errorf("%w: a beat was answered %v", ErrUnavailable, list)
+	}
+	epoch, _ = list[0].(string)
+	if last, _ := list[1].(string); last != epoch {
+		epoch = "" // nobody has claimed since it started
+	}
+	for _, value := range list[2:] {
+		n, _ := value.(int64)
+		needed = append(needed, n == 1)
+	}
+	return epoch, needed, nil
+}
+
+// SetLimit implements Authority.
+func (r *Redis) SetLimit(ctx context.Context, organization string, limit *int64) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
+	defer cancel()
+	r.calls.Add(2)
+	key, field := grantsKey(r.Shard(organization)), "l|"+organization
+	var err error
+	if limit == nil {
+		if err = r.conn.HashDelete(ctx, key, field); err == nil {
+			err = r.conn.HashDelete(ctx, limitsKey, organization)
+		}
+	} else {
+		text := strconv.FormatInt(*limit, 10)
+		if err = r.conn.HashSet(ctx, key, field, text); err == nil {
+			err = r.conn.HashSet(ctx, limitsKey, organization, text)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Limits implements Authority.
+func (r *Redis) Limits(ctx context.Context) (map[string]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	r.calls.Add(1)
+	fields, err := r.conn.HashAll(ctx, limitsKey)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	limits := make(map[string]int64, len(fields))
+	for organization, text := range fields {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			limits[organization] = n
+		}
+	}
+	return limits, nil
+}

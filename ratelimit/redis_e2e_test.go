@@ -1,0 +1,300 @@
+//go:build e2e
+
+package ratelimit
+
+import (
+	"context"
+	"errors"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
+)
+
+// member is a gateway that shares a Redis with others: all of it but the requests.
+type member struct {
+	*gateway
+	conn   *redisconn.Conn
+	mirror *metering.Mirror
+	redis  *Redis
+}
+
+func joinRedis(t *testing.T, url, dir string, terms Terms) *member {
+	t.Helper()
+	config, err := redisconn.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.PoolSize = 8
+	conn, err := redisconn.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ledger, err := metering.Open(metering.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := ledger.MirroredIn(config.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &member{conn: conn, mirror: metering.OpenMirror(ledger, conn, func(error) {})}
+	m.redis = NewRedis(conn, before, m.mirror.Present)
+	m.gateway = &gateway{Quotas: NewQuotas(ledger, m.redis), t: t, ledger: ledger, terms: terms}
+	return m
+}
+
+func (m *member) leave() {
+	m.t.Helper()
+	m.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	_ = m.mirror.Close(ctx) // Redis may be away
+	if err := m.ledger.Close(); err != nil {
+		m.t.Error(err)
+	}
+	_ = m.conn.Close()
+}
+
+// kill ends a member as a signal would: nothing is given back, nothing sent.
+func (m *member) kill() {
+	m.t.Helper()
+	m.Quotas.stop()
+	m.Quotas.stopped.Wait()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = m.mirror.Close(ctx)
+	if err := m.ledger.Close(); err != nil {
+		m.t.Error(err)
+	}
+	_ = m.conn.Close()
+}
+
+// crowd is members under load.
+type crowd struct {
+	t        *testing.T
+	url      string
+	terms    Terms
+	mu       sync.Mutex // guards members
+	members  []*member
+	dirs     []string
+	admitted atomic.Int64
+	stop     context.CancelFunc
+	running  sync.WaitGroup
+}
+
+// gather starts members that call as often as they can until they are told to stop.
+func gather(t *testing.T, url string, n int, limit int64) *crowd {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	c := &crowd{t: t, url: url, terms: hard(limit), stop: stop}
+	for i := range n {
+		c.dirs = append(c.dirs, t.TempDir())
+		c.members = append(c.members, joinRedis(t, url, c.dirs[i], c.terms))
+	}
+	for i := range n {
+		for range 2 {
+			c.running.Go(func() {
+				for ctx.Err() == nil {
+					c.callOne(i)
+				}
+			})
+		}
+	}
+	return c
+}
+
+func (c *crowd) callOne(i int) {
+	c.mu.Lock()
+	m := c.members[i]
+	c.mu.Unlock()
+	if m == nil {
+		time.Sleep(time.Millisecond)
+		return
+	}
+	switch err := m.call(); {
+	case err == nil:
+		c.admitted.Add(1)
+		time.Sleep(200 * time.Microsecond)
+	case errors.Is(err, ErrExhausted), errors.Is(err, ErrUnavailable):
+		time.Sleep(2 * time.Millisecond)
+	default:
+		c.t.Error(err)
+	}
+}
+
+// bounce kills a member and starts it again on its directory.
+func (c *crowd) bounce(i int) {
+	c.t.Helper()
+	c.mu.Lock()
+	m := c.members[i]
+	c.members[i] = nil
+	c.mu.Unlock()
+	time.Sleep(5 * time.Millisecond) // those who call end
+	m.kill()
+	m = joinRedis(c.t, c.url, c.dirs[i], c.terms)
+	c.mu.Lock()
+	c.members[i] = m
+	c.mu.Unlock()
+}
+
+// reach waits until so many were admitted.
+func (c *crowd) reach(n int64, within time.Duration) {
+	c.t.Helper()
+	for start := time.Now(); c.admitted.Load() < n; time.Sleep(5 * time.Millisecond) {
+		if time.Since(start) > within {
+			c.t.Fatalf("%d admitted in %s, want %d", c.admitted.Load(), within, n)
+		}
+	}
+}
+
+// settle ends the load and compares: nobody was admitted beyond the limit, all of it was used, and Redis has the sums of
+// the ledgers.
+func (c *crowd) settle(limit int64) {
+	c.t.Helper()
+	c.reach(limit, 60*time.Second)
+	time.Sleep(300 * time.Millisecond) // to go beyond it
+	c.stop()
+	c.running.Wait()
+	if n := c.admitted.Load(); n != limit {
+		c.t.Errorf("%d were admitted, the limit is %d", n, limit)
+	}
+	total := uint64(0)
+	for i, m := range c.members {
+		usage, err := m.ledger.Usage()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		own := uint64(0)
+		for _, u := range usage {
+			if u.Span == metering.Monthly {
+				own += u.Invocations
+			}
+		}
+		total += own
+		// Within two flushes of the last fault the drift is 0.
+		deadline := time.Now().Add(5 * time.Second)
+		for {
+			others, err := c.members[(i+1)%len(c.members)].mirror.Others(c.t.Context(), "acme")
+			mirrored := uint64(0)
+			for _, e := range others {
+				if e.Instance == m.ledger.Instance() && e.Span == metering.Monthly {
+					mirrored += e.Invocations
+				}
+			}
+			if err == nil && mirrored == own {
+				break
+			}
+			if time.Now().After(deadline) {
+				c.t.Errorf("member %d: the ledger has %d, Redis %d, %v", i, own, mirrored, err)
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
+	if total != uint64(limit) {
+		c.t.Errorf("the ledgers have %d, the limit is %d", total, limit)
+	}
+	for _, m := range c.members {
+		m.leave()
+	}
+}
+
+func TestMain(m *testing.M) {
+	redisconn.SetLogger(nil) // servers are away on purpose here
+	os.Exit(m.Run())
+}
+
+// appendonly is how a store of quotas is run (METERING.md 3.4).
+const appendonly = "appendonly yes"
+
+func TestRedisQuotaIsExact(t *testing.T) {
+	s := redistest.Single(t, appendonly)
+	c := gather(t, s.URL(), 3, 3000)
+	c.settle(3000)
+}
+
+// METERING.md section 4 (4, 5): gateways and the server die, scripts are forgotten, the server hangs.
+func TestRedisQuotaThroughFaults(t *testing.T) {
+	s := redistest.Single(t, appendonly, "appendfsync everysec")
+	c := gather(t, s.URL(), 3, 12000)
+	for round, fault := range []func(){
+		func() { c.bounce(0) },
+		func() { s.Exec("SCRIPT", "FLUSH") },
+		func() { s.Pause(); time.Sleep(700 * time.Millisecond); s.Resume() },
+		func() { c.bounce(1) },
+		func() { s.Stop(); s.Start() },
+		func() { c.bounce(2) },
+		func() { s.Exec("CLIENT", "PAUSE", "600") },
+	} {
+		c.reach(int64(1000*(round+1)), 30*time.Second)
+		fault()
+	}
+	c.settle(12000)
+}
+
+// METERING.md section 4 (5): the server loses what it had, and with it all grants.
+func TestRedisQuotaAfterLoss(t *testing.T) {
+	s := redistest.Single(t) // nothing is kept on the disk
+	c := gather(t, s.URL(), 3, 4000)
+	c.reach(1000, 30*time.Second)
+	s.Exec("FLUSHALL")
+	c.reach(1500, 40*time.Second)
+	c.settle(4000)
+}
+
+// METERING.md section 4 (6).
+func TestRedisQuotaThroughFailovers(t *testing.T) {
+	s := redistest.Sentinel(t, 1)
+	c := gather(t, s.URL(), 3, 6000)
+	for round := range 3 {
+		c.reach(int64(1000*(round+1)), 60*time.Second)
+		s.Failover()
+	}
+	c.settle(6000)
+}
+
+func TestRedisQuotaInACluster(t *testing.T) {
+	cluster := redistest.Cluster(t, 3, appendonly)
+	c := gather(t, cluster.URL(), 3, 6000)
+	key := grantsKey(metering.Shard("acme"))
+	for round, fault := range []func(){
+		func() { cluster.Migrate(key, func(*redistest.Server) {}) },
+		func() { owner := cluster.Owner(key); owner.Stop(); owner.Start() },
+		func() { cluster.Migrate(key, func(*redistest.Server) {}) },
+	} {
+		c.reach(int64(1000*(round+1)), 60*time.Second)
+		fault()
+	}
+	c.settle(6000)
+}
+
+// METERING.md 3.4: two writes in a script are two chances for half of it.
+func TestScriptsWriteOnce(t *testing.T) {
+	call := regexp.MustCompile(`redis\.p?call,? ?\(?'([A-Z]+)'`)
+	reads := map[string]bool{"HGET": true, "HMGET": true, "TIME": true, "INFO": true, "GET": true}
+	for name, text := range map[string]struct {
+		text   string
+		writes int
+	}{"claim": {claimText, 1}, "beat": {beatText, 0}, "flush": {metering.FlushScript(), 1}} {
+		writes := 0
+		for _, found := range call.FindAllStringSubmatch(text.text, -1) {
+			if !reads[found[1]] {
+				writes++
+			}
+		}
+		if writes != text.writes {
+			t.Errorf("%s: %d commands write, want %d", name, writes, text.writes)
+		}
+		if strings.Contains(text.text, "KEYS[2]") || strings.Count(text.text, "redis.call")+strings.Count(text.text, "redis.pcall") == 0 {
+			t.Errorf("%s: more than one key, or no command", name)
+		}
+	}
+}

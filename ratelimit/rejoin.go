@@ -1,0 +1,174 @@
+package ratelimit
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Forgetful is an Authority that may lose grants it has made: another server
+// takes over, or an old copy is restored. It makes no more then until all
+// holders have said what they have.
+type Forgetful interface {
+	Authority
+
+	// Prepare has all shards there: one that is missing later was lost.
+	Prepare(ctx context.Context) error
+
+	// Shard is the part that forgets as a whole.
+	Shard(organization string) int
+
+	// Join says that a holder has claimed all it has in a shard, or with leave
+	// that it has nothing.
+	Join(ctx context.Context, holder string, shard int, leave bool) (epoch string, err error)
+
+	// Beat tells the epoch of a shard, and which of the holder's grants others
+	// need.
+	Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error)
+}
+
+// epochs are those that this process has joined, by shard.
+type epochs struct {
+	mu      sync.Mutex // guards all
+	joined  map[int]string
+	joining map[int]bool
+}
+
+func newEpochs() *epochs { return &epochs{joined: make(map[int]string), joining: make(map[int]bool)} }
+
+// begin reports whether an epoch is new and nobody is joining it.
+func (e *epochs) begin(shard int, epoch string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if epoch != "" && e.joined[shard] == epoch || e.joining[shard] {
+		return false
+	}
+	e.joining[shard] = true
+	return true
+}
+
+func (e *epochs) end(shard int, epoch string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.joining[shard] = false
+	if epoch != "" {
+		e.joined[shard] = epoch
+	}
+}
+
+func (e *epochs) shards() []int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	list := make([]int, 0, len(e.joined))
+	for shard := range e.joined {
+		list = append(list, shard)
+	}
+	return list
+}
+
+// prepare has an authority ready before the first claim.
+func (q *Quotas) prepare(authority Authority) {
+	f, ok := authority.(Forgetful)
+	if !ok {
+		return
+	}
+	q.stopped.Go(func() {
+		for f.Prepare(q.ctx) != nil {
+			select {
+			case <-q.ctx.Done():
+				return
+			case <-time.After(beat):
+			}
+		}
+	})
+}
+
+// observe sees to it that a new epoch learns what is held here.
+func (q *Quotas) observe(f Forgetful, shard int, epoch string) {
+	known := q.epochs.Load()
+	if !known.begin(shard, epoch) {
+		return
+	}
+	q.stopped.Go(func() {
+		joined := ""
+		if q.assertAll(f, shard) == nil {
+			joined, _ = f.Join(q.ctx, q.ledger.Instance(), shard, false) // the next beat tries again
+		}
+		known.end(shard, joined)
+	})
+}
+
+// assertAll claims everything that is held in a shard.
+func (q *Quotas) assertAll(f Forgetful, shard int) error {
+	for _, t := range q.claimed(f, shard) {
+		select {
+		case <-t.claiming:
+		case <-q.ctx.Done():
+			return q.ctx.Err()
+		}
+		t.assert()
+		err := q.settle(q.ctx, t, &Terms{Quota: t.limit.Load()}, Claim{Holds: t.granted.Load()})
+		t.claiming <- struct{}{}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claimed returns the terms with grants in a shard.
+func (q *Quotas) claimed(f Forgetful, shard int) (terms []*term) {
+	for _, a := range q.accounts.Range {
+		if f.Shard(a.organization) != shard {
+			continue
+		}
+		a.mu.Lock()
+		for _, t := range []*term{a.current.Load(), a.next} {
+			if t != nil && t.wasClaimed() {
+				terms = append(terms, t)
+			}
+		}
+		a.mu.Unlock()
+	}
+	return terms
+}
+
+// beatAll finds out for each shard with grants whether it has forgotten them, and
+// gives back what others need.
+func (q *Quotas) beatAll(f Forgetful) {
+	byShard := make(map[int][]*term)
+	for _, a := range q.accounts.Range {
+		if t := a.current.Load(); t != nil && t.wasClaimed() {
+			shard := f.Shard(a.organization)
+			byShard[shard] = append(byShard[shard], t)
+		}
+	}
+	for shard, terms := range byShard {
+		claims := make([]Claim, len(terms))
+		for i, t := range terms {
+			claims[i] = Claim{Organization: t.account.organization, Period: t.period}
+		}
+		epoch, needed, err := f.Beat(q.ctx, q.ledger.Instance(), shard, claims)
+		if err != nil {
+			continue
+		}
+		q.observe(f, shard, epoch)
+		for i, t := range terms {
+			if needed[i] && t.unspent.Load() > 0 {
+				q.hold(t, func(ctx context.Context) error { return q.giveBack(ctx, t, &Terms{Quota: t.limit.Load()}) })
+			}
+		}
+	}
+}
+
+// leaveAll says of a holder that it has nothing.
+func (q *Quotas) leaveAll(ctx context.Context, holder string, shards []int) {
+	f, ok := (*q.authority.Load()).(Forgetful)
+	if !ok {
+		return
+	}
+	for _, shard := range shards {
+		// One who does not leave is waited for when the server is lost, for a while.
+		_, _ = f.Join(ctx, holder, shard, true)
+	}
+}
