@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +64,8 @@ type book struct {
 	dictionary *dictionary
 	checkpoint *checkpoint
 	projection *projection
+	archiving  sync.Mutex
+	saved      uint64 // the record up to which the sums are on the disk, and no segment is open
 }
 
 // Open takes up the ledger in a directory: the log of a process that is gone,
@@ -96,7 +96,29 @@ func Open(config Config) (*Ledger, error) {
 	}
 	l.latest.Store(l.own.projection.latest.UnixMicro())
 	l.stopped.Go(l.run)
+	l.stopped.Go(l.archive)
 	return l, nil
+}
+
+// archive compresses what is full, until Close.
+func (l *Ledger) archive() {
+	tick := time.NewTicker(archiveEvery)
+	defer tick.Stop()
+	for {
+		for _, b := range l.books() {
+			l.mu.Lock()
+			done := b.saved
+			l.mu.Unlock()
+			if err := b.archive(done); err != nil {
+				l.config.Trouble(err)
+			}
+		}
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 func openBook(i *instance, now func() time.Time) (*book, error) {
@@ -118,6 +140,7 @@ func openBook(i *instance, now func() time.Time) (*book, error) {
 	}
 	if err == nil {
 		err = b.dictionary.reserve(b.projection.highest)
+		b.saved = b.log.closedTo()
 	}
 	if err != nil {
 		if b.log != nil {
@@ -272,7 +295,11 @@ func (l *Ledger) save(b *book, now time.Time) error {
 		return err
 	}
 	l.saved = now
-	return b.log.release(last)
+	if err := b.log.release(last); err != nil {
+		return err
+	}
+	b.saved = b.log.closedTo()
+	return nil
 }
 
 // wait returns when a record is on the disk, or cannot be brought there.
@@ -290,45 +317,6 @@ func (l *Ledger) wait(seq uint64) error {
 		}
 	}
 	return nil
-}
-
-// Usage is what was used of a subject in a span of time and a region.
-type Usage struct {
-	Subject
-	Instance string // whose log it is from
-	Region   string
-	Span     Span
-	Start    time.Time
-	Sums
-}
-
-// Usage returns all sums, up to the last record that is written, sorted by
-// organization, project, function, region and time.
-func (l *Ledger) Usage() ([]Usage, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, err := l.own.log.each(l.own.projection.add)
-	if err != nil {
-		return nil, err
-	}
-	var all []Usage
-	for _, b := range l.books() {
-		for key, sums := range b.projection.sums {
-			all = append(all, Usage{
-				Subject: b.dictionary.lookup(key.subject), Instance: b.instance.id, Region: b.dictionary.regionName(key.region),
-				Span: key.span, Start: time.Unix(key.start, 0).UTC(), Sums: sums.Sums,
-			})
-		}
-	}
-	slices.SortFunc(all, func(a, b Usage) int {
-		for _, pair := range [][2]string{{a.Organization, b.Organization}, {a.Project, b.Project}, {a.Function, b.Function}, {a.Region, b.Region}} {
-			if c := strings.Compare(pair[0], pair[1]); c != 0 {
-				return c
-			}
-		}
-		return a.Start.Compare(b.Start)
-	})
-	return all, nil
 }
 
 func (l *Ledger) books() []*book { return append([]*book{l.own}, l.orphans...) }
@@ -364,29 +352,4 @@ func (l *Ledger) closeBooks() error {
 		err = errors.Join(err, b.close())
 	}
 	return err
-}
-
-// Orphans are the ids of the logs that were taken over.
-func (l *Ledger) Orphans() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	ids := make([]string, len(l.orphans))
-	for i, b := range l.orphans {
-		ids[i] = b.instance.id
-	}
-	return ids
-}
-
-// SpentBy returns how many units an organization used in a period by each log.
-func (l *Ledger) SpentBy(organization string, period Period) (map[string]uint64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, err := l.own.log.each(l.own.projection.add); err != nil {
-		return nil, err
-	}
-	by := make(map[string]uint64)
-	for _, b := range l.books() {
-		by[b.instance.id] = b.projection.spent(organization, period)
-	}
-	return by, nil
 }

@@ -3,6 +3,7 @@ package metering
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -438,6 +439,7 @@ const asLedger = "EDGEGATE_METERING_LEDGER"
 func admitForEver(dir string) {
 	l, err := Open(Config{Dir: dir})
 	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	s, _ := l.Subject(Subject{Organization: "acme"})
@@ -449,6 +451,7 @@ func admitForEver(dir string) {
 			_, err = os.Stdout.Write(b)
 		}
 	}
+	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
 
@@ -462,7 +465,7 @@ func TestLedgerOutlivesKills(t *testing.T) {
 	said, kills := 0, 10
 	for range kills {
 		cmd := exec.CommandContext(t.Context(), self)
-		cmd.Env = append(os.Environ(), asLedger+"="+dir)
+		cmd.Env, cmd.Stderr = append(os.Environ(), asLedger+"="+dir), os.Stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)

@@ -48,6 +48,9 @@ func openLog(dir string, last uint64, now func() time.Time) (*log, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
+	if err := removeUnfinished(dir); err != nil {
+		return nil, err
+	}
 	paths, err := segmentFiles(dir)
 	if err != nil {
 		return nil, err
@@ -65,21 +68,20 @@ func openLog(dir string, last uint64, now func() time.Time) (*log, error) {
 	return l, nil
 }
 
-// segmentFiles lists the files of segments in order, and removes those that
-// were not finished.
+// segmentFiles lists the files of segments in order.
 func segmentFiles(dir string) ([]string, error) {
-	unfinished, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix+".*"))
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range unfinished {
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
 	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
 	slices.Sort(paths)
 	return paths, err
+}
+
+// removeUnfinished removes the files that a process did not finish to make.
+func removeUnfinished(dir string) error {
+	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix+".*"))
+	for _, path := range paths {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }
 
 func (l *log) path(first uint64) string {
@@ -330,6 +332,13 @@ func (l *log) release(last uint64) error {
 		l.open = l.open[1:]
 	}
 	return errors.Join(errs...)
+}
+
+// closedTo returns the last record of the files that are not open any more.
+func (l *log) closedTo() uint64 {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	return l.open[0].first - 1
 }
 
 // end keeps more from being appended. What is being appended is written when it

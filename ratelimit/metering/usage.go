@@ -1,0 +1,71 @@
+package metering
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// Usage is what was used of a subject in a span of time and a region.
+type Usage struct {
+	Subject
+	Instance string // whose log it is from
+	Region   string
+	Span     Span
+	Start    time.Time
+	Sums
+}
+
+// Usage returns all sums, up to the last record that is written, sorted by
+// organization, project, function, region and time.
+func (l *Ledger) Usage() ([]Usage, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, err := l.own.log.each(l.own.projection.add)
+	if err != nil {
+		return nil, err
+	}
+	var all []Usage
+	for _, b := range l.books() {
+		for key, sums := range b.projection.sums {
+			all = append(all, Usage{
+				Subject: b.dictionary.lookup(key.subject), Instance: b.instance.id, Region: b.dictionary.regionName(key.region),
+				Span: key.span, Start: time.Unix(key.start, 0).UTC(), Sums: sums.Sums,
+			})
+		}
+	}
+	slices.SortFunc(all, func(a, b Usage) int {
+		for _, pair := range [][2]string{{a.Organization, b.Organization}, {a.Project, b.Project}, {a.Function, b.Function}, {a.Region, b.Region}} {
+			if c := strings.Compare(pair[0], pair[1]); c != 0 {
+				return c
+			}
+		}
+		return a.Start.Compare(b.Start)
+	})
+	return all, nil
+}
+
+// Orphans are the ids of the logs that were taken over.
+func (l *Ledger) Orphans() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ids := make([]string, len(l.orphans))
+	for i, b := range l.orphans {
+		ids[i] = b.instance.id
+	}
+	return ids
+}
+
+// SpentBy returns how many units an organization used in a period by each log.
+func (l *Ledger) SpentBy(organization string, period Period) (map[string]uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := l.own.log.each(l.own.projection.add); err != nil {
+		return nil, err
+	}
+	by := make(map[string]uint64)
+	for _, b := range l.books() {
+		by[b.instance.id] = b.projection.spent(organization, period)
+	}
+	return by, nil
+}
