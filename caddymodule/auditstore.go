@@ -1,0 +1,67 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// clockNear and clockFar are how far the clocks of a gateway and of Redis may be
+// apart: invocations are counted in the billing period that the gateway's clock
+// says.
+const (
+	clockNear = time.Second
+	clockFar  = 30 * time.Second
+)
+
+// auditStore judges the Redis that quotas and sums are in.
+func (a *App) auditStore(ctx context.Context) []Finding {
+	opened := a.books.open.Load()
+	if opened == nil {
+		return nil
+	}
+	s := opened.shared.Load()
+	if s == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, shareWait)
+	defer cancel()
+	settings, err := s.conn.Settings(ctx, "maxmemory-policy", "appendonly", "min-replicas-to-write")
+	if err != nil {
+		return []Finding{{
+			Severity: Medium, Check: "store_away", Subject: s.url, Message: "Redis does not answer: quotas are served from what was granted before, then hard ones are answered 503",
+			Remedy: "start it, or correct `store redis URL`",
+		}}
+	}
+	var findings []Finding
+	if policy, ok := settings["maxmemory-policy"]; ok && policy != "noeviction" {
+		findings = append(findings, Finding{
+			Severity: High, Check: "store_eviction", Subject: s.url, Message: "maxmemory-policy is " + policy + ": Redis may throw sums and grants away when its memory is full",
+			Remedy: "set `maxmemory-policy noeviction` in redis.conf",
+		})
+	}
+	if settings["appendonly"] == "no" {
+		findings = append(findings, Finding{
+			Severity: Medium, Check: "store_appendonly", Subject: s.url,
+			Message: "appendonly is off: after a restart gateways send all sums again, and hard quotas wait up to 15 s for them",
+			Remedy:  "set `appendonly yes` and `appendfsync everysec` in redis.conf",
+		})
+	}
+	if replicas, err := s.conn.Replicas(ctx); err == nil && replicas == 0 {
+		findings = append(findings, Finding{
+			Severity: Low, Check: "store_replicas", Subject: s.url, Message: "it has no replica: when it is lost, hard quotas are answered 503 as soon as what was granted is used",
+			Remedy: "add a replica with Sentinel or Cluster, and `min-replicas-to-write 1`",
+		})
+	}
+	if offset, err := s.conn.ClockOffset(ctx); err == nil && offset.Abs() > clockNear {
+		f := Finding{
+			Severity: Medium, Check: "clock_offset", Subject: s.url, Message: fmt.Sprintf("the clocks of this machine and of Redis are %s apart", offset.Abs().Round(time.Millisecond)),
+			Remedy: "synchronize both by NTP: at the end of a billing period invocations are counted by the gateway's clock",
+		}
+		if offset.Abs() > clockFar {
+			f.Severity = High
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}

@@ -1,0 +1,50 @@
+//go:build e2e
+
+package caddymodule
+
+import (
+	"testing"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
+)
+
+// What an operator should know of the Redis that quotas are in, by a server with each of the mistakes and one with none.
+func TestAuditStore(t *testing.T) {
+	checks := func(url string) map[string]bool {
+		t.Helper()
+		config, err := redisconn.Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := redisconn.Open(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		opened := new(books)
+		opened.shared.Store(&sharing{url: url, conn: conn})
+		a := &App{books: new(bookkeeping)}
+		a.books.open.Store(opened)
+		found := make(map[string]bool)
+		for _, f := range a.auditStore(t.Context()) {
+			found[f.Check] = true
+			if f.Remedy == "" || f.Message == "" || f.Subject != url {
+				t.Errorf("%+v", f)
+			}
+		}
+		return found
+	}
+	bad := redistest.Single(t, "maxmemory-policy allkeys-lru")
+	if got := checks(bad.URL()); !got["store_eviction"] || !got["store_appendonly"] || !got["store_replicas"] || got["clock_offset"] || len(got) != 3 {
+		t.Errorf("%v", got)
+	}
+	good := redistest.Sentinel(t, 1, "appendonly yes")
+	if got := checks(good.URL()); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	bad.Stop()
+	if got := checks(bad.URL()); !got["store_away"] || len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+}

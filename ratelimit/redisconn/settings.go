@@ -1,0 +1,53 @@
+package redisconn
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Settings returns the values of settings of a server, of any one in a cluster.
+// Servers that do not tell their settings have none.
+func (c *Conn) Settings(ctx context.Context, names ...string) (map[string]string, error) {
+	found := make(map[string]string, len(names))
+	for _, name := range names {
+		values, err := c.client.ConfigGet(ctx, name).Result()
+		if c.observe(err) != nil {
+			if answered(err) {
+				continue
+			}
+			return nil, fmt.Errorf("reading the setting %s: %w", name, err)
+		}
+		if value, ok := values[name]; ok {
+			found[name] = value
+		}
+	}
+	return found, nil
+}
+
+// Replicas returns how many replicas the server has.
+func (c *Conn) Replicas(ctx context.Context) (int, error) {
+	text, err := c.client.Info(ctx, "replication").Result()
+	if c.observe(err) != nil {
+		return 0, fmt.Errorf("reading about replicas: %w", err)
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "connected_slaves:"); ok {
+			return strconv.Atoi(value)
+		}
+	}
+	return 0, nil
+}
+
+// ClockOffset returns how far the server's clock is ahead of this machine's, to
+// within half of the time that the question took.
+func (c *Conn) ClockOffset(ctx context.Context) (time.Duration, error) {
+	before := time.Now()
+	at, err := c.client.Time(ctx).Result()
+	if c.observe(err) != nil {
+		return 0, fmt.Errorf("reading the clock: %w", err)
+	}
+	return at.Sub(before.Add(time.Since(before) / 2)), nil
+}
