@@ -203,6 +203,7 @@ func (a *App) Start() error {
 	if err := a.books.start(a); err != nil {
 		return err
 	}
+	a.shareRates()
 	a.restoreDrains()
 	if a.locator != nil {
 		if err := a.locator.Open(); err != nil {

@@ -42,6 +42,16 @@ type sharing struct {
 	url    string // without passwords
 	conn   *redisconn.Conn
 	mirror *metering.Mirror
+	tokens *ratelimit.Tokens
+}
+
+// shareRates has rate limits shared by the store, if it can be.
+func (a *App) shareRates() {
+	if s := a.books.open.Load().shared.Load(); s != nil {
+		a.lease.limiter.Share(s.tokens)
+		return
+	}
+	a.lease.limiter.Share(nil)
 }
 
 // shareWait bounds what is done in Redis for the last time.
@@ -108,6 +118,7 @@ func (b *bookkeeping) share(a *App, opened *books) error {
 		b.unshare(opened, before)
 	}
 	s := &sharing{url: config.String(), conn: conn, mirror: metering.OpenMirror(opened.ledger, conn, b.redisTrouble)}
+	s.tokens = ratelimit.NewTokens(conn, s.mirror.Present)
 	ctx, cancel := context.WithTimeout(context.Background(), shareWait)
 	defer cancel()
 	opened.quotas.SetAuthority(ctx, ratelimit.NewRedis(conn, known, s.mirror.Present))

@@ -64,7 +64,7 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"expires_at":   "expires_at 2027-01-31T00:00:00Z",
 	"projects":     "projects file /etc/edgegate/projects.json` or `projects redis",
 	"store":        "store embedded [/var/lib/edgegate]` or `store redis redis://127.0.0.1:6379 [/var/lib/edgegate]",
-	"rate_limit":   "rate_limit project|function|client_ip|subject 200/s [burst 400] [shadow]",
+	"rate_limit":   "rate_limit project|function|client_ip|subject 200/s [burst 400] [local|shared|strict] [shadow]",
 	"sync":         "sync none|group|strict",
 	"quota":        "quota 2000000",
 	"overage":      "overage 2.00 per 1000000",

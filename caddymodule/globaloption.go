@@ -59,7 +59,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		retry_body <size>
 //		idle_timeout <duration>
 //		max_body <size>
-//		rate_limit project|function|client_ip|subject <n>/<time> [burst <n>] [shadow]
+//		rate_limit project|function|client_ip|subject <n>/<time> [burst <n>] [local|shared|strict] [shadow]
 //		plan <name> {
 //			functions <number>
 //			wall_clock <duration>

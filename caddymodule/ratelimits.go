@@ -45,6 +45,16 @@ type RateLimit struct {
 
 	// Nothing is refused; what would be is counted.
 	Shadow bool `json:"shadow,omitempty"`
+
+	// How gateways with a store in Redis share the limit: shared (default), by
+	// tokens that each has for 50 ms; strict, by a call for each request; local,
+	// not at all.
+	Mode string `json:"mode,omitempty"`
+}
+
+// rateModes are the modes by name.
+var rateModes = map[string]ratelimit.RateMode{
+	"": ratelimit.RateShared, "local": ratelimit.RateLocal, "shared": ratelimit.RateShared, "strict": ratelimit.RateStrict,
 }
 
 // limit is a RateLimit that is in force.
@@ -89,7 +99,12 @@ func (r *RateLimit) build() (limit, error) {
 		}
 		return limit{}, fmt.Errorf("%q: allowed are %s%s", name, strings.Join(scopes, ", "), didYouMean(name, scopes))
 	}
-	rate := &ratelimit.Rate{Name: r.Scope, Count: r.Count, Window: time.Duration(r.Window), Burst: r.Burst, Shadow: r.Shadow}
+	mode, ok := rateModes[r.Mode]
+	if !ok {
+		allowed := []string{"local", "shared", "strict"}
+		return limit{}, fmt.Errorf("mode %q: allowed are %s%s", r.Mode, strings.Join(allowed, ", "), didYouMean(r.Mode, allowed))
+	}
+	rate := &ratelimit.Rate{Name: r.Scope, Count: r.Count, Window: time.Duration(r.Window), Burst: r.Burst, Shadow: r.Shadow, Mode: mode}
 	if !rate.Prepare() {
 		return limit{}, errors.New("the count must be from 1 to 1000000000 a second, and the burst from 1; write `" + forms["rate_limit"] + "`")
 	}
@@ -134,9 +149,10 @@ func clientNetwork(m *meter) netip.Addr {
 // rateForm is a number and the time it is for.
 var rateForm = regexp.MustCompile(`^([0-9]{1,10})/([0-9]{0,4})(s|m|h|d)$`)
 
-// parseRateLimit reads `rate_limit SCOPE N/UNIT [burst N] [shadow]`.
+// parseRateLimit reads `rate_limit SCOPE N/UNIT [burst N] [local|shared|strict]
+// [shadow]`.
 func (a *App) parseRateLimit(d *caddyfile.Dispenser) error {
-	args, err := plainArguments(d, 2, 5)
+	args, err := plainArguments(d, 2, 6)
 	if err != nil {
 		return err
 	}
@@ -160,6 +176,11 @@ func (a *App) parseRateLimit(d *caddyfile.Dispenser) error {
 			return wrong()
 		}
 		rest = rest[2:]
+	}
+	if len(rest) > 0 {
+		if _, mode := rateModes[rest[0]]; mode { // no argument is ""
+			r.Mode, rest = rest[0], rest[1:]
+		}
 	}
 	if len(rest) == 1 && rest[0] == "shadow" {
 		r.Shadow, rest = true, nil

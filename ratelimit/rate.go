@@ -19,10 +19,21 @@ type Rate struct {
 	Window time.Duration // in which Count are allowed; at least a second
 	Burst  int64         // how many may come at once; 0: Count
 	Shadow bool          // nothing is refused, only counted
+	Mode   RateMode
 
 	interval int64 // of tokens, in nanoseconds
 	capacity int64 // of the bucket, in nanoseconds
 }
+
+// RateMode is how gateways share a limit.
+type RateMode uint8
+
+// The modes.
+const (
+	RateLocal  RateMode = iota // not: each has the limit for itself
+	RateShared                 // by tokens that each has for a twentieth of a second
+	RateStrict                 // by tokens that are fetched one by one
+)
 
 // Prepare settles what follows from the settings. It must be called once before
 // the Rate is used; it reports whether the settings are possible.
@@ -88,12 +99,15 @@ type Limiter struct {
 	stopped  sync.WaitGroup
 	refused  atomic.Uint64
 	shadowed atomic.Uint64
+
+	tokens  atomic.Pointer[Tokens]        // nil: nothing is shared
+	advance *xsync.Map[RateKey, *advance] // of tokens that are shared
 }
 
 // NewLimiter returns a Limiter with all buckets full. Close it when done.
 func NewLimiter() *Limiter {
 	l := &Limiter{
-		buckets: xsync.NewMap[RateKey, *bucket](), seed: maphash.MakeSeed(), start: time.Now(),
+		buckets: xsync.NewMap[RateKey, *bucket](), advance: xsync.NewMap[RateKey, *advance](), seed: maphash.MakeSeed(), start: time.Now(),
 		most: mostBuckets, stop: make(chan struct{}),
 	}
 	l.stopped.Go(l.run)
@@ -115,6 +129,7 @@ func (l *Limiter) run() {
 			return
 		case <-tick.C:
 			l.sweep(l.since())
+			l.sweepShared(l.since())
 		}
 	}
 }
@@ -152,12 +167,12 @@ func (l *Limiter) Take(rates []*Rate, keys []RateKey, states []RateState) bool {
 }
 
 func (l *Limiter) takeAt(now int64, rates []*Rate, keys []RateKey, states []RateState) bool {
-	var taken [MostRates]*bucket
+	var taken [MostRates]giver
 	shadowed := false
 	for i, rate := range rates {
-		states[i], taken[i] = l.take(rate, &keys[i], now)
+		states[i], taken[i] = l.takeOne(rate, &keys[i], now)
 		switch {
-		case taken[i] != nil:
+		case states[i].Retry == 0:
 		case rate.Shadow:
 			shadowed = true
 		default:
@@ -174,6 +189,23 @@ func (l *Limiter) takeAt(now int64, rates []*Rate, keys []RateKey, states []Rate
 		l.shadowed.Add(1)
 	}
 	return true
+}
+
+// giver is where a token came from, and goes back to.
+type giver interface{ giveBack(interval int64) }
+
+// takeOne takes a token from where those of a limit are.
+func (l *Limiter) takeOne(rate *Rate, key *RateKey, now int64) (RateState, giver) {
+	if rate.Mode != RateLocal {
+		if tokens := l.tokens.Load(); tokens != nil {
+			return l.takeShared(tokens, rate, key, now)
+		}
+	}
+	state, b := l.take(rate, key, now)
+	if b == nil {
+		return state, nil
+	}
+	return state, b
 }
 
 // take returns the bucket that it took a token from, nil if there was none.

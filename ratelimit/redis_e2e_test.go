@@ -276,6 +276,65 @@ func TestRedisQuotaInACluster(t *testing.T) {
 	c.settle(6000)
 }
 
+// METERING.md 3.7: gateways share a limit. With tokens for a twentieth of a second no window has more than its part beyond
+// the limit, strict ones have none; where Redis is away each has its part.
+func TestRedisRateIsShared(t *testing.T) {
+	s := redistest.Single(t)
+	config, err := redisconn.Parse(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const gateways = 4
+	var limiters []*Limiter
+	for range gateways {
+		conn, err := redisconn.Open(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		l := limiter(t)
+		l.Share(NewTokens(conn, func() int { return gateways }))
+		limiters = append(limiters, l)
+	}
+	passed := func(rate Rate, long time.Duration) int64 {
+		r := prepared(t, rate)
+		var n atomic.Int64
+		var running sync.WaitGroup
+		for _, l := range limiters {
+			for range 2 {
+				running.Go(func() {
+					states := make([]RateState, 1)
+					for start := time.Now(); time.Since(start) < long; time.Sleep(100 * time.Microsecond) {
+						if l.Take([]*Rate{r}, []RateKey{{Policy: r.Name}}, states) {
+							n.Add(1)
+						} else if states[0].Retry <= 0 {
+							t.Error("refused without saying for how long")
+						}
+					}
+				})
+			}
+		}
+		running.Wait()
+		return n.Load()
+	}
+	for _, tt := range []struct {
+		rate        Rate
+		least, most int64
+	}{
+		{Rate{Name: "shared", Count: 1000, Window: time.Second, Burst: 100, Mode: RateShared}, 1800, 100 + 2000 + 50 + 20},
+		{Rate{Name: "strict", Count: 500, Window: time.Second, Burst: 50, Mode: RateStrict}, 950, 50 + 1000 + 10},
+		{Rate{Name: "slow", Count: 10, Window: time.Hour, Mode: RateShared}, 10, 10},
+	} {
+		if n := passed(tt.rate, 2*time.Second); n < tt.least || n > tt.most {
+			t.Errorf("%s: %d passed, want %d to %d", tt.rate.Name, n, tt.least, tt.most)
+		}
+	}
+	s.Stop()
+	if n := passed(Rate{Name: "away", Count: 400, Window: time.Second, Burst: 1, Mode: RateShared}, 2*time.Second); n < 300 || n > 800+4*gateways {
+		t.Errorf("%d passed without Redis", n)
+	}
+}
+
 // METERING.md 3.4: two writes in a script are two chances for half of it.
 func TestScriptsWriteOnce(t *testing.T) {
 	call := regexp.MustCompile(`redis\.p?call,? ?\(?'([A-Z]+)'`)
@@ -283,7 +342,7 @@ func TestScriptsWriteOnce(t *testing.T) {
 	for name, text := range map[string]struct {
 		text   string
 		writes int
-	}{"claim": {claimText, 1}, "beat": {beatText, 0}, "flush": {metering.FlushScript(), 1}} {
+	}{"claim": {claimText, 1}, "beat": {beatText, 0}, "rate": {rateText, 1}, "flush": {metering.FlushScript(), 1}} {
 		writes := 0
 		for _, found := range call.FindAllStringSubmatch(text.text, -1) {
 			if !reads[found[1]] {

@@ -1,0 +1,15 @@
+-- Tokens of one bucket for a gateway to hand out.
+-- KEYS[1] the theoretical arrival time in microseconds. ARGV: the interval of
+-- tokens and the capacity in microseconds, and how many are wanted.
+local interval, capacity, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local at = math.max(tonumber(redis.call('GET', KEYS[1]) or '0'), now)
+local free = math.floor((capacity - (at - now)) / interval + 0.000001)
+local given = math.min(want, free)
+if given < 1 then
+	return {0, math.ceil(at + interval - now - capacity), math.ceil(at - now), 0}
+end
+at = at + given * interval
+redis.call('SET', KEYS[1], string.format('%.3f', at), 'PX', math.ceil((at - now) / 1000) + 1)
+return {given, 0, math.ceil(at - now), free - given}
