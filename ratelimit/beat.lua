@@ -7,7 +7,12 @@ if ok and type(info) == 'string' then
 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local reply = {run, redis.call('HGET', KEYS[1], '_run') or ''}
+local last = redis.call('HMGET', KEYS[1], '_run', '_id')
+local epoch = '' -- nobody has claimed since the server started
+if last[1] == run and last[2] then
+	epoch = run .. ':' .. last[2]
+end
+local reply = {epoch}
 for i = 3, #ARGV do
 	local needed = 0
 	local found = redis.call('HGET', KEYS[1], 'n|' .. ARGV[i])

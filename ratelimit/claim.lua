@@ -6,7 +6,7 @@ local key, holder, org = KEYS[1], ARGV[1], ARGV[2]
 local limit, number, holds, wants = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local starves, returns, holders, run = ARGV[8] == '1', ARGV[9] == '1', tonumber(ARGV[10]), ARGV[11]
 local history, join = ARGV[12] == '1', ARGV[13]
-local FRESH, MOST, NEEDED = 2000000, 15000000, 3000000 -- microseconds
+local FRESH, MOST, NEEDED, GROWN = 2000000, 15000000, 3000000, 2000000 -- microseconds
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
@@ -16,7 +16,7 @@ if ok and type(info) == 'string' then
 end
 local p = ARGV[3] .. '|' .. org
 local v = redis.call('HMGET', key, '_run', '_learn', '_hold', '_m', '_a', 'a|' .. holder,
-	's|' .. p, 'g|' .. p .. '|' .. holder, 'l|' .. org, 'x|' .. p, 'n|' .. p)
+	's|' .. p, 'g|' .. p .. '|' .. holder, 'l|' .. org, 'x|' .. p, 'n|' .. p, 'b|' .. holder, '_id')
 local learn, hold = tonumber(v[2] or '0'), tonumber(v[3] or '0')
 local members, asserted, mine = tonumber(v[4] or '0'), tonumber(v[5] or '0'), v[6] or ''
 local set = {}
@@ -39,19 +39,32 @@ if v[1] ~= run then
 	asserted = 0
 	put('_run', run) put('_hold', hold)
 end
+local id = v[13]
+if not id then
+	id = string.format('%.0f', now)
+	put('_id', id)
+end
+local born = tonumber(v[12] or '0')
 if join == 'join' and mine ~= run then
-	if mine == '' then members = members + 1 end
-	asserted = asserted + 1
+	if mine == '' then
+		members, born = members + 1, now
+		put('b|' .. holder, born)
+	end
+	asserted, mine = asserted + 1, run
 	put('a|' .. holder, run)
 elseif join == 'leave' and mine ~= '' then
 	members = members - 1
 	if mine == run then asserted = asserted - 1 end
+	mine = ''
 	put('a|' .. holder, '')
 end
 if learn > now and asserted >= members then
 	learn = 0
 end
 put('_learn', learn) put('_m', members) put('_a', asserted)
+-- A grant that is lost must not be lost together with the name of its holder: only
+-- those who joined a while ago get any.
+local grants = now >= learn and now >= hold and mine == run and now - born >= GROWN
 
 local granted, total, since, needed = 0, 0, 0, 0
 if org ~= '' then
@@ -71,7 +84,7 @@ if org ~= '' then
 		local before = granted
 		if returns or holds > granted then granted = holds end
 		total = total + granted - before
-		if not returns and wants > granted and now >= learn and now >= hold then
+		if not returns and wants > granted and grants then
 			local left = limit - total
 			local given = math.max(0, math.min(wants - granted, math.max(1, math.floor(left / (2 * math.max(1, holders)))), left))
 			granted, total = granted + given, total + given
@@ -90,6 +103,6 @@ if org ~= '' then
 	if needy ~= holder and now - at < NEEDED then needed = 1 end
 end
 redis.call('HSET', key, unpack(set))
-local learning = (now < learn or now < hold) and 1 or 0
+local learning = grants and 0 or 1
 return {string.format('%.0f', granted), string.format('%.0f', total), string.format('%.0f', limit),
-	string.format('%.0f', since), needed, run, learning}
+	string.format('%.0f', since), needed, run .. ':' .. id, learning}

@@ -95,7 +95,6 @@ func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
 			t.drop()
 			c := q.complete(t, Claim{Holds: t.granted.Load(), Limit: t.limit.Load(), Return: true})
 			t.known = false
-			t.limit.Store(0)
 			t.since.Store(0)
 			t.total.Store(0)
 			// What does not arrive is asserted if it is ever asked again.

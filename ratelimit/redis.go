@@ -33,7 +33,7 @@ const callWait = 250 * time.Millisecond
 // shard of the organizations.
 type Redis struct {
 	conn    *redisconn.Conn
-	history atomic.Bool
+	history [metering.Shards]atomic.Bool // it was seen before: if it is not there, it was lost
 	holders func() int
 	calls   atomic.Uint64
 }
@@ -43,23 +43,17 @@ type Redis struct {
 // returns how many gateways there are.
 func NewRedis(conn *redisconn.Conn, history bool, holders func() int) *Redis {
 	r := &Redis{conn: conn, holders: holders}
-	r.history.Store(history)
-	return r
-}
-
-// Prepare implements Forgetful.
-func (r *Redis) Prepare(ctx context.Context) error {
-	for shard := range metering.Shards {
-		if _, err := r.member(ctx, "", shard, ""); err != nil {
-			return err
-		}
+	for shard := range r.history {
+		r.history[shard].Store(history)
 	}
-	r.history.Store(true) // what is missing from now on was lost
-	return nil
+	return r
 }
 
 // Calls returns how many commands were sent.
 func (r *Redis) Calls() uint64 { return r.calls.Load() }
+
+// Shards implements Forgetful.
+func (*Redis) Shards() int { return metering.Shards }
 
 // Shard implements Forgetful.
 func (*Redis) Shard(organization string) int { return metering.Shard(organization) }
@@ -91,8 +85,9 @@ func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, args ..
 
 // Claim implements Authority.
 func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
-	list, err := r.run(ctx, claimScript, r.Shard(c.Organization), c.Holder, c.Organization, c.Period.ID, c.Limit, c.Number,
-		c.Holds, c.Wants, oneOrNone(c.Starves), oneOrNone(c.Return), r.holders(), "", oneOrNone(r.history.Load()), "")
+	shard := r.Shard(c.Organization)
+	list, err := r.run(ctx, claimScript, shard, c.Holder, c.Organization, c.Period.ID, c.Limit, c.Number,
+		c.Holds, c.Wants, oneOrNone(c.Starves), oneOrNone(c.Return), r.holders(), "", oneOrNone(r.history[shard].Load()), "")
 	if err != nil {
 		return Answer{}, err
 	}
@@ -129,11 +124,14 @@ func (r *Redis) Join(ctx context.Context, holder string, shard int, leave bool) 
 }
 
 func (r *Redis) member(ctx context.Context, holder string, shard int, join string) (epoch string, err error) {
-	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", "0", 1, "", oneOrNone(r.history.Load()), join)
+	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", "0", 1, "", oneOrNone(r.history[shard].Load()), join)
 	if err != nil {
 		return "", err
 	}
 	answer, err := claimAnswer(list)
+	if err == nil {
+		r.history[shard].Store(true)
+	}
 	return answer.Epoch, err
 }
 
@@ -147,14 +145,11 @@ func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Cla
 	if err != nil {
 		return "", nil, err
 	}
-	if len(list) != 2+len(claims) {
+	if len(list) != 1+len(claims) {
 		return "", nil, fmt.Errorf("%w: a beat was answered %v", ErrUnavailable, list)
 	}
 	epoch, _ = list[0].(string)
-	if last, _ := list[1].(string); last != epoch {
-		epoch = "" // nobody has claimed since it started
-	}
-	for _, value := range list[2:] {
+	for _, value := range list[1:] {
 		n, _ := value.(int64)
 		needed = append(needed, n == 1)
 	}

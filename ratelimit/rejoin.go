@@ -12,14 +12,14 @@ import (
 type Forgetful interface {
 	Authority
 
-	// Prepare has all shards there: one that is missing later was lost.
-	Prepare(ctx context.Context) error
+	// Shards is how many there are.
+	Shards() int
 
 	// Shard is the part that forgets as a whole.
 	Shard(organization string) int
 
 	// Join says that a holder has claimed all it has in a shard, or with leave
-	// that it has nothing.
+	// that it has nothing. Who has not joined is granted nothing.
 	Join(ctx context.Context, holder string, shard int, leave bool) (epoch string, err error)
 
 	// Beat tells the epoch of a shard, and which of the holder's grants others
@@ -66,14 +66,16 @@ func (e *epochs) shards() []int {
 	return list
 }
 
-// prepare has an authority ready before the first claim.
+// prepare joins an authority before the first claim: says what the ledgers here
+// say was used, in case the authority lost it.
 func (q *Quotas) prepare(authority Authority) {
 	f, ok := authority.(Forgetful)
 	if !ok {
 		return
 	}
+	known := q.epochs.Load()
 	q.stopped.Go(func() {
-		for f.Prepare(q.ctx) != nil {
+		for q.joinAll(f, known) != nil {
 			select {
 			case <-q.ctx.Done():
 				return
@@ -81,6 +83,33 @@ func (q *Quotas) prepare(authority Authority) {
 			}
 		}
 	})
+}
+
+// joinAll claims what was used, and joins all shards.
+func (q *Quotas) joinAll(f Forgetful, known *epochs) error {
+	used, err := q.ledger.UsedNow()
+	if err != nil {
+		return err
+	}
+	for _, u := range used {
+		_, err := f.Claim(q.ctx, Claim{
+			Holder: u.Instance, Organization: u.Organization, Period: u.Period, Number: q.number.Add(1), Holds: int64(u.Units),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for shard := range f.Shards() {
+		if err := q.assertAll(f, shard); err != nil {
+			return err
+		}
+		epoch, err := f.Join(q.ctx, q.ledger.Instance(), shard, false)
+		if err != nil {
+			return err
+		}
+		known.end(shard, epoch)
+	}
+	return nil
 }
 
 // observe sees to it that a new epoch learns what is held here.
@@ -133,7 +162,11 @@ func (q *Quotas) claimed(f Forgetful, shard int) (terms []*term) {
 	return terms
 }
 
-// beatAll finds out for each shard with grants whether it has forgotten them, and
+// idleBeats is how many beats of the shards with grants there are to one of those
+// without.
+const idleBeats = 3
+
+// beatAll finds out for each shard whether it has forgotten what was granted, and
 // gives back what others need.
 func (q *Quotas) beatAll(f Forgetful) {
 	byShard := make(map[int][]*term)
@@ -143,14 +176,18 @@ func (q *Quotas) beatAll(f Forgetful) {
 			byShard[shard] = append(byShard[shard], t)
 		}
 	}
-	for shard, terms := range byShard {
+	for shard := range f.Shards() {
+		terms := byShard[shard]
+		if len(terms) == 0 && (q.beats/2+shard)%idleBeats != 0 {
+			continue
+		}
 		claims := make([]Claim, len(terms))
 		for i, t := range terms {
 			claims[i] = Claim{Organization: t.account.organization, Period: t.period}
 		}
 		epoch, needed, err := f.Beat(q.ctx, q.ledger.Instance(), shard, claims)
 		if err != nil {
-			continue
+			return // nor will the others
 		}
 		q.observe(f, shard, epoch)
 		for i, t := range terms {

@@ -362,7 +362,7 @@ func (l *log) close() error {
 func closeAll(segments []*Segment) error {
 	var errs []error
 	for _, s := range segments {
-		if s.data != nil {
+		if !s.closed {
 			errs = append(errs, s.Close())
 		}
 	}

@@ -42,6 +42,7 @@ type Segment struct {
 	prefix uint64 // slots that are all written
 	synced uint64 // of which on the disk
 	sealed uint64 // its length, if it was ended early
+	closed bool
 	flush  func([]byte) error
 }
 
@@ -289,9 +290,8 @@ func (s *Segment) length() uint64 {
 
 // Close takes the file out of memory. Nothing may be appended any more.
 func (s *Segment) Close() error {
-	data := s.data
-	s.data = nil
-	if err := unmap(data); err != nil {
+	s.closed = true
+	if err := unmap(s.data); err != nil {
 		return fmt.Errorf("segment %s: closing: %w", s.path, err)
 	}
 	return nil

@@ -34,7 +34,7 @@ func create(t *testing.T, first uint64, slots int) *Segment {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if s.data != nil {
+		if !s.closed {
 			_ = s.Close()
 		}
 	})

@@ -69,3 +69,35 @@ func (l *Ledger) SpentBy(organization string, period Period) (map[string]uint64,
 	}
 	return by, nil
 }
+
+// Used is how many units an organization used in a period by one log.
+type Used struct {
+	Instance     string
+	Organization string
+	Period       Period
+	Units        uint64
+}
+
+// UsedNow returns what was used in the periods that it is now.
+func (l *Ledger) UsedNow() ([]Used, error) {
+	now := l.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := l.own.log.each(l.own.projection.add); err != nil {
+		return nil, err
+	}
+	var all []Used
+	for _, b := range l.books() {
+		seen := make(map[account]bool)
+		for key := range b.projection.sums {
+			s := b.dictionary.lookup(key.subject)
+			p := s.Cycle.At(now)
+			of := account{s.Organization, p.Start.Unix()}
+			if n := b.projection.used[of]; n > 0 && !seen[of] {
+				seen[of] = true
+				all = append(all, Used{b.instance.id, s.Organization, p, n})
+			}
+		}
+	}
+	return all, nil
+}
