@@ -58,7 +58,8 @@ type Answer struct {
 	// Needed says that another holder has nothing left: what is not used should go
 	// back.
 	Needed bool
-	// Epoch changes when grants may have been lost; "": they never are.
+	// Epoch changes when grants may have been lost: a number that grows, a colon and
+	// whatever tells epochs apart. "": they never are.
 	Epoch string
 	// Learning says that no grants are made until all holders have said what they
 	// have.

@@ -1,16 +1,20 @@
 -- Which server this is, and whose grants are needed by others. Reads only.
 -- KEYS[1] the hash of a shard. ARGV: holder, run, and period|organization of each.
 local run = ARGV[2]
-local ok, info = pcall(redis.call, 'INFO', 'server')
-if ok and type(info) == 'string' then
-	run = string.match(info, 'run_id:(%w+)') or run
+-- A server that was demoted and promoted again has lost something too: it has
+-- another replication id then.
+for _, part in ipairs({ { 'run_id', 'server' }, { 'master_replid', 'replication' } }) do
+	local ok, info = pcall(redis.call, 'INFO', part[2])
+	if ok and type(info) == 'string' then
+		run = run .. (string.match(info, part[1] .. ':(%w+)') or '')
+	end
 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local last = redis.call('HMGET', KEYS[1], '_run', '_id')
 local epoch = '' -- nobody has claimed since the server started
 if last[1] == run and last[2] then
-	epoch = run .. ':' .. last[2]
+	epoch = last[2] .. ':' .. run
 end
 local reply = {epoch}
 for i = 3, #ARGV do

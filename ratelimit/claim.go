@@ -68,6 +68,15 @@ func (q *Quotas) settle(ctx context.Context, t *term, terms *Terms, c Claim) err
 	}
 	t.failures, t.known = 0, true
 	t.empty++
+	if f, ok := authority.(Forgetful); ok {
+		shard := f.Shard(t.account.organization)
+		if !q.epochs.Load().in(shard, answer.Epoch) {
+			// Of a server that was replaced, or that has replaced another: what it grants
+			// may be unknown to those who have joined the later one.
+			answer.Granted, answer.Learning = t.granted.Load(), true
+		}
+		q.observe(f, shard, answer.Epoch)
+	}
 	if more := answer.Granted - t.granted.Load(); more != 0 {
 		t.granted.Add(more)
 		t.unspent.Add(more)
@@ -76,14 +85,11 @@ func (q *Quotas) settle(ctx context.Context, t *term, terms *Terms, c Claim) err
 	t.total.Store(answer.Total)
 	t.limit.Store(answer.Limit)
 	since := int64(0)
-	if !answer.Since.IsZero() {
+	if !answer.Since.IsZero() && !answer.Learning {
 		since = answer.Since.UnixMicro()
 	}
 	t.since.Store(since)
 	t.learning.Store(answer.Learning)
-	if f, ok := authority.(Forgetful); ok {
-		q.observe(f, f.Shard(t.account.organization), answer.Epoch)
-	}
 	t.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(t.empty, 10))).UnixMicro())
 	if answer.Limit != q.limitOf(t.account.organization, terms) {
 		q.Refresh(ctx)

@@ -10,15 +10,20 @@ local FRESH, MOST, NEEDED, GROWN = 2000000, 15000000, 3000000, 2000000 -- micros
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local ok, info = pcall(redis.call, 'INFO', 'server')
-if ok and type(info) == 'string' then
-	run = string.match(info, 'run_id:(%w+)') or run
+-- A server that was demoted and promoted again has lost something too: it has
+-- another replication id then.
+for _, part in ipairs({ { 'run_id', 'server' }, { 'master_replid', 'replication' } }) do
+	local ok, info = pcall(redis.call, 'INFO', part[2])
+	if ok and type(info) == 'string' then
+		run = run .. (string.match(info, part[1] .. ':(%w+)') or '')
+	end
 end
 local p = ARGV[3] .. '|' .. org
 local v = redis.call('HMGET', key, '_run', '_learn', '_hold', '_m', '_a', 'a|' .. holder,
 	's|' .. p, 'g|' .. p .. '|' .. holder, 'l|' .. org, 'x|' .. p, 'n|' .. p, 'b|' .. holder, '_id')
 local learn, hold = tonumber(v[2] or '0'), tonumber(v[3] or '0')
 local members, asserted, mine = tonumber(v[4] or '0'), tonumber(v[5] or '0'), v[6] or ''
+local id = tonumber(v[13] or '0') -- grows: who grants later has a higher one
 local set = {}
 local function put(field, value)
 	set[#set + 1] = field
@@ -36,13 +41,8 @@ if v[1] ~= run then
 	else
 		learn = now + MOST
 	end
-	asserted = 0
-	put('_run', run) put('_hold', hold)
-end
-local id = v[13]
-if not id then
-	id = string.format('%.0f', now)
-	put('_id', id)
+	asserted, id = 0, math.max(now, id + 1)
+	put('_run', run) put('_hold', hold) put('_id', id)
 end
 local born = tonumber(v[12] or '0')
 if join == 'join' and mine ~= run then
@@ -105,4 +105,4 @@ end
 redis.call('HSET', key, unpack(set))
 local learning = grants and 0 or 1
 return {string.format('%.0f', granted), string.format('%.0f', total), string.format('%.0f', limit),
-	string.format('%.0f', since), needed, run .. ':' .. id, learning}
+	string.format('%.0f', since), needed, string.format('%.0f', id) .. ':' .. run, learning}

@@ -5,6 +5,8 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
 	"regexp"
 	"strings"
@@ -122,7 +124,7 @@ func (c *crowd) callOne(i int) {
 	switch err := m.call(); {
 	case err == nil:
 		c.admitted.Add(1)
-		time.Sleep(200 * time.Microsecond)
+		time.Sleep(100 * time.Microsecond) // so that the faults are in time
 	case errors.Is(err, ErrExhausted), errors.Is(err, ErrUnavailable):
 		time.Sleep(2 * time.Millisecond)
 	default:
@@ -159,7 +161,7 @@ func (c *crowd) reach(n int64, within time.Duration) {
 // the ledgers.
 func (c *crowd) settle(limit int64) {
 	c.t.Helper()
-	c.reach(limit, 60*time.Second)
+	c.reach(limit, 2*time.Minute)
 	time.Sleep(300 * time.Millisecond) // to go beyond it
 	c.stop()
 	c.running.Wait()
@@ -274,6 +276,66 @@ func TestRedisQuotaInACluster(t *testing.T) {
 		fault()
 	}
 	c.settle(6000)
+}
+
+// authorityIn returns an authority that the holders 0, 1 and 2 have joined a while ago.
+func authorityIn(t *testing.T, url string, holders int) *Redis {
+	t.Helper()
+	config, err := redisconn.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := redisconn.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	r := NewRedis(conn, false, func() int { return holders })
+	for shard := range r.Shards() {
+		for i := range 3 {
+			if _, err := r.Join(t.Context(), fmt.Sprint(i), shard, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	time.Sleep(2100 * time.Millisecond)
+	return r
+}
+
+// METERING.md section 4 (3).
+func TestRedisIsLinearizable(t *testing.T) {
+	r := authorityIn(t, redistest.Single(t).URL(), 3)
+	for seed := range uint64(30) {
+		linearizable(t, r, fmt.Sprint("organization", seed), seed, 3)
+	}
+}
+
+// The script and the rule in Go answer alike.
+func TestRedisGrantsByTheRule(t *testing.T) {
+	r := authorityIn(t, redistest.Single(t).URL(), 3)
+	random, period := rand.New(rand.NewPCG(7, 7)), metering.Cycle{}.At(time.Now())
+	for round := range 20 {
+		l := lease{Holders: make(map[string]holder)}
+		for i := range 3 { // present, all of them
+			l.Holders[fmt.Sprint(i)] = holder{Seen: time.Now().UnixMicro()}
+		}
+		limit := random.Int64N(50)
+		for range 60 {
+			c := Claim{
+				Holder: fmt.Sprint(random.IntN(3)), Organization: fmt.Sprint("rule", round), Period: period, Limit: limit,
+				Number: random.Uint64N(100), Holds: random.Int64N(20), Wants: random.Int64N(30),
+				Starves: random.IntN(2) == 0, Return: random.IntN(4) == 0,
+			}
+			want := l.settle(c, limit, time.Now())
+			got, err := r.Claim(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Granted != want.Granted || got.Total != want.Total || got.Limit != want.Limit || got.Since.IsZero() != want.Since.IsZero() || got.Needed != want.Needed {
+				t.Fatalf("%+v: the script says %+v, the rule %+v", c, got, want)
+			}
+		}
+	}
 }
 
 // METERING.md 3.7: gateways share a limit. With tokens for a twentieth of a second no window has more than its part beyond

@@ -2,6 +2,8 @@ package ratelimit
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -36,11 +38,29 @@ type epochs struct {
 
 func newEpochs() *epochs { return &epochs{joined: make(map[int]string), joining: make(map[int]bool)} }
 
+// later reports whether an epoch came after another. A server that was replaced
+// may go on answering for a while: there is no way back to it.
+func later(epoch, than string) bool {
+	number := func(e string) uint64 {
+		text, _, _ := strings.Cut(e, ":")
+		n, _ := strconv.ParseUint(text, 10, 64) // none is 0
+		return n
+	}
+	return number(epoch) > number(than)
+}
+
+// in reports whether an epoch is the one that was joined.
+func (e *epochs) in(shard int, epoch string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.joined[shard] == epoch
+}
+
 // begin reports whether an epoch is new and nobody is joining it.
 func (e *epochs) begin(shard int, epoch string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if epoch != "" && e.joined[shard] == epoch || e.joining[shard] {
+	if epoch != "" && !later(epoch, e.joined[shard]) || e.joining[shard] {
 		return false
 	}
 	e.joining[shard] = true
@@ -51,7 +71,7 @@ func (e *epochs) end(shard int, epoch string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.joining[shard] = false
-	if epoch != "" {
+	if later(epoch, e.joined[shard]) {
 		e.joined[shard] = epoch
 	}
 }

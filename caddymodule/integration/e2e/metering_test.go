@@ -290,7 +290,7 @@ func hammer(ctx context.Context, g *gateway, clients int, answered *atomic.Int64
 	return workers
 }
 
-// meteringKills is how often the gateway is killed; soak.go has more.
+// meteringKills is how often the gateway is killed; soak_test.go has more.
 var meteringKills = 5
 
 // METERING.md section 4 (4): a gateway is killed again and again. What the function was sent is counted; what is counted
@@ -318,7 +318,7 @@ func TestMeteringOutlivesKills(t *testing.T) {
 	}
 }
 
-// meteringReloads is how often the configuration is changed; soak.go has more.
+// meteringReloads is how often the configuration is changed; soak_test.go has more.
 var meteringReloads = 50
 
 // METERING.md section 4 (10).
