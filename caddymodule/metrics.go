@@ -45,6 +45,14 @@ var metrics = []metric{
 	{"edgegate_rate_limited_total", "Requests answered 429 by a rate limit.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Refused) }},
 	{"edgegate_rate_limit_shadowed_total", "Requests that only a rate limit in shadow would have refused.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Shadowed) }},
 	{"edgegate_rate_limit_buckets", "Buckets of rate limits in memory; full ones are dropped.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Buckets) }},
+	{"edgegate_store_unflushed_seconds", "For how long what was counted did not all get to Redis; 0 with the embedded store.", prometheus.GaugeValue, func(s *scrape) float64 {
+		if opened := s.app.books.open.Load(); opened != nil {
+			if shared := opened.shared.Load(); shared != nil {
+				return shared.mirror.Age().Seconds()
+			}
+		}
+		return 0
+	}},
 	{"edgegate_ledger_writable", "Whether invocations can be recorded (1) or are answered 503 soon (0).", prometheus.GaugeValue, func(s *scrape) float64 {
 		opened := s.app.books.open.Load()
 		return oneIf(opened != nil && opened.ledger.Healthy() == nil)

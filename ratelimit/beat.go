@@ -22,18 +22,19 @@ func (q *Quotas) run() {
 }
 
 func (q *Quotas) lookAll() {
-	q.Refresh(q.ctx)
+	if q.beats%2 == 0 {
+		q.Refresh(q.ctx)
+	}
 	for _, a := range q.accounts.Range {
 		if q.ctx.Err() != nil {
 			return
 		}
 		q.look(a)
 	}
-	if f, ok := (*q.authority.Load()).(Forgetful); ok {
-		if q.beats++; q.beats%2 == 0 {
-			q.beatAll(f)
-		}
+	if f, ok := (*q.authority.Load()).(Forgetful); ok && q.beats%2 == 1 {
+		q.beatAll(f)
 	}
+	q.beats++
 }
 
 // Refresh reads the limits that were set by people.

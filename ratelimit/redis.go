@@ -36,6 +36,7 @@ type Redis struct {
 	history [metering.Shards]atomic.Bool // it was seen before: if it is not there, it was lost
 	holders func() int
 	calls   atomic.Uint64
+	claims  atomic.Uint64 // of the calls
 }
 
 // NewRedis returns the authority in a Redis. history says that this process's
@@ -86,6 +87,7 @@ func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, args ..
 // Claim implements Authority.
 func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
 	shard := r.Shard(c.Organization)
+	r.claims.Add(1)
 	list, err := r.run(ctx, claimScript, shard, c.Holder, c.Organization, c.Period.ID, c.Limit, c.Number,
 		c.Holds, c.Wants, oneOrNone(c.Starves), oneOrNone(c.Return), r.holders(), "", oneOrNone(r.history[shard].Load()), "")
 	if err != nil {
@@ -183,7 +185,7 @@ func (r *Redis) SetLimit(ctx context.Context, organization string, limit *int64)
 func (r *Redis) Limits(ctx context.Context) (map[string]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callWait)
 	defer cancel()
-	r.calls.Add(1)
+	r.calls.Add(3) // of which one reads
 	fields, err := r.conn.HashAll(ctx, limitsKey)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)

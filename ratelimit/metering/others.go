@@ -22,10 +22,13 @@ type Entry struct {
 // presentFor is for how long an instance counts after it was last heard of.
 const presentFor = 15 * time.Second
 
+// hashAllCalls is how many commands reading a small hash takes.
+const hashAllCalls = 3
+
 // Instances returns the ids of all logs that were ever sent to Redis, and how
 // many of their processes were heard of lately, this one included.
 func (m *Mirror) Instances(ctx context.Context) (ids []string, present int, err error) {
-	m.calls.Add(1)
+	m.calls.Add(hashAllCalls)
 	found, err := m.conn.HashAll(ctx, instancesKey)
 	if err != nil {
 		return nil, 0, err
@@ -63,7 +66,7 @@ func (m *Mirror) Others(ctx context.Context, organization string) ([]Entry, erro
 				continue
 			}
 			key := sumsKey(shardOf{id, shard})
-			m.calls.Add(1)
+			m.calls.Add(hashAllCalls)
 			fields, err := m.conn.HashAll(ctx, key)
 			if err != nil {
 				return nil, err
