@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -32,9 +31,6 @@ const (
 	// flushEvery is how often sums are sent, flushSlow where many shards are in
 	// use, and flushIdle how often it is looked whether they are still there.
 	flushEvery, flushSlow, flushIdle = time.Second, 5 * time.Second, 5 * time.Second
-	// hoursKept is for how long sums of hours are in Redis.
-	hoursKept  = 72 * time.Hour
-	pruneEvery = time.Hour
 	// fewShards are sent each second.
 	fewShards = 8
 	// flushWait bounds one call.
@@ -145,44 +141,6 @@ func (m *Mirror) register(ctx context.Context) error {
 
 // Present is how many gateways there are, as far as was heard lately.
 func (m *Mirror) Present() int { return max(1, int(m.present.Load())) }
-
-// old reports whether a sum is of an hour that is not kept in Redis any more.
-func (k sumKey) old(now time.Time) bool {
-	return k.span == Hourly && now.Sub(time.Unix(k.start, 0)) > hoursKept
-}
-
-// prune removes the sums of old hours from Redis: those that became old since
-// the last time, and of a day more in case that was missed.
-func (m *Mirror) prune(ctx context.Context) error {
-	now, fields := time.Now(), make(map[shardOf][]string)
-	m.ledger.mu.Lock()
-	for _, b := range m.ledger.books() {
-		for key := range b.projection.sums {
-			if !key.old(now) || key.old(now.Add(-pruneEvery-24*time.Hour)) {
-				continue
-			}
-			of := shardOf{b.instance.id, Shard(b.dictionary.lookup(key.subject).Organization)}
-			for i, field := range b.fields(key) {
-				if name, ok := field.(string); ok && i%2 == 0 {
-					fields[of] = append(fields[of], name)
-				}
-			}
-		}
-	}
-	m.ledger.mu.Unlock()
-	for of, names := range fields {
-		for chunk := range slices.Chunk(names, pushFields) {
-			ctx, cancel := context.WithTimeout(ctx, flushWait)
-			m.calls.Add(1)
-			err := m.conn.HashDelete(ctx, sumsKey(of), chunk...)
-			cancel()
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 // Close sends what is left, as far as Redis can be reached before ctx ends.
 func (m *Mirror) Close(ctx context.Context) error {

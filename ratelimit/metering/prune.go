@@ -1,0 +1,51 @@
+package metering
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+const (
+	// hoursKept is for how long sums of hours are in Redis.
+	hoursKept  = 72 * time.Hour
+	pruneEvery = time.Hour
+)
+
+// old reports whether a sum is of an hour that is not kept in Redis any more.
+func (k sumKey) old(now time.Time) bool {
+	return k.span == Hourly && now.Sub(time.Unix(k.start, 0)) > hoursKept
+}
+
+// prune removes the sums of old hours from Redis: those that became old since
+// the last time, and of a day more in case that was missed.
+func (m *Mirror) prune(ctx context.Context) error {
+	now, fields := time.Now(), make(map[shardOf][]string)
+	m.ledger.mu.Lock()
+	for _, b := range m.ledger.books() {
+		for key := range b.projection.sums {
+			if !key.old(now) || key.old(now.Add(-pruneEvery-24*time.Hour)) {
+				continue
+			}
+			of := shardOf{b.instance.id, Shard(b.dictionary.lookup(key.subject).Organization)}
+			for i, field := range b.fields(key) {
+				if name, ok := field.(string); ok && i%2 == 0 {
+					fields[of] = append(fields[of], name)
+				}
+			}
+		}
+	}
+	m.ledger.mu.Unlock()
+	for of, names := range fields {
+		for chunk := range slices.Chunk(names, pushFields) {
+			ctx, cancel := context.WithTimeout(ctx, flushWait)
+			m.calls.Add(1)
+			err := m.conn.HashDelete(ctx, sumsKey(of), chunk...)
+			cancel()
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
