@@ -140,6 +140,7 @@ var serverSide = []string{
 
 // forTests are packages of ours that only tests may import, whatever their room.
 var forTests = map[string]string{
+	module + "/ratelimit/faultproxy":          "the product breaks no connections on purpose",
 	module + "/ratelimit/redisconn/redistest": "the product is not built on what starts its tests' servers",
 }
 

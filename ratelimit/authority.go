@@ -36,15 +36,15 @@ type Claim struct {
 	// Number orders the claims of a holder: one that arrives after a later one
 	// changes nothing.
 	Number uint64
-	// Holds is how many units it was granted, or used without: at least so many
-	// are its own.
+	// Holds is how many units it has: what it was granted or used without, less what
+	// it gives back. It is the holder who knows: an authority that says otherwise has
+	// lost something, or granted what did not arrive.
 	Holds int64
-	// Wants is how many it would like to have in all. What it gets may be less.
+	// Wants is how many it would like to have in all; what it gets may be less. No
+	// more than Holds: none.
 	Wants int64
 	// Starves says that it has none left.
 	Starves bool
-	// Return says that all beyond Holds goes back.
-	Return bool
 }
 
 // Answer is how things are after a claim.

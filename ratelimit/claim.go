@@ -94,7 +94,7 @@ func (q *Quotas) settle(ctx context.Context, t *term, terms *Terms, c Claim) err
 	if answer.Limit != q.limitOf(t.account.organization, terms) {
 		q.Refresh(ctx)
 	}
-	if answer.Needed && !c.Return && !c.Starves {
+	if answer.Needed && t.unspent.Load() > 0 && !c.Starves {
 		return q.giveBack(ctx, t, terms)
 	}
 	return nil
@@ -110,7 +110,7 @@ func (q *Quotas) complete(t *term, c Claim) Claim {
 // giveBack returns what is not used. The caller claims.
 func (q *Quotas) giveBack(ctx context.Context, t *term, terms *Terms) error {
 	t.drop()
-	return q.settle(ctx, t, terms, Claim{Holds: t.granted.Load(), Return: true})
+	return q.settle(ctx, t, terms, Claim{Holds: t.granted.Load()})
 }
 
 // adopt settles what processes that are gone have left of their grants. The
@@ -127,7 +127,7 @@ func (q *Quotas) adopt(ctx context.Context, t *term, terms *Terms) error {
 	for _, orphan := range orphans {
 		_, err := (*q.authority.Load()).Claim(ctx, Claim{
 			Holder: orphan, Organization: t.account.organization, Period: t.period, Limit: terms.Quota,
-			Number: q.number.Add(1), Holds: int64(by[orphan]), Return: true,
+			Number: q.now(), Holds: int64(by[orphan]),
 		})
 		if err != nil {
 			return err

@@ -1,11 +1,11 @@
 -- A claim on the grants of one organization in one period; or, with an empty
 -- organization, a holder that says that it has claimed all it has.
 -- KEYS[1] the hash of a shard. ARGV: holder, organization, period, limit, number,
--- holds, wants, starves, return, holders, run, history, join.
+-- holds, wants, starves, holders, run, history, join.
 local key, holder, org = KEYS[1], ARGV[1], ARGV[2]
 local limit, number, holds, wants = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local starves, returns, holders, run = ARGV[8] == '1', ARGV[9] == '1', tonumber(ARGV[10]), ARGV[11]
-local history, join = ARGV[12] == '1', ARGV[13]
+local starves, holders, run = ARGV[8] == '1', tonumber(ARGV[9]), ARGV[10]
+local history, join = ARGV[11] == '1', ARGV[12]
 local FRESH, MOST, NEEDED, GROWN = 2000000, 15000000, 3000000, 2000000 -- microseconds
 
 local time = redis.call('TIME')
@@ -82,9 +82,9 @@ if org ~= '' then
 	end
 	if number > last then
 		local before = granted
-		if returns or holds > granted then granted = holds end
+		granted = holds
 		total = total + granted - before
-		if not returns and wants > granted and grants then
+		if wants > granted and grants then
 			local left = limit - total
 			local given = math.max(0, math.min(wants - granted, math.max(1, math.floor(left / (2 * math.max(1, holders)))), left))
 			granted, total = granted + given, total + given

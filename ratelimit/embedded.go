@@ -111,11 +111,9 @@ func (l *lease) settle(c Claim, limit int64, now time.Time) Answer {
 	before := h.Granted
 	if c.Number > h.Number {
 		h.Number = c.Number
-		if c.Return || c.Holds > h.Granted {
-			h.Granted = c.Holds
-		}
+		h.Granted = c.Holds
 		l.Total += h.Granted - before
-		if !c.Return && c.Wants > h.Granted {
+		if c.Wants > h.Granted {
 			given := grant(c.Wants-h.Granted, limit, l.Total, l.present(c.Holder, at))
 			h.Granted += given
 			l.Total += given

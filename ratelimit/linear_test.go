@@ -62,10 +62,10 @@ func linearizable(t *testing.T, authority Authority, organization string, seed u
 			for number := range uint64(each) {
 				c := Claim{
 					Holder: fmt.Sprint(i), Organization: organization, Period: period, Limit: limit, Number: number + 1,
-					Holds: held, Wants: held + random.Int64N(8), Return: random.IntN(4) == 0,
+					Holds: held, Wants: held + random.Int64N(8),
 				}
-				if c.Return {
-					c.Holds -= random.Int64N(held + 1)
+				if random.IntN(4) == 0 {
+					c.Wants, c.Holds = 0, held-random.Int64N(held+1)
 				}
 				called := time.Since(start).Nanoseconds()
 				a, err := authority.Claim(context.Background(), c)

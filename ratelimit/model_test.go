@@ -50,9 +50,10 @@ type guards struct {
 	dropBefore    bool // what is given back is nobody's before it is said
 	learn         bool // an authority that forgot waits for all
 	assertGranted bool // and they say what they were granted
+	trustHolder   bool // who knows better than the authority how little it has
 }
 
-var allGuards = guards{true, true, true, true, true}
+var allGuards = guards{true, true, true, true, true, true}
 
 // settleModel runs the real rule on the small state.
 func settleModel(l *modelLease, m modelMessage, g guards) int8 {
@@ -61,7 +62,10 @@ func settleModel(l *modelLease, m modelMessage, g guards) int8 {
 	for i, name := range names {
 		real.Holders[name] = holder{Granted: int64(l.granted[i]), Number: uint64(l.number[i])}
 	}
-	c := Claim{Holder: names[m.gateway], Number: uint64(m.number), Holds: int64(m.holds), Wants: int64(m.wants), Return: m.returns}
+	c := Claim{Holder: names[m.gateway], Number: uint64(m.number), Holds: int64(m.holds), Wants: int64(m.wants)}
+	if !g.trustHolder && !m.returns {
+		c.Holds = max(c.Holds, int64(l.granted[m.gateway]))
+	}
 	if !g.orderClaims {
 		c.Number = uint64(l.number[m.gateway]) + 1
 	}
@@ -260,6 +264,7 @@ func TestModelNeedsEachGuard(t *testing.T) {
 		"keep what was given back":      func(g *guards) { g.dropBefore = false },
 		"grant without having learnt":   func(g *guards) { g.learn = false },
 		"assert less than what is held": func(g *guards) { g.assertGranted = false },
+		"have back what was given back": func(g *guards) { g.trustHolder = false },
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := allGuards

@@ -72,19 +72,25 @@ func NewQuotas(ledger *metering.Ledger, authority Authority) *Quotas {
 	q.limits.Store(new(map[string]int64))
 	q.epochs.Store(newEpochs())
 	q.authority.Store(&authority)
-	q.number.Store(uint64(time.Now().UnixMicro())) // above those of the process before
+	q.number.Store(q.now()) // above those of the process before
 	q.ctx, q.stop = context.WithCancel(context.Background())
+	number := q.number.Add(1)
 	q.stopped.Go(q.run)
-	q.prepare(authority)
+	q.prepare(authority, number)
 	return q
 }
+
+// now is a number above those of all claims of processes that are gone, also if
+// the clock was set back since.
+func (q *Quotas) now() uint64 { return uint64(max(time.Now().UnixMicro(), q.ledger.Now().UnixMicro())) }
 
 // SetAuthority has another authority asked from now on. The one before gets back
 // what is not used; the new one is told what was used with the first claim.
 func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
+	number := q.number.Add(1)
 	before := *q.authority.Swap(&authority)
 	q.epochs.Store(newEpochs())
-	q.prepare(authority)
+	q.prepare(authority, number)
 	for _, a := range q.accounts.Range {
 		a.mu.Lock()
 		for _, t := range []*term{a.current.Load(), a.next} {
@@ -93,7 +99,7 @@ func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
 			}
 			<-t.claiming
 			t.drop()
-			c := q.complete(t, Claim{Holds: t.granted.Load(), Limit: t.limit.Load(), Return: true})
+			c := q.complete(t, Claim{Holds: t.granted.Load(), Limit: t.limit.Load()})
 			t.known = false
 			t.since.Store(0)
 			t.total.Store(0)

@@ -89,7 +89,7 @@ func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
 	shard := r.Shard(c.Organization)
 	r.claims.Add(1)
 	list, err := r.run(ctx, claimScript, shard, c.Holder, c.Organization, c.Period.ID, c.Limit, c.Number,
-		c.Holds, c.Wants, oneOrNone(c.Starves), oneOrNone(c.Return), r.holders(), "", oneOrNone(r.history[shard].Load()), "")
+		c.Holds, c.Wants, oneOrNone(c.Starves), r.holders(), "", oneOrNone(r.history[shard].Load()), "")
 	if err != nil {
 		return Answer{}, err
 	}
@@ -126,7 +126,7 @@ func (r *Redis) Join(ctx context.Context, holder string, shard int, leave bool) 
 }
 
 func (r *Redis) member(ctx context.Context, holder string, shard int, join string) (epoch string, err error) {
-	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", "0", 1, "", oneOrNone(r.history[shard].Load()), join)
+	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", 1, "", oneOrNone(r.history[shard].Load()), join)
 	if err != nil {
 		return "", err
 	}

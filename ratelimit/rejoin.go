@@ -87,15 +87,16 @@ func (e *epochs) shards() []int {
 }
 
 // prepare joins an authority before the first claim: says what the ledgers here
-// say was used, in case the authority lost it.
-func (q *Quotas) prepare(authority Authority) {
+// say was used, in case the authority lost it. number is below those of all
+// claims of requests, which know better.
+func (q *Quotas) prepare(authority Authority, number uint64) {
 	f, ok := authority.(Forgetful)
 	if !ok {
 		return
 	}
 	known := q.epochs.Load()
 	q.stopped.Go(func() {
-		for q.joinAll(f, known) != nil {
+		for q.joinAll(f, known, number) != nil {
 			select {
 			case <-q.ctx.Done():
 				return
@@ -106,14 +107,14 @@ func (q *Quotas) prepare(authority Authority) {
 }
 
 // joinAll claims what was used, and joins all shards.
-func (q *Quotas) joinAll(f Forgetful, known *epochs) error {
+func (q *Quotas) joinAll(f Forgetful, known *epochs, number uint64) error {
 	used, err := q.ledger.UsedNow()
 	if err != nil {
 		return err
 	}
 	for _, u := range used {
 		_, err := f.Claim(q.ctx, Claim{
-			Holder: u.Instance, Organization: u.Organization, Period: u.Period, Number: q.number.Add(1), Holds: int64(u.Units),
+			Holder: u.Instance, Organization: u.Organization, Period: u.Period, Number: number, Holds: int64(u.Units),
 		})
 		if err != nil {
 			return err

@@ -28,21 +28,33 @@ const hashAllCalls = 3
 // Instances returns the ids of all logs that were ever sent to Redis, and how
 // many of their processes were heard of lately, this one included.
 func (m *Mirror) Instances(ctx context.Context) (ids []string, present int, err error) {
-	m.calls.Add(hashAllCalls)
-	found, err := m.conn.HashAll(ctx, instancesKey)
+	seen, err := m.Seen(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	now := time.Now()
-	for id, text := range found {
+	for id, at := range seen {
 		ids = append(ids, id)
-		seen, _ := strconv.ParseInt(text, 10, 64) // what is no time was never
-		if now.Sub(time.Unix(seen, 0)) < presentFor && id != m.ledger.Instance() {
+		if time.Since(at) < presentFor && id != m.ledger.Instance() {
 			present++
 		}
 	}
 	slices.Sort(ids)
 	return ids, present + 1, nil
+}
+
+// Seen tells when each gateway was last heard of.
+func (m *Mirror) Seen(ctx context.Context) (map[string]time.Time, error) {
+	m.calls.Add(hashAllCalls)
+	found, err := m.conn.HashAll(ctx, instancesKey)
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[string]time.Time, len(found))
+	for id, text := range found {
+		at, _ := strconv.ParseInt(text, 10, 64) // what is no time was never
+		seen[id] = time.Unix(at, 0)
+	}
+	return seen, nil
 }
 
 // Others returns the sums of all logs but this process's own, of one

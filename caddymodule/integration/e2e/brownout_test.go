@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/faultproxy"
 )
 
 // A region that is slow is told so, and serves.
@@ -15,11 +17,11 @@ func TestSlowRegion(t *testing.T) {
 	near := fleetRegions[0]
 	// What is slow is told from what was: a busy machine must have shown the way as it is first.
 	eventually(t, "measured", func() bool { return f.baseOf(t, near) < 15 })
-	f.ways[near].slow(60 * time.Millisecond)
+	f.ways[near].Slow(60 * time.Millisecond)
 	waitUntil(t, "it is degraded", func() bool { return f.stateOf(t, near) == "degraded" })
 	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
 	f.run(t, time.Second, "hello", near).check(t, "200 "+near+" explicit")
-	f.ways[near].slow(time.Millisecond)
+	f.ways[near].Slow(time.Millisecond)
 	eventually(t, "up", func() bool { return f.stateOf(t, near) == "up" })
 }
 
@@ -27,7 +29,7 @@ func TestSlowRegion(t *testing.T) {
 func TestResets(t *testing.T) {
 	f := startFleet(t, "")
 	near, next := fleetRegions[0], fleetRegions[1]
-	f.ways[near].become(t, wayReset)
+	f.ways[near].Become(faultproxy.Reset)
 	o := f.run(t, 6*time.Second, "hello", "")
 	o.check(t, "200 "+near+" nearest", "200 "+next+" failover", "502 "+near+" nearest")
 	all := 0
@@ -43,11 +45,11 @@ func TestResets(t *testing.T) {
 func TestHalfTheBackends(t *testing.T) {
 	f := startFleet(t, "")
 	near, next := fleetRegions[0], fleetRegions[1]
-	second := newWay(t, f.ways[near].target, time.Millisecond)
-	f.config.backends[0].more = "\t\t\tbackend http://" + second.addr + "\n"
+	second := faultproxy.New(t, f.ways[near].target, time.Millisecond)
+	f.config.backends[0].more = "\t\t\tbackend http://" + second.Address + "\n"
 	f.load(t)
 	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
-	second.become(t, wayRefuse)
+	second.Become(faultproxy.Refuse)
 	o := f.run(t, 10*time.Second, "hello", "")
 	o.check(t, "200 "+near+" nearest", "200 "+next+" failover", "200 "+next+" overflow", "502 "+near+" nearest")
 	if n := o.seen["502 "+near+" nearest"]; n > callers {
@@ -61,8 +63,8 @@ func TestFlappingRegion(t *testing.T) {
 	f := startFleet(t, "")
 	near, next := fleetRegions[0], fleetRegions[1]
 	failures := 0
-	for _, mode := range []int{wayRefuse, wayOpen, wayRefuse} {
-		time.AfterFunc(100*time.Millisecond, func() { f.ways[near].become(t, mode) })
+	for _, mode := range []int{faultproxy.Refuse, faultproxy.Open, faultproxy.Refuse} {
+		time.AfterFunc(100*time.Millisecond, func() { f.ways[near].Become(mode) })
 		o := f.run(t, 10*time.Second, "hello", "")
 		o.check(t, "200 "+near+" nearest", "200 "+next+" failover", "502 "+near+" nearest")
 		failures += o.seen["502 "+near+" nearest"]
@@ -96,7 +98,7 @@ func TestRegionByReload(t *testing.T) {
 func TestOverloadInOutage(t *testing.T) {
 	f := startFleet(t, "", "\t\t\tcapacity 8\n")
 	near, next := fleetRegions[0], fleetRegions[1]
-	f.ways[near].become(t, wayRefuse)
+	f.ways[near].Become(faultproxy.Refuse)
 	eventually(t, "down", func() bool { return f.stateOf(t, near) == "down" })
 	o := f.run(t, 5*time.Second, "work", "")
 	elsewhere := 0

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/faultproxy"
 	"github.com/edgegate/edgegate/regions"
 )
 
@@ -34,7 +35,7 @@ var fleetRegions = []string{
 type fleet struct {
 	*gateway
 	config config
-	ways   map[string]*way
+	ways   map[string]*faultproxy.Proxy
 }
 
 // asRegion makes the test binary a region: a server of its three functions at the address that it says.
@@ -85,7 +86,7 @@ func startRegionProcess(t *testing.T, name string) string {
 // startFleet starts it with further global options, and further lines for each region.
 func startFleet(t *testing.T, options string, more ...string) *fleet {
 	t.Helper()
-	f := &fleet{ways: make(map[string]*way)}
+	f := &fleet{ways: make(map[string]*faultproxy.Proxy)}
 	home, _ := regions.PlaceOf(fleetRegions[0])
 	var backends []backend
 	for _, name := range fleetRegions {
@@ -95,8 +96,8 @@ func startFleet(t *testing.T, options string, more ...string) *fleet {
 		if !ok {
 			t.Fatalf("%s is not in the table", name)
 		}
-		f.ways[name] = newWay(t, address, roundTrip/10)
-		backends = append(backends, backend{name, f.ways[name].addr, strings.Join(more, "")})
+		f.ways[name] = faultproxy.New(t, address, roundTrip/10)
+		backends = append(backends, backend{name, f.ways[name].Address, strings.Join(more, "")})
 	}
 	f.config = config{backends: backends, options: options}
 	for _, name := range []string{"hello", "fail", "work"} {
@@ -223,7 +224,7 @@ func TestOutage(t *testing.T) {
 	near, next := fleetRegions[0], fleetRegions[1]
 	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
 
-	time.AfterFunc(500*time.Millisecond, func() { f.ways[near].become(t, wayRefuse) })
+	time.AfterFunc(500*time.Millisecond, func() { f.ways[near].Become(faultproxy.Refuse) })
 	down := f.run(t, 21*time.Second, "hello", "") // 10,000 calls
 	down.check(t, "200 "+near+" nearest", "200 "+next+" failover", "502 "+near+" nearest")
 	if n := down.seen["502 "+near+" nearest"]; n > callers {
@@ -237,7 +238,7 @@ func TestOutage(t *testing.T) {
 		t.Errorf("explain says %s", got)
 	}
 
-	f.ways[near].become(t, wayOpen)
+	f.ways[near].Become(faultproxy.Open)
 	eventually(t, "back", func() bool { state := f.stateOf(t, near); return state == "up" || state == "degraded" })
 	back := f.run(t, 4*time.Second, "hello", "")
 	back.check(t, "200 "+near+" nearest", "200 "+next+" failover")
@@ -258,14 +259,14 @@ func (f *fleet) stateOf(t *testing.T, region string) string {
 func TestBlackHole(t *testing.T) {
 	f := startFleet(t, "\t\tidle_timeout 15s")
 	near, next := fleetRegions[0], fleetRegions[1]
-	for name, mode := range map[string]int{"everything": waySwallow, "answers": waySwallowAnswers} {
-		f.ways[near].become(t, mode)
+	for name, mode := range map[string]int{"everything": faultproxy.Swallow, "answers": faultproxy.SwallowAnswers} {
+		f.ways[near].Become(mode)
 		began := time.Now()
 		eventually(t, "down", func() bool { return f.stateOf(t, near) == "down" })
 		t.Logf("%s lost: down after %v", name, time.Since(began).Round(10*time.Millisecond))
 		f.run(t, 2*time.Second, "hello", "").check(t, "200 "+next+" failover")
 		f.run(t, time.Second, "hello", near).check(t, "503 "+near+" explicit")
-		f.ways[near].become(t, wayOpen)
+		f.ways[near].Become(faultproxy.Open)
 		eventually(t, "back", func() bool { return f.stateOf(t, near) != "down" })
 	}
 }

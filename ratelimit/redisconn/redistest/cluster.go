@@ -49,6 +49,31 @@ func Cluster(t testing.TB, nodes int, settings ...string) *ClusterSet {
 	return c
 }
 
+// AddReplica starts a replica of the owner of key, which takes over when that
+// dies, and returns it when it has a copy.
+func (c *ClusterSet) AddReplica(key string, settings ...string) *Server {
+	c.t.Helper()
+	owner := c.owner(key)
+	replica := Single(c.t, append([]string{
+		"cluster-enabled yes", "cluster-config-file nodes.conf", "cluster-node-timeout 2000", "repl-diskless-sync-delay 0",
+	}, settings...)...)
+	host, port, _ := net.SplitHostPort(c.Nodes[owner].Address)
+	replica.Exec("CLUSTER", "MEET", host, port)
+	eventually(c.t, "the replica knows its master", func() error {
+		_, err := replica.do("CLUSTER", "REPLICATE", c.ids[owner])
+		return err
+	})
+	eventually(c.t, "the replica follows", func() error {
+		return contains(replica, "master_link_status:up", "INFO", "replication")
+	})
+	for _, node := range c.Nodes {
+		eventually(c.t, "all know the replica", func() error {
+			return contains(node, fmt.Sprintf("cluster_known_nodes:%d\r\n", len(c.Nodes)+1), "CLUSTER", "INFO")
+		})
+	}
+	return replica
+}
+
 // URL is what a Caddyfile would say.
 func (c *ClusterSet) URL() string { return "redis://" + addresses(c.Nodes) + "?mode=cluster" }
 

@@ -139,6 +139,9 @@ func (s *Server) Stop() {
 	s.process, s.client = nil, nil
 }
 
+// Dir is where its files are.
+func (s *Server) Dir() string { return s.dir }
+
 // Exec runs a command and returns the answer: a string, an int64, or a list of
 // them; nil for none. An error fails the test.
 func (s *Server) Exec(args ...any) any {
