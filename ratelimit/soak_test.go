@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/faultproxy"
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 )
@@ -31,35 +32,48 @@ func (c *crowd) faultsUntil(limit int64, faults []func()) (n int) {
 
 func (c *crowd) bounceAny() { c.bounce(rand.IntN(len(c.members))) }
 
-func soak(t *testing.T, url string, faults func(c *crowd) []func()) {
+func soak(t *testing.T, urls []string, faults func(c *crowd) []func()) {
 	t.Helper()
-	c := gather(t, url, 3, soakLimit)
+	c := gatherAt(t, urls, soakLimit)
 	start := time.Now()
 	n := c.faultsUntil(soakLimit, faults(c))
 	c.settle(soakLimit)
 	t.Logf("%d invocations, %d faults in %s", c.admitted.Load(), n, time.Since(start).Round(time.Second))
 }
 
+func same(url string) []string { return []string{url, url, url} }
+
 func TestSoakSingle(t *testing.T) {
-	s := redistest.Single(t, appendonly, "appendfsync everysec")
-	soak(t, s.URL(), func(c *crowd) []func() {
+	s := redistest.Single(t, appendonly, "appendfsync everysec", "aof-load-truncated yes")
+	proxies, urls := ways(t, s, 3)
+	soak(t, urls, func(c *crowd) []func() {
+		network := func(mode faultproxy.Mode) func() {
+			return func() {
+				p := proxies[rand.IntN(len(proxies))]
+				p.Become(mode)
+				time.Sleep(time.Duration(rand.IntN(2000)) * time.Millisecond)
+				p.Become(faultproxy.Open)
+			}
+		}
 		return []func(){
 			c.bounceAny, c.bounceAny, func() { s.Exec("SCRIPT", "FLUSH") }, func() { s.Exec("CLIENT", "PAUSE", "600") },
 			func() { s.Pause(); time.Sleep(time.Duration(rand.IntN(2000)) * time.Millisecond); s.Resume() },
-			func() { s.Stop(); s.Start() },
+			func() { s.Stop(); s.Start() }, func() { tear(t, s, rand.Int64N(4096)) },
+			network(faultproxy.Swallow), network(faultproxy.SwallowAnswers), network(faultproxy.LoseAnswers),
+			network(faultproxy.Reset), network(faultproxy.Refuse),
 		}
 	})
 }
 
 func TestSoakSentinel(t *testing.T) {
 	s := redistest.Sentinel(t, 1)
-	soak(t, s.URL(), func(c *crowd) []func() { return []func(){c.bounceAny, func() { s.Failover() }} })
+	soak(t, same(s.URL()), func(c *crowd) []func() { return []func(){c.bounceAny, func() { s.Failover() }} })
 }
 
 func TestSoakCluster(t *testing.T) {
 	cluster := redistest.Cluster(t, 3, appendonly)
 	key := grantsKey(metering.Shard("acme"))
-	soak(t, cluster.URL(), func(c *crowd) []func() {
+	soak(t, same(cluster.URL()), func(c *crowd) []func() {
 		return []func(){
 			c.bounceAny, func() { cluster.Migrate(key, func(*redistest.Server) {}) },
 			func() {

@@ -14,11 +14,12 @@ import (
 type checkpoint struct{ db *bbolt.DB }
 
 var (
-	bucketSums = []byte("sums")
-	bucketMeta = []byte("meta")
-	keyLast    = []byte("last")
-	keyMirror  = []byte("mirror") // where the sums are sent
-	keyLatest  = []byte("latest") // the latest time of a record, in microseconds
+	bucketSums    = []byte("sums")
+	bucketMeta    = []byte("meta")
+	bucketRefused = []byte("refused")
+	keyLast       = []byte("last")
+	keyMirror     = []byte("mirror") // where the sums are sent
+	keyLatest     = []byte("latest") // the latest time of a record, in microseconds
 )
 
 // checkpointWait bounds the wait for another process that has the file.
@@ -30,7 +31,8 @@ func openCheckpoint(path string) (*checkpoint, error) {
 		err = db.Update(func(tx *bbolt.Tx) error {
 			_, err := tx.CreateBucketIfNotExists(bucketSums)
 			_, err2 := tx.CreateBucketIfNotExists(bucketMeta)
-			return errors.Join(err, err2)
+			_, err3 := tx.CreateBucketIfNotExists(bucketRefused)
+			return errors.Join(err, err2, err3)
 		})
 	}
 	if err != nil {
@@ -65,6 +67,9 @@ func (c *checkpoint) load(p *projection) error {
 		if b := tx.Bucket(bucketMeta).Get(keyLatest); len(b) == 8 {
 			p.latest = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()
 		}
+		if err := loadRefusals(tx, p); err != nil {
+			return err
+		}
 		return tx.Bucket(bucketSums).ForEach(func(k, v []byte) error {
 			key, ok := decodeSumKey(k)
 			if !ok || len(v) != 24 {
@@ -82,7 +87,7 @@ func (c *checkpoint) load(p *projection) error {
 func (c *checkpoint) save(p *projection) error {
 	err := c.db.Update(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketSums)
-		for key := range p.changed {
+		for _, key := range p.changed {
 			sums, v := p.sums[key], make([]byte, 0, 24)
 			v = binary.BigEndian.AppendUint64(v, sums.Invocations)
 			v = binary.BigEndian.AppendUint64(v, sums.Completed)
@@ -90,6 +95,9 @@ func (c *checkpoint) save(p *projection) error {
 			if err := bucket.Put(key.encode(), v); err != nil {
 				return err
 			}
+		}
+		if err := saveRefusals(tx, p); err != nil {
+			return err
 		}
 		meta := tx.Bucket(bucketMeta)
 		if err := meta.Put(keyLatest, binary.BigEndian.AppendUint64(nil, uint64(p.latest.UnixMicro()))); err != nil {
@@ -100,7 +108,13 @@ func (c *checkpoint) save(p *projection) error {
 	if err != nil {
 		return fmt.Errorf("keeping the sums of the ledger: %w", err)
 	}
-	clear(p.changed)
+	for _, key := range p.changed {
+		p.sums[key].changed = false
+	}
+	p.changed = p.changed[:0]
+	for _, t := range p.refused {
+		t.changed = false
+	}
 	return nil
 }
 

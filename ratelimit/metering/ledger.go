@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
 )
 
 // Sync is how much of the log the end of the machine may take with it. The end
@@ -41,13 +43,14 @@ type Config struct {
 // Ledger is the log of one process, with the sums of what is in it, and of the
 // logs beside it whose processes are gone. It is safe for concurrent use.
 type Ledger struct {
-	config  Config
-	own     *book
-	mode    atomic.Value // Sync
-	latest  atomic.Int64 // the billing clock, in microseconds
-	stop    chan struct{}
-	kick    chan struct{} // somebody waits for the disk
-	stopped sync.WaitGroup
+	config   Config
+	own      *book
+	mode     atomic.Value // Sync
+	latest   atomic.Int64 // the billing clock, in microseconds
+	refusals refusals
+	stop     chan struct{}
+	kick     chan struct{} // somebody waits for the disk
+	stopped  sync.WaitGroup
 
 	mu      sync.Mutex // guards all below, and what of the books is for one goroutine
 	orphans []*book
@@ -55,6 +58,7 @@ type Ledger struct {
 	waiting *sync.Cond
 	failed  error // of the last try to write to the disk
 	saved   time.Time
+	clock   time.Time // of the machine, in the round before
 }
 
 // book is the log of one instance with its sums.
@@ -84,6 +88,7 @@ func Open(config Config) (*Ledger, error) {
 	l := &Ledger{config: config, stop: make(chan struct{}), kick: make(chan struct{}, 1), saved: config.Now()}
 	l.waiting = sync.NewCond(&l.mu)
 	l.mode.Store(SyncGroup)
+	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
 	if l.own, err = openBook(own, config.Now); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(own, orphans)))
 	}
@@ -174,20 +179,6 @@ func (l *Ledger) Instance() string { return l.own.instance.id }
 // Recovered is what was found when the log was taken up.
 func (l *Ledger) Recovered() Recovered { return l.own.log.recovered }
 
-// Now is the billing clock. It never goes back, not over restarts either.
-func (l *Ledger) Now() time.Time {
-	now := l.config.Now().UnixMicro()
-	for {
-		latest := l.latest.Load()
-		if now <= latest {
-			return time.UnixMicro(latest)
-		}
-		if l.latest.CompareAndSwap(latest, now) {
-			return time.UnixMicro(now)
-		}
-	}
-}
-
 // Subject returns the number of a subject.
 func (l *Ledger) Subject(s Subject) (SubjectID, error) { return l.own.dictionary.subject(s) }
 
@@ -263,7 +254,9 @@ func (l *Ledger) run() {
 func (l *Ledger) step() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, err := l.own, l.own.log.ahead()
+	b, err, now := l.own, l.own.log.ahead(), l.config.Now()
+	l.noteStep(now)
+	l.keepRefused(now, false)
 	if l.mode.Load() != SyncNone {
 		err = errors.Join(err, b.dictionary.sync())
 		synced, syncErr := b.log.sync()
@@ -273,7 +266,6 @@ func (l *Ledger) step() error {
 	if _, readErr := b.log.each(b.projection.add); readErr != nil {
 		err = errors.Join(err, readErr)
 	}
-	now := l.config.Now()
 	if age := now.Sub(l.saved); len(b.projection.changed) > 0 && (age >= checkpointEvery || age < 0) {
 		// The sums must not be ahead of the log on the disk.
 		if saveErr := l.save(b, now); saveErr != nil {
@@ -343,6 +335,7 @@ func (l *Ledger) Close() error {
 	l.stopped.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.keepRefused(l.config.Now(), true)
 	return l.closeBooks()
 }
 

@@ -84,12 +84,7 @@ func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirr
 	m.ok.Store(time.Now().UnixMicro())
 	ledger.mu.Lock()
 	for _, b := range ledger.books() {
-		b.projection.unsent = make(map[sumKey]struct{})
-		for key := range b.projection.sums {
-			if !key.old(time.Now()) {
-				b.projection.unsent[key] = struct{}{}
-			}
-		}
+		b.projection.mirrored(true, time.Now())
 	}
 	ledger.mu.Unlock()
 	m.done.Go(m.run)
@@ -150,7 +145,7 @@ func (m *Mirror) Close(ctx context.Context) error {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
 	for _, b := range m.ledger.books() {
-		b.projection.unsent = nil
+		b.projection.mirrored(false, time.Now())
 	}
 	return err
 }
@@ -307,9 +302,7 @@ func (m *Mirror) sent(p *push) {
 			continue
 		}
 		for _, key := range p.keys {
-			if b.projection.sums[key].last <= p.high {
-				delete(b.projection.unsent, key)
-			}
+			b.projection.sent(key, p.high)
 		}
 	}
 }

@@ -17,22 +17,22 @@ type Type uint8
 
 // The types of records.
 const (
-	TypeAdmitted   Type = 'A' // an invocation was admitted and is about to be sent
-	TypeDone       Type = 'D' // the invocation of Ref ended
-	TypeGrant      Type = 'G' // a grant of a quota was received
-	TypeRejected   Type = 'R' // so many requests were refused
-	TypeVoid       Type = 'V' // Ref was not run after all, or a person adjusts
-	TypeCheckpoint Type = 'K' // sums were kept up to Ref
-	TypeClockStep  Type = 'T' // the clock was set
-	TypeDead       Type = 'X' // a slot that was taken and never written: nothing ran
+	TypeAdmitted  Type = 'A' // an invocation was admitted and is about to be sent
+	TypeDone      Type = 'D' // the invocation of Ref ended
+	TypeRejected  Type = 'R' // so many requests were refused with Status
+	TypeVoid      Type = 'V' // Ref was not run after all, or a person adjusts
+	TypeClockStep Type = 'T' // the clock of the machine was set, by Duration
+	TypeDead      Type = 'X' // a slot that was taken and never written: nothing ran
 )
 
-// FlagCut says, of TypeDone, that the answer was cut off before its end.
-const FlagCut uint8 = 1
+const (
+	FlagCut  uint8 = 1 // of TypeDone: the answer was cut off before its end
+	FlagBack uint8 = 2 // of TypeClockStep: back
+)
 
 func (t Type) valid() bool {
 	switch t {
-	case TypeAdmitted, TypeDone, TypeGrant, TypeRejected, TypeVoid, TypeCheckpoint, TypeClockStep, TypeDead:
+	case TypeAdmitted, TypeDone, TypeRejected, TypeVoid, TypeClockStep, TypeDead:
 		return true
 	}
 	return false
@@ -46,7 +46,7 @@ type Record struct {
 	Region   uint16
 	Status   uint16 // of the answer, of TypeDone
 	Seq      uint64 // given by the log, from 1 on
-	Ref      uint64 // the Seq that it is about, of TypeDone, TypeVoid and TypeCheckpoint
+	Ref      uint64 // the Seq that it is about, of TypeDone and TypeVoid
 	At       time.Time
 	Subject  uint32 // an index into the dictionary: who called what
 	Units    uint32 // of what is counted

@@ -29,10 +29,11 @@ type sumKey struct {
 // projection adds records up. The same records always give the same sums.
 type projection struct {
 	sums    map[sumKey]*tally
-	changed map[sumKey]struct{} // since the last checkpoint
+	changed []sumKey            // since the last checkpoint
 	unsent  map[sumKey]struct{} // to the mirror; nil without one
-	periods map[SubjectID]Period
-	used    map[account]uint64 // of organizations in their periods
+	recent  map[place]*current
+	used    map[account]*uint64 // of organizations in their periods
+	refused map[refusalKey]*refusalTally
 	lookup  func(SubjectID) Subject
 	last    uint64    // the Seq up to which they are
 	latest  time.Time // the latest time of a record
@@ -48,24 +49,31 @@ type account struct {
 // tally is a sum, and the Seq of the last record in it.
 type tally struct {
 	Sums
-	last uint64
+	last    uint64
+	changed bool // it is in changed
+	unsent  bool // it is in unsent
+}
+
+// place is where the records of a sum come from.
+type place struct {
+	subject SubjectID
+	region  uint16
+}
+
+// current is what the records of a place are added to, as long as the time is in
+// the same period and hour.
+type current struct {
+	period, hour Period
+	keys         [2]sumKey
+	tallies      [2]*tally
+	used         *uint64
 }
 
 func newProjection(lookup func(SubjectID) Subject) *projection {
 	return &projection{
-		sums: make(map[sumKey]*tally), changed: make(map[sumKey]struct{}),
-		periods: make(map[SubjectID]Period), used: make(map[account]uint64), lookup: lookup,
+		sums: make(map[sumKey]*tally), recent: make(map[place]*current), used: make(map[account]*uint64),
+		refused: make(map[refusalKey]*refusalTally), lookup: lookup,
 	}
-}
-
-// period returns the billing period of a subject that t is in.
-func (p *projection) period(id SubjectID, t time.Time) Period {
-	known, ok := p.periods[id]
-	if !ok || !known.Contains(t) {
-		known = p.lookup(id).Cycle.At(t)
-		p.periods[id] = known
-	}
-	return known
 }
 
 // add takes in a record. What it is about counts where it was admitted: At of
@@ -75,59 +83,116 @@ func (p *projection) add(r *Record) {
 	if r.At.After(p.latest) {
 		p.latest = r.At
 	}
-	if r.Type != TypeAdmitted && r.Type != TypeDone && r.Type != TypeVoid {
+	id := SubjectID(r.Subject)
+	switch r.Type { //nolint:exhaustive // the others are about nobody
+	case TypeAdmitted, TypeDone, TypeVoid:
+		p.highest = max(p.highest, id+1)
+		p.apply(r, p.currentOf(place{id, r.Region}, r.At))
+	case TypeRejected:
+		p.highest = max(p.highest, id+1)
+		p.refuse(r)
+	}
+}
+
+// currentOf returns the sums of a place at a time.
+func (p *projection) currentOf(of place, at time.Time) *current {
+	c := p.recent[of]
+	if c != nil && c.period.Contains(at) && c.hour.Contains(at) {
+		return c
+	}
+	s, hour := p.lookup(of.subject), at.Truncate(time.Hour)
+	c = &current{period: s.Cycle.At(at), hour: Period{Start: hour, End: hour.Add(time.Hour)}}
+	for i, start := range []sumKey{{span: Monthly, start: c.period.Start.Unix()}, {span: Hourly, start: hour.Unix()}} {
+		start.subject, start.region = of.subject, of.region
+		c.keys[i], c.tallies[i] = start, p.sums[start]
+		if c.tallies[i] == nil {
+			c.tallies[i] = new(tally)
+			p.sums[start] = c.tallies[i]
+		}
+	}
+	c.used = p.usedBy(account{s.Organization, c.period.Start.Unix()})
+	p.recent[of] = c
+	return c
+}
+
+func (p *projection) usedBy(of account) *uint64 {
+	n := p.used[of]
+	if n == nil {
+		n = new(uint64)
+		p.used[of] = n
+	}
+	return n
+}
+
+func (p *projection) apply(r *Record, c *current) {
+	n := uint64(r.Units)
+	for i, t := range c.tallies {
+		t.last = r.Seq
+		if !t.changed {
+			t.changed = true
+			p.changed = append(p.changed, c.keys[i])
+		}
+		if p.unsent != nil && !t.unsent {
+			t.unsent = true
+			p.unsent[c.keys[i]] = struct{}{}
+		}
+		switch r.Type { //nolint:exhaustive // add lets only these pass
+		case TypeAdmitted:
+			t.Invocations += n
+		case TypeDone:
+			t.Completed += n
+		case TypeVoid:
+			t.Invocations -= n
+			t.Voided += n
+		}
+	}
+	switch r.Type { //nolint:exhaustive // see above
+	case TypeAdmitted:
+		*c.used += n
+	case TypeVoid:
+		*c.used -= n
+	}
+}
+
+// mirrored begins to note what is not sent yet, or ends it.
+func (p *projection) mirrored(by bool, now time.Time) {
+	p.unsent = nil
+	for _, t := range p.sums {
+		t.unsent = false
+	}
+	if !by {
 		return
 	}
-	id := SubjectID(r.Subject)
-	p.highest = max(p.highest, id+1)
-	p.apply(r, sumKey{id, r.Region, Monthly, p.period(id, r.At).Start.Unix()})
-	p.apply(r, sumKey{id, r.Region, Hourly, r.At.Truncate(time.Hour).Unix()})
-}
-
-func (p *projection) apply(r *Record, key sumKey) {
-	sums := p.sums[key]
-	if sums == nil {
-		sums = new(tally)
-		p.sums[key] = sums
-	}
-	sums.last = r.Seq
-	p.changed[key] = struct{}{}
-	if p.unsent != nil {
-		p.unsent[key] = struct{}{}
-	}
-	n, used := uint64(r.Units), account{}
-	if key.span == Monthly && r.Type != TypeDone {
-		used = account{p.lookup(key.subject).Organization, key.start}
-	}
-	switch r.Type { //nolint:exhaustive // add lets only these pass
-	case TypeAdmitted:
-		sums.Invocations += n
-		p.use(used, n)
-	case TypeDone:
-		sums.Completed += n
-	case TypeVoid:
-		sums.Invocations -= n
-		p.use(used, -n)
-		sums.Voided += n
+	p.unsent = make(map[sumKey]struct{})
+	for key, t := range p.sums {
+		if !key.old(now) {
+			t.unsent = true
+			p.unsent[key] = struct{}{}
+		}
 	}
 }
 
-func (p *projection) use(of account, n uint64) {
-	if of.start != 0 {
-		p.used[of] += n
+// sent notes that a sum was sent as it was up to a record.
+func (p *projection) sent(key sumKey, high uint64) {
+	if t := p.sums[key]; t.last <= high {
+		t.unsent = false
+		delete(p.unsent, key)
 	}
 }
 
 // set puts in what was added up before.
 func (p *projection) set(key sumKey, sums Sums) {
-	p.sums[key] = &tally{Sums: sums}
+	p.sums[key] = &tally{Sums: sums} // before any record is read
 	p.highest = max(p.highest, key.subject+1)
 	if key.span == Monthly {
-		p.used[account{p.lookup(key.subject).Organization, key.start}] += sums.Invocations
+		*p.usedBy(account{p.lookup(key.subject).Organization, key.start}) += sums.Invocations
 	}
 }
 
 // spent returns how many units an organization used in a period.
 func (p *projection) spent(organization string, period Period) uint64 {
-	return p.used[account{organization, period.Start.Unix()}]
+	if n := p.used[account{organization, period.Start.Unix()}]; n != nil {
+		return *n
+	}
+	return 0
 }

@@ -93,7 +93,7 @@ func (l *Ledger) UsedNow() ([]Used, error) {
 			s := b.dictionary.lookup(key.subject)
 			p := s.Cycle.At(now)
 			of := account{s.Organization, p.Start.Unix()}
-			if n := b.projection.used[of]; n > 0 && !seen[of] {
+			if n := b.projection.spent(s.Organization, p); n > 0 && !seen[of] {
 				seen[of] = true
 				all = append(all, Used{b.instance.id, s.Organization, p, n})
 			}

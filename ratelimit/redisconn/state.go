@@ -38,6 +38,11 @@ func (c *Conn) observe(err error) error {
 		return err // about the caller
 	case err != nil && !answered(err):
 		health = Down
+		// A cluster's client finds out by itself within a minute, by answers of those
+		// who are there; of one that died there are none.
+		if cluster, ok := c.client.(*redis.ClusterClient); ok {
+			cluster.ReloadState(context.Background())
+		}
 	}
 	next := &State{Health: health, Since: time.Now()}
 	if health == Down {
