@@ -2,19 +2,14 @@ package caddymodule
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
-	"github.com/edgegate/edgegate/ratelimit"
 	"github.com/edgegate/edgegate/ratelimit/metering"
-	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -24,11 +19,14 @@ type usageAnswer struct {
 }
 
 type organizationUsage struct {
-	ID          string         `json:"id"` // "" for projects that nobody pays for
-	Period      periodAnswer   `json:"period"`
-	Invocations uint64         `json:"invocations"`
-	Unfinished  uint64         `json:"unfinished"` // of which run, or whose gateway ended before them
-	Projects    []projectUsage `json:"projects"`
+	ID          string       `json:"id"` // "" for projects that nobody pays for
+	Period      periodAnswer `json:"period"`
+	Invocations uint64       `json:"invocations"`
+	Unfinished  uint64       `json:"unfinished"` // of which run, or whose gateway ended before them
+	// Refused is how many requests this gateway answered without an invocation, by
+	// status; those of unknown projects are with organization "".
+	Refused  map[string]uint64 `json:"refused"`
+	Projects []projectUsage    `json:"projects"`
 }
 
 type periodAnswer struct {
@@ -91,6 +89,10 @@ func (a *App) usage(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	refusals, err := opened.ledger.Refusals()
+	if err != nil {
+		return nil, err
+	}
 	now, report := opened.ledger.Now(), newUsageReport()
 	for _, o := range a.organizations() {
 		id, t := terms(o)
@@ -103,6 +105,11 @@ func (a *App) usage(r *http.Request) (any, error) {
 		p := u.Cycle.At(u.Start)
 		if u.Span == metering.Monthly && u.Invocations > 0 && wanted(p, u.Cycle, month, now) {
 			report.add(u, p)
+		}
+	}
+	for _, u := range refusals {
+		if p := u.Cycle.At(u.Start); wanted(p, u.Cycle, month, now) {
+			report.of(u.Organization, p).Refused[strconv.Itoa(u.Status)] += u.Requests
 		}
 	}
 	if s := opened.shared.Load(); s != nil {
@@ -183,7 +190,7 @@ func (r *usageReport) of(id string, p metering.Period) *organizationUsage {
 	key := usageKey{id, p.ID}
 	o := r.organizations[key]
 	if o == nil {
-		o = &organizationUsage{ID: id, Period: period(p)}
+		o = &organizationUsage{ID: id, Period: period(p), Refused: make(map[string]uint64)}
 		r.organizations[key] = o
 		r.functions[key] = make(map[string]map[functionUsage]uint64)
 	}
@@ -226,154 +233,4 @@ func (r *usageReport) answer(only string) usageAnswer {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), a.Period.Start.Compare(b.Period.Start))
 	})
 	return answer
-}
-
-// quotaAnswer is what `edgegate quota show` shows.
-type quotaAnswer struct {
-	Organizations []organizationQuota `json:"organizations"`
-}
-
-// The states of a quota.
-const (
-	quotaOK         = "ok"
-	quotaNear       = "near"       // 80 % are used
-	quotaOver       = "over"       // all of a soft one, or of a hard one's grace
-	quotaRestricted = "restricted" // invocations are answered 402
-)
-
-type organizationQuota struct {
-	ID        string       `json:"id"`
-	Plan      string       `json:"plan"` // "" for none
-	Period    periodAnswer `json:"period"`
-	Limit     *int64       `json:"limit"` // null: none
-	Used      uint64       `json:"used"`
-	Remaining *int64       `json:"remaining"` // null: there is no limit
-	State     string       `json:"state"`
-	Hard      bool         `json:"hard"` // invocations stop at the limit
-	Set       bool         `json:"set"`  // the limit is by `quota set`, not by the configuration
-}
-
-// quota tells how far quotas are used.
-func (a *App) quota(r *http.Request) (any, error) {
-	answer, only := quotaAnswer{Organizations: []organizationQuota{}}, r.URL.Query().Get("organization")
-	if only != "" {
-		if _, err := a.organization(only); err != nil {
-			return nil, err
-		}
-	}
-	for _, o := range a.organizations() {
-		if o == nil || only != "" && o.ID != only {
-			continue
-		}
-		one, err := a.quotaOf(o)
-		if err != nil {
-			return nil, err
-		}
-		answer.Organizations = append(answer.Organizations, one)
-	}
-	return answer, nil
-}
-
-// organization finds one by its id.
-func (a *App) organization(id string) (*projects.Organization, error) {
-	var ids []string
-	for _, o := range a.organizations() {
-		if o == nil {
-			continue
-		}
-		if o.ID == id {
-			return o, nil
-		}
-		ids = append(ids, o.ID)
-	}
-	near := ""
-	if found, ok := regions.Nearest(id, ids); ok {
-		near = fmt.Sprintf(" (did you mean %q?)", found)
-	}
-	return nil, fmt.Errorf("organization %q: no project in force has it%s", id, near)
-}
-
-func (a *App) quotaOf(o *projects.Organization) (organizationQuota, error) {
-	opened := a.books.open.Load()
-	if opened == nil {
-		return organizationQuota{}, errNotOpen
-	}
-	id, t := terms(o)
-	state, err := opened.quotas.State(id, &t)
-	if err != nil {
-		return organizationQuota{}, err
-	}
-	by, err := opened.ledger.SpentBy(id, state.Period)
-	if err != nil {
-		return organizationQuota{}, err
-	}
-	q := organizationQuota{ID: id, Period: period(state.Period), Hard: state.Hard, Set: state.Set, State: quotaOK}
-	for _, n := range by {
-		q.Used += n
-	}
-	if s := opened.shared.Load(); s != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), shareWait)
-		defer cancel()
-		others, err := s.mirror.Others(ctx, id)
-		if err != nil {
-			return q, fmt.Errorf("reading what other gateways used: %w", err)
-		}
-		for _, e := range others {
-			if e.Span == metering.Monthly && e.ID == state.Period.ID {
-				q.Used += e.Invocations
-			}
-		}
-	}
-	if o.Plan != nil {
-		q.Plan = o.Plan.Name
-	}
-	if state.Limit < 0 {
-		return q, nil
-	}
-	remaining := max(0, state.Limit-int64(q.Used))
-	q.Limit, q.Remaining = &state.Limit, &remaining
-	switch {
-	case state.Refusing:
-		q.State = quotaRestricted
-	case remaining == 0:
-		q.State = quotaOver
-	case remaining*announcedFrom <= state.Limit:
-		q.State = quotaNear
-	}
-	return q, nil
-}
-
-// quotaOrder is what `edgegate quota set` orders.
-type quotaOrder struct {
-	Organization string `json:"organization"`
-	Limit        *int64 `json:"limit"` // null: the configured one again
-}
-
-// setQuota puts a limit in force in place of the configured one.
-func (a *App) setQuota(r *http.Request) (any, error) {
-	var order quotaOrder
-	decoder := json.NewDecoder(io.LimitReader(r.Body, 1<<16))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&order); err != nil {
-		return nil, fmt.Errorf(`the body must be {"organization":"ID","limit":NUMBER}, or null for the configured limit: %w`, err)
-	}
-	o, err := a.organization(order.Organization)
-	if err != nil {
-		return nil, err
-	}
-	if order.Limit != nil && *order.Limit < 0 {
-		return nil, errors.New("limit: must be a whole number from 0, or null for the configured one")
-	}
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil, errNotOpen
-	}
-	if err := opened.quotas.SetLimit(r.Context(), o.ID, order.Limit); err != nil {
-		if errors.Is(err, ratelimit.ErrUnavailable) {
-			return nil, errors.New("the store cannot be written; nothing was changed")
-		}
-		return nil, err
-	}
-	one, err := a.quotaOf(o)
-	return quotaAnswer{Organizations: []organizationQuota{one}}, err
 }

@@ -184,9 +184,13 @@ func terms(o *projects.Organization) (id string, t ratelimit.Terms) {
 		return "", ratelimit.Terms{Quota: -1}
 	}
 	t.Quota, t.Hard = o.Allowance()
-	t.Grace, t.Cycle = o.Grace, cycle(o)
+	t.Grace, t.Cycle, t.Open = o.Grace, cycle(o), unmetered(o)
 	return o.ID, t
 }
+
+// unmetered reports whether invocations of an organization go on where they
+// cannot be recorded.
+func unmetered(o *projects.Organization) bool { return o != nil && o.Plan != nil && o.Plan.Unmetered }
 
 func cycle(o *projects.Organization) metering.Cycle {
 	return metering.Cycle{Anchor: o.CycleStart, Zone: o.TimeZone}

@@ -195,7 +195,19 @@ type Plan struct {
 	// Whether they are refused unless an organization says otherwise. Default:
 	// the built-in plan's.
 	SpendCap *bool `json:"spend_cap,omitempty"`
+
+	// What becomes of invocations that cannot be recorded since the disk is full
+	// or fails, or that need a grant of a hard quota while the store is away:
+	// `closed` (default) answers them 503; `open` lets them go on, and counts
+	// them later.
+	MeterUnavailable string `json:"meter_unavailable,omitempty"`
 }
+
+// The values of Plan.MeterUnavailable.
+const (
+	meterClosed = "closed"
+	meterOpen   = "open"
+)
 
 // plans returns the built-in plans with those of the configuration over them.
 func (a *App) plans() map[string]projects.Plan {
@@ -218,6 +230,7 @@ func (a *App) plans() map[string]projects.Plan {
 		if p.SpendCap != nil {
 			plan.SpendCap = *p.SpendCap
 		}
+		plan.Unmetered = p.MeterUnavailable == meterOpen
 		plans[name] = plan
 	}
 	return plans

@@ -317,6 +317,7 @@ func (a *App) parsePlan(d *caddyfile.Dispenser) error {
 			plan.SpendCap = new(bool)
 			return onOff(d, plan.SpendCap)
 		},
+		"meter_unavailable": func(d *caddyfile.Dispenser) error { return oneOf(d, &plan.MeterUnavailable, meterClosed, meterOpen) },
 	})
 }
 

@@ -148,6 +148,7 @@ func (c *call) refuse(refusal *routing.Refusal) {
 		c.closeUnlessEnded()
 	}
 	c.meter.status = refusal.Status
+	c.meter.refused()
 	if refusal.Code == routing.CodeProjectRestricted {
 		header.Set(headerRemaining, "0")
 	}

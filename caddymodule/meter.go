@@ -44,6 +44,7 @@ type meter struct {
 	subject metering.SubjectID
 	region  uint16
 	seq     uint64 // of the record; 0: there is none, or it was taken back
+	later   string // the region of a record that is made later
 
 	status   int
 	bytesOut uint64
@@ -103,26 +104,60 @@ func (m *meter) Take(o *projects.Organization) (err error) {
 // Sending implements regions.Meter: what counts is written down before it is
 // sent. A retry is no other invocation (BEHAVIOUR.md 7.2).
 func (m *meter) Sending(region *regions.Region) (err error) {
-	if m.seq != 0 || !m.taken {
+	if m.seq != 0 || m.later != "" || !m.taken {
 		return nil
 	}
-	inv := &m.call.inv
-	subject := metering.Subject{Project: inv.Project.Ref, Function: m.books.counted(inv.Project, inv.Function, inv.Slug)}
-	if o := inv.Project.Organization; o != nil {
-		subject.Organization, subject.Cycle = o.ID, cycle(o)
+	if err = m.record(region.Name); err != nil && unmetered(m.call.inv.Project.Organization) {
+		m.later = region.Name
+		m.books.ledger.Later(m.counted(), m.later, m.unit.At, 1)
+		return nil
 	}
-	if m.subject, err = m.books.ledger.Subject(subject); err != nil {
+	return err
+}
+
+// counted is who called what.
+func (m *meter) counted() metering.Subject {
+	inv := &m.call.inv
+	return subject(inv.Project, m.books.counted(inv.Project, inv.Function, inv.Slug))
+}
+
+func subject(p *projects.Project, function string) metering.Subject {
+	s := metering.Subject{Project: p.Ref, Function: function}
+	if o := p.Organization; o != nil {
+		s.Organization, s.Cycle = o.ID, cycle(o)
+	}
+	return s
+}
+
+func (m *meter) record(region string) (err error) {
+	if m.subject, err = m.books.ledger.Subject(m.counted()); err != nil {
 		return err
 	}
-	if m.region, err = m.books.ledger.Region(region.Name); err != nil {
+	if m.region, err = m.books.ledger.Region(region); err != nil {
 		return err
 	}
 	m.seq, err = m.books.ledger.Admit(m.subject, m.region, m.unit.At, 0)
 	return err
 }
 
+// refused counts a request that was answered before it became an invocation.
+func (m *meter) refused() {
+	if m.books == nil || m.seq != 0 || m.later != "" {
+		return
+	}
+	var s metering.Subject
+	if p := m.call.inv.Project; p != nil {
+		s = subject(p, "")
+	}
+	m.books.ledger.Refused(s, m.status)
+}
+
 // Unsent implements regions.Meter.
 func (m *meter) Unsent() {
+	if m.later != "" {
+		m.books.ledger.Later(m.counted(), m.later, m.unit.At, -1)
+		m.later = ""
+	}
 	if m.seq == 0 {
 		return
 	}
@@ -137,7 +172,7 @@ func (m *meter) Unsent() {
 // panics, which is how net/http cuts an answer off.
 func (m *meter) finish() {
 	switch {
-	case !m.taken:
+	case !m.taken, m.later != "":
 	case m.seq == 0:
 		m.unit.Return()
 	default:

@@ -57,6 +57,12 @@ var metrics = []metric{
 		opened := s.app.books.open.Load()
 		return oneIf(opened != nil && opened.ledger.Healthy() == nil)
 	}},
+	{"edgegate_ledger_waiting", "Invocations that went on without a record (`meter_unavailable open`) and wait for theirs.", prometheus.GaugeValue, func(s *scrape) float64 {
+		if opened := s.app.books.open.Load(); opened != nil {
+			return float64(opened.ledger.Waiting())
+		}
+		return 0
+	}},
 	{"edgegate_tokens_cache_hits_total", "Tokens that were known to be good.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Hits) }},
 	{"edgegate_tokens_cache_bad_hits_total", "Tokens that were known to be bad.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().BadHits) }},
 	{"edgegate_tokens_cache_misses_total", "Tokens that had to be verified.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Misses) }},

@@ -25,10 +25,8 @@ func (q *Quotas) claim(ctx context.Context, t *term, terms *Terms, starves bool)
 			return err
 		}
 	}
-	if !t.known {
-		if err := q.adopt(ctx, t, terms); err != nil {
-			return err
-		}
+	if err := q.adopt(ctx, t, terms); err != nil {
+		return err
 	}
 	t.assert()
 	t.limit.Store(limit)
@@ -117,14 +115,17 @@ func (q *Quotas) giveBack(ctx context.Context, t *term, terms *Terms) error {
 // caller claims.
 func (q *Quotas) adopt(ctx context.Context, t *term, terms *Terms) error {
 	orphans := q.ledger.Orphans()
-	if len(orphans) == 0 {
+	if !t.known {
+		t.adopted = 0
+	}
+	if len(orphans) == t.adopted {
 		return nil
 	}
 	by, err := q.ledger.SpentBy(t.account.organization, t.period)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	for _, orphan := range orphans {
+	for _, orphan := range orphans[t.adopted:] {
 		_, err := (*q.authority.Load()).Claim(ctx, Claim{
 			Holder: orphan, Organization: t.account.organization, Period: t.period, Limit: terms.Quota,
 			Number: q.now(), Holds: int64(by[orphan]),
@@ -136,5 +137,6 @@ func (q *Quotas) adopt(ctx context.Context, t *term, terms *Terms) error {
 			q.leaveAll(ctx, orphan, []int{f.Shard(t.account.organization)})
 		}
 	}
+	t.adopted = len(orphans)
 	return nil
 }

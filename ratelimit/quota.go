@@ -21,6 +21,9 @@ type Terms struct {
 	// Hard says that the quota ends invocations. A soft one is never asked for.
 	Hard  bool
 	Grace time.Duration // how long invocations go on past a hard quota
+	// Open says that invocations go on where a grant is needed and nobody can be
+	// asked for it.
+	Open  bool
 	Cycle metering.Cycle
 }
 
@@ -161,6 +164,7 @@ type term struct {
 	claiming chan struct{} // holds one token: who has it claims
 	asked    atomic.Bool   // a claim that nobody waits for is under way
 	known    bool          // the authority has answered once; under claiming
+	adopted  int           // of how many logs of others it was told; under claiming
 
 	// For the beat:
 	usedBefore int64
@@ -305,7 +309,7 @@ func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (U
 			return Unit{At: at, Remaining: 0, Limit: limit, term: t, over: true}, nil
 		}
 		if waited && ctx.Err() != nil {
-			return Unit{}, ErrUnavailable
+			return t.without(terms, at, ErrUnavailable)
 		}
 		if !waited {
 			var cancel context.CancelFunc
@@ -313,7 +317,7 @@ func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (U
 			defer cancel()
 		}
 		if err := q.claim(ctx, t, terms, true); err != nil {
-			return Unit{}, err
+			return t.without(terms, at, err)
 		}
 		if t.learning.Load() && t.unspent.Load() <= 0 {
 			select {
@@ -322,6 +326,16 @@ func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (U
 			}
 		}
 	}
+}
+
+// without is a unit for which nobody could be asked, if the terms say so. It is
+// settled with the next claim.
+func (t *term) without(terms *Terms, at time.Time, err error) (Unit, error) {
+	if !terms.Open {
+		return Unit{}, err
+	}
+	t.over.Add(1)
+	return Unit{At: at, Remaining: -1, term: t, over: true}, nil
 }
 
 // low is how few unspent units make a term ask for more.

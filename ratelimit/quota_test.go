@@ -289,6 +289,24 @@ type away struct{ Authority }
 
 func (away) Claim(context.Context, Claim) (Answer, error) { return Answer{}, ErrUnavailable }
 
+// METERING.md 3.3: where the plan says so, invocations go on without anybody to ask, and are settled later.
+func TestQuotaOpenWithoutAuthority(t *testing.T) {
+	c := newClock()
+	g := openGateway(t, t.TempDir(), c, Terms{Quota: 1000, Hard: true, Open: true})
+	defer g.close()
+	here := *g.authority.Load()
+	gone := Authority(away{here})
+	g.authority.Store(&gone)
+	if n := g.used(30); n != 30 {
+		t.Errorf("%d of 30", n)
+	}
+	g.authority.Store(&here)
+	c.advance(time.Minute)
+	if n := g.used(2000); n != 970 {
+		t.Errorf("%d more, want 970", n)
+	}
+}
+
 func TestQuotaWithoutAuthority(t *testing.T) {
 	c := newClock()
 	dir := t.TempDir()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,9 +62,9 @@ func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance 
 
 // listed is the gateways with when they were last heard of.
 func listed(seen map[string]time.Time) string {
-	var list []string
-	for id, at := range seen {
-		list = append(list, fmt.Sprintf("%s (%s ago)", id, time.Since(at).Round(time.Second)))
+	list := make([]string, 0, len(seen))
+	for _, id := range slices.Sorted(maps.Keys(seen)) {
+		list = append(list, fmt.Sprintf("%s (%s ago)", id, time.Since(seen[id]).Round(time.Second)))
 	}
 	return strings.Join(list, ", ")
 }

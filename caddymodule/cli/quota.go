@@ -14,12 +14,12 @@ import (
 func quotaCommand(now func() time.Time) caddycmd.Command {
 	return caddycmd.Command{
 		Name:  "quota",
-		Usage: "show|set",
+		Usage: "show|set|release",
 		Short: "Shows and sets quotas",
 		Long:  "Commands for the quotas of organizations.",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Example = examples("quota", " show", " set acme 3000000", " set acme default")
-			group(cmd, quotaShow(now), quotaSet(now))
+			cmd.Example = examples("quota", " show", " set acme 3000000", " set acme default", " release 4f1c2a9b7d3e")
+			group(cmd, quotaShow(now), quotaSet(now), quotaRelease(now))
 		},
 	}
 }
@@ -68,6 +68,26 @@ again. What was used stays used.`,
 		}
 		return question{uri: "/edge_functions/quota", body: body, hint: organizationsHint}, new(quotaAnswer), nil
 	}, Arg{Name: "ORG", Value: &org}, Arg{Name: "LIMIT", Value: &limit})
+	return cmd
+}
+
+func quotaRelease(now func() time.Time) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "release GATEWAY " + flags,
+		Short: "Releases the grants of a gateway that is lost",
+		Long: `Gives back what a gateway was granted of hard quotas and has not used, as far as
+Redis knows. For gateways that will never come back, and whose disk is lost: what
+such a one sent in the seconds before its end, and did not tell Redis, may be
+granted again. GATEWAY is the id of its ledger, as in the logs and in gw:instances.`,
+		Example: examples("quota release", " 4f1c2a9b7d3e"),
+	}
+	var gateway string
+	ask(cmd, now, func() (question, answer, error) {
+		return question{
+			uri: "/edge_functions/quota", body: map[string]any{"release": gateway},
+			hint: "a gateway that starts again on its directory needs no release",
+		}, new(quotaAnswer), nil
+	}, Arg{Name: "GATEWAY", Value: &gateway})
 	return cmd
 }
 

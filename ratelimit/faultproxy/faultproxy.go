@@ -30,7 +30,7 @@ type Proxy struct {
 	Address string // where it listens; it keeps it
 
 	t      testing.TB
-	target string
+	Target string // where it leads
 
 	mu       sync.Mutex    // guards the fields below
 	delay    time.Duration // each way
@@ -45,7 +45,7 @@ type Proxy struct {
 // what the target takes.
 func New(t testing.TB, target string, roundTrip time.Duration) *Proxy {
 	t.Helper()
-	p := &Proxy{t: t, target: target, delay: roundTrip / 2, conns: make(map[net.Conn]bool)}
+	p := &Proxy{t: t, Target: target, delay: roundTrip / 2, conns: make(map[net.Conn]bool)}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func (p *Proxy) carry(client net.Conn) {
 	if !p.keep(client, true) {
 		return
 	}
-	server, err := net.Dial("tcp", p.target)
+	server, err := net.Dial("tcp", p.Target)
 	if err != nil {
 		return
 	}

@@ -20,14 +20,15 @@ func (l *Ledger) Now() time.Time {
 // worth a record.
 const clockStep = 5 * time.Second
 
-// noteStep writes down that the clock of the machine was set. The caller holds mu.
-func (l *Ledger) noteStep(now time.Time) {
+// noteStep writes down that the clock of the machine was set, if it does not show
+// what it showed the last time and the time that passed since by the monotonic
+// clock. The caller holds mu.
+func (l *Ledger) noteStep(now time.Time, passed time.Duration) {
 	before := l.clock
 	l.clock = now
 	if before.IsZero() {
 		return
 	}
-	passed := now.Sub(before) // by the monotonic clock, where there is one
 	step := now.Round(0).Sub(before.Round(0)) - passed
 	if step.Abs() < clockStep {
 		return

@@ -35,12 +35,23 @@ type dictionary struct {
 	subjects []Subject
 	cycles   map[subjectName][]SubjectID
 	regions  []string
-	bySub    *xsync.Map[subjectKey, SubjectID] // may be read without mu
-	byRegion *xsync.Map[string, uint16]        // may be read without mu
+	latest   *xsync.Map[functionName, latestID] // may be read without mu
+	bySub    map[subjectKey]SubjectID
+	byRegion *xsync.Map[string, uint16] // may be read without mu
 }
 
 // subjectName is a Subject without its cycle.
 type subjectName struct{ organization, project, function string }
+
+// functionName is most of a subject: a project has one organization at a time.
+type functionName struct{ project, function string }
+
+// latestID is the number of the subject of a functionName, as it was last.
+type latestID struct {
+	organization string
+	cycle        Cycle
+	id           SubjectID
+}
 
 // subjectKey is a Subject as a map wants it.
 type subjectKey struct {
@@ -78,7 +89,7 @@ func openDictionary(path string) (*dictionary, error) {
 		return nil, err
 	}
 	d := &dictionary{
-		file: file, bySub: xsync.NewMap[subjectKey, SubjectID](), byRegion: xsync.NewMap[string, uint16](),
+		file: file, latest: xsync.NewMap[functionName, latestID](), bySub: make(map[subjectKey]SubjectID), byRegion: xsync.NewMap[string, uint16](),
 		cycles: make(map[subjectName][]SubjectID), regions: []string{""}, // 0: none
 	}
 	d.byRegion.Store("", 0)
@@ -139,7 +150,7 @@ func (d *dictionary) take(e entry) error {
 		s.Cycle.Zone = zone
 	}
 	if !e.Lost {
-		defer d.bySub.Store(keyOf(s), SubjectID(len(d.subjects)))
+		d.bySub[keyOf(s)] = SubjectID(len(d.subjects))
 	}
 	name := subjectName{s.Organization, s.Project, s.Function}
 	d.cycles[name] = append(d.cycles[name], SubjectID(len(d.subjects)))
@@ -163,23 +174,24 @@ func (d *dictionary) write(e entry) error {
 
 // subject returns the number of s, a new one if need be.
 func (d *dictionary) subject(s Subject) (SubjectID, error) {
-	key := keyOf(s)
-	if id, ok := d.bySub.Load(key); ok {
-		return id, nil
+	name := functionName{s.Project, s.Function}
+	if last, ok := d.latest.Load(name); ok && last.organization == s.Organization && last.cycle.Equal(s.Cycle) {
+		return last.id, nil
 	}
+	key := keyOf(s)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if id, ok := d.bySub.Load(key); ok {
-		return id, nil
+	if _, ok := d.bySub[key]; !ok {
+		e := entry{Organization: s.Organization, Project: s.Project, Function: s.Function, Anchor: key.anchor}
+		if key.zone != time.UTC.String() {
+			e.Zone = key.zone
+		}
+		if err := d.write(e); err != nil {
+			return 0, err
+		}
 	}
-	e := entry{Organization: s.Organization, Project: s.Project, Function: s.Function, Anchor: key.anchor}
-	if key.zone != time.UTC.String() {
-		e.Zone = key.zone
-	}
-	if err := d.write(e); err != nil {
-		return 0, err
-	}
-	id, _ := d.bySub.Load(key)
+	id := d.bySub[key]
+	d.latest.Store(name, latestID{s.Organization, s.Cycle, id})
 	return id, nil
 }
 

@@ -52,13 +52,17 @@ type Ledger struct {
 	kick     chan struct{} // somebody waits for the disk
 	stopped  sync.WaitGroup
 
-	mu      sync.Mutex // guards all below, and what of the books is for one goroutine
-	orphans []*book
-	synced  uint64 // on the disk
-	waiting *sync.Cond
-	failed  error // of the last try to write to the disk
-	saved   time.Time
-	clock   time.Time // of the machine, in the round before
+	mu       sync.Mutex // guards all below, and what of the books is for one goroutine
+	orphans  []*book
+	synced   uint64 // on the disk
+	waiting  *sync.Cond
+	failed   error // of the last try to write to the disk
+	saved    time.Time
+	later    map[unwritten]*waiting
+	mirrored bool // sums are sent to a mirror
+
+	free  map[string]time.Time // logs that nobody has, since when; for one goroutine
+	clock time.Time            // of the machine, in the round before
 }
 
 // book is the log of one instance with its sums.
@@ -85,7 +89,7 @@ func Open(config Config) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, err)
 	}
-	l := &Ledger{config: config, stop: make(chan struct{}), kick: make(chan struct{}, 1), saved: config.Now()}
+	l := &Ledger{config: config, stop: make(chan struct{}), kick: make(chan struct{}, 1), free: make(map[string]time.Time), saved: config.Now()}
 	l.waiting = sync.NewCond(&l.mu)
 	l.mode.Store(SyncGroup)
 	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
@@ -102,6 +106,7 @@ func Open(config Config) (*Ledger, error) {
 	l.latest.Store(l.own.projection.latest.UnixMicro())
 	l.stopped.Go(l.run)
 	l.stopped.Go(l.archive)
+	l.stopped.Go(l.guard)
 	return l, nil
 }
 
@@ -255,8 +260,9 @@ func (l *Ledger) step() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, err, now := l.own, l.own.log.ahead(), l.config.Now()
-	l.noteStep(now)
+	l.noteStep(now, now.Sub(l.clock))
 	l.keepRefused(now, false)
+	err = errors.Join(err, l.keepLater())
 	if l.mode.Load() != SyncNone {
 		err = errors.Join(err, b.dictionary.sync())
 		synced, syncErr := b.log.sync()
@@ -336,7 +342,7 @@ func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.keepRefused(l.config.Now(), true)
-	return l.closeBooks()
+	return errors.Join(l.keepLater(), l.closeBooks())
 }
 
 func (l *Ledger) closeBooks() error {

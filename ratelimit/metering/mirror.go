@@ -83,6 +83,7 @@ func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirr
 	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, stop: make(chan struct{}), shards: make(map[shardOf]*shard)}
 	m.ok.Store(time.Now().UnixMicro())
 	ledger.mu.Lock()
+	ledger.mirrored = true
 	for _, b := range ledger.books() {
 		b.projection.mirrored(true, time.Now())
 	}
@@ -144,6 +145,7 @@ func (m *Mirror) Close(ctx context.Context) error {
 	_, err := m.Flush(ctx)
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
+	m.ledger.mirrored = false
 	for _, b := range m.ledger.books() {
 		b.projection.mirrored(false, time.Now())
 	}

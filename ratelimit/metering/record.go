@@ -25,6 +25,7 @@ const (
 	TypeDead      Type = 'X' // a slot that was taken and never written: nothing ran
 )
 
+// The flags of records.
 const (
 	FlagCut  uint8 = 1 // of TypeDone: the answer was cut off before its end
 	FlagBack uint8 = 2 // of TypeClockStep: back

@@ -12,6 +12,7 @@ type Plan struct {
 	Quota     *int64        // invocations a cycle (BEHAVIOUR.md 7.3); nil: any number
 	Overage   *Overage      // what more of them cost; nil: there are none
 	SpendCap  bool          // there are none unless the organization says so
+	Unmetered bool          // invocations that cannot be recorded, or need a grant that nobody can be asked for, go on
 }
 
 // Overage is what invocations beyond a quota cost, in packages of which each

@@ -45,7 +45,7 @@ func TestResets(t *testing.T) {
 func TestHalfTheBackends(t *testing.T) {
 	f := startFleet(t, "")
 	near, next := fleetRegions[0], fleetRegions[1]
-	second := faultproxy.New(t, f.ways[near].target, time.Millisecond)
+	second := faultproxy.New(t, f.ways[near].Target, time.Millisecond)
 	f.config.backends[0].more = "\t\t\tbackend http://" + second.Address + "\n"
 	f.load(t)
 	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
@@ -63,7 +63,7 @@ func TestFlappingRegion(t *testing.T) {
 	f := startFleet(t, "")
 	near, next := fleetRegions[0], fleetRegions[1]
 	failures := 0
-	for _, mode := range []int{faultproxy.Refuse, faultproxy.Open, faultproxy.Refuse} {
+	for _, mode := range []faultproxy.Mode{faultproxy.Refuse, faultproxy.Open, faultproxy.Refuse} {
 		time.AfterFunc(100*time.Millisecond, func() { f.ways[near].Become(mode) })
 		o := f.run(t, 10*time.Second, "hello", "")
 		o.check(t, "200 "+near+" nearest", "200 "+next+" failover", "502 "+near+" nearest")

@@ -259,7 +259,7 @@ func (f *fleet) stateOf(t *testing.T, region string) string {
 func TestBlackHole(t *testing.T) {
 	f := startFleet(t, "\t\tidle_timeout 15s")
 	near, next := fleetRegions[0], fleetRegions[1]
-	for name, mode := range map[string]int{"everything": faultproxy.Swallow, "answers": faultproxy.SwallowAnswers} {
+	for name, mode := range map[string]faultproxy.Mode{"everything": faultproxy.Swallow, "answers": faultproxy.SwallowAnswers} {
 		f.ways[near].Become(mode)
 		began := time.Now()
 		eventually(t, "down", func() bool { return f.stateOf(t, near) == "down" })

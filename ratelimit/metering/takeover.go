@@ -1,0 +1,76 @@
+package metering
+
+import (
+	"errors"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+const (
+	// takeOverEvery is how often it is looked for logs whose processes are gone.
+	takeOverEvery = 10 * time.Second
+	// takeOverAfter is for how long nobody must have had one: a process that is
+	// started again goes on with its own.
+	takeOverAfter = 30 * time.Second
+)
+
+// guard takes over the logs of processes that end, until Close.
+func (l *Ledger) guard() {
+	tick := time.NewTicker(takeOverEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		}
+		if err := l.takeOver(); err != nil {
+			l.config.Trouble(err)
+		}
+	}
+}
+
+// takeOver takes the logs that nobody has had for a while.
+func (l *Ledger) takeOver() error {
+	names, err := filepath.Glob(filepath.Join(l.config.Dir, "inst", "*"))
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		id := filepath.Base(name)
+		if id == l.Instance() || slices.Contains(l.Orphans(), id) {
+			continue
+		}
+		found, err := lockInstance(name)
+		if err != nil {
+			delete(l.free, id)
+			if !errors.Is(err, errLocked) {
+				errs = append(errs, err)
+			}
+			continue
+		}
+		now := l.config.Now()
+		since, seen := l.free[id]
+		if !seen {
+			since = now
+			l.free[id] = now
+		}
+		if now.Sub(since) < takeOverAfter {
+			errs = append(errs, found.close())
+			continue
+		}
+		delete(l.free, id)
+		b, err := openBook(found, l.config.Now)
+		if err != nil {
+			errs = append(errs, errors.Join(err, found.close()))
+			continue
+		}
+		l.mu.Lock()
+		b.projection.mirrored(l.mirrored, now)
+		l.orphans = append(l.orphans, b)
+		l.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
