@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -94,6 +95,22 @@ func counted(t *testing.T, g *gateway, slug string) (n int64, regions map[string
 	return n, regions
 }
 
+// refused is what `usage show` says of requests that were no invocations, by status.
+func refused(t *testing.T, g *gateway) map[string]uint64 {
+	t.Helper()
+	var said struct {
+		Organizations []struct{ Refused map[string]uint64 }
+	}
+	adminGet(t, g, "/edge_functions/usage", &said)
+	all := make(map[string]uint64)
+	for _, o := range said.Organizations {
+		for status, n := range o.Refused {
+			all[status] += n
+		}
+	}
+	return all
+}
+
 func adminGet(t *testing.T, g *gateway, path string, into any) {
 	t.Helper()
 	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", g.admin, path))
@@ -176,6 +193,10 @@ func TestMeteringCounts(t *testing.T) {
 		if n, _ := counted(t, g, "reset"); n != 2 || w.calls.Load()-before < 2 {
 			t.Errorf("7.2: %d are counted, it was called %d times", n, w.calls.Load()-before)
 		}
+	})
+	t.Run("what was refused is known by status", func(t *testing.T) {
+		want := map[string]uint64{"400": 1, "401": 1, "404": 1, "405": 1, "503": 1}
+		waitUntil(t, fmt.Sprintf("%v were refused", want), func() bool { return maps.Equal(refused(t, g), want) })
 	})
 	t.Run("what was counted is counted after a restart", func(t *testing.T) {
 		before, _ := counted(t, g, "")
