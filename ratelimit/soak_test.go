@@ -65,6 +65,27 @@ func TestSoakSingle(t *testing.T) {
 	})
 }
 
+// METERING.md section 4 (7): nine gateways, a random part of which is cut off in the kernel's network each few seconds.
+func TestSoakPartitions(t *testing.T) {
+	const gateways = 9
+	s := redistest.Isolate(t, gateways, appendonly)
+	soak(t, s.URLs(), func(c *crowd) []func() {
+		return []func(){c.bounceAny, func() {
+			var cut []int
+			for i := range gateways {
+				if rand.IntN(2) == 0 {
+					s.Link(i, false)
+					cut = append(cut, i)
+				}
+			}
+			time.Sleep(time.Duration(1+rand.IntN(4)) * time.Second)
+			for _, i := range cut {
+				s.Link(i, true)
+			}
+		}}
+	})
+}
+
 func TestSoakSentinel(t *testing.T) {
 	s := redistest.Sentinel(t, 1)
 	soak(t, same(s.URL()), func(c *crowd) []func() { return []func(){c.bounceAny, func() { s.Failover() }} })

@@ -38,7 +38,7 @@ func Sentinel(t testing.TB, replicas int, settings ...string) *SentinelSet {
 		})
 	}
 	for range 3 {
-		s.Sentinels = append(s.Sentinels, start(t, []string{"--sentinel"}, []string{
+		s.Sentinels = append(s.Sentinels, start(t, "127.0.0.1", nil, []string{"--sentinel"}, []string{
 			fmt.Sprintf("sentinel monitor %s %s %s 2", MasterName, host, port),
 			"sentinel down-after-milliseconds " + MasterName + " 500",
 			"sentinel failover-timeout " + MasterName + " 5000",

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,11 +26,13 @@ const patience = 30 * time.Second
 
 // Server is one redis-server process. It is safe for concurrent use.
 type Server struct {
-	// Address is 127.0.0.1 with the port, which a restart keeps.
+	// Address is 127.0.0.1 with the port, which a restart keeps; for others see
+	// Isolate.
 	Address string
 
 	t    testing.TB
 	dir  string
+	in   []string // the command that it is run by, if any
 	args []string
 
 	mu      sync.Mutex // guards the process and the client
@@ -42,7 +45,7 @@ type Server struct {
 // "notify-keyspace-events Kgh"; it keeps nothing over a restart.
 func Single(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	return start(t, nil, settings)
+	return start(t, "127.0.0.1", nil, nil, settings)
 }
 
 // URL is what a Caddyfile would say.
@@ -50,7 +53,7 @@ func (s *Server) URL() string { return "redis://" + s.Address }
 
 // start runs a server on a free port with settings in a file: sentinels write
 // into theirs.
-func start(t testing.TB, args, settings []string) *Server {
+func start(t testing.TB, host string, in, args, settings []string) *Server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatalf("redis-server is missing: run .ci/install.sh (make test does), or install the Debian package redis-server (%v)", err)
@@ -58,10 +61,10 @@ func start(t testing.TB, args, settings []string) *Server {
 	var last error
 	for range 5 { // somebody may be faster at the port
 		port := freePort(t)
-		s := &Server{t: t, Address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), dir: t.TempDir()}
+		s := &Server{t: t, in: in, Address: net.JoinHostPort(host, strconv.Itoa(port)), dir: t.TempDir()}
 		conf := filepath.Join(s.dir, "redis.conf")
 		lines := append([]string{
-			"bind 127.0.0.1", "port " + strconv.Itoa(port), "dir " + s.dir, "logfile " + filepath.Join(s.dir, "log"), "daemonize no",
+			"bind " + host, "port " + strconv.Itoa(port), "dir " + s.dir, "logfile " + filepath.Join(s.dir, "log"), "daemonize no",
 		}, settings...)
 		if err := os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 			t.Fatalf("writing %s: %v", conf, err)
@@ -97,7 +100,8 @@ func (s *Server) run() error {
 	if s.process != nil {
 		return errors.New("it runs already")
 	}
-	cmd := exec.Command("redis-server", s.args...) // #nosec G204 -- the test's own arguments
+	command := slices.Concat(s.in, []string{"redis-server"}, s.args)
+	cmd := exec.Command(command[0], command[1:]...) // #nosec G204 -- the test's own arguments
 	endWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		return err
