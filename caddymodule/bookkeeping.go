@@ -73,6 +73,7 @@ func (b *bookkeeping) start(a *App) error {
 			a.logger.Warn("the process before ended in the middle of its work",
 				zap.Int("invocations_not_begun", found.Dead), zap.Int("records_damaged", found.Torn))
 		}
+		a.logger.Info("the ledger is open", zap.String("gateway", ledger.Instance()))
 		opened = &books{
 			ledger: ledger, slugs: xsync.NewMap[string, *slugs](),
 			quotas: ratelimit.NewQuotas(ledger, ratelimit.NewEmbedded(b.dir, time.Now)),
