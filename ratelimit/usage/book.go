@@ -1,0 +1,335 @@
+package usage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Book keeps lines on the disk: those of hours that are over do not change any
+// more but by corrections, whatever becomes of plans and prices. It is safe for
+// concurrent use, also by several processes of a machine: the file is open only
+// as long as it is used.
+type Book struct {
+	path   string
+	ledger string // the id of the ledger that lines are of
+	mu     sync.Mutex
+}
+
+var (
+	bucketLines = []byte("lines") // of buckets, one for each organization and period
+	keyOpen     = []byte("open")  // in each: from when on lines are provisional
+)
+
+// bookWait bounds the wait for another process.
+const bookWait = 5 * time.Second
+
+// NewBook returns the book in a file. It opens nothing.
+func NewBook(path, ledgerID string) *Book { return &Book{path: path, ledger: ledgerID} }
+
+// entry is a line as it is kept.
+type entry struct {
+	End      int64    `json:"e"` // in seconds
+	Before   int64    `json:"b,omitempty"`
+	Terms    Terms    `json:"t"`
+	Revision int64    `json:"r,omitempty"`
+	State    State    `json:"s"`
+	Sources  []Source `json:"i"` // by name
+}
+
+// total is what all sources have together.
+func (e *entry) total() (all Source) {
+	for _, s := range e.Sources {
+		all.Invocations += s.Invocations
+		all.Completed += s.Completed
+		all.Voided += s.Voided
+	}
+	return all
+}
+
+// equal reports whether two entries say the same.
+func (e *entry) equal(other *entry) bool {
+	return e.End == other.End && e.Before == other.Before && e.Terms == other.Terms && e.State == other.State &&
+		slices.Equal(e.Sources, other.Sources)
+}
+
+// lineKey orders the lines of an organization in a period as they are billed.
+func lineKey(k Key) []byte {
+	b := binary.BigEndian.AppendUint64(nil, uint64(k.Start.Unix()))
+	return append(b, strings.Join([]string{k.Project, k.Function, k.Region}, "\x00")...)
+}
+
+// isLine tells the keys of lines from others.
+func isLine(k []byte) bool { return len(k) > 8 }
+
+func parseLineKey(k []byte, into *Key) error {
+	names := strings.Split(string(k[8:]), "\x00")
+	if len(names) != 3 {
+		return fmt.Errorf("the key %x is of no line", k)
+	}
+	into.Start = time.Unix(int64(binary.BigEndian.Uint64(k)), 0).UTC()
+	into.Project, into.Function, into.Region = names[0], names[1], names[2]
+	return nil
+}
+
+func groupKey(organization, period string) []byte { return []byte(period + "\x00" + organization) }
+
+func (b *Book) with(write bool, f func(*bbolt.Tx) error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: bookWait})
+	if err != nil {
+		return fmt.Errorf("the book of usage %s: %w", b.path, err)
+	}
+	run := db.View
+	if write {
+		run = db.Update
+	}
+	if err := errors.Join(run(f), db.Close()); err != nil {
+		return fmt.Errorf("the book of usage %s: %w", b.path, err)
+	}
+	return nil
+}
+
+// Update takes in what was used, as far as it is known: each source says all that
+// it has of a line. terms are those of an organization now; over reports whether all
+// that ends at a time is known. Lines that were final and differ become
+// corrections. It returns how many lines changed.
+func (b *Book) Update(sums []Sum, terms func(organization string) Terms, over func(end time.Time) bool) (changed int, err error) {
+	sums = merge(sums)
+	err = b.with(true, func(tx *bbolt.Tx) error {
+		lines, err := tx.CreateBucketIfNotExists(bucketLines)
+		if err != nil {
+			return err
+		}
+		groups := make(map[string][]Sum)
+		for _, s := range sums {
+			key := string(groupKey(s.Organization, s.Period))
+			groups[key] = append(groups[key], s)
+		}
+		// Lines become final also where nothing is used any more.
+		err = lines.ForEachBucket(func(k []byte) error {
+			if lines.Bucket(k).Get(keyOpen) != nil {
+				groups[string(k)] = append(groups[string(k)], []Sum{}...)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for key, group := range groups {
+			bucket, err := lines.CreateBucketIfNotExists([]byte(key))
+			if err != nil {
+				return err
+			}
+			_, organization, _ := strings.Cut(key, "\x00")
+			n, err := updateGroup(bucket, group, terms(organization), over)
+			if err != nil {
+				return err
+			}
+			changed += n
+		}
+		return nil
+	})
+	return changed, err
+}
+
+// updateGroup is Update for one organization and period, whose sums are in order.
+func updateGroup(bucket *bbolt.Bucket, sums []Sum, terms Terms, over func(time.Time) bool) (changed int, err error) {
+	news := make(map[string]*entry)
+	from := bytes.Clone(bucket.Get(keyOpen))
+	for i := range sums {
+		key := lineKey(sums[i].Key)
+		e, known, err := readEntry(bucket, key)
+		if err != nil {
+			return 0, err
+		}
+		n := e
+		n.End, n.Sources = sums[i].End.Unix(), newer(e.Sources, sums[i].Sources)
+		if known && n.equal(&e) {
+			continue
+		}
+		if !known {
+			n.State = Provisional
+		}
+		news[string(key)] = &n
+		if from == nil || bytes.Compare(key, from) < 0 {
+			from = key
+		}
+	}
+	if from == nil {
+		return 0, nil
+	}
+	for key, e := range news { // so that the cursor finds them
+		if bucket.Get([]byte(key)) == nil {
+			if err := writeEntry(bucket, []byte(key), e); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return recount(bucket, from, news, terms, over)
+}
+
+// recount goes through the lines from one on, and keeps those that differ.
+func recount(bucket *bbolt.Bucket, from []byte, news map[string]*entry, terms Terms, over func(time.Time) bool) (changed int, err error) {
+	type kept struct {
+		key []byte
+		e   *entry
+	}
+	var keep []kept
+	var open []byte
+	cursor := bucket.Cursor()
+	k, v := cursor.Seek(from)
+	sum, err := before(bucket, from)
+	if err != nil {
+		return 0, err
+	}
+	for ; k != nil; k, v = cursor.Next() {
+		if !isLine(k) {
+			continue
+		}
+		var e entry
+		if err := json.Unmarshal(v, &e); err != nil {
+			return 0, fmt.Errorf("the line %x: %w", k, err)
+		}
+		n := e
+		if update := news[string(k)]; update != nil {
+			n = *update
+		}
+		n.Before = sum
+		sum += n.total().Invocations
+		if n.State == Provisional {
+			n.Terms = terms
+			if over(time.Unix(n.End, 0)) {
+				n.State = Final
+			}
+		}
+		if n.State == Provisional && open == nil {
+			open = bytes.Clone(k)
+		}
+		if n.equal(&e) && news[string(k)] == nil {
+			continue
+		}
+		if n.State != Provisional {
+			n.Revision++
+			if n.Revision > 1 {
+				n.State = Correction
+			}
+		}
+		keep = append(keep, kept{bytes.Clone(k), &n})
+	}
+	for _, line := range keep {
+		if err := writeEntry(bucket, line.key, line.e); err != nil {
+			return 0, err
+		}
+	}
+	if open == nil {
+		return len(keep), bucket.Delete(keyOpen)
+	}
+	return len(keep), bucket.Put(keyOpen, open)
+}
+
+// before is how much was used before a line.
+func before(bucket *bbolt.Bucket, key []byte) (int64, error) {
+	cursor := bucket.Cursor()
+	cursor.Seek(key)
+	for k, v := cursor.Prev(); k != nil; k, v = cursor.Prev() {
+		if !isLine(k) {
+			continue
+		}
+		var e entry
+		if err := json.Unmarshal(v, &e); err != nil {
+			return 0, fmt.Errorf("the line %x: %w", k, err)
+		}
+		return e.Before + e.total().Invocations, nil
+	}
+	return 0, nil
+}
+
+func readEntry(bucket *bbolt.Bucket, key []byte) (e entry, known bool, err error) {
+	text := bucket.Get(key)
+	if text == nil {
+		return e, false, nil
+	}
+	if err := json.Unmarshal(text, &e); err != nil {
+		return e, false, fmt.Errorf("the line %x: %w", key, err)
+	}
+	return e, true, nil
+}
+
+func writeEntry(bucket *bbolt.Bucket, key []byte, e *entry) error {
+	text, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return bucket.Put(key, text)
+}
+
+// Lines returns the lines of the periods that want says yes to, in the order of
+// period, organization and time. The sequence ends at the first error. While it
+// runs nothing can be updated.
+func (b *Book) Lines(want func(organization, period string) bool) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		stopped := errors.New("stopped")
+		err := b.with(false, func(tx *bbolt.Tx) error {
+			lines := tx.Bucket(bucketLines)
+			if lines == nil {
+				return nil
+			}
+			return lines.ForEachBucket(func(group []byte) error {
+				period, organization, _ := strings.Cut(string(group), "\x00")
+				if !want(organization, period) {
+					return nil
+				}
+				return lines.Bucket(group).ForEach(func(k, v []byte) error {
+					if !isLine(k) {
+						return nil
+					}
+					key := Key{Organization: organization, Period: period}
+					var e entry
+					if err := errors.Join(parseLineKey(k, &key), json.Unmarshal(v, &e)); err != nil {
+						return err
+					}
+					if !yield(e.line(b.ledger, key), nil) {
+						return stopped
+					}
+					return nil
+				})
+			})
+		})
+		if err != nil && !errors.Is(err, stopped) {
+			yield(Line{}, err)
+		}
+	}
+}
+
+// line is an entry with all its columns.
+func (e *entry) line(ledger string, k Key) Line {
+	total, t := e.total(), e.Terms
+	after := e.Before + total.Invocations
+	l := Line{
+		Schema: Schema, LedgerID: ledger, LineID: lineID(ledger, k), Revision: e.Revision, Period: k.Period,
+		AccountID: k.Organization, Plan: t.Plan, PlanRev: t.Revision(), ProjectID: k.Project, FunctionID: k.Function, Region: k.Region,
+		Class: class, WindowStart: k.Start, WindowEnd: time.Unix(e.End, 0).UTC(), Unit: unit,
+		Quantity: total.Invocations, QuantityOrphan: max(0, total.Invocations-total.Completed), QuantityVoid: total.Voided,
+		CumBefore: e.Before, CumAfter: after, Included: max(-1, t.Included), OverageQuantity: t.Over(after) - t.Over(e.Before),
+		Packages: t.Packages(after) - t.Packages(e.Before), AmountMinor: t.Amount(after) - t.Amount(e.Before), Currency: t.Currency,
+		State: e.State,
+	}
+	l.SourceInstances, l.FirstSeqDigest = sources(e.Sources)
+	l.SHA256 = l.digest()
+	return l
+}

@@ -1,0 +1,63 @@
+package usage
+
+import (
+	"math"
+	"math/big"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+func pro() Terms {
+	return Terms{Plan: "pro", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}
+}
+
+// BEHAVIOUR.md 7.4, with the worked examples of the public price rule.
+func TestAmount(t *testing.T) {
+	for _, tt := range []struct{ used, packages, minor int64 }{
+		{0, 0, 0}, {1_800_000, 0, 0}, {2_000_000, 0, 0}, {2_000_001, 1, 200}, {2_999_999, 1, 200}, {3_000_000, 1, 200},
+		{3_000_001, 2, 400}, {3_400_000, 2, 400}, {3_500_000, 2, 400}, {2 * 1_200_000, 1, 200}, {math.MaxInt64, 9_223_372_036_853, 1_844_674_407_370_600},
+	} {
+		if p, m := pro().Packages(tt.used), pro().Amount(tt.used); p != tt.packages || m != tt.minor {
+			t.Errorf("%d invocations: %d packages for %d, want %d for %d", tt.used, p, m, tt.packages, tt.minor)
+		}
+	}
+	for name, free := range map[string]Terms{
+		"no plan": {Included: -1, Package: 1, Minor: 1}, "a hard quota": {Included: 500_000}, "no price": {Included: 1, Package: 1},
+	} {
+		if n := free.Amount(10_000_000); n != 0 {
+			t.Errorf("%s: %d", name, n)
+		}
+	}
+	if dear := (Terms{Package: 1, Minor: math.MaxInt64}); dear.Amount(2) != math.MaxInt64 {
+		t.Error("a sum that is too large has turned around")
+	}
+}
+
+// METERING.md section 4 (2): amounts grow, follow the rule, and those of parts sum up to that of the whole.
+func TestAmountProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		terms := Terms{
+			Included: rapid.Int64Range(-1, 10_000).Draw(t, "included"), Package: rapid.Int64Range(1, 5000).Draw(t, "package"),
+			Minor: rapid.Int64Range(0, 100_000).Draw(t, "minor"),
+		}
+		at, sum := int64(0), int64(0)
+		for range rapid.IntRange(1, 50).Draw(t, "parts") {
+			next := at + rapid.Int64Range(0, 3000).Draw(t, "part")
+			part := terms.Amount(next) - terms.Amount(at)
+			if part < 0 {
+				t.Fatalf("from %d to %d it costs %d", at, next, part)
+			}
+			sum += part
+			at = next
+		}
+		over := new(big.Rat)
+		if terms.Included >= 0 && at > terms.Included {
+			over.SetFrac64(at-terms.Included, terms.Package)
+		}
+		packages := new(big.Int).Div(new(big.Int).Add(over.Num(), new(big.Int).Sub(over.Denom(), big.NewInt(1))), over.Denom()).Int64()
+		if want := packages * terms.Minor; sum != want || terms.Amount(at) != want {
+			t.Fatalf("%d invocations: the parts cost %d, the whole %d, want %d", at, sum, terms.Amount(at), want)
+		}
+	})
+}
