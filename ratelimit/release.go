@@ -31,11 +31,11 @@ func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance 
 	if err != nil {
 		return err
 	}
-	at, known := seen[instance]
+	p, known := seen[instance]
 	if !known {
 		return fmt.Errorf("there is no gateway %q; those that were heard of: %s", instance, listed(seen))
 	}
-	if ago := time.Since(at); ago < releaseAfter {
+	if ago := time.Since(p.At); ago < releaseAfter {
 		return fmt.Errorf("gateway %s was heard of %s ago: it is there", instance, ago.Round(time.Second))
 	}
 	used, err := usedBy(ctx, mirror, instance)
@@ -57,14 +57,18 @@ func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance 
 			return err
 		}
 	}
-	return nil
+	return mirror.Lose(ctx, instance)
 }
 
 // listed is the gateways with when they were last heard of.
-func listed(seen map[string]time.Time) string {
+func listed(seen map[string]metering.Presence) string {
 	list := make([]string, 0, len(seen))
 	for _, id := range slices.Sorted(maps.Keys(seen)) {
-		list = append(list, fmt.Sprintf("%s (%s ago)", id, time.Since(seen[id]).Round(time.Second)))
+		what := time.Since(seen[id].At).Round(time.Second).String() + " ago"
+		if seen[id].At.IsZero() {
+			what = "ended"
+		}
+		list = append(list, fmt.Sprintf("%s (%s)", id, what))
 	}
 	return strings.Join(list, ", ")
 }

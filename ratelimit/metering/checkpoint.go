@@ -72,11 +72,12 @@ func (c *checkpoint) load(p *projection) error {
 		}
 		return tx.Bucket(bucketSums).ForEach(func(k, v []byte) error {
 			key, ok := decodeSumKey(k)
-			if !ok || len(v) != 24 {
+			if !ok || len(v) != 32 {
 				return fmt.Errorf("the sum under %x is none", k)
 			}
 			p.set(key, Sums{
 				Invocations: binary.BigEndian.Uint64(v), Completed: binary.BigEndian.Uint64(v[8:]), Voided: binary.BigEndian.Uint64(v[16:]),
+				First: binary.BigEndian.Uint64(v[24:]),
 			})
 			return nil
 		})
@@ -88,10 +89,11 @@ func (c *checkpoint) save(p *projection) error {
 	err := c.db.Update(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketSums)
 		for _, key := range p.changed {
-			sums, v := p.sums[key], make([]byte, 0, 24)
+			sums, v := p.sums[key], make([]byte, 0, 32)
 			v = binary.BigEndian.AppendUint64(v, sums.Invocations)
 			v = binary.BigEndian.AppendUint64(v, sums.Completed)
 			v = binary.BigEndian.AppendUint64(v, sums.Voided)
+			v = binary.BigEndian.AppendUint64(v, sums.First)
 			if err := bucket.Put(key.encode(), v); err != nil {
 				return err
 			}

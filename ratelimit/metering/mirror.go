@@ -58,6 +58,7 @@ type Mirror struct {
 	calls   atomic.Uint64
 
 	present atomic.Int64
+	told    map[string]bool // who left; for one goroutine
 
 	mu     sync.Mutex // guards shards, and who flushes
 	shards map[shardOf]*shard
@@ -80,7 +81,7 @@ type shard struct {
 // go on, and that it does again with nil. Close it before the ledger and the
 // Conn.
 func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirror {
-	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, stop: make(chan struct{}), shards: make(map[shardOf]*shard)}
+	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, stop: make(chan struct{}), shards: make(map[shardOf]*shard), told: make(map[string]bool)}
 	m.ok.Store(time.Now().UnixMicro())
 	ledger.mu.Lock()
 	ledger.mirrored = true
@@ -103,7 +104,7 @@ func (m *Mirror) run() {
 		began := time.Now()
 		sent, err := m.Flush(context.Background())
 		if err == nil && began.Sub(present) >= flushIdle {
-			present, err = began, m.register(context.Background())
+			present, err = began, m.register(context.Background(), began)
 		}
 		if err == nil && began.Sub(pruned) >= pruneEvery {
 			pruned, err = began, m.prune(context.Background())
@@ -120,21 +121,6 @@ func (m *Mirror) run() {
 	}
 }
 
-// register tells others which logs there are.
-func (m *Mirror) register(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, flushWait)
-	defer cancel()
-	m.calls.Add(1)
-	if err := m.conn.HashSet(ctx, instancesKey, m.ledger.Instance(), strconv.FormatInt(time.Now().Unix(), 10)); err != nil {
-		return err
-	}
-	_, present, err := m.Instances(ctx)
-	if err == nil {
-		m.present.Store(int64(present))
-	}
-	return err
-}
-
 // Present is how many gateways there are, as far as was heard lately.
 func (m *Mirror) Present() int { return max(1, int(m.present.Load())) }
 
@@ -143,6 +129,9 @@ func (m *Mirror) Close(ctx context.Context) error {
 	close(m.stop)
 	m.done.Wait()
 	_, err := m.Flush(ctx)
+	if err == nil {
+		err = m.tell(ctx, m.ledger.Instance(), presenceLeft)
+	}
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
 	m.ledger.mirrored = false
@@ -242,7 +231,7 @@ func (m *Mirror) collect() ([]*push, error) {
 // cycle was changed has several sums of one name.
 func (b *book) fields(key sumKey) []any {
 	subject, at := b.dictionary.lookup(key.subject), time.Unix(key.start, 0).UTC()
-	span := at.Format("2006010215")
+	span := hourID(at)
 	if key.span == Monthly {
 		span = subject.Cycle.At(at).ID
 	}
@@ -255,12 +244,18 @@ func (b *book) fields(key sumKey) []any {
 			sums.Invocations += other.Invocations
 			sums.Completed += other.Completed
 			sums.Voided += other.Voided
+			if sums.First == 0 || other.First < sums.First {
+				sums.First = other.First
+			}
 		}
 	}
 	name := strings.Join([]string{
 		string(rune(key.span)), span, subject.Organization, subject.Project, subject.Function, b.dictionary.regionName(key.region), "",
 	}, "|")
 	fields := []any{name + "invocations", sums.Invocations, name + "completed", sums.Completed}
+	if key.span == Hourly {
+		fields = append(fields, name+"first", sums.First)
+	}
 	if sums.Voided > 0 {
 		fields = append(fields, name+"voided", sums.Voided)
 	}

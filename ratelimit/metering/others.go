@@ -3,11 +3,47 @@ package metering
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
+
+// The forms of the hours in names: one that begins within an hour has its
+// minute.
+const (
+	wholeHour = "2006010215"
+	partHour  = "20060102150405"
+)
+
+func hourID(start time.Time) string {
+	if start.Equal(start.Truncate(time.Hour)) {
+		return start.Format(wholeHour)
+	}
+	return start.Format(partHour)
+}
+
+// Hour returns the hour of a sum of an hour: of a cycle, since a period may begin
+// or end within it.
+func (e *Entry) Hour(c Cycle) (hour, period Period, err error) {
+	layout := wholeHour
+	if len(e.ID) == len(partHour) {
+		layout = partHour
+	}
+	start, err := time.Parse(layout, e.ID)
+	if err != nil {
+		return hour, period, fmt.Errorf("the hour %q of a sum: %w", e.ID, err)
+	}
+	period = c.At(start)
+	return hourOf(period, start), period, nil
+}
+
+// Hour returns the hour of a sum of an hour, and its billing period.
+func (u *Usage) Hour() (hour, period Period) {
+	period = u.Cycle.At(u.Start)
+	return hourOf(period, u.Start), period
+}
 
 // Entry is a sum that a gateway has in Redis.
 type Entry struct {
@@ -25,42 +61,83 @@ const presentFor = 15 * time.Second
 // hashAllCalls is how many commands reading a small hash takes.
 const hashAllCalls = 3
 
-// Instances returns the ids of all logs that were ever sent to Redis, and how
-// many of their processes were heard of lately, this one included.
-func (m *Mirror) Instances(ctx context.Context) (ids []string, present int, err error) {
-	seen, err := m.Seen(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	for id, at := range seen {
-		ids = append(ids, id)
-		if time.Since(at) < presentFor && id != m.ledger.Instance() {
-			present++
-		}
-	}
-	slices.Sort(ids)
-	return ids, present + 1, nil
+// Presence is what was last heard of a gateway's ledger.
+type Presence struct {
+	// At is until when all its sums are there; zero where that will not change.
+	At   time.Time
+	Left bool // it ended, and has sent all
+	Lost bool // an operator says that it will never come back
 }
 
-// Seen tells when each gateway was last heard of.
-func (m *Mirror) Seen(ctx context.Context) (map[string]time.Time, error) {
+// What stands in place of a time in instancesKey.
+const (
+	presenceLeft = "left"
+	presenceLost = "lost"
+)
+
+// Seen tells what was last heard of each ledger that was ever sent to Redis.
+func (m *Mirror) Seen(ctx context.Context) (map[string]Presence, error) {
 	m.calls.Add(hashAllCalls)
 	found, err := m.conn.HashAll(ctx, instancesKey)
 	if err != nil {
 		return nil, err
 	}
-	seen := make(map[string]time.Time, len(found))
+	seen := make(map[string]Presence, len(found))
 	for id, text := range found {
-		at, _ := strconv.ParseInt(text, 10, 64) // what is no time was never
-		seen[id] = time.Unix(at, 0)
+		p := Presence{Left: text == presenceLeft, Lost: text == presenceLost}
+		if at, err := strconv.ParseInt(text, 10, 64); err == nil {
+			p.At = time.Unix(at, 0)
+		}
+		seen[id] = p
 	}
 	return seen, nil
+}
+
+// tell says what is to be known of a ledger.
+func (m *Mirror) tell(ctx context.Context, instance, what string) error {
+	ctx, cancel := context.WithTimeout(ctx, flushWait)
+	defer cancel()
+	m.calls.Add(1)
+	return m.conn.HashSet(ctx, instancesKey, instance, what)
+}
+
+// Lose notes that a gateway will never come back.
+func (m *Mirror) Lose(ctx context.Context, instance string) error {
+	return m.tell(ctx, instance, presenceLost)
+}
+
+// register tells others which ledgers there are, and that all was sent that they
+// had at a time.
+func (m *Mirror) register(ctx context.Context, at time.Time) error {
+	if err := m.tell(ctx, m.ledger.Instance(), strconv.FormatInt(at.Unix(), 10)); err != nil {
+		return err
+	}
+	for _, id := range m.ledger.Orphans() { // in which nothing is written any more
+		if !m.told[id] {
+			if err := m.tell(ctx, id, presenceLeft); err != nil {
+				return err
+			}
+			m.told[id] = true
+		}
+	}
+	seen, err := m.Seen(ctx)
+	if err != nil {
+		return err
+	}
+	present := 1
+	for id, p := range seen {
+		if time.Since(p.At) < presentFor && id != m.ledger.Instance() {
+			present++
+		}
+	}
+	m.present.Store(int64(present))
+	return nil
 }
 
 // Others returns the sums of all logs but this process's own, of one
 // organization or, with "", of all.
 func (m *Mirror) Others(ctx context.Context, organization string) ([]Entry, error) {
-	ids, _, err := m.Instances(ctx)
+	seen, err := m.Seen(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +146,7 @@ func (m *Mirror) Others(ctx context.Context, organization string) ([]Entry, erro
 		own[id] = true
 	}
 	var all []Entry
-	for _, id := range ids {
+	for _, id := range slices.Sorted(maps.Keys(seen)) {
 		if own[id] {
 			continue
 		}
@@ -125,6 +202,8 @@ func entriesOf(instance string, fields map[string]string) ([]Entry, error) {
 			e.Completed = n
 		case "voided":
 			e.Voided = n
+		case "first":
+			e.First = n
 		}
 	}
 	entries := make([]Entry, 0, len(byName))

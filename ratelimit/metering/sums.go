@@ -8,7 +8,7 @@ type Span uint8
 // The spans of sums.
 const (
 	Monthly Span = 'm' // a billing period
-	Hourly  Span = 'h' // an hour in UTC
+	Hourly  Span = 'h' // an hour in UTC, or the part of it that is in one period
 )
 
 // Sums are cumulative counts of units.
@@ -16,6 +16,7 @@ type Sums struct {
 	Invocations uint64 // admitted and not voided
 	Completed   uint64 // of which ended; the others run, or were cut off
 	Voided      uint64 // admitted, and given back since nothing was sent
+	First       uint64 // the Seq of the first record in it
 }
 
 // sumKey says what a sum is of.
@@ -100,9 +101,10 @@ func (p *projection) currentOf(of place, at time.Time) *current {
 	if c != nil && c.period.Contains(at) && c.hour.Contains(at) {
 		return c
 	}
-	s, hour := p.lookup(of.subject), at.Truncate(time.Hour)
-	c = &current{period: s.Cycle.At(at), hour: Period{Start: hour, End: hour.Add(time.Hour)}}
-	for i, start := range []sumKey{{span: Monthly, start: c.period.Start.Unix()}, {span: Hourly, start: hour.Unix()}} {
+	s := p.lookup(of.subject)
+	c = &current{period: s.Cycle.At(at)}
+	c.hour = hourOf(c.period, at)
+	for i, start := range []sumKey{{span: Monthly, start: c.period.Start.Unix()}, {span: Hourly, start: c.hour.Start.Unix()}} {
 		start.subject, start.region = of.subject, of.region
 		c.keys[i], c.tallies[i] = start, p.sums[start]
 		if c.tallies[i] == nil {
@@ -113,6 +115,20 @@ func (p *projection) currentOf(of place, at time.Time) *current {
 	c.used = p.usedBy(account{s.Organization, c.period.Start.Unix()})
 	p.recent[of] = c
 	return c
+}
+
+// hourOf is the hour that t is in, as far as it is in its billing period: a
+// period may begin within an hour.
+func hourOf(p Period, t time.Time) Period {
+	hour := Period{Start: t.Truncate(time.Hour)}
+	hour.End = hour.Start.Add(time.Hour)
+	if hour.Start.Before(p.Start) {
+		hour.Start = p.Start
+	}
+	if hour.End.After(p.End) {
+		hour.End = p.End
+	}
+	return hour
 }
 
 func (p *projection) usedBy(of account) *uint64 {
@@ -128,6 +144,9 @@ func (p *projection) apply(r *Record, c *current) {
 	n := uint64(r.Units)
 	for i, t := range c.tallies {
 		t.last = r.Seq
+		if t.First == 0 {
+			t.First = r.Seq
+		}
 		if !t.changed {
 			t.changed = true
 			p.changed = append(p.changed, c.keys[i])

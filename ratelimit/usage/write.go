@@ -1,0 +1,143 @@
+package usage
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// Format is how lines are written.
+type Format string
+
+// The formats of exports. All but FOCUS have the columns of Line in their order.
+const (
+	CSV     Format = "csv"
+	JSONL   Format = "jsonl"   // one JSON object a line
+	Parquet Format = "parquet" // compressed with zstd
+	FOCUS   Format = "focus"   // CSV with the columns of FOCUS
+)
+
+// Formats lists the formats.
+func Formats() []string { return []string{string(CSV), string(JSONL), string(Parquet), string(FOCUS)} }
+
+// groupRows is how many rows of Parquet are in memory at once.
+const groupRows = 100_000
+
+// Totals are what a written file must add up to.
+type Totals struct {
+	Rows        int64 `json:"rows"`
+	Quantity    int64 `json:"quantity"`
+	AmountMinor int64 `json:"amount_minor"`
+}
+
+func (t *Totals) add(l *Line) {
+	t.Rows++
+	t.Quantity += l.Quantity
+	t.AmountMinor += l.AmountMinor
+}
+
+// Write writes lines in a format, in constant memory. It ends at the first error
+// of either side.
+func Write(w io.Writer, format Format, lines iter.Seq2[Line, error]) (Totals, error) {
+	switch format {
+	case CSV:
+		return writeCSV(w, columns, lines)
+	case FOCUS:
+		return writeCSV(w, focusColumns, lines)
+	case JSONL:
+		encoder := json.NewEncoder(w)
+		encoder.SetEscapeHTML(false)
+		return each(lines, func(l *Line) error { return encoder.Encode(l) })
+	case Parquet:
+		return writeParquet(w, lines)
+	}
+	return Totals{}, fmt.Errorf("there is no format %q", format)
+}
+
+func each(lines iter.Seq2[Line, error], write func(*Line) error) (total Totals, err error) {
+	for l, err := range lines {
+		if err == nil {
+			err = write(&l)
+		}
+		if err != nil {
+			return total, err
+		}
+		total.add(&l)
+	}
+	return total, nil
+}
+
+// csvColumn is a column of a CSV file.
+type csvColumn struct {
+	name  string
+	value func(*Line) string
+}
+
+// columns are the fields of Line.
+var columns = func() (all []csvColumn) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Line]()) {
+		all = append(all, csvColumn{field.Tag.Get("json"), func(l *Line) string {
+			switch v := reflect.ValueOf(l).Elem().FieldByIndex(field.Index).Interface().(type) {
+			case string:
+				return v
+			case int64:
+				return strconv.FormatInt(v, 10)
+			case time.Time:
+				return v.UTC().Format(time.RFC3339)
+			case State:
+				return string(v)
+			default:
+				panic(fmt.Sprintf("a column of type %T", v))
+			}
+		}})
+	}
+	return all
+}()
+
+func writeCSV(w io.Writer, columns []csvColumn, lines iter.Seq2[Line, error]) (Totals, error) {
+	writer, row := csv.NewWriter(w), make([]string, len(columns))
+	for i, c := range columns {
+		row[i] = c.name
+	}
+	if err := writer.Write(row); err != nil {
+		return Totals{}, err
+	}
+	total, err := each(lines, func(l *Line) error {
+		for i, c := range columns {
+			row[i] = c.value(l)
+		}
+		return writer.Write(row)
+	})
+	if err != nil {
+		return total, err
+	}
+	writer.Flush()
+	return total, writer.Error()
+}
+
+func writeParquet(w io.Writer, lines iter.Seq2[Line, error]) (Totals, error) {
+	writer := parquet.NewGenericWriter[Line](w, parquet.Compression(&parquet.Zstd), parquet.CreatedBy("edgegate", Schema, ""))
+	row, inGroup := make([]Line, 1), 0
+	total, err := each(lines, func(l *Line) error {
+		row[0] = *l
+		if _, err := writer.Write(row); err != nil {
+			return err
+		}
+		if inGroup++; inGroup < groupRows {
+			return nil
+		}
+		inGroup = 0
+		return writer.Flush()
+	})
+	if err != nil {
+		return total, err
+	}
+	return total, writer.Close()
+}
