@@ -34,15 +34,16 @@ type adminRoute map[string]func(*App, *http.Request) (any, error)
 // Routes implements caddy.AdminRouter.
 func (adminAPI) Routes() []caddy.AdminRoute {
 	routes := map[string]adminRoute{
-		"/edge_functions/status":   {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
-		"/edge_functions/regions":  {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil }},
-		"/edge_functions/explain":  {http.MethodGet: (*App).explain},
-		"/edge_functions/projects": {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
-		"/edge_functions/audit":    {http.MethodGet: (*App).audit},
-		"/edge_functions/usage":    {http.MethodGet: (*App).usage},
-		"/edge_functions/quota":    {http.MethodGet: (*App).quota, http.MethodPost: (*App).setQuota},
-		"/edge_functions/drain":    {http.MethodGet: (*App).drains, http.MethodPost: (*App).drain},
-		"/edge_functions/undrain":  {http.MethodPost: (*App).undrain},
+		"/edge_functions/status":     {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
+		"/edge_functions/regions":    {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil }},
+		"/edge_functions/explain":    {http.MethodGet: (*App).explain},
+		"/edge_functions/projects":   {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
+		"/edge_functions/audit":      {http.MethodGet: (*App).audit},
+		"/edge_functions/usage":      {http.MethodGet: (*App).usage},
+		"/edge_functions/usage/bill": {http.MethodGet: (*App).bill},
+		"/edge_functions/quota":      {http.MethodGet: (*App).quota, http.MethodPost: (*App).setQuota},
+		"/edge_functions/drain":      {http.MethodGet: (*App).drains, http.MethodPost: (*App).drain},
+		"/edge_functions/undrain":    {http.MethodPost: (*App).undrain},
 		// It changes nothing, but a token does not belong into a URL.
 		"/edge_functions/token": {http.MethodPost: (*App).inspectToken},
 	}
@@ -50,11 +51,20 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 	for path, route := range routes {
 		list = append(list, caddy.AdminRoute{Pattern: path, Handler: adminHandler(route)})
 	}
-	return list
+	return append(list, caddy.AdminRoute{Pattern: "/edge_functions/usage/export", Handler: caddy.AdminHandlerFunc(exportHandler)})
 }
 
-// adminHandler answers with JSON. The app is looked up for each request: admin
-// routers are made before apps are.
+// activeApp is the app of the configuration in force: admin routers are made
+// before apps are.
+func activeApp() (*App, error) {
+	app, err := caddy.ActiveContext().AppIfConfigured("edge_functions")
+	if err != nil {
+		return nil, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("edge_functions is not configured")}
+	}
+	return app.(*App), nil
+}
+
+// adminHandler answers with JSON.
 func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		answer, ok := route[r.Method]
@@ -62,11 +72,11 @@ func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
 			allowed := strings.Join(slices.Sorted(maps.Keys(route)), " and ")
 			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("only %s is allowed", allowed)}
 		}
-		app, err := caddy.ActiveContext().AppIfConfigured("edge_functions")
+		app, err := activeApp()
 		if err != nil {
-			return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("edge_functions is not configured")}
+			return err
 		}
-		value, err := answer(app.(*App), r)
+		value, err := answer(app, r)
 		if err != nil {
 			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 		}

@@ -25,6 +25,7 @@ type booksKey struct{ dir string }
 type bookkeeping struct {
 	dir    string
 	logger atomic.Pointer[zap.Logger]
+	app    atomic.Pointer[App]   // the configuration in force
 	open   atomic.Pointer[books] // nil before
 	mu     sync.Mutex            // guards opening
 }
@@ -35,6 +36,7 @@ type books struct {
 	quotas *ratelimit.Quotas
 	slugs  *xsync.Map[string, *slugs] // by the ref of the project
 	shared atomic.Pointer[sharing]    // nil with an embedded store
+	bill   *billing
 }
 
 // sharing is what is shared with other gateways by a store in Redis.
@@ -63,6 +65,7 @@ func (b *bookkeeping) start(a *App) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.logger.Store(a.logger)
+	b.app.Store(a)
 	opened := b.open.Load()
 	if opened == nil {
 		ledger, err := metering.Open(metering.Config{Dir: b.dir, Trouble: b.trouble})
@@ -78,6 +81,7 @@ func (b *bookkeeping) start(a *App) error {
 			ledger: ledger, slugs: xsync.NewMap[string, *slugs](),
 			quotas: ratelimit.NewQuotas(ledger, ratelimit.NewEmbedded(b.dir, time.Now)),
 		}
+		opened.bill = b.startBilling()
 		b.open.Store(opened)
 	}
 	mode := metering.SyncGroup
@@ -165,6 +169,7 @@ func (b *bookkeeping) Destruct() error {
 	if opened == nil {
 		return nil
 	}
+	opened.bill.close()
 	opened.quotas.Close()
 	var err error
 	if s := opened.shared.Load(); s != nil {

@@ -15,12 +15,12 @@ import (
 func usageCommand(now func() time.Time) caddycmd.Command {
 	return caddycmd.Command{
 		Name:  "usage",
-		Usage: "show",
-		Short: "Shows what was used",
+		Usage: "show|bill|export",
+		Short: "Shows what was used, and what it costs",
 		Long:  "Commands for the invocations that a running gateway counted.",
 		CobraFunc: func(cmd *cobra.Command) {
-			cmd.Example = examples("usage", " show", " show --period 2026-11 --org acme")
-			group(cmd, usageShow(now))
+			cmd.Example = examples("usage", " show", " bill --period 2026-11", " export --format parquet --out usage.parquet")
+			group(cmd, usageShow(now), usageBill(now), usageExport())
 		},
 	}
 }
@@ -37,10 +37,8 @@ shows the periods that started in a month.`,
 	month := cmd.Flags().String("period", "", "month in which the periods started, such as 2026-11")
 	org := cmd.Flags().String("org", "", "one organization, by its id")
 	ask(cmd, now, func() (question, answer, error) {
-		if *month != "" {
-			if _, err := time.Parse("2006-01", *month); err != nil {
-				return question{}, nil, &UsageError{Msg: fmt.Sprintf("--period %q is no month", *month), Hint: "write it as in 2026-11"}
-			}
+		if err := checkMonth(*month); err != nil {
+			return question{}, nil, err
 		}
 		return question{uri: withQuery("/edge_functions/usage", map[string]string{"period": *month, "organization": *org})}, new(usageAnswer), nil
 	})

@@ -21,9 +21,10 @@ import (
 // concurrent use, also by several processes of a machine: the file is open only
 // as long as it is used.
 type Book struct {
-	path   string
-	ledger string // the id of the ledger that lines are of
-	mu     sync.Mutex
+	path string
+
+	mu     sync.Mutex // guards all below
+	ledger string     // the id of the ledger that lines are of
 }
 
 var (
@@ -31,11 +32,21 @@ var (
 	keyOpen     = []byte("open")  // in each: from when on lines are provisional
 )
 
+// unknownTerms are those of organizations that nobody knows any more.
+var unknownTerms = Terms{Included: -1, Currency: "USD"}
+
 // bookWait bounds the wait for another process.
 const bookWait = 5 * time.Second
 
 // NewBook returns the book in a file. It opens nothing.
 func NewBook(path, ledgerID string) *Book { return &Book{path: path, ledger: ledgerID} }
+
+// SetLedger changes the id of the ledger, which lines are named by.
+func (b *Book) SetLedger(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ledger = id
+}
 
 // entry is a line as it is kept.
 type entry struct {
@@ -102,10 +113,10 @@ func (b *Book) with(write bool, f func(*bbolt.Tx) error) error {
 }
 
 // Update takes in what was used, as far as it is known: each source says all that
-// it has of a line. terms are those of an organization now; over reports whether all
+// it has of a line. terms are those of an organization now, if it is known; over reports whether all
 // that ends at a time is known. Lines that were final and differ become
 // corrections. It returns how many lines changed.
-func (b *Book) Update(sums []Sum, terms func(organization string) Terms, over func(end time.Time) bool) (changed int, err error) {
+func (b *Book) Update(sums []Sum, terms func(organization string) (Terms, bool), over func(end time.Time) bool) (changed int, err error) {
 	sums = merge(sums)
 	err = b.with(true, func(tx *bbolt.Tx) error {
 		lines, err := tx.CreateBucketIfNotExists(bucketLines)
@@ -133,7 +144,12 @@ func (b *Book) Update(sums []Sum, terms func(organization string) Terms, over fu
 				return err
 			}
 			_, organization, _ := strings.Cut(key, "\x00")
-			n, err := updateGroup(bucket, group, terms(organization), over)
+			n, err := updateGroup(bucket, group, func(before Terms) Terms {
+				if t, known := terms(organization); known {
+					return t
+				}
+				return before
+			}, over)
 			if err != nil {
 				return err
 			}
@@ -145,7 +161,7 @@ func (b *Book) Update(sums []Sum, terms func(organization string) Terms, over fu
 }
 
 // updateGroup is Update for one organization and period, whose sums are in order.
-func updateGroup(bucket *bbolt.Bucket, sums []Sum, terms Terms, over func(time.Time) bool) (changed int, err error) {
+func updateGroup(bucket *bbolt.Bucket, sums []Sum, terms func(before Terms) Terms, over func(time.Time) bool) (changed int, err error) {
 	news := make(map[string]*entry)
 	from := bytes.Clone(bucket.Get(keyOpen))
 	for i := range sums {
@@ -160,7 +176,7 @@ func updateGroup(bucket *bbolt.Bucket, sums []Sum, terms Terms, over func(time.T
 			continue
 		}
 		if !known {
-			n.State = Provisional
+			n.State, n.Terms = Provisional, unknownTerms
 		}
 		news[string(key)] = &n
 		if from == nil || bytes.Compare(key, from) < 0 {
@@ -181,7 +197,7 @@ func updateGroup(bucket *bbolt.Bucket, sums []Sum, terms Terms, over func(time.T
 }
 
 // recount goes through the lines from one on, and keeps those that differ.
-func recount(bucket *bbolt.Bucket, from []byte, news map[string]*entry, terms Terms, over func(time.Time) bool) (changed int, err error) {
+func recount(bucket *bbolt.Bucket, from []byte, news map[string]*entry, terms func(before Terms) Terms, over func(time.Time) bool) (changed int, err error) {
 	type kept struct {
 		key []byte
 		e   *entry
@@ -209,7 +225,7 @@ func recount(bucket *bbolt.Bucket, from []byte, news map[string]*entry, terms Te
 		n.Before = sum
 		sum += n.total().Invocations
 		if n.State == Provisional {
-			n.Terms = terms
+			n.Terms = terms(n.Terms)
 			if over(time.Unix(n.End, 0)) {
 				n.State = Final
 			}

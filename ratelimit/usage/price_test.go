@@ -15,8 +15,17 @@ func pro() Terms {
 // BEHAVIOUR.md 7.4, with the worked examples of the public price rule.
 func TestAmount(t *testing.T) {
 	for _, tt := range []struct{ used, packages, minor int64 }{
-		{0, 0, 0}, {1_800_000, 0, 0}, {2_000_000, 0, 0}, {2_000_001, 1, 200}, {2_999_999, 1, 200}, {3_000_000, 1, 200},
-		{3_000_001, 2, 400}, {3_400_000, 2, 400}, {3_500_000, 2, 400}, {2 * 1_200_000, 1, 200}, {math.MaxInt64, 9_223_372_036_853, 1_844_674_407_370_600},
+		{0, 0, 0},
+		{1_800_000, 0, 0},
+		{2_000_000, 0, 0},
+		{2_000_001, 1, 200},
+		{2_999_999, 1, 200},
+		{3_000_000, 1, 200},
+		{3_000_001, 2, 400},
+		{3_400_000, 2, 400},
+		{3_500_000, 2, 400},
+		{2 * 1_200_000, 1, 200},
+		{math.MaxInt64, 9_223_372_036_853, 1_844_674_407_370_600},
 	} {
 		if p, m := pro().Packages(tt.used), pro().Amount(tt.used); p != tt.packages || m != tt.minor {
 			t.Errorf("%d invocations: %d packages for %d, want %d for %d", tt.used, p, m, tt.packages, tt.minor)

@@ -1,0 +1,142 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
+
+// trailerTotals tells what an export adds up to, at its end.
+const trailerTotals = "Edgegate-Totals"
+
+// exportTypes are the media types of exports.
+var exportTypes = map[usage.Format]string{
+	usage.CSV: "text/csv; charset=utf-8", usage.FOCUS: "text/csv; charset=utf-8",
+	usage.JSONL: "application/jsonl", usage.Parquet: "application/vnd.apache.parquet",
+}
+
+// billed are the lines that a question is about, as they are now.
+func (a *App) billed(r *http.Request) (iter.Seq2[usage.Line, error], error) {
+	month, err := monthOf(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.books.bill(r.Context()); err != nil {
+		return nil, err
+	}
+	opened, only := a.books.open.Load(), r.URL.Query().Get("organization")
+	now, cycles := opened.ledger.Now(), a.periods()
+	return opened.bill.book.Lines(func(organization, id string) bool {
+		if only != "" && only != organization {
+			return false
+		}
+		cycle := cycles[organization]
+		p, ok := cycle.Named(id)
+		if !ok {
+			cycle, p, ok = metering.CycleOf(id)
+		}
+		return ok && wanted(p, cycle, month, now)
+	}), nil
+}
+
+// export streams the lines of periods.
+func (a *App) export(w http.ResponseWriter, r *http.Request) error {
+	format := usage.Format(r.URL.Query().Get("format"))
+	if !slices.Contains(usage.Formats(), string(format)) {
+		return fmt.Errorf("format %q: allowed are %s", format, strings.Join(usage.Formats(), ", "))
+	}
+	lines, err := a.billed(r)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", exportTypes[format])
+	w.Header().Set("Trailer", trailerTotals)
+	// A server that stops, or times out, must not cut it off: its end is told by
+	// the trailer.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	totals, err := usage.Write(w, format, lines)
+	if err != nil {
+		a.logger.Error("an export ended early", zap.Error(err))
+		panic(http.ErrAbortHandler) // the headers are gone: only a broken answer tells
+	}
+	text, err := json.Marshal(totals)
+	w.Header().Set(trailerTotals, string(text))
+	return err
+}
+
+// exportHandler is for answers that are no JSON.
+func exportHandler(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("only GET is allowed")}
+	}
+	app, err := activeApp()
+	if err != nil {
+		return err
+	}
+	if err := app.export(w, r); err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+	}
+	return nil
+}
+
+// billAnswer is what `edgegate usage bill` shows.
+type billAnswer struct {
+	Organizations []organizationBill `json:"organizations"`
+}
+
+// organizationBill is what an organization has to pay for a period so far.
+type organizationBill struct {
+	ID          string       `json:"id"`
+	Plan        string       `json:"plan"` // at the end; "" for none
+	Period      periodAnswer `json:"period"`
+	State       usage.State  `json:"state"`    // provisional as long as any line is
+	Included    int64        `json:"included"` // -1: any number
+	Invocations int64        `json:"invocations"`
+	Over        int64        `json:"over"`
+	Packages    int64        `json:"packages"`
+	AmountMinor int64        `json:"amount_minor"`
+	Amount      string       `json:"amount"` // amount_minor as a decimal number
+	Currency    string       `json:"currency"`
+}
+
+// bill adds up what organizations have to pay.
+func (a *App) bill(r *http.Request) (any, error) {
+	lines, err := a.billed(r)
+	if err != nil {
+		return nil, err
+	}
+	answer := billAnswer{Organizations: []organizationBill{}}
+	for l, err := range lines {
+		if err != nil {
+			return nil, err
+		}
+		last := len(answer.Organizations) - 1
+		if last < 0 || answer.Organizations[last].ID != l.AccountID || answer.Organizations[last].Period.ID != l.Period {
+			_, p, _ := metering.CycleOf(l.Period)
+			answer.Organizations = append(answer.Organizations, organizationBill{ID: l.AccountID, Period: period(p), State: usage.Final})
+			last++
+		}
+		o := &answer.Organizations[last]
+		o.Plan, o.Included, o.Currency = l.Plan, l.Included, l.Currency
+		o.Invocations += l.Quantity
+		o.Over += l.OverageQuantity
+		o.Packages += l.Packages
+		o.AmountMinor += l.AmountMinor
+		o.Amount = usage.Decimal(o.AmountMinor)
+		if l.State == usage.Provisional {
+			o.State = usage.Provisional
+		}
+	}
+	return answer, nil
+}

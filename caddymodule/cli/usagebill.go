@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func usageBill(now func() time.Time) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bill [--period MONTH] [--org ID] " + flags,
+		Short: "Shows what organizations have to pay",
+		Long: `Shows for each organization what it used in its current billing period, or in
+those that started in a month, how much of that is beyond what is included, and
+what that costs: the sum of the lines of usage export. It is final when all hours
+are over and all gateways have said what they used.`,
+		Example: examples("usage bill", "", " --period 2026-11", " --org acme -o json"),
+	}
+	month := cmd.Flags().String("period", "", "month in which the periods started, such as 2026-11")
+	org := cmd.Flags().String("org", "", "one organization, by its id")
+	ask(cmd, now, func() (question, answer, error) {
+		if err := checkMonth(*month); err != nil {
+			return question{}, nil, err
+		}
+		return question{uri: withQuery("/edge_functions/usage/bill", map[string]string{"period": *month, "organization": *org})}, new(billAnswer), nil
+	})
+	return cmd
+}
+
+type billAnswer struct {
+	Organizations []struct {
+		ID          string `json:"id"`
+		Plan        string `json:"plan"`
+		Period      period `json:"period"`
+		State       string `json:"state"`
+		Included    int64  `json:"included"`
+		Invocations int64  `json:"invocations"`
+		Over        int64  `json:"over"`
+		Packages    int64  `json:"packages"`
+		Amount      string `json:"amount"`
+		Currency    string `json:"currency"`
+	} `json:"organizations"`
+}
+
+func (a *billAnswer) complete() bool { return a.Organizations != nil }
+
+func (a *billAnswer) table(w io.Writer, _ time.Time) {
+	if len(a.Organizations) == 0 {
+		fmt.Fprintln(w, "Nothing was used in that period.")
+		return
+	}
+	rows := [][]string{{"ORGANIZATION", "PERIOD", "PLAN", "INCLUDED", "USED", "OVER", "PACKAGES", "AMOUNT", "STATE"}}
+	for _, o := range a.Organizations {
+		included := none
+		if o.Included >= 0 {
+			included = count(o.Included)
+		}
+		rows = append(rows, []string{
+			printable(cmp.Or(o.ID, none)), printable(o.Period.ID), printable(cmp.Or(o.Plan, none)), included, count(o.Invocations), count(o.Over),
+			count(o.Packages), printable(o.Amount + " " + o.Currency), printable(o.State),
+		})
+	}
+	write(w, rows)
+}

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
+
+// exportOptions are the flags of usage export.
+type exportOptions struct {
+	address, format, month, org, out string
+}
+
+func usageExport() *cobra.Command {
+	formats := strings.Join(usage.Formats(), "|")
+	cmd := &cobra.Command{
+		Use:   "export [--format " + formats + "] [--period MONTH] [--org ID] [--out FILE] [--address ADDR]",
+		Short: "Writes what is billed, line by line",
+		Long: `Writes a line for each hour, project, function and region of the current billing
+period of each organization, or of those that started in a month, with what it
+costs: as CSV, as JSON lines, as Parquet, or as CSV with the columns of FOCUS.
+The columns are the same in all but FOCUS. With --out the file is there when it
+is whole, and not before.`,
+		Example: examples("usage export", " --period 2026-11 > november.csv", " --format parquet --out november.parquet", " --format focus --org acme"),
+	}
+	cmd.DisableFlagsInUseLine = true // they are all in Use
+	var o exportOptions
+	f := cmd.Flags()
+	f.StringVar(&o.address, "address", caddy.DefaultAdminListen, "admin endpoint of the gateway: host:port, http://host:port or unix//path")
+	f.StringVar(&o.format, "format", string(usage.CSV), formats)
+	f.StringVar(&o.month, "period", "", "month in which the periods started, such as 2026-11")
+	f.StringVar(&o.org, "org", "", "one organization, by its id")
+	f.StringVar(&o.out, "out", "", "write to this file")
+	Run(cmd, func(context.Context) error { return export(cmd, o) })
+	return cmd
+}
+
+func export(cmd *cobra.Command, o exportOptions) error {
+	if err := OneOf("format", o.format, usage.Formats()...); err != nil {
+		return err
+	}
+	if err := checkMonth(o.month); err != nil {
+		return err
+	}
+	gateway, err := newAdmin(o.address)
+	if err != nil {
+		return err
+	}
+	if o.out == "" {
+		if file, ok := cmd.OutOrStdout().(*os.File); ok && o.format == string(usage.Parquet) && term.IsTerminal(int(file.Fd())) {
+			return &UsageError{Msg: "Parquet is not for terminals", Hint: "name a file with --out"}
+		}
+		_, err := gateway.download(o, cmd.OutOrStdout())
+		return err
+	}
+	totals, err := gateway.downloadTo(o, cmd)
+	if err == nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s lines, %s invocations, %s\n",
+			o.out, count(totals.Rows), count(totals.Quantity), usage.Decimal(totals.AmountMinor))
+	}
+	return err
+}
+
+func checkMonth(month string) error {
+	if month == "" {
+		return nil
+	}
+	if _, err := time.Parse("2006-01", month); err != nil {
+		return &UsageError{Msg: fmt.Sprintf("--period %q is no month", month), Hint: "write it as in 2026-11"}
+	}
+	return nil
+}
+
+// downloadTo writes an export to a file that is there when it is whole.
+func (a admin) downloadTo(o exportOptions, cmd *cobra.Command) (totals usage.Totals, err error) {
+	file, err := os.CreateTemp(filepath.Dir(o.out), "."+filepath.Base(o.out)+".*")
+	if err != nil {
+		return totals, &FailureError{Msg: fmt.Sprintf("--out %s: %v", o.out, err), Hint: "name a file in a directory that can be written"}
+	}
+	defer os.Remove(file.Name()) // it is gone where all went well
+	var out io.Writer = file
+	if errs, ok := cmd.ErrOrStderr().(*os.File); ok && term.IsTerminal(int(errs.Fd())) {
+		bar := progressbar.DefaultBytes(-1, "exporting")
+		defer func() { _ = bar.Close() }()
+		out = io.MultiWriter(file, bar)
+	}
+	totals, err = a.download(o, out)
+	if err != nil {
+		_ = file.Close()
+		return totals, err
+	}
+	if err := errors.Join(file.Sync(), file.Close(), os.Rename(file.Name(), o.out)); err != nil {
+		return totals, &FailureError{Msg: fmt.Sprintf("--out %s: %v", o.out, err), Hint: "the disk may be full"}
+	}
+	return totals, nil
+}
+
+// trailerTotals tells at the end of an export what it adds up to.
+const trailerTotals = "Edgegate-Totals"
+
+// download writes an export, as it comes, and returns what it adds up to.
+func (a admin) download(o exportOptions, out io.Writer) (totals usage.Totals, err error) {
+	q := question{uri: withQuery("/edge_functions/usage/export", map[string]string{"format": o.format, "period": o.month, "organization": o.org})}
+	resp, err := caddycmd.AdminAPIRequest(a.address, http.MethodGet, q.uri, nil, nil)
+	if err != nil {
+		return totals, a.failure(err, q)
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(out, resp.Body)
+	if err == nil {
+		err = json.Unmarshal([]byte(resp.Trailer.Get(trailerTotals)), &totals)
+	}
+	if err != nil {
+		return totals, &FailureError{Msg: fmt.Sprintf("the export ended early: %v", err), Hint: "the gateway's log says why; what was written is not whole"}
+	}
+	return totals, nil
+}
