@@ -150,6 +150,8 @@ type term struct {
 	account *account
 	cycle   metering.Cycle
 	period  metering.Period
+	// Of period, in microseconds, since that is quicker to compare.
+	begins, ends int64
 
 	unspent  atomic.Int64 // of what was granted
 	over     atomic.Int64 // used without a grant, and not claimed yet
@@ -175,6 +177,11 @@ type term struct {
 	rate       atomic.Int64 // units a second
 }
 
+func (t *term) contains(at time.Time) bool {
+	micro := at.UnixMicro()
+	return micro >= t.begins && micro < t.ends
+}
+
 func (t *term) used() int64 { return t.granted.Load() - t.unspent.Load() + t.over.Load() }
 
 // term returns that of an organization now, and the time it is for.
@@ -186,7 +193,7 @@ func (q *Quotas) term(organization string, terms *Terms) (*term, time.Time, erro
 	for {
 		at := q.ledger.Now()
 		t := a.current.Load()
-		if t != nil && t.period.Contains(at) && t.cycle.Equal(terms.Cycle) {
+		if t != nil && t.contains(at) && t.cycle.Equal(terms.Cycle) {
 			return t, at, nil
 		}
 		if err := q.begin(a, terms.Cycle); err != nil {
@@ -225,7 +232,9 @@ func (q *Quotas) newTerm(a *account, cycle metering.Cycle, period metering.Perio
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	t := &term{account: a, cycle: cycle, period: period, claiming: make(chan struct{}, 1)}
+	t := &term{
+		account: a, cycle: cycle, period: period, begins: period.Start.UnixMicro(), ends: period.End.UnixMicro(), claiming: make(chan struct{}, 1),
+	}
 	t.over.Store(int64(by[q.ledger.Instance()]))
 	t.claiming <- struct{}{}
 	return t, nil

@@ -3,6 +3,7 @@ package ratelimit
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -415,7 +416,10 @@ func TestQuotaRollsOver(t *testing.T) {
 	}
 }
 
+// METERING.md section 5 has its target for the median: the mean has the adding up by the other processor in it, and the disk
+// that three million invocations a second keep busy. Medians are of batches of 64.
 func BenchmarkTakeAndAdmit(b *testing.B) {
+	const batch = 64
 	dir := b.TempDir()
 	ledger, err := metering.Open(metering.Config{Dir: dir})
 	if err != nil {
@@ -426,8 +430,11 @@ func BenchmarkTakeAndAdmit(b *testing.B) {
 	for name, terms := range map[string]Terms{"hard": hard(1 << 50), "soft": {Quota: 1 << 50}} {
 		b.Run(name, func(b *testing.B) {
 			subject := metering.Subject{Organization: name, Project: "abcdefghijklmnopqrst", Function: "hello-world"}
+			took := make([]time.Duration, 0, b.N/batch+1)
 			b.ReportAllocs()
-			for b.Loop() {
+			b.ResetTimer()
+			began := time.Now()
+			for i := range b.N {
 				unit, err := q.Take(context.Background(), name, &terms)
 				if err != nil {
 					b.Fatal(err)
@@ -439,6 +446,16 @@ func BenchmarkTakeAndAdmit(b *testing.B) {
 				if _, err := ledger.Admit(id, 0, unit.At, 0); err != nil {
 					b.Fatal(err)
 				}
+				if i%batch == batch-1 {
+					now := time.Now()
+					took = append(took, now.Sub(began))
+					began = now
+				}
+			}
+			b.StopTimer()
+			if len(took) > 0 {
+				slices.Sort(took)
+				b.ReportMetric(float64(took[len(took)/2])/batch, "p50-ns/op")
 			}
 		})
 	}

@@ -35,7 +35,7 @@ type dictionary struct {
 	subjects []Subject
 	cycles   map[subjectName][]SubjectID
 	regions  []string
-	latest   *xsync.Map[functionName, latestID] // may be read without mu
+	latest   *xsync.Map[string, *xsync.Map[string, latestID]] // by project and function; may be read without mu
 	bySub    map[subjectKey]SubjectID
 	byRegion *xsync.Map[string, uint16] // may be read without mu
 }
@@ -43,10 +43,8 @@ type dictionary struct {
 // subjectName is a Subject without its cycle.
 type subjectName struct{ organization, project, function string }
 
-// functionName is most of a subject: a project has one organization at a time.
-type functionName struct{ project, function string }
-
-// latestID is the number of the subject of a functionName, as it was last.
+// latestID is the number of the subject of a function, as it was last: a project
+// has one organization at a time.
 type latestID struct {
 	organization string
 	cycle        Cycle
@@ -89,7 +87,7 @@ func openDictionary(path string) (*dictionary, error) {
 		return nil, err
 	}
 	d := &dictionary{
-		file: file, latest: xsync.NewMap[functionName, latestID](), bySub: make(map[subjectKey]SubjectID), byRegion: xsync.NewMap[string, uint16](),
+		file: file, latest: xsync.NewMap[string, *xsync.Map[string, latestID]](), bySub: make(map[subjectKey]SubjectID), byRegion: xsync.NewMap[string, uint16](),
 		cycles: make(map[subjectName][]SubjectID), regions: []string{""}, // 0: none
 	}
 	d.byRegion.Store("", 0)
@@ -174,9 +172,13 @@ func (d *dictionary) write(e entry) error {
 
 // subject returns the number of s, a new one if need be.
 func (d *dictionary) subject(s Subject) (SubjectID, error) {
-	name := functionName{s.Project, s.Function}
-	if last, ok := d.latest.Load(name); ok && last.organization == s.Organization && last.cycle.Equal(s.Cycle) {
-		return last.id, nil
+	functions, known := d.latest.Load(s.Project)
+	if known {
+		if last, ok := functions.Load(s.Function); ok && last.organization == s.Organization && last.cycle.Equal(s.Cycle) {
+			return last.id, nil
+		}
+	} else {
+		functions, _ = d.latest.LoadOrStore(s.Project, xsync.NewMap[string, latestID]())
 	}
 	key := keyOf(s)
 	d.mu.Lock()
@@ -191,7 +193,7 @@ func (d *dictionary) subject(s Subject) (SubjectID, error) {
 		}
 	}
 	id := d.bySub[key]
-	d.latest.Store(name, latestID{s.Organization, s.Cycle, id})
+	functions.Store(s.Function, latestID{s.Organization, s.Cycle, id})
 	return id, nil
 }
 

@@ -45,7 +45,8 @@ type Config struct {
 type Ledger struct {
 	config   Config
 	own      *book
-	mode     atomic.Value // Sync
+	mode     atomic.Pointer[Sync]
+	strict   atomic.Bool
 	latest   atomic.Int64 // the billing clock, in microseconds
 	refusals refusals
 	stop     chan struct{}
@@ -91,7 +92,7 @@ func Open(config Config) (*Ledger, error) {
 	}
 	l := &Ledger{config: config, stop: make(chan struct{}), kick: make(chan struct{}, 1), free: make(map[string]time.Time), saved: config.Now()}
 	l.waiting = sync.NewCond(&l.mu)
-	l.mode.Store(SyncGroup)
+	l.SetSync(SyncGroup)
 	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
 	if l.own, err = openBook(own, config.Now); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(own, orphans)))
@@ -176,7 +177,10 @@ func (b *book) close() error {
 }
 
 // SetSync changes the mode of syncing.
-func (l *Ledger) SetSync(mode Sync) { l.mode.Store(mode) }
+func (l *Ledger) SetSync(mode Sync) {
+	l.mode.Store(&mode)
+	l.strict.Store(mode == SyncStrict)
+}
 
 // Instance is the id of the process's log.
 func (l *Ledger) Instance() string { return l.own.instance.id }
@@ -200,7 +204,7 @@ func (l *Ledger) Admit(subject SubjectID, region uint16, at time.Time, revision 
 	if err := l.own.log.append(&r); err != nil {
 		return 0, err
 	}
-	if l.mode.Load() == SyncStrict {
+	if l.strict.Load() {
 		return r.Seq, l.wait(r.Seq)
 	}
 	return r.Seq, nil
@@ -263,7 +267,7 @@ func (l *Ledger) step() error {
 	l.noteStep(now, now.Sub(l.clock))
 	l.keepRefused(now, false)
 	err = errors.Join(err, l.keepLater())
-	if l.mode.Load() != SyncNone {
+	if *l.mode.Load() != SyncNone {
 		err = errors.Join(err, b.dictionary.sync())
 		synced, syncErr := b.log.sync()
 		l.synced = max(l.synced, synced)

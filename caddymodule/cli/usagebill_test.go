@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const billJSON = `{"organizations":[
+{"id":"","plan":"","period":{"id":"2026-11"},"state":"final","included":-1,"invocations":7,"over":0,"packages":0,"amount_minor":0,"amount":"0.00","currency":"USD"},
+{"id":"acme","plan":"pro","period":{"id":"2026-11"},"state":"provisional","included":2000000,"invocations":3400000,"over":1400000,"packages":2,"amount_minor":400,"amount":"4.00","currency":"USD"}]}`
+
+const billText = `ORGANIZATION  PERIOD   PLAN  INCLUDED   USED       OVER       PACKAGES  AMOUNT    STATE
+-             2026-11  -     -          7          0          0         0.00 USD  final
+acme          2026-11  pro   2,000,000  3,400,000  1,400,000  2         4.00 USD  provisional
+`
+
+func TestUsageBill(t *testing.T) {
+	g := serve(t, 200, billJSON)
+	stdout, stderr, code := execute(t, "usage", "bill", "--address", g.address(), "--period", "2026-11", "--org", "acme")
+	if stdout != billText || stderr != "" || code != 0 {
+		t.Errorf("exit code %d, standard error %q, standard output\n%s", code, stderr, stdout)
+	}
+	if got := g.questions()[0]; got != "GET /edge_functions/usage/bill?organization=acme&period=2026-11" {
+		t.Errorf("asked %s", got)
+	}
+	if _, stderr, code := execute(t, "usage", "bill", "--period", "11"); code != 2 || !strings.Contains(stderr, "write it as in 2026-11") {
+		t.Errorf("%d, %s", code, stderr)
+	}
+}
+
+// exporter is a gateway that exports, or breaks off.
+func exporter(t *testing.T, whole bool) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Trailer", trailerTotals)
+		_, _ = w.Write([]byte("line_id\n1\n"))
+		if !whole {
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		w.Header().Set(trailerTotals, `{"rows":1,"quantity":2000,"amount_minor":150}`)
+	}))
+	t.Cleanup(server.Close)
+	return (&gateway{Server: server}).address()
+}
+
+func TestUsageExport(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "usage.csv")
+	address := exporter(t, true)
+	if stdout, stderr, code := execute(t, "usage", "export", "--address", address); stdout != "line_id\n1\n" || stderr != "" || code != 0 {
+		t.Errorf("%d, %q, %q", code, stdout, stderr)
+	}
+	stdout, stderr, code := execute(t, "usage", "export", "--address", address, "--out", file)
+	if code != 0 || stdout != "" || stderr != file+": 1 lines, 2,000 invocations, 1.50\n" {
+		t.Errorf("%d, %q, %q", code, stdout, stderr)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "line_id\n1\n" {
+		t.Errorf("%q, %v", text, err)
+	}
+	broken := filepath.Join(t.TempDir(), "broken.csv")
+	if _, stderr, code := execute(t, "usage", "export", "--address", exporter(t, false), "--out", broken); code != 1 || !strings.Contains(stderr, "ended early") {
+		t.Errorf("%d, %s", code, stderr)
+	}
+	if left, err := os.ReadDir(filepath.Dir(broken)); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+	for _, args := range [][]string{{"--format", "xml"}, {"--period", "november"}} {
+		if _, stderr, code := execute(t, append([]string{"usage", "export"}, args...)...); code != 2 {
+			t.Errorf("%q: %d, %s", args, code, stderr)
+		}
+	}
+	if _, _, code := execute(t, "usage", "export", "--address", address, "--out", filepath.Join(file, "no", "directory")); code != 1 {
+		t.Errorf("%d", code)
+	}
+	refused := serve(t, 400, `{"error":"the store does not answer"}`)
+	if _, stderr, code := execute(t, "usage", "export", "--address", refused.address()); code != 1 || !strings.Contains(stderr, "the store does not answer") {
+		t.Errorf("%d, %s", code, stderr)
+	}
+}
+
+func TestQuotaRelease(t *testing.T) {
+	g := serve(t, 200, quotaJSON)
+	if stdout, stderr, code := execute(t, "quota", "release", "4f1c2a9b7d3e", "--address", g.address()); code != 0 || stdout != quotaText || stderr != "" {
+		t.Errorf("%d, %q, %q", code, stdout, stderr)
+	}
+	if got := g.bodies()[0]; got != `{"release":"4f1c2a9b7d3e"}` {
+		t.Errorf("it sent %s", got)
+	}
+}

@@ -1,0 +1,166 @@
+package usage
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"io"
+	"iter"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// some are the lines of a book.
+func some(t *testing.T) []Line {
+	t.Helper()
+	b := newBook(t)
+	b.over = 1
+	b.update(used("one", "f", 0, 1_999_999), used("two", "a,\"b\"\n", 1, 1_000_002), used("one", "f", 1, 5))
+	return b.lines()
+}
+
+func sequence(lines []Line, err error) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		for _, l := range lines {
+			if !yield(l, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(Line{}, err)
+		}
+	}
+}
+
+// All formats have the same lines, with the columns of METERING.md 3.12 in their order.
+func TestWrite(t *testing.T) {
+	lines := some(t)
+	want := Totals{Rows: 3, Quantity: 3_000_006, AmountMinor: 400}
+	written := make(map[Format][]byte)
+	for _, format := range Formats() {
+		var out bytes.Buffer
+		got, err := Write(&out, Format(format), sequence(lines, nil))
+		if err != nil || got != want {
+			t.Errorf("%s: %+v, %v", format, got, err)
+		}
+		written[Format(format)] = out.Bytes()
+		broken := errors.New("broken")
+		if _, err := Write(io.Discard, Format(format), sequence(lines, broken)); !errors.Is(err, broken) {
+			t.Errorf("%s: %v", format, err)
+		}
+	}
+	if _, err := Write(io.Discard, "xml", sequence(lines, nil)); err == nil {
+		t.Error("there is no such format")
+	}
+	names := []string{
+		"schema", "ledger_id", "line_id", "revision", "period", "account_id", "plan", "plan_rev", "project_id", "function_id", "region", "class",
+		"window_start", "window_end", "unit", "quantity", "quantity_orphan", "quantity_void", "cum_before", "cum_after", "included",
+		"overage_quantity", "packages", "amount_minor", "currency", "state", "first_seq_digest", "source_instances", "sha256",
+	}
+	rows, err := csv.NewReader(bytes.NewReader(written[CSV])).ReadAll()
+	if err != nil || len(rows) != 4 || !slices.Equal(rows[0], names) || rows[1][0] != Schema || rows[1][12] != "2026-11-01T00:00:00Z" || rows[2][9] != lines[1].FunctionID {
+		t.Errorf("%q, %v", rows, err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(written[JSONL]))
+	for i := range lines {
+		var l Line
+		if err := decoder.Decode(&l); err != nil || l != lines[i] || !l.Intact() {
+			t.Errorf("JSONL: %+v, %v", l, err)
+		}
+	}
+	read, err := parquet.Read[Line](bytes.NewReader(written[Parquet]), int64(len(written[Parquet])))
+	if err != nil || !slices.Equal(read, lines) {
+		t.Errorf("Parquet: %+v, %v", read, err)
+	}
+	file, err := parquet.OpenFile(bytes.NewReader(written[Parquet]), int64(len(written[Parquet])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, column := range file.Schema().Columns() {
+		if column[0] != names[i] {
+			t.Errorf("Parquet: column %d is %s, want %s", i, column[0], names[i])
+		}
+	}
+}
+
+// The columns that FOCUS 1.4 requires of every row are there, and have what it wants (https://focus.finops.org).
+func TestWriteFOCUS(t *testing.T) {
+	lines := some(t)
+	var out bytes.Buffer
+	if _, err := Write(&out, FOCUS, sequence(lines, nil)); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(&out).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := func(row int, name string) string {
+		t.Helper()
+		i := slices.Index(rows[0], name)
+		if i < 0 {
+			t.Fatalf("there is no column %s", name)
+		}
+		return rows[row][i]
+	}
+	for _, name := range []string{
+		"BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodStart", "BillingPeriodEnd", "ChargeCategory",
+		"ChargeDescription", "ChargePeriodStart", "ChargePeriodEnd", "ContractedCost", "EffectiveCost", "HostProviderName",
+		"InvoiceIssuerName", "ListCost", "PricingQuantity", "PricingUnit", "ServiceCategory", "ServiceName", "ServiceProviderName",
+	} {
+		for row := 1; row < len(rows); row++ {
+			if value(row, name) == "" {
+				t.Errorf("%s is empty", name)
+			}
+		}
+	}
+	cost := 0.0
+	for row := 1; row < len(rows); row++ {
+		n, err := strconv.ParseFloat(value(row, "BilledCost"), 64)
+		if err != nil {
+			t.Error(err)
+		}
+		cost += n
+		if value(row, "BillingPeriodStart") != "2026-11-01T00:00:00Z" || value(row, "BillingPeriodEnd") != "2026-12-01T00:00:00Z" ||
+			value(row, "ChargeClass") != "" || value(row, "ChargeCategory") != "Usage" {
+			t.Errorf("%q", rows[row])
+		}
+	}
+	if cost != 4 {
+		t.Errorf("the rows cost %v", cost)
+	}
+}
+
+func TestDecimal(t *testing.T) {
+	for minor, want := range map[int64]string{0: "0.00", 5: "0.05", 200: "2.00", -105: "-1.05", 123456: "1234.56"} {
+		if got := Decimal(minor); got != want {
+			t.Errorf("%d is %s", minor, got)
+		}
+	}
+}
+
+// Export of lines by format, in lines a second; memory does not depend on how many.
+func BenchmarkWrite(b *testing.B) {
+	start := month
+	e := entry{End: start.Add(3600e9).Unix(), Terms: pro(), State: Final, Revision: 1, Sources: []Source{{Instance: "a", First: 1, Invocations: 1000, Completed: 1000}}}
+	for _, format := range Formats() {
+		b.Run(format, func(b *testing.B) {
+			b.ReportAllocs()
+			key := Key{Organization: "acme", Period: "2026-11", Project: "p", Region: "eu"}
+			_, err := Write(io.Discard, Format(format), func(yield func(Line, error) bool) {
+				for i := range b.N {
+					key.Start, key.Function = start, strconv.Itoa(i%1000)
+					if !yield(e.line("ledger", key), nil) {
+						return
+					}
+				}
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
