@@ -150,9 +150,12 @@ func (c *crowd) lose(i int) (instance string) {
 	time.Sleep(5 * time.Millisecond) // those who call end
 	m.Quotas.stop()
 	m.Quotas.stopped.Wait()
-	if err := m.mirror.Close(c.t.Context()); err != nil {
+	if _, err := m.mirror.Flush(c.t.Context()); err != nil {
 		c.t.Error(err)
 	}
+	ctx, cancel := context.WithCancel(c.t.Context())
+	cancel() // it does not say goodbye
+	_ = m.mirror.Close(ctx)
 	usage, err := m.ledger.Usage()
 	if err != nil {
 		c.t.Error(err)
