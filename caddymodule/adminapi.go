@@ -34,16 +34,17 @@ type adminRoute map[string]func(*App, *http.Request) (any, error)
 // Routes implements caddy.AdminRouter.
 func (adminAPI) Routes() []caddy.AdminRoute {
 	routes := map[string]adminRoute{
-		"/edge_functions/status":     {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
-		"/edge_functions/regions":    {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil }},
-		"/edge_functions/explain":    {http.MethodGet: (*App).explain},
-		"/edge_functions/projects":   {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
-		"/edge_functions/audit":      {http.MethodGet: (*App).audit},
-		"/edge_functions/usage":      {http.MethodGet: (*App).usage},
-		"/edge_functions/usage/bill": {http.MethodGet: (*App).bill},
-		"/edge_functions/quota":      {http.MethodGet: (*App).quota, http.MethodPost: (*App).setQuota},
-		"/edge_functions/drain":      {http.MethodGet: (*App).drains, http.MethodPost: (*App).drain},
-		"/edge_functions/undrain":    {http.MethodPost: (*App).undrain},
+		"/edge_functions/status":          {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
+		"/edge_functions/regions":         {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil }},
+		"/edge_functions/explain":         {http.MethodGet: (*App).explain},
+		"/edge_functions/projects":        {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
+		"/edge_functions/audit":           {http.MethodGet: (*App).audit},
+		"/edge_functions/usage":           {http.MethodGet: (*App).usage},
+		"/edge_functions/usage/bill":      {http.MethodGet: (*App).bill},
+		"/edge_functions/usage/reconcile": {http.MethodGet: (*App).reconcile},
+		"/edge_functions/quota":           {http.MethodGet: (*App).quota, http.MethodPost: (*App).setQuota},
+		"/edge_functions/drain":           {http.MethodGet: (*App).drains, http.MethodPost: (*App).drain},
+		"/edge_functions/undrain":         {http.MethodPost: (*App).undrain},
 		// It changes nothing, but a token does not belong into a URL.
 		"/edge_functions/token": {http.MethodPost: (*App).inspectToken},
 	}

@@ -32,7 +32,7 @@ func (a *App) billed(r *http.Request) (iter.Seq2[usage.Line, error], error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.books.bill(r.Context()); err != nil {
+	if _, err := a.books.bill(r.Context()); err != nil {
 		return nil, err
 	}
 	opened, only := a.books.open.Load(), r.URL.Query().Get("organization")
@@ -41,11 +41,7 @@ func (a *App) billed(r *http.Request) (iter.Seq2[usage.Line, error], error) {
 		if only != "" && only != organization {
 			return false
 		}
-		cycle := cycles[organization]
-		p, ok := cycle.Named(id)
-		if !ok {
-			cycle, p, ok = metering.CycleOf(id)
-		}
+		p, cycle, ok := cycles.named(organization, id)
 		return ok && wanted(p, cycle, month, now)
 	}), nil
 }

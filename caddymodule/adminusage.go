@@ -145,13 +145,19 @@ func (c cycles) of(e *metering.Entry) (u metering.Usage, p metering.Period, ok b
 		return u, p, false
 	}
 	u = metering.Usage{Subject: e.Subject, Region: e.Region, Span: e.Span, Sums: e.Sums}
-	cycle := c[e.Subject.Organization]
-	if p, ok = cycle.Named(e.ID); !ok {
-		// The organization had another cycle then, which the id says.
-		cycle, p, ok = metering.CycleOf(e.ID)
-	}
-	u.Cycle, u.Start = cycle, p.Start
+	p, u.Cycle, ok = c.named(e.Subject.Organization, e.ID)
+	u.Start = p.Start
 	return u, p, ok
+}
+
+// named is the period of an organization with an id.
+func (c cycles) named(organization, id string) (p metering.Period, cycle metering.Cycle, ok bool) {
+	cycle = c[organization]
+	if p, ok = cycle.Named(id); !ok {
+		// The organization had another cycle then, which the id says.
+		cycle, p, ok = metering.CycleOf(id)
+	}
+	return p, cycle, ok
 }
 
 // organizations are those of the projects in force, each once; nil is among

@@ -72,6 +72,9 @@ type App struct {
 	// How fast invocations may come.
 	RateLimits []*RateLimit `json:"rate_limits,omitempty"`
 
+	// Where lines of usage go as they become final.
+	ExportersRaw []json.RawMessage `json:"exporters,omitempty" caddy:"namespace=edge_functions.exporters inline_key=exporter"`
+
 	// Where gateways share what they know.
 	Store *Store `json:"store,omitempty"`
 
@@ -87,6 +90,7 @@ type App struct {
 	pipeline   *routing.Pipeline
 	limits     []limit
 	ratePolicy string // the header of the limits
+	exporters  []Exporter
 	loadedAt   time.Time
 	single     *projects.Project // nil with a source
 	problems   []projects.Problem
@@ -141,6 +145,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := a.provisionLimits(); err != nil {
+		return err
+	}
+	if err := a.provisionExporters(ctx); err != nil {
 		return err
 	}
 	if a.IdleTimeout < 0 || a.MaxBody < 0 {

@@ -3,6 +3,8 @@ package caddymodule
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -53,6 +55,7 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 			Remedy: "add a replica with Sentinel or Cluster, and `min-replicas-to-write 1`",
 		})
 	}
+	findings = append(findings, silentGateways(ctx, s)...)
 	if offset, err := s.conn.ClockOffset(ctx); err == nil && offset.Abs() > clockNear {
 		f := Finding{
 			Severity: Medium, Check: "clock_offset", Subject: s.url, Message: fmt.Sprintf("the clocks of this machine and of Redis are %s apart", offset.Abs().Round(time.Millisecond)),
@@ -62,6 +65,28 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 			f.Severity = High
 		}
 		findings = append(findings, f)
+	}
+	return findings
+}
+
+// silentAfter is for how long a gateway may be silent that did not end properly.
+const silentAfter = time.Hour
+
+// silentGateways finds those that hold up bills and grants.
+func silentGateways(ctx context.Context, s *sharing) []Finding {
+	seen, err := s.mirror.Seen(ctx)
+	if err != nil {
+		return nil // what is wrong with Redis is said elsewhere
+	}
+	var findings []Finding
+	for _, id := range slices.Sorted(maps.Keys(seen)) {
+		if p := seen[id]; !p.Left && !p.Lost && time.Since(p.At) > silentAfter {
+			findings = append(findings, Finding{
+				Severity: Medium, Check: "gateway_silent", Subject: id,
+				Message: fmt.Sprintf("this gateway was last heard of at %s and did not end properly: hours since then stay provisional, and what it was granted stays its own", p.At.UTC().Format(time.RFC3339)),
+				Remedy:  "start it, or another one, on its directory; if that is lost: edgegate quota release " + id,
+			})
+		}
 	}
 	return findings
 }

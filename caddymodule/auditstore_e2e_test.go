@@ -3,8 +3,11 @@
 package caddymodule
 
 import (
+	"context"
 	"testing"
+	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 )
@@ -22,14 +25,25 @@ func TestAuditStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
+		ledger, err := metering.Open(metering.Config{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mirror := metering.OpenMirror(ledger, conn, func(error) {})
+		t.Cleanup(func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = mirror.Close(ctx)
+			_ = ledger.Close()
+		})
 		opened := new(books)
-		opened.shared.Store(&sharing{url: url, conn: conn})
+		opened.shared.Store(&sharing{url: url, conn: conn, mirror: mirror})
 		a := &App{books: new(bookkeeping)}
 		a.books.open.Store(opened)
 		found := make(map[string]bool)
 		for _, f := range a.auditStore(t.Context()) {
 			found[f.Check] = true
-			if f.Remedy == "" || f.Message == "" || f.Subject != url {
+			if f.Remedy == "" || f.Message == "" || f.Check != "gateway_silent" && f.Subject != url {
 				t.Errorf("%+v", f)
 			}
 		}
@@ -41,6 +55,17 @@ func TestAuditStore(t *testing.T) {
 	}
 	good := redistest.Sentinel(t, 1, "appendonly yes")
 	if got := checks(good.URL()); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	// Gateways that end properly, or that an operator has given up, hold nothing up.
+	master := good.Master()
+	ago := func(d time.Duration) int64 { return time.Now().Add(-d).Unix() }
+	master.Exec("HSET", "gw:instances", "there", ago(time.Minute), "left", "left", "lost", "lost")
+	if got := checks(good.URL()); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	master.Exec("HSET", "gw:instances", "silent", ago(2*time.Hour))
+	if got := checks(good.URL()); !got["gateway_silent"] || len(got) != 1 {
 		t.Errorf("%v", got)
 	}
 	bad.Stop()

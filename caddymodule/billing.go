@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
@@ -16,8 +17,10 @@ import (
 )
 
 const (
-	// billEvery is how often lines are brought up to date.
+	// billEvery is how often lines are brought up to date, billFirst how long after
+	// the start for the first time.
 	billEvery = time.Minute
+	billFirst = 2 * time.Second
 	// settleAfter is how long after its end an hour is over, for those that were
 	// admitted in it and are recorded later.
 	settleAfter = 5 * time.Minute
@@ -39,17 +42,17 @@ func (b *bookkeeping) startBilling() *billing {
 	bill := &billing{book: usage.NewBook(filepath.Join(b.dir, "billing.db"), ""), stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(bill.done)
-		tick := time.NewTicker(billEvery)
-		defer tick.Stop()
-		for {
+		for wait := billFirst; ; wait = billEvery {
 			select {
 			case <-bill.stop:
 				return
-			case <-tick.C:
+			case <-time.After(wait):
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), billEvery)
-			if err := b.bill(ctx); err != nil {
+			if _, err := b.bill(ctx); err != nil {
 				b.logger.Load().Warn("the lines of usage are not up to date", zap.Error(err))
+			} else {
+				b.export(ctx)
 			}
 			cancel()
 		}
@@ -62,33 +65,43 @@ func (b *billing) close() {
 	<-b.done
 }
 
-// bill brings the lines up to date.
-func (b *bookkeeping) bill(ctx context.Context) error {
+// errNoPrices says that plans are not known yet: an hour must not become final
+// without them.
+var errNoPrices = errors.New("the projects, and with them the plans, were not loaded yet")
+
+// bill brings the lines up to date. It returns what they are of: what all
+// gateways used in each period, of what they have at all in it.
+func (b *bookkeeping) bill(ctx context.Context) (used accounts, err error) {
 	opened, app := b.open.Load(), b.app.Load()
 	if opened == nil || app == nil {
-		return errNotOpen
+		return nil, errNotOpen
+	}
+	if app.projectStatus().LoadedAt == nil {
+		return nil, errNoPrices
 	}
 	now := opened.ledger.Now()
-	sums, err := opened.hourly(now.Add(-billHours))
+	own, err := opened.ledger.Usage()
 	if err != nil {
-		return err
+		return nil, err
 	}
+	used = make(accounts)
+	sums := hourly(own, now.Add(-billHours), used)
 	known := func(time.Time) bool { return true }
 	id, err := metering.Identity(b.dir)
 	if s := opened.shared.Load(); s != nil && err == nil {
 		if id, err = s.mirror.Identity(ctx, b.dir); err != nil {
-			return fmt.Errorf("reading the id of the ledger from Redis: %w", err)
+			return nil, fmt.Errorf("reading the id of the ledger from Redis: %w", err)
 		}
 		others, err := s.mirror.Others(ctx, "")
 		if err != nil {
-			return fmt.Errorf("reading what other gateways used: %w", err)
+			return nil, fmt.Errorf("reading what other gateways used: %w", err)
 		}
-		if sums, err = app.addOthers(sums, others); err != nil {
-			return err
+		if sums, err = app.addOthers(sums, others, used); err != nil {
+			return nil, err
 		}
 		seen, err := s.mirror.Seen(ctx)
 		if err != nil {
-			return fmt.Errorf("reading which gateways there are: %w", err)
+			return nil, fmt.Errorf("reading which gateways there are: %w", err)
 		}
 		known = func(at time.Time) bool {
 			for _, p := range seen {
@@ -100,7 +113,7 @@ func (b *bookkeeping) bill(ctx context.Context) error {
 		}
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	opened.bill.book.SetLedger(id)
 	prices := make(map[string]usage.Terms)
@@ -109,37 +122,40 @@ func (b *bookkeeping) bill(ctx context.Context) error {
 			prices[o.ID] = priceOf(o)
 		}
 	}
-	_, err = opened.bill.book.Update(sums, func(id string) (usage.Terms, bool) {
+	_, err = opened.bill.book.Update(now, sums, func(id string) (usage.Terms, bool) {
 		t, ok := prices[id]
 		return t, ok
 	}, func(end time.Time) bool { return !now.Before(end.Add(settleAfter)) && known(end.Add(settleAfter)) })
-	return err
+	return used, err
 }
 
-// hourly are the sums of this machine's gateways since a time.
-func (b *books) hourly(since time.Time) ([]usage.Sum, error) {
-	all, err := b.ledger.Usage()
-	if err != nil {
-		return nil, err
-	}
-	var sums []usage.Sum
+// hourly are the sums of hours since a time. What was used in periods is added
+// to used.
+func hourly(all []metering.Usage, since time.Time, used accounts) (sums []usage.Sum) {
 	for i := range all {
 		u := &all[i]
-		if u.Span != metering.Hourly || u.Start.Before(since) {
+		if u.Span == metering.Monthly {
+			used.add(u.Subject, u.Cycle.At(u.Start), u.Region, u.Sums)
+			continue
+		}
+		if u.Start.Before(since) {
 			continue
 		}
 		hour, period := u.Hour()
 		sums = append(sums, sumOf(u.Subject, u.Instance, u.Region, u.Sums, hour, period))
 	}
-	return sums, nil
+	return sums
 }
 
 // addOthers adds the sums of other gateways.
-func (a *App) addOthers(sums []usage.Sum, others []metering.Entry) ([]usage.Sum, error) {
+func (a *App) addOthers(sums []usage.Sum, others []metering.Entry, used accounts) ([]usage.Sum, error) {
 	cycles := a.periods()
 	for i := range others {
 		e := &others[i]
-		if e.Span != metering.Hourly {
+		if e.Span == metering.Monthly {
+			if u, p, ok := cycles.of(e); ok {
+				used.add(u.Subject, p, u.Region, u.Sums)
+			}
 			continue
 		}
 		hour, period, err := e.Hour(cycles[e.Subject.Organization])
@@ -149,6 +165,13 @@ func (a *App) addOthers(sums []usage.Sum, others []metering.Entry) ([]usage.Sum,
 		sums = append(sums, sumOf(e.Subject, e.Instance, e.Region, e.Sums, hour, period))
 	}
 	return sums, nil
+}
+
+// add adds what was used in a period, whoever counted it.
+func (a accounts) add(s metering.Subject, p metering.Period, region string, n metering.Sums) {
+	if n.Invocations > 0 {
+		a[account{organization: s.Organization, period: p.ID, project: s.Project, function: s.Function, region: region}] += int64(n.Invocations)
+	}
 }
 
 func sumOf(s metering.Subject, instance, region string, n metering.Sums, hour, period metering.Period) usage.Sum {

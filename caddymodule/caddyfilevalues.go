@@ -63,6 +63,7 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"allow_eddsa":  "allow_eddsa on|off",
 	"expires_at":   "expires_at 2027-01-31T00:00:00Z",
 	"projects":     "projects file /etc/edgegate/projects.json` or `projects redis",
+	"export":       "export file /var/lib/edgegate/usage [{ format csv|jsonl|parquet|focus }]",
 	"store":        "store embedded [/var/lib/edgegate]` or `store redis redis://127.0.0.1:6379 [/var/lib/edgegate]",
 	"rate_limit":   "rate_limit project|function|client_ip|subject 200/s [burst 400] [local|shared|strict] [shadow]",
 	"sync":         "sync none|group|strict",

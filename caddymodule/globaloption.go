@@ -66,6 +66,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			quota <number>
 //			overage <price> per <number>
 //			spend_cap on|off
+//			meter_unavailable closed|open
 //		}
 //		project default {
 //			...
@@ -77,6 +78,9 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		}
 //		store redis <url> [<directory>] {
 //			...
+//		}
+//		export file <directory> {
+//			format csv|jsonl|parquet|focus
 //		}
 //	}
 func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
@@ -105,7 +109,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"locate":       a.parseLocate,
 		"debug_secret": a.parseDebugSecret,
 		"rate_limit":   a.parseRateLimit,
-		"export":       nil,
+		"export":       a.parseExport,
 	})
 	if err != nil {
 		return err

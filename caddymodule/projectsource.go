@@ -57,8 +57,11 @@ type storeUser interface {
 	useStore(*Store) error
 }
 
-func sourceNames() []string {
-	modules := caddy.GetModules(sourceNamespace)
+func sourceNames() []string { return moduleNames(sourceNamespace) }
+
+// moduleNames are those of the guest modules in a namespace.
+func moduleNames(namespace string) []string {
+	modules := caddy.GetModules(namespace)
 	names := make([]string, 0, len(modules))
 	for _, module := range modules {
 		names = append(names, module.ID.Name())

@@ -19,6 +19,10 @@ import (
 // exitUsage is the exit code of wrong usage, after INTERFACE.md.
 const exitUsage = 2
 
+// exitExplained is the exit code of a difference that is no error, after
+// INTERFACE.md.
+const exitExplained = 3
+
 // UsageError is a command line that cannot be understood: the process ends
 // with exit code 2 and nothing was done.
 type UsageError struct {
@@ -131,12 +135,19 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 // 1, as for a failure, and nothing on standard error.
 var errVerdict = errors.New("the answer is no")
 
+// errExplained ends one whose answer, printed already, is a no that is no error:
+// exit code 3.
+var errExplained = errors.New("the difference is explained")
+
 // exit prints err and returns what makes Caddy's Main exit with the right
-// code: any error is 1, and 2 is only to be had through Caddy's own wrapper,
+// code: any error is 1, and others are only to be had through Caddy's own wrapper,
 // whose error type is not exported.
 func exit(cmd *cobra.Command, err error) error {
 	if err == nil || errors.Is(err, errVerdict) {
 		return err
+	}
+	if errors.Is(err, errExplained) {
+		return exitWith(cmd, exitExplained)
 	}
 	var usage *UsageError
 	var failure *FailureError
@@ -154,9 +165,13 @@ func exit(cmd *cobra.Command, err error) error {
 	}
 	printError(cmd.ErrOrStderr(), err, hint)
 	if usage != nil {
-		return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return exitUsage, nil })(cmd, nil)
+		return exitWith(cmd, exitUsage)
 	}
 	return err
+}
+
+func exitWith(cmd *cobra.Command, code int) error {
+	return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) { return code, nil })(cmd, nil)
 }
 
 func printError(w io.Writer, err error, hint string) {

@@ -330,30 +330,44 @@ func appendManifest(dir string, line archived) error {
 // VerifyArchives reads all archives of an instance's directory and checks them
 // against their manifest. It returns how many records they have.
 func VerifyArchives(instanceDir string) (records uint64, err error) {
+	err = eachArchive(instanceDir, func(r []Record) error {
+		records += uint64(len(r))
+		return nil
+	})
+	return records, err
+}
+
+// eachArchive hands over the records of the archives of an instance's directory,
+// file by file, as long as they are what the manifest says.
+func eachArchive(instanceDir string, visit func([]Record) error) error {
 	dir := filepath.Join(instanceDir, "archive")
 	lines, err := readManifest(dir)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	previous := archived{}
 	for _, line := range lines {
 		data, err := os.ReadFile(filepath.Join(dir, filepath.Base(line.File)))
 		if err != nil {
-			return records, err
+			return err
 		}
 		sum := sha256.Sum256(data)
 		switch {
 		case hex.EncodeToString(sum[:]) != line.SHA256:
-			return records, fmt.Errorf("%s: %w: its hash is not that of the manifest", line.File, errArchive)
+			return fmt.Errorf("%s: %w: its hash is not that of the manifest", line.File, errArchive)
 		case line.Previous != previous.SHA256:
-			return records, fmt.Errorf("%s: %w: it does not follow %s", line.File, errArchive, previous.File)
+			return fmt.Errorf("%s: %w: it does not follow %s", line.File, errArchive, previous.File)
 		case previous.File != "" && line.First != previous.First+previous.Records:
-			return records, fmt.Errorf("%s: %w: record %d is missing", line.File, errArchive, previous.First+previous.Records)
+			return fmt.Errorf("%s: %w: record %d is missing", line.File, errArchive, previous.First+previous.Records)
 		}
-		if _, err := decompress(data, line.First, line.Records); err != nil {
-			return records, fmt.Errorf("%s: %w", line.File, err)
+		records, err := decompress(data, line.First, line.Records)
+		if err == nil {
+			err = visit(records)
 		}
-		records, previous = records+line.Records, line
+		if err != nil {
+			return fmt.Errorf("%s: %w", line.File, err)
+		}
+		previous = line
 	}
-	return records, nil
+	return nil
 }

@@ -141,15 +141,20 @@ func (m *Mirror) Others(ctx context.Context, organization string) ([]Entry, erro
 	if err != nil {
 		return nil, err
 	}
-	own := map[string]bool{m.ledger.Instance(): true}
-	for _, id := range m.ledger.Orphans() {
-		own[id] = true
+	for _, id := range append(m.ledger.Orphans(), m.ledger.Instance()) {
+		delete(seen, id)
 	}
+	return m.entries(ctx, slices.Sorted(maps.Keys(seen)), organization)
+}
+
+// Own returns what Redis has of this process's own logs.
+func (m *Mirror) Own(ctx context.Context) ([]Entry, error) {
+	return m.entries(ctx, append(m.ledger.Orphans(), m.ledger.Instance()), "")
+}
+
+func (m *Mirror) entries(ctx context.Context, ids []string, organization string) ([]Entry, error) {
 	var all []Entry
-	for _, id := range slices.Sorted(maps.Keys(seen)) {
-		if own[id] {
-			continue
-		}
+	for _, id := range ids {
 		for shard := range Shards {
 			if organization != "" && Shard(organization) != shard {
 				continue

@@ -27,12 +27,7 @@ func (l *Ledger) Usage() ([]Usage, error) {
 	}
 	var all []Usage
 	for _, b := range l.books() {
-		for key, sums := range b.projection.sums {
-			all = append(all, Usage{
-				Subject: b.dictionary.lookup(key.subject), Instance: b.instance.id, Region: b.dictionary.regionName(key.region),
-				Span: key.span, Start: time.Unix(key.start, 0).UTC(), Sums: sums.Sums,
-			})
-		}
+		all = append(all, b.usage()...)
 	}
 	slices.SortFunc(all, func(a, b Usage) int {
 		for _, pair := range [][2]string{{a.Organization, b.Organization}, {a.Project, b.Project}, {a.Function, b.Function}, {a.Region, b.Region}} {
@@ -43,6 +38,18 @@ func (l *Ledger) Usage() ([]Usage, error) {
 		return a.Start.Compare(b.Start)
 	})
 	return all, nil
+}
+
+// usage are the sums of one log, in no order.
+func (b *book) usage() []Usage {
+	all := make([]Usage, 0, len(b.projection.sums))
+	for key, sums := range b.projection.sums {
+		all = append(all, Usage{
+			Subject: b.dictionary.lookup(key.subject), Instance: b.instance.id, Region: b.dictionary.regionName(key.region),
+			Span: key.span, Start: time.Unix(key.start, 0).UTC(), Sums: sums.Sums,
+		})
+	}
+	return all
 }
 
 // Orphans are the ids of the logs that were taken over.

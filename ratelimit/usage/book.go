@@ -29,6 +29,7 @@ type Book struct {
 
 var (
 	bucketLines = []byte("lines") // of buckets, one for each organization and period
+	bucketNews  = []byte("news")  // lines that became final or were corrected, in that order
 	keyOpen     = []byte("open")  // in each: from when on lines are provisional
 )
 
@@ -113,13 +114,18 @@ func (b *Book) with(write bool, f func(*bbolt.Tx) error) error {
 }
 
 // Update takes in what was used, as far as it is known: each source says all that
-// it has of a line. terms are those of an organization now, if it is known; over reports whether all
+// it has of a line. terms are those of an organization now, if it is known: lines
+// keep those that were in force when their hour ended. over reports whether all
 // that ends at a time is known. Lines that were final and differ become
 // corrections. It returns how many lines changed.
-func (b *Book) Update(sums []Sum, terms func(organization string) (Terms, bool), over func(end time.Time) bool) (changed int, err error) {
+func (b *Book) Update(now time.Time, sums []Sum, terms func(organization string) (Terms, bool), over func(end time.Time) bool) (changed int, err error) {
 	sums = merge(sums)
 	err = b.with(true, func(tx *bbolt.Tx) error {
 		lines, err := tx.CreateBucketIfNotExists(bucketLines)
+		if err != nil {
+			return err
+		}
+		news, err := tx.CreateBucketIfNotExists(bucketNews)
 		if err != nil {
 			return err
 		}
@@ -144,12 +150,9 @@ func (b *Book) Update(sums []Sum, terms func(organization string) (Terms, bool),
 				return err
 			}
 			_, organization, _ := strings.Cut(key, "\x00")
-			n, err := updateGroup(bucket, group, func(before Terms) Terms {
-				if t, known := terms(organization); known {
-					return t
-				}
-				return before
-			}, over)
+			u := update{bucket: bucket, group: []byte(key), news: news, over: over, now: now}
+			u.terms, u.known = terms(organization)
+			n, err := u.run(group)
 			if err != nil {
 				return err
 			}
@@ -160,9 +163,34 @@ func (b *Book) Update(sums []Sum, terms func(organization string) (Terms, bool),
 	return changed, err
 }
 
-// updateGroup is Update for one organization and period, whose sums are in order.
-func updateGroup(bucket *bbolt.Bucket, sums []Sum, terms func(before Terms) Terms, over func(time.Time) bool) (changed int, err error) {
-	news := make(map[string]*entry)
+// update is Update for one organization and period.
+type update struct {
+	bucket, news *bbolt.Bucket
+	group        []byte // the name of bucket
+	now          time.Time
+	terms        Terms
+	known        bool // terms are
+	over         func(end time.Time) bool
+}
+
+// agreed are the terms of a provisional line, after one with others.
+func (u *update) agreed(e, before *entry) Terms {
+	switch {
+	case u.known && u.now.Before(time.Unix(e.End, 0)):
+		return u.terms
+	case e.Terms != (Terms{}): // of when its hour ended
+		return e.Terms
+	case before != nil: // the line is new, its hour is not
+		return before.Terms
+	case u.known:
+		return u.terms
+	}
+	return unknownTerms
+}
+
+// run takes in sums, which are in order.
+func (u *update) run(sums []Sum) (changed int, err error) {
+	said, bucket := make(map[string]*entry), u.bucket
 	from := bytes.Clone(bucket.Get(keyOpen))
 	for i := range sums {
 		key := lineKey(sums[i].Key)
@@ -176,9 +204,9 @@ func updateGroup(bucket *bbolt.Bucket, sums []Sum, terms func(before Terms) Term
 			continue
 		}
 		if !known {
-			n.State, n.Terms = Provisional, unknownTerms
+			n.State = Provisional
 		}
-		news[string(key)] = &n
+		said[string(key)] = &n
 		if from == nil || bytes.Compare(key, from) < 0 {
 			from = key
 		}
@@ -186,29 +214,33 @@ func updateGroup(bucket *bbolt.Bucket, sums []Sum, terms func(before Terms) Term
 	if from == nil {
 		return 0, nil
 	}
-	for key, e := range news { // so that the cursor finds them
+	for key, e := range said { // so that the cursor finds them
 		if bucket.Get([]byte(key)) == nil {
 			if err := writeEntry(bucket, []byte(key), e); err != nil {
 				return 0, err
 			}
 		}
 	}
-	return recount(bucket, from, news, terms, over)
+	return u.recount(from, said)
 }
 
 // recount goes through the lines from one on, and keeps those that differ.
-func recount(bucket *bbolt.Bucket, from []byte, news map[string]*entry, terms func(before Terms) Terms, over func(time.Time) bool) (changed int, err error) {
+func (u *update) recount(from []byte, said map[string]*entry) (changed int, err error) {
 	type kept struct {
 		key []byte
 		e   *entry
 	}
 	var keep []kept
 	var open []byte
-	cursor := bucket.Cursor()
+	cursor := u.bucket.Cursor()
 	k, v := cursor.Seek(from)
-	sum, err := before(bucket, from)
+	last, err := before(u.bucket, from)
 	if err != nil {
 		return 0, err
+	}
+	sum := int64(0)
+	if last != nil {
+		sum = last.Before + last.total().Invocations
 	}
 	for ; k != nil; k, v = cursor.Next() {
 		if !isLine(k) {
@@ -219,21 +251,22 @@ func recount(bucket *bbolt.Bucket, from []byte, news map[string]*entry, terms fu
 			return 0, fmt.Errorf("the line %x: %w", k, err)
 		}
 		n := e
-		if update := news[string(k)]; update != nil {
-			n = *update
+		if s := said[string(k)]; s != nil {
+			n = *s
 		}
 		n.Before = sum
 		sum += n.total().Invocations
 		if n.State == Provisional {
-			n.Terms = terms(n.Terms)
-			if over(time.Unix(n.End, 0)) {
+			n.Terms = u.agreed(&n, last)
+			if u.over(time.Unix(n.End, 0)) {
 				n.State = Final
 			}
 		}
 		if n.State == Provisional && open == nil {
 			open = bytes.Clone(k)
 		}
-		if n.equal(&e) && news[string(k)] == nil {
+		last = &n
+		if n.equal(&e) && said[string(k)] == nil {
 			continue
 		}
 		if n.State != Provisional {
@@ -245,18 +278,34 @@ func recount(bucket *bbolt.Bucket, from []byte, news map[string]*entry, terms fu
 		keep = append(keep, kept{bytes.Clone(k), &n})
 	}
 	for _, line := range keep {
-		if err := writeEntry(bucket, line.key, line.e); err != nil {
+		if err := writeEntry(u.bucket, line.key, line.e); err != nil {
 			return 0, err
+		}
+		if line.e.State != Provisional {
+			if err := u.note(line.key); err != nil {
+				return 0, err
+			}
 		}
 	}
 	if open == nil {
-		return len(keep), bucket.Delete(keyOpen)
+		return len(keep), u.bucket.Delete(keyOpen)
 	}
-	return len(keep), bucket.Put(keyOpen, open)
+	return len(keep), u.bucket.Put(keyOpen, open)
 }
 
-// before is how much was used before a line.
-func before(bucket *bbolt.Bucket, key []byte) (int64, error) {
+// note adds a line to the news.
+func (u *update) note(key []byte) error {
+	n, err := u.news.NextSequence()
+	if err != nil {
+		return err
+	}
+	value := binary.BigEndian.AppendUint32(nil, uint32(len(u.group)))
+	value = append(append(value, u.group...), key...)
+	return u.news.Put(binary.BigEndian.AppendUint64(nil, n), value)
+}
+
+// before is the line before another; nil for the first.
+func before(bucket *bbolt.Bucket, key []byte) (*entry, error) {
 	cursor := bucket.Cursor()
 	cursor.Seek(key)
 	for k, v := cursor.Prev(); k != nil; k, v = cursor.Prev() {
@@ -265,11 +314,11 @@ func before(bucket *bbolt.Bucket, key []byte) (int64, error) {
 		}
 		var e entry
 		if err := json.Unmarshal(v, &e); err != nil {
-			return 0, fmt.Errorf("the line %x: %w", k, err)
+			return nil, fmt.Errorf("the line %x: %w", k, err)
 		}
-		return e.Before + e.total().Invocations, nil
+		return &e, nil
 	}
-	return 0, nil
+	return nil, nil
 }
 
 func readEntry(bucket *bbolt.Bucket, key []byte) (e entry, known bool, err error) {

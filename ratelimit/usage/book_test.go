@@ -34,7 +34,7 @@ func newBook(t *testing.T) *bookTest {
 
 func (b *bookTest) update(sums ...Sum) (changed int) {
 	b.t.Helper()
-	changed, err := b.Update(sums, func(string) (Terms, bool) { return b.terms, true }, func(end time.Time) bool {
+	changed, err := b.Update(month.Add(time.Duration(b.over)*time.Hour), sums, func(string) (Terms, bool) { return b.terms, true }, func(end time.Time) bool {
 		return !end.After(month.Add(time.Duration(b.over) * time.Hour))
 	})
 	if err != nil {

@@ -1,0 +1,106 @@
+package metering
+
+import "fmt"
+
+// Recounted is what one log says when all of it is read again.
+type Recounted struct {
+	Instance string
+	Last     uint64 // the number of the last record that was read, of Records
+	Records  uint64
+	Damage   error // the first that is wrong with the files; nil: nothing
+	Read     []Usage
+	Kept     []Usage // the sums that are in use, up to the same record
+}
+
+// Recount reads the logs again, archives and all, and adds them up anew.
+func (l *Ledger) Recount() ([]Recounted, error) {
+	l.mu.Lock()
+	books := l.books()
+	l.mu.Unlock()
+	all := make([]Recounted, 0, len(books))
+	for _, b := range books {
+		r, err := l.recount(b)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+func (l *Ledger) recount(b *book) (Recounted, error) {
+	b.archiving.Lock() // files stay where they are
+	defer b.archiving.Unlock()
+	l.mu.Lock()
+	_, err := b.log.each(b.projection.add)
+	r := Recounted{Instance: b.instance.id, Last: b.projection.last, Kept: b.usage()}
+	l.mu.Unlock()
+	if err != nil {
+		return r, err
+	}
+	again := &book{instance: b.instance, dictionary: b.dictionary, projection: newProjection(b.dictionary.lookup)}
+	r.Damage = b.readAll(r.Last, func(record *Record) error {
+		if r.Records++; record.Seq != r.Records {
+			return fmt.Errorf("record %d is missing: %d comes next", r.Records, record.Seq)
+		}
+		again.projection.add(record)
+		return nil
+	})
+	r.Read = again.usage()
+	return r, nil
+}
+
+// readAll hands over the records of a log from the first one on, to the last.
+func (b *book) readAll(last uint64, visit func(*Record) error) error {
+	archivedTo := uint64(0)
+	err := eachArchive(b.instance.dir, func(records []Record) error {
+		for i := range records {
+			if err := visit(&records[i]); err != nil {
+				return err
+			}
+			archivedTo = records[i].Seq
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	paths, err := segmentFiles(b.log.dir)
+	if err != nil {
+		return err
+	}
+	for i, path := range paths {
+		end := last
+		if i+1 < len(paths) {
+			next, err := firstOf(paths[i+1])
+			if err != nil {
+				return err
+			}
+			end = min(last, next-1)
+		}
+		if err := readFile(path, archivedTo, end, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readFile hands over the records of a segment that come after one and not after
+// another.
+func readFile(path string, after, last uint64, visit func(*Record) error) error {
+	s, err := OpenSegment(path)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for seq := max(s.first, after+1); seq <= last; seq++ {
+		record, err := s.At(int(seq - s.first))
+		if err != nil {
+			return err
+		}
+		if err := visit(&record); err != nil {
+			return fmt.Errorf("segment %s: %w", path, err)
+		}
+	}
+	return nil
+}

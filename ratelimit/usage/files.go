@@ -1,0 +1,186 @@
+package usage
+
+import (
+	"bufio"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Sink is where lines go as they become final or are corrected.
+type Sink interface {
+	// Name tells sinks apart, over restarts.
+	Name() string
+
+	// Most is how many lines it takes at once.
+	Most() int
+
+	// Deliver takes lines away. Where it returns an error, or the process ends, the
+	// same lines come again, perhaps with more after them: it must not count those
+	// twice that it has.
+	Deliver(ctx context.Context, b Batch) error
+}
+
+// Drain delivers all that is new to a sink. It returns how many lines that were.
+func (b *Book) Drain(ctx context.Context, sink Sink) (delivered int, err error) {
+	for ctx.Err() == nil {
+		after, err := b.Cursor(sink.Name())
+		if err != nil {
+			return delivered, err
+		}
+		batch, err := b.News(after, sink.Most())
+		if err != nil || len(batch.Lines) == 0 {
+			return delivered, err
+		}
+		if err := sink.Deliver(ctx, batch); err != nil {
+			return delivered, fmt.Errorf("%s: %w", sink.Name(), err)
+		}
+		if err := b.SetCursor(sink.Name(), batch.To); err != nil {
+			return delivered, err
+		}
+		delivered += len(batch.Lines)
+	}
+	return delivered, ctx.Err()
+}
+
+// Files is a directory with a file for each delivery, whole or not there, and a
+// manifest with a chain of hashes. Who reads them takes of each line_id the
+// highest revision.
+type Files struct {
+	Dir    string
+	Format Format
+}
+
+// manifestName is a file of JSON lines, one for each file.
+const manifestName = "manifest.jsonl"
+
+// filesMost bounds a file, in lines.
+const filesMost = 1_000_000
+
+// delivery is a line of the manifest.
+type delivery struct {
+	File string `json:"file"`
+	From uint64 `json:"from"` // the numbers of its lines
+	To   uint64 `json:"to"`
+	Totals
+	SHA256   string `json:"sha256"`
+	Previous string `json:"previous"` // the SHA256 of the line before; "" for the first
+}
+
+// Name implements Sink.
+func (f *Files) Name() string { return "file " + string(f.Format) + " " + f.Dir }
+
+// Most implements Sink.
+func (*Files) Most() int { return filesMost }
+
+// Deliver implements Sink.
+func (f *Files) Deliver(_ context.Context, b Batch) error {
+	if err := os.MkdirAll(f.Dir, 0o750); err != nil {
+		return err
+	}
+	last, err := f.last()
+	if err != nil {
+		return err
+	}
+	// The process may have ended after the manifest was written.
+	for len(b.Lines) > 0 && b.From <= last.To {
+		b.Lines = b.Lines[1:]
+		b.From++
+	}
+	if len(b.Lines) == 0 {
+		return nil
+	}
+	d := delivery{File: fmt.Sprintf("usage-%012d.%s", b.From, f.extension()), From: b.From, To: b.To, Previous: last.SHA256}
+	if err := f.write(&d, b.Lines); err != nil {
+		return err
+	}
+	return f.note(d)
+}
+
+func (f *Files) extension() string {
+	if f.Format == FOCUS {
+		return "focus.csv"
+	}
+	return string(f.Format)
+}
+
+// write makes the file, on the disk with its name when it returns.
+func (f *Files) write(d *delivery, lines []Line) error {
+	temporary := filepath.Join(f.Dir, "."+d.File)
+	file, err := os.Create(temporary)
+	if err != nil {
+		return err
+	}
+	hash := sha256.New()
+	d.Totals, err = Write(io.MultiWriter(file, hash), f.Format, func(yield func(Line, error) bool) {
+		for i := range lines {
+			if !yield(lines[i], nil) {
+				return
+			}
+		}
+	})
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(temporary, filepath.Join(f.Dir, d.File))
+	}
+	d.SHA256 = hex.EncodeToString(hash.Sum(nil))
+	return errors.Join(err, syncDir(f.Dir))
+}
+
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// last reads the last line of the manifest, and cuts off one that was not
+// finished.
+func (f *Files) last() (last delivery, err error) {
+	file, err := os.OpenFile(filepath.Join(f.Dir, manifestName), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return last, nil
+	}
+	if err != nil {
+		return last, err
+	}
+	defer file.Close()
+	whole, reader := int64(0), bufio.NewReader(file)
+	for {
+		text, err := reader.ReadBytes('\n')
+		var d delivery
+		if errors.Is(err, io.EOF) || json.Unmarshal(text, &d) != nil {
+			return last, file.Truncate(whole)
+		}
+		if err != nil {
+			return last, err
+		}
+		last, whole = d, whole+int64(len(text))
+	}
+}
+
+func (f *Files) note(d delivery) error {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(filepath.Join(f.Dir, manifestName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644) //nolint:gosec // as the files beside it: who bills reads them
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(append(text, '\n'))
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close(), syncDir(f.Dir))
+}

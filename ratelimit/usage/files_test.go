@@ -1,0 +1,142 @@
+package usage
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// delivered reads a directory of deliveries: of each line the highest revision, and that the manifest is right.
+func delivered(t *testing.T, dir string, format Format) map[string]Line {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, manifestName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, before := make(map[string]Line), delivery{}
+	for row := range strings.Lines(string(text)) {
+		if !strings.HasSuffix(row, "\n") {
+			break // it was not finished
+		}
+		var d delivery
+		if err := json.Unmarshal([]byte(row), &d); err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(filepath.Join(dir, d.File))
+		sum := sha256.Sum256(content)
+		if err != nil || hex.EncodeToString(sum[:]) != d.SHA256 || d.Previous != before.SHA256 || d.From != before.To+1 {
+			t.Errorf("%+v follows %+v, %v", d, before, err)
+		}
+		before = d
+		var total Totals
+		err = Read(filepath.Join(dir, d.File), format, func(l *Line) error {
+			total.add(l)
+			if !l.Intact() || l.State == Provisional {
+				t.Errorf("%+v", l)
+			}
+			if known := lines[l.LineID]; l.Revision >= known.Revision {
+				lines[l.LineID] = *l
+			}
+			return nil
+		})
+		if err != nil || total != d.Totals {
+			t.Errorf("%s: %+v, the manifest says %+v, %v", d.File, total, d.Totals, err)
+		}
+	}
+	return lines
+}
+
+// same compares what was delivered with what is billed.
+func (b *bookTest) same(got map[string]Line) {
+	b.t.Helper()
+	for _, l := range b.lines() {
+		if l.State != Provisional && got[l.LineID] != l {
+			b.t.Errorf("delivered is %+v, billed %+v", got[l.LineID], l)
+		}
+		delete(got, l.LineID)
+	}
+	if len(got) > 0 {
+		b.t.Errorf("delivered and not billed: %+v", got)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	for _, format := range []Format{CSV, JSONL, Parquet} {
+		t.Run(string(format), func(t *testing.T) {
+			b, sink := newBook(t), &Files{Dir: filepath.Join(t.TempDir(), "out"), Format: format}
+			drain := func(want int) {
+				t.Helper()
+				if n, err := b.Drain(t.Context(), sink); n != want || err != nil {
+					t.Fatalf("%d lines, want %d, %v", n, want, err)
+				}
+			}
+			drain(0)
+			b.update(used("one", "f", 0, 10), used("one", "f", 1, 20))
+			drain(0)
+			b.over = 1
+			b.update()
+			drain(1)
+			drain(0)
+			b.over = 2
+			b.update(used("one", "f", 2, 5), used("two", "f", 0, 1)) // and a correction
+			drain(2)
+			b.same(delivered(t, sink.Dir, format))
+		})
+	}
+	if err := (&Files{Dir: filepath.Join(t.TempDir(), "out"), Format: FOCUS}).Deliver(t.Context(), Batch{From: 1, To: 1, Lines: make([]Line, 1)}); err != nil {
+		t.Error(err)
+	}
+}
+
+// stumbling is a sink whose process ends at some step: before it has the lines, or after, before that is noted.
+type stumbling struct {
+	*Files
+	steps int // until it ends
+}
+
+var errStumbled = errors.New("the process ended")
+
+func (s *stumbling) Deliver(ctx context.Context, b Batch) error {
+	if s.steps--; s.steps == 0 {
+		return errStumbled
+	}
+	if err := s.Files.Deliver(ctx, b); err != nil {
+		return err
+	}
+	if s.steps--; s.steps == 0 {
+		return errStumbled
+	}
+	return nil
+}
+
+// Nothing is missing and nothing there twice, at whatever step the process ends.
+func TestFilesOutliveKills(t *testing.T) {
+	for step := 1; step <= 12; step++ {
+		b, files := newBook(t), &Files{Dir: t.TempDir(), Format: JSONL}
+		for hour := range 6 {
+			b.over = hour
+			b.update(used("one", "f", hour, int64(10+hour)), used("two", "f", hour/2, int64(hour+1)))
+			if _, err := b.Drain(t.Context(), &stumbling{files, step}); err != nil && !errors.Is(err, errStumbled) {
+				t.Fatal(err)
+			}
+			if hour == step%6 { // the end of the manifest was not written
+				path := filepath.Join(files.Dir, manifestName)
+				if text, err := os.ReadFile(path); err == nil {
+					if err := os.WriteFile(path, append(text, `{"file":"usa`...), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		if _, err := b.Drain(t.Context(), files); err != nil {
+			t.Fatal(err)
+		}
+		b.same(delivered(t, files.Dir, JSONL))
+	}
+}

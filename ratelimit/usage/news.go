@@ -1,0 +1,94 @@
+package usage
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"go.etcd.io/bbolt"
+)
+
+// Batch is lines that became final, or were corrected, in the order in which
+// that happened. A line of which there is a newer revision has that one.
+type Batch struct {
+	From, To uint64 // the numbers of the first and the last
+	Lines    []Line
+}
+
+// bucketCursors has for each sink up to which number it has lines.
+var bucketCursors = []byte("cursors")
+
+// News returns what happened after a number, at most so many lines. There is
+// nothing new where it has no lines.
+func (b *Book) News(after uint64, most int) (batch Batch, err error) {
+	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
+		return batch, nil
+	}
+	err = b.with(false, func(tx *bbolt.Tx) error {
+		news, lines := tx.Bucket(bucketNews), tx.Bucket(bucketLines)
+		if news == nil || lines == nil {
+			return nil
+		}
+		cursor := news.Cursor()
+		for k, v := cursor.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil && len(batch.Lines) < most; k, v = cursor.Next() {
+			line, err := b.noted(lines, v)
+			if err != nil {
+				return err
+			}
+			batch.To = binary.BigEndian.Uint64(k)
+			if len(batch.Lines) == 0 {
+				batch.From = batch.To
+			}
+			batch.Lines = append(batch.Lines, line)
+		}
+		return nil
+	})
+	return batch, err
+}
+
+// noted is the line of an entry of the news.
+func (b *Book) noted(lines *bbolt.Bucket, value []byte) (l Line, err error) {
+	if len(value) < 4 || len(value) < 4+int(binary.BigEndian.Uint32(value)) {
+		return l, fmt.Errorf("the entry %x of the news is of no line", value)
+	}
+	group, key := value[4:4+binary.BigEndian.Uint32(value)], value[4+binary.BigEndian.Uint32(value):]
+	var k Key
+	var organized bool
+	if k.Period, k.Organization, organized = strings.Cut(string(group), "\x00"); !organized || lines.Bucket(group) == nil || !isLine(key) {
+		return l, fmt.Errorf("the entry %x of the news is of no line", value)
+	}
+	var e entry
+	if err := errors.Join(parseLineKey(key, &k), json.Unmarshal(lines.Bucket(group).Get(key), &e)); err != nil {
+		return l, err
+	}
+	return e.line(b.ledger, k), nil
+}
+
+// Cursor returns up to which number a sink has lines.
+func (b *Book) Cursor(sink string) (n uint64, err error) {
+	err = b.with(true, func(tx *bbolt.Tx) error {
+		cursors, err := tx.CreateBucketIfNotExists(bucketCursors)
+		if err != nil {
+			return err
+		}
+		if v := cursors.Get([]byte(sink)); len(v) == 8 {
+			n = binary.BigEndian.Uint64(v)
+		}
+		return nil
+	})
+	return n, err
+}
+
+// SetCursor notes up to which number a sink has lines.
+func (b *Book) SetCursor(sink string, n uint64) error {
+	return b.with(true, func(tx *bbolt.Tx) error {
+		cursors, err := tx.CreateBucketIfNotExists(bucketCursors)
+		if err != nil {
+			return err
+		}
+		return cursors.Put([]byte(sink), binary.BigEndian.AppendUint64(nil, n))
+	})
+}

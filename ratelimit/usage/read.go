@@ -1,0 +1,133 @@
+package usage
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// Read hands over the lines of a file that Write made in a format, but FOCUS. An
+// error names the line.
+func Read(path string, format Format, visit func(*Line) error) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	switch format {
+	case CSV:
+		err = readCSV(file, visit)
+	case JSONL:
+		err = readJSONL(file, visit)
+	case Parquet:
+		err = readParquet(file, visit)
+	default:
+		err = fmt.Errorf("files of format %q cannot be read: want %s, %s or %s", format, CSV, JSONL, Parquet)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+func readCSV(file io.Reader, visit func(*Line) error) error {
+	reader := csv.NewReader(file)
+	header, err := reader.Read()
+	if err != nil {
+		return err
+	}
+	fields := make(map[string][]int)
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Line]()) {
+		fields[field.Tag.Get("json")] = field.Index
+	}
+	reader.ReuseRecord = true
+	for n := 2; ; n++ {
+		row, err := reader.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		var l Line
+		for i := 0; i < len(row) && err == nil; i++ {
+			if index, known := fields[header[i]]; known {
+				if err = setField(reflect.ValueOf(&l).Elem().FieldByIndex(index), row[i]); err != nil {
+					err = fmt.Errorf("column %s: %w", header[i], err)
+				}
+			}
+		}
+		if err == nil {
+			err = visit(&l)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+}
+
+func setField(field reflect.Value, text string) error {
+	switch field.Interface().(type) {
+	case time.Time:
+		at, err := time.Parse(time.RFC3339, text)
+		field.Set(reflect.ValueOf(at))
+		return err
+	case int64:
+		n, err := strconv.ParseInt(text, 10, 64)
+		field.SetInt(n)
+		return err
+	}
+	field.SetString(text)
+	return nil
+}
+
+func readJSONL(file io.Reader, visit func(*Line) error) error {
+	decoder := json.NewDecoder(file)
+	for n := 1; ; n++ {
+		var l Line
+		err := decoder.Decode(&l)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = visit(&l)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+}
+
+func readParquet(file *os.File, visit func(*Line) error) error {
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	opened, err := parquet.OpenFile(file, info.Size())
+	if err != nil {
+		return err
+	}
+	reader := parquet.NewGenericReader[Line](opened)
+	defer reader.Close()
+	lines := make([]Line, 1000)
+	for {
+		n, err := reader.Read(lines)
+		for i := range lines[:n] {
+			lines[i].WindowStart, lines[i].WindowEnd = lines[i].WindowStart.UTC(), lines[i].WindowEnd.UTC()
+			if err := visit(&lines[i]); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
