@@ -58,10 +58,7 @@ func (a *App) export(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", exportTypes[format])
 	w.Header().Set("Trailer", trailerTotals)
-	// A server that stops, or times out, must not cut it off: its end is told by
-	// the trailer.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	totals, err := usage.Write(w, format, lines)
+	totals, err := usage.Write(&patientWriter{w, http.NewResponseController(w)}, format, lines)
 	if err != nil {
 		a.logger.Error("an export ended early", zap.Error(err))
 		panic(http.ErrAbortHandler) // the headers are gone: only a broken answer tells
@@ -69,6 +66,23 @@ func (a *App) export(w http.ResponseWriter, r *http.Request) error {
 	text, err := json.Marshal(totals)
 	w.Header().Set(trailerTotals, string(text))
 	return err
+}
+
+// exportPatience is how long a client may take nothing. Lines are not kept up to
+// date while it is waited for.
+const exportPatience = 30 * time.Second
+
+// patientWriter writes for as long as the client goes on reading.
+type patientWriter struct {
+	http.ResponseWriter
+	controller *http.ResponseController
+}
+
+func (w *patientWriter) Write(p []byte) (int, error) {
+	if err := w.controller.SetWriteDeadline(time.Now().Add(exportPatience)); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(p)
 }
 
 // exportHandler is for answers that are no JSON.

@@ -236,6 +236,7 @@ func (a *App) Start() error {
 	if a.memory.conn != nil {
 		a.background.Go(func() { a.followFleet(ctx) })
 	}
+	a.books.app.Store(a) // not of a configuration that does not start
 	return nil
 }
 

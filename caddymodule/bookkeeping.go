@@ -65,7 +65,6 @@ func (b *bookkeeping) start(a *App) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.logger.Store(a.logger)
-	b.app.Store(a)
 	opened := b.open.Load()
 	if opened == nil {
 		ledger, err := metering.Open(metering.Config{Dir: b.dir, Trouble: b.trouble})

@@ -268,7 +268,7 @@ func writeArchive(path string, records []Record, line *archived) error {
 	if err := os.Rename(temporary, path); err != nil {
 		return err
 	}
-	return syncDirectory(filepath.Dir(path))
+	return SyncDirectory(filepath.Dir(path))
 }
 
 func decompress(data []byte, first, n uint64) ([]Record, error) {
@@ -324,7 +324,7 @@ func appendManifest(dir string, line archived) error {
 	if err == nil {
 		err = file.Sync()
 	}
-	return errors.Join(err, file.Close(), syncDirectory(dir))
+	return errors.Join(err, file.Close(), SyncDirectory(dir))
 }
 
 // VerifyArchives reads all archives of an instance's directory and checks them

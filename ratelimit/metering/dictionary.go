@@ -258,7 +258,7 @@ func (d *dictionary) functions(project string) []string {
 	defer d.mu.Unlock()
 	var names []string
 	for _, s := range d.subjects {
-		if s.Project == project && !slices.Contains(names, s.Function) {
+		if s.Project == project && s.Function != "" && !slices.Contains(names, s.Function) {
 			names = append(names, s.Function)
 		}
 	}

@@ -46,8 +46,11 @@ func claim(dir string) (own *instance, orphans []*instance, err error) {
 			orphans = append(orphans, locked)
 		}
 	}
-	if own == nil {
-		own, err = newInstance(dir)
+	for own == nil && err == nil {
+		// Others look for logs that nobody has, also at this one before it is locked.
+		if own, err = newInstance(dir); errors.Is(err, errLocked) {
+			own, err = nil, nil
+		}
 	}
 	return own, orphans, err
 }
@@ -71,7 +74,7 @@ func newInstance(dir string) (*instance, error) {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return nil, err
 	}
-	if err := syncDirectory(dir); err != nil {
+	if err := SyncDirectory(dir); err != nil {
 		return nil, err
 	}
 	return lockInstance(path)

@@ -308,7 +308,7 @@ func (l *log) copyAway(s *Segment, cause error) error {
 		err = os.Rename(saved, s.path)
 	}
 	if err == nil {
-		err = syncDirectory(l.dir)
+		err = SyncDirectory(l.dir)
 	}
 	if err != nil {
 		return errors.Join(cause, err)

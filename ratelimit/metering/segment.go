@@ -59,7 +59,7 @@ func CreateSegment(path string, first uint64, slots int, now time.Time) (*Segmen
 	// A link, not a rename: it replaces nothing.
 	err := os.Link(temporary, path)
 	if err = errors.Join(err, os.Remove(temporary)); err == nil {
-		err = syncDirectory(filepath.Dir(path))
+		err = SyncDirectory(filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("creating a segment: %w", err)
@@ -94,7 +94,8 @@ func headerChecksum(header []byte) uint32 {
 	return checksum(b[:])
 }
 
-func syncDirectory(path string) error {
+// SyncDirectory brings the names of the files in a directory to the disk.
+func SyncDirectory(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
 		return err

@@ -12,6 +12,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
 // Sink is where lines go as they become final or are corrected.
@@ -133,15 +135,7 @@ func (f *Files) write(d *delivery, lines []Line) error {
 		err = os.Rename(temporary, filepath.Join(f.Dir, d.File))
 	}
 	d.SHA256 = hex.EncodeToString(hash.Sum(nil))
-	return errors.Join(err, syncDir(f.Dir))
-}
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return errors.Join(err, metering.SyncDirectory(f.Dir))
 }
 
 // last reads the last line of the manifest, and cuts off one that was not
@@ -182,5 +176,5 @@ func (f *Files) note(d delivery) error {
 	if err == nil {
 		err = file.Sync()
 	}
-	return errors.Join(err, file.Close(), syncDir(f.Dir))
+	return errors.Join(err, file.Close(), metering.SyncDirectory(f.Dir))
 }
