@@ -9,6 +9,23 @@ cd "$(dirname "$0")/.."
 
 caddy=$(go list -m -f '{{.Version}}' github.com/caddyserver/caddy/v2)
 go mod download
+# Caddy by itself, which is where xcaddy begins, takes older versions of some modules than our go.mod does.
+alone=$(mktemp -d)
+trap 'rm -rf "$alone"' EXIT
+cat >"$alone/main.go" <<'GO'
+package main
+
+import (
+	_ "github.com/caddyserver/caddy/v2/cmd"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+)
+
+func main() {}
+GO
+(cd "$alone" && go mod init caddy && go get "github.com/caddyserver/caddy/v2@$caddy") >"$out/xcaddy.log" 2>&1 || {
+	tail -n 20 "$out/xcaddy.log"
+	die "downloading what Caddy $caddy needs failed"
+}
 if ! CGO_ENABLED=$(go env CGO_ENABLED) GOPROXY=off GOSUMDB=off XCADDY_GO_BUILD_FLAGS=-buildvcs=false XCADDY_SETCAP=0 .ci/bin/xcaddy build "$caddy" \
 	--output "$out/caddy" \
 	--with github.com/edgegate/edgegate/caddymodule \
