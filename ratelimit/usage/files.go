@@ -16,13 +16,19 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// Sink is where lines go as they become final or are corrected.
+// Sink is where lines go as they become final or are corrected: a [Deliverer] or
+// a [Service].
 type Sink interface {
 	// Name tells sinks apart, over restarts.
 	Name() string
 
-	// Most is how many lines it takes at once.
+	// Most is how many lines, or messages, it takes at once.
 	Most() int
+}
+
+// Deliverer is a sink that knows by itself what it has.
+type Deliverer interface {
+	Sink
 
 	// Deliver takes lines away. Where it returns an error, or the process ends, the
 	// same lines come again, perhaps with more after them: it must not count those
@@ -31,7 +37,7 @@ type Sink interface {
 }
 
 // Drain delivers all that is new to a sink. It returns how many lines that were.
-func (b *Book) Drain(ctx context.Context, sink Sink) (delivered int, err error) {
+func (b *Book) Drain(ctx context.Context, sink Deliverer) (delivered int, err error) {
 	for ctx.Err() == nil {
 		after, err := b.Cursor(sink.Name())
 		if err != nil {
