@@ -27,6 +27,7 @@ type bookkeeping struct {
 	logger atomic.Pointer[zap.Logger]
 	app    atomic.Pointer[App]   // the configuration in force
 	open   atomic.Pointer[books] // nil before
+	billed atomic.Bool           // the lines were brought up to date by this process
 	mu     sync.Mutex            // guards opening
 }
 

@@ -20,6 +20,9 @@ type Outbox struct {
 	// May is asked again and again whether this process is the one that sends.
 	// Optional.
 	May func(ctx context.Context) error
+	// Keep is for how long Pages keeps pages: what is older and not there was told by
+	// somebody. Default: for ever.
+	Keep time.Duration
 
 	step func(string) // a test ends the process there
 }
@@ -144,7 +147,12 @@ func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPag
 	left := s.Most()
 	err = o.Book.spans(due, s.Span(), func(i int, lines []Line) (more bool, err error) {
 		p := &openPage{due: due[i]}
-		if text := texts[due[i].PageKey]; text != nil {
+		text := texts[due[i].PageKey]
+		if text == nil && o.Keep > 0 && len(lines) > 0 && o.Now().Sub(lines[0].WindowStart) > o.Keep {
+			pages = append(pages, p)
+			return true, nil
+		}
+		if text != nil {
 			if err := json.Unmarshal(text, &p.page); err != nil {
 				return false, fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), due[i].PageKey, err)
 			}
@@ -165,18 +173,16 @@ func (o *Outbox) take(pages []*openPage, most int) (messages []Message) {
 			if p.Way[i].First.IsZero() {
 				p.Way[i].First = o.Now().UTC()
 			}
+			p.Way[i].Tries++
 			messages = append(messages, p.Way[i])
 		}
 	}
 	return messages
 }
 
-// judge takes in the verdicts on the messages of a page that were sent. Those
-// without one may have arrived.
+// judge takes in the verdicts on messages of a page that were sent. Those without
+// one may have arrived.
 func (p *openPage) judge(verdicts []Verdict, r *Result) {
-	for i := len(verdicts); i < p.sent; i++ {
-		p.Way[i].Tries++
-	}
 	for _, v := range verdicts {
 		switch {
 		case v.Held != "":

@@ -106,7 +106,7 @@ func (p *page) settle(verdicts []Verdict) {
 		case i >= len(verdicts):
 			left = append(left, m)
 		case verdicts[i].Held != "":
-			if m.Tries > 0 { // it may have arrived before
+			if m.Tries > 1 { // it may have arrived before
 				left = append(left, m)
 			}
 		case verdicts[i].Rejected != "":

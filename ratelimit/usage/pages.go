@@ -75,13 +75,17 @@ func (b *bookPages) Each(_ context.Context, service string, visit func(PageKey, 
 	})
 }
 
-// redisPages are shared by gateways: who goes on sending for one that is gone
-// knows what that has sent.
-type redisPages struct{ conn *redisconn.Conn }
+// sharedPages are for gateways that share a Redis: who goes on sending for one
+// that is gone knows what that has sent. What a gateway has sent itself is in its
+// book too, also from before it had Redis.
+type sharedPages struct {
+	conn *redisconn.Conn
+	own  Pages
+}
 
-// RedisPages returns the pages that are kept in Redis, in the keys
-// gw:{q:NN}:x:SERVICE by the shard of the account.
-func RedisPages(conn *redisconn.Conn) Pages { return redisPages{conn} }
+// SharedPages returns the pages that are kept in Redis, in gw:{q:NN}:x:SERVICE by
+// the shard of the account, and in a book.
+func SharedPages(book *Book, conn *redisconn.Conn) Pages { return sharedPages{conn, book.Pages()} }
 
 // pagesWait bounds a call to Redis.
 const pagesWait = 5 * time.Second
@@ -92,7 +96,7 @@ func pagesKey(shard int, service string) string {
 	return fmt.Sprintf("gw:{q:%02d}:x:%016x", shard, h.Sum64())
 }
 
-func (r redisPages) Load(ctx context.Context, service string, keys []PageKey) (map[PageKey][]byte, error) {
+func (r sharedPages) Load(ctx context.Context, service string, keys []PageKey) (map[PageKey][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, pagesWait)
 	defer cancel()
 	byShard, found := make(map[int][]string), make(map[PageKey][]byte)
@@ -113,10 +117,18 @@ func (r redisPages) Load(ctx context.Context, service string, keys []PageKey) (m
 			found[key] = []byte(text)
 		}
 	}
-	return found, nil
+	if len(found) == len(keys) {
+		return found, nil
+	}
+	own, err := r.own.Load(ctx, service, keys)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(own, found)
+	return own, nil
 }
 
-func (r redisPages) Save(ctx context.Context, service string, pages map[PageKey][]byte) error {
+func (r sharedPages) Save(ctx context.Context, service string, pages map[PageKey][]byte) error {
 	ctx, cancel := context.WithTimeout(ctx, pagesWait)
 	defer cancel()
 	for k, text := range pages {
@@ -124,10 +136,10 @@ func (r redisPages) Save(ctx context.Context, service string, pages map[PageKey]
 			return err
 		}
 	}
-	return nil
+	return r.own.Save(ctx, service, pages)
 }
 
-func (r redisPages) Each(ctx context.Context, service string, visit func(PageKey, []byte) error) error {
+func (r sharedPages) Each(ctx context.Context, service string, visit func(PageKey, []byte) error) error {
 	for shard := range metering.Shards {
 		texts, err := r.conn.HashAll(ctx, pagesKey(shard, service))
 		if err != nil {
@@ -144,4 +156,32 @@ func (r redisPages) Each(ctx context.Context, service string, visit func(PageKey
 		}
 	}
 	return nil
+}
+
+// Forget removes the pages in Redis that began before a time.
+func (r sharedPages) Forget(ctx context.Context, service string, before time.Time) error {
+	for shard := range metering.Shards {
+		key := pagesKey(shard, service)
+		texts, err := r.conn.HashAll(ctx, key)
+		if err != nil {
+			return err
+		}
+		var old []string
+		for name := range texts {
+			if k, err := parsePageText([]byte(name)); err != nil || k.Span < before.UTC().Format(spanLayouts[24*time.Hour]) {
+				old = append(old, name)
+			}
+		}
+		for chunk := range slices.Chunk(old, 500) {
+			if err := r.conn.HashDelete(ctx, key, chunk...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Forgetter are [Pages] that keep pages for a while only.
+type Forgetter interface {
+	Forget(ctx context.Context, service string, before time.Time) error
 }

@@ -69,7 +69,7 @@ type Message struct {
 	Delta    int64     `json:"delta"`    // Value less that of the revision before
 	Paid     int64     `json:"paid"`     // Amount less that of the revision before
 	First    time.Time `json:"first"`    // when it was sent for the first time
-	Tries    int       `json:"tries"`    // after which it was not known whether it arrived
+	Tries    int       `json:"tries"`    // that were begun, with this one: beyond 1 it may be there already
 }
 
 // Name tells messages apart. A service may see one several times and must count

@@ -64,14 +64,14 @@ func complaint(message, code, text string) usage.Complaint {
 // Sum is what Stripe has of an organization on a meter in a time; false if it has
 // no customer there.
 func (s *Service) Sum(ctx context.Context, meter, organization string, start, end time.Time) (has int64, known bool, err error) {
-	customer := s.config.Customer(organization)
-	if customer == "" {
-		return 0, false, nil
-	}
 	if s.meters == nil {
 		if err := s.Prepare(ctx); err != nil {
 			return 0, false, err
 		}
+	}
+	customer := s.customers[organization]
+	if customer == "" {
+		return 0, false, nil
 	}
 	has, err = s.sum(ctx, meter, customer, start, end)
 	return has, true, err

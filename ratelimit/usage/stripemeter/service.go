@@ -38,17 +38,21 @@ type Config struct {
 	Key     string // secret, or restricted to billing meters
 	Meter   string // the event name of the meter of all invocations
 	Overage string // of the meter of those beyond what is included; "" for none
-	// Customer returns the Stripe customer of an organization, "" if it has none.
-	Customer func(organization string) string
-	URL      string // default: Stripe's
-	Now      func() time.Time
+	// Customers returns the Stripe customers of organizations by their ids, once a
+	// round.
+	Customers func() map[string]string
+	URL       string // default: Stripe's
+	Now       func() time.Time
 }
 
 // Service implements [usage.Complainer].
 type Service struct {
 	config Config
 	client *stripe.Client
-	meters map[string]*stripe.BillingMeter // by event name; of the round
+
+	// Of the round:
+	meters    map[string]*stripe.BillingMeter // by event name
+	customers map[string]string               // by organization
 }
 
 // New returns the service. It calls nobody.
@@ -109,7 +113,7 @@ func (s *Service) Prepare(ctx context.Context) error {
 			return fmt.Errorf("the meter %q has the event time window %q: want hour, or none", name, window)
 		}
 	}
-	s.meters = meters
+	s.meters, s.customers = meters, s.config.Customers()
 	return nil
 }
 
@@ -160,7 +164,7 @@ func (s *Service) Send(ctx context.Context, messages []usage.Message) ([]usage.V
 
 // tell sends one event, unless Stripe has it or will not take it.
 func (s *Service) tell(ctx context.Context, m *usage.Message) (v usage.Verdict, err error) {
-	customer := s.config.Customer(m.Account)
+	customer := s.customers[m.Account]
 	switch hourly := s.hourly(m.Meter); {
 	case customer == "":
 		return usage.Verdict{Held: fmt.Sprintf("organization %s has no Stripe customer: set its stripe_customer", m.Account)}, nil
@@ -168,7 +172,7 @@ func (s *Service) tell(ctx context.Context, m *usage.Message) (v usage.Verdict, 
 		return usage.Verdict{Rejected: "it is older than the 35 days that Stripe takes: settle it on the invoice"}, nil
 	case hourly && m.End.Sub(m.Start) < time.Hour:
 		return usage.Verdict{Rejected: "a meter with the event time window hour cannot tell two billing periods apart that meet within an hour: use one without"}, nil
-	case !hourly && m.Tries > 0 && s.config.Now().Sub(m.First) > remembers:
+	case !hourly && m.Tries > 1 && s.config.Now().Sub(m.First) > remembers:
 		if verdict, known, err := s.check(ctx, m, customer); err != nil || known {
 			return verdict, err
 		}

@@ -156,7 +156,7 @@ func (s *Service) tell(ctx context.Context, messages []usage.Message) ([]usage.V
 
 // lost reports whether it cannot be found out any more if a message arrived.
 func (s *Service) lost(m *usage.Message) (v usage.Verdict, lost bool) {
-	if s.config.Remembers == 0 || m.Tries == 0 || s.config.Now().Sub(m.First) < s.config.Remembers {
+	if s.config.Remembers == 0 || m.Tries <= 1 || s.config.Now().Sub(m.First) < s.config.Remembers {
 		return v, false
 	}
 	return usage.Verdict{
