@@ -95,7 +95,7 @@ func TestExporterKilled(t *testing.T) {
 	sinks := servers(t, func(name, at string) string {
 		urls[name] = at
 		return at
-	})
+	}, 7)
 	for _, s := range sinks {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
@@ -135,21 +135,9 @@ func TestFilesKilled(t *testing.T) {
 	if _, err := r.book.Drain(t.Context(), files); err != nil {
 		t.Fatal(err)
 	}
-	latest := make(map[string]usage.Line)
-	names, err := filepath.Glob(filepath.Join(dir, "usage-*.csv"))
-	if err != nil || kills == 0 {
-		t.Fatalf("%d kills, %v", kills, err)
-	}
-	for _, name := range names {
-		err := usage.Read(name, usage.CSV, func(l *usage.Line) error {
-			if l.Revision > latest[l.LineID].Revision {
-				latest[l.LineID] = *l
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+	latest := written(t, files)
+	if kills == 0 {
+		t.Error("it was never killed")
 	}
 	for _, account := range []string{"acme", "globex"} {
 		got := int64(0)

@@ -133,7 +133,7 @@ func (o *Outbox) batch(ctx context.Context, s Service, due []duePage, r *Result)
 
 // fill opens pages until there are enough messages on their way.
 func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPage, error) {
-	const most = 100
+	const most = 500
 	due = due[:min(len(due), most)]
 	keys := make([]PageKey, len(due))
 	for i := range due {

@@ -32,7 +32,7 @@ type sink struct {
 }
 
 // servers starts what stands in for all services.
-func servers(t *testing.T, url func(name string, at string) string) []*sink {
+func servers(t *testing.T, url func(name string, at string) string, batch int) []*sink {
 	t.Helper()
 	clock := func(f *fakesinks.Faults) func() time.Time { return f.Now }
 	customers := func() map[string]string { return map[string]string{"acme": "cus_acme", "globex": "cus_globex"} }
@@ -48,12 +48,14 @@ func servers(t *testing.T, url func(name string, at string) string) []*sink {
 		all = append(all, &sink{
 			"stripe" + window, stripemeter.New(stripemeter.Config{
 				Key: stripeKey, Meter: meter, Overage: meter + "_overage", Customers: customers, URL: url("stripe"+window, server.URL), Now: clock(&fake.Faults),
-			}), &fake.Faults, func(account string) int64 { return fake.Sum(meter, "cus_"+account) + 1_000_000*fake.Sum(meter+"_overage", "cus_"+account) },
+			}), &fake.Faults, func(account string) int64 {
+				return fake.Sum(meter, "cus_"+account) + 1_000_000*fake.Sum(meter+"_overage", "cus_"+account)
+			},
 		})
 	}
 	for _, preset := range []string{"hook", "openmeter"} {
 		fake := &fakesinks.Receiver{Path: "/in", Secret: hookSecret}
-		config := webhook.Config{Title: preset, Secrets: []string{hookSecret}, Batch: 7, Now: clock(&fake.Faults)}
+		config := webhook.Config{Title: preset, Secrets: []string{hookSecret}, Batch: batch, Now: clock(&fake.Faults)}
 		if preset == "openmeter" {
 			fake.Secret, fake.Token, fake.Knows = "", "token", 32*24*time.Hour
 			config.Secrets, config.Bearer, config.Remembers = nil, "token", 30*24*time.Hour
@@ -92,8 +94,10 @@ type rig struct {
 func newRig(t *testing.T, seed uint64) *rig {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "billing.db")
+	book := usage.NewBook(path, "ledger")
+	book.NoSync()
 	return &rig{
-		t: t, path: path, book: usage.NewBook(path, "ledger"), random: rand.New(rand.NewPCG(seed, 1)), start: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
+		t: t, path: path, book: book, random: rand.New(rand.NewPCG(seed, 1)), start: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
 	}
 }
 
@@ -189,7 +193,7 @@ func TestFaultSchedules(t *testing.T) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, seed)
-			sinks := servers(t, same)
+			sinks := servers(t, same, 7)
 			for range 14 {
 				r.pass()
 				for _, s := range sinks {
