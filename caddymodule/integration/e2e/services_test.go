@@ -5,6 +5,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os/exec"
 	"strings"
@@ -147,6 +149,9 @@ func TestStripeCustomerMissing(t *testing.T) {
 	if out, err := push(); err != nil || !strings.Contains(out, "stripe_customer") {
 		t.Errorf("%s, %v", out, err)
 	}
+	if n := metricOf(t, g, `edgegate_exporter_held{exporter="stripe edge_invocations"}`); n != "1" {
+		t.Errorf("the metric of messages held is %s", n)
+	}
 	c.project = "\t\t\torganization acme\n\t\t\tstripe_customer cus_gone"
 	if status, body := load(t, g, c.caddyfile(g.port, g.admin)); status != 200 {
 		t.Fatal(body)
@@ -161,4 +166,24 @@ func TestStripeCustomerMissing(t *testing.T) {
 	if out, err := push(); err != nil || stripe.Sum("edge_invocations", "cus_acme") != 25 {
 		t.Errorf("Stripe has %d: %s, %v", stripe.Sum("edge_invocations", "cus_acme"), out, err)
 	}
+}
+
+// metricOf is the value of a metric with its labels.
+func metricOf(t *testing.T, g *gateway, name string) string {
+	t.Helper()
+	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", g.admin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "none"
 }

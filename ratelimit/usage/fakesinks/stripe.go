@@ -35,6 +35,7 @@ type Stripe struct {
 	calls  map[string]savedCall
 	events []stripeEvent
 	errors []map[string]any
+	prices map[string]stripePrice // by meter
 }
 
 type savedCall struct {
@@ -63,6 +64,10 @@ func (s *Stripe) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			stripeError(w, http.StatusUnauthorized, "invalid_request_error", "Invalid API Key provided")
 		case r.Method == http.MethodGet && r.URL.Path == "/v1/billing/meters":
 			s.listMeters(w)
+		case r.Method == http.MethodPost && r.URL.Path == "/v1/billing/meters":
+			s.createMeter(w, r)
+		case r.Method == http.MethodPost && r.URL.Path == "/v1/prices":
+			s.createPrice(w, r)
 		case r.Method == http.MethodPost && r.URL.Path == "/v1/billing/meter_events":
 			s.create(w, r)
 		case r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, "/event_summaries"):
