@@ -70,7 +70,7 @@ type Files struct {
 const manifestName = "manifest.jsonl"
 
 // filesMost bounds a file, in lines.
-const filesMost = 1_000_000
+const filesMost = 50_000
 
 // delivery is a line of the manifest.
 type delivery struct {
