@@ -108,7 +108,7 @@ func plainArguments(d *caddyfile.Dispenser, atLeast, atMost int) ([]string, erro
 	args, err := arguments(d, atLeast, atMost)
 	for _, arg := range args {
 		if found := envPlaceholder.FindStringSubmatch(arg); found != nil {
-			return nil, d.Errf("%s: %s is filled in only in jwt_secret, jwks, api_key and the URLs of Redis; write {$%s}, which is filled in when the file is read",
+			return nil, d.Errf("%s: %s is filled in only in keys, secrets, tokens, jwks and the URLs of Redis and webhooks; write {$%s}, which is filled in when the file is read",
 				name, found[0], found[1])
 		}
 	}
