@@ -71,8 +71,8 @@ func (s stepping) Deliver(ctx context.Context, b usage.Batch) error {
 }
 
 func service(kind, url string) usage.Service {
-	if strings.HasPrefix(kind, "stripe") {
-		meter := "edge" + strings.TrimPrefix(kind, "stripe")
+	if window, ok := strings.CutPrefix(kind, "stripe"); ok {
+		meter := "edge" + window
 		return stripemeter.New(stripemeter.Config{
 			Key: stripeKey, Meter: meter, Overage: meter + "_overage", URL: url,
 			Customers: func() map[string]string { return map[string]string{"acme": "cus_acme", "globex": "cus_globex"} },
@@ -91,6 +91,7 @@ func service(kind, url string) usage.Service {
 
 // METERING.md 4 (11): the exporter is killed between every two steps, and started again, and the sink has what is billed.
 func TestExporterKilled(t *testing.T) {
+	t.Parallel()
 	urls := make(map[string]string)
 	sinks := servers(t, func(name, at string) string {
 		urls[name] = at

@@ -73,10 +73,11 @@ func parseNews(value []byte) (key []byte, k Key, err error) {
 		return nil, k, fmt.Errorf("the entry %x of the news is of no line", value)
 	}
 	group, key := value[4:4+binary.BigEndian.Uint32(value)], value[4+binary.BigEndian.Uint32(value):]
-	organized := false
-	if k.Period, k.Organization, organized = strings.Cut(string(group), "\x00"); !organized || !isLine(key) {
+	period, organization, organized := strings.Cut(string(group), "\x00")
+	if !organized || !isLine(key) {
 		return nil, k, fmt.Errorf("the entry %x of the news is of no line", value)
 	}
+	k.Period, k.Organization = period, organization
 	return key, k, parseLineKey(key, &k)
 }
 

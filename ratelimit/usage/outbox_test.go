@@ -2,6 +2,7 @@ package usage_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -16,7 +17,7 @@ import (
 )
 
 const (
-	hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // the example of the convention
+	hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // the example of the convention
 	stripeKey  = "sk_test_fake"
 )
 
@@ -185,6 +186,7 @@ func (r *rig) settled(s *sink) {
 // METERING.md 4 (11): a hundred schedules of faults, and what services counted is what the ledger has. Processes end and begin in the
 // middle; days pass, so that services forget what they knew.
 func TestFaultSchedules(t *testing.T) {
+	t.Parallel()
 	schedules := uint64(100)
 	if testing.Short() {
 		schedules = 10
@@ -318,7 +320,7 @@ func TestTurn(t *testing.T) {
 	}
 	o := r.outbox(&sink{service: service, faults: &fake.Faults})
 	o.May = func(context.Context) error { return usage.ErrNotTurn }
-	if _, err := o.Run(t.Context(), service); err != usage.ErrNotTurn { //nolint:errorlint // it is that
+	if _, err := o.Run(t.Context(), service); !errors.Is(err, usage.ErrNotTurn) {
 		t.Errorf("%v", err)
 	}
 	if calls, _ := fake.Calls(); calls != 0 {

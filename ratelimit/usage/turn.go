@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,17 +13,9 @@ import (
 
 // turnText keeps in a hash who sends to a service, and until when. It is who had
 // it last, or anybody after that.
-const turnText = `local time = redis.call('TIME')
-local now = tonumber(time[1])
-local found = redis.call('HGET', KEYS[1], ARGV[1])
-if found then
-	local holder, till = string.match(found, '^(.*)|(%d+)$')
-	if holder ~= ARGV[2] and tonumber(till) > now then
-		return holder
-	end
-end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. '|' .. string.format('%.0f', now + tonumber(ARGV[3])))
-return ARGV[2]`
+//
+//go:embed turn.lua
+var turnText string
 
 var turnScript = redisconn.NewScript(turnText)
 

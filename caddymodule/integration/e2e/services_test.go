@@ -17,7 +17,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage/fakesinks"
 )
 
-const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // the example of the convention
+const hookSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // the example of the convention
 
 // exportersSaid is what `edgegate usage exporters` says.
 type exportersSaid struct {

@@ -93,7 +93,7 @@ func stripeError(w http.ResponseWriter, status int, kind, message string) []byte
 }
 
 func (s *Stripe) listMeters(w http.ResponseWriter) {
-	list := []any{}
+	list := make([]any, 0, len(s.Meters))
 	for _, name := range s.Meters {
 		meter := map[string]any{
 			"object": "billing.meter", "id": "mtr_" + name, "event_name": name, "status": "active",

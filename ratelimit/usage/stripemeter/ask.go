@@ -81,7 +81,7 @@ func (s *Service) Sum(ctx context.Context, meter, organization string, start, en
 func (s *Service) sum(ctx context.Context, meter, customer string, start, end time.Time) (int64, error) {
 	list := s.client.V1BillingMeterEventSummaries.List(ctx, &stripe.BillingMeterEventSummaryListParams{
 		ID: stripe.String(s.meters[meter].ID), Customer: stripe.String(customer),
-		StartTime: stripe.Int64(start.Truncate(time.Minute).Unix()), EndTime: stripe.Int64(end.Truncate(time.Minute).Unix()),
+		StartTime: new(start.Truncate(time.Minute).Unix()), EndTime: new(end.Truncate(time.Minute).Unix()),
 	})
 	total := int64(0)
 	for summary, err := range list.All(ctx) {

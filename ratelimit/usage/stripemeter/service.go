@@ -63,7 +63,7 @@ func New(config Config) *Service {
 	backend := &stripe.BackendConfig{
 		HTTPClient:        &http.Client{Timeout: callWait},
 		MaxNetworkRetries: stripe.Int64(0), // the outbox tries again
-		EnableTelemetry:   stripe.Bool(false),
+		EnableTelemetry:   new(false),
 		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
 	}
 	if config.URL != "" {
@@ -189,7 +189,7 @@ func (s *Service) create(ctx context.Context, m *usage.Message, customer string)
 	params := &stripe.BillingMeterEventCreateParams{
 		EventName:  stripe.String(m.Meter),
 		Identifier: stripe.String(m.Name()),
-		Timestamp:  stripe.Int64(m.Start.Unix() + 1),
+		Timestamp:  new(m.Start.Unix() + 1),
 		Payload: map[string]string{
 			meter.CustomerMapping.EventPayloadKey: customer,
 			meter.ValueSettings.EventPayloadKey:   strconv.FormatInt(value, 10),

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	oldSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" //nolint:gosec // the example of the convention
-	newSecret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" //nolint:gosec // nobody's
+	oldSecret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" // the example of the convention
+	newSecret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA" // nobody's
 )
 
 func message(id string) usage.Message {
