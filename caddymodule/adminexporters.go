@@ -28,6 +28,7 @@ const (
 
 type exporterAnswer struct {
 	Name       string         `json:"name"`
+	Guarantee  string         `json:"guarantee"`
 	State      string         `json:"state"`
 	WorkedAt   *time.Time     `json:"worked_at"` // when it last had all that is new, but what is held or rejected
 	NextAt     *time.Time     `json:"next_at"`
@@ -47,14 +48,14 @@ func (a *App) listExporters(*http.Request) (any, error) {
 	}
 	answer := exportersAnswer{Exporters: []exporterAnswer{}}
 	for _, exporter := range a.exporters {
-		answer.Exporters = append(answer.Exporters, exporterStatus(exporter.Name(), opened.bill.exporting.state(exporter.Name())))
+		answer.Exporters = append(answer.Exporters, exporterStatus(exporter, opened.bill.exporting.state(exporter.Name())))
 	}
 	return answer, nil
 }
 
-func exporterStatus(name string, s exportState) exporterAnswer {
+func exporterStatus(x Exporter, s exportState) exporterAnswer {
 	e := exporterAnswer{
-		Name: name, State: exporterOK, WorkedAt: someTime(s.worked), NextAt: someTime(s.next), Sent: s.result.Sent, Held: s.result.Held,
+		Name: x.Name(), Guarantee: x.Guarantee(), State: exporterOK, WorkedAt: someTime(s.worked), NextAt: someTime(s.next), Sent: s.result.Sent, Held: s.result.Held,
 		Due: s.standing.Due, Unanswered: s.standing.Unanswered, Rejected: s.standing.Rejected, Reasons: s.standing.Reasons,
 	}
 	switch {

@@ -57,6 +57,9 @@ func (f *FileExporter) Provision(caddy.Context) error {
 // Name implements usage.Sink.
 func (f *FileExporter) Name() string { return f.files.Name() }
 
+// Guarantee implements usage.Sink.
+func (f *FileExporter) Guarantee() string { return f.files.Guarantee() }
+
 // Most implements usage.Sink.
 func (f *FileExporter) Most() int { return f.files.Most() }
 

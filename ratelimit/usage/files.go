@@ -24,6 +24,9 @@ type Sink interface {
 
 	// Most is how many lines, or messages, it takes at once.
 	Most() int
+
+	// Guarantee says in a sentence what those who bill by it can rely on.
+	Guarantee() string
 }
 
 // Deliverer is a sink that knows by itself what it has.
@@ -84,6 +87,11 @@ type delivery struct {
 
 // Name implements Sink.
 func (f *Files) Name() string { return "file " + string(f.Format) + " " + f.Dir }
+
+// Guarantee implements Sink.
+func (*Files) Guarantee() string {
+	return "each line and each correction is in one file, whole; of each line_id the highest revision counts"
+}
 
 // Most implements Sink.
 func (*Files) Most() int { return filesMost }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 	"github.com/edgegate/edgegate/ratelimit/usage/fakesinks"
 )
 
@@ -186,4 +187,35 @@ func metricOf(t *testing.T, g *gateway, name string) string {
 		}
 	}
 	return "none"
+}
+
+// Gateways that share a store and have the same exporters send each line once: one of them sends, the other stands by.
+func TestServicesOfGatewaysThatShareAStore(t *testing.T) {
+	redis := redistest.Single(t)
+	hook := &fakesinks.Receiver{Path: "/usage", Knows: time.Nanosecond} // whatever comes twice counts twice
+	server := httptest.NewServer(hook)
+	defer server.Close()
+	w := startWitness(t)
+	var all []*gateway
+	for i := range 2 {
+		store := t.TempDir()
+		usedBefore(t, store, 3*time.Hour, 10*(i+1))
+		all = append(all, startGateway(t, config{
+			backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"),
+			options: fmt.Sprintf("\t\tstore redis %s %s\n\t\texport webhook %s/usage", redis.URL(), store, server.URL),
+			project: "\t\t\torganization acme",
+		}))
+	}
+	waitUntil(t, "all is sent", func() bool { return hook.Added("acme") == 30 })
+	states := make(map[string]int)
+	waitUntil(t, "both had a round", func() bool {
+		clear(states)
+		for _, g := range all {
+			states[g.exporters(t).Exporters[0].State]++
+		}
+		return states["waiting"] == 0
+	})
+	if states["ok"] != 1 || states["standby"] != 1 || hook.Added("acme") != 30 {
+		t.Errorf("%v, %d were counted", states, hook.Added("acme"))
+	}
 }

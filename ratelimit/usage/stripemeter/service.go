@@ -78,6 +78,11 @@ func (s *Service) Name() string { return "stripe " + s.config.Meter }
 // Most implements usage.Sink.
 func (*Service) Most() int { return atOnce }
 
+// Guarantee implements usage.Sink.
+func (*Service) Guarantee() string {
+	return "each organization's hours count once, corrections too: for 35 days, and where an answer was missing for more than a day after Stripe was asked what it has"
+}
+
 // Span implements usage.Service.
 func (*Service) Span() time.Duration { return 24 * time.Hour }
 

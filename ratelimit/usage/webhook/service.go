@@ -85,6 +85,14 @@ func (s *Service) Name() string { return s.config.Title }
 // Most implements usage.Sink.
 func (s *Service) Most() int { return s.config.Batch }
 
+// Guarantee implements usage.Sink.
+func (s *Service) Guarantee() string {
+	if s.config.Remembers == 0 {
+		return "each change of a line arrives at least once, always with the same id"
+	}
+	return fmt.Sprintf("each change of a line counts once; what is not answered for %d days is not sent again but rejected", s.config.Remembers/(24*time.Hour))
+}
+
 // Span implements usage.Service: there may be thousands of lines of an hour.
 func (*Service) Span() time.Duration { return time.Hour }
 
