@@ -26,14 +26,16 @@ const (
 	exportRetry, exportRetryMost = 2 * time.Second, time.Hour
 	// pagesKept is for how long Redis has what exporters were told.
 	pagesKept = 60 * 24 * time.Hour
+	// tendEvery is how often these are copied by who stands by, or removed.
+	tendEvery = 10 * time.Minute
 )
 
 // exporting brings lines to the exporters of the configuration in force.
 type exporting struct {
 	books *bookkeeping
 
-	mu     sync.Mutex // held for as long as anything is exported; guards forgot
-	forgot time.Time  // when old pages were last removed
+	mu     sync.Mutex           // held for as long as anything is exported; guards tended
+	tended map[string]time.Time // when common pages were last tended, by service
 
 	lastMu sync.Mutex // guards last
 	last   map[string]*exportState
@@ -50,7 +52,7 @@ type exportState struct {
 }
 
 func newExporting(b *bookkeeping) *exporting {
-	return &exporting{books: b, last: make(map[string]*exportState)}
+	return &exporting{books: b, tended: make(map[string]time.Time), last: make(map[string]*exportState)}
 }
 
 // run exports until the context ends.
@@ -161,14 +163,29 @@ func (e *exporting) round(ctx context.Context, exporter Exporter) (r usage.Resul
 	case usage.Service:
 		outbox := e.outbox(x)
 		r, err = outbox.Run(ctx, x)
-		if errors.Is(err, usage.ErrNotTurn) {
-			return r, fmt.Errorf("%w: %w", errNoTurn, err)
+		standby := errors.Is(err, usage.ErrNotTurn)
+		if standby {
+			err = fmt.Errorf("%w: %w", errNoTurn, err)
 		}
-		if f, ok := outbox.Pages.(usage.Forgetter); ok && err == nil && time.Since(e.forgot) > 24*time.Hour {
-			e.forgot, err = time.Now(), f.Forget(ctx, x.Name(), time.Now().Add(-pagesKept))
+		if common, ok := outbox.Pages.(usage.Common); ok && (err == nil || standby) {
+			err = errors.Join(err, e.tend(ctx, common, x.Name(), standby))
 		}
 	}
 	return r, err
+}
+
+// tend does what is to be done for common pages now and then: who stands by has a
+// copy of them, who sends removes old ones.
+func (e *exporting) tend(ctx context.Context, pages usage.Common, service string, standby bool) error {
+	now := time.Now()
+	if now.Sub(e.tended[service]) < tendEvery {
+		return nil
+	}
+	e.tended[service] = now
+	if standby {
+		return pages.Follow(ctx, service)
+	}
+	return pages.Forget(ctx, service, now.Add(-pagesKept))
 }
 
 // outbox is that of a service in the store in force.

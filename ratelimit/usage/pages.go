@@ -85,7 +85,7 @@ type sharedPages struct {
 
 // SharedPages returns the pages that are kept in Redis, in gw:{q:NN}:x:SERVICE by
 // the shard of the account, and in a book.
-func SharedPages(book *Book, conn *redisconn.Conn) Pages { return sharedPages{conn, book.Pages()} }
+func SharedPages(book *Book, conn *redisconn.Conn) Common { return sharedPages{conn, book.Pages()} }
 
 // pagesWait bounds a call to Redis.
 const pagesWait = 5 * time.Second
@@ -181,7 +181,23 @@ func (r sharedPages) Forget(ctx context.Context, service string, before time.Tim
 	return nil
 }
 
-// Forgetter are [Pages] that keep pages for a while only.
-type Forgetter interface {
+// Follow copies the pages in Redis to the book: a Redis that is emptied takes them
+// from nobody.
+func (r sharedPages) Follow(ctx context.Context, service string) error {
+	pages := make(map[PageKey][]byte)
+	err := r.Each(ctx, service, func(key PageKey, text []byte) error {
+		pages[key] = text
+		return nil
+	})
+	if err != nil || len(pages) == 0 {
+		return err
+	}
+	return r.own.Save(ctx, service, pages)
+}
+
+// Common are [Pages] of several gateways.
+type Common interface {
+	Pages
 	Forget(ctx context.Context, service string, before time.Time) error
+	Follow(ctx context.Context, service string) error
 }

@@ -60,6 +60,45 @@ func TestAnotherGatewaySends(t *testing.T) {
 	}
 }
 
+// A Redis that is emptied takes what was told from nobody: who stood by has a copy.
+func TestEmptiedRedis(t *testing.T) {
+	server := redistest.Single(t)
+	config, err := redisconn.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := redisconn.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	one, two := newRig(t, 9), newRig(t, 9)
+	for range 4 {
+		one.pass()
+		two.pass()
+	}
+	for _, s := range servers(t, same, 7) {
+		s.faults.Set(one.start.Add(5 * time.Hour))
+		run := func(r *rig) {
+			o := r.outbox(s)
+			o.Pages = usage.SharedPages(r.book, conn)
+			if _, err := o.Run(t.Context(), s.service); err != nil {
+				t.Fatal(err)
+			}
+		}
+		run(one)
+		if err := usage.SharedPages(two.book, conn).Follow(t.Context(), s.service.Name()); err != nil {
+			t.Fatal(err)
+		}
+		server.Exec("FLUSHALL")
+		before, _ := s.faults.Calls()
+		run(two)
+		if after, _ := s.faults.Calls(); after-before > 2 { // Stripe is asked for its meters and complaints
+			t.Errorf("%s: %d calls for what it has", s.name, after-before)
+		}
+	}
+}
+
 // One gateway has the turn until it is not heard of for a while.
 func TestTurns(t *testing.T) {
 	server := redistest.Single(t)
