@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -222,6 +223,15 @@ func (g *gateway) start(t *testing.T, caddyfile string) {
 	if err := waitForPort(g.process, g.port); err != nil {
 		t.Fatalf("starting the gateway: %v", err)
 	}
+	// Calls are answered from now on; the admin API knows of the configuration a moment later.
+	eventually(t, "the configuration in force", func() bool {
+		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/status", g.admin))
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
 }
 
 // token signs claims (JSON) with HS256, by hand: the suite must not share a JWT library with what it tests.

@@ -113,18 +113,10 @@ func refused(t *testing.T, g *gateway) map[string]uint64 {
 
 func adminGet(t *testing.T, g *gateway, path string, into any) {
 	t.Helper()
-	var res *http.Response
-	waitUntil(t, "the configuration is in force for the admin API too", func() (ok bool) {
-		var err error
-		if res, err = http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", g.admin, path)); err != nil {
-			t.Fatal(err)
-		}
-		if res.StatusCode == http.StatusNotFound {
-			res.Body.Close()
-			return false
-		}
-		return true
-	})
+	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", g.admin, path))
+	if err != nil {
+		t.Fatal(err)
+	}
 	defer res.Body.Close()
 	if err := json.NewDecoder(res.Body).Decode(into); err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %d, %v", path, res.StatusCode, err)
