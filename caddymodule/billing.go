@@ -33,26 +33,28 @@ const (
 // billing keeps the lines of what was used.
 type billing struct {
 	book *usage.Book
-	stop chan struct{}
+	stop context.CancelFunc
 	done chan struct{}
 }
 
 // startBilling begins to keep lines, until Destruct.
 func (b *bookkeeping) startBilling() *billing {
-	bill := &billing{book: usage.NewBook(filepath.Join(b.dir, "billing.db"), ""), stop: make(chan struct{}), done: make(chan struct{})}
+	ctx, stop := context.WithCancel(context.Background())
+	bill := &billing{book: usage.NewBook(filepath.Join(b.dir, "billing.db"), ""), stop: stop, done: make(chan struct{})}
 	go func() {
 		defer close(bill.done)
 		for wait := billFirst; ; wait = billEvery {
 			select {
-			case <-bill.stop:
+			case <-ctx.Done():
 				return
 			case <-time.After(wait):
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), billEvery)
-			if _, err := b.bill(ctx); err != nil {
+			round, cancel := context.WithTimeout(ctx, billEvery)
+			switch _, err := b.bill(round); {
+			case err == nil:
+				b.export(round)
+			case ctx.Err() == nil:
 				b.logger.Load().Warn("the lines of usage are not up to date", zap.Error(err))
-			} else {
-				b.export(ctx)
 			}
 			cancel()
 		}
@@ -60,8 +62,9 @@ func (b *bookkeeping) startBilling() *billing {
 	return bill
 }
 
+// close ends a round that is under way: the next process makes up for it.
 func (b *billing) close() {
-	close(b.stop)
+	b.stop()
 	<-b.done
 }
 

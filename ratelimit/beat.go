@@ -113,12 +113,11 @@ func (q *Quotas) prefetch(a *account, t *term, terms *Terms, now time.Time) {
 	}
 }
 
-// Close gives back what is not used. Nothing may be taken any more.
-func (q *Quotas) Close() {
+// Close gives back what is not used, as far as that can be done before ctx ends.
+// Nothing may be taken any more.
+func (q *Quotas) Close(ctx context.Context) {
 	q.stop()
 	q.stopped.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*claimWait)
-	defer cancel()
 	for _, a := range q.accounts.Range {
 		a.mu.Lock()
 		for _, t := range []*term{a.current.Load(), a.next} {

@@ -50,9 +50,9 @@ func joinRedis(t *testing.T, url, dir string, terms Terms) *member {
 
 func (m *member) leave() {
 	m.t.Helper()
-	m.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
+	m.Close(ctx)
 	_ = m.mirror.Close(ctx) // Redis may be away
 	if err := m.ledger.Close(); err != nil {
 		m.t.Error(err)
