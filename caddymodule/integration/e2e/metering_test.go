@@ -297,7 +297,7 @@ func hammer(ctx context.Context, g *gateway, clients int, answered *atomic.Int64
 			for ctx.Err() == nil {
 				res, err := client.Get(g.url + "/functions/v1/ok")
 				if err != nil { // the gateway is dead
-					time.Sleep(5 * time.Millisecond)
+					<-time.After(5 * time.Millisecond)
 					continue
 				}
 				_, _ = io.Copy(io.Discard, res.Body)
