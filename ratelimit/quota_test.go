@@ -270,7 +270,7 @@ func TestQuotaMovesToAnotherAuthority(t *testing.T) {
 		})
 	}
 	for i := range 20 {
-		time.Sleep(2 * time.Millisecond)
+		<-time.After(2 * time.Millisecond) // calls go on
 		g.SetAuthority(t.Context(), []Authority{second, first}[i%2])
 	}
 	running.Wait()
