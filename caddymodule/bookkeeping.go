@@ -135,7 +135,11 @@ func (b *bookkeeping) share(a *App, opened *books) error {
 func (b *bookkeeping) unshare(opened *books, s *sharing) {
 	ctx, cancel := context.WithTimeout(context.Background(), shareWait)
 	defer cancel()
-	opened.quotas.SetAuthority(ctx, ratelimit.NewEmbedded(b.dir, time.Now))
+	embedded := ratelimit.NewEmbedded(b.dir, time.Now)
+	if err := opened.quotas.MoveLimits(ctx, embedded); err != nil {
+		b.logger.Load().Error("quotas that were set in Redis are not set here; set them again", zap.Error(err))
+	}
+	opened.quotas.SetAuthority(ctx, embedded)
 	opened.shared.Store(nil)
 	if err := errors.Join(s.mirror.Close(ctx), s.conn.Close()); err != nil {
 		b.logger.Load().Error("the last sums did not get to Redis; they are there when it is the store again",

@@ -37,13 +37,6 @@ func (q *Quotas) lookAll() {
 	q.beats++
 }
 
-// Refresh reads the limits that were set by people.
-func (q *Quotas) Refresh(ctx context.Context) {
-	if limits, err := (*q.authority.Load()).Limits(ctx); err == nil {
-		q.limits.Store(&limits)
-	}
-}
-
 // look is the beat of one account.
 func (q *Quotas) look(a *account) {
 	t := a.current.Load()
@@ -160,14 +153,4 @@ func (q *Quotas) State(organization string, terms *Terms) (State, error) {
 		s.Grace = !s.Refusing && t.since.Load() != 0 && t.unspent.Load() <= 0
 	}
 	return s, nil
-}
-
-// SetLimit puts a limit in force in place of the configured one; nil takes it
-// back.
-func (q *Quotas) SetLimit(ctx context.Context, organization string, limit *int64) error {
-	if err := (*q.authority.Load()).SetLimit(ctx, organization, limit); err != nil {
-		return err
-	}
-	q.Refresh(ctx)
-	return nil
 }

@@ -4,11 +4,10 @@ package ratelimit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -279,25 +278,41 @@ func TestRedisCommands(t *testing.T) {
 	}
 }
 
-// METERING.md 3.4: two writes in a script are two chances for half of it.
-func TestScriptsWriteOnce(t *testing.T) {
-	call := regexp.MustCompile(`redis\.p?call,? ?\(?'([A-Z]+)'`)
-	reads := map[string]bool{"HGET": true, "HMGET": true, "TIME": true, "INFO": true, "GET": true}
-	for name, text := range map[string]struct {
-		text   string
-		writes int
-	}{"claim": {claimText, 1}, "beat": {beatText, 0}, "rate": {rateText, 1}, "flush": {metering.FlushScript(), 1}} {
-		writes := 0
-		for _, found := range call.FindAllStringSubmatch(text.text, -1) {
-			if !reads[found[1]] {
-				writes++
+// Of a limit that was set one of its two places is lost, or both: calls go on by it.
+func TestRedisLimitsAreMended(t *testing.T) {
+	s := redistest.Single(t, appendonly)
+	m := joinRedis(t, s.URL(), t.TempDir(), hard(10))
+	defer m.leave()
+	if err := m.SetLimit(t.Context(), "acme", new(int64(1000))); err != nil {
+		t.Fatal(err)
+	}
+	there := func() bool {
+		limits, err := m.redis.Limits(t.Context())
+		return err == nil && limits["acme"] == 1000
+	}
+	calls := 0
+	for _, lose := range [][]any{
+		{"HDEL", grantsKey(m.redis.Shard("acme")), "l|acme"},
+		{"FLUSHALL"},
+	} {
+		s.Exec(lose...)
+		calls += 100
+		n := 0
+		if !becomes(time.Minute, func() bool {
+			if m.call() == nil {
+				n++
 			}
+			return n == 100
+		}) {
+			t.Errorf("%v: %d calls passed", lose, n)
 		}
-		if writes != text.writes {
-			t.Errorf("%s: %d commands write, want %d", name, writes, text.writes)
+		if !becomes(10*time.Second, there) {
+			t.Errorf("%v: the limit is gone", lose)
 		}
-		if strings.Contains(text.text, "KEYS[2]") || strings.Count(text.text, "redis.call")+strings.Count(text.text, "redis.pcall") == 0 {
-			t.Errorf("%s: more than one key, or no command", name)
-		}
+	}
+	// Where it is not on the list it is not in force, whatever a shard says.
+	s.Exec("HDEL", limitsKey, "acme")
+	if !becomes(time.Minute, func() bool { return errors.Is(m.call(), ErrExhausted) }) {
+		t.Error("the configured limit does not hold")
 	}
 }

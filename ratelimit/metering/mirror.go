@@ -372,6 +372,3 @@ func (m *Mirror) run1(ctx context.Context, key string, args []any) (string, erro
 // sumsKey is the hash of a log's sums. The braces put what belongs to a shard
 // into one slot of a Cluster.
 func sumsKey(of shardOf) string { return fmt.Sprintf("gw:{q:%02d}:c:%s", of.shard, of.instance) }
-
-// FlushScript is the text of the script that sends sums, for those who check it.
-func FlushScript() string { return flushText }
