@@ -128,3 +128,33 @@ func TestMeteringMovesBetweenStores(t *testing.T) {
 	other := startGateway(t, c)
 	waitUntil(t, "Redis has it all", func() bool { n, _ := counted(t, other, ""); return n == want })
 }
+
+// METERING.md 3.15: a hard quota stays exact on the way to Redis and back, and what was set by people goes along.
+func TestQuotaMovesBetweenStores(t *testing.T) {
+	w, redis := startWitness(t), redistest.Single(t, "appendonly yes")
+	c := config{
+		backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"), project: "\t\t\torganization acme\n\t\t\tquota 10",
+	}
+	g := startGateway(t, c)
+	const limit = 4000
+	setQuota(t, g, fmt.Sprintf(`{"organization":"acme","limit":%d}`, limit))
+	var calls atomic.Int64
+	var running sync.WaitGroup
+	for range 4 {
+		running.Go(func() { spend(t, g, &calls, limit) })
+	}
+	for i, options := range []string{"\t\tstore redis " + redis.URL(), "", "\t\tstore redis " + redis.URL(), ""} {
+		waitUntil(t, "it serves", func() bool { return calls.Load() >= int64(i*limit/5+50) || t.Failed() })
+		c.options = options
+		if status, body := load(t, g, c.caddyfile(g.port, g.admin)); status != http.StatusOK {
+			t.Fatalf("change %d: %s", i, body)
+		}
+	}
+	running.Wait()
+	if calls.Load() != limit || w.calls.Load() != limit {
+		t.Errorf("%d were served, %d were made, the limit is %d", calls.Load(), w.calls.Load(), limit)
+	}
+	if n, _ := counted(t, g, ""); n != limit {
+		t.Errorf("%d are counted", n)
+	}
+}
