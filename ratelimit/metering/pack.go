@@ -168,10 +168,11 @@ func unpack(data []byte, first, n uint64) ([]Record, error) {
 
 func unpackPlanes(records []Record, data []byte) error {
 	for k := range columns {
-		c, last, ok := &columns[k], int64(0), false
+		c, last := &columns[k], int64(0)
 		var values [kinds]planes
 		for kind := range values {
 			for i := range values[kind] {
+				var ok bool
 				if values[kind][i], data, ok = cut(data); !ok {
 					return errArchive
 				}
