@@ -44,6 +44,7 @@ type meter struct {
 	subject metering.SubjectID
 	region  uint16
 	seq     uint64 // of the record; 0: there is none, or it was taken back
+	runs    bool   // it is among the calls of books
 	later   string // the region of a record that is made later
 
 	status   int
@@ -136,6 +137,10 @@ func (m *meter) record(region string) (err error) {
 	if m.region, err = m.books.ledger.Region(region); err != nil {
 		return err
 	}
+	if !m.runs {
+		m.runs = true
+		m.books.calls.Add(1)
+	}
 	m.seq, err = m.books.ledger.Admit(m.subject, m.region, m.unit.At, 0)
 	return err
 }
@@ -171,6 +176,9 @@ func (m *meter) Unsent() {
 // finish ends the account, however the call ended: also when its handler
 // panics, which is how net/http cuts an answer off.
 func (m *meter) finish() {
+	if m.runs {
+		defer m.books.calls.Add(-1)
+	}
 	switch {
 	case !m.taken, m.later != "":
 	case m.seq == 0:

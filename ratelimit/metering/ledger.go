@@ -205,7 +205,10 @@ func (l *Ledger) Admit(subject SubjectID, region uint16, at time.Time, revision 
 		return 0, err
 	}
 	if l.strict.Load() {
-		return r.Seq, l.wait(r.Seq)
+		if err := l.wait(r.Seq); err != nil {
+			// Nothing will be sent, and yet the record may come to the disk.
+			return 0, errors.Join(err, l.Void(r.Seq, subject, region, at))
+		}
 	}
 	return r.Seq, nil
 }
