@@ -119,7 +119,7 @@ func (c *reconciliation) of(usage []metering.Usage, span metering.Span) accounts
 	for i := range usage {
 		u := &usage[i]
 		if p := u.Cycle.At(u.Start); u.Span == span && c.asked(u.Organization, p, u.Cycle) {
-			all[account{u.Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += int64(u.Invocations)
+			all[account{u.Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += u.Billed()
 		}
 	}
 	return all
@@ -148,6 +148,8 @@ func (c *reconciliation) log(recounts []metering.Recounted) {
 // redis compares the sums with those in Redis. Calls go on meanwhile: what is in
 // Redis must be between the sums before and after.
 func (c *reconciliation) redis(ctx context.Context, s *sharing) error {
+	c.app.books.adjusting.Lock() // which is how sums become less
+	defer c.app.books.adjusting.Unlock()
 	before, err := c.books.ledger.Usage()
 	if err != nil {
 		return err
@@ -168,7 +170,7 @@ func (c *reconciliation) redis(ctx context.Context, s *sharing) error {
 	for i := range entries {
 		u, p, ok := cycles.of(&entries[i])
 		if ok && c.asked(u.Organization, p, u.Cycle) {
-			found[account{entries[i].Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += int64(u.Invocations)
+			found[account{entries[i].Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += u.Billed()
 		}
 	}
 	for k, n := range found {

@@ -129,20 +129,32 @@ func (b *bookkeeping) bill(ctx context.Context) (used accounts, err error) {
 	return used, err
 }
 
-// hourly are the sums of hours since a time. What was used in periods is added
-// to used.
+// hourly are the sums of hours since a time, and of those that people adjusted,
+// however long ago. What was used in periods is added to used.
 func hourly(all []metering.Usage, since time.Time, used accounts) (sums []usage.Sum) {
+	type part struct { // of a line
+		key      usage.Key
+		instance string
+	}
+	at := make(map[part]int)
 	for i := range all {
 		u := &all[i]
 		if u.Span == metering.Monthly {
 			used.add(u.Subject, u.Cycle.At(u.Start), u.Region, u.Sums)
 			continue
 		}
-		if u.Start.Before(since) {
+		if u.Start.Before(since) && u.Added+u.Deducted == 0 {
 			continue
 		}
 		hour, period := u.Hour()
-		sums = append(sums, sumOf(u.Subject, u.Instance, u.Region, u.Sums, hour, period))
+		s := sumOf(u.Subject, u.Instance, u.Region, u.Sums, hour, period)
+		// An organization whose cycle was changed has several sums of one line.
+		if i, again := at[part{s.Key, u.Instance}]; again {
+			sums[i].Sources[0].Add(s.Sources[0])
+			continue
+		}
+		at[part{s.Key, u.Instance}] = len(sums)
+		sums = append(sums, s)
 	}
 	return sums
 }
@@ -169,8 +181,8 @@ func (a *App) addOthers(sums []usage.Sum, others []metering.Entry, used accounts
 
 // add adds what was used in a period, whoever counted it.
 func (a accounts) add(s metering.Subject, p metering.Period, region string, n metering.Sums) {
-	if n.Invocations > 0 {
-		a[account{organization: s.Organization, period: p.ID, project: s.Project, function: s.Function, region: region}] += int64(n.Invocations)
+	if billed := n.Billed(); billed != 0 {
+		a[account{organization: s.Organization, period: p.ID, project: s.Project, function: s.Function, region: region}] += billed
 	}
 }
 
@@ -182,6 +194,7 @@ func sumOf(s metering.Subject, instance, region string, n metering.Sums, hour, p
 		},
 		Sources: []usage.Source{{
 			Instance: instance, First: n.First, Invocations: int64(n.Invocations), Completed: int64(n.Completed), Voided: int64(n.Voided),
+			Added: int64(n.Added), Deducted: int64(n.Deducted),
 		}},
 	}
 }

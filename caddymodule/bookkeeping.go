@@ -28,6 +28,8 @@ type bookkeeping struct {
 	app    atomic.Pointer[App]   // the configuration in force
 	open   atomic.Pointer[books] // nil before
 	mu     sync.Mutex            // guards opening
+
+	adjusting sync.Mutex // one adjustment at a time: none may go below what the one before left
 }
 
 // books are a ledger and what is decided by it.

@@ -15,12 +15,12 @@ import (
 func usageCommand(now func() time.Time) caddycmd.Command {
 	return caddycmd.Command{
 		Name:  "usage",
-		Usage: "show|bill|export|reconcile",
+		Usage: "show|bill|export|reconcile|adjust",
 		Short: "Shows what was used, and what it costs",
 		Long:  "Commands for the invocations that a running gateway counted.",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Example = examples("usage", " show", " bill --period 2026-11", " export --format parquet --out usage.parquet", " reconcile --period 2026-11")
-			group(cmd, usageShow(now), usageBill(now), usageExport(), usageReconcile())
+			group(cmd, usageShow(now), usageBill(now), usageExport(), usageReconcile(), usageAdjust(now))
 		},
 	}
 }
@@ -70,12 +70,14 @@ type usageAnswer struct {
 		ID          string `json:"id"`
 		Period      period `json:"period"`
 		Invocations uint64 `json:"invocations"`
+		Adjusted    int64  `json:"adjusted"`
 		Projects    []struct {
 			Ref       string `json:"ref"`
 			Functions []struct {
 				Slug        string `json:"slug"`
 				Region      string `json:"region"`
 				Invocations uint64 `json:"invocations"`
+				Adjusted    int64  `json:"adjusted"`
 			} `json:"functions"`
 		} `json:"projects"`
 	} `json:"organizations"`
@@ -88,17 +90,37 @@ func (a *usageAnswer) table(w io.Writer, _ time.Time) {
 		fmt.Fprintln(w, "Nothing was used in that period.")
 		return
 	}
-	rows := [][]string{{"ORGANIZATION", "PERIOD", "PROJECT", "FUNCTION", "REGION", "INVOCATIONS"}}
+	rows := [][]string{{"ORGANIZATION", "PERIOD", "PROJECT", "FUNCTION", "REGION", "INVOCATIONS", "ADJUSTED"}}
+	any := false
+	row := func(o, period, project, function, region string, invocations uint64, adjusted int64) {
+		by := ""
+		if adjusted != 0 {
+			any, by = true, signed(adjusted)
+		}
+		rows = append(rows, []string{printable(cmp.Or(o, none)), printable(period), printable(project), printable(function), printable(region), count(invocations), by})
+	}
 	for _, o := range a.Organizations {
-		id := printable(cmp.Or(o.ID, none))
-		rows = append(rows, []string{id, printable(o.Period.ID), "", "", "", count(o.Invocations)})
+		row(o.ID, o.Period.ID, "", "", "", o.Invocations, o.Adjusted)
 		for _, p := range o.Projects {
 			for _, f := range p.Functions {
-				rows = append(rows, []string{id, printable(o.Period.ID), printable(p.Ref), printable(f.Slug), printable(f.Region), count(f.Invocations)})
+				row(o.ID, o.Period.ID, p.Ref, f.Slug, f.Region, f.Invocations, f.Adjusted)
 			}
 		}
 	}
+	for i := range rows {
+		if !any {
+			rows[i] = rows[i][:len(rows[i])-1]
+		}
+	}
 	write(w, rows)
+}
+
+// signed is a number with its sign, also a plus.
+func signed(n int64) string {
+	if n > 0 {
+		return "+" + count(n)
+	}
+	return count(n)
 }
 
 // count writes a number with its thousands apart.

@@ -62,11 +62,15 @@ type entry struct {
 // total is what all sources have together.
 func (e *entry) total() (all Source) {
 	for _, s := range e.Sources {
-		all.Invocations += s.Invocations
-		all.Completed += s.Completed
-		all.Voided += s.Voided
+		all.Add(s)
 	}
 	return all
+}
+
+// after is what the account is at in the period after the line.
+func (e *entry) after() int64 {
+	total := e.total()
+	return e.Before + total.billed()
 }
 
 // equal reports whether two entries say the same.
@@ -240,7 +244,7 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 	}
 	sum := int64(0)
 	if last != nil {
-		sum = last.Before + last.total().Invocations
+		sum = last.after()
 	}
 	for ; k != nil; k, v = cursor.Next() {
 		if !isLine(k) {
@@ -255,7 +259,7 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 			n = *s
 		}
 		n.Before = sum
-		sum += n.total().Invocations
+		sum = n.after()
 		if n.State == Provisional {
 			n.Terms = u.agreed(&n, last)
 			if u.over(time.Unix(n.End, 0)) {
@@ -384,12 +388,12 @@ func (b *Book) Lines(want func(organization, period string) bool) iter.Seq2[Line
 // line is an entry with all its columns.
 func (e *entry) line(ledger string, k Key) Line {
 	total, t := e.total(), e.Terms
-	after := e.Before + total.Invocations
+	after := e.after()
 	l := Line{
 		Schema: Schema, LedgerID: ledger, LineID: lineID(ledger, k), Revision: e.Revision, Period: k.Period,
 		AccountID: k.Organization, Plan: t.Plan, PlanRev: t.Revision(), ProjectID: k.Project, FunctionID: k.Function, Region: k.Region,
 		Class: class, WindowStart: k.Start, WindowEnd: time.Unix(e.End, 0).UTC(), Unit: unit,
-		Quantity: total.Invocations, QuantityOrphan: max(0, total.Invocations-total.Completed), QuantityVoid: total.Voided,
+		Quantity: total.billed(), QuantityOrphan: max(0, total.Invocations-total.Completed), QuantityVoid: total.Voided,
 		CumBefore: e.Before, CumAfter: after, Included: max(-1, t.Included), OverageQuantity: t.Over(after) - t.Over(e.Before),
 		Packages: t.Packages(after) - t.Packages(e.Before), AmountMinor: t.Amount(after) - t.Amount(e.Before), Currency: t.Currency,
 		State: e.State,
