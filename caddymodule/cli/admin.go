@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,6 +74,8 @@ type question struct {
 	uri  string
 	body any    // posted as JSON; nil asks by GET
 	hint string // what to do when the gateway finds the question wrong
+	// timeout is for what the gateway does not know from memory; 0: adminTimeout.
+	timeout time.Duration
 }
 
 // ask returns the JSON that the gateway answers.
@@ -85,6 +88,7 @@ func (a admin) ask(ctx context.Context, q question) ([]byte, error) {
 		}
 		method = http.MethodPost
 	}
+	a.timeout = cmp.Or(q.timeout, a.timeout)
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	type answer struct {

@@ -88,8 +88,9 @@ func reconcile(ctx context.Context, cmd *cobra.Command, o reconcileOptions) erro
 	if err != nil {
 		return err
 	}
-	gateway.timeout = reconcileTimeout
-	body, err := gateway.ask(ctx, question{uri: withQuery("/edge_functions/usage/reconcile", map[string]string{"period": o.month, "organization": o.org})})
+	body, err := gateway.ask(ctx, question{
+		uri: withQuery("/edge_functions/usage/reconcile", map[string]string{"period": o.month, "organization": o.org}), timeout: reconcileTimeout,
+	})
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,9 @@
 package metering
 
-import "fmt"
+import (
+	"fmt"
+	"path/filepath"
+)
 
 // Recounted is what one log says when all of it is read again.
 type Recounted struct {
@@ -39,7 +42,7 @@ func (l *Ledger) recount(b *book) (Recounted, error) {
 		return r, err
 	}
 	again := &book{instance: b.instance, dictionary: b.dictionary, projection: newProjection(b.dictionary.lookup)}
-	r.Damage = b.readAll(r.Last, func(record *Record) error {
+	r.Damage = b.readAll(r.Last, func(_ *logFile, record *Record) error {
 		if r.Records++; record.Seq != r.Records {
 			return fmt.Errorf("record %d is missing: %d comes next", r.Records, record.Seq)
 		}
@@ -50,12 +53,20 @@ func (l *Ledger) recount(b *book) (Recounted, error) {
 	return r, nil
 }
 
-// readAll hands over the records of a log from the first one on, to the last.
-func (b *book) readAll(last uint64, visit func(*Record) error) error {
+// logFile is a file that records are in.
+type logFile struct {
+	name   string
+	sha256 string // by the manifest; "" for a segment, which is in none
+}
+
+// readAll hands over the records of a log from the first one on, to the last,
+// with the files that they are in.
+func (b *book) readAll(last uint64, visit func(*logFile, *Record) error) error {
 	archivedTo := uint64(0)
-	err := eachArchive(b.instance.dir, func(records []Record) error {
+	err := eachArchive(b.instance.dir, func(line *archived, records []Record) error {
+		from := &logFile{name: filepath.Join("archive", line.File), sha256: line.SHA256}
 		for i := range records {
-			if err := visit(&records[i]); err != nil {
+			if err := visit(from, &records[i]); err != nil {
 				return err
 			}
 			archivedTo = records[i].Seq
@@ -87,7 +98,8 @@ func (b *book) readAll(last uint64, visit func(*Record) error) error {
 
 // readFile hands over the records of a segment that come after one and not after
 // another.
-func readFile(path string, after, last uint64, visit func(*Record) error) error {
+func readFile(path string, after, last uint64, visit func(*logFile, *Record) error) error {
+	from := &logFile{name: filepath.Join("wal", filepath.Base(path))}
 	s, err := OpenSegment(path)
 	if err != nil {
 		return err
@@ -98,7 +110,7 @@ func readFile(path string, after, last uint64, visit func(*Record) error) error 
 		if err != nil {
 			return err
 		}
-		if err := visit(&record); err != nil {
+		if err := visit(from, &record); err != nil {
 			return fmt.Errorf("segment %s: %w", path, err)
 		}
 	}

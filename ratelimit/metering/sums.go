@@ -28,6 +28,27 @@ func (s *Sums) Adjusted() int64 { return int64(s.Added) - int64(s.Deducted) }
 // Billed is what is paid for: quotas are about Invocations alone.
 func (s *Sums) Billed() int64 { return int64(s.Invocations) + s.Adjusted() }
 
+// take adds a record of the same place and time.
+func (s *Sums) take(r *Record) {
+	n := uint64(r.Units)
+	switch {
+	case r.adjusts() && r.Flags&FlagMinus != 0:
+		s.Deducted += n
+	case r.adjusts():
+		s.Added += n
+	case r.Type == TypeAdmitted:
+		s.Invocations += n
+	case r.Type == TypeDone:
+		s.Completed += n
+	case r.Type == TypeVoid:
+		s.Invocations -= n
+		s.Voided += n
+	}
+	if s.First == 0 {
+		s.First = r.Seq
+	}
+}
+
 // sumKey says what a sum is of.
 type sumKey struct {
 	subject SubjectID
@@ -161,9 +182,6 @@ func (p *projection) apply(r *Record, c *current) {
 	n := uint64(r.Units)
 	for i, t := range c.tallies {
 		t.last = r.Seq
-		if t.First == 0 {
-			t.First = r.Seq
-		}
 		if !t.changed {
 			t.changed = true
 			p.changed = append(p.changed, c.keys[i])
@@ -172,19 +190,7 @@ func (p *projection) apply(r *Record, c *current) {
 			t.unsent = true
 			p.unsent[c.keys[i]] = struct{}{}
 		}
-		switch {
-		case r.adjusts() && r.Flags&FlagMinus != 0:
-			t.Deducted += n
-		case r.adjusts():
-			t.Added += n
-		case r.Type == TypeAdmitted:
-			t.Invocations += n
-		case r.Type == TypeDone:
-			t.Completed += n
-		case r.Type == TypeVoid:
-			t.Invocations -= n
-			t.Voided += n
-		}
+		t.take(r)
 	}
 	switch { // adjustments are no use of a quota
 	case r.Type == TypeAdmitted:
