@@ -17,7 +17,7 @@ type reconcileAnswer struct {
 
 // reconcileLevel compares two accounts of the same.
 type reconcileLevel struct {
-	Level    string `json:"level"` // R0 to R3 (METERING.md 3.13)
+	Level    string `json:"level"` // R0 to R3 and R5 (METERING.md 3.13)
 	What     string `json:"what"`
 	Expected int64  `json:"expected"`
 	Found    int64  `json:"found"`
@@ -25,6 +25,13 @@ type reconcileLevel struct {
 	// make up for too little there.
 	Difference int64  `json:"difference"`
 	First      string `json:"first,omitempty"` // where it is first different
+	// Parts are what was found, by kind, where there are kinds.
+	Parts []reconcilePart `json:"parts,omitempty"`
+}
+
+type reconcilePart struct {
+	What   string `json:"what"`
+	Number int64  `json:"number"`
 }
 
 // reconcile compares the accounts of what was used with each other, from the
@@ -39,7 +46,8 @@ func (a *App) reconcile(r *http.Request) (any, error) {
 		return nil, errNotOpen
 	}
 	c := &reconciliation{app: a, books: opened, only: r.URL.Query().Get("organization"), month: month, now: opened.ledger.Now()}
-	recounts, err := opened.ledger.Recount()
+	c.arrived = a.books.arrivals.now(opened.ledger)
+	recounts, err := opened.ledger.Recount(c.count)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +60,7 @@ func (a *App) reconcile(r *http.Request) (any, error) {
 	if err := c.lines(r.Context()); err != nil {
 		return nil, err
 	}
+	c.levels = append(c.levels, c.arrived.level(c.recorded))
 	answer := reconcileAnswer{Levels: c.levels, OK: true}
 	for _, l := range c.levels {
 		answer.OK = answer.OK && l.Difference == 0
@@ -66,6 +75,23 @@ type reconciliation struct {
 	month  time.Time
 	now    time.Time
 	levels []reconcileLevel
+
+	arrived  arrived
+	recorded int64 // invocations of this process, up to when they were counted
+}
+
+// count takes in a record of those that are read again.
+func (c *reconciliation) count(instance string, r *metering.Record) {
+	at := &c.arrived.at
+	if instance != at.Instance || r.Seq <= at.Begun || r.Seq > at.Last {
+		return
+	}
+	switch {
+	case r.Type == metering.TypeAdmitted:
+		c.recorded += int64(r.Units)
+	case r.Type == metering.TypeVoid && r.Ref != 0:
+		c.recorded -= int64(r.Units)
+	}
 }
 
 // account says what a number is of.
@@ -184,7 +210,9 @@ func (c *reconciliation) redis(ctx context.Context, s *sharing) error {
 
 // lines compares what all gateways used with the lines of the bills.
 func (c *reconciliation) lines(ctx context.Context) error {
-	known, err := c.app.books.bill(ctx)
+	c.app.books.billing.Lock()
+	defer c.app.books.billing.Unlock()
+	known, err := c.app.books.billAlone(ctx)
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,13 @@ var errNoPrices = errors.New("the projects, and with them the plans, were not lo
 // bill brings the lines up to date. It returns what they are of: what all
 // gateways used in each period, of what they have at all in it.
 func (b *bookkeeping) bill(ctx context.Context) (used accounts, err error) {
+	b.billing.Lock()
+	defer b.billing.Unlock()
+	return b.billAlone(ctx)
+}
+
+// billAlone is bill for who has billing.
+func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) {
 	opened, app := b.open.Load(), b.app.Load()
 	if opened == nil || app == nil {
 		return nil, errNotOpen

@@ -29,6 +29,8 @@ type bookkeeping struct {
 	open   atomic.Pointer[books] // nil before
 	mu     sync.Mutex            // guards opening
 
+	arrivals  arrivals
+	billing   sync.Mutex // who has it knows what the lines are of
 	adjusting sync.Mutex // one adjustment at a time: none may go below what the one before left
 }
 

@@ -53,7 +53,7 @@ func TestLedgerAdjusts(t *testing.T) {
 		if err != nil || !slices.Equal(got, []Adjustment{first, second}) {
 			t.Errorf("%s: %+v, %v, want %+v", name, got, err, []Adjustment{first, second})
 		}
-		again, err := l.Recount()
+		again, err := l.Recount(nil)
 		if err != nil || len(again) != 1 || again[0].Damage != nil || len(again[0].Read) != 2 || again[0].Read[0].Billed() != 6 {
 			t.Errorf("%s: %+v, %v", name, again, err)
 		}

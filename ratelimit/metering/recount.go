@@ -3,6 +3,7 @@ package metering
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 )
 
 // Recounted is what one log says when all of it is read again.
@@ -15,14 +16,15 @@ type Recounted struct {
 	Kept     []Usage // the sums that are in use, up to the same record
 }
 
-// Recount reads the logs again, archives and all, and adds them up anew.
-func (l *Ledger) Recount() ([]Recounted, error) {
+// Recount reads the logs again, archives and all, and adds them up anew. Each
+// record is handed to also, which may be nil.
+func (l *Ledger) Recount(also func(instance string, r *Record)) ([]Recounted, error) {
 	l.mu.Lock()
 	books := l.books()
 	l.mu.Unlock()
 	all := make([]Recounted, 0, len(books))
 	for _, b := range books {
-		r, err := l.recount(b)
+		r, err := l.recount(b, also)
 		if err != nil {
 			return nil, err
 		}
@@ -31,7 +33,7 @@ func (l *Ledger) Recount() ([]Recounted, error) {
 	return all, nil
 }
 
-func (l *Ledger) recount(b *book) (Recounted, error) {
+func (l *Ledger) recount(b *book, also func(instance string, r *Record)) (Recounted, error) {
 	b.archiving.Lock() // files stay where they are
 	defer b.archiving.Unlock()
 	l.mu.Lock()
@@ -47,6 +49,9 @@ func (l *Ledger) recount(b *book) (Recounted, error) {
 			return fmt.Errorf("record %d is missing: %d comes next", r.Records, record.Seq)
 		}
 		again.projection.add(record)
+		if also != nil {
+			also(b.instance.id, record)
+		}
 		return nil
 	})
 	r.Read = again.usage()
@@ -115,4 +120,32 @@ func readFile(path string, after, last uint64, visit func(*logFile, *Record) err
 		}
 	}
 	return nil
+}
+
+// Position is where the log of this process is.
+type Position struct {
+	Instance string
+	Begun    uint64 // the last record of the process before
+	Last     uint64 // the last record
+	Later    int    // invocations that wait for their record, less those to be taken back
+}
+
+// Position returns where the log is. All records up to it are written when it
+// returns.
+func (l *Ledger) Position() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := Position{Instance: l.Instance(), Begun: l.begun}
+	for _, w := range l.later {
+		p.Later += w.n
+	}
+	s := l.own.log.active.Load()
+	p.Last = s.first + min(s.taken.Load(), s.length()) - 1
+	for {
+		read, err := l.own.log.each(l.own.projection.add)
+		if read >= p.Last || err != nil { // who reads the log again meets the error too
+			return p
+		}
+		runtime.Gosched() // an append is between its two steps
+	}
 }
