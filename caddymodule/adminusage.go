@@ -28,6 +28,7 @@ type organizationUsage struct {
 	// status; those of unknown projects are with organization "".
 	Refused  map[string]uint64 `json:"refused"`
 	Projects []projectUsage    `json:"projects"`
+	Daily    []dayUsage        `json:"daily,omitempty"` // where it is asked for
 }
 
 type periodAnswer struct {
@@ -126,7 +127,15 @@ func (a *App) usage(r *http.Request) (any, error) {
 			}
 		}
 	}
-	return report.answer(only), nil
+	answer := report.answer(only)
+	switch r.URL.Query().Get("daily") {
+	case "", "false":
+		return answer, nil
+	case "true":
+		err := a.addDays(r.Context(), &answer)
+		return answer, err
+	}
+	return nil, fmt.Errorf("daily %q: allowed are true, false", r.URL.Query().Get("daily"))
 }
 
 // used reports whether there is anything to tell of a sum: what was called and

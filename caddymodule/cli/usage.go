@@ -27,20 +27,29 @@ func usageCommand(now func() time.Time) caddycmd.Command {
 
 func usageShow(now func() time.Time) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "show [--period MONTH] [--org ID] " + flags,
+		Use:   "show [--period MONTH] [--org ID] [--daily] " + flags,
 		Short: "Shows the invocations of a billing period",
 		Long: `Shows how many invocations were counted in the current billing period of each
 organization, by project, function and region, up to the latest one. --period
-shows the periods that started in a month.`,
-		Example: examples("usage show", "", " --period 2026-11", " --org acme -o json"),
+shows the periods that started in a month. --daily also shows how many there were
+on each day; on a terminal it need not be asked for (--daily=false).`,
+		Example: examples("usage show", "", " --period 2026-11", " --org acme --daily -o json"),
 	}
 	month := cmd.Flags().String("period", "", "month in which the periods started, such as 2026-11")
 	org := cmd.Flags().String("org", "", "one organization, by its id")
+	daily := cmd.Flags().Bool("daily", false, "show each day (default: on a terminal)")
 	ask(cmd, now, func() (question, answer, error) {
 		if err := checkMonth(*month); err != nil {
 			return question{}, nil, err
 		}
-		return question{uri: withQuery("/edge_functions/usage", map[string]string{"period": *month, "organization": *org})}, new(usageAnswer), nil
+		into := new(usageAnswer)
+		var terminal bool
+		into.screen, terminal = screenOf(cmd)
+		asked := map[string]string{"period": *month, "organization": *org}
+		if *daily || terminal && !cmd.Flags().Changed("daily") && !cmd.Flags().Changed("output") {
+			asked["daily"] = "true"
+		}
+		return question{uri: withQuery("/edge_functions/usage", asked)}, into, nil
 	})
 	return cmd
 }
@@ -66,6 +75,8 @@ type period struct {
 }
 
 type usageAnswer struct {
+	screen screen
+
 	Organizations []struct {
 		ID          string `json:"id"`
 		Period      period `json:"period"`
@@ -80,6 +91,10 @@ type usageAnswer struct {
 				Adjusted    int64  `json:"adjusted"`
 			} `json:"functions"`
 		} `json:"projects"`
+		Daily []struct {
+			Date        string `json:"date"`
+			Invocations int64  `json:"invocations"`
+		} `json:"daily"`
 	} `json:"organizations"`
 }
 
@@ -113,6 +128,17 @@ func (a *usageAnswer) table(w io.Writer, _ time.Time) {
 		}
 	}
 	write(w, rows)
+	for _, o := range a.Organizations {
+		if len(o.Daily) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\nInvocations of %s a day\n", printable(cmp.Or(o.ID, none)))
+		days := make([]bar, len(o.Daily))
+		for i, d := range o.Daily {
+			days[i] = bar{printable(d.Date), d.Invocations}
+		}
+		a.screen.bars(w, days)
+	}
 }
 
 // signed is a number with its sign, also a plus.

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -342,63 +340,4 @@ func writeEntry(bucket *bbolt.Bucket, key []byte, e *entry) error {
 		return err
 	}
 	return bucket.Put(key, text)
-}
-
-// Lines returns the lines of the periods that want says yes to, in the order of
-// period, organization and time. The sequence ends at the first error. While it
-// runs nothing can be updated.
-func (b *Book) Lines(want func(organization, period string) bool) iter.Seq2[Line, error] {
-	return func(yield func(Line, error) bool) {
-		if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
-			return
-		}
-		stopped := errors.New("stopped")
-		err := b.with(false, func(tx *bbolt.Tx) error {
-			lines := tx.Bucket(bucketLines)
-			if lines == nil {
-				return nil
-			}
-			return lines.ForEachBucket(func(group []byte) error {
-				period, organization, _ := strings.Cut(string(group), "\x00")
-				if !want(organization, period) {
-					return nil
-				}
-				return lines.Bucket(group).ForEach(func(k, v []byte) error {
-					if !isLine(k) {
-						return nil
-					}
-					key := Key{Organization: organization, Period: period}
-					var e entry
-					if err := errors.Join(parseLineKey(k, &key), json.Unmarshal(v, &e)); err != nil {
-						return err
-					}
-					if !yield(e.line(b.ledger, key), nil) {
-						return stopped
-					}
-					return nil
-				})
-			})
-		})
-		if err != nil && !errors.Is(err, stopped) {
-			yield(Line{}, err)
-		}
-	}
-}
-
-// line is an entry with all its columns.
-func (e *entry) line(ledger string, k Key) Line {
-	total, t := e.total(), e.Terms
-	after := e.after()
-	l := Line{
-		Schema: Schema, LedgerID: ledger, LineID: lineID(ledger, k), Revision: e.Revision, Period: k.Period,
-		AccountID: k.Organization, Plan: t.Plan, PlanRev: t.Revision(), ProjectID: k.Project, FunctionID: k.Function, Region: k.Region,
-		Class: class, WindowStart: k.Start, WindowEnd: time.Unix(e.End, 0).UTC(), Unit: unit,
-		Quantity: total.billed(), QuantityOrphan: max(0, total.Invocations-total.Completed), QuantityVoid: total.Voided,
-		CumBefore: e.Before, CumAfter: after, Included: max(-1, t.Included), OverageQuantity: t.Over(after) - t.Over(e.Before),
-		Packages: t.Packages(after) - t.Packages(e.Before), AmountMinor: t.Amount(after) - t.Amount(e.Before), Currency: t.Currency,
-		State: e.State,
-	}
-	l.SourceInstances, l.FirstSeqDigest = sources(e.Sources)
-	l.SHA256 = l.digest()
-	return l
 }

@@ -79,6 +79,24 @@ func TestBilling(t *testing.T) {
 	if o := bill.Organizations[0]; fmt.Sprint([]any{o.ID, o.Plan, o.State, o.Amount, o.Currency, o.Included, o.Invocations, o.Over, o.Packages}) != want {
 		t.Errorf("7.4: %+v, want %s", o, want)
 	}
+	var shown struct {
+		Organizations []struct {
+			Daily []struct {
+				Date        string
+				Invocations int64
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(g.command(t, "usage", "show", "--daily", "-o", "json")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	called := int64(0)
+	for _, d := range shown.Organizations[0].Daily {
+		called += d.Invocations
+	}
+	if days := len(shown.Organizations[0].Daily); called != 31 || days != time.Now().UTC().Day() {
+		t.Errorf("%d are shown, on %d days", called, days)
+	}
 	dir := t.TempDir()
 	const sums = "SELECT count(*)::VARCHAR lines, sum(quantity)::VARCHAR quantity, sum(amount_minor)::VARCHAR amount, sum(packages)::VARCHAR packages FROM "
 	for _, format := range []string{"csv", "jsonl", "parquet"} {
