@@ -87,8 +87,12 @@ const maxReason = 1000
 // check says what is wrong with an order by itself.
 func (o *adjustOrder) check() error {
 	for _, field := range []struct{ name, value string }{
-		{"organization", o.Organization}, {"project", o.Project}, {"function", o.Function}, {"region", o.Region},
-		{"reason", strings.TrimSpace(o.Reason)}, {"operator", strings.TrimSpace(o.Operator)},
+		{"organization", o.Organization},
+		{"project", o.Project},
+		{"function", o.Function},
+		{"region", o.Region},
+		{"reason", strings.TrimSpace(o.Reason)},
+		{"operator", strings.TrimSpace(o.Operator)},
 	} {
 		switch {
 		case field.value == "":

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/usage"
-	"github.com/edgegate/edgegate/routing/projects"
 )
 
 const (
@@ -26,8 +23,6 @@ const (
 	settleAfter = 5 * time.Minute
 	// billHours is how far back sums are looked at: Redis has them for 72 hours.
 	billHours = 73 * time.Hour
-	// currency is that of all prices.
-	currency = "USD"
 )
 
 // billing keeps the lines of what was used.
@@ -126,12 +121,14 @@ func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) 
 	prices := make(map[string]usage.Terms)
 	for _, o := range app.organizations() {
 		if o != nil {
-			prices[o.ID] = priceOf(o)
+			prices[o.ID] = app.priceOf(o)
 		}
 	}
 	_, err = opened.bill.book.Update(now, sums, func(id string) (usage.Terms, bool) {
-		t, ok := prices[id]
-		return t, ok
+		if t, ok := prices[id]; ok {
+			return t, true
+		}
+		return usage.Terms{Included: -1, Currency: app.currency()}, false
 	}, func(end time.Time) bool { return !now.Before(end.Add(settleAfter)) && known(end.Add(settleAfter)) })
 	return used, err
 }
@@ -204,25 +201,4 @@ func sumOf(s metering.Subject, instance, region string, n metering.Sums, hour, p
 			Added: int64(n.Added), Deducted: int64(n.Deducted),
 		}},
 	}
-}
-
-// priceOf are the terms that an organization's invocations are billed by.
-func priceOf(o *projects.Organization) usage.Terms {
-	quota, hard := o.Allowance()
-	t := usage.Terms{Included: max(-1, quota), Currency: currency}
-	if o.Plan == nil {
-		return t
-	}
-	t.Plan = o.Plan.Name
-	if over := o.Plan.Overage; over != nil && !hard && quota >= 0 {
-		t.Package, t.Minor = over.Package, minor(over.Price)
-	}
-	return t
-}
-
-// minor is a price in hundredths.
-func minor(price string) int64 {
-	whole, part, _ := strings.Cut(price, ".")
-	n, _ := strconv.ParseInt(whole+(part + "00")[:2], 10, 64) // the configuration was checked
-	return n
 }

@@ -21,7 +21,9 @@ func TestUsageAdjust(t *testing.T) {
 	g := serve(t, 200, adjustJSON)
 	where := []string{"--project", "default", "--function", "hello", "--region", "eu", "--address", g.address()}
 	for i, args := range [][]string{
-		{"acme", "-1200", "--reason", "outage", "--at", "2026-11-03T14:20:00Z"}, {"--reason=-5", "-1200", "acme"}, {"--reason", "-7", "acme", "1200", "--operator", "bob"},
+		{"acme", "-1200", "--reason", "outage", "--at", "2026-11-03T14:20:00Z"},
+		{"--reason=-5", "-1200", "acme"},
+		{"--reason", "-7", "acme", "1200", "--operator", "bob"},
 		{"--reason", "x", "--", "acme", "-3"},
 	} {
 		args = append([]string{"usage", "adjust"}, append(where, args...)...)

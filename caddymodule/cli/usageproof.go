@@ -94,7 +94,8 @@ func (a *proofAnswer) table(w io.Writer, _ time.Time) {
 		{"Amount", fmt.Sprintf("%s for %s", money(l.AmountMinor, l.Currency), plural(int(l.Packages), "package"))},
 		{"SHA-256", printable(l.SHA256) + ", " + intact},
 	})
-	rows := [][]string{{"GATEWAY", "LINE HAS", "RECORDS HAVE", "FIRST", "LAST", "ADMITTED", "ENDED", "VOIDED", "ADJUSTED", "MATCHES"}}
+	head := []string{"GATEWAY", "LINE HAS", "RECORDS HAVE", "FIRST", "LAST", "ADMITTED", "ENDED", "VOIDED", "ADJUSTED", "MATCHES"}
+	rows := append(make([][]string, 0, 1+len(a.Sources)), head)
 	for _, s := range a.Sources {
 		row := []string{printable(s.Gateway), count(s.Line.Quantity), "", "", "", "", "", "", "", "not here"}
 		if r := s.Records; r != nil {
@@ -147,5 +148,5 @@ func (a *proofAnswer) source(w io.Writer, i int) {
 
 // money is an amount with its currency.
 func money(minor int64, currency string) string {
-	return usage.Decimal(minor) + " " + printable(currency)
+	return usage.Decimal(minor, currency) + " " + printable(currency)
 }

@@ -30,12 +30,12 @@ func openCheckpoint(path string) (*checkpoint, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
 	if err == nil {
 		err = db.Update(func(tx *bbolt.Tx) error {
-			var errs []error
 			for _, name := range [][]byte{bucketSums, bucketMeta, bucketRefused, bucketAdjusted} {
-				_, err := tx.CreateBucketIfNotExists(name)
-				errs = append(errs, err)
+				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+					return err
+				}
 			}
-			return errors.Join(errs...)
+			return nil
 		})
 	}
 	if err != nil {

@@ -31,9 +31,6 @@ var (
 	keyOpen     = []byte("open")  // in each: from when on lines are provisional
 )
 
-// unknownTerms are those of organizations that nobody knows any more.
-var unknownTerms = Terms{Included: -1, Currency: "USD"}
-
 // bookWait bounds the wait for another process.
 const bookWait = 5 * time.Second
 
@@ -116,8 +113,9 @@ func (b *Book) with(write bool, f func(*bbolt.Tx) error) error {
 }
 
 // Update takes in what was used, as far as it is known: each source says all that
-// it has of a line. terms are those of an organization now, if it is known: lines
-// keep those that were in force when their hour ended. over reports whether all
+// it has of a line. terms are those of an organization now, and whether it is
+// known, or else what holds for nobody: lines keep those that were in force when
+// their hour ended. over reports whether all
 // that ends at a time is known. Lines that were final and differ become
 // corrections. It returns how many lines changed.
 func (b *Book) Update(now time.Time, sums []Sum, terms func(organization string) (Terms, bool), over func(end time.Time) bool) (changed int, err error) {
@@ -184,10 +182,8 @@ func (u *update) agreed(e, before *entry) Terms {
 		return e.Terms
 	case before != nil: // the line is new, its hour is not
 		return before.Terms
-	case u.known:
-		return u.terms
 	}
-	return unknownTerms
+	return u.terms
 }
 
 // run takes in sums, which are in order.

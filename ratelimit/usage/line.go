@@ -58,7 +58,7 @@ type Line struct {
 	Included        int64  `json:"included" parquet:"included"` // of the period; -1: any number
 	OverageQuantity int64  `json:"overage_quantity" parquet:"overage_quantity"`
 	Packages        int64  `json:"packages" parquet:"packages"`         // that this line begins
-	AmountMinor     int64  `json:"amount_minor" parquet:"amount_minor"` // their price, in hundredths of the currency
+	AmountMinor     int64  `json:"amount_minor" parquet:"amount_minor"` // their price, in the minor unit of the currency
 	Currency        string `json:"currency" parquet:"currency,dict"`
 
 	State           State  `json:"state" parquet:"state,dict"`

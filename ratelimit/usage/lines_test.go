@@ -76,8 +76,10 @@ func TestBookDays(t *testing.T) {
 	next.Start, next.End = month.Add(23*time.Hour), month.Add(24*time.Hour)
 	b.update(used("one", "f", 0, 1), used("two", "f", 0, 2), used("one", "g", 23, 4), used("one", "f", 24, 8), adjusted("one", "h", 0, 50, 0), berlin, next)
 	want := []Day{
-		{"acme", "2026-11", "2026-11-01", 7}, {"acme", "2026-11", "2026-11-02", 8},
-		{"berlin", "20261101+Europe/Berlin", "2026-11-01", 100}, {"berlin", "20261101+Europe/Berlin", "2026-11-02", 100},
+		{"acme", "2026-11", "2026-11-01", 7},
+		{"acme", "2026-11", "2026-11-02", 8},
+		{"berlin", "20261101+Europe/Berlin", "2026-11-01", 100},
+		{"berlin", "20261101+Europe/Berlin", "2026-11-02", 100},
 	}
 	days, err := b.Days(all)
 	if err != nil || len(days) != len(want) {

@@ -136,6 +136,44 @@ func TestBilling(t *testing.T) {
 	}
 }
 
+// Prices and amounts are in the minor unit of the currency, whatever that is.
+func TestBillingInOtherCurrencies(t *testing.T) {
+	w := startWitness(t)
+	for _, tt := range []struct{ currency, price, minor, amount string }{
+		{"JPY", "300", "600", "600"}, {"KWD", "0.615", "1230", "1.230"}, {"EUR", "1.80", "360", "3.60"},
+	} {
+		t.Run(tt.currency, func(t *testing.T) {
+			g := startGateway(t, config{
+				backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"),
+				options: "\t\tplan small {\n\t\t\tquota 10\n\t\t\toverage " + tt.price + " per 10\n\t\t\tspend_cap off\n\t\t}\n\t\tcurrency " + tt.currency,
+				project: "\t\t\torganization acme\n\t\t\tplan small",
+			})
+			for range 21 {
+				res, err := http.Get(g.url + "/functions/v1/ok")
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+			}
+			bill := g.command(t, "usage", "bill")
+			if !strings.Contains(bill, "  "+tt.amount+" "+tt.currency+"  provisional") {
+				t.Error(bill)
+			}
+			dir := t.TempDir()
+			for _, format := range []string{"csv", "focus"} {
+				g.command(t, "usage", "export", "--format", format, "--out", filepath.Join(dir, format))
+			}
+			if got := duckdb(t, "SELECT sum(amount_minor)::VARCHAR amount, min(currency) currency FROM read_csv('"+dir+"/csv')"); got["amount"] != tt.minor || got["currency"] != tt.currency {
+				t.Errorf("%v", got)
+			}
+			focus, err := os.ReadFile(filepath.Join(dir, "focus"))
+			if err != nil || !strings.Contains(string(focus), "\n"+tt.amount+",acme,acme,"+tt.currency+",") {
+				t.Errorf("%s, %v", focus, err)
+			}
+		})
+	}
+}
+
 // Gateways that share a store make the same lines, of what all of them counted.
 func TestBillingOfGatewaysThatShareAStore(t *testing.T) {
 	w, redis := startWitness(t), redistest.Single(t)
