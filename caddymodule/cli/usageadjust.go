@@ -170,7 +170,7 @@ func (a *adjustAnswer) table(w io.Writer, _ time.Time) {
 	}
 	write(w, rows)
 	if a.Period != nil {
-		fmt.Fprintf(w, "\n%s is billed %s invocations in %s; it were %s.\n",
+		fmt.Fprintf(w, "\n%s is billed %s invocations in %s now, %s before.\n",
 			printable(a.Adjustments[0].Organization), count(a.After), printable(a.Period.ID), count(a.Before))
 	}
 }

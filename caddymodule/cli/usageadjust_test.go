@@ -12,7 +12,7 @@ const adjustJSON = `{"adjustments":[
 const adjustText = `MADE              OPERATOR  ORGANIZATION  PROJECT  FUNCTION  REGION  HOUR              UNITS   REASON
 2026-11-05 08:00  ada       acme          default  hello     eu      2026-11-03 14:00  -1,200  outage\x1b[2J
 
-acme is billed 29,800 invocations in 2026-11; it were 31,000.
+acme is billed 29,800 invocations in 2026-11 now, 31,000 before.
 `
 
 func TestUsageAdjust(t *testing.T) {

@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -88,6 +89,44 @@ func TestBookDays(t *testing.T) {
 	for _, d := range want {
 		if !slices.Contains(days, d) {
 			t.Errorf("%+v is missing in %+v", d, days)
+		}
+	}
+}
+
+// In whatever order adjustments and invocations come to be known, also where what was known is said again, the bill is the
+// same in the end.
+func TestBookAdjustsInAnyOrder(t *testing.T) {
+	for seed := range uint64(20) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		b := newBook(t)
+		b.terms = Terms{Plan: "small", Included: 100, Package: 10, Minor: 7, Currency: "USD"}
+		var history []Sum // each says all that its gateway has
+		latest, want := make(map[[2]int]Source), int64(0)
+		for range 80 {
+			k := [2]int{random.IntN(3), random.IntN(24)}
+			s := used(string(rune('a'+k[0])), "f", k[1], 0)
+			n := latest[k]
+			called, added, deducted := random.Int64N(30), random.Int64N(2)*random.Int64N(9), random.Int64N(2)*random.Int64N(9)
+			n.Invocations += called
+			n.Completed += called
+			n.Added += added
+			n.Deducted += deducted
+			want += called + added - deducted
+			n.Instance, n.First = s.Sources[0].Instance, s.Sources[0].First
+			latest[k], s.Sources[0] = n, n
+			history = append(history, s)
+			b.over = min(24, b.over+random.IntN(2))
+			b.update(s, history[random.IntN(len(history))])
+			b.lines()
+		}
+		b.over = 24
+		b.update()
+		total := int64(0)
+		for _, l := range b.lines() {
+			total += l.Quantity
+		}
+		if total != want {
+			t.Errorf("seed %d: %d are billed, want %d", seed, total, want)
 		}
 	}
 }

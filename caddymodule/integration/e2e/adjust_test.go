@@ -90,7 +90,7 @@ func TestAdjust(t *testing.T) {
 		return append([]string{"usage", "adjust", "acme", units, "--at", at.Format(time.RFC3339)}, where...)
 	}
 	out := g.command(t, adjust("-12", hour)...)
-	if !strings.Contains(out, "-12") || !strings.Contains(out, "a client ran amok") || !strings.Contains(out, "acme is billed 13 invocations in "+month+"; it were 25.") {
+	if !strings.Contains(out, "-12") || !strings.Contains(out, "a client ran amok") || !strings.Contains(out, "acme is billed 13 invocations in "+month+" now, 25 before.") {
 		t.Error(out)
 	}
 	if l := line(hour); l.Quantity != 13 || l.State != usage.Correction || l.Revision != 2 || l.AmountMinor != 200 || l.QuantityVoid != 0 || l.QuantityOrphan != 0 {
