@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/user"
 	"regexp"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ those there is quota set. --operator is by default who runs the command.
 	f.StringVar(&o.function, "function", "", "function, by its slug")
 	f.StringVar(&o.region, "region", "", "region that the line is of")
 	f.StringVar(&o.reason, "reason", "", "why; it is kept")
-	f.StringVar(&o.operator, "operator", cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("USER")), "who; it is kept")
+	f.StringVar(&o.operator, "operator", runBy(), "who; it is kept")
 	f.StringVar(&o.at, "at", "", "time in the hour that is adjusted, such as 2026-11-03T14:00:00Z")
 	f.BoolVar(&o.list, "list", false, "show the adjustments of this gateway")
 	f.StringVar(&o.month, "period", "", "with --list: month in which the periods started, such as 2026-11")
@@ -56,6 +57,18 @@ those there is quota set. --operator is by default who runs the command.
 	}, Arg{Name: "ORG", Value: &o.org, Optional: true}, Arg{Name: "UNITS", Value: &o.units, Optional: true})
 	takeSigned(cmd)
 	return cmd
+}
+
+// runBy is who runs the command, "" if nobody knows.
+func runBy() string {
+	name := cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("USER"))
+	if name != "" {
+		return name
+	}
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return ""
 }
 
 // question is what is asked or ordered.

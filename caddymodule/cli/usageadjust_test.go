@@ -67,7 +67,7 @@ func TestUsageAdjustRefuses(t *testing.T) {
 		`\"-4294967296\" is no number`:   append([]string{"acme", "-4294967296"}, whole...),
 		`\"1.5\" is no number`:           append([]string{"acme", "1.5"}, whole...),
 		"adjust takes ORG and UNITS":     append([]string{"acme"}, whole...),
-		"--operator is missing":          append([]string{"acme", "1"}, whole[:8]...),
+		"--operator is missing":          append([]string{"acme", "1", "--operator", ""}, whole[:8]...),
 		"--reason is missing":            append([]string{"acme", "1"}, whole[:6]...),
 		"--region is missing":            append([]string{"acme", "1"}, whole[:4]...),
 		`--at \"now\" is no time`:        append([]string{"acme", "1", "--at", "now"}, whole...),
