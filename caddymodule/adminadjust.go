@@ -141,7 +141,7 @@ func (a *App) adjust(r *http.Request) (any, error) {
 	in := subject.Cycle.At(at)
 	before := used.billed(order.Organization, in.ID)
 	if before+order.Units < 0 {
-		return nil, fmt.Errorf("organization %s has %d invocations in %s: no more can be deducted", order.Organization, before, in.ID)
+		return nil, fmt.Errorf("organization %s is billed %d invocations in %s: no more than those can be deducted", order.Organization, before, in.ID)
 	}
 	made, err := opened.ledger.Adjust(metering.Adjustment{
 		Subject: subject, Region: order.Region, At: at, Units: order.Units,

@@ -106,7 +106,7 @@ func TestAdjust(t *testing.T) {
 		reconciled(t, g, m)
 	}
 	for want, args := range map[string][]string{
-		"no more can be deducted":     adjust("-1000", hour),
+		"no more than those can be":   adjust("-1000", hour),
 		"in the future":               adjust("1", time.Now().Add(time.Hour)),
 		`did you mean \"acme\"?`:      append([]string{"usage", "adjust", "acne", "1"}, where...),
 		`did you mean \"default\"?`:   append([]string{"usage", "adjust", "acme", "1", "--project", "defualt"}, where[2:]...),
@@ -192,7 +192,7 @@ func TestAdjustOnOneOfTwo(t *testing.T) {
 	for _, g := range []*gateway{one, two} {
 		reconciled(t, g, old.Format("2006-01"))
 	}
-	if code, text := one.fails(t, append([]string{"usage", "adjust", "acme", "-13"}, where...)...); code != 1 || !strings.Contains(text, "has 12 invocations in") {
+	if code, text := one.fails(t, append([]string{"usage", "adjust", "acme", "-13"}, where...)...); code != 1 || !strings.Contains(text, "is billed 12 invocations in") {
 		t.Errorf("%d, %s", code, text)
 	}
 }
