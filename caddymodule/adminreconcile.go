@@ -17,14 +17,15 @@ type reconcileAnswer struct {
 
 // reconcileLevel compares two accounts of the same.
 type reconcileLevel struct {
-	Level    string `json:"level"` // R0 to R3 and R5 (METERING.md 3.13)
+	Level    string `json:"level"` // R0 to R5 (METERING.md 3.13)
 	What     string `json:"what"`
 	Expected int64  `json:"expected"`
 	Found    int64  `json:"found"`
 	// Difference is the sum of what is different anywhere: too much here does not
 	// make up for too little there.
 	Difference int64  `json:"difference"`
-	First      string `json:"first,omitempty"` // where it is first different
+	Explained  bool   `json:"explained,omitempty"` // the difference is of what is on its way
+	First      string `json:"first,omitempty"`     // where it is first different
 	// Parts are what was found, by kind, where there are kinds.
 	Parts []reconcilePart `json:"parts,omitempty"`
 }
@@ -58,6 +59,9 @@ func (a *App) reconcile(r *http.Request) (any, error) {
 		}
 	}
 	if err := c.lines(r.Context()); err != nil {
+		return nil, err
+	}
+	if err := c.exporters(r.Context(), r.URL.Query().Get("against")); err != nil {
 		return nil, err
 	}
 	c.levels = append(c.levels, c.arrived.level(c.recorded))

@@ -142,6 +142,7 @@ var serverSide = []string{
 var forTests = map[string]string{
 	module + "/ratelimit/faultproxy":          "the product breaks no connections on purpose",
 	module + "/ratelimit/redisconn/redistest": "the product is not built on what starts its tests' servers",
+	module + "/ratelimit/usage/fakesinks":     "the product talks to services, not to what stands in for them",
 }
 
 // forbiddenImport returns why file may not import the package imported, or nothing when it may.

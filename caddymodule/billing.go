@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -27,37 +28,40 @@ const (
 
 // billing keeps the lines of what was used.
 type billing struct {
-	book *usage.Book
-	stop chan struct{}
-	done chan struct{}
+	book      *usage.Book
+	exporting *exporting
+	cancel    context.CancelFunc
+	done      sync.WaitGroup
 }
 
-// startBilling begins to keep lines, until Destruct.
+// startBilling begins to keep lines, and to export them, until close.
 func (b *bookkeeping) startBilling() *billing {
-	bill := &billing{book: usage.NewBook(filepath.Join(b.dir, "billing.db"), ""), stop: make(chan struct{}), done: make(chan struct{})}
-	go func() {
-		defer close(bill.done)
-		for wait := billFirst; ; wait = billEvery {
-			select {
-			case <-bill.stop:
-				return
-			case <-time.After(wait):
-			}
-			ctx, cancel := context.WithTimeout(context.Background(), billEvery)
-			if _, err := b.bill(ctx); err != nil {
-				b.logger.Load().Warn("the lines of usage are not up to date", zap.Error(err))
-			} else {
-				b.export(ctx)
-			}
-			cancel()
-		}
-	}()
+	ctx, cancel := context.WithCancel(context.Background())
+	bill := &billing{book: usage.NewBook(filepath.Join(b.dir, "billing.db"), ""), exporting: newExporting(b), cancel: cancel}
+	bill.done.Go(func() { b.keepLines(ctx) })
+	bill.done.Go(func() { bill.exporting.run(ctx) })
 	return bill
 }
 
+// keepLines brings the lines up to date again and again.
+func (b *bookkeeping) keepLines(ctx context.Context) {
+	for wait := billFirst; ; wait = billEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		round, cancel := context.WithTimeout(ctx, billEvery)
+		if _, err := b.bill(round); err != nil && ctx.Err() == nil {
+			b.logger.Load().Warn("the lines of usage are not up to date", zap.Error(err))
+		}
+		cancel()
+	}
+}
+
 func (b *billing) close() {
-	close(b.stop)
-	<-b.done
+	b.cancel()
+	b.done.Wait()
 }
 
 // errNoPrices says that plans are not known yet: an hour must not become final
@@ -130,6 +134,9 @@ func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) 
 		}
 		return usage.Terms{Included: -1, Currency: app.currency()}, false
 	}, func(end time.Time) bool { return !now.Before(end.Add(settleAfter)) && known(end.Add(settleAfter)) })
+	if err == nil {
+		b.billed.Store(true)
+	}
 	return used, err
 }
 

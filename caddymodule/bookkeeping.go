@@ -28,6 +28,7 @@ type bookkeeping struct {
 	app    atomic.Pointer[App]   // the configuration in force
 	open   atomic.Pointer[books] // nil before
 	opened chan struct{}         // closed as soon as it is not
+	billed atomic.Bool           // the lines were brought up to date by this process
 	mu     sync.Mutex            // guards opening
 
 	arrivals  arrivals

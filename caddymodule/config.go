@@ -123,6 +123,9 @@ type Project struct {
 	// The IANA time zone that cycles start in. Default: UTC.
 	TimeZone string `json:"time_zone,omitempty"`
 
+	// Who pays, at Stripe: cus_..., for the exporter.
+	StripeCustomer string `json:"stripe_customer,omitempty"`
+
 	// Further sets of public keys: {env.X} that holds a URL, the path of a file,
 	// or the set itself.
 	LaterKeys []string `json:"jwks_env,omitempty"`
@@ -132,7 +135,7 @@ type Project struct {
 func (p *Project) account() *projects.OrganizationConfig {
 	return &projects.OrganizationConfig{
 		ID: cmp.Or(p.Organization, projects.DefaultRef), Plan: p.Plan, SpendCap: p.SpendCap, CycleStart: p.CycleStart,
-		Quota: p.Quota, Grace: p.Grace, TimeZone: p.TimeZone,
+		Quota: p.Quota, Grace: p.Grace, TimeZone: p.TimeZone, StripeCustomer: p.StripeCustomer,
 	}
 }
 

@@ -81,15 +81,16 @@ func oneIf(yes bool) float64 {
 
 // collector reads the metrics of a configuration.
 type collector struct {
-	app     *App
-	descs   []*prometheus.Desc
-	regions []*prometheus.Desc
+	app       *App
+	descs     []*prometheus.Desc
+	regions   []*prometheus.Desc
+	exporters []*prometheus.Desc
 }
 
 // registerMetrics adds the metrics to those of the configuration: Caddy makes
 // a registry for each.
 func (a *App) registerMetrics(ctx caddy.Context) error {
-	c := &collector{app: a, regions: describeRegions()}
+	c := &collector{app: a, regions: describeRegions(), exporters: describeExporters()}
 	for _, m := range metrics {
 		c.descs = append(c.descs, prometheus.NewDesc(m.name, m.help, nil, nil))
 	}
@@ -102,7 +103,7 @@ func (a *App) registerMetrics(ctx caddy.Context) error {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range slices.Concat(c.descs, c.regions) {
+	for _, d := range slices.Concat(c.descs, c.regions, c.exporters) {
 		descs <- d
 	}
 }
@@ -117,6 +118,7 @@ func (c *collector) Collect(values chan<- prometheus.Metric) {
 		values <- prometheus.MustNewConstMetric(c.descs[i], m.kind, m.read(s))
 	}
 	c.collectRegions(values)
+	c.collectExporters(values)
 }
 
 // Interface guards

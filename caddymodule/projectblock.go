@@ -24,6 +24,7 @@ import (
 //		grace <duration>
 //		cycle_start <time>
 //		time_zone <zone>
+//		stripe_customer <id>
 //		jwt_secret <secret>
 //		jwks <url>|<file>|<json>
 //		jwt_issuer <iss...>
@@ -53,26 +54,27 @@ import (
 //	}
 func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return block(d, options{
-		"domain":       p.parseDomain,
-		"regions":      func(d *caddyfile.Dispenser) error { return someArgs(d, &p.Regions) },
-		"plan":         p.parsePlan,
-		"jwt_secret":   p.parseSecret,
-		"jwks":         p.parseJWKS,
-		"jwt_issuer":   func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Issuer)) },
-		"jwt_audience": func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Audience)) },
-		"jwt_role":     func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Role)) },
-		"jwt_leeway":   func(d *caddyfile.Dispenser) error { return duration(d, &p.tokens().Leeway) },
-		"allow_eddsa":  func(d *caddyfile.Dispenser) error { return onOff(d, &p.tokens().AllowEdDSA) },
-		"api_key":      p.parseAPIKey,
-		"max_body":     func(d *caddyfile.Dispenser) error { return size(d, &p.MaxBody) },
-		"wall_clock":   func(d *caddyfile.Dispenser) error { return duration(d, &p.WallClock) },
-		"cors":         func(d *caddyfile.Dispenser) error { return parseCORS(d, &p.CORS) },
-		"function":     p.parseFunction,
-		"organization": p.parseOrganization,
-		"quota":        func(d *caddyfile.Dispenser) error { return quota(d, &p.Quota) },
-		"grace":        func(d *caddyfile.Dispenser) error { return duration(d, &p.Grace) },
-		"time_zone":    func(d *caddyfile.Dispenser) error { return zone(d, &p.TimeZone) },
-		"cycle_start":  func(d *caddyfile.Dispenser) error { return instant(d, &p.CycleStart) },
+		"domain":          p.parseDomain,
+		"regions":         func(d *caddyfile.Dispenser) error { return someArgs(d, &p.Regions) },
+		"plan":            p.parsePlan,
+		"jwt_secret":      p.parseSecret,
+		"jwks":            p.parseJWKS,
+		"jwt_issuer":      func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Issuer)) },
+		"jwt_audience":    func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Audience)) },
+		"jwt_role":        func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Role)) },
+		"jwt_leeway":      func(d *caddyfile.Dispenser) error { return duration(d, &p.tokens().Leeway) },
+		"allow_eddsa":     func(d *caddyfile.Dispenser) error { return onOff(d, &p.tokens().AllowEdDSA) },
+		"api_key":         p.parseAPIKey,
+		"max_body":        func(d *caddyfile.Dispenser) error { return size(d, &p.MaxBody) },
+		"wall_clock":      func(d *caddyfile.Dispenser) error { return duration(d, &p.WallClock) },
+		"cors":            func(d *caddyfile.Dispenser) error { return parseCORS(d, &p.CORS) },
+		"function":        p.parseFunction,
+		"organization":    p.parseOrganization,
+		"quota":           func(d *caddyfile.Dispenser) error { return quota(d, &p.Quota) },
+		"grace":           func(d *caddyfile.Dispenser) error { return duration(d, &p.Grace) },
+		"time_zone":       func(d *caddyfile.Dispenser) error { return zone(d, &p.TimeZone) },
+		"stripe_customer": func(d *caddyfile.Dispenser) error { return stripeCustomer(d, &p.StripeCustomer) },
+		"cycle_start":     func(d *caddyfile.Dispenser) error { return instant(d, &p.CycleStart) },
 		"spend_cap": func(d *caddyfile.Dispenser) error {
 			p.SpendCap = new(bool)
 			return onOff(d, p.SpendCap)

@@ -74,7 +74,7 @@ type question struct {
 	uri  string
 	body any    // posted as JSON; nil asks by GET
 	hint string // what to do when the gateway finds the question wrong
-	// timeout is for what the gateway does not know from memory; 0: adminTimeout.
+	// timeout is how long the answer may take. Default: that of admin.
 	timeout time.Duration
 }
 
@@ -88,8 +88,8 @@ func (a admin) ask(ctx context.Context, q question) ([]byte, error) {
 		}
 		method = http.MethodPost
 	}
-	a.timeout = cmp.Or(q.timeout, a.timeout)
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+	timeout := cmp.Or(q.timeout, a.timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	type answer struct {
 		body []byte
@@ -104,7 +104,7 @@ func (a admin) ask(ctx context.Context, q question) ([]byte, error) {
 	select {
 	case <-ctx.Done():
 		return nil, &FailureError{
-			Msg:  fmt.Sprintf("no answer from %s within %s", a.address, a.timeout),
+			Msg:  fmt.Sprintf("no answer from %s within %s", a.address, timeout),
 			Hint: "check --address; if it is right, the gateway's log says what keeps it busy",
 		}
 	case got := <-done:

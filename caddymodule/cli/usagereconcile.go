@@ -29,20 +29,21 @@ type reconcileOptions struct {
 
 func usageReconcile() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "reconcile [--period MONTH] [--org ID] [--deep] [--against file:PATH] " + flags,
+		Use:   "reconcile [--period MONTH] [--org ID] [--deep] [--against file:PATH|stripe] " + flags,
 		Short: "Compares what was recorded with what is billed",
 		Long: `Reads the whole ledger of a gateway again and compares, for the current billing
 periods or those that started in a month: the records with each other (R0), with
 the sums, also those in Redis (R1), the sums of periods with those of hours (R2),
-what all gateways used with the lines of bills (R3), and those with a file that
-usage export wrote, CSV, JSON lines or Parquet (R4); and whatever the period is,
-all requests that this gateway received since it was started with what became of
-them (R5). --deep says where the first difference is, and of R5 what became of
-how many.
+what all gateways used with the lines of bills (R3), and those with what
+exporters were told, with what Stripe says it has, and with a file that usage
+export wrote, CSV, JSON lines or Parquet (R4); and whatever the period is, all
+requests that this gateway received since it was started with what became of them
+(R5). --deep says where the first difference is, and of R5 what became of how
+many.
 
 The exit code is 0 if there is no difference, 3 if all there are is lines that
-were provisional, or have a newer revision, since the file was written, and
-1 otherwise.`,
+were provisional, or have a newer revision, since the file was written, or that
+an exporter is still to be told, and 1 otherwise.`,
 		Example: examples("usage reconcile", "", " --period 2026-11 --deep", " --period 2026-11 --against file:november.parquet"),
 	}
 	cmd.DisableFlagsInUseLine = true // they are all in Use
@@ -51,7 +52,7 @@ were provisional, or have a newer revision, since the file was written, and
 	f.StringVar(&o.address, "address", caddy.DefaultAdminListen, "admin endpoint of the gateway: host:port, http://host:port or unix//path")
 	f.StringVar(&o.month, "period", "", "month in which the periods started, such as 2026-11")
 	f.StringVar(&o.org, "org", "", "one organization, by its id")
-	f.StringVar(&o.against, "against", "", "file:PATH, a file of usage export")
+	f.StringVar(&o.against, "against", "", "file:PATH, a file of usage export; or stripe, what Stripe says it has")
 	f.BoolVar(&o.deep, "deep", false, "say where the first difference is")
 	output := outputFlag(cmd, "json: the levels with their differences")
 	Run(cmd, func(ctx context.Context) error {
@@ -91,12 +92,16 @@ func reconcile(ctx context.Context, cmd *cobra.Command, o reconcileOptions) erro
 	if err != nil {
 		return err
 	}
+	against := o.against
+	if path != "" {
+		against = ""
+	}
 	gateway, err := newAdmin(o.address)
 	if err != nil {
 		return err
 	}
 	body, err := gateway.ask(ctx, question{
-		uri: withQuery("/edge_functions/usage/reconcile", map[string]string{"period": o.month, "organization": o.org}), timeout: reconcileTimeout,
+		uri: withQuery("/edge_functions/usage/reconcile", map[string]string{"period": o.month, "organization": o.org, "against": against}), timeout: reconcileTimeout,
 	})
 	if err != nil {
 		return err
@@ -116,9 +121,12 @@ func reconcile(ctx context.Context, cmd *cobra.Command, o reconcileOptions) erro
 	return answer.show(cmd, o)
 }
 
+// againstStripe asks Stripe what it has.
+const againstStripe = "stripe"
+
 // fileOf reads what --against names.
 func fileOf(against string) (path string, format usage.Format, err error) {
-	if against == "" {
+	if against == "" || against == againstStripe {
 		return "", "", nil
 	}
 	path, ok := strings.CutPrefix(against, "file:")
@@ -126,7 +134,7 @@ func fileOf(against string) (path string, format usage.Format, err error) {
 	if !ok || format != usage.CSV && format != usage.JSONL && format != usage.Parquet {
 		return "", "", &UsageError{
 			Msg:  fmt.Sprintf("--against %q: nothing to compare with", against),
-			Hint: "name a file that usage export wrote, with its format at the end: file:november.csv, .jsonl or .parquet",
+			Hint: "name a file that usage export wrote, with its format at the end: file:november.csv, .jsonl or .parquet; or stripe",
 		}
 	}
 	return path, format, nil

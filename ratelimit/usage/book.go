@@ -19,7 +19,8 @@ import (
 // concurrent use, also by several processes of a machine: the file is open only
 // as long as it is used.
 type Book struct {
-	path string
+	path   string
+	noSync bool // for tests, which would wait for disks
 
 	mu     sync.Mutex // guards all below
 	ledger string     // the id of the ledger that lines are of
@@ -98,7 +99,7 @@ func groupKey(organization, period string) []byte { return []byte(period + "\x00
 func (b *Book) with(write bool, f func(*bbolt.Tx) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: bookWait})
+	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: bookWait, NoSync: b.noSync})
 	if err != nil {
 		return fmt.Errorf("the book of usage %s: %w", b.path, err)
 	}

@@ -16,13 +16,22 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// Sink is where lines go as they become final or are corrected.
+// Sink is where lines go as they become final or are corrected: a [Deliverer] or
+// a [Service].
 type Sink interface {
 	// Name tells sinks apart, over restarts.
 	Name() string
 
-	// Most is how many lines it takes at once.
+	// Most is how many lines, or messages, it takes at once.
 	Most() int
+
+	// Guarantee says in a sentence what those who bill by it can rely on.
+	Guarantee() string
+}
+
+// Deliverer is a sink that knows by itself what it has.
+type Deliverer interface {
+	Sink
 
 	// Deliver takes lines away. Where it returns an error, or the process ends, the
 	// same lines come again, perhaps with more after them: it must not count those
@@ -31,7 +40,7 @@ type Sink interface {
 }
 
 // Drain delivers all that is new to a sink. It returns how many lines that were.
-func (b *Book) Drain(ctx context.Context, sink Sink) (delivered int, err error) {
+func (b *Book) Drain(ctx context.Context, sink Deliverer) (delivered int, err error) {
 	for ctx.Err() == nil {
 		after, err := b.Cursor(sink.Name())
 		if err != nil {
@@ -64,7 +73,7 @@ type Files struct {
 const manifestName = "manifest.jsonl"
 
 // filesMost bounds a file, in lines.
-const filesMost = 1_000_000
+const filesMost = 50_000
 
 // delivery is a line of the manifest.
 type delivery struct {
@@ -78,6 +87,11 @@ type delivery struct {
 
 // Name implements Sink.
 func (f *Files) Name() string { return "file " + string(f.Format) + " " + f.Dir }
+
+// Guarantee implements Sink.
+func (*Files) Guarantee() string {
+	return "each line and each correction is in one file, whole; of each line_id the highest revision counts"
+}
 
 // Most implements Sink.
 func (*Files) Most() int { return filesMost }

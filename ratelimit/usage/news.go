@@ -51,20 +51,34 @@ func (b *Book) News(after uint64, most int) (batch Batch, err error) {
 
 // noted is the line of an entry of the news.
 func (b *Book) noted(lines *bbolt.Bucket, value []byte) (l Line, err error) {
-	if len(value) < 4 || len(value) < 4+int(binary.BigEndian.Uint32(value)) {
-		return l, fmt.Errorf("the entry %x of the news is of no line", value)
+	key, k, err := parseNews(value)
+	if err != nil {
+		return l, err
 	}
-	group, key := value[4:4+binary.BigEndian.Uint32(value)], value[4+binary.BigEndian.Uint32(value):]
-	var k Key
-	var organized bool
-	if k.Period, k.Organization, organized = strings.Cut(string(group), "\x00"); !organized || lines.Bucket(group) == nil || !isLine(key) {
+	group := lines.Bucket(groupKey(k.Organization, k.Period))
+	if group == nil {
 		return l, fmt.Errorf("the entry %x of the news is of no line", value)
 	}
 	var e entry
-	if err := errors.Join(parseLineKey(key, &k), json.Unmarshal(lines.Bucket(group).Get(key), &e)); err != nil {
+	if err := json.Unmarshal(group.Get(key), &e); err != nil {
 		return l, err
 	}
 	return e.line(b.ledger, k), nil
+}
+
+// parseNews reads an entry of the news: the key of the line in its group, and what
+// that says.
+func parseNews(value []byte) (key []byte, k Key, err error) {
+	if len(value) < 4 || len(value) < 4+int(binary.BigEndian.Uint32(value)) {
+		return nil, k, fmt.Errorf("the entry %x of the news is of no line", value)
+	}
+	group, key := value[4:4+binary.BigEndian.Uint32(value)], value[4+binary.BigEndian.Uint32(value):]
+	period, organization, organized := strings.Cut(string(group), "\x00")
+	if !organized || !isLine(key) {
+		return nil, k, fmt.Errorf("the entry %x of the news is of no line", value)
+	}
+	k.Period, k.Organization = period, organization
+	return key, k, parseLineKey(key, &k)
 }
 
 // Cursor returns up to which number a sink has lines.

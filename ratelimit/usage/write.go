@@ -28,7 +28,7 @@ const (
 func Formats() []string { return []string{string(CSV), string(JSONL), string(Parquet), string(FOCUS)} }
 
 // groupRows is how many rows of Parquet are in memory at once.
-const groupRows = 100_000
+const groupRows = 20_000
 
 // Totals are what a written file must add up to.
 type Totals struct {

@@ -1,137 +1,200 @@
-package usage
+package usage_test
 
 import (
-	"math/rand/v2"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// yearOrganization is one that pays, by its own cycle.
-type yearOrganization struct {
+// payer is an organization that pays, by its own cycle.
+type payer struct {
 	id    string
 	cycle metering.Cycle
-	terms Terms
+	terms usage.Terms
 }
 
-// A year with three gateways, of which one is heard of late, with plans that change, and with what was not sent after all:
-// what is billed is what was used, in every period, and a sink that was there all the time has the same.
+// year is a simulated one.
+type year struct {
+	*rig
+	payers []payer
+	used   map[[2]string]int64 // by organization and period
+	late   []usage.Sum
+}
+
+// day lets a day pass, in which everybody uses something in some hours. What the slow gateway counted is known later.
+func (y *year) day(today time.Time) (sums []usage.Sum) {
+	for _, o := range y.payers {
+		for range 12 {
+			at := today.Add(time.Duration(y.random.Int64N(int64(24 * time.Hour))))
+			period := o.cycle.At(at)
+			n := y.random.Int64N(200)
+			gateway := []string{"one", "two", "slow"}[y.random.IntN(3)]
+			s := usage.Sum{
+				Key: usage.Key{
+					Organization: o.id, Period: period.ID, Start: at.Truncate(time.Hour), End: at.Truncate(time.Hour).Add(time.Hour),
+					Project: "p", Function: []string{"f", "g"}[y.random.IntN(2)], Region: at.Format("150405.000000"), // a line of its own
+				},
+				Sources: []usage.Source{{Instance: gateway, First: 1, Invocations: n, Completed: n, Voided: y.random.Int64N(2)}},
+			}
+			y.used[[2]string{o.id, period.ID}] += n
+			if gateway == "slow" {
+				y.late = append(y.late, s)
+			} else {
+				sums = append(sums, s)
+			}
+		}
+	}
+	return sums
+}
+
+// close brings the lines up to date, when all that ended before a time is known.
+func (y *year) close(at time.Time, sums []usage.Sum) {
+	y.t.Helper()
+	_, err := y.book.Update(at, sums, func(id string) (usage.Terms, bool) {
+		for _, o := range y.payers {
+			if o.id == id {
+				return o.terms, true
+			}
+		}
+		return usage.Terms{}, false
+	}, func(end time.Time) bool { return !end.After(at) })
+	if err != nil {
+		y.t.Fatal(err)
+	}
+}
+
+// A year with three gateways, of which one is heard of late, with plans that change, and with what was not sent after all: what is
+// billed is what was used, in every period, and all sinks have the same.
 func TestYear(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
 	}
-	free := Terms{Plan: "free", Included: 5000, Currency: "USD"}
-	sold := Terms{Plan: "pro", Included: 20_000, Package: 1000, Minor: 200, Currency: "USD"}
-	organizations := []yearOrganization{
-		{"steady", metering.Cycle{}, sold},
-		{"berlin", metering.Cycle{Anchor: time.Date(2026, 1, 31, 2, 30, 0, 0, berlin), Zone: berlin}, sold},
+	free := usage.Terms{Plan: "free", Included: 5000, Currency: "USD"}
+	sold := usage.Terms{Plan: "pro", Included: 20_000, Package: 1000, Minor: 200, Currency: "USD"}
+	y := &year{rig: newRig(t, 2026), used: make(map[[2]string]int64), payers: []payer{
+		{"acme", metering.Cycle{}, sold},
+		{"globex", metering.Cycle{Anchor: time.Date(2026, 1, 31, 2, 0, 0, 0, berlin), Zone: berlin}, sold},
 		{"grows", metering.Cycle{}, free}, // to pro in July
-	}
-	random := rand.New(rand.NewPCG(2026, 1))
-	b := NewBook(filepath.Join(t.TempDir(), "billing.db"), "ledger")
-	sink := &Files{Dir: filepath.Join(t.TempDir(), "out"), Format: JSONL}
-	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	want := make(map[[2]string]int64) // by organization and period
-	var late []Sum
-	year := 365
+	}}
+	sinks, files := servers(t, same, 1000), &usage.Files{Dir: filepath.Join(t.TempDir(), "out"), Format: usage.JSONL}
+	start, days := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), 365
 	if testing.Short() {
-		year = 60
+		days = 60
 	}
-	for day := range year {
+	for day := range days {
 		today := start.AddDate(0, 0, day)
 		if today.Equal(time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)) {
-			organizations[2].terms = sold
+			y.payers[2].terms = sold
 		}
-		var sums []Sum
-		for _, o := range organizations {
-			for range 12 {
-				at := today.Add(time.Duration(random.Int64N(int64(24 * time.Hour))))
-				period := o.cycle.At(at)
-				hour := at.Truncate(time.Hour)
-				end := hour.Add(time.Hour)
-				if hour.Before(period.Start) {
-					hour = period.Start
-				}
-				if end.After(period.End) {
-					end = period.End
-				}
-				n := random.Int64N(200)
-				gateway := []string{"one", "two", "slow"}[random.IntN(3)]
-				s := Sum{
-					Key: Key{
-						Organization: o.id, Period: period.ID, Start: hour, End: end,
-						Project: "p", Function: []string{"f", "g"}[random.IntN(2)], Region: at.Format("150405.000000"), // a line of its own
-					},
-					Sources: []Source{{Instance: gateway, First: uint64(day + 1), Invocations: n, Completed: n, Voided: random.Int64N(2)}},
-				}
-				want[[2]string{o.id, period.ID}] += n
-				if gateway == "slow" {
-					late = append(late, s)
-				} else {
-					sums = append(sums, s)
-				}
-			}
+		sums, closed, last := y.day(today), today, day == days-1 // the day before is over
+		if day%9 == 0 || last {                                  // the slow one is heard of
+			sums, y.late = append(sums, y.late...), nil
 		}
-		if day%9 == 0 || day == year-1 { // the slow one is heard of
-			sums, late = append(sums, late...), nil
-		}
-		closed := today // the day before is over
-		if day == year-1 {
+		if last {
 			closed = today.AddDate(0, 0, 2)
 		}
-		_, err := b.Update(closed, sums, func(id string) (Terms, bool) {
-			for _, o := range organizations {
-				if o.id == id {
-					return o.terms, true
-				}
-			}
-			return Terms{}, false
-		}, func(end time.Time) bool { return !end.After(closed) })
-		if err != nil {
+		y.close(closed, sums)
+		if day%7 != 0 && !last {
+			continue
+		}
+		if _, err := y.book.Drain(t.Context(), files); err != nil {
 			t.Fatal(err)
 		}
-		if day%7 == 0 || day == year-1 {
-			if _, err := b.Drain(t.Context(), sink); err != nil {
+		for _, s := range sinks {
+			s.faults.Set(closed.Add(time.Minute))
+			if _, err := y.outbox(s).Run(t.Context(), s.service); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	got, amounts := make(map[[2]string]int64), make(map[[2]string]int64)
-	corrections := 0
-	sunk := delivered(t, sink.Dir, JSONL)
-	for l, err := range b.Lines(func(string, string) bool { return true }) {
+	y.check(sold, files)
+	for _, s := range sinks {
+		y.counted(s)
+	}
+}
+
+// check compares the bills with what was used, and the files with the bills.
+func (y *year) check(sold usage.Terms, files *usage.Files) {
+	y.t.Helper()
+	written := written(y.t, files)
+	got, amounts, corrections := make(map[[2]string]int64), make(map[[2]string]int64), 0
+	for l, err := range y.book.Lines(func(string, string) bool { return true }) {
 		if err != nil {
-			t.Fatal(err)
+			y.t.Fatal(err)
 		}
 		k := [2]string{l.AccountID, l.Period}
-		if l.CumBefore != got[k] || l.State == Provisional || sunk[l.LineID] != l {
-			t.Fatalf("after %d: %+v, the sink has %+v", got[k], l, sunk[l.LineID])
+		if l.CumBefore != got[k] || l.State == usage.Provisional || written[l.LineID] != l {
+			y.t.Fatalf("after %d: %+v, the files have %+v", got[k], l, written[l.LineID])
 		}
-		if l.State == Correction {
+		if l.State == usage.Correction {
 			corrections++
 		}
 		got[k] += l.Quantity
 		amounts[k] += l.AmountMinor
-		delete(sunk, l.LineID)
+		delete(written, l.LineID)
 	}
-	if len(sunk) > 0 || corrections == 0 {
-		t.Errorf("the sink has %d lines more, %d are corrections", len(sunk), corrections)
+	if len(written) > 0 || corrections == 0 || len(got) != len(y.used) {
+		y.t.Errorf("the files have %d lines more, %d are corrections, %d periods of %d", len(written), corrections, len(got), len(y.used))
 	}
-	for k, n := range want {
-		if got[k] != n {
-			t.Errorf("%v: %d are billed, %d were used", k, got[k], n)
+	for k, n := range y.used {
+		paid := sold.Amount(n)
+		if k[0] == "grows" && k[1] < "2026-07" {
+			paid = 0
 		}
-		switch paid := sold.Amount(n); {
-		case k[0] != "grows" && amounts[k] != paid:
-			t.Errorf("%v: %d cost %d, want %d", k, n, amounts[k], paid)
-		case k[0] == "grows" && k[1] < "2026-07" && amounts[k] != 0:
-			t.Errorf("%v: the free plan costs %d", k, amounts[k])
+		if got[k] != n || amounts[k] != paid {
+			y.t.Errorf("%v: %d are billed for %d, %d were used for %d", k, got[k], amounts[k], n, paid)
 		}
 	}
-	if len(got) != len(want) {
-		t.Errorf("%d periods are billed, %d were used", len(got), len(want))
+}
+
+// counted sees that a service has what is billed.
+func (y *year) counted(s *sink) {
+	y.t.Helper()
+	stripe := s.name == "stripe" || s.name == "stripehour"
+	for _, o := range y.payers {
+		if stripe && o.id == "grows" {
+			continue // it is no customer of Stripe
+		}
+		if got, want := s.has(o.id), y.billed(o.id, stripe); got != want {
+			y.t.Errorf("%s counted %d of %s, billed is %d", s.name, got, o.id, want)
+		}
 	}
+	err := y.outbox(s).Told(y.t.Context(), s.service, func(o, _ string) bool { return !stripe || o != "grows" }, func(item *usage.Item, told int64, _ bool) {
+		if told != item.Value {
+			y.t.Errorf("%s: %+v, told %d", s.name, item, told)
+		}
+	})
+	if err != nil {
+		y.t.Error(err)
+	}
+}
+
+// written are the lines in a directory of files: of each the highest revision.
+func written(t *testing.T, files *usage.Files) map[string]usage.Line {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(files.Dir, fmt.Sprintf("usage-*.%s", files.Format)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	latest := make(map[string]usage.Line)
+	for _, name := range names {
+		err := usage.Read(name, files.Format, func(l *usage.Line) error {
+			if !l.Intact() {
+				t.Errorf("%s: %+v", name, l)
+			}
+			if l.Revision >= latest[l.LineID].Revision {
+				latest[l.LineID] = *l
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return latest
 }

@@ -36,6 +36,9 @@ type OrganizationConfig struct {
 
 	// The IANA time zone that cycles start in. Default: UTC.
 	TimeZone string `json:"time_zone,omitempty"`
+
+	// Who it is at Stripe, cus_...: for `export stripe`.
+	StripeCustomer string `json:"stripe_customer,omitempty"`
 }
 
 // ProjectConfig describes a tenant.

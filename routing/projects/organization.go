@@ -1,6 +1,7 @@
 package projects
 
 import (
+	"strings"
 	"time"
 )
 
@@ -49,6 +50,8 @@ type Organization struct {
 	Quota      *int64    // invocations a cycle
 	Grace      time.Duration
 	TimeZone   *time.Location // never nil
+
+	StripeCustomer string // "": none
 }
 
 // Allowance returns how many invocations an organization may make in a cycle,
@@ -85,4 +88,15 @@ func ValidOrganizationID(id string) bool {
 		}
 	}
 	return id != "" && len(id) <= maxID
+}
+
+// ValidStripeCustomer reports whether id has the form of a Stripe customer's.
+func ValidStripeCustomer(id string) bool {
+	rest, ok := strings.CutPrefix(id, "cus_")
+	for i := 0; i < len(rest); i++ {
+		if c := rest[i]; (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' {
+			return false
+		}
+	}
+	return ok && rest != "" && len(id) <= maxID
 }

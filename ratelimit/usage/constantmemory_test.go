@@ -1,0 +1,69 @@
+package usage_test
+
+import (
+	"io"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
+
+// bookOf is a book with so many lines, of a hundred invocations each: of two hundred records of the ledger.
+func bookOf(t *testing.T, lines int) *usage.Book {
+	t.Helper()
+	book := usage.NewBook(filepath.Join(t.TempDir(), "billing.db"), "ledger")
+	book.NoSync()
+	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	const functions = 500
+	for first := 0; first < lines; first += functions {
+		at := start.Add(time.Duration(first/functions) * time.Hour)
+		sums := make([]usage.Sum, 0, functions)
+		for i := range min(functions, lines-first) {
+			sums = append(sums, usage.Sum{
+				Key:     usage.Key{Organization: "acme", Period: "2026-11", Start: at, End: at.Add(time.Hour), Project: "p", Function: strconv.Itoa(i), Region: "eu"},
+				Sources: []usage.Source{{Instance: "one", First: 1, Invocations: 100, Completed: 100}},
+			})
+		}
+		_, err := book.Update(at.Add(2*time.Hour), sums, func(string) (usage.Terms, bool) { return soldTerms, true }, func(time.Time) bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return book
+}
+
+// An export of what ten million records of the ledger say needs no more memory than one of a quarter of it.
+func TestExportInConstantMemory(t *testing.T) {
+	const lines = 50_000
+	small, large := bookOf(t, lines/4), bookOf(t, lines)
+	for _, format := range usage.Formats() {
+		peak := func(book *usage.Book) (highest uint64) {
+			n, start := 0, time.Now()
+			totals, err := usage.Write(io.Discard, usage.Format(format), func(yield func(usage.Line, error) bool) {
+				for l, err := range book.Lines(func(string, string) bool { return true }) {
+					if n++; n%2500 == 0 {
+						var stats runtime.MemStats
+						runtime.GC()
+						runtime.ReadMemStats(&stats)
+						highest = max(highest, stats.HeapAlloc)
+					}
+					if !yield(l, err) {
+						return
+					}
+				}
+			})
+			if err != nil || totals.Quantity != 100*int64(n) {
+				t.Fatalf("%+v, %v", totals, err)
+			}
+			t.Logf("%s: %d lines, %.0f a second with all measuring", format, n, float64(n)/time.Since(start).Seconds())
+			return highest
+		}
+		few, many := peak(small), peak(large)
+		if many > few+(8<<20) {
+			t.Errorf("%s: %d bytes of heap for %d lines, %d for %d", format, few, lines/4, many, lines)
+		}
+	}
+}

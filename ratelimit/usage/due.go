@@ -1,0 +1,214 @@
+package usage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// duePage is a page of which something happened that a service may not know.
+type duePage struct {
+	PageKey
+	news uint64 // the number of the last that happened
+}
+
+// bucketDue has for each service the pages that are due. They are noted together
+// with the cursor, so none is forgotten.
+var bucketDue = []byte("due")
+
+// spanLayouts are how pages of spans are named.
+var spanLayouts = map[time.Duration]string{time.Hour: "2006-01-02T15", 24 * time.Hour: "2006-01-02"}
+
+// pageText is a key as it is kept.
+func pageText(k PageKey) []byte {
+	return []byte(strings.Join([]string{k.Period, k.Account, k.Span}, "\x00"))
+}
+
+func parsePageText(text []byte) (PageKey, error) {
+	parts := strings.Split(string(text), "\x00")
+	if len(parts) != 3 {
+		return PageKey{}, fmt.Errorf("the key %q is of no page", text)
+	}
+	return PageKey{Period: parts[0], Account: parts[1], Span: parts[2]}, nil
+}
+
+// dueMost is how many news are noted at once.
+const dueMost = 10_000
+
+// noteDue notes the pages of all news since the last time.
+func (b *Book) noteDue(service string, span time.Duration) error {
+	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for more := true; more; {
+		err := b.with(true, func(tx *bbolt.Tx) (err error) {
+			more, err = noteSome(tx, service, span)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func noteSome(tx *bbolt.Tx, service string, span time.Duration) (more bool, err error) {
+	news := tx.Bucket(bucketNews)
+	if news == nil {
+		return false, nil
+	}
+	cursors, err := tx.CreateBucketIfNotExists(bucketCursors)
+	if err != nil {
+		return false, err
+	}
+	due, err := dueOf(tx, service)
+	if err != nil {
+		return false, err
+	}
+	after := uint64(0)
+	if v := cursors.Get([]byte(service)); len(v) == 8 {
+		after = binary.BigEndian.Uint64(v)
+	}
+	cursor, n := news.Cursor(), 0
+	for k, v := cursor.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil; k, v = cursor.Next() {
+		if n++; n > dueMost {
+			return true, cursors.Put([]byte(service), binary.BigEndian.AppendUint64(nil, after))
+		}
+		after = binary.BigEndian.Uint64(k)
+		_, key, err := parseNews(v)
+		if err != nil {
+			return false, err
+		}
+		page := PageKey{Account: key.Organization, Period: key.Period, Span: key.Start.Format(spanLayouts[span])}
+		if err := due.Put(pageText(page), bytes.Clone(k)); err != nil {
+			return false, err
+		}
+	}
+	return false, cursors.Put([]byte(service), binary.BigEndian.AppendUint64(nil, after))
+}
+
+func dueOf(tx *bbolt.Tx, service string) (*bbolt.Bucket, error) {
+	all, err := tx.CreateBucketIfNotExists(bucketDue)
+	if err != nil {
+		return nil, err
+	}
+	return all.CreateBucketIfNotExists([]byte(service))
+}
+
+// due returns the pages that are due for a service, by period.
+func (b *Book) due(service string) (pages []duePage, err error) {
+	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	err = b.with(false, func(tx *bbolt.Tx) error {
+		all := tx.Bucket(bucketDue)
+		if all == nil || all.Bucket([]byte(service)) == nil {
+			return nil
+		}
+		return all.Bucket([]byte(service)).ForEach(func(k, v []byte) error {
+			key, err := parsePageText(k)
+			if err != nil || len(v) != 8 {
+				return fmt.Errorf("due for %s: %q: %w", service, k, err)
+			}
+			pages = append(pages, duePage{key, binary.BigEndian.Uint64(v)})
+			return nil
+		})
+	})
+	return pages, err
+}
+
+// notDue takes pages off the list, but those of which more happened since.
+func (b *Book) notDue(service string, done []duePage) error {
+	if len(done) == 0 {
+		return nil
+	}
+	return b.with(true, func(tx *bbolt.Tx) error {
+		due, err := dueOf(tx, service)
+		if err != nil {
+			return err
+		}
+		for _, p := range done {
+			key := pageText(p.PageKey)
+			if v := due.Get(key); len(v) != 8 || binary.BigEndian.Uint64(v) != p.news {
+				continue
+			}
+			if err := due.Delete(key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// again puts pages on the list.
+func (b *Book) again(service string, keys []PageKey) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	return b.with(true, func(tx *bbolt.Tx) error {
+		due, err := dueOf(tx, service)
+		if err != nil {
+			return err
+		}
+		for _, k := range keys {
+			if key := pageText(k); due.Get(key) == nil {
+				if err := due.Put(key, make([]byte, 8)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// spans visits the lines of pages that do not change any more but by corrections,
+// until it is told that they are enough. The visitor must not use the book.
+func (b *Book) spans(pages []duePage, span time.Duration, visit func(i int, lines []Line) (more bool, err error)) error {
+	return b.with(false, func(tx *bbolt.Tx) error {
+		for i := range pages {
+			lines, err := b.span(tx, pages[i].PageKey, span)
+			if err != nil {
+				return err
+			}
+			more, err := visit(i, lines)
+			if err != nil || !more {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (b *Book) span(tx *bbolt.Tx, k PageKey, span time.Duration) (lines []Line, err error) {
+	start, err := time.Parse(spanLayouts[span], k.Span)
+	if err != nil {
+		return nil, fmt.Errorf("the page %v: %w", k, err)
+	}
+	all := tx.Bucket(bucketLines)
+	if all == nil || all.Bucket(groupKey(k.Account, k.Period)) == nil {
+		return nil, nil
+	}
+	end := binary.BigEndian.AppendUint64(nil, uint64(start.Add(span).Unix()))
+	cursor := all.Bucket(groupKey(k.Account, k.Period)).Cursor()
+	for key, v := cursor.Seek(binary.BigEndian.AppendUint64(nil, uint64(start.Unix()))); key != nil && bytes.Compare(key, end) < 0; key, v = cursor.Next() {
+		if !isLine(key) {
+			continue
+		}
+		of := Key{Organization: k.Account, Period: k.Period}
+		var e entry
+		if err := errors.Join(parseLineKey(key, &of), json.Unmarshal(v, &e)); err != nil {
+			return nil, err
+		}
+		if e.State != Provisional {
+			lines = append(lines, e.line(b.ledger, of))
+		}
+	}
+	return lines, nil
+}

@@ -1,0 +1,171 @@
+package usage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/usage"
+	"github.com/edgegate/edgegate/ratelimit/usage/stripemeter"
+	"github.com/edgegate/edgegate/ratelimit/usage/webhook"
+)
+
+// killedAt makes this binary a process that exports one round, and kills itself at a step: "STEP KIND PATH URL".
+const killedAt = "EDGEGATE_TEST_KILLED_AT"
+
+func TestMain(m *testing.M) {
+	if order := strings.Fields(os.Getenv(killedAt)); len(order) == 4 {
+		exportUntil(order[0], order[1], order[2], order[3])
+	}
+	os.Exit(m.Run())
+}
+
+// exportUntil runs a round and kills the process with SIGKILL at the given step, counted from 1.
+func exportUntil(at, kind, path, url string) {
+	left, err := strconv.Atoi(at)
+	if err != nil {
+		panic(err)
+	}
+	step := func(string) {
+		if left--; left == 0 {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	book := usage.NewBook(path, "ledger")
+	if kind == "file" {
+		_, err = book.Drain(context.Background(), stepping{&usage.Files{Dir: url, Format: usage.CSV}, step})
+	} else {
+		o := &usage.Outbox{Book: book, Pages: book.Pages(), Now: time.Now}
+		o.AtSteps(step)
+		_, err = o.Run(context.Background(), service(kind, url))
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// stepping ends the process before and after deliveries.
+type stepping struct {
+	*usage.Files
+	step func(string)
+}
+
+func (s stepping) Most() int { return 20 }
+
+func (s stepping) Deliver(ctx context.Context, b usage.Batch) error {
+	s.step("before")
+	err := s.Files.Deliver(ctx, b)
+	s.step("after")
+	return err
+}
+
+func service(kind, url string) usage.Service {
+	if window, ok := strings.CutPrefix(kind, "stripe"); ok {
+		meter := "edge" + window
+		return stripemeter.New(stripemeter.Config{
+			Key: stripeKey, Meter: meter, Overage: meter + "_overage", URL: url,
+			Customers: func() map[string]string { return map[string]string{"acme": "cus_acme", "globex": "cus_globex"} },
+		})
+	}
+	config := webhook.Config{Title: kind, URL: url + "/in", Secrets: []string{hookSecret}, Batch: 7}
+	if kind == "openmeter" {
+		config.Secrets, config.Bearer, config.Remembers = nil, "token", 30*24*time.Hour
+	}
+	s, err := webhook.New(config)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// METERING.md 4 (11): the exporter is killed between every two steps, and started again, and the sink has what is billed.
+func TestExporterKilled(t *testing.T) {
+	t.Parallel()
+	urls := make(map[string]string)
+	sinks := servers(t, func(name, at string) string {
+		urls[name] = at
+		return at
+	}, 7)
+	for _, s := range sinks {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 5)
+			r.start = time.Now().UTC().Truncate(time.Hour).Add(-20 * time.Hour)
+			for range 4 {
+				r.pass()
+			}
+			kills := 0
+			for step := 1; killed(t, step, s.name, r.path, urls[s.name]); step++ {
+				// All steps of a round that has something to do: the one before may have left little.
+				kills++
+				r.pass()
+			}
+			r.update(r.late)
+			if kills < 3 {
+				t.Errorf("it was killed %d times", kills)
+			}
+			r.settled(s)
+		})
+	}
+}
+
+func TestFilesKilled(t *testing.T) {
+	r := newRig(t, 6)
+	for range 10 {
+		r.pass()
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	kills := 0
+	for step := 1; killed(t, step, "file", r.path, dir); step++ {
+		kills++
+		r.pass()
+	}
+	r.update(r.late)
+	files := &usage.Files{Dir: dir, Format: usage.CSV}
+	if _, err := r.book.Drain(t.Context(), files); err != nil {
+		t.Fatal(err)
+	}
+	latest := written(t, files)
+	if kills == 0 {
+		t.Error("it was never killed")
+	}
+	for _, account := range []string{"acme", "globex"} {
+		got := int64(0)
+		for _, l := range latest {
+			if l.AccountID == account {
+				got += l.Quantity
+			}
+		}
+		if want := r.billed(account, false); got != want {
+			t.Errorf("the files have %d of %s, billed is %d", got, account, want)
+		}
+	}
+}
+
+// killed runs a process that exports, and reports whether it was killed; false if it had no such step.
+func killed(t *testing.T, step int, kind, path, url string) bool {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d %s %s %s", killedAt, step, kind, path, url))
+	out, err := cmd.CombinedOutput()
+	ended := (*exec.ExitError)(nil)
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &ended) && !ended.Exited():
+		return true
+	}
+	t.Fatalf("step %d: %v: %s", step, err, out)
+	return false
+}

@@ -1,0 +1,258 @@
+package usage
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// Outbox brings the lines of a book to services, each change once: what is sent
+// is written down before, and what became of it after. A message of which that is
+// not known is sent again with its name.
+type Outbox struct {
+	Book  *Book
+	Pages Pages
+	Now   func() time.Time
+	// May is asked again and again whether this process is the one that sends.
+	// Optional.
+	May func(ctx context.Context) error
+	// Keep is for how long Pages keeps pages: what is older and not there was told by
+	// somebody. Default: for ever.
+	Keep time.Duration
+
+	step func(string) // a test ends the process there
+}
+
+// Result is what a round did.
+type Result struct {
+	Sent     int
+	Rejected int
+	Held     map[string]int // by the reason
+}
+
+// Run tells a service all that is new, and what it may not have heard before.
+func (o *Outbox) Run(ctx context.Context, s Service) (Result, error) {
+	r := Result{Held: make(map[string]int)}
+	if err := o.may(ctx); err != nil {
+		return r, err
+	}
+	if err := s.Prepare(ctx); err != nil {
+		return r, err
+	}
+	if err := o.Book.noteDue(s.Name(), s.Span()); err != nil {
+		return r, err
+	}
+	o.at("noted")
+	due, err := o.Book.due(s.Name())
+	if err != nil {
+		return r, err
+	}
+	for len(due) > 0 && ctx.Err() == nil {
+		if err := o.may(ctx); err != nil {
+			return r, err
+		}
+		n, err := o.batch(ctx, s, due, &r)
+		if err != nil {
+			return r, err
+		}
+		due = due[n:]
+	}
+	if c, ok := s.(Complainer); ok && ctx.Err() == nil {
+		n, err := o.complaints(ctx, c)
+		r.Rejected += n
+		return r, err
+	}
+	return r, ctx.Err()
+}
+
+func (o *Outbox) may(ctx context.Context) error {
+	if o.May == nil {
+		return nil
+	}
+	return o.May(ctx)
+}
+
+func (o *Outbox) at(step string) {
+	if o.step != nil {
+		o.step(step)
+	}
+}
+
+// openPage is a page that is worked on.
+type openPage struct {
+	page
+	due  duePage
+	sent int // messages of it in this batch
+	held int
+}
+
+// looked reports whether there is nothing more to do for it in this round.
+func (p *openPage) looked() bool { return p.held > 0 || p.sent == 0 && len(p.Way) == 0 }
+
+// batch sends the messages of the first pages that are due, as many as the service
+// takes at once, and returns how many pages need not be looked at any more.
+func (o *Outbox) batch(ctx context.Context, s Service, due []duePage, r *Result) (looked int, err error) {
+	pages, err := o.fill(ctx, s, due)
+	if err != nil {
+		return 0, err
+	}
+	messages := o.take(pages, s.Most())
+	if err := o.save(ctx, s, pages); err != nil {
+		return 0, err
+	}
+	o.at("written")
+	var verdicts []Verdict
+	if len(messages) > 0 {
+		verdicts, err = s.Send(ctx, messages)
+		if err == nil && len(verdicts) != len(messages) {
+			err = fmt.Errorf("%d verdicts on %d messages", len(verdicts), len(messages))
+		}
+		o.at("sent")
+	}
+	for _, p := range pages {
+		n := min(len(verdicts), p.sent)
+		p.judge(verdicts[:n], r)
+		verdicts = verdicts[n:]
+	}
+	if err := errors.Join(err, o.save(ctx, s, pages)); err != nil {
+		return 0, err
+	}
+	o.at("settled")
+	if err := o.finish(s, pages); err != nil {
+		return 0, err
+	}
+	for looked < len(pages) && pages[looked].looked() {
+		looked++
+	}
+	return looked, nil
+}
+
+// fill opens pages until there are enough messages on their way.
+func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPage, error) {
+	const most = 500
+	due = due[:min(len(due), most)]
+	keys := make([]PageKey, len(due))
+	for i := range due {
+		keys[i] = due[i].PageKey
+	}
+	texts, err := o.Pages.Load(ctx, s.Name(), keys)
+	if err != nil {
+		return nil, err
+	}
+	var pages []*openPage
+	left := s.Most()
+	err = o.Book.spans(due, s.Span(), func(i int, lines []Line) (more bool, err error) {
+		p := &openPage{due: due[i]}
+		text := texts[due[i].PageKey]
+		if text == nil && o.Keep > 0 && len(lines) > 0 && o.Now().Sub(lines[0].WindowStart) > o.Keep {
+			pages = append(pages, p)
+			return true, nil
+		}
+		if text != nil {
+			if err := json.Unmarshal(text, &p.page); err != nil {
+				return false, fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), due[i].PageKey, err)
+			}
+		}
+		p.add(s.Items(lines), left)
+		left -= len(p.Way)
+		pages = append(pages, p)
+		return left > 0, nil
+	})
+	return pages, err
+}
+
+// take picks the messages that are sent now.
+func (o *Outbox) take(pages []*openPage, most int) (messages []Message) {
+	for _, p := range pages {
+		p.sent = min(len(p.Way), most-len(messages))
+		for i := range p.Way[:p.sent] {
+			if p.Way[i].First.IsZero() {
+				p.Way[i].First = o.Now().UTC()
+			}
+			p.Way[i].Tries++
+			messages = append(messages, p.Way[i])
+		}
+	}
+	return messages
+}
+
+// judge takes in the verdicts on messages of a page that were sent. Those without
+// one may have arrived.
+func (p *openPage) judge(verdicts []Verdict, r *Result) {
+	for _, v := range verdicts {
+		switch {
+		case v.Held != "":
+			r.Held[v.Held]++
+			p.held++
+		case v.Rejected != "":
+			r.Rejected++
+		default:
+			r.Sent++
+		}
+	}
+	p.settle(verdicts)
+}
+
+// save writes the pages down of which something is sent.
+func (o *Outbox) save(ctx context.Context, s Service, pages []*openPage) error {
+	texts := make(map[PageKey][]byte, len(pages))
+	for _, p := range pages {
+		if p.sent == 0 {
+			continue
+		}
+		text, err := json.Marshal(&p.page)
+		if err != nil {
+			return err
+		}
+		texts[p.due.PageKey] = text
+	}
+	if len(texts) == 0 {
+		return nil
+	}
+	return o.Pages.Save(ctx, s.Name(), texts)
+}
+
+// finish takes the pages off the list of which the service has all. Those with
+// messages that it does not take stay, to be seen.
+func (o *Outbox) finish(s Service, pages []*openPage) error {
+	var done []duePage
+	for _, p := range pages {
+		if p.sent == 0 && len(p.Way) == 0 && len(p.Rejected) == 0 {
+			done = append(done, p.due)
+		}
+	}
+	return o.Book.notDue(s.Name(), done)
+}
+
+// complaints takes back what a service could not use after all.
+func (o *Outbox) complaints(ctx context.Context, s Complainer) (taken int, err error) {
+	complaints, err := s.Complaints(ctx)
+	if err != nil || len(complaints) == 0 {
+		return 0, err
+	}
+	changed := make(map[PageKey][]byte)
+	err = o.Pages.Each(ctx, s.Name(), func(key PageKey, text []byte) error {
+		var p page
+		if err := json.Unmarshal(text, &p); err != nil {
+			return fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), key, err)
+		}
+		n := p.complain(complaints)
+		if n == 0 {
+			return nil
+		}
+		taken += n
+		changed[key], err = json.Marshal(&p)
+		return err
+	})
+	if err == nil && len(changed) > 0 {
+		err = o.Pages.Save(ctx, s.Name(), changed)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return taken, o.Book.again(s.Name(), slices.Collect(maps.Keys(changed)))
+}

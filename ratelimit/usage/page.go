@@ -1,0 +1,148 @@
+package usage
+
+import (
+	"context"
+	"slices"
+)
+
+// PageKey says what a page of an outbox is of.
+type PageKey struct {
+	Account, Period string
+	Span            string // when it begins in UTC: 2026-11-30 or 2026-11-30T14
+}
+
+// Pages keeps the pages of an outbox. Those of one service are written by one
+// process at a time.
+type Pages interface {
+	// Load returns pages; those that are not there are missing.
+	Load(ctx context.Context, service string, keys []PageKey) (map[PageKey][]byte, error)
+
+	// Save writes pages, all or some of them where it returns an error.
+	Save(ctx context.Context, service string, pages map[PageKey][]byte) error
+
+	// Each visits all pages of a service until an error.
+	Each(ctx context.Context, service string, visit func(PageKey, []byte) error) error
+}
+
+// page is what a service was told of an organization in a period and a span.
+type page struct {
+	Sent map[string]told `json:"sent,omitempty"` // by item
+	// Way are the messages of which it is not known that they arrived. They are
+	// written down before they are sent.
+	Way      []Message           `json:"way,omitempty"`
+	Rejected map[string]rejected `json:"rejected,omitempty"` // by item
+}
+
+// told is an item as the service has it.
+type told struct {
+	Revision int64  `json:"r"`
+	Value    int64  `json:"v"`
+	Amount   int64  `json:"a,omitempty"`
+	Digest   string `json:"d,omitempty"`
+	// What it had before, if it complains.
+	Before     int64 `json:"b,omitempty"`
+	BeforePaid int64 `json:"c,omitempty"`
+}
+
+// rejected is a message that the service does not take.
+type rejected struct {
+	Message
+	Reason string `json:"reason"`
+}
+
+// add puts messages on their way by which the service gets items that it does not
+// have, as long as there are fewer than most on it.
+func (p *page) add(items []Item, most int) {
+	way := make(map[string]bool, len(p.Way))
+	for _, m := range p.Way {
+		way[m.ID] = true
+	}
+	for i := range items {
+		if len(p.Way) >= most {
+			return
+		}
+		if way[items[i].ID] {
+			continue // what is on its way arrives first
+		}
+		if m, news := p.message(&items[i]); news {
+			p.Way = append(p.Way, m)
+		}
+	}
+}
+
+// message is the one by which the service gets an item; none if it has it, or does
+// not want it.
+func (p *page) message(item *Item) (m Message, news bool) {
+	before, known := p.Sent[item.ID]
+	digest := item.digest()
+	if known && before.Value == item.Value && before.Amount == item.Amount && before.Digest == digest {
+		return m, false
+	}
+	if !known && item.Value == 0 && item.Line == nil {
+		return m, false
+	}
+	m = Message{Item: *item, Revision: before.Revision + 1, Delta: item.Value - before.Value, Paid: item.Amount - before.Amount}
+	if r, no := p.Rejected[item.ID]; no {
+		if r.Value == item.Value && r.Amount == item.Amount && r.digest() == digest {
+			return m, false
+		}
+		m.Revision = max(m.Revision, r.Revision+1)
+	}
+	if item.Line != nil { // it has the revision that its message has
+		l := *item.Line
+		m.Revision = max(m.Revision, l.Revision)
+		l.Revision = m.Revision
+		l.SHA256 = l.digest()
+		m.Line = &l
+	}
+	return m, true
+}
+
+// settle takes in what became of the first messages on their way.
+func (p *page) settle(verdicts []Verdict) {
+	var left []Message
+	for i, m := range p.Way {
+		switch {
+		case i >= len(verdicts):
+			left = append(left, m)
+		case verdicts[i].Held != "":
+			if m.Tries > 1 { // it may have arrived before
+				left = append(left, m)
+			}
+		case verdicts[i].Rejected != "":
+			p.reject(m, verdicts[i].Rejected)
+		default:
+			if p.Sent == nil {
+				p.Sent = make(map[string]told)
+			}
+			p.Sent[m.ID] = told{
+				Revision: m.Revision, Value: m.Value, Amount: m.Amount, Digest: m.digest(), Before: m.Value - m.Delta, BeforePaid: m.Amount - m.Paid,
+			}
+			delete(p.Rejected, m.ID)
+		}
+	}
+	p.Way = left
+}
+
+func (p *page) reject(m Message, reason string) {
+	if p.Rejected == nil {
+		p.Rejected = make(map[string]rejected)
+	}
+	p.Rejected[m.ID] = rejected{m, reason}
+}
+
+// complain takes back what the service could not use after all, if it is of this
+// page.
+func (p *page) complain(complaints []Complaint) (taken int) {
+	for id, t := range p.Sent {
+		m := Message{Item: Item{ID: id, Value: t.Value, Amount: t.Amount}, Revision: t.Revision, Delta: t.Value - t.Before, Paid: t.Amount - t.BeforePaid}
+		i := slices.IndexFunc(complaints, func(c Complaint) bool { return c.Message == m.Name() })
+		if i < 0 || p.Rejected[id].Revision == t.Revision {
+			continue
+		}
+		p.reject(m, complaints[i].Reason)
+		p.Sent[id] = told{Revision: t.Revision, Value: t.Before, Amount: t.BeforePaid}
+		taken++
+	}
+	return taken
+}

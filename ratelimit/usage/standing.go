@@ -1,0 +1,191 @@
+package usage
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Standing is how far a service is.
+type Standing struct {
+	Due        int // pages of which it may not have all
+	Unanswered int // messages of which it is not known whether they arrived
+	Rejected   int // messages that it does not take
+	Reasons    []string
+}
+
+// reasonsMost bounds how many reasons are listed.
+const reasonsMost = 10
+
+// Standing returns how far a service is.
+func (o *Outbox) Standing(ctx context.Context, s Service) (st Standing, err error) {
+	due, err := o.Book.due(s.Name())
+	if err != nil {
+		return st, err
+	}
+	st.Due = len(due)
+	err = o.pages(ctx, s, due, func(_ PageKey, p *page) (bool, error) {
+		st.Unanswered += len(p.Way)
+		st.Rejected += len(p.Rejected)
+		for _, id := range slices.Sorted(maps.Keys(p.Rejected)) {
+			if r := p.Rejected[id]; len(st.Reasons) < reasonsMost {
+				st.Reasons = append(st.Reasons, fmt.Sprintf("%s of %s, %s: %s", r.Name(), r.Account, r.Start.Format(time.RFC3339), r.Reason))
+			}
+		}
+		return false, nil
+	})
+	return st, err
+}
+
+// pages visits pages, and keeps those that changed.
+func (o *Outbox) pages(ctx context.Context, s Service, due []duePage, visit func(PageKey, *page) (changed bool, err error)) error {
+	for chunk := range slices.Chunk(due, 100) {
+		keys := make([]PageKey, len(chunk))
+		for i := range chunk {
+			keys[i] = chunk[i].PageKey
+		}
+		texts, err := o.Pages.Load(ctx, s.Name(), keys)
+		if err != nil {
+			return err
+		}
+		keep := make(map[PageKey][]byte)
+		for _, key := range keys {
+			if texts[key] == nil {
+				continue
+			}
+			var p page
+			if err := json.Unmarshal(texts[key], &p); err != nil {
+				return fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), key, err)
+			}
+			changed, err := visit(key, &p)
+			if err != nil {
+				return err
+			}
+			if changed {
+				if keep[key], err = json.Marshal(&p); err != nil {
+					return err
+				}
+			}
+		}
+		if len(keep) > 0 {
+			if err := o.Pages.Save(ctx, s.Name(), keep); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Again has messages sent anew that the service did not take: with another name,
+// since it may know the one they had. It returns how many.
+func (o *Outbox) Again(ctx context.Context, s Service) (n int, err error) {
+	due, err := o.Book.due(s.Name())
+	if err != nil {
+		return 0, err
+	}
+	return n, o.pages(ctx, s, due, func(_ PageKey, p *page) (bool, error) {
+		n += len(p.Rejected)
+		return p.forgive(), nil
+	})
+}
+
+// forgive forgets that messages were rejected, but not their names.
+func (p *page) forgive() (changed bool) {
+	for id, r := range p.Rejected {
+		t := p.Sent[id]
+		t.Revision = max(t.Revision, r.Revision)
+		t.Digest = "" // of what it does not have
+		if p.Sent == nil {
+			p.Sent = make(map[string]told)
+		}
+		p.Sent[id] = t
+		changed = true
+	}
+	p.Rejected = nil
+	return changed
+}
+
+// Told compares what a service should have of some periods with what it was told.
+// Of those that are pending more is on its way, or held.
+func (o *Outbox) Told(ctx context.Context, s Service, want func(organization, period string) bool, visit func(item *Item, told int64, pending bool)) error {
+	keys, err := o.Book.pagesOf(s.Span(), want)
+	if err != nil {
+		return err
+	}
+	waiting, err := o.Book.due(s.Name())
+	if err != nil {
+		return err
+	}
+	pending := make(map[PageKey]bool, len(waiting))
+	for _, d := range waiting {
+		pending[d.PageKey] = true
+	}
+	for chunk := range slices.Chunk(keys, 100) {
+		if err := o.told(ctx, s, chunk, pending, visit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *Outbox) told(ctx context.Context, s Service, chunk []duePage, pending map[PageKey]bool, visit func(*Item, int64, bool)) error {
+	keys := make([]PageKey, len(chunk))
+	for i := range chunk {
+		keys[i] = chunk[i].PageKey
+	}
+	texts, err := o.Pages.Load(ctx, s.Name(), keys)
+	if err != nil {
+		return err
+	}
+	return o.Book.spans(chunk, s.Span(), func(i int, lines []Line) (bool, error) {
+		var p page
+		if text := texts[keys[i]]; text != nil {
+			if err := json.Unmarshal(text, &p); err != nil {
+				return false, fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), keys[i], err)
+			}
+		}
+		items := s.Items(lines)
+		for k := range items {
+			_, refused := p.Rejected[items[k].ID]
+			visit(&items[k], p.Sent[items[k].ID].Value, pending[keys[i]] && !refused)
+		}
+		return true, nil
+	})
+}
+
+// pagesOf returns the pages that the lines of some periods are on.
+func (b *Book) pagesOf(span time.Duration, want func(organization, period string) bool) (pages []duePage, err error) {
+	err = b.with(false, func(tx *bbolt.Tx) error {
+		lines := tx.Bucket(bucketLines)
+		if lines == nil {
+			return nil
+		}
+		return lines.ForEachBucket(func(group []byte) error {
+			period, organization, _ := strings.Cut(string(group), "\x00")
+			if !want(organization, period) {
+				return nil
+			}
+			return lines.Bucket(group).ForEach(func(k, _ []byte) error {
+				if !isLine(k) {
+					return nil
+				}
+				var key Key
+				if err := parseLineKey(k, &key); err != nil {
+					return err
+				}
+				page := PageKey{Account: organization, Period: period, Span: key.Start.Format(spanLayouts[span])}
+				if n := len(pages); n == 0 || pages[n-1].PageKey != page {
+					pages = append(pages, duePage{PageKey: page})
+				}
+				return nil
+			})
+		})
+	})
+	return pages, err
+}

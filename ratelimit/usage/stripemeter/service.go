@@ -1,0 +1,251 @@
+// Package stripemeter tells Stripe what organizations used, as events of billing
+// meters: one for each organization and hour, and one for what of it is to be
+// paid. It decides what Stripe is told; what was used it is given as lines.
+package stripemeter
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stripe/stripe-go/v85"
+
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
+
+const (
+	// takes is how old an event may be
+	// (https://docs.stripe.com/api/billing/meter-event/create).
+	takes = 35 * 24 * time.Hour
+	// remembers is for how long Stripe surely knows a name again: it says at least
+	// 24 hours.
+	remembers = 20 * time.Hour
+	// atOnce is how many events are sent before what became of them is kept.
+	atOnce = 100
+	// callWait bounds a call.
+	callWait = 20 * time.Second
+)
+
+// Config says how Stripe is told.
+type Config struct {
+	Key     string // secret, or restricted to billing meters
+	Meter   string // the event name of the meter of all invocations
+	Overage string // of the meter of those beyond what is included; "" for none
+	// Customers returns the Stripe customers of organizations by their ids, once a
+	// round.
+	Customers func() map[string]string
+	URL       string // default: Stripe's
+	Now       func() time.Time
+}
+
+// Service implements [usage.Complainer].
+type Service struct {
+	config Config
+	client *stripe.Client
+
+	// Of the round:
+	meters    map[string]*stripe.BillingMeter // by event name
+	customers map[string]string               // by organization
+}
+
+// New returns the service. It calls nobody.
+func New(config Config) *Service {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	backend := &stripe.BackendConfig{
+		HTTPClient:        &http.Client{Timeout: callWait},
+		MaxNetworkRetries: stripe.Int64(0), // the outbox tries again
+		EnableTelemetry:   new(false),
+		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
+	}
+	if config.URL != "" {
+		backend.URL = stripe.String(strings.TrimSuffix(config.URL, "/"))
+	}
+	return &Service{config: config, client: stripe.NewClient(config.Key, stripe.WithBackends(stripe.NewBackendsWithConfig(backend)))}
+}
+
+// Name implements usage.Sink.
+func (s *Service) Name() string { return "stripe " + s.config.Meter }
+
+// Most implements usage.Sink.
+func (*Service) Most() int { return atOnce }
+
+// Guarantee implements usage.Sink.
+func (*Service) Guarantee() string {
+	return "each organization's hours count once, corrections too: for 35 days, and where an answer was missing for more than a day after Stripe was asked what it has"
+}
+
+// Span implements usage.Service.
+func (*Service) Span() time.Duration { return 24 * time.Hour }
+
+func (s *Service) names() []string {
+	names := []string{s.config.Meter}
+	if s.config.Overage != "" {
+		names = append(names, s.config.Overage)
+	}
+	return names
+}
+
+// Prepare looks up the meters: how they add up decides what they are told.
+func (s *Service) Prepare(ctx context.Context) error {
+	meters := make(map[string]*stripe.BillingMeter)
+	list := s.client.V1BillingMeters.List(ctx, &stripe.BillingMeterListParams{Status: stripe.String("active")})
+	for meter, err := range list.All(ctx) {
+		if err != nil {
+			return fmt.Errorf("listing the meters: %w", failure(err))
+		}
+		if slices.Contains(s.names(), meter.EventName) {
+			meters[meter.EventName] = meter
+		}
+	}
+	for _, name := range s.names() {
+		meter := meters[name]
+		if meter == nil {
+			return fmt.Errorf("there is no active meter with the event name %q: make it in Stripe, or name another", name)
+		}
+		if formula := meter.DefaultAggregation.Formula; formula != stripe.BillingMeterDefaultAggregationFormulaSum {
+			return fmt.Errorf("the meter %q aggregates by %q: want sum", name, formula)
+		}
+		if window := meter.EventTimeWindow; window != "" && window != stripe.BillingMeterEventTimeWindowHour {
+			return fmt.Errorf("the meter %q has the event time window %q: want hour, or none", name, window)
+		}
+	}
+	s.meters, s.customers = meters, s.config.Customers()
+	return nil
+}
+
+// hourly reports whether the last event of an hour replaces those before it.
+func (s *Service) hourly(meter string) bool {
+	return s.meters[meter].EventTimeWindow == stripe.BillingMeterEventTimeWindowHour
+}
+
+// Items implements usage.Service.
+func (s *Service) Items(lines []usage.Line) (items []usage.Item) {
+	for start := 0; start < len(lines); {
+		first, end := &lines[start], start
+		used, over := int64(0), int64(0)
+		for ; end < len(lines) && lines[end].WindowStart.Equal(first.WindowStart); end++ {
+			used += lines[end].Quantity
+			over += lines[end].OverageQuantity
+		}
+		start = end
+		if first.AccountID == "" { // nobody pays for it
+			continue
+		}
+		for i, name := range s.names() {
+			items = append(items, usage.Item{
+				ID: itemID(first, name), Meter: name, Account: first.AccountID, Start: first.WindowStart, End: first.WindowEnd, Value: []int64{used, over}[i],
+			})
+		}
+	}
+	return items
+}
+
+func itemID(l *usage.Line, meter string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{"v1", l.LedgerID, l.AccountID, meter, l.WindowStart.Format(time.RFC3339)}, "|")))
+	return hex.EncodeToString(sum[:])[:32]
+}
+
+// Send implements usage.Service.
+func (s *Service) Send(ctx context.Context, messages []usage.Message) ([]usage.Verdict, error) {
+	verdicts := make([]usage.Verdict, 0, len(messages))
+	for i := range messages {
+		v, err := s.tell(ctx, &messages[i])
+		if err != nil {
+			return verdicts, err
+		}
+		verdicts = append(verdicts, v)
+	}
+	return verdicts, nil
+}
+
+// tell sends one event, unless Stripe has it or will not take it.
+func (s *Service) tell(ctx context.Context, m *usage.Message) (v usage.Verdict, err error) {
+	customer := s.customers[m.Account]
+	switch hourly := s.hourly(m.Meter); {
+	case customer == "":
+		return usage.Verdict{Held: fmt.Sprintf("organization %s has no Stripe customer: set its stripe_customer", m.Account)}, nil
+	case s.config.Now().Sub(m.Start) > takes-time.Hour:
+		return usage.Verdict{Rejected: "it is older than the 35 days that Stripe takes: settle it on the invoice"}, nil
+	case hourly && m.End.Sub(m.Start) < time.Hour:
+		return usage.Verdict{Rejected: "a meter with the event time window hour cannot tell two billing periods apart that meet within an hour: use one without"}, nil
+	case !hourly && m.Tries > 1 && s.config.Now().Sub(m.First) > remembers:
+		if verdict, known, err := s.check(ctx, m, customer); err != nil || known {
+			return verdict, err
+		}
+	}
+	return s.create(ctx, m, customer)
+}
+
+// create sends an event.
+func (s *Service) create(ctx context.Context, m *usage.Message, customer string) (v usage.Verdict, err error) {
+	meter, value := s.meters[m.Meter], m.Value
+	if !s.hourly(m.Meter) {
+		value = m.Delta
+	}
+	params := &stripe.BillingMeterEventCreateParams{
+		EventName:  stripe.String(m.Meter),
+		Identifier: stripe.String(m.Name()),
+		Timestamp:  new(m.Start.Unix() + 1),
+		Payload: map[string]string{
+			meter.CustomerMapping.EventPayloadKey: customer,
+			meter.ValueSettings.EventPayloadKey:   strconv.FormatInt(value, 10),
+		},
+	}
+	params.SetIdempotencyKey(m.Name())
+	_, err = s.client.V1BillingMeterEvents.Create(ctx, params)
+	var refused *stripe.Error
+	switch {
+	case err == nil:
+		return v, nil
+	case !errors.As(err, &refused):
+		return v, fmt.Errorf("sending the event %s: %w", m.Name(), err)
+	case strings.Contains(refused.Msg, "already exists with identifier"), refused.Code == "duplicate_meter_event":
+		return v, nil // it arrived before
+	case refused.HTTPStatusCode == http.StatusBadRequest && refused.Type == stripe.ErrorTypeInvalidRequest, refused.HTTPStatusCode == http.StatusNotFound:
+		return usage.Verdict{Rejected: refused.Msg}, nil
+	}
+	return v, fmt.Errorf("sending the event %s: %w", m.Name(), failure(err))
+}
+
+// check looks whether an event arrived whose name Stripe may have forgotten.
+func (s *Service) check(ctx context.Context, m *usage.Message, customer string) (v usage.Verdict, known bool, err error) {
+	has, err := s.sum(ctx, m.Meter, customer, m.Start, m.End)
+	switch {
+	case err != nil:
+		return v, false, err
+	case has == m.Value:
+		return v, true, nil
+	case has == m.Value-m.Delta:
+		return v, false, nil
+	}
+	return usage.Verdict{
+		Rejected: fmt.Sprintf("it is not known whether it arrived: Stripe has %d for that time, %d or %d were expected", has, m.Value-m.Delta, m.Value),
+	}, true, nil
+}
+
+// failure says what Stripe answered, and when it may be asked again.
+func failure(err error) error {
+	var refused *stripe.Error
+	if !errors.As(err, &refused) {
+		return err
+	}
+	said := fmt.Errorf("HTTP %d: %s", refused.HTTPStatusCode, refused.Msg)
+	if refused.HTTPStatusCode == http.StatusUnauthorized || refused.HTTPStatusCode == http.StatusForbidden {
+		said = fmt.Errorf("HTTP %d: %s: check api_key", refused.HTTPStatusCode, refused.Msg)
+	}
+	if refused.LastResponse != nil {
+		if after, ok := usage.RetryAfter(refused.LastResponse.Header.Get("Retry-After"), time.Now()); ok {
+			return &usage.RetryError{After: after, Err: said}
+		}
+	}
+	return said
+}

@@ -1,0 +1,279 @@
+// Package webhook sends lines as CloudEvents to an HTTP endpoint: in batches,
+// signed after the Standard Webhooks convention, each change of a line as an event
+// of its own. It decides what the endpoint is told; what was used it is given as
+// lines.
+package webhook
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
+
+const (
+	// EventType is the type of all events.
+	EventType = "gateway.invocations.v1"
+	// dataSchema names what the data of events are.
+	dataSchema = "urn:" + usage.Schema
+	// DefaultBatch is how many events are sent at once.
+	DefaultBatch = 100
+	// callWait bounds a call.
+	callWait = 20 * time.Second
+	// saidMost bounds what is kept of an answer, in bytes.
+	saidMost = 300
+)
+
+// Config says where events go.
+type Config struct {
+	Title   string   // of the sink, over restarts
+	URL     string   // http or https
+	Secrets []string // of Standard Webhooks; the signatures of all are sent
+	Bearer  string   // for the Authorization header; "" for none
+	Batch   int      // default: DefaultBatch
+	// Remembers is for how long the endpoint knows events again; 0: it always does.
+	Remembers time.Duration
+	Now       func() time.Time
+}
+
+// Service implements [usage.Service].
+type Service struct {
+	config Config
+	keys   []*standardwebhooks.Webhook
+	client *http.Client
+}
+
+// New returns the service. It calls nobody.
+func New(config Config) (*Service, error) {
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	if config.Batch == 0 {
+		config.Batch = DefaultBatch
+	}
+	s := &Service{config: config, client: &http.Client{
+		Timeout: callWait,
+		// Who answers there may not send what was used elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	for _, secret := range config.Secrets {
+		key, err := standardwebhooks.NewWebhook(secret)
+		if err != nil {
+			return nil, errors.New("a secret of Standard Webhooks is base64, with whsec_ in front: make one with `echo whsec_$(openssl rand -base64 32)`")
+		}
+		s.keys = append(s.keys, key)
+	}
+	return s, nil
+}
+
+// Name implements usage.Sink.
+func (s *Service) Name() string { return s.config.Title }
+
+// Most implements usage.Sink.
+func (s *Service) Most() int { return s.config.Batch }
+
+// Guarantee implements usage.Sink.
+func (s *Service) Guarantee() string {
+	if s.config.Remembers == 0 {
+		return "each change of a line arrives at least once, always with the same id"
+	}
+	return fmt.Sprintf("each change of a line counts once; what is not answered for %d days is not sent again but rejected", s.config.Remembers/(24*time.Hour))
+}
+
+// Span implements usage.Service: there may be thousands of lines of an hour.
+func (*Service) Span() time.Duration { return time.Hour }
+
+// Prepare implements usage.Service.
+func (*Service) Prepare(context.Context) error { return nil }
+
+// Items implements usage.Service.
+func (*Service) Items(lines []usage.Line) []usage.Item {
+	items := make([]usage.Item, len(lines))
+	for i := range lines {
+		l := &lines[i]
+		items[i] = usage.Item{
+			ID: l.LineID, Account: l.AccountID, Start: l.WindowStart, End: l.WindowEnd, Value: l.Quantity, Amount: l.AmountMinor, Line: l,
+		}
+	}
+	return items
+}
+
+// Data are the data of an event: a line, and what of it is new. Who keeps the
+// latest revision of each line, and who adds up what is new, has the same.
+type Data struct {
+	usage.Line
+	QuantityDelta    int64 `json:"quantity_delta"`
+	AmountMinorDelta int64 `json:"amount_minor_delta"`
+}
+
+// Send implements usage.Service.
+func (s *Service) Send(ctx context.Context, messages []usage.Message) (verdicts []usage.Verdict, err error) {
+	for start := 0; start < len(messages); {
+		if v, lost := s.lost(&messages[start]); lost {
+			verdicts, start = append(verdicts, v), start+1
+			continue
+		}
+		end := start + 1
+		for end < len(messages) {
+			if _, lost := s.lost(&messages[end]); lost {
+				break
+			}
+			end++
+		}
+		part, err := s.tell(ctx, messages[start:end])
+		if verdicts = append(verdicts, part...); err != nil {
+			return verdicts, err
+		}
+		start = end
+	}
+	return verdicts, nil
+}
+
+// tell sends a batch, and in halves what the endpoint does not take, so that one
+// event keeps no other from arriving.
+func (s *Service) tell(ctx context.Context, messages []usage.Message) ([]usage.Verdict, error) {
+	against, err := s.post(ctx, messages)
+	switch {
+	case err != nil:
+		return nil, err
+	case against == "":
+		return make([]usage.Verdict, len(messages)), nil
+	case len(messages) == 1:
+		return []usage.Verdict{{Rejected: against}}, nil
+	}
+	verdicts, err := s.tell(ctx, messages[:len(messages)/2])
+	if err != nil {
+		return verdicts, err
+	}
+	rest, err := s.tell(ctx, messages[len(messages)/2:])
+	return append(verdicts, rest...), err
+}
+
+// lost reports whether it cannot be found out any more if a message arrived.
+func (s *Service) lost(m *usage.Message) (v usage.Verdict, lost bool) {
+	if s.config.Remembers == 0 || m.Tries <= 1 || s.config.Now().Sub(m.First) < s.config.Remembers {
+		return v, false
+	}
+	return usage.Verdict{
+		Rejected: fmt.Sprintf("it is not known whether it arrived: the answer is missing since %s, and events are known again for %d days",
+			m.First.Format(time.RFC3339), s.config.Remembers/(24*time.Hour)),
+	}, true
+}
+
+// post sends events. It returns what the endpoint says against them, if it is
+// their fault.
+func (s *Service) post(ctx context.Context, messages []usage.Message) (against string, err error) {
+	body, id, err := encode(messages)
+	if err != nil {
+		return "", err
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.config.URL, bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	r.Header.Set("Content-Type", event.ApplicationCloudEventsBatchJSON+"; charset=UTF-8")
+	r.Header.Set("User-Agent", "edgegate")
+	if s.config.Bearer != "" {
+		r.Header.Set("Authorization", "Bearer "+s.config.Bearer)
+	}
+	if err := s.sign(r.Header, id, body); err != nil {
+		return "", err
+	}
+	answer, err := s.client.Do(r)
+	if err != nil {
+		return "", hidden(err)
+	}
+	defer answer.Body.Close()
+	said, _ := io.ReadAll(io.LimitReader(answer.Body, saidMost)) // it is for people
+	return judge(answer, strings.ToValidUTF8(strings.TrimSpace(string(said)), "?"))
+}
+
+// hidden is an error without the URL, which may have a password in it.
+func hidden(err error) error {
+	if cause := errors.Unwrap(err); cause != nil {
+		return fmt.Errorf("calling the endpoint: %w", cause)
+	}
+	return err
+}
+
+// judge says what an answer means.
+func judge(answer *http.Response, said string) (against string, err error) {
+	switch code := answer.StatusCode; {
+	case code < 300:
+		return "", nil
+	case code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge, code == http.StatusUnprocessableEntity:
+		return fmt.Sprintf("HTTP %d: %s", code, said), nil
+	case code < 400:
+		err = fmt.Errorf("HTTP %d: the endpoint is elsewhere, write its URL", code)
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		err = fmt.Errorf("HTTP %d: %s: check the secret or the token", code, said)
+	case code == http.StatusGone:
+		return "", &usage.RetryError{After: time.Hour, Err: errors.New("HTTP 410: the endpoint wants no events any more: take the exporter out of the configuration")}
+	default:
+		err = fmt.Errorf("HTTP %d: %s", code, said)
+	}
+	if after, ok := usage.RetryAfter(answer.Header.Get("Retry-After"), time.Now()); ok {
+		return "", &usage.RetryError{After: after, Err: err}
+	}
+	return "", err
+}
+
+// sign signs a batch, if there are secrets.
+func (s *Service) sign(header http.Header, id string, body []byte) error {
+	header.Set(standardwebhooks.HeaderWebhookID, id)
+	if len(s.keys) == 0 {
+		return nil
+	}
+	at := s.config.Now()
+	signatures := make([]string, len(s.keys))
+	for i, key := range s.keys {
+		var err error
+		if signatures[i], err = key.Sign(id, at, body); err != nil {
+			return fmt.Errorf("signing: %w", err)
+		}
+	}
+	header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(at.Unix(), 10))
+	header.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))
+	return nil
+}
+
+// encode writes a batch of events. Its id is the same for the same events.
+func encode(messages []usage.Message) (body []byte, id string, err error) {
+	events, hash := make([]event.Event, len(messages)), sha256.New()
+	for i := range messages {
+		m := &messages[i]
+		fmt.Fprintln(hash, m.Name())
+		e := event.New(event.CloudEventsVersionV1)
+		e.SetID(fmt.Sprintf("%s-r%d", m.ID, m.Revision))
+		e.SetSource("gw://" + m.Line.LedgerID + "/" + m.Line.Region)
+		e.SetType(EventType)
+		e.SetSubject(m.Account)
+		e.SetTime(m.Start)
+		e.SetDataSchema(dataSchema)
+		if m.Account == "" { // an empty subject is none
+			e.SetSubject("none")
+		}
+		if err := e.SetData(event.ApplicationJSON, Data{*m.Line, m.Delta, m.Paid}); err != nil {
+			return nil, "", fmt.Errorf("encoding %s: %w", m.Name(), err)
+		}
+		if err := e.Validate(); err != nil {
+			return nil, "", fmt.Errorf("encoding %s: %w", m.Name(), err)
+		}
+		events[i] = e
+	}
+	body, err = json.Marshal(events)
+	return body, "msg_" + hex.EncodeToString(hash.Sum(nil))[:32], err
+}
