@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -262,27 +261,4 @@ func BenchmarkArrivals(b *testing.B) {
 			a.enter().leave(wasRefused)
 		}
 	})
-}
-
-// A call that comes in while the ledger is being opened waits for it.
-func TestMeterWaitsForTheLedger(t *testing.T) {
-	c := newCounter(t)
-	keeping := &bookkeeping{opened: make(chan struct{})}
-	c.books.quotas = ratelimit.NewQuotas(c.books.ledger, ratelimit.NewEmbedded(c.dir, time.Now))
-	t.Cleanup(c.books.quotas.Close)
-	m := c.request()
-	m.books, m.call.handler = nil, &Handler{app: &App{books: keeping}}
-	m.call.r = m.call.r.WithContext(t.Context())
-	taken := make(chan error)
-	go func() { taken <- m.Take(nil) }()
-	keeping.open.Store(c.books)
-	close(keeping.opened)
-	if err := <-taken; err != nil || !m.taken {
-		t.Errorf("%v", err)
-	}
-	gone, cancel := context.WithCancel(t.Context())
-	cancel()
-	if (&bookkeeping{opened: make(chan struct{})}).await(gone) != nil {
-		t.Error("there is no ledger")
-	}
 }

@@ -27,7 +27,6 @@ type bookkeeping struct {
 	logger atomic.Pointer[zap.Logger]
 	app    atomic.Pointer[App]   // the configuration in force
 	open   atomic.Pointer[books] // nil before
-	opened chan struct{}         // closed as soon as it is not
 	billed atomic.Bool           // the lines were brought up to date by this process
 	mu     sync.Mutex            // guards opening
 
@@ -88,7 +87,6 @@ func (b *bookkeeping) start(a *App) error {
 		}
 		opened.bill = b.startBilling()
 		b.open.Store(opened)
-		close(b.opened)
 	}
 	mode := metering.SyncGroup
 	if a.Store != nil && a.Store.Sync != "" {
@@ -96,22 +94,6 @@ func (b *bookkeeping) start(a *App) error {
 	}
 	opened.ledger.SetSync(mode)
 	return b.share(a, opened)
-}
-
-// openWait bounds how long a call waits for the ledger.
-const openWait = 3 * time.Second
-
-// await returns the ledger, for which calls may have to wait: the server begins
-// to listen before or after it is opened, as it happens. Nil: it is not open.
-func (b *bookkeeping) await(ctx context.Context) *books {
-	timer := time.NewTimer(openWait)
-	defer timer.Stop()
-	select {
-	case <-b.opened:
-	case <-ctx.Done():
-	case <-timer.C:
-	}
-	return b.open.Load()
 }
 
 // share has the store of a configuration in use: another one takes over while

@@ -96,7 +96,7 @@ func (l *lease) lastProjects(source, location, apex string) *lastProjects {
 
 // books returns the ledger in a directory, which may not be open yet.
 func (l *lease) books(dir string) *bookkeeping {
-	return hold(l, booksKey{dir}, func() *bookkeeping { return &bookkeeping{dir: dir, opened: make(chan struct{})} })
+	return hold(l, booksKey{dir}, func() *bookkeeping { return &bookkeeping{dir: dir} })
 }
 
 // living is the lease as package regions wants it.

@@ -93,9 +93,7 @@ func (m *meter) Limit(inv *routing.Invocation) time.Duration {
 // Take implements routing.Usage.
 func (m *meter) Take(o *projects.Organization) (err error) {
 	if m.books == nil {
-		if m.books = m.call.handler.app.books.await(m.call.r.Context()); m.books == nil {
-			return errNotOpen
-		}
+		return errNotOpen
 	}
 	id, t := terms(o)
 	m.unit, err = m.books.quotas.Take(m.call.r.Context(), id, &t)
