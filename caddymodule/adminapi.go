@@ -61,7 +61,11 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 // activeApp is the app of the configuration in force: admin routers are made
 // before apps are.
 func activeApp() (*App, error) {
-	app, err := caddy.ActiveContext().AppIfConfigured("edge_functions")
+	ctx := caddy.ActiveContext()
+	if ctx.Context == nil {
+		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the gateway is starting")}
+	}
+	app, err := ctx.AppIfConfigured("edge_functions")
 	if err != nil {
 		return nil, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("edge_functions is not configured")}
 	}

@@ -101,7 +101,8 @@ type App struct {
 	catalogue  routing.Projects
 	source     ProjectSource // nil with a single project
 	keeper     *projectKeeper
-	missing    error // why a source that can be read at once has nothing
+	missing    error         // why a source that can be read at once has nothing
+	started    chan struct{} // closed when Start has ended
 	cancel     context.CancelFunc
 	background sync.WaitGroup // ends after cancel
 }
@@ -123,6 +124,7 @@ const (
 // it. It opens nothing.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.loadedAt = ctx, ctx.Logger(), time.Now()
+	a.started = make(chan struct{})
 	set, err := a.regionSet()
 	if err != nil {
 		return err
@@ -202,6 +204,7 @@ func (a *App) gatewayLocation(set *regions.Set) (regions.Location, error) {
 // Start begins to follow the projects, and bounds how long a stopping process
 // waits for its last requests where the user set no grace_period.
 func (a *App) Start() error {
+	defer close(a.started)
 	hideBackendBytes()
 	if err := a.limitGrace(); err != nil {
 		return err
@@ -244,6 +247,22 @@ func (a *App) Start() error {
 	}
 	a.books.app.Store(a) // not of a configuration that does not start
 	return nil
+}
+
+// startWait bounds how long requests wait for the first start.
+const startWait = 10 * time.Second
+
+// awaitStart returns when a configuration is in force. Caddy starts apps in any
+// order: the servers may be there first, and with them requests.
+func (a *App) awaitStart(ctx context.Context) {
+	if a.books.app.Load() != nil {
+		return
+	}
+	select {
+	case <-a.started:
+	case <-ctx.Done():
+	case <-time.After(startWait):
+	}
 }
 
 func (a *App) limitGrace() error {

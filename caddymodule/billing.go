@@ -59,6 +59,7 @@ func (b *bookkeeping) keepLines(ctx context.Context) {
 	}
 }
 
+// close ends a round that is under way: the next process makes up for it.
 func (b *billing) close() {
 	b.cancel()
 	b.done.Wait()

@@ -42,6 +42,7 @@ type books struct {
 	slugs  *xsync.Map[string, *slugs] // by the ref of the project
 	shared atomic.Pointer[sharing]    // nil with an embedded store
 	bill   *billing
+	calls  atomic.Int64 // with a record, and none yet of their end
 }
 
 // sharing is what is shared with other gateways by a store in Redis.
@@ -61,7 +62,7 @@ func (a *App) shareRates() {
 	a.lease.limiter.Share(nil)
 }
 
-// shareWait bounds what is done in Redis for the last time.
+// shareWait bounds all that is done in Redis for the last time.
 const shareWait = 3 * time.Second
 
 // start opens the ledger, unless it is, and puts the settings of a
@@ -139,7 +140,11 @@ func (b *bookkeeping) share(a *App, opened *books) error {
 func (b *bookkeeping) unshare(opened *books, s *sharing) {
 	ctx, cancel := context.WithTimeout(context.Background(), shareWait)
 	defer cancel()
-	opened.quotas.SetAuthority(ctx, ratelimit.NewEmbedded(b.dir, time.Now))
+	embedded := ratelimit.NewEmbedded(b.dir, time.Now)
+	if err := opened.quotas.MoveLimits(ctx, embedded); err != nil {
+		b.logger.Load().Error("quotas that were set in Redis are not set here; set them again", zap.Error(err))
+	}
+	opened.quotas.SetAuthority(ctx, embedded)
 	opened.shared.Store(nil)
 	if err := errors.Join(s.mirror.Close(ctx), s.conn.Close()); err != nil {
 		b.logger.Load().Error("the last sums did not get to Redis; they are there when it is the store again",
@@ -165,6 +170,24 @@ func (b *bookkeeping) trouble(err error) {
 	b.logger.Load().Error("the ledger cannot be written; calls are answered 503 when its last file is full", zap.Error(err))
 }
 
+// endWait is how long the ledger stays open for calls that end: the handlers of
+// WebSockets that were just closed.
+const endWait = time.Second
+
+// awaitCalls returns when no call runs, or after endWait.
+func (b *books) awaitCalls() {
+	deadline := time.After(endWait)
+	tick := time.NewTicker(endWait / 200)
+	defer tick.Stop()
+	for b.calls.Load() > 0 {
+		select {
+		case <-deadline:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // Destruct closes the ledger. What still runs ends without a record of its end.
 func (b *bookkeeping) Destruct() error {
 	b.mu.Lock()
@@ -174,12 +197,19 @@ func (b *bookkeeping) Destruct() error {
 		return nil
 	}
 	opened.bill.close()
-	opened.quotas.Close()
+	opened.awaitCalls()
+	ctx, cancel := context.WithTimeout(context.Background(), shareWait)
+	defer cancel()
+	var quotas sync.WaitGroup
+	quotas.Go(func() { opened.quotas.Close(ctx) })
 	var err error
-	if s := opened.shared.Load(); s != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), shareWait)
-		defer cancel()
-		err = errors.Join(s.mirror.Close(ctx), s.conn.Close())
+	s := opened.shared.Load()
+	if s != nil {
+		err = s.mirror.Close(ctx) // at the same time: a slow Redis must not leave it without any
+	}
+	quotas.Wait()
+	if s != nil {
+		err = errors.Join(err, s.conn.Close())
 	}
 	return errors.Join(err, opened.ledger.Close())
 }

@@ -84,6 +84,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // Caddy would print the request with it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	beginRequest(r)
+	h.app.awaitStart(r.Context())
 	c := &call{handler: h, w: w, r: r}
 	c.meter = meter{call: c, desk: h.app.books.arrivals.enter(), books: h.app.books.open.Load()}
 	defer c.meter.finish()

@@ -46,6 +46,7 @@ type meter struct {
 	subject metering.SubjectID
 	region  uint16
 	seq     uint64 // of the record; 0: there is none, or it was taken back
+	runs    bool   // it is among the calls of books
 	later   string // the region of a record that is made later
 	sent    bool   // by an attempt before the one that is made now
 
@@ -150,6 +151,10 @@ func (m *meter) record(region string, open bool) (err error) {
 	if m.subject, err = m.books.ledger.Subject(m.counted()); err == nil {
 		m.region, err = m.books.ledger.Region(region)
 	}
+	if !m.runs {
+		m.runs = true
+		m.books.calls.Add(1)
+	}
 	m.desk.mu.Lock()
 	defer m.desk.mu.Unlock()
 	if err == nil {
@@ -223,6 +228,9 @@ func (m *meter) takeBack() error {
 func (m *meter) finish() {
 	if !m.counts() {
 		m.desk.leave(m.became)
+	}
+	if m.runs {
+		defer m.books.calls.Add(-1)
 	}
 	switch {
 	case !m.taken, m.later != "":

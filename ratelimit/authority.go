@@ -23,7 +23,8 @@ type Authority interface {
 	// organization, in this and all later periods; nil takes it back.
 	SetLimit(ctx context.Context, organization string, limit *int64) error
 
-	// Limits returns the limits that were set, by organization.
+	// Limits returns the limits that were set, by organization; nil if none ever
+	// were, or all were lost.
 	Limits(ctx context.Context) (map[string]int64, error)
 }
 

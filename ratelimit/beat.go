@@ -37,13 +37,6 @@ func (q *Quotas) lookAll() {
 	q.beats++
 }
 
-// Refresh reads the limits that were set by people.
-func (q *Quotas) Refresh(ctx context.Context) {
-	if limits, err := (*q.authority.Load()).Limits(ctx); err == nil {
-		q.limits.Store(&limits)
-	}
-}
-
 // look is the beat of one account.
 func (q *Quotas) look(a *account) {
 	t := a.current.Load()
@@ -113,12 +106,11 @@ func (q *Quotas) prefetch(a *account, t *term, terms *Terms, now time.Time) {
 	}
 }
 
-// Close gives back what is not used. Nothing may be taken any more.
-func (q *Quotas) Close() {
+// Close gives back what is not used, as far as that can be done before ctx ends.
+// Nothing may be taken any more.
+func (q *Quotas) Close(ctx context.Context) {
 	q.stop()
 	q.stopped.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*claimWait)
-	defer cancel()
 	for _, a := range q.accounts.Range {
 		a.mu.Lock()
 		for _, t := range []*term{a.current.Load(), a.next} {
@@ -161,14 +153,4 @@ func (q *Quotas) State(organization string, terms *Terms) (State, error) {
 		s.Grace = !s.Refusing && t.since.Load() != 0 && t.unspent.Load() <= 0
 	}
 	return s, nil
-}
-
-// SetLimit puts a limit in force in place of the configured one; nil takes it
-// back.
-func (q *Quotas) SetLimit(ctx context.Context, organization string, limit *int64) error {
-	if err := (*q.authority.Load()).SetLimit(ctx, organization, limit); err != nil {
-		return err
-	}
-	q.Refresh(ctx)
-	return nil
 }

@@ -90,7 +90,7 @@ func (q *Quotas) settle(ctx context.Context, t *term, terms *Terms, c Claim) err
 	t.learning.Store(answer.Learning)
 	t.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(t.empty, 10))).UnixMicro())
 	if answer.Limit != q.limitOf(t.account.organization, terms) {
-		q.Refresh(ctx)
+		q.agree(ctx, t.account.organization, terms, answer.Limit)
 	}
 	if answer.Needed && t.unspent.Load() > 0 && !c.Starves {
 		return q.giveBack(ctx, t, terms)

@@ -21,6 +21,7 @@ type member struct {
 	conn   *redisconn.Conn
 	mirror *metering.Mirror
 	redis  *Redis
+	calls  sync.RWMutex // each call holds it for reading, who ends the member for writing
 }
 
 func joinRedis(t *testing.T, url, dir string, terms Terms) *member {
@@ -50,9 +51,9 @@ func joinRedis(t *testing.T, url, dir string, terms Terms) *member {
 
 func (m *member) leave() {
 	m.t.Helper()
-	m.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
+	m.Close(ctx)
 	_ = m.mirror.Close(ctx) // Redis may be away
 	if err := m.ledger.Close(); err != nil {
 		m.t.Error(err)
@@ -83,6 +84,7 @@ type crowd struct {
 	members  []*member
 	dirs     []string
 	admitted atomic.Int64
+	refused  atomic.Int64
 	lost     uint64 // in the ledgers of those that are gone for good
 	stop     context.CancelFunc
 	running  sync.WaitGroup
@@ -116,32 +118,43 @@ func gatherAt(t *testing.T, urls []string, limit int64) *crowd {
 }
 
 func (c *crowd) callOne(i int) {
+	pause := time.Millisecond
 	c.mu.Lock()
 	m := c.members[i]
+	if m != nil {
+		m.calls.RLock()
+	}
 	c.mu.Unlock()
-	if m == nil {
-		time.Sleep(time.Millisecond)
-		return
+	if m != nil {
+		switch err := m.call(); {
+		case err == nil:
+			c.admitted.Add(1)
+			pause /= 2 // so that the faults are in time
+		case errors.Is(err, ErrExhausted), errors.Is(err, ErrUnavailable):
+			c.refused.Add(1)
+		default:
+			c.t.Error(err)
+		}
+		m.calls.RUnlock()
 	}
-	switch err := m.call(); {
-	case err == nil:
-		c.admitted.Add(1)
-		time.Sleep(500 * time.Microsecond) // so that the faults are in time
-	case errors.Is(err, ErrExhausted), errors.Is(err, ErrUnavailable):
-		time.Sleep(2 * time.Millisecond)
-	default:
-		c.t.Error(err)
-	}
+	<-time.After(pause)
+}
+
+// remove takes a member out, and returns when nobody calls it.
+func (c *crowd) remove(i int) *member {
+	c.mu.Lock()
+	m := c.members[i]
+	c.members[i] = nil
+	c.mu.Unlock()
+	m.calls.Lock()
+	defer m.calls.Unlock()
+	return m
 }
 
 // lose ends a member for good: it sends nothing any more, its sums come to Redis, and what it was granted stays its own.
 func (c *crowd) lose(i int) (instance string) {
 	c.t.Helper()
-	c.mu.Lock()
-	m := c.members[i]
-	c.members[i] = nil
-	c.mu.Unlock()
-	time.Sleep(5 * time.Millisecond) // those who call end
+	m := c.remove(i)
 	m.Quotas.stop()
 	m.Quotas.stopped.Wait()
 	if _, err := m.mirror.Flush(c.t.Context()); err != nil {
@@ -167,11 +180,7 @@ func (c *crowd) lose(i int) (instance string) {
 // bounce kills a member and starts it again on its directory.
 func (c *crowd) bounce(i int) {
 	c.t.Helper()
-	c.mu.Lock()
-	m := c.members[i]
-	c.members[i] = nil
-	c.mu.Unlock()
-	time.Sleep(5 * time.Millisecond) // those who call end
+	m := c.remove(i)
 	m.kill()
 	m = joinRedis(c.t, c.urls[i], c.dirs[i], c.terms)
 	c.mu.Lock()
@@ -182,11 +191,23 @@ func (c *crowd) bounce(i int) {
 // reach waits until so many were admitted.
 func (c *crowd) reach(n int64, within time.Duration) {
 	c.t.Helper()
-	for start := time.Now(); c.admitted.Load() < n; time.Sleep(5 * time.Millisecond) {
-		if time.Since(start) > within {
-			c.t.Fatalf("%d admitted in %s, want %d", c.admitted.Load(), within, n)
+	if !becomes(within, func() bool { return c.admitted.Load() >= n }) {
+		c.t.Fatalf("%d admitted in %s, want %d", c.admitted.Load(), within, n)
+	}
+}
+
+// becomes reports whether something is true in time.
+func becomes(within time.Duration, ask func() bool) bool {
+	deadline, tick := time.After(within), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for !ask() {
+		select {
+		case <-deadline:
+			return false
+		case <-tick.C:
 		}
 	}
+	return true
 }
 
 // settle ends the load and compares: nobody was admitted beyond the limit, all of it was used, and Redis has the sums of
@@ -194,7 +215,10 @@ func (c *crowd) reach(n int64, within time.Duration) {
 func (c *crowd) settle(limit int64) {
 	c.t.Helper()
 	c.reach(limit, 2*time.Minute)
-	time.Sleep(300 * time.Millisecond) // to go beyond it
+	before := c.refused.Load()
+	if !becomes(time.Minute, func() bool { return c.refused.Load() >= before+200 }) { // nobody goes beyond it
+		c.t.Errorf("beyond the limit only %d were refused", c.refused.Load()-before)
+	}
 	c.stop()
 	c.running.Wait()
 	if n := c.admitted.Load(); n != limit {
@@ -215,23 +239,19 @@ func (c *crowd) settle(limit int64) {
 		}
 		total += own
 		// Within two flushes of the last fault the drift is 0.
-		deadline := time.Now().Add(10 * time.Second)
-		for {
-			others, err := c.members[(i+1)%len(c.members)].mirror.Others(c.t.Context(), "acme")
-			mirrored := uint64(0)
+		mirrored := uint64(0)
+		if !becomes(10*time.Second, func() bool {
+			var others []metering.Entry
+			others, err = c.members[(i+1)%len(c.members)].mirror.Others(c.t.Context(), "acme")
+			mirrored = 0
 			for _, e := range others {
 				if e.Instance == m.ledger.Instance() && e.Span == metering.Monthly {
 					mirrored += e.Invocations
 				}
 			}
-			if err == nil && mirrored == own {
-				break
-			}
-			if time.Now().After(deadline) {
-				c.t.Errorf("member %d: the ledger has %d, Redis %d, %v", i, own, mirrored, err)
-				break
-			}
-			time.Sleep(50 * time.Millisecond)
+			return err == nil && mirrored == own
+		}) {
+			c.t.Errorf("member %d: the ledger has %d, Redis %d, %v", i, own, mirrored, err)
 		}
 	}
 	if total != uint64(limit) {

@@ -180,15 +180,16 @@ func (e *Embedded) SetLimit(_ context.Context, organization string, limit *int64
 
 // Limits implements Authority.
 func (e *Embedded) Limits(context.Context) (map[string]int64, error) {
-	limits := make(map[string]int64)
 	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
-		return limits, nil
+		return nil, nil
 	}
+	var limits map[string]int64
 	err := e.with(false, func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketLimits)
 		if bucket == nil {
 			return nil
 		}
+		limits = make(map[string]int64)
 		return bucket.ForEach(func(k, v []byte) error {
 			if len(v) == 8 {
 				limits[string(k)] = int64(binary.BigEndian.Uint64(v))

@@ -33,7 +33,7 @@ func TestRedisQuotaThroughABadNetwork(t *testing.T) {
 		for _, p := range proxies {
 			p.Become(mode)
 		}
-		time.Sleep(long)
+		<-time.After(long)
 		for _, p := range proxies {
 			p.Become(faultproxy.Open)
 		}

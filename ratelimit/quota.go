@@ -77,6 +77,7 @@ func NewQuotas(ledger *metering.Ledger, authority Authority) *Quotas {
 	q.authority.Store(&authority)
 	q.number.Store(q.now()) // above those of the process before
 	q.ctx, q.stop = context.WithCancel(context.Background())
+	q.Refresh(q.ctx)
 	number := q.number.Add(1)
 	q.stopped.Go(q.run)
 	q.prepare(authority, number)
@@ -92,6 +93,7 @@ func (q *Quotas) now() uint64 { return uint64(max(time.Now().UnixMicro(), q.ledg
 func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
 	number := q.number.Add(1)
 	before := *q.authority.Swap(&authority)
+	q.Refresh(ctx)
 	q.epochs.Store(newEpochs())
 	q.prepare(authority, number)
 	for _, a := range q.accounts.Range {
@@ -238,16 +240,6 @@ func (q *Quotas) newTerm(a *account, cycle metering.Cycle, period metering.Perio
 	t.over.Store(int64(by[q.ledger.Instance()]))
 	t.claiming <- struct{}{}
 	return t, nil
-}
-
-// limitOf is the limit in force, by what is known here.
-func (q *Quotas) limitOf(organization string, terms *Terms) int64 {
-	if limits := *q.limits.Load(); limits != nil {
-		if limit, ok := limits[organization]; ok {
-			return limit
-		}
-	}
-	return terms.Quota
 }
 
 // bound reports whether a limit holds, and which.

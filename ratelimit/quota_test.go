@@ -44,7 +44,7 @@ func openGateway(t *testing.T, dir string, c *clock, terms Terms) *gateway {
 
 func (g *gateway) close() {
 	g.t.Helper()
-	g.Close()
+	g.Close(context.Background())
 	if err := g.ledger.Close(); err != nil {
 		g.t.Error(err)
 	}
@@ -270,7 +270,7 @@ func TestQuotaMovesToAnotherAuthority(t *testing.T) {
 		})
 	}
 	for i := range 20 {
-		time.Sleep(2 * time.Millisecond)
+		<-time.After(2 * time.Millisecond) // calls go on
 		g.SetAuthority(t.Context(), []Authority{second, first}[i%2])
 	}
 	running.Wait()
@@ -337,7 +337,7 @@ func BenchmarkTakeAndAdmit(b *testing.B) {
 		b.Fatal(err)
 	}
 	q := NewQuotas(ledger, NewEmbedded(dir, time.Now))
-	defer func() { q.Close(); _ = ledger.Close() }()
+	defer func() { q.Close(b.Context()); _ = ledger.Close() }()
 	for name, terms := range map[string]Terms{"hard": hard(1 << 50), "soft": {Quota: 1 << 50}} {
 		b.Run(name, func(b *testing.B) {
 			subject := metering.Subject{Organization: name, Project: "abcdefghijklmnopqrst", Function: "hello-world"}

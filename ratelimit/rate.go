@@ -63,10 +63,14 @@ type RateKey struct {
 
 // RateState is how a bucket is after a request.
 type RateState struct {
-	Remaining int64         // tokens that are left
+	Remaining int64         // tokens that are left; negative: it is not known
 	Reset     time.Duration // until it is full again
 	Retry     time.Duration // until there is a token; 0: there was one
 }
+
+// unasked stands for what remains in a bucket that nobody looked into: an earlier
+// one had refused.
+const unasked = -1
 
 // MostRates is how many limits a request can be under.
 const MostRates = 8
@@ -179,7 +183,11 @@ func (l *Limiter) takeAt(now int64, rates []*Rate, keys []RateKey, states []Rate
 			for k, b := range taken[:i] {
 				if b != nil {
 					b.giveBack(rates[k].interval)
+					states[k].Remaining++
 				}
+			}
+			for k := i + 1; k < len(rates); k++ {
+				states[k].Remaining = unasked
 			}
 			l.refused.Add(1)
 			return false

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -135,6 +136,40 @@ func TestRateByManyAtOnce(t *testing.T) {
 	states := make([]RateState, 1)
 	if !l.Take(rates[:1], keys[:1], states) || states[0].Remaining != 699 {
 		t.Errorf("%+v", states)
+	}
+}
+
+// A refusal says what is left, also of those that had a token, and nothing of those that were not asked.
+func TestRateRefusalSaysWhatIsLeft(t *testing.T) {
+	l := limiter(t)
+	rates := []*Rate{
+		prepared(t, Rate{Name: "wide", Count: 10, Window: time.Hour}), prepared(t, Rate{Name: "narrow", Count: 1, Window: time.Hour}),
+		prepared(t, Rate{Name: "last", Count: 5, Window: time.Hour}),
+	}
+	keys, states := []RateKey{{Policy: "wide"}, {Policy: "narrow"}, {Policy: "last"}}, make([]RateState, 3)
+	if !l.Take(rates, keys, states) || StateHeader(rates, states) != `"wide";r=9;t=360, "narrow";r=0;t=3600, "last";r=4;t=720` {
+		t.Error(StateHeader(rates, states))
+	}
+	if l.Take(rates, keys, states) || !strings.HasPrefix(StateHeader(rates, states), `"wide";r=9;t=`) || strings.Contains(StateHeader(rates, states), "last") {
+		t.Error(StateHeader(rates, states))
+	}
+}
+
+// While Redis is away one call of a bucket finds out whether it is back; the others do not wait for that.
+func TestRateOneFindsOut(t *testing.T) {
+	l, tokens := limiter(t), NewTokens(nil, func() int { return 2 })
+	l.Share(tokens)
+	tokens.away.Store(1)
+	if !tokens.mayAsk(2) || tokens.mayAsk(3) {
+		t.Error("not one of them asks")
+	}
+	rate, keys := prepared(t, Rate{Name: "x", Count: 10, Window: time.Hour, Mode: RateShared}), []RateKey{{Policy: "x"}}
+	asking := new(advance)
+	l.advance.Store(keys[0], asking)
+	asking.mu.Lock()
+	defer asking.mu.Unlock()
+	if !l.Take([]*Rate{rate}, keys, make([]RateState, 1)) {
+		t.Error("it was refused")
 	}
 }
 

@@ -26,7 +26,10 @@ func PolicyHeader(rates []*Rate) (string, error) {
 func StateHeader(rates []*Rate, states []RateState) string {
 	b := make([]byte, 0, 128)
 	for i, r := range rates {
-		if i > 0 {
+		if states[i].Remaining == unasked {
+			continue
+		}
+		if len(b) > 0 {
 			b = append(b, ", "...)
 		}
 		b = strconv.AppendQuote(b, r.Name)

@@ -23,8 +23,12 @@ var (
 	beatScript  = redisconn.NewScript(beatText)
 )
 
-// limitsKey is the hash of the limits that were set, by organization.
-const limitsKey = "gw:limits"
+const (
+	// limitsKey is the hash of the limits that were set, by organization.
+	limitsKey = "gw:limits"
+	// limitsThere is a field of it that stays when all others are gone.
+	limitsThere = "|"
+)
 
 // callWait bounds one call.
 const callWait = 250 * time.Millisecond
@@ -162,17 +166,20 @@ func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Cla
 func (r *Redis) SetLimit(ctx context.Context, organization string, limit *int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
 	defer cancel()
-	r.calls.Add(2)
+	r.calls.Add(3)
+	// What claims are settled by comes last: it is put right by the list.
 	key, field := grantsKey(r.Shard(organization)), "l|"+organization
-	var err error
-	if limit == nil {
-		if err = r.conn.HashDelete(ctx, key, field); err == nil {
-			err = r.conn.HashDelete(ctx, limitsKey, organization)
+	err := r.conn.HashSet(ctx, limitsKey, limitsThere, "")
+	switch {
+	case err != nil:
+	case limit == nil:
+		if err = r.conn.HashDelete(ctx, limitsKey, organization); err == nil {
+			err = r.conn.HashDelete(ctx, key, field)
 		}
-	} else {
+	default:
 		text := strconv.FormatInt(*limit, 10)
-		if err = r.conn.HashSet(ctx, key, field, text); err == nil {
-			err = r.conn.HashSet(ctx, limitsKey, organization, text)
+		if err = r.conn.HashSet(ctx, limitsKey, organization, text); err == nil {
+			err = r.conn.HashSet(ctx, key, field, text)
 		}
 	}
 	if err != nil {
@@ -189,6 +196,9 @@ func (r *Redis) Limits(ctx context.Context) (map[string]int64, error) {
 	fields, err := r.conn.HashAll(ctx, limitsKey)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if len(fields) == 0 {
+		return nil, nil
 	}
 	limits := make(map[string]int64, len(fields))
 	for organization, text := range fields {

@@ -226,6 +226,9 @@ func (q *Quotas) leaveAll(ctx context.Context, holder string, shards []int) {
 		return
 	}
 	for _, shard := range shards {
+		if ctx.Err() != nil {
+			return
+		}
 		// One who does not leave is waited for when the server is lost, for a while.
 		_, _ = f.Join(ctx, holder, shard, true)
 	}

@@ -30,7 +30,7 @@ const (
 type Tokens struct {
 	conn    *redisconn.Conn
 	holders func() int
-	away    atomic.Int64 // until when it is not asked, by the limiter's clock
+	away    atomic.Int64 // until when it is not asked, by the limiter's clock; 0: it answers
 	calls   atomic.Uint64
 }
 
@@ -74,7 +74,11 @@ func (l *Limiter) takeShared(t *Tokens, rate *Rate, key *RateKey, now int64) (Ra
 		}
 		a, _ = l.advance.LoadOrStore(*key, new(advance))
 	}
-	a.mu.Lock()
+	if t.away.Load() == 0 {
+		a.mu.Lock()
+	} else if !a.mu.TryLock() { // one waits to find out, not all
+		return l.takePart(t, rate, key, now)
+	}
 	defer a.mu.Unlock()
 	if now > a.until {
 		a.left = 0
@@ -83,19 +87,27 @@ func (l *Limiter) takeShared(t *Tokens, rate *Rate, key *RateKey, now int64) (Ra
 		if now < a.nothing {
 			return a.state(now, time.Duration(a.nothing-now)), nil
 		}
-		if now < t.away.Load() {
+		if !t.mayAsk(now) {
 			return l.takePart(t, rate, key, now)
 		}
 		if err := t.fetch(rate, key, a, l.since); err != nil {
 			t.away.Store(l.since() + int64(awayFor))
 			return l.takePart(t, rate, key, now)
 		}
+		t.away.Store(0)
 		if a.left <= 0 {
 			return a.state(now, time.Duration(max(1, a.nothing-now))), nil
 		}
 	}
 	a.left--
 	return a.state(now, 0), a
+}
+
+// mayAsk reports whether Redis is to be asked: by everybody while it answers, or
+// else by one from time to time.
+func (t *Tokens) mayAsk(now int64) bool {
+	away := t.away.Load()
+	return away == 0 || now >= away && t.away.CompareAndSwap(away, now+int64(awayFor))
 }
 
 func (a *advance) state(now int64, retry time.Duration) RateState {

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -35,130 +34,6 @@ type archived struct {
 	Records  uint64 `json:"records"`
 	SHA256   string `json:"sha256"`   // of the file
 	Previous string `json:"previous"` // the SHA256 of the line before; "" for the first
-}
-
-// column is what of a record is stored beside that of the other records: what is
-// alike lies together.
-type column struct {
-	get  func(r *Record) int64
-	set  func(r *Record, v int64)
-	base base
-}
-
-// base is what a value is stored as the difference to.
-type base uint8
-
-const (
-	nothing  base = iota
-	referred      // the record that this one is about, where there is one
-	previous      // that, or else the last record that is about no other
-)
-
-// columns are all but Seq, which is the place. What a record is about comes
-// first, as others need it.
-var columns = []column{
-	{refBack, setRefBack, nothing},
-	{func(r *Record) int64 { return int64(r.Type) }, func(r *Record, v int64) { r.Type = Type(v) }, nothing},
-	{func(r *Record) int64 { return int64(r.Flags) }, func(r *Record, v int64) { r.Flags = uint8(v) }, nothing},
-	{func(r *Record) int64 { return int64(r.Attempts) }, func(r *Record, v int64) { r.Attempts = uint8(v) }, nothing},
-	{func(r *Record) int64 { return int64(r.Region) }, func(r *Record, v int64) { r.Region = uint16(v) }, referred},
-	{func(r *Record) int64 { return int64(r.Status) }, func(r *Record, v int64) { r.Status = uint16(v) }, nothing},
-	{func(r *Record) int64 { return r.At.UnixMicro() }, func(r *Record, v int64) { r.At = time.UnixMicro(v).UTC() }, previous},
-	{func(r *Record) int64 { return int64(r.Subject) }, func(r *Record, v int64) { r.Subject = uint32(v) }, referred},
-	{func(r *Record) int64 { return int64(r.Units) }, func(r *Record, v int64) { r.Units = uint32(v) }, referred},
-	{func(r *Record) int64 { return int64(r.Revision) }, func(r *Record, v int64) { r.Revision = uint32(v) }, nothing},
-	{func(r *Record) int64 { return r.Duration.Microseconds() }, func(r *Record, v int64) { r.Duration = time.Duration(v) * time.Microsecond }, nothing},
-	{func(r *Record) int64 { return int64(r.BytesIn) }, func(r *Record, v int64) { r.BytesIn = uint64(v) }, nothing},
-	{func(r *Record) int64 { return int64(r.BytesOut) }, func(r *Record, v int64) { r.BytesOut = uint64(v) }, nothing},
-}
-
-// against returns the value that the i-th record's is stored as the difference
-// to. last is the column's value of the last record that is about no other.
-func (c *column) against(records []Record, i int, last int64) int64 {
-	if c.base == nothing {
-		return 0
-	}
-	if back := refBack(&records[i]); back > 0 && back <= int64(i) {
-		return c.get(&records[i-int(back)])
-	}
-	if c.base == previous {
-		return last
-	}
-	return 0
-}
-
-// refBack is how far back the record that r is about is, 0 for none.
-func refBack(r *Record) int64 {
-	if r.Ref == 0 {
-		return 0
-	}
-	return int64(r.Seq - r.Ref)
-}
-
-func setRefBack(r *Record, v int64) {
-	if r.Ref = 0; v != 0 {
-		r.Ref = r.Seq - uint64(v)
-	}
-}
-
-// pack writes records by columns.
-func pack(records []Record) []byte {
-	var out []byte
-	for k := range columns {
-		c, last := &columns[k], int64(0)
-		values := make([]byte, 0, 2*len(records))
-		for i := range records {
-			v := c.get(&records[i])
-			values = binary.AppendVarint(values, v-c.against(records, i, last))
-			if refBack(&records[i]) == 0 {
-				last = v
-			}
-		}
-		out = binary.AppendUvarint(out, uint64(len(values)))
-		out = append(out, values...)
-	}
-	return out
-}
-
-var errArchive = errors.New("the archive is damaged")
-
-// unpack is the reverse of pack.
-func unpack(data []byte, first, n uint64) ([]Record, error) {
-	if n > SegmentRecords {
-		return nil, errArchive
-	}
-	records := make([]Record, n)
-	for i := range records {
-		records[i].Seq = first + uint64(i)
-	}
-	for k := range columns {
-		c, last := &columns[k], int64(0)
-		size, used := binary.Uvarint(data)
-		if used <= 0 || size > uint64(len(data)-used) {
-			return nil, errArchive
-		}
-		values := data[used : used+int(size)]
-		data = data[used+int(size):]
-		for i := range records {
-			v, used := binary.Varint(values)
-			if used <= 0 {
-				return nil, errArchive
-			}
-			values = values[used:]
-			v += c.against(records, i, last)
-			c.set(&records[i], v)
-			if refBack(&records[i]) == 0 {
-				last = v
-			}
-		}
-		if len(values) > 0 {
-			return nil, errArchive
-		}
-	}
-	if len(data) > 0 {
-		return nil, errArchive
-	}
-	return records, nil
 }
 
 // archive compresses the segments of a book that are full and kept in its sums.

@@ -60,8 +60,22 @@ func TestPack(t *testing.T) {
 	})
 }
 
+// Archives that were made before columns were in planes are read as before.
+func TestArchiveOfBefore(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(filepath.Join("testdata", "archive-1"))); err != nil {
+		t.Fatal(err)
+	}
+	var got []Record
+	err := eachArchive(dir, func(_ *archived, r []Record) error { got = append(got, r...); return nil })
+	if err != nil || !slices.Equal(got, day(60)) {
+		t.Errorf("%d records, %v", len(got), err)
+	}
+}
+
 func FuzzUnpack(f *testing.F) {
 	f.Add(pack(day(20)), uint64(32))
+	f.Add([]byte{1, 0}, uint64(1)) // the form of before
 	f.Fuzz(func(_ *testing.T, data []byte, n uint64) {
 		_, _ = unpack(data, 1, n%1000) // it must end, without a panic
 	})

@@ -3,6 +3,7 @@ package metering
 import (
 	"context"
 	"crypto/rand"
+	_ "embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -48,13 +49,8 @@ func setIdentity(dir, id string) error {
 	return nil
 }
 
-// identityText keeps the first id that anybody has.
-const identityText = `local id = redis.call('HGET', KEYS[1], 'ledger')
-if not id then
-	redis.call('HSET', KEYS[1], 'ledger', ARGV[1])
-	id = ARGV[1]
-end
-return id`
+//go:embed identity.lua
+var identityText string
 
 var identityScript = redisconn.NewScript(identityText)
 

@@ -205,7 +205,11 @@ func (l *Ledger) Admit(subject SubjectID, region uint16, at time.Time, revision 
 	if seq, err = l.Begin(subject, region, at, revision); err != nil {
 		return 0, err
 	}
-	return seq, l.Await(seq)
+	if err = l.Await(seq); err != nil {
+		// Nothing will be sent, and yet the record may come to the disk.
+		return 0, errors.Join(err, l.Void(seq, subject, region, at))
+	}
+	return seq, nil
 }
 
 // Begin is Admit without waiting for the disk, which is left to Await.

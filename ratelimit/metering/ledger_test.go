@@ -259,6 +259,27 @@ func TestLedgerStrict(t *testing.T) {
 	running.Wait()
 }
 
+// What could not be brought to the disk is not sent, so it does not count, though its record was saved in the end.
+func TestLedgerStrictWithASyncError(t *testing.T) {
+	l := openLedger(t, t.TempDir())
+	defer closeLedger(t, l)
+	s, r := numbers(t, l, "acme", "eu")
+	l.SetSync(SyncStrict)
+	broken := errors.New("input/output error")
+	l.mu.Lock()
+	l.own.log.active.Load().flush = func([]byte) error { return broken }
+	l.mu.Unlock()
+	if seq, err := l.Admit(s, r, now, 0); !errors.Is(err, ErrUnavailable) || !errors.Is(err, broken) || seq != 0 {
+		t.Errorf("record %d, %v", seq, err)
+	}
+	if _, err := l.Admit(s, r, now, 0); err != nil {
+		t.Errorf("into the new file: %v", err)
+	}
+	if got := monthly(t, l, "acme"); got.Invocations != 1 || got.Voided != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestRefuseFileSystem(t *testing.T) {
 	if err := refuseFileSystem("/x", 0x6969); err == nil || !strings.Contains(err.Error(), "/x is on NFS") {
 		t.Errorf("%v", err)

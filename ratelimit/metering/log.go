@@ -34,7 +34,7 @@ type log struct {
 	next     *Segment   // prepared, to be active after the active one
 	open     []*Segment // in order, the active one last
 	closed   bool
-	full     bool // no next one could be made; it is tried once a second
+	full     error // why no next one could be made; it is tried once a second
 	tried    time.Time
 
 	read      uint64 // the Seq that is read next
@@ -212,12 +212,13 @@ func (l *log) prepare(s *Segment) error {
 		return nil
 	}
 	now := l.now()
-	if l.full && now.Sub(l.tried) < time.Second && !now.Before(l.tried) {
-		return ErrUnavailable
+	if l.full != nil && now.Sub(l.tried) < time.Second && !now.Before(l.tried) {
+		return l.full
 	}
 	next, err := CreateSegment(l.path(s.first+s.length()), s.first+s.length(), min(int(s.slots)*segmentGrowth, SegmentRecords), now)
-	if l.full, l.tried = err != nil, now; err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	if l.full, l.tried = nil, now; err != nil {
+		l.full = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return l.full
 	}
 	next.flush = l.flush
 	l.next = next

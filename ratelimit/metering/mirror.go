@@ -52,7 +52,8 @@ type Mirror struct {
 	ledger  *Ledger
 	conn    *redisconn.Conn
 	trouble func(error)
-	stop    chan struct{}
+	ctx     context.Context //nolint:containedctx // of run
+	stop    context.CancelFunc
 	done    sync.WaitGroup
 	ok      atomic.Int64 // when all that was to be sent was last there, in microseconds
 	calls   atomic.Uint64
@@ -81,7 +82,8 @@ type shard struct {
 // go on, and that it does again with nil. Close it before the ledger and the
 // Conn.
 func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirror {
-	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, stop: make(chan struct{}), shards: make(map[shardOf]*shard), told: make(map[string]bool)}
+	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, shards: make(map[shardOf]*shard), told: make(map[string]bool)}
+	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.ok.Store(time.Now().UnixMicro())
 	ledger.mu.Lock()
 	ledger.mirrored = true
@@ -97,17 +99,20 @@ func (m *Mirror) run() {
 	wait, present, pruned, last := flushEvery, time.Time{}, time.Time{}, error(nil)
 	for {
 		select {
-		case <-m.stop:
+		case <-m.ctx.Done():
 			return
 		case <-time.After(wait):
 		}
 		began := time.Now()
-		sent, err := m.Flush(context.Background())
+		sent, err := m.Flush(m.ctx)
 		if err == nil && began.Sub(present) >= flushIdle {
-			present, err = began, m.register(context.Background(), began)
+			present, err = began, m.register(m.ctx, began)
 		}
 		if err == nil && began.Sub(pruned) >= pruneEvery {
-			pruned, err = began, m.prune(context.Background())
+			pruned, err = began, m.prune(m.ctx)
+		}
+		if m.ctx.Err() != nil {
+			return
 		}
 		if (err == nil) != (last == nil) {
 			m.trouble(err)
@@ -126,7 +131,7 @@ func (m *Mirror) Present() int { return max(1, int(m.present.Load())) }
 
 // Close sends what is left, as far as Redis can be reached before ctx ends.
 func (m *Mirror) Close(ctx context.Context) error {
-	close(m.stop)
+	m.stop()
 	m.done.Wait()
 	_, err := m.Flush(ctx)
 	if err == nil {
@@ -375,6 +380,3 @@ func (m *Mirror) run1(ctx context.Context, key string, args []any) (string, erro
 // sumsKey is the hash of a log's sums. The braces put what belongs to a shard
 // into one slot of a Cluster.
 func sumsKey(of shardOf) string { return fmt.Sprintf("gw:{q:%02d}:c:%s", of.shard, of.instance) }
-
-// FlushScript is the text of the script that sends sums, for those who check it.
-func FlushScript() string { return flushText }

@@ -89,14 +89,14 @@ func TestLedgerOutlivesPowerLoss(t *testing.T) {
 						}
 						sent.Add(1)
 						if mode == SyncGroup {
-							time.Sleep(20 * time.Microsecond)
+							<-time.After(20 * time.Microsecond)
 						}
 					}
 				})
 			}
 			for range 5 {
 				before := sent.Load()
-				time.Sleep(4 * groupEvery)
+				awaitSynced(t, l, uint64(before))
 				if mode == SyncStrict {
 					before = sent.Load()
 				}
@@ -110,5 +110,25 @@ func TestLedgerOutlivesPowerLoss(t *testing.T) {
 			close(stop)
 			running.Wait()
 		})
+	}
+}
+
+// awaitSynced waits until records up to seq are on the disk, by what the ledger says.
+func awaitSynced(t *testing.T, l *Ledger, seq uint64) {
+	t.Helper()
+	deadline, tick := time.After(30*time.Second), time.NewTicker(groupEvery/10)
+	defer tick.Stop()
+	for {
+		l.mu.Lock()
+		synced := l.synced
+		l.mu.Unlock()
+		if synced > 0 && synced >= seq {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("record %d is not synced, the last that is is %d", seq, synced)
+		case <-tick.C:
+		}
 	}
 }

@@ -73,7 +73,9 @@ func TestFleet(t *testing.T) {
 	}
 	server.Stop()
 	// What is known stays, and the file holds it over a restart while Redis is away.
-	two.stop(syscall.SIGTERM, 5*time.Second)
+	if !two.stop(syscall.SIGTERM, 15*time.Second) {
+		t.Error("it had to be killed")
+	}
 	two.start(t, config{options: "\t\tstore redis " + server.URL()}.caddyfile(two.port, two.admin))
 	for _, f := range []*fleet{one, two} {
 		if state := f.stateOf(t, near); state != "drained" {

@@ -4,12 +4,10 @@ package e2e
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,138 +16,17 @@ import (
 	"time"
 )
 
-// witness is a backend that counts what it was sent, which is what must be billed.
-type witness struct {
-	*httptest.Server
-	calls atomic.Int64
-}
-
-func startWitness(t *testing.T) *witness {
-	t.Helper()
-	w := new(witness)
-	w.Server = httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/_internal") {
-			return
-		}
-		if r.Method != http.MethodOptions {
-			w.calls.Add(1)
-		}
-		switch {
-		case strings.HasPrefix(r.URL.Path, "/missing"):
-			rw.WriteHeader(http.StatusNotFound)
-		case strings.HasPrefix(r.URL.Path, "/failing"):
-			rw.WriteHeader(http.StatusInternalServerError)
-		case strings.HasPrefix(r.URL.Path, "/cut"):
-			rw.Header().Set("Content-Length", "100")
-			_, _ = io.WriteString(rw, "half")
-			_ = http.NewResponseController(rw).Flush()
-			panic(http.ErrAbortHandler)
-		case strings.HasPrefix(r.URL.Path, "/reset"):
-			panic(http.ErrAbortHandler)
-		case strings.HasPrefix(r.URL.Path, "/slow"):
-			rw.Header().Set("Content-Type", "text/event-stream")
-			_ = http.NewResponseController(rw).Flush()
-			select {
-			case <-r.Context().Done():
-			case <-time.After(5 * time.Second):
-			}
-		}
-	}))
-	t.Cleanup(w.Close)
-	return w
-}
-
-func (w *witness) address() string { return strings.TrimPrefix(w.URL, "http://") }
-
-// counted is what `usage show` says, of all functions or of one, with the regions.
-func counted(t *testing.T, g *gateway, slug string) (n int64, regions map[string]int64) {
-	t.Helper()
-	regions = make(map[string]int64)
-	var said struct {
-		Organizations []struct {
-			Invocations int64
-			Projects    []struct {
-				Functions []struct {
-					Slug, Region string
-					Invocations  int64
-				}
-			}
-		}
-	}
-	adminGet(t, g, "/edge_functions/usage", &said)
-	sum := int64(0)
-	for _, o := range said.Organizations {
-		sum += o.Invocations
-		for _, p := range o.Projects {
-			for _, f := range p.Functions {
-				if slug == "" || slug == f.Slug {
-					n += f.Invocations
-					regions[f.Region] += f.Invocations
-				}
-			}
-		}
-	}
-	if slug == "" && n != sum {
-		t.Errorf("functions add up to %d, organizations to %d", n, sum)
-	}
-	return n, regions
-}
-
-// refused is what `usage show` says of requests that were no invocations, by status.
-func refused(t *testing.T, g *gateway) map[string]uint64 {
-	t.Helper()
-	var said struct {
-		Organizations []struct{ Refused map[string]uint64 }
-	}
-	adminGet(t, g, "/edge_functions/usage", &said)
-	all := make(map[string]uint64)
-	for _, o := range said.Organizations {
-		for status, n := range o.Refused {
-			all[status] += n
-		}
-	}
-	return all
-}
-
-func adminGet(t *testing.T, g *gateway, path string, into any) {
-	t.Helper()
-	var res *http.Response
-	waitUntil(t, "the configuration is in force for the admin API too", func() (ok bool) {
-		var err error
-		if res, err = http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", g.admin, path)); err != nil {
-			t.Fatal(err)
-		}
-		if res.StatusCode == http.StatusNotFound {
-			res.Body.Close()
-			return false
-		}
-		return true
-	})
-	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(into); err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %d, %v", path, res.StatusCode, err)
-	}
-}
-
-func public(slugs ...string) string {
-	var b strings.Builder
-	for _, slug := range slugs {
-		fmt.Fprintf(&b, "\t\t\tfunction %s {\n\t\t\t\tverify_jwt off\n\t\t\t}\n", slug)
-	}
-	return b.String()
-}
-
 // BEHAVIOUR 7.1, 7.2: each way out of the proxy counts as what it is.
 func TestMeteringCounts(t *testing.T) {
 	w := startWitness(t)
 	c := config{
 		backends:  []backend{{region: "eu-central-1", address: deadAddress(t)}, {region: "us-east-1", address: w.address()}},
-		functions: public("ok", "missing", "failing", "cut", "reset", "slow", "plain") + "\t\t\tfunction private\n" + strings.ReplaceAll(public("own"), "verify_jwt off", "verify_jwt off\n\t\t\t\tcors function"),
+		functions: public("ok", "missing", "failing", "cut", "reset", "slow", "socket", "plain") + "\t\t\tfunction private\n" + strings.ReplaceAll(public("own"), "verify_jwt off", "verify_jwt off\n\t\t\t\tcors function"),
 	}
 	g := startGateway(t, c)
 	send := func(method, target string, header ...string) int {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, method, g.url+"/functions/v1/"+target, nil)
 		if err != nil {
@@ -163,7 +40,9 @@ func TestMeteringCounts(t *testing.T) {
 			return 0
 		}
 		defer res.Body.Close()
-		_, _ = io.Copy(io.Discard, res.Body) // the test is about how it ends
+		if target != "slow" { // that one is left
+			_, _ = io.Copy(io.Discard, res.Body) // the test is about how it ends
+		}
 		return res.StatusCode
 	}
 	for _, tt := range []struct {
@@ -200,6 +79,22 @@ func TestMeteringCounts(t *testing.T) {
 		send("GET", "reset")
 		if n, _ := counted(t, g, "reset"); n != 2 || w.calls.Load()-before < 2 {
 			t.Errorf("7.2: %d are counted, it was called %d times", n, w.calls.Load()-before)
+		}
+	})
+	t.Run("7.2 a WebSocket", func(t *testing.T) {
+		conn := dial(t, g.addr)
+		write(t, conn, rawRequest("GET", "/functions/v1/socket", "any.example", "",
+			"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
+		if got, err := readReply(conn, "GET"); err != nil || got.status != http.StatusSwitchingProtocols {
+			t.Fatalf("%d, %v", got.status, err)
+		}
+		if n, _ := counted(t, g, "socket"); n != 1 {
+			t.Errorf("%d are counted while it is open", n)
+		}
+		conn.Close()
+		waitUntil(t, "all have ended", func() bool { return unfinished(t, g) == 0 })
+		if n, _ := counted(t, g, "socket"); n != 1 {
+			t.Errorf("%d are counted after its end", n)
 		}
 	})
 	t.Run("what was refused is known by status", func(t *testing.T) {
@@ -305,7 +200,7 @@ func hammer(ctx context.Context, g *gateway, clients int, answered *atomic.Int64
 			for ctx.Err() == nil {
 				res, err := client.Get(g.url + "/functions/v1/ok")
 				if err != nil { // the gateway is dead
-					time.Sleep(5 * time.Millisecond)
+					<-time.After(5 * time.Millisecond)
 					continue
 				}
 				_, _ = io.Copy(io.Discard, res.Body)
