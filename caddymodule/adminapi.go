@@ -42,6 +42,8 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 		"/edge_functions/usage":           {http.MethodGet: (*App).usage},
 		"/edge_functions/usage/bill":      {http.MethodGet: (*App).bill},
 		"/edge_functions/usage/reconcile": {http.MethodGet: (*App).reconcile},
+		"/edge_functions/usage/proof":     {http.MethodGet: (*App).proof},
+		"/edge_functions/usage/adjust":    {http.MethodGet: (*App).adjustments, http.MethodPost: (*App).adjust},
 		"/edge_functions/usage/exporters": {http.MethodGet: (*App).listExporters, http.MethodPost: (*App).push},
 		"/edge_functions/quota":           {http.MethodGet: (*App).quota, http.MethodPost: (*App).setQuota},
 		"/edge_functions/drain":           {http.MethodGet: (*App).drains, http.MethodPost: (*App).drain},

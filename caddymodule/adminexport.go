@@ -105,7 +105,8 @@ type billAnswer struct {
 	Organizations []organizationBill `json:"organizations"`
 }
 
-// organizationBill is what an organization has to pay for a period so far.
+// organizationBill is what an organization has to pay for a period so far: in
+// which another currency was set, there is one for each.
 type organizationBill struct {
 	ID          string       `json:"id"`
 	Plan        string       `json:"plan"` // at the end; "" for none
@@ -132,7 +133,7 @@ func (a *App) bill(r *http.Request) (any, error) {
 			return nil, err
 		}
 		last := len(answer.Organizations) - 1
-		if last < 0 || answer.Organizations[last].ID != l.AccountID || answer.Organizations[last].Period.ID != l.Period {
+		if last < 0 || answer.Organizations[last].ID != l.AccountID || answer.Organizations[last].Period.ID != l.Period || answer.Organizations[last].Currency != l.Currency {
 			_, p, _ := metering.CycleOf(l.Period)
 			answer.Organizations = append(answer.Organizations, organizationBill{ID: l.AccountID, Period: period(p), State: usage.Final})
 			last++
@@ -143,7 +144,7 @@ func (a *App) bill(r *http.Request) (any, error) {
 		o.Over += l.OverageQuantity
 		o.Packages += l.Packages
 		o.AmountMinor += l.AmountMinor
-		o.Amount = usage.Decimal(o.AmountMinor)
+		o.Amount = usage.Decimal(o.AmountMinor, o.Currency)
 		if l.State == usage.Provisional {
 			o.State = usage.Provisional
 		}

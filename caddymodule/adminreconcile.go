@@ -17,7 +17,7 @@ type reconcileAnswer struct {
 
 // reconcileLevel compares two accounts of the same.
 type reconcileLevel struct {
-	Level    string `json:"level"` // R0 to R4 (METERING.md 3.13)
+	Level    string `json:"level"` // R0 to R5 (METERING.md 3.13)
 	What     string `json:"what"`
 	Expected int64  `json:"expected"`
 	Found    int64  `json:"found"`
@@ -26,6 +26,13 @@ type reconcileLevel struct {
 	Difference int64  `json:"difference"`
 	Explained  bool   `json:"explained,omitempty"` // the difference is of what is on its way
 	First      string `json:"first,omitempty"`     // where it is first different
+	// Parts are what was found, by kind, where there are kinds.
+	Parts []reconcilePart `json:"parts,omitempty"`
+}
+
+type reconcilePart struct {
+	What   string `json:"what"`
+	Number int64  `json:"number"`
 }
 
 // reconcile compares the accounts of what was used with each other, from the
@@ -40,7 +47,8 @@ func (a *App) reconcile(r *http.Request) (any, error) {
 		return nil, errNotOpen
 	}
 	c := &reconciliation{app: a, books: opened, only: r.URL.Query().Get("organization"), month: month, now: opened.ledger.Now()}
-	recounts, err := opened.ledger.Recount()
+	c.arrived = a.books.arrivals.now(opened.ledger)
+	recounts, err := opened.ledger.Recount(c.count)
 	if err != nil {
 		return nil, err
 	}
@@ -56,6 +64,7 @@ func (a *App) reconcile(r *http.Request) (any, error) {
 	if err := c.exporters(r.Context(), r.URL.Query().Get("against")); err != nil {
 		return nil, err
 	}
+	c.levels = append(c.levels, c.arrived.level(c.recorded))
 	answer := reconcileAnswer{Levels: c.levels, OK: true}
 	for _, l := range c.levels {
 		answer.OK = answer.OK && l.Difference == 0
@@ -70,6 +79,23 @@ type reconciliation struct {
 	month  time.Time
 	now    time.Time
 	levels []reconcileLevel
+
+	arrived  arrived
+	recorded int64 // invocations of this process, up to when they were counted
+}
+
+// count takes in a record of those that are read again.
+func (c *reconciliation) count(instance string, r *metering.Record) {
+	at := &c.arrived.at
+	if instance != at.Instance || r.Seq <= at.Begun || r.Seq > at.Last {
+		return
+	}
+	switch {
+	case r.Type == metering.TypeAdmitted:
+		c.recorded += int64(r.Units)
+	case r.Type == metering.TypeVoid && r.Ref != 0:
+		c.recorded -= int64(r.Units)
+	}
 }
 
 // account says what a number is of.
@@ -123,7 +149,7 @@ func (c *reconciliation) of(usage []metering.Usage, span metering.Span) accounts
 	for i := range usage {
 		u := &usage[i]
 		if p := u.Cycle.At(u.Start); u.Span == span && c.asked(u.Organization, p, u.Cycle) {
-			all[account{u.Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += int64(u.Invocations)
+			all[account{u.Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += u.Billed()
 		}
 	}
 	return all
@@ -152,6 +178,8 @@ func (c *reconciliation) log(recounts []metering.Recounted) {
 // redis compares the sums with those in Redis. Calls go on meanwhile: what is in
 // Redis must be between the sums before and after.
 func (c *reconciliation) redis(ctx context.Context, s *sharing) error {
+	c.app.books.adjusting.Lock() // which is how sums become less
+	defer c.app.books.adjusting.Unlock()
 	before, err := c.books.ledger.Usage()
 	if err != nil {
 		return err
@@ -172,7 +200,7 @@ func (c *reconciliation) redis(ctx context.Context, s *sharing) error {
 	for i := range entries {
 		u, p, ok := cycles.of(&entries[i])
 		if ok && c.asked(u.Organization, p, u.Cycle) {
-			found[account{entries[i].Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += int64(u.Invocations)
+			found[account{entries[i].Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += u.Billed()
 		}
 	}
 	for k, n := range found {
@@ -186,7 +214,9 @@ func (c *reconciliation) redis(ctx context.Context, s *sharing) error {
 
 // lines compares what all gateways used with the lines of the bills.
 func (c *reconciliation) lines(ctx context.Context) error {
-	known, err := c.app.books.bill(ctx)
+	c.app.books.billing.Lock()
+	defer c.app.books.billing.Unlock()
+	known, err := c.app.books.billAlone(ctx)
 	if err != nil {
 		return err
 	}

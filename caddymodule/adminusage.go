@@ -22,11 +22,13 @@ type organizationUsage struct {
 	ID          string       `json:"id"` // "" for projects that nobody pays for
 	Period      periodAnswer `json:"period"`
 	Invocations uint64       `json:"invocations"`
+	Adjusted    int64        `json:"adjusted"`   // by people: they are billed, beside invocations
 	Unfinished  uint64       `json:"unfinished"` // of which run, or whose gateway ended before them
 	// Refused is how many requests this gateway answered without an invocation, by
 	// status; those of unknown projects are with organization "".
 	Refused  map[string]uint64 `json:"refused"`
 	Projects []projectUsage    `json:"projects"`
+	Daily    []dayUsage        `json:"daily,omitempty"` // where it is asked for
 }
 
 type periodAnswer struct {
@@ -45,6 +47,7 @@ type functionUsage struct {
 	Slug        string `json:"slug"`
 	Region      string `json:"region"` // that it was first sent to
 	Invocations uint64 `json:"invocations"`
+	Adjusted    int64  `json:"adjusted"`
 }
 
 func period(p metering.Period) periodAnswer { return periodAnswer{p.ID, p.Start, p.End} }
@@ -103,7 +106,7 @@ func (a *App) usage(r *http.Request) (any, error) {
 	}
 	for _, u := range all {
 		p := u.Cycle.At(u.Start)
-		if u.Span == metering.Monthly && u.Invocations > 0 && wanted(p, u.Cycle, month, now) {
+		if u.Span == metering.Monthly && used(&u.Sums) && wanted(p, u.Cycle, month, now) {
 			report.add(u, p)
 		}
 	}
@@ -124,8 +127,20 @@ func (a *App) usage(r *http.Request) (any, error) {
 			}
 		}
 	}
-	return report.answer(only), nil
+	answer := report.answer(only)
+	switch r.URL.Query().Get("daily") {
+	case "", "false":
+		return answer, nil
+	case "true":
+		err := a.addDays(r.Context(), &answer)
+		return answer, err
+	}
+	return nil, fmt.Errorf("daily %q: allowed are true, false", r.URL.Query().Get("daily"))
 }
+
+// used reports whether there is anything to tell of a sum: what was called and
+// then not sent is nothing.
+func used(s *metering.Sums) bool { return s.Invocations+s.Added+s.Deducted > 0 }
 
 // cycles are the billing cycles of organizations by id.
 type cycles map[string]metering.Cycle
@@ -141,7 +156,7 @@ func (a *App) periods() cycles {
 
 // of is a sum of another gateway and its period; false for one of an hour.
 func (c cycles) of(e *metering.Entry) (u metering.Usage, p metering.Period, ok bool) {
-	if e.Span != metering.Monthly || e.Invocations == 0 {
+	if e.Span != metering.Monthly || !used(&e.Sums) {
 		return u, p, false
 	}
 	u = metering.Usage{Subject: e.Subject, Region: e.Region, Span: e.Span, Sums: e.Sums}
@@ -181,7 +196,7 @@ func (a *App) organizations() []*projects.Organization {
 // usageReport puts sums into the shape of an answer.
 type usageReport struct {
 	organizations map[usageKey]*organizationUsage
-	functions     map[usageKey]map[string]map[functionUsage]uint64 // by project
+	functions     map[usageKey]map[string]map[functionUsage]metering.Sums // by project
 }
 
 type usageKey struct {
@@ -189,7 +204,7 @@ type usageKey struct {
 }
 
 func newUsageReport() *usageReport {
-	return &usageReport{make(map[usageKey]*organizationUsage), make(map[usageKey]map[string]map[functionUsage]uint64)}
+	return &usageReport{make(map[usageKey]*organizationUsage), make(map[usageKey]map[string]map[functionUsage]metering.Sums)}
 }
 
 func (r *usageReport) of(id string, p metering.Period) *organizationUsage {
@@ -198,7 +213,7 @@ func (r *usageReport) of(id string, p metering.Period) *organizationUsage {
 	if o == nil {
 		o = &organizationUsage{ID: id, Period: period(p), Refused: make(map[string]uint64)}
 		r.organizations[key] = o
-		r.functions[key] = make(map[string]map[functionUsage]uint64)
+		r.functions[key] = make(map[string]map[functionUsage]metering.Sums)
 	}
 	return o
 }
@@ -206,12 +221,18 @@ func (r *usageReport) of(id string, p metering.Period) *organizationUsage {
 func (r *usageReport) add(u metering.Usage, p metering.Period) {
 	o := r.of(u.Organization, p)
 	o.Invocations += u.Invocations
+	o.Adjusted += u.Adjusted()
 	o.Unfinished += u.Invocations - min(u.Completed, u.Invocations)
 	byProject := r.functions[usageKey{u.Organization, p.ID}]
 	if byProject[u.Project] == nil {
-		byProject[u.Project] = make(map[functionUsage]uint64)
+		byProject[u.Project] = make(map[functionUsage]metering.Sums)
 	}
-	byProject[u.Project][functionUsage{Slug: u.Function, Region: u.Region}] += u.Invocations
+	of := functionUsage{Slug: u.Function, Region: u.Region}
+	n := byProject[u.Project][of]
+	n.Invocations += u.Invocations
+	n.Added += u.Added
+	n.Deducted += u.Deducted
+	byProject[u.Project][of] = n
 }
 
 func (r *usageReport) answer(only string) usageAnswer {
@@ -224,8 +245,8 @@ func (r *usageReport) answer(only string) usageAnswer {
 		for _, ref := range slices.Sorted(maps.Keys(r.functions[key])) {
 			p := projectUsage{Ref: ref}
 			for f, n := range r.functions[key][ref] {
-				f.Invocations = n
-				p.Invocations += n
+				f.Invocations, f.Adjusted = n.Invocations, n.Adjusted()
+				p.Invocations += n.Invocations
 				p.Functions = append(p.Functions, f)
 			}
 			slices.SortFunc(p.Functions, func(a, b functionUsage) int {

@@ -66,6 +66,9 @@ type App struct {
 	// Where many projects come from, instead of `project`.
 	ProjectsRaw json.RawMessage `json:"projects,omitempty" caddy:"namespace=edge_functions.projects inline_key=source"`
 
+	// The currency of all prices, by its code of ISO 4217. Default: USD.
+	Currency string `json:"currency,omitempty"`
+
 	// Plans that differ from the built-in ones, or are not among them.
 	Plans map[string]*Plan `json:"plans,omitempty"`
 
@@ -147,6 +150,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	if err := a.provisionLimits(); err != nil {
+		return err
+	}
+	if err := a.checkPrices(); err != nil {
 		return err
 	}
 	if err := a.provisionExporters(ctx); err != nil {

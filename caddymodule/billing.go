@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -14,7 +12,6 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/usage"
-	"github.com/edgegate/edgegate/routing/projects"
 )
 
 const (
@@ -27,8 +24,6 @@ const (
 	settleAfter = 5 * time.Minute
 	// billHours is how far back sums are looked at: Redis has them for 72 hours.
 	billHours = 73 * time.Hour
-	// currency is that of all prices.
-	currency = "USD"
 )
 
 // billing keeps the lines of what was used.
@@ -77,6 +72,13 @@ var errNoPrices = errors.New("the projects, and with them the plans, were not lo
 // bill brings the lines up to date. It returns what they are of: what all
 // gateways used in each period, of what they have at all in it.
 func (b *bookkeeping) bill(ctx context.Context) (used accounts, err error) {
+	b.billing.Lock()
+	defer b.billing.Unlock()
+	return b.billAlone(ctx)
+}
+
+// billAlone is bill for who has billing.
+func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) {
 	opened, app := b.open.Load(), b.app.Load()
 	if opened == nil || app == nil {
 		return nil, errNotOpen
@@ -124,12 +126,14 @@ func (b *bookkeeping) bill(ctx context.Context) (used accounts, err error) {
 	prices := make(map[string]usage.Terms)
 	for _, o := range app.organizations() {
 		if o != nil {
-			prices[o.ID] = priceOf(o)
+			prices[o.ID] = app.priceOf(o)
 		}
 	}
 	_, err = opened.bill.book.Update(now, sums, func(id string) (usage.Terms, bool) {
-		t, ok := prices[id]
-		return t, ok
+		if t, ok := prices[id]; ok {
+			return t, true
+		}
+		return usage.Terms{Included: -1, Currency: app.currency()}, false
 	}, func(end time.Time) bool { return !now.Before(end.Add(settleAfter)) && known(end.Add(settleAfter)) })
 	if err == nil {
 		b.billed.Store(true)
@@ -137,20 +141,32 @@ func (b *bookkeeping) bill(ctx context.Context) (used accounts, err error) {
 	return used, err
 }
 
-// hourly are the sums of hours since a time. What was used in periods is added
-// to used.
+// hourly are the sums of hours since a time, and of those that people adjusted,
+// however long ago. What was used in periods is added to used.
 func hourly(all []metering.Usage, since time.Time, used accounts) (sums []usage.Sum) {
+	type part struct { // of a line
+		key      usage.Key
+		instance string
+	}
+	at := make(map[part]int)
 	for i := range all {
 		u := &all[i]
 		if u.Span == metering.Monthly {
 			used.add(u.Subject, u.Cycle.At(u.Start), u.Region, u.Sums)
 			continue
 		}
-		if u.Start.Before(since) {
+		if u.Start.Before(since) && u.Added+u.Deducted == 0 {
 			continue
 		}
 		hour, period := u.Hour()
-		sums = append(sums, sumOf(u.Subject, u.Instance, u.Region, u.Sums, hour, period))
+		s := sumOf(u.Subject, u.Instance, u.Region, u.Sums, hour, period)
+		// An organization whose cycle was changed has several sums of one line.
+		if i, again := at[part{s.Key, u.Instance}]; again {
+			sums[i].Sources[0].Add(s.Sources[0])
+			continue
+		}
+		at[part{s.Key, u.Instance}] = len(sums)
+		sums = append(sums, s)
 	}
 	return sums
 }
@@ -177,8 +193,8 @@ func (a *App) addOthers(sums []usage.Sum, others []metering.Entry, used accounts
 
 // add adds what was used in a period, whoever counted it.
 func (a accounts) add(s metering.Subject, p metering.Period, region string, n metering.Sums) {
-	if n.Invocations > 0 {
-		a[account{organization: s.Organization, period: p.ID, project: s.Project, function: s.Function, region: region}] += int64(n.Invocations)
+	if billed := n.Billed(); billed != 0 {
+		a[account{organization: s.Organization, period: p.ID, project: s.Project, function: s.Function, region: region}] += billed
 	}
 }
 
@@ -190,27 +206,7 @@ func sumOf(s metering.Subject, instance, region string, n metering.Sums, hour, p
 		},
 		Sources: []usage.Source{{
 			Instance: instance, First: n.First, Invocations: int64(n.Invocations), Completed: int64(n.Completed), Voided: int64(n.Voided),
+			Added: int64(n.Added), Deducted: int64(n.Deducted),
 		}},
 	}
-}
-
-// priceOf are the terms that an organization's invocations are billed by.
-func priceOf(o *projects.Organization) usage.Terms {
-	quota, hard := o.Allowance()
-	t := usage.Terms{Included: max(-1, quota), Currency: currency}
-	if o.Plan == nil {
-		return t
-	}
-	t.Plan = o.Plan.Name
-	if over := o.Plan.Overage; over != nil && !hard && quota >= 0 {
-		t.Package, t.Minor = over.Package, minor(over.Price)
-	}
-	return t
-}
-
-// minor is a price in hundredths.
-func minor(price string) int64 {
-	whole, part, _ := strings.Cut(price, ".")
-	n, _ := strconv.ParseInt(whole+(part + "00")[:2], 10, 64) // the configuration was checked
-	return n
 }

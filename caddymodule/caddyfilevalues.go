@@ -55,6 +55,7 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"html":            "html text/plain|keep",
 	"status":          "status ACTIVE|REMOVED|THROTTLED",
 	"plan":            "plan pro",
+	"currency":        "currency EUR",
 	"jwks":            "jwks https://auth.example.com/auth/v1/.well-known/jwks.json",
 	"jwt_issuer":      "jwt_issuer https://auth.example.com/auth/v1",
 	"jwt_audience":    "jwt_audience authenticated",
@@ -226,9 +227,9 @@ func quota(d *caddyfile.Dispenser, into **int64) error {
 	return nil
 }
 
-// price is an amount of money, to two places at most: what is billed is whole
-// numbers of the currency's smallest unit.
-var price = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,2})?$`)
+// price is an amount of money; how many places it may have is for the currency
+// to say.
+var price = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9})?$`)
 
 // overage reads a price and what it is for.
 func overage(d *caddyfile.Dispenser, into **projects.Overage) error {

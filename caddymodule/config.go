@@ -215,6 +215,12 @@ const (
 // plans returns the built-in plans with those of the configuration over them.
 func (a *App) plans() map[string]projects.Plan {
 	plans := projects.BuiltinPlans()
+	for name, plan := range plans {
+		if plan.Overage != nil { // 2 of whatever the currency is, which may have no decimals
+			plan.Overage = &projects.Overage{Price: strings.TrimSuffix(plan.Overage.Price, ".00"), Package: plan.Overage.Package}
+			plans[name] = plan
+		}
+	}
 	for name, p := range a.Plans {
 		plan := plans[name]
 		plan.Name = name

@@ -213,6 +213,7 @@ func (c *call) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 	refusal := c.handler.app.pipeline.Failed(&c.inv, err)
 	if refusal == nil {
 		c.meter.status = statusClientGone
+		c.meter.gone()
 		c.w.WriteHeader(statusClientGone)
 		return
 	}

@@ -60,6 +60,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		idle_timeout <duration>
 //		max_body <size>
 //		rate_limit project|function|client_ip|subject <n>/<time> [burst <n>] [local|shared|strict] [shadow]
+//		currency <code>
 //		plan <name> {
 //			functions <number>
 //			wall_clock <duration>
@@ -92,6 +93,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	// Regions may be listed after what names them, so that is judged at the
 	// end, but reported where it stands.
 	var located, projected, sourced caddyfile.Dispenser
+	var prices []priced
 	err := block(d, options{
 		"apex":         a.parseApex,
 		"location":     func(d *caddyfile.Dispenser) error { located = *d; return a.parseLocation(d) },
@@ -105,7 +107,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"project":      func(d *caddyfile.Dispenser) error { projected = *d; return a.parseProject(d) },
 		"projects":     func(d *caddyfile.Dispenser) error { sourced = *d; return a.parseProjects(d) },
 		"store":        a.parseStore,
-		"plan":         a.parsePlan,
+		"currency":     a.parseCurrency,
+		"plan":         func(d *caddyfile.Dispenser) error { return a.parsePlan(d, &prices) },
 		"locate":       a.parseLocate,
 		"debug_secret": a.parseDebugSecret,
 		"rate_limit":   a.parseRateLimit,
@@ -113,6 +116,11 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 	if err != nil {
 		return err
+	}
+	for _, p := range prices {
+		if err := a.checkPrice(p.overage); err != nil {
+			return p.at.WrapErr(err)
+		}
 	}
 	set, err := a.regionSet()
 	if err != nil {
@@ -296,7 +304,7 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 	})
 }
 
-func (a *App) parsePlan(d *caddyfile.Dispenser) error {
+func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]priced) error {
 	var name string
 	if err := oneArg(d, &name); err != nil {
 		return err
@@ -316,7 +324,14 @@ func (a *App) parsePlan(d *caddyfile.Dispenser) error {
 		},
 		"wall_clock": func(d *caddyfile.Dispenser) error { return duration(d, &plan.WallClock) },
 		"quota":      func(d *caddyfile.Dispenser) error { return quota(d, &plan.Quota) },
-		"overage":    func(d *caddyfile.Dispenser) error { return overage(d, &plan.Overage) },
+		"overage": func(d *caddyfile.Dispenser) error {
+			at := *d
+			if err := overage(d, &plan.Overage); err != nil {
+				return err
+			}
+			*prices = append(*prices, priced{at, plan.Overage})
+			return nil
+		},
 		"spend_cap": func(d *caddyfile.Dispenser) error {
 			plan.SpendCap = new(bool)
 			return onOff(d, plan.SpendCap)

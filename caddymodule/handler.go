@@ -86,7 +86,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	beginRequest(r)
 	h.app.awaitStart(r.Context())
 	c := &call{handler: h, w: w, r: r}
-	c.meter = meter{call: c, books: h.app.books.open.Load()}
+	c.meter = meter{call: c, desk: h.app.books.arrivals.enter(), books: h.app.books.open.Load()}
 	defer c.meter.finish()
 	request := routing.Request{
 		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header,
@@ -120,6 +120,7 @@ const (
 
 // preflight answers a CORS preflight (BEHAVIOUR.md 4.2).
 func (c *call) preflight() {
+	c.meter.became = wasPreflight
 	header := c.w.Header()
 	c.identify(header)
 	c.inv.CORS.Preflight(header, cors.NewPreflightRequest(c.r.Header))

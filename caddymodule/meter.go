@@ -32,10 +32,12 @@ const announcedFrom = 5
 // meter is the account of one call: it takes the unit, and writes down that the
 // unit was used and how that ended.
 type meter struct {
-	call  *call
-	books *books // nil: the ledger is not open
-	unit  ratelimit.Unit
-	taken bool
+	call   *call
+	desk   *desk
+	books  *books // nil: the ledger is not open
+	unit   ratelimit.Unit
+	taken  bool
+	became outcome // as far as it is no invocation
 
 	rates  [ratelimit.MostRates]*ratelimit.Rate
 	states [ratelimit.MostRates]ratelimit.RateState
@@ -46,6 +48,7 @@ type meter struct {
 	seq     uint64 // of the record; 0: there is none, or it was taken back
 	runs    bool   // it is among the calls of books
 	later   string // the region of a record that is made later
+	sent    bool   // by an attempt before the one that is made now
 
 	status   int
 	bytesOut uint64
@@ -104,17 +107,29 @@ func (m *meter) Take(o *projects.Organization) (err error) {
 
 // Sending implements regions.Meter: what counts is written down before it is
 // sent. A retry is no other invocation (BEHAVIOUR.md 7.2).
-func (m *meter) Sending(region *regions.Region) (err error) {
-	if m.seq != 0 || m.later != "" || !m.taken {
+func (m *meter) Sending(region *regions.Region) error {
+	switch {
+	case m.counts():
+		m.sent = true // or Unsent would have taken it back
+		return nil
+	case !m.taken:
+		m.became = wasPassed
 		return nil
 	}
-	if err = m.record(region.Name); err != nil && unmetered(m.call.inv.Project.Organization) {
-		m.later = region.Name
-		m.books.ledger.Later(m.counted(), m.later, m.unit.At, 1)
-		return nil
+	open := unmetered(m.call.inv.Project.Organization)
+	if err := m.record(region.Name, open); err != nil || m.seq == 0 {
+		return err
 	}
-	return err
+	err := m.books.ledger.Await(m.seq)
+	if err != nil && !open {
+		m.Unsent()
+		return err
+	}
+	return nil
 }
+
+// counts reports whether the call is an invocation by now.
+func (m *meter) counts() bool { return m.seq != 0 || m.later != "" }
 
 // counted is who called what.
 func (m *meter) counted() metering.Subject {
@@ -130,24 +145,44 @@ func subject(p *projects.Project, function string) metering.Subject {
 	return s
 }
 
-func (m *meter) record(region string) (err error) {
-	if m.subject, err = m.books.ledger.Subject(m.counted()); err != nil {
-		return err
-	}
-	if m.region, err = m.books.ledger.Region(region); err != nil {
-		return err
+// record makes an invocation of the call: one that is recorded later, if it
+// cannot be now and may be open.
+func (m *meter) record(region string, open bool) (err error) {
+	if m.subject, err = m.books.ledger.Subject(m.counted()); err == nil {
+		m.region, err = m.books.ledger.Region(region)
 	}
 	if !m.runs {
 		m.runs = true
 		m.books.calls.Add(1)
 	}
-	m.seq, err = m.books.ledger.Admit(m.subject, m.region, m.unit.At, 0)
+	m.desk.mu.Lock()
+	defer m.desk.mu.Unlock()
+	if err == nil {
+		m.seq, err = m.books.ledger.Begin(m.subject, m.region, m.unit.At, 0)
+	}
+	if err != nil && open {
+		m.later, err = region, nil
+		m.books.ledger.Later(m.counted(), m.later, m.unit.At, 1)
+	}
+	if err == nil {
+		m.desk.waiting--
+	}
 	return err
+}
+
+// gone is for a client that went away before an answer.
+func (m *meter) gone() {
+	if m.became == wasUnknown {
+		m.became = wasUnsent
+	}
 }
 
 // refused counts a request that was answered before it became an invocation.
 func (m *meter) refused() {
-	if m.books == nil || m.seq != 0 || m.later != "" {
+	if m.became == wasUnknown {
+		m.became = wasRefused
+	}
+	if m.books == nil || m.counts() {
 		return
 	}
 	var s metering.Subject
@@ -159,23 +194,41 @@ func (m *meter) refused() {
 
 // Unsent implements regions.Meter.
 func (m *meter) Unsent() {
-	if m.later != "" {
+	if m.sent {
+		return
+	}
+	m.became = wasUnknown
+	if err := m.takeBack(); err != nil {
+		m.lost(err)
+	}
+}
+
+// takeBack makes no invocation of the call.
+func (m *meter) takeBack() error {
+	m.desk.mu.Lock()
+	defer m.desk.mu.Unlock()
+	switch {
+	case m.later != "":
 		m.books.ledger.Later(m.counted(), m.later, m.unit.At, -1)
 		m.later = ""
+	case m.seq != 0:
+		if err := m.books.ledger.Void(m.seq, m.subject, m.region, m.unit.At); err != nil {
+			return err
+		}
+		m.seq = 0
+	default:
+		return nil
 	}
-	if m.seq == 0 {
-		return
-	}
-	if err := m.books.ledger.Void(m.seq, m.subject, m.region, m.unit.At); err != nil {
-		m.lost(err)
-		return
-	}
-	m.seq = 0
+	m.desk.waiting++
+	return nil
 }
 
 // finish ends the account, however the call ended: also when its handler
 // panics, which is how net/http cuts an answer off.
 func (m *meter) finish() {
+	if !m.counts() {
+		m.desk.leave(m.became)
+	}
 	if m.runs {
 		defer m.books.calls.Add(-1)
 	}

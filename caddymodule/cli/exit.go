@@ -47,7 +47,7 @@ func (e *FailureError) Error() string { return e.Msg }
 type Arg struct {
 	Name     string  // as the help shows it, such as FILE
 	Value    *string // receives what was typed
-	Optional bool    // if it is the last one
+	Optional bool    // if all after it are
 }
 
 // Run makes do the work of cmd, a command that takes flags and the given
@@ -84,7 +84,7 @@ func takeArgs(cmd *cobra.Command, args []Arg, typed []string) error {
 		return &UsageError{Msg: fmt.Sprintf("%s takes no argument, got %q", cmd.Name(), typed[0])}
 	}
 	least := len(args)
-	if least > 0 && args[least-1].Optional {
+	for least > 0 && args[least-1].Optional {
 		least--
 	}
 	if len(typed) < least || len(typed) > len(args) {

@@ -15,32 +15,41 @@ import (
 func usageCommand(now func() time.Time) caddycmd.Command {
 	return caddycmd.Command{
 		Name:  "usage",
-		Usage: "show|bill|export|reconcile|exporters|push",
+		Usage: "show|bill|export|reconcile|proof|adjust|exporters|push",
 		Short: "Shows what was used, and what it costs",
 		Long:  "Commands for the invocations that a running gateway counted.",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Example = examples("usage", " show", " bill --period 2026-11", " export --format parquet --out usage.parquet", " reconcile --period 2026-11")
-			group(cmd, usageShow(now), usageBill(now), usageExport(), usageReconcile(), usageExporters(now), usagePush(now))
+			group(cmd, usageShow(now), usageBill(now), usageExport(), usageReconcile(), usageProof(now), usageAdjust(now), usageExporters(now), usagePush(now))
 		},
 	}
 }
 
 func usageShow(now func() time.Time) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "show [--period MONTH] [--org ID] " + flags,
+		Use:   "show [--period MONTH] [--org ID] [--daily] " + flags,
 		Short: "Shows the invocations of a billing period",
 		Long: `Shows how many invocations were counted in the current billing period of each
 organization, by project, function and region, up to the latest one. --period
-shows the periods that started in a month.`,
-		Example: examples("usage show", "", " --period 2026-11", " --org acme -o json"),
+shows the periods that started in a month. --daily also shows how many there were
+on each day; on a terminal it need not be asked for (--daily=false).`,
+		Example: examples("usage show", "", " --period 2026-11", " --org acme --daily -o json"),
 	}
 	month := cmd.Flags().String("period", "", "month in which the periods started, such as 2026-11")
 	org := cmd.Flags().String("org", "", "one organization, by its id")
+	daily := cmd.Flags().Bool("daily", false, "show each day (default: on a terminal)")
 	ask(cmd, now, func() (question, answer, error) {
 		if err := checkMonth(*month); err != nil {
 			return question{}, nil, err
 		}
-		return question{uri: withQuery("/edge_functions/usage", map[string]string{"period": *month, "organization": *org})}, new(usageAnswer), nil
+		into := new(usageAnswer)
+		var terminal bool
+		into.screen, terminal = screenOf(cmd)
+		asked := map[string]string{"period": *month, "organization": *org}
+		if *daily || terminal && !cmd.Flags().Changed("daily") && !cmd.Flags().Changed("output") {
+			asked["daily"] = "true"
+		}
+		return question{uri: withQuery("/edge_functions/usage", asked)}, into, nil
 	})
 	return cmd
 }
@@ -66,18 +75,26 @@ type period struct {
 }
 
 type usageAnswer struct {
+	screen screen
+
 	Organizations []struct {
 		ID          string `json:"id"`
 		Period      period `json:"period"`
 		Invocations uint64 `json:"invocations"`
+		Adjusted    int64  `json:"adjusted"`
 		Projects    []struct {
 			Ref       string `json:"ref"`
 			Functions []struct {
 				Slug        string `json:"slug"`
 				Region      string `json:"region"`
 				Invocations uint64 `json:"invocations"`
+				Adjusted    int64  `json:"adjusted"`
 			} `json:"functions"`
 		} `json:"projects"`
+		Daily []struct {
+			Date        string `json:"date"`
+			Invocations int64  `json:"invocations"`
+		} `json:"daily"`
 	} `json:"organizations"`
 }
 
@@ -88,17 +105,48 @@ func (a *usageAnswer) table(w io.Writer, _ time.Time) {
 		fmt.Fprintln(w, "Nothing was used in that period.")
 		return
 	}
-	rows := [][]string{{"ORGANIZATION", "PERIOD", "PROJECT", "FUNCTION", "REGION", "INVOCATIONS"}}
+	rows := [][]string{{"ORGANIZATION", "PERIOD", "PROJECT", "FUNCTION", "REGION", "INVOCATIONS", "ADJUSTED"}}
+	any := false
+	row := func(o, period, project, function, region string, invocations uint64, adjusted int64) {
+		by := ""
+		if adjusted != 0 {
+			any, by = true, signed(adjusted)
+		}
+		rows = append(rows, []string{printable(cmp.Or(o, none)), printable(period), printable(project), printable(function), printable(region), count(invocations), by})
+	}
 	for _, o := range a.Organizations {
-		id := printable(cmp.Or(o.ID, none))
-		rows = append(rows, []string{id, printable(o.Period.ID), "", "", "", count(o.Invocations)})
+		row(o.ID, o.Period.ID, "", "", "", o.Invocations, o.Adjusted)
 		for _, p := range o.Projects {
 			for _, f := range p.Functions {
-				rows = append(rows, []string{id, printable(o.Period.ID), printable(p.Ref), printable(f.Slug), printable(f.Region), count(f.Invocations)})
+				row(o.ID, o.Period.ID, p.Ref, f.Slug, f.Region, f.Invocations, f.Adjusted)
 			}
 		}
 	}
+	for i := range rows {
+		if !any {
+			rows[i] = rows[i][:len(rows[i])-1]
+		}
+	}
 	write(w, rows)
+	for _, o := range a.Organizations {
+		if len(o.Daily) == 0 {
+			continue
+		}
+		fmt.Fprintf(w, "\nInvocations of %s a day\n", printable(cmp.Or(o.ID, none)))
+		days := make([]bar, len(o.Daily))
+		for i, d := range o.Daily {
+			days[i] = bar{printable(d.Date), d.Invocations}
+		}
+		a.screen.bars(w, days)
+	}
+}
+
+// signed is a number with its sign, also a plus.
+func signed(n int64) string {
+	if n > 0 {
+		return "+" + count(n)
+	}
+	return count(n)
 }
 
 // count writes a number with its thousands apart.

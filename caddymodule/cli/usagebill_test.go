@@ -42,7 +42,7 @@ func exporter(t *testing.T, whole bool) string {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}
-		w.Header().Set(trailerTotals, `{"rows":1,"quantity":2000,"amount_minor":150}`)
+		w.Header().Set(trailerTotals, `{"rows":1,"quantity":2000,"amount_minor":150,"currency":"USD"}`)
 	}))
 	t.Cleanup(server.Close)
 	return (&gateway{Server: server}).address()
@@ -55,7 +55,7 @@ func TestUsageExport(t *testing.T) {
 		t.Errorf("%d, %q, %q", code, stdout, stderr)
 	}
 	stdout, stderr, code := execute(t, "usage", "export", "--address", address, "--out", file)
-	if code != 0 || stdout != "" || stderr != file+": 1 lines, 2,000 invocations, 1.50\n" {
+	if code != 0 || stdout != "" || stderr != file+": 1 lines, 2,000 invocations, 1.50 USD\n" {
 		t.Errorf("%d, %q, %q", code, stdout, stderr)
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "line_id\n1\n" {

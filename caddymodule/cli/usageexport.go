@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -71,9 +72,17 @@ func export(cmd *cobra.Command, o exportOptions) error {
 	totals, err := gateway.downloadTo(o, cmd)
 	if err == nil {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s lines, %s invocations, %s\n",
-			o.out, count(totals.Rows), count(totals.Quantity), usage.Decimal(totals.AmountMinor))
+			o.out, count(totals.Rows), count(totals.Quantity), amountOf(totals))
 	}
 	return err
+}
+
+// amountOf is what the lines of an export cost.
+func amountOf(t usage.Totals) string {
+	if t.Currency == "" && t.AmountMinor != 0 {
+		return "amounts in several currencies"
+	}
+	return money(t.AmountMinor, cmp.Or(t.Currency, usage.DefaultCurrency))
 }
 
 func checkMonth(month string) error {

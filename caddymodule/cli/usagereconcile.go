@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,8 +36,10 @@ periods or those that started in a month: the records with each other (R0), with
 the sums, also those in Redis (R1), the sums of periods with those of hours (R2),
 what all gateways used with the lines of bills (R3), and those with what
 exporters were told, with what Stripe says it has, and with a file that usage
-export wrote, CSV, JSON lines or Parquet (R4). --deep says where the first
-difference is.
+export wrote, CSV, JSON lines or Parquet (R4); and whatever the period is, all
+requests that this gateway received since it was started with what became of them
+(R5). --deep says where the first difference is, and of R5 what became of how
+many.
 
 The exit code is 0 if there is no difference, 3 if all there are is lines that
 were provisional, or have a newer revision, since the file was written, or that
@@ -72,6 +75,10 @@ type reconcileLevel struct {
 	Difference int64  `json:"difference"`
 	Explained  bool   `json:"explained,omitempty"` // the difference is no error
 	First      string `json:"first,omitempty"`
+	Parts      []struct {
+		What   string `json:"what"`
+		Number int64  `json:"number"`
+	} `json:"parts,omitempty"`
 }
 
 func reconcile(ctx context.Context, cmd *cobra.Command, o reconcileOptions) error {
@@ -93,8 +100,9 @@ func reconcile(ctx context.Context, cmd *cobra.Command, o reconcileOptions) erro
 	if err != nil {
 		return err
 	}
-	gateway.timeout = reconcileTimeout
-	body, err := gateway.ask(ctx, question{uri: withQuery("/edge_functions/usage/reconcile", map[string]string{"period": o.month, "organization": o.org, "against": against})})
+	body, err := gateway.ask(ctx, question{
+		uri: withQuery("/edge_functions/usage/reconcile", map[string]string{"period": o.month, "organization": o.org, "against": against}), timeout: reconcileTimeout,
+	})
 	if err != nil {
 		return err
 	}
@@ -108,6 +116,7 @@ func reconcile(ctx context.Context, cmd *cobra.Command, o reconcileOptions) erro
 			return err
 		}
 		answer.Levels = append(answer.Levels, level)
+		slices.SortStableFunc(answer.Levels, func(a, b reconcileLevel) int { return strings.Compare(a.Level, b.Level) })
 	}
 	return answer.show(cmd, o)
 }
@@ -233,6 +242,11 @@ func (a *reconcileAnswer) table(w io.Writer, deep bool) {
 	for _, l := range a.Levels {
 		if deep && l.First != "" {
 			fmt.Fprintf(w, "%s: %s\n", printable(l.Level), printable(l.First))
+		}
+		for _, part := range l.Parts {
+			if deep {
+				fmt.Fprintf(w, "%s: %s %s\n", printable(l.Level), count(part.Number), printable(part.What))
+			}
 		}
 	}
 }

@@ -205,7 +205,7 @@ func appendManifest(dir string, line archived) error {
 // VerifyArchives reads all archives of an instance's directory and checks them
 // against their manifest. It returns how many records they have.
 func VerifyArchives(instanceDir string) (records uint64, err error) {
-	err = eachArchive(instanceDir, func(r []Record) error {
+	err = eachArchive(instanceDir, func(_ *archived, r []Record) error {
 		records += uint64(len(r))
 		return nil
 	})
@@ -214,7 +214,7 @@ func VerifyArchives(instanceDir string) (records uint64, err error) {
 
 // eachArchive hands over the records of the archives of an instance's directory,
 // file by file, as long as they are what the manifest says.
-func eachArchive(instanceDir string, visit func([]Record) error) error {
+func eachArchive(instanceDir string, visit func(*archived, []Record) error) error {
 	dir := filepath.Join(instanceDir, "archive")
 	lines, err := readManifest(dir)
 	if err != nil {
@@ -237,7 +237,7 @@ func eachArchive(instanceDir string, visit func([]Record) error) error {
 		}
 		records, err := decompress(data, line.First, line.Records)
 		if err == nil {
-			err = visit(records)
+			err = visit(&line, records)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", line.File, err)

@@ -67,7 +67,7 @@ func TestArchiveOfBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	var got []Record
-	err := eachArchive(dir, func(r []Record) error { got = append(got, r...); return nil })
+	err := eachArchive(dir, func(_ *archived, r []Record) error { got = append(got, r...); return nil })
 	if err != nil || !slices.Equal(got, day(60)) {
 		t.Errorf("%d records, %v", len(got), err)
 	}

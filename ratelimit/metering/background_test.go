@@ -102,6 +102,18 @@ func TestLedgerRecordsLater(t *testing.T) {
 	if by, err := l.SpentBy("acme", (Cycle{}).At(now.Add(40*24*time.Hour))); err != nil || by[l.Instance()] != 1 {
 		t.Errorf("%v of the later month, %v", by, err)
 	}
+	// What turns out not to have been sent is taken back, also of what is recorded by now.
+	l.Later(s, "eu", now, -1)
+	if err := l.step(); err != nil || l.Waiting() != 0 {
+		t.Errorf("%d wait, %v", l.Waiting(), err)
+	}
+	if got := monthly(t, l, "acme"); got.Invocations != firstSegment+1 || got.Voided != 1 {
+		t.Errorf("%+v", got)
+	}
+	c.advance(3 * time.Hour)
+	if err := l.step(); err != nil || len(l.later) != 1 { // the other is of a month to come
+		t.Errorf("%d are kept, %v", len(l.later), err)
+	}
 }
 
 // METERING.md 3.1: what was refused is known by status, over restarts too.

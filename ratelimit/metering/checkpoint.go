@@ -14,12 +14,13 @@ import (
 type checkpoint struct{ db *bbolt.DB }
 
 var (
-	bucketSums    = []byte("sums")
-	bucketMeta    = []byte("meta")
-	bucketRefused = []byte("refused")
-	keyLast       = []byte("last")
-	keyMirror     = []byte("mirror") // where the sums are sent
-	keyLatest     = []byte("latest") // the latest time of a record, in microseconds
+	bucketSums     = []byte("sums")
+	bucketMeta     = []byte("meta")
+	bucketRefused  = []byte("refused")
+	bucketAdjusted = []byte("adjusted") // the records of adjustments, by their numbers
+	keyLast        = []byte("last")
+	keyMirror      = []byte("mirror") // where the sums are sent
+	keyLatest      = []byte("latest") // the latest time of a record, in microseconds
 )
 
 // checkpointWait bounds the wait for another process that has the file.
@@ -29,10 +30,12 @@ func openCheckpoint(path string) (*checkpoint, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
 	if err == nil {
 		err = db.Update(func(tx *bbolt.Tx) error {
-			_, err := tx.CreateBucketIfNotExists(bucketSums)
-			_, err2 := tx.CreateBucketIfNotExists(bucketMeta)
-			_, err3 := tx.CreateBucketIfNotExists(bucketRefused)
-			return errors.Join(err, err2, err3)
+			for _, name := range [][]byte{bucketSums, bucketMeta, bucketRefused, bucketAdjusted} {
+				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	if err != nil {
@@ -58,6 +61,27 @@ func decodeSumKey(b []byte) (sumKey, bool) {
 	}, true
 }
 
+func (s *Sums) encode() []byte {
+	b := make([]byte, 0, 48)
+	for _, n := range []uint64{s.Invocations, s.Completed, s.Voided, s.First, s.Added, s.Deducted} {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
+}
+
+// decodeSums is the reverse of encode, also of sums that were kept before there
+// were adjustments.
+func decodeSums(b []byte) (s Sums, ok bool) {
+	if len(b) != 32 && len(b) != 48 {
+		return s, false
+	}
+	into := []*uint64{&s.Invocations, &s.Completed, &s.Voided, &s.First, &s.Added, &s.Deducted}
+	for i := range len(b) / 8 {
+		*into[i] = binary.BigEndian.Uint64(b[8*i:])
+	}
+	return s, true
+}
+
 // load fills p with what was saved.
 func (c *checkpoint) load(p *projection) error {
 	return c.db.View(func(tx *bbolt.Tx) error {
@@ -67,18 +91,16 @@ func (c *checkpoint) load(p *projection) error {
 		if b := tx.Bucket(bucketMeta).Get(keyLatest); len(b) == 8 {
 			p.latest = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()
 		}
-		if err := loadRefusals(tx, p); err != nil {
+		if err := errors.Join(loadRefusals(tx, p), loadAdjustments(tx, p)); err != nil {
 			return err
 		}
 		return tx.Bucket(bucketSums).ForEach(func(k, v []byte) error {
 			key, ok := decodeSumKey(k)
-			if !ok || len(v) != 32 {
+			sums, whole := decodeSums(v)
+			if !ok || !whole {
 				return fmt.Errorf("the sum under %x is none", k)
 			}
-			p.set(key, Sums{
-				Invocations: binary.BigEndian.Uint64(v), Completed: binary.BigEndian.Uint64(v[8:]), Voided: binary.BigEndian.Uint64(v[16:]),
-				First: binary.BigEndian.Uint64(v[24:]),
-			})
+			p.set(key, sums)
 			return nil
 		})
 	})
@@ -89,16 +111,11 @@ func (c *checkpoint) save(p *projection) error {
 	err := c.db.Update(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketSums)
 		for _, key := range p.changed {
-			sums, v := p.sums[key], make([]byte, 0, 32)
-			v = binary.BigEndian.AppendUint64(v, sums.Invocations)
-			v = binary.BigEndian.AppendUint64(v, sums.Completed)
-			v = binary.BigEndian.AppendUint64(v, sums.Voided)
-			v = binary.BigEndian.AppendUint64(v, sums.First)
-			if err := bucket.Put(key.encode(), v); err != nil {
+			if err := bucket.Put(key.encode(), p.sums[key].encode()); err != nil {
 				return err
 			}
 		}
-		if err := saveRefusals(tx, p); err != nil {
+		if err := errors.Join(saveRefusals(tx, p), saveAdjustments(tx, p)); err != nil {
 			return err
 		}
 		meta := tx.Bucket(bucketMeta)
@@ -114,6 +131,7 @@ func (c *checkpoint) save(p *projection) error {
 		p.sums[key].changed = false
 	}
 	p.changed = p.changed[:0]
+	p.adjustedKept = len(p.adjusted)
 	for _, t := range p.refused {
 		t.changed = false
 	}

@@ -38,6 +38,7 @@ type dictionary struct {
 	latest   *xsync.Map[string, *xsync.Map[string, latestID]] // by project and function; may be read without mu
 	bySub    map[subjectKey]SubjectID
 	byRegion *xsync.Map[string, uint16] // may be read without mu
+	notes    []note                     // the first is number 1
 }
 
 // subjectName is a Subject without its cycle.
@@ -69,8 +70,8 @@ func unixOrZero(t time.Time) int64 {
 	return t.Unix()
 }
 
-// entry is a line of the file: a subject, a region, or nothing, which keeps a
-// number from being given again.
+// entry is a line of the file: a subject, a region, a note, or nothing, which
+// keeps a number from being given again.
 type entry struct {
 	Organization string `json:"org,omitempty"`
 	Project      string `json:"project,omitempty"`
@@ -79,6 +80,7 @@ type entry struct {
 	Zone         string `json:"zone,omitempty"`
 	Region       string `json:"region,omitempty"`
 	Lost         bool   `json:"lost,omitempty"`
+	Note         *note  `json:"note,omitempty"`
 }
 
 func openDictionary(path string) (*dictionary, error) {
@@ -131,6 +133,10 @@ func decodeLine(line []byte, into *entry) bool {
 }
 
 func (d *dictionary) take(e entry) error {
+	if e.Note != nil {
+		d.notes = append(d.notes, *e.Note)
+		return nil
+	}
 	if e.Region != "" {
 		d.byRegion.Store(e.Region, uint16(len(d.regions)))
 		d.regions = append(d.regions, e.Region)

@@ -27,12 +27,16 @@ func (l *Ledger) Later(s Subject, region string, at time.Time, n int) {
 	w.n += n
 }
 
-// waiting is how many invocations of a kind wait for their record, and when the
-// first was admitted.
+// waiting is how many invocations of a kind wait for their record, less those
+// that must be taken back of what is recorded.
 type waiting struct {
-	at time.Time
-	n  int
+	at  time.Time // when the first was admitted
+	n   int
+	seq uint64 // of the last record, 0 without one
 }
+
+// takenBackFor is after how long nothing is taken back any more.
+const takenBackFor = 2 * time.Hour
 
 // Waiting returns how many invocations have no record yet.
 func (l *Ledger) Waiting() (n int) {
@@ -46,22 +50,33 @@ func (l *Ledger) Waiting() (n int) {
 
 // keepLater writes down what could not be. The caller holds mu.
 func (l *Ledger) keepLater() error {
+	now := l.config.Now()
 	for key, w := range l.later {
-		if w.n > 0 {
-			subject, err := l.Subject(key.subject)
-			if err != nil {
-				return err
+		if w.n == 0 {
+			if now.Sub(w.at) > takenBackFor || w.seq == 0 {
+				delete(l.later, key)
 			}
-			region, err := l.Region(key.region)
-			if err != nil {
-				return err
-			}
-			r := Record{Type: TypeAdmitted, Region: region, At: w.at, Subject: uint32(subject), Units: uint32(w.n)}
-			if err := l.own.log.append(&r); err != nil {
-				return err
-			}
+			continue
 		}
-		delete(l.later, key)
+		subject, err := l.Subject(key.subject)
+		if err != nil {
+			return err
+		}
+		region, err := l.Region(key.region)
+		if err != nil {
+			return err
+		}
+		r := Record{Type: TypeAdmitted, Region: region, At: w.at, Subject: uint32(subject), Units: uint32(max(w.n, -w.n))}
+		if w.n < 0 {
+			r.Type, r.Ref = TypeVoid, w.seq
+		}
+		if err := l.own.log.append(&r); err != nil {
+			return err
+		}
+		w.n = 0
+		if r.Type == TypeAdmitted {
+			w.seq = r.Seq
+		}
 	}
 	return nil
 }

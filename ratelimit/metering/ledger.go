@@ -45,6 +45,7 @@ type Config struct {
 type Ledger struct {
 	config   Config
 	own      *book
+	begun    uint64 // the last record of the process before
 	mode     atomic.Pointer[Sync]
 	strict   atomic.Bool
 	latest   atomic.Int64 // the billing clock, in microseconds
@@ -104,6 +105,7 @@ func Open(config Config) (*Ledger, error) {
 		}
 		l.orphans = append(l.orphans, b)
 	}
+	l.begun = l.own.projection.last
 	l.latest.Store(l.own.projection.latest.UnixMicro())
 	l.stopped.Go(l.run)
 	l.stopped.Go(l.archive)
@@ -200,17 +202,30 @@ func (l *Ledger) Region(name string) (uint16, error) { return l.own.dictionary.r
 // Admit records an invocation that is about to be sent, admitted at a time of
 // Now. Nothing may be sent if it fails; the error is ErrUnavailable then.
 func (l *Ledger) Admit(subject SubjectID, region uint16, at time.Time, revision uint32) (seq uint64, err error) {
-	r := Record{Type: TypeAdmitted, Region: region, At: at, Subject: uint32(subject), Units: 1, Revision: revision}
-	if err := l.own.log.append(&r); err != nil {
+	if seq, err = l.Begin(subject, region, at, revision); err != nil {
 		return 0, err
 	}
-	if l.strict.Load() {
-		if err := l.wait(r.Seq); err != nil {
-			// Nothing will be sent, and yet the record may come to the disk.
-			return 0, errors.Join(err, l.Void(r.Seq, subject, region, at))
-		}
+	if err = l.Await(seq); err != nil {
+		// Nothing will be sent, and yet the record may come to the disk.
+		return 0, errors.Join(err, l.Void(seq, subject, region, at))
 	}
-	return r.Seq, nil
+	return seq, nil
+}
+
+// Begin is Admit without waiting for the disk, which is left to Await.
+func (l *Ledger) Begin(subject SubjectID, region uint16, at time.Time, revision uint32) (seq uint64, err error) {
+	r := Record{Type: TypeAdmitted, Region: region, At: at, Subject: uint32(subject), Units: 1, Revision: revision}
+	err = l.own.log.append(&r)
+	return r.Seq, err
+}
+
+// Await returns when what Begin recorded is as safe as the mode of syncing says.
+// Where it fails the record is there, and may not be on the disk.
+func (l *Ledger) Await(seq uint64) error {
+	if !l.strict.Load() {
+		return nil
+	}
+	return l.wait(seq)
 }
 
 // Void takes back what Admit recorded: nothing was sent.

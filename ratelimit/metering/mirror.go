@@ -249,6 +249,8 @@ func (b *book) fields(key sumKey) []any {
 			sums.Invocations += other.Invocations
 			sums.Completed += other.Completed
 			sums.Voided += other.Voided
+			sums.Added += other.Added
+			sums.Deducted += other.Deducted
 			if sums.First == 0 || other.First < sums.First {
 				sums.First = other.First
 			}
@@ -263,6 +265,12 @@ func (b *book) fields(key sumKey) []any {
 	}
 	if sums.Voided > 0 {
 		fields = append(fields, name+"voided", sums.Voided)
+	}
+	if sums.Added > 0 {
+		fields = append(fields, name+"added", sums.Added)
+	}
+	if sums.Deducted > 0 {
+		fields = append(fields, name+"deducted", sums.Deducted)
 	}
 	return fields
 }
@@ -319,7 +327,7 @@ func (m *Mirror) everything(of shardOf) (*push, error) {
 		}
 		p := &push{of: of, high: b.projection.last}
 		for key := range b.projection.sums {
-			if Shard(b.dictionary.lookup(key.subject).Organization) == of.shard && !key.old(time.Now()) {
+			if Shard(b.dictionary.lookup(key.subject).Organization) == of.shard && !b.projection.old(key, time.Now()) {
 				p.keys = append(p.keys, key)
 				p.fields = append(p.fields, b.fields(key)...)
 			}

@@ -207,6 +207,10 @@ func entriesOf(instance string, fields map[string]string) ([]Entry, error) {
 			e.Completed = n
 		case "voided":
 			e.Voided = n
+		case "added":
+			e.Added = n
+		case "deducted":
+			e.Deducted = n
 		case "first":
 			e.First = n
 		}

@@ -17,6 +17,23 @@ func (k sumKey) old(now time.Time) bool {
 	return k.span == Hourly && now.Sub(time.Unix(k.start, 0)) > hoursKept
 }
 
+// old reports whether a sum is not kept in Redis any more. What people adjusted
+// stays: others would never know of it.
+func (p *projection) old(key sumKey, now time.Time) bool {
+	t := p.sums[key]
+	return key.old(now) && (t == nil || t.Added+t.Deducted == 0)
+}
+
+// old is that of a sum and of those that have its name in Redis.
+func (b *book) old(key sumKey, now time.Time) bool {
+	for _, id := range b.dictionary.siblings(key.subject) {
+		if !b.projection.old(sumKey{id, key.region, key.span, key.start}, now) {
+			return false
+		}
+	}
+	return true
+}
+
 // prune removes the sums of old hours from Redis: those that became old since
 // the last time, and of a day more in case that was missed.
 func (m *Mirror) prune(ctx context.Context) error {
@@ -24,7 +41,7 @@ func (m *Mirror) prune(ctx context.Context) error {
 	m.ledger.mu.Lock()
 	for _, b := range m.ledger.books() {
 		for key := range b.projection.sums {
-			if !key.old(now) || key.old(now.Add(-pruneEvery-24*time.Hour)) {
+			if !b.old(key, now) || key.old(now.Add(-pruneEvery-24*time.Hour)) {
 				continue
 			}
 			of := shardOf{b.instance.id, Shard(b.dictionary.lookup(key.subject).Organization)}

@@ -20,15 +20,16 @@ const (
 	TypeAdmitted  Type = 'A' // an invocation was admitted and is about to be sent
 	TypeDone      Type = 'D' // the invocation of Ref ended
 	TypeRejected  Type = 'R' // so many requests were refused with Status
-	TypeVoid      Type = 'V' // Ref was not run after all, or a person adjusts
+	TypeVoid      Type = 'V' // Ref was not run after all; without a Ref, a person adjusts
 	TypeClockStep Type = 'T' // the clock of the machine was set, by Duration
 	TypeDead      Type = 'X' // a slot that was taken and never written: nothing ran
 )
 
 // The flags of records.
 const (
-	FlagCut  uint8 = 1 // of TypeDone: the answer was cut off before its end
-	FlagBack uint8 = 2 // of TypeClockStep: back
+	FlagCut   uint8 = 1 // of TypeDone: the answer was cut off before its end
+	FlagBack  uint8 = 2 // of TypeClockStep: back
+	FlagMinus uint8 = 4 // of an adjustment: Units are deducted, not added
 )
 
 func (t Type) valid() bool {
@@ -51,7 +52,7 @@ type Record struct {
 	At       time.Time
 	Subject  uint32 // an index into the dictionary: who called what
 	Units    uint32 // of what is counted
-	Revision uint32 // of the grant
+	Revision uint32 // of the grant; of an adjustment the number of its note
 	// Duration, BytesIn and BytesOut are of TypeDone. What is beyond 71 minutes or
 	// 4 GiB is kept as that.
 	Duration          time.Duration
@@ -88,6 +89,13 @@ func (r *Record) encode(b []byte) uint32 {
 	le.PutUint64(b[48:], uint64(r.Revision))
 	le.PutUint64(b[56:], r.Ref)
 	return checksum(b)
+}
+
+// bytes is a record as it lies in a segment.
+func (r *Record) bytes() []byte {
+	b := make([]byte, RecordSize)
+	binary.LittleEndian.PutUint32(b, r.encode(b))
+	return b
 }
 
 func saturate[N time.Duration | uint64](n N) uint32 {

@@ -1,6 +1,10 @@
 package metering
 
-import "fmt"
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+)
 
 // Recounted is what one log says when all of it is read again.
 type Recounted struct {
@@ -12,14 +16,15 @@ type Recounted struct {
 	Kept     []Usage // the sums that are in use, up to the same record
 }
 
-// Recount reads the logs again, archives and all, and adds them up anew.
-func (l *Ledger) Recount() ([]Recounted, error) {
+// Recount reads the logs again, archives and all, and adds them up anew. Each
+// record is handed to also, which may be nil.
+func (l *Ledger) Recount(also func(instance string, r *Record)) ([]Recounted, error) {
 	l.mu.Lock()
 	books := l.books()
 	l.mu.Unlock()
 	all := make([]Recounted, 0, len(books))
 	for _, b := range books {
-		r, err := l.recount(b)
+		r, err := l.recount(b, also)
 		if err != nil {
 			return nil, err
 		}
@@ -28,7 +33,7 @@ func (l *Ledger) Recount() ([]Recounted, error) {
 	return all, nil
 }
 
-func (l *Ledger) recount(b *book) (Recounted, error) {
+func (l *Ledger) recount(b *book, also func(instance string, r *Record)) (Recounted, error) {
 	b.archiving.Lock() // files stay where they are
 	defer b.archiving.Unlock()
 	l.mu.Lock()
@@ -39,23 +44,34 @@ func (l *Ledger) recount(b *book) (Recounted, error) {
 		return r, err
 	}
 	again := &book{instance: b.instance, dictionary: b.dictionary, projection: newProjection(b.dictionary.lookup)}
-	r.Damage = b.readAll(r.Last, func(record *Record) error {
+	r.Damage = b.readAll(r.Last, func(_ *logFile, record *Record) error {
 		if r.Records++; record.Seq != r.Records {
 			return fmt.Errorf("record %d is missing: %d comes next", r.Records, record.Seq)
 		}
 		again.projection.add(record)
+		if also != nil {
+			also(b.instance.id, record)
+		}
 		return nil
 	})
 	r.Read = again.usage()
 	return r, nil
 }
 
-// readAll hands over the records of a log from the first one on, to the last.
-func (b *book) readAll(last uint64, visit func(*Record) error) error {
+// logFile is a file that records are in.
+type logFile struct {
+	name   string
+	sha256 string // by the manifest; "" for a segment, which is in none
+}
+
+// readAll hands over the records of a log from the first one on, to the last,
+// with the files that they are in.
+func (b *book) readAll(last uint64, visit func(*logFile, *Record) error) error {
 	archivedTo := uint64(0)
-	err := eachArchive(b.instance.dir, func(records []Record) error {
+	err := eachArchive(b.instance.dir, func(line *archived, records []Record) error {
+		from := &logFile{name: filepath.Join("archive", line.File), sha256: line.SHA256}
 		for i := range records {
-			if err := visit(&records[i]); err != nil {
+			if err := visit(from, &records[i]); err != nil {
 				return err
 			}
 			archivedTo = records[i].Seq
@@ -87,7 +103,8 @@ func (b *book) readAll(last uint64, visit func(*Record) error) error {
 
 // readFile hands over the records of a segment that come after one and not after
 // another.
-func readFile(path string, after, last uint64, visit func(*Record) error) error {
+func readFile(path string, after, last uint64, visit func(*logFile, *Record) error) error {
+	from := &logFile{name: filepath.Join("wal", filepath.Base(path))}
 	s, err := OpenSegment(path)
 	if err != nil {
 		return err
@@ -98,9 +115,37 @@ func readFile(path string, after, last uint64, visit func(*Record) error) error 
 		if err != nil {
 			return err
 		}
-		if err := visit(&record); err != nil {
+		if err := visit(from, &record); err != nil {
 			return fmt.Errorf("segment %s: %w", path, err)
 		}
 	}
 	return nil
+}
+
+// Position is where the log of this process is.
+type Position struct {
+	Instance string
+	Begun    uint64 // the last record of the process before
+	Last     uint64 // the last record
+	Later    int    // invocations that wait for their record, less those to be taken back
+}
+
+// Position returns where the log is. All records up to it are written when it
+// returns.
+func (l *Ledger) Position() Position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := Position{Instance: l.Instance(), Begun: l.begun}
+	for _, w := range l.later {
+		p.Later += w.n
+	}
+	s := l.own.log.active.Load()
+	p.Last = s.first + min(s.taken.Load(), s.length()) - 1
+	for {
+		read, err := l.own.log.each(l.own.projection.add)
+		if read >= p.Last || err != nil { // who reads the log again meets the error too
+			return p
+		}
+		runtime.Gosched() // an append is between its two steps
+	}
 }

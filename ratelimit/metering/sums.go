@@ -16,7 +16,37 @@ type Sums struct {
 	Invocations uint64 // admitted and not voided
 	Completed   uint64 // of which ended; the others run, or were cut off
 	Voided      uint64 // admitted, and given back since nothing was sent
-	First       uint64 // the Seq of the first record in it
+	// Added and Deducted are what people adjusted. Both only grow: of two sums of
+	// one log the greater is the later.
+	Added, Deducted uint64
+	First           uint64 // the Seq of the first record in it
+}
+
+// Adjusted is by how much people changed what is billed.
+func (s *Sums) Adjusted() int64 { return int64(s.Added) - int64(s.Deducted) }
+
+// Billed is what is paid for: quotas are about Invocations alone.
+func (s *Sums) Billed() int64 { return int64(s.Invocations) + s.Adjusted() }
+
+// take adds a record of the same place and time.
+func (s *Sums) take(r *Record) {
+	n := uint64(r.Units)
+	switch {
+	case r.adjusts() && r.Flags&FlagMinus != 0:
+		s.Deducted += n
+	case r.adjusts():
+		s.Added += n
+	case r.Type == TypeAdmitted:
+		s.Invocations += n
+	case r.Type == TypeDone:
+		s.Completed += n
+	case r.Type == TypeVoid:
+		s.Invocations -= n
+		s.Voided += n
+	}
+	if s.First == 0 {
+		s.First = r.Seq
+	}
 }
 
 // sumKey says what a sum is of.
@@ -36,6 +66,11 @@ type projection struct {
 	used    map[account]*uint64 // of organizations in their periods
 	refused map[refusalKey]*refusalTally
 	lookup  func(SubjectID) Subject
+	// adjusted are the records of adjustments, of which the first so many are in the
+	// checkpoint.
+	adjusted     []Record
+	adjustedKept int
+
 	last    uint64    // the Seq up to which they are
 	latest  time.Time // the latest time of a record
 	highest SubjectID // the highest number of a subject, plus 1
@@ -88,6 +123,9 @@ func (p *projection) add(r *Record) {
 	switch r.Type { //nolint:exhaustive // the others are about nobody
 	case TypeAdmitted, TypeDone, TypeVoid:
 		p.highest = max(p.highest, id+1)
+		if r.adjusts() {
+			p.adjusted = append(p.adjusted, *r)
+		}
 		p.apply(r, p.currentOf(place{id, r.Region}, r.At))
 	case TypeRejected:
 		p.highest = max(p.highest, id+1)
@@ -144,9 +182,6 @@ func (p *projection) apply(r *Record, c *current) {
 	n := uint64(r.Units)
 	for i, t := range c.tallies {
 		t.last = r.Seq
-		if t.First == 0 {
-			t.First = r.Seq
-		}
 		if !t.changed {
 			t.changed = true
 			p.changed = append(p.changed, c.keys[i])
@@ -155,20 +190,12 @@ func (p *projection) apply(r *Record, c *current) {
 			t.unsent = true
 			p.unsent[c.keys[i]] = struct{}{}
 		}
-		switch r.Type { //nolint:exhaustive // add lets only these pass
-		case TypeAdmitted:
-			t.Invocations += n
-		case TypeDone:
-			t.Completed += n
-		case TypeVoid:
-			t.Invocations -= n
-			t.Voided += n
-		}
+		t.take(r)
 	}
-	switch r.Type { //nolint:exhaustive // see above
-	case TypeAdmitted:
+	switch { // adjustments are no use of a quota
+	case r.Type == TypeAdmitted:
 		*c.used += n
-	case TypeVoid:
+	case r.Type == TypeVoid && !r.adjusts():
 		*c.used -= n
 	}
 }
@@ -184,7 +211,7 @@ func (p *projection) mirrored(by bool, now time.Time) {
 	}
 	p.unsent = make(map[sumKey]struct{})
 	for key, t := range p.sums {
-		if !key.old(now) {
+		if !p.old(key, now) {
 			t.unsent = true
 			p.unsent[key] = struct{}{}
 		}

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -33,9 +31,6 @@ var (
 	bucketNews  = []byte("news")  // lines that became final or were corrected, in that order
 	keyOpen     = []byte("open")  // in each: from when on lines are provisional
 )
-
-// unknownTerms are those of organizations that nobody knows any more.
-var unknownTerms = Terms{Included: -1, Currency: "USD"}
 
 // bookWait bounds the wait for another process.
 const bookWait = 5 * time.Second
@@ -63,11 +58,15 @@ type entry struct {
 // total is what all sources have together.
 func (e *entry) total() (all Source) {
 	for _, s := range e.Sources {
-		all.Invocations += s.Invocations
-		all.Completed += s.Completed
-		all.Voided += s.Voided
+		all.Add(s)
 	}
 	return all
+}
+
+// after is what the account is at in the period after the line.
+func (e *entry) after() int64 {
+	total := e.total()
+	return e.Before + total.billed()
 }
 
 // equal reports whether two entries say the same.
@@ -115,8 +114,9 @@ func (b *Book) with(write bool, f func(*bbolt.Tx) error) error {
 }
 
 // Update takes in what was used, as far as it is known: each source says all that
-// it has of a line. terms are those of an organization now, if it is known: lines
-// keep those that were in force when their hour ended. over reports whether all
+// it has of a line. terms are those of an organization now, and whether it is
+// known, or else what holds for nobody: lines keep those that were in force when
+// their hour ended. over reports whether all
 // that ends at a time is known. Lines that were final and differ become
 // corrections. It returns how many lines changed.
 func (b *Book) Update(now time.Time, sums []Sum, terms func(organization string) (Terms, bool), over func(end time.Time) bool) (changed int, err error) {
@@ -183,10 +183,8 @@ func (u *update) agreed(e, before *entry) Terms {
 		return e.Terms
 	case before != nil: // the line is new, its hour is not
 		return before.Terms
-	case u.known:
-		return u.terms
 	}
-	return unknownTerms
+	return u.terms
 }
 
 // run takes in sums, which are in order.
@@ -241,7 +239,7 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 	}
 	sum := int64(0)
 	if last != nil {
-		sum = last.Before + last.total().Invocations
+		sum = last.after()
 	}
 	for ; k != nil; k, v = cursor.Next() {
 		if !isLine(k) {
@@ -256,7 +254,7 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 			n = *s
 		}
 		n.Before = sum
-		sum += n.total().Invocations
+		sum = n.after()
 		if n.State == Provisional {
 			n.Terms = u.agreed(&n, last)
 			if u.over(time.Unix(n.End, 0)) {
@@ -339,63 +337,4 @@ func writeEntry(bucket *bbolt.Bucket, key []byte, e *entry) error {
 		return err
 	}
 	return bucket.Put(key, text)
-}
-
-// Lines returns the lines of the periods that want says yes to, in the order of
-// period, organization and time. The sequence ends at the first error. While it
-// runs nothing can be updated.
-func (b *Book) Lines(want func(organization, period string) bool) iter.Seq2[Line, error] {
-	return func(yield func(Line, error) bool) {
-		if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
-			return
-		}
-		stopped := errors.New("stopped")
-		err := b.with(false, func(tx *bbolt.Tx) error {
-			lines := tx.Bucket(bucketLines)
-			if lines == nil {
-				return nil
-			}
-			return lines.ForEachBucket(func(group []byte) error {
-				period, organization, _ := strings.Cut(string(group), "\x00")
-				if !want(organization, period) {
-					return nil
-				}
-				return lines.Bucket(group).ForEach(func(k, v []byte) error {
-					if !isLine(k) {
-						return nil
-					}
-					key := Key{Organization: organization, Period: period}
-					var e entry
-					if err := errors.Join(parseLineKey(k, &key), json.Unmarshal(v, &e)); err != nil {
-						return err
-					}
-					if !yield(e.line(b.ledger, key), nil) {
-						return stopped
-					}
-					return nil
-				})
-			})
-		})
-		if err != nil && !errors.Is(err, stopped) {
-			yield(Line{}, err)
-		}
-	}
-}
-
-// line is an entry with all its columns.
-func (e *entry) line(ledger string, k Key) Line {
-	total, t := e.total(), e.Terms
-	after := e.Before + total.Invocations
-	l := Line{
-		Schema: Schema, LedgerID: ledger, LineID: lineID(ledger, k), Revision: e.Revision, Period: k.Period,
-		AccountID: k.Organization, Plan: t.Plan, PlanRev: t.Revision(), ProjectID: k.Project, FunctionID: k.Function, Region: k.Region,
-		Class: class, WindowStart: k.Start, WindowEnd: time.Unix(e.End, 0).UTC(), Unit: unit,
-		Quantity: total.Invocations, QuantityOrphan: max(0, total.Invocations-total.Completed), QuantityVoid: total.Voided,
-		CumBefore: e.Before, CumAfter: after, Included: max(-1, t.Included), OverageQuantity: t.Over(after) - t.Over(e.Before),
-		Packages: t.Packages(after) - t.Packages(e.Before), AmountMinor: t.Amount(after) - t.Amount(e.Before), Currency: t.Currency,
-		State: e.State,
-	}
-	l.SourceInstances, l.FirstSeqDigest = sources(e.Sources)
-	l.SHA256 = l.digest()
-	return l
 }

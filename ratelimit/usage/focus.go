@@ -65,16 +65,7 @@ func account(l *Line) string { return l.AccountID }
 func resource(l *Line) string { return l.ProjectID + "/" + l.FunctionID }
 
 // amount is a line's price as a decimal number.
-func amount(l *Line) string { return Decimal(l.AmountMinor) }
-
-// Decimal writes hundredths of a currency as a decimal number.
-func Decimal(minor int64) string {
-	sign := ""
-	if minor < 0 {
-		sign, minor = "-", -minor
-	}
-	return fmt.Sprintf("%s%d.%02d", sign, minor/100, minor%100)
-}
+func amount(l *Line) string { return Decimal(l.AmountMinor, l.Currency) }
 
 func focusTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
 

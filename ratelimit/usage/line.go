@@ -49,7 +49,7 @@ type Line struct {
 	WindowEnd   time.Time `json:"window_end" parquet:"window_end,timestamp(microsecond)"`
 	Unit        string    `json:"unit" parquet:"unit,dict"`
 
-	Quantity       int64 `json:"quantity" parquet:"quantity"`
+	Quantity       int64 `json:"quantity" parquet:"quantity"`               // invocations and what people adjusted
 	QuantityOrphan int64 `json:"quantity_orphan" parquet:"quantity_orphan"` // of which the end is not known
 	QuantityVoid   int64 `json:"quantity_void" parquet:"quantity_void"`     // beside quantity: taken back, since nothing was sent
 
@@ -58,7 +58,7 @@ type Line struct {
 	Included        int64  `json:"included" parquet:"included"` // of the period; -1: any number
 	OverageQuantity int64  `json:"overage_quantity" parquet:"overage_quantity"`
 	Packages        int64  `json:"packages" parquet:"packages"`         // that this line begins
-	AmountMinor     int64  `json:"amount_minor" parquet:"amount_minor"` // their price, in hundredths of the currency
+	AmountMinor     int64  `json:"amount_minor" parquet:"amount_minor"` // their price, in the minor unit of the currency
 	Currency        string `json:"currency" parquet:"currency,dict"`
 
 	State           State  `json:"state" parquet:"state,dict"`
@@ -100,7 +100,24 @@ type Source struct {
 	Invocations int64  `json:"q"` // admitted and not voided
 	Completed   int64  `json:"c,omitempty"`
 	Voided      int64  `json:"v,omitempty"`
+	Added       int64  `json:"a,omitempty"` // by people; both only grow
+	Deducted    int64  `json:"d,omitempty"`
 }
+
+// Add adds what the same ledger has more of a line.
+func (s *Source) Add(more Source) {
+	if s.First == 0 || more.First != 0 && more.First < s.First {
+		s.First = more.First
+	}
+	s.Invocations += more.Invocations
+	s.Completed += more.Completed
+	s.Voided += more.Voided
+	s.Added += more.Added
+	s.Deducted += more.Deducted
+}
+
+// billed is what is paid for.
+func (s *Source) billed() int64 { return s.Invocations + s.Added - s.Deducted }
 
 // admitted only grows: a source that says less is older.
 func (s *Source) admitted() int64 { return s.Invocations + s.Voided }
@@ -138,11 +155,15 @@ func newer(known, said []Source) []Source {
 		case !found:
 			known = slices.Insert(known, i, s)
 		case s.admitted() > known[i].admitted() || s.admitted() == known[i].admitted() && s.Completed+s.Voided >= known[i].Completed+known[i].Voided:
-			first := known[i].First
+			before := known[i]
 			known[i] = s
-			if first != 0 && (s.First == 0 || first < s.First) {
-				known[i].First = first
+			if before.First != 0 && (s.First == 0 || before.First < s.First) {
+				known[i].First = before.First
 			}
+			s.Added, s.Deducted = max(s.Added, before.Added), max(s.Deducted, before.Deducted)
+			known[i].Added, known[i].Deducted = s.Added, s.Deducted
+		default:
+			known[i].Added, known[i].Deducted = max(s.Added, known[i].Added), max(s.Deducted, known[i].Deducted)
 		}
 	}
 	return known

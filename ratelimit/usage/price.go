@@ -12,7 +12,7 @@ type Terms struct {
 	Plan     string // "" for none
 	Included int64  // invocations that cost nothing; negative: all of them
 	Package  int64  // how many are sold together, of which each that is begun is paid; 0: none are sold
-	Minor    int64  // the price of a package, in hundredths of the currency
+	Minor    int64  // the price of a package, in the minor unit of the currency
 	Currency string // ISO 4217
 }
 
@@ -44,7 +44,7 @@ func (t Terms) Packages(n int64) int64 {
 	return packages
 }
 
-// Amount is what n invocations in a period cost, in hundredths of the currency.
+// Amount is what n invocations in a period cost, in the minor unit of the currency.
 // What is beyond an int64 is its highest.
 func (t Terms) Amount(n int64) int64 {
 	high, low := bits.Mul64(uint64(t.Packages(n)), uint64(max(0, t.Minor)))

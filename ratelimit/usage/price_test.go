@@ -19,11 +19,11 @@ func TestAmount(t *testing.T) {
 		{1_800_000, 0, 0},
 		{2_000_000, 0, 0},
 		{2_000_001, 1, 200},
-		{2_999_999, 1, 200},
+		{2_999_999, 1, 200}, // 999,999 over
 		{3_000_000, 1, 200},
 		{3_000_001, 2, 400},
 		{3_400_000, 2, 400},
-		{3_500_000, 2, 400},
+		{3_500_000, 2, 400}, // 1,500,000 over
 		{2 * 1_200_000, 1, 200},
 		{math.MaxInt64, 9_223_372_036_853, 1_844_674_407_370_600},
 	} {
@@ -40,6 +40,63 @@ func TestAmount(t *testing.T) {
 	}
 	if dear := (Terms{Package: 1, Minor: math.MaxInt64}); dear.Amount(2) != math.MaxInt64 {
 		t.Error("a sum that is too large has turned around")
+	}
+}
+
+// The same examples as bills: lines of two projects, in hours, add up to what the rule says, in any currency.
+func TestBillsOfTheExamples(t *testing.T) {
+	for _, tt := range []struct {
+		name         string
+		first, other int64 // by project
+		minor        int64
+	}{
+		{"nothing over", 2_000_000, 0, 0},
+		{"1.8 M on pro", 1_800_000, 0, 0},
+		{"1 over", 2_000_001, 0, 200},
+		{"999,999 over", 2_999_999, 0, 200},
+		{"1,000,000 over", 3_000_000, 0, 200},
+		{"1,000,001 over", 3_000_001, 0, 400},
+		{"1,500,000 over", 3_500_000, 0, 400},
+		{"3.4 M on pro", 3_400_000, 0, 400},
+		{"two projects of 1.2 M each", 1_200_000, 1_200_000, 200},
+	} {
+		for _, currency := range []string{"USD", "JPY", "KWD"} {
+			b := newBook(t)
+			b.terms.Currency = currency
+			const hours = 7
+			rest := [2]int64{tt.first, tt.other}
+			for hour := range hours {
+				var sums []Sum
+				for i, n := range []int64{tt.first, tt.other} {
+					part := n / hours
+					if hour == hours-1 {
+						part = rest[i]
+					}
+					rest[i] -= part
+					s := used("one", "f", hour, part)
+					s.Project = []string{"p", "q"}[i]
+					sums = append(sums, s)
+				}
+				b.over = hour
+				b.update(sums...)
+			}
+			b.over = hours
+			b.update()
+			quantity, over, packages, amount := int64(0), int64(0), int64(0), int64(0)
+			for _, l := range b.lines() {
+				quantity += l.Quantity
+				over += l.OverageQuantity
+				packages += l.Packages
+				amount += l.AmountMinor
+				if l.State != Final || l.Currency != currency {
+					t.Errorf("%s: %+v", tt.name, l)
+				}
+			}
+			used := tt.first + tt.other
+			if quantity != used || over != max(0, used-2_000_000) || amount != tt.minor || packages != tt.minor/200 {
+				t.Errorf("%s: %d for %d, of which %d over in %d packages, want %d", tt.name, amount, quantity, over, packages, tt.minor)
+			}
+		}
 	}
 }
 

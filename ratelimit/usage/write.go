@@ -35,10 +35,18 @@ type Totals struct {
 	Rows        int64 `json:"rows"`
 	Quantity    int64 `json:"quantity"`
 	AmountMinor int64 `json:"amount_minor"`
+	// Currency is that of all lines; "" where there are none, or of several: their
+	// amounts are no sum then.
+	Currency string `json:"currency,omitempty"`
 }
 
 func (t *Totals) add(l *Line) {
-	t.Rows++
+	switch t.Rows++; {
+	case t.Rows == 1:
+		t.Currency = l.Currency
+	case t.Currency != l.Currency:
+		t.Currency = ""
+	}
 	t.Quantity += l.Quantity
 	t.AmountMinor += l.AmountMinor
 }

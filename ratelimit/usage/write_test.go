@@ -39,7 +39,7 @@ func sequence(lines []Line, err error) iter.Seq2[Line, error] {
 // All formats have the same lines, with the columns of METERING.md 3.12 in their order.
 func TestWrite(t *testing.T) {
 	lines := some(t)
-	want := Totals{Rows: 3, Quantity: 3_000_006, AmountMinor: 400}
+	want := Totals{Rows: 3, Quantity: 3_000_006, AmountMinor: 400, Currency: "USD"}
 	written := make(map[Format][]byte)
 	for _, format := range Formats() {
 		var out bytes.Buffer
@@ -131,14 +131,6 @@ func TestWriteFOCUS(t *testing.T) {
 	}
 	if cost != 4 {
 		t.Errorf("the rows cost %v", cost)
-	}
-}
-
-func TestDecimal(t *testing.T) {
-	for minor, want := range map[int64]string{0: "0.00", 5: "0.05", 200: "2.00", -105: "-1.05", 123456: "1234.56"} {
-		if got := Decimal(minor); got != want {
-			t.Errorf("%d is %s", minor, got)
-		}
 	}
 }
 

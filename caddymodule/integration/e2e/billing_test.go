@@ -79,6 +79,24 @@ func TestBilling(t *testing.T) {
 	if o := bill.Organizations[0]; fmt.Sprint([]any{o.ID, o.Plan, o.State, o.Amount, o.Currency, o.Included, o.Invocations, o.Over, o.Packages}) != want {
 		t.Errorf("7.4: %+v, want %s", o, want)
 	}
+	var shown struct {
+		Organizations []struct {
+			Daily []struct {
+				Date        string
+				Invocations int64
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(g.command(t, "usage", "show", "--daily", "-o", "json")), &shown); err != nil {
+		t.Fatal(err)
+	}
+	called := int64(0)
+	for _, d := range shown.Organizations[0].Daily {
+		called += d.Invocations
+	}
+	if days := len(shown.Organizations[0].Daily); called != 31 || days != time.Now().UTC().Day() {
+		t.Errorf("%d are shown, on %d days", called, days)
+	}
 	dir := t.TempDir()
 	const sums = "SELECT count(*)::VARCHAR lines, sum(quantity)::VARCHAR quantity, sum(amount_minor)::VARCHAR amount, sum(packages)::VARCHAR packages FROM "
 	for _, format := range []string{"csv", "jsonl", "parquet"} {
@@ -115,6 +133,44 @@ func TestBilling(t *testing.T) {
 	adminGet(t, g, "/edge_functions/status", &said)
 	if after := g.command(t, "usage", "export", "--format", "jsonl"); after != before {
 		t.Errorf("before\n%s\nafter\n%s", before, after)
+	}
+}
+
+// Prices and amounts are in the minor unit of the currency, whatever that is.
+func TestBillingInOtherCurrencies(t *testing.T) {
+	w := startWitness(t)
+	for _, tt := range []struct{ currency, price, minor, amount string }{
+		{"JPY", "300", "600", "600"}, {"KWD", "0.615", "1230", "1.230"}, {"EUR", "1.80", "360", "3.60"},
+	} {
+		t.Run(tt.currency, func(t *testing.T) {
+			g := startGateway(t, config{
+				backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"),
+				options: "\t\tplan small {\n\t\t\tquota 10\n\t\t\toverage " + tt.price + " per 10\n\t\t\tspend_cap off\n\t\t}\n\t\tcurrency " + tt.currency,
+				project: "\t\t\torganization acme\n\t\t\tplan small",
+			})
+			for range 21 {
+				res, err := http.Get(g.url + "/functions/v1/ok")
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+			}
+			bill := g.command(t, "usage", "bill")
+			if !strings.Contains(bill, "  "+tt.amount+" "+tt.currency+"  provisional") {
+				t.Error(bill)
+			}
+			dir := t.TempDir()
+			for _, format := range []string{"csv", "focus"} {
+				g.command(t, "usage", "export", "--format", format, "--out", filepath.Join(dir, format))
+			}
+			if got := duckdb(t, "SELECT sum(amount_minor)::VARCHAR amount, min(currency) currency FROM read_csv('"+dir+"/csv')"); got["amount"] != tt.minor || got["currency"] != tt.currency {
+				t.Errorf("%v", got)
+			}
+			focus, err := os.ReadFile(filepath.Join(dir, "focus"))
+			if err != nil || !strings.Contains(string(focus), "\n"+tt.amount+",acme,acme,"+tt.currency+",") {
+				t.Errorf("%s, %v", focus, err)
+			}
+		})
 	}
 }
 

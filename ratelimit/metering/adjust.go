@@ -1,0 +1,164 @@
+package metering
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Adjustment is what a person adds to what is billed, or deducts from it. It is
+// a record like others: nothing is ever changed or removed.
+type Adjustment struct {
+	Subject
+	Region   string
+	At       time.Time // the hour that is adjusted has it
+	Units    int64     // not 0, at most 2^32-1 either way
+	Reason   string
+	Operator string // who
+
+	// What Adjust fills in:
+	Made     time.Time // when it was recorded
+	Instance string    // the log that it is in
+	Seq      uint64    // its record
+}
+
+// note is what an adjustment's record has no room for.
+type note struct {
+	Operator string `json:"by,omitempty"`
+	Reason   string `json:"why"`
+	Made     int64  `json:"made"` // in microseconds
+}
+
+// adjusts reports whether a record is an adjustment.
+func (r *Record) adjusts() bool { return r.Type == TypeVoid && r.Ref == 0 }
+
+// adjusted is by how much a record changes what is billed.
+func (r *Record) adjusted() int64 {
+	if r.Flags&FlagMinus != 0 {
+		return -int64(r.Units)
+	}
+	return int64(r.Units)
+}
+
+// Adjust records an adjustment. It is on the disk when it returns.
+func (l *Ledger) Adjust(a Adjustment) (Adjustment, error) {
+	switch {
+	case a.Units == 0:
+		return a, errors.New("an adjustment by 0 changes nothing")
+	case a.Units > math.MaxUint32 || a.Units < -math.MaxUint32:
+		return a, fmt.Errorf("an adjustment is by at most %d units: make several", uint32(math.MaxUint32))
+	case a.At.After(l.Now()):
+		return a, fmt.Errorf("%s is in the future", a.At.UTC().Format(time.RFC3339))
+	}
+	subject, err := l.Subject(a.Subject)
+	if err != nil {
+		return a, err
+	}
+	region, err := l.Region(a.Region)
+	if err != nil {
+		return a, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a.Instance, a.Made, a.At = l.Instance(), l.Now().UTC(), a.At.UTC().Truncate(time.Microsecond)
+	r := Record{Type: TypeVoid, Region: region, At: a.At, Subject: uint32(subject), Units: uint32(max(a.Units, -a.Units))}
+	if a.Units < 0 {
+		r.Flags = FlagMinus
+	}
+	// The note is on the disk before the record that has its number.
+	if r.Revision, err = l.own.dictionary.note(note{a.Operator, a.Reason, a.Made.UnixMicro()}); err != nil {
+		return a, err
+	}
+	if err := l.own.dictionary.sync(); err != nil {
+		return a, err
+	}
+	if err := l.own.log.append(&r); err != nil {
+		return a, err
+	}
+	a.Seq = r.Seq
+	synced, err := l.own.log.sync()
+	l.synced = max(l.synced, synced)
+	if err != nil {
+		return a, fmt.Errorf("it is recorded, do not repeat it, but the disk fails: %w", err)
+	}
+	return a, nil
+}
+
+// Adjustments returns those of all logs of this process, in the order in which
+// they were made.
+func (l *Ledger) Adjustments() ([]Adjustment, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, err := l.own.log.each(l.own.projection.add); err != nil {
+		return nil, err
+	}
+	var all []Adjustment
+	for _, b := range l.books() {
+		for i := range b.projection.adjusted {
+			all = append(all, b.adjustment(&b.projection.adjusted[i]))
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Adjustment) int { return a.Made.Compare(b.Made) })
+	return all, nil
+}
+
+// adjustment is a record with its names and its note.
+func (b *book) adjustment(r *Record) Adjustment {
+	n := b.dictionary.noted(r.Revision)
+	return Adjustment{
+		Subject: b.dictionary.lookup(SubjectID(r.Subject)), Region: b.dictionary.regionName(r.Region), At: r.At, Units: r.adjusted(),
+		Reason: n.Reason, Operator: n.Operator, Made: time.UnixMicro(n.Made).UTC(), Instance: b.instance.id, Seq: r.Seq,
+	}
+}
+
+// note keeps a note and returns its number.
+func (d *dictionary) note(n note) (uint32, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.write(entry{Note: &n}); err != nil {
+		return 0, err
+	}
+	return uint32(len(d.notes)), nil
+}
+
+// noted returns the note of a number; an empty one if there is none.
+func (d *dictionary) noted(number uint32) note {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if number == 0 || int(number) > len(d.notes) {
+		return note{}
+	}
+	return d.notes[number-1]
+}
+
+func saveAdjustments(tx *bbolt.Tx, p *projection) error {
+	bucket := tx.Bucket(bucketAdjusted)
+	for i := range p.adjusted[p.adjustedKept:] {
+		r := &p.adjusted[p.adjustedKept+i]
+		if err := bucket.Put(binary.BigEndian.AppendUint64(nil, r.Seq), r.bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func loadAdjustments(tx *bbolt.Tx, p *projection) error {
+	err := tx.Bucket(bucketAdjusted).ForEach(func(k, v []byte) error {
+		var r Record
+		if len(v) != RecordSize {
+			return fmt.Errorf("the adjustment under %x is none", k)
+		}
+		if err := r.decode(v); err != nil {
+			return fmt.Errorf("the adjustment under %x: %w", k, err)
+		}
+		p.adjusted = append(p.adjusted, r)
+		return nil
+	})
+	p.adjustedKept = len(p.adjusted)
+	return err
+}

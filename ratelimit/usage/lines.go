@@ -1,0 +1,112 @@
+package usage
+
+import (
+	"encoding/json"
+	"errors"
+	"iter"
+	"os"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+// Lines returns the lines of the periods that want says yes to, in the order of
+// period, organization and time. The sequence ends at the first error. While it
+// runs nothing can be updated.
+func (b *Book) Lines(want func(organization, period string) bool) iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		err := b.entries(want, func(k Key, e *entry) error {
+			if !yield(e.line(b.ledger, k), nil) {
+				return errStopped
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(Line{}, err)
+		}
+	}
+}
+
+// errStopped ends a walk whose caller has enough.
+var errStopped = errors.New("stopped")
+
+// entries hands over what Lines makes lines of.
+func (b *Book) entries(want func(organization, period string) bool, visit func(Key, *entry) error) error {
+	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return b.with(false, func(tx *bbolt.Tx) error {
+		lines := tx.Bucket(bucketLines)
+		if lines == nil {
+			return nil
+		}
+		return lines.ForEachBucket(func(group []byte) error {
+			period, organization, _ := strings.Cut(string(group), "\x00")
+			if !want(organization, period) {
+				return nil
+			}
+			return lines.Bucket(group).ForEach(func(k, v []byte) error {
+				if !isLine(k) {
+					return nil
+				}
+				key := Key{Organization: organization, Period: period}
+				var e entry
+				if err := errors.Join(parseLineKey(k, &key), json.Unmarshal(v, &e)); err != nil {
+					return err
+				}
+				return visit(key, &e)
+			})
+		})
+	})
+}
+
+// Day is what an organization called on a day of a period, in the period's time
+// zone, without what people adjusted.
+type Day struct {
+	Organization, Period string
+	Date                 string // 2006-01-02
+	Invocations          int64
+}
+
+// Days returns the days on which something was called, in the order of Lines. An
+// hour that two days have a part of is of the one in which it begins.
+func (b *Book) Days(want func(organization, period string) bool) (days []Day, err error) {
+	zone, of := time.UTC, ""
+	err = b.entries(want, func(k Key, e *entry) error {
+		if k.Period != of {
+			of, zone = k.Period, time.UTC
+			if c, _, ok := metering.CycleOf(of); ok && c.Zone != nil {
+				zone = c.Zone
+			}
+		}
+		d := Day{Organization: k.Organization, Period: k.Period, Date: k.Start.In(zone).Format(time.DateOnly), Invocations: e.total().Invocations}
+		if n := len(days); n > 0 && days[n-1].Organization == d.Organization && days[n-1].Period == d.Period && days[n-1].Date == d.Date {
+			days[n-1].Invocations += d.Invocations
+		} else {
+			days = append(days, d)
+		}
+		return nil
+	})
+	return days, err
+}
+
+// line is an entry with all its columns.
+func (e *entry) line(ledger string, k Key) Line {
+	total, t := e.total(), e.Terms
+	after := e.after()
+	l := Line{
+		Schema: Schema, LedgerID: ledger, LineID: lineID(ledger, k), Revision: e.Revision, Period: k.Period,
+		AccountID: k.Organization, Plan: t.Plan, PlanRev: t.Revision(), ProjectID: k.Project, FunctionID: k.Function, Region: k.Region,
+		Class: class, WindowStart: k.Start, WindowEnd: time.Unix(e.End, 0).UTC(), Unit: unit,
+		Quantity: total.billed(), QuantityOrphan: max(0, total.Invocations-total.Completed), QuantityVoid: total.Voided,
+		CumBefore: e.Before, CumAfter: after, Included: max(-1, t.Included), OverageQuantity: t.Over(after) - t.Over(e.Before),
+		Packages: t.Packages(after) - t.Packages(e.Before), AmountMinor: t.Amount(after) - t.Amount(e.Before), Currency: t.Currency,
+		State: e.State,
+	}
+	l.SourceInstances, l.FirstSeqDigest = sources(e.Sources)
+	l.SHA256 = l.digest()
+	return l
+}
