@@ -42,19 +42,15 @@ func TestExportInConstantMemory(t *testing.T) {
 	for _, format := range usage.Formats() {
 		peak := func(book *usage.Book) (highest uint64) {
 			n, start := 0, time.Now()
-			totals, err := usage.Write(io.Discard, usage.Format(format), func(yield func(usage.Line, error) bool) {
-				for l, err := range book.Lines(func(string, string) bool { return true }) {
-					if n++; n%2500 == 0 {
-						var stats runtime.MemStats
-						runtime.GC()
-						runtime.ReadMemStats(&stats)
-						highest = max(highest, stats.HeapAlloc)
-					}
-					if !yield(l, err) {
-						return
-					}
+			measured := func() {
+				if n++; n%2500 == 0 {
+					var stats runtime.MemStats
+					runtime.GC()
+					runtime.ReadMemStats(&stats)
+					highest = max(highest, stats.HeapAlloc)
 				}
-			})
+			}
+			totals, err := export(book, usage.Format(format), measured)
 			if err != nil || totals.Quantity != 100*int64(n) {
 				t.Fatalf("%+v, %v", totals, err)
 			}
@@ -66,4 +62,27 @@ func TestExportInConstantMemory(t *testing.T) {
 			t.Errorf("%s: %d bytes of heap for %d lines, %d for %d", format, few, lines/4, many, lines)
 		}
 	}
+}
+
+// export writes all that is in a book.
+func export(book *usage.Book, format usage.Format, each func()) (usage.Totals, error) {
+	all := func(string, string) bool { return true }
+	if format == usage.FOCUS {
+		return usage.WriteFOCUS(io.Discard, usage.FOCUSOptions{}, func(yield func(usage.Charge, error) bool) {
+			for c, err := range book.Charges(all) {
+				each()
+				if !yield(c, err) {
+					return
+				}
+			}
+		})
+	}
+	return usage.Write(io.Discard, format, func(yield func(usage.Line, error) bool) {
+		for l, err := range book.Lines(all) {
+			each()
+			if !yield(l, err) {
+				return
+			}
+		}
+	})
 }
