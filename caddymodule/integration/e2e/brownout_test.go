@@ -54,6 +54,7 @@ func TestHalfTheBackends(t *testing.T) {
 	second := faultproxy.New(t, f.ways[near].Target, time.Millisecond)
 	f.config.backends[0].more = "\t\t\tbackend http://" + second.Address + "\n"
 	f.load(t)
+	f.awaitNearest(t)
 	f.run(t, time.Second, "hello", "").check(t, "200 "+near+" nearest")
 	second.Become(faultproxy.Refuse)
 	o := f.run(t, 10*time.Second, "hello", "")

@@ -107,7 +107,14 @@ func startFleet(t *testing.T, options string, more ...string) *fleet {
 	}
 	f.gateway = startGateway(t, f.config)
 	eventually(t, "measured", func() bool { return !strings.Contains(f.ask(t, "regions"), `"base_ms":null`) })
+	f.awaitNearest(t)
 	return f
+}
+
+// awaitNearest waits until the first region is the nearest also by what was measured.
+func (f *fleet) awaitNearest(t *testing.T) {
+	t.Helper()
+	eventually(t, "nearest", func() bool { return strings.Contains(f.ask(t, "explain"), `"chosen":"`+fleetRegions[0]+`"`) })
 }
 
 // ask returns what the admin API says.
