@@ -22,6 +22,7 @@ func (q *Quotas) run() {
 }
 
 func (q *Quotas) lookAll() {
+	q.takeOver()
 	if q.beats%2 == 0 {
 		q.Refresh(q.ctx)
 	}

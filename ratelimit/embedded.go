@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
 const (
@@ -102,6 +105,31 @@ func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
 		return leases.Put(key, text)
 	})
 	return answer, err
+}
+
+// HeldBy implements Holdings.
+func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err error) {
+	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	err = e.with(false, func(tx *bbolt.Tx) error {
+		leases := tx.Bucket(bucketLeases)
+		if leases == nil {
+			return nil
+		}
+		return leases.ForEach(func(key, text []byte) error {
+			var l lease
+			if err := json.Unmarshal(text, &l); err != nil {
+				return fmt.Errorf("the lease of %s: %w", key, err)
+			}
+			period, organization, _ := strings.Cut(string(key), "|")
+			if h := l.Holders[holder]; h.Granted > 0 {
+				claims = append(claims, Claim{Holder: holder, Organization: organization, Period: metering.Period{ID: period}, Holds: h.Granted, Limit: anyLimit})
+			}
+			return nil
+		})
+	})
+	return claims, err
 }
 
 // settle is a claim's effect. It is the rule that every authority follows.

@@ -180,6 +180,31 @@ func TestQuotaOfGatewaysThatAreGone(t *testing.T) {
 	}
 }
 
+// What a gateway had when it was killed goes back also if nobody calls for it there any more.
+func TestQuotaOfGatewaysThatNobodyCalls(t *testing.T) {
+	dir, c := t.TempDir(), newClock()
+	first, second := openGateway(t, dir, c, hard(100)), openGateway(t, dir, c, hard(100))
+	total := first.used(1) + second.used(1)
+	for _, g := range []*gateway{first, second} { // killed
+		g.stop()
+		g.stopped.Wait()
+		if err := g.ledger.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heir := openGateway(t, dir, c, hard(100)) // with the one's directory, and the other's log
+	defer heir.close()
+	other := openGateway(t, dir, c, hard(100))
+	defer other.close()
+	for deadline := time.Now().Add(30 * time.Second); total < 100 && time.Now().Before(deadline); c.advance(100 * time.Millisecond) {
+		total += other.used(100)
+		<-time.After(time.Millisecond)
+	}
+	if total += other.used(100); total != 100 {
+		t.Errorf("%d of 100", total)
+	}
+}
+
 func TestQuotaUnitsGoBack(t *testing.T) {
 	g := openGateway(t, t.TempDir(), newClock(), hard(3))
 	defer g.close()

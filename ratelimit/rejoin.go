@@ -86,17 +86,21 @@ func (e *epochs) shards() []int {
 	return list
 }
 
-// prepare joins an authority before the first claim: says what the ledgers here
-// say was used, in case the authority lost it. number is below those of all
-// claims of requests, which know better.
+// prepare joins an authority before the first claim: gives back what the process
+// before had left, and says what the ledgers here say was used, in case the
+// authority lost it. number is below those of all claims of requests, which know
+// better.
 func (q *Quotas) prepare(authority Authority, number uint64) {
-	f, ok := authority.(Forgetful)
-	if !ok {
-		return
-	}
 	known := q.epochs.Load()
+	join := func() error {
+		err := q.takeStock(q.ctx, authority, q.ledger.Instance(), number)
+		if f, ok := authority.(Forgetful); ok && err == nil {
+			err = q.joinAll(f, known, number)
+		}
+		return err
+	}
 	q.stopped.Go(func() {
-		for q.joinAll(f, known, number) != nil {
+		for join() != nil {
 			select {
 			case <-q.ctx.Done():
 				return

@@ -42,17 +42,21 @@ func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance 
 	if err != nil {
 		return err
 	}
-	for shard := range r.Shards() {
-		claims, err := r.heldBy(ctx, shard, instance)
-		if err != nil {
+	held, err := r.HeldBy(ctx, instance)
+	if err != nil {
+		return err
+	}
+	for _, c := range held {
+		n := int64(used[c.Period.ID+"|"+c.Organization])
+		if c.Holds <= n {
+			continue
+		}
+		c.Number, c.Holds = q.now(), n
+		if _, err := r.Claim(ctx, c); err != nil {
 			return err
 		}
-		for _, c := range claims {
-			c.Number, c.Holds = q.now(), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
-			if _, err := r.Claim(ctx, c); err != nil {
-				return err
-			}
-		}
+	}
+	for shard := range r.Shards() {
 		if _, err := r.Join(ctx, instance, shard, true); err != nil {
 			return err
 		}
@@ -88,7 +92,23 @@ func usedBy(ctx context.Context, mirror *metering.Mirror, instance string) (map[
 	return used, nil
 }
 
-// heldBy returns what a holder has in a shard, as claims on that.
+// HeldBy implements Holdings.
+func (r *Redis) HeldBy(ctx context.Context, holder string) (claims []Claim, err error) {
+	for shard := range r.Shards() {
+		some, err := r.heldBy(ctx, shard, holder)
+		if err != nil {
+			return nil, err
+		}
+		claims = append(claims, some...)
+	}
+	return claims, nil
+}
+
+// anyLimit stands for a limit that is not known, and above all that are: nothing
+// is granted by such a claim.
+const anyLimit = 1 << 53
+
+// heldBy returns what a holder has in a shard.
 func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []Claim, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
 	defer cancel()
@@ -106,7 +126,7 @@ func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []
 		if _, err := fmt.Sscanf(value, "%d:", &holds); err != nil {
 			return nil, fmt.Errorf("the field %q with %q is no grant", field, value)
 		}
-		claims = append(claims, Claim{Holder: holder, Organization: parts[2], Period: metering.Period{ID: parts[1]}, Holds: holds, Limit: 1 << 53})
+		claims = append(claims, Claim{Holder: holder, Organization: parts[2], Period: metering.Period{ID: parts[1]}, Holds: holds, Limit: anyLimit})
 	}
 	return claims, nil
 }

@@ -89,7 +89,7 @@ func startFleet(t *testing.T, options string, more ...string) *fleet {
 	f := &fleet{ways: make(map[string]*faultproxy.Proxy)}
 	home, _ := regions.PlaceOf(fleetRegions[0])
 	var backends []backend
-	for _, name := range fleetRegions {
+	for i, name := range fleetRegions {
 		address := startRegionProcess(t, name)
 		place, _ := regions.PlaceOf(name)
 		roundTrip, ok := regions.Prior(home, place)
@@ -97,7 +97,9 @@ func startFleet(t *testing.T, options string, more ...string) *fleet {
 			t.Fatalf("%s is not in the table", name)
 		}
 		f.ways[name] = faultproxy.New(t, address, roundTrip/10)
-		backends = append(backends, backend{name, f.ways[name].Address, strings.Join(more, "")})
+		// On a busy machine chance would make another one the nearest.
+		bias := fmt.Sprintf("\t\t\tbias %dms\n", 15*i)
+		backends = append(backends, backend{name, f.ways[name].Address, bias + strings.Join(more, "")})
 	}
 	f.config = config{backends: backends, options: options}
 	for _, name := range []string{"hello", "fail", "work"} {
