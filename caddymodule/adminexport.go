@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -26,39 +25,52 @@ var exportTypes = map[usage.Format]string{
 	usage.JSONL: "application/jsonl", usage.Parquet: "application/vnd.apache.parquet",
 }
 
-// billed are the lines that a question is about, as they are now.
-func (a *App) billed(r *http.Request) (iter.Seq2[usage.Line, error], error) {
+// billed is the book, up to date, and what a question asks of it.
+func (a *App) billed(r *http.Request) (book *usage.Book, want func(organization, period string) bool, err error) {
 	month, err := monthOf(r)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if _, err := a.books.bill(r.Context()); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	opened, only := a.books.open.Load(), r.URL.Query().Get("organization")
 	now, cycles := opened.ledger.Now(), a.periods()
-	return opened.bill.book.Lines(func(organization, id string) bool {
+	return opened.bill.book, func(organization, id string) bool {
 		if only != "" && only != organization {
 			return false
 		}
 		p, cycle, ok := cycles.named(organization, id)
 		return ok && wanted(p, cycle, month, now)
-	}), nil
+	}, nil
 }
 
 // export streams the lines of periods.
 func (a *App) export(w http.ResponseWriter, r *http.Request) error {
-	format := usage.Format(r.URL.Query().Get("format"))
+	query := r.URL.Query()
+	format := usage.Format(query.Get("format"))
 	if !slices.Contains(usage.Formats(), string(format)) {
 		return fmt.Errorf("format %q: allowed are %s", format, strings.Join(usage.Formats(), ", "))
 	}
-	lines, err := a.billed(r)
+	focus := usage.FOCUSOptions{Version: query.Get("focus_version")}
+	if names := query.Get("columns"); names != "" {
+		focus.Columns = strings.Split(names, ",")
+	}
+	if err := focus.Validate(); err != nil {
+		return err
+	}
+	book, want, err := a.billed(r)
 	if err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", exportTypes[format])
 	w.Header().Set("Trailer", trailerTotals)
-	totals, err := usage.Write(&patientWriter{w, http.NewResponseController(w)}, format, lines)
+	var totals usage.Totals
+	if out := (&patientWriter{w, http.NewResponseController(w)}); format == usage.FOCUS {
+		totals, err = usage.WriteFOCUS(out, focus, book.Charges(want))
+	} else {
+		totals, err = usage.Write(out, format, book.Lines(want))
+	}
 	if err != nil {
 		a.logger.Error("an export ended early", zap.Error(err))
 		panic(http.ErrAbortHandler) // the headers are gone: only a broken answer tells
@@ -123,12 +135,12 @@ type organizationBill struct {
 
 // bill adds up what organizations have to pay.
 func (a *App) bill(r *http.Request) (any, error) {
-	lines, err := a.billed(r)
+	book, want, err := a.billed(r)
 	if err != nil {
 		return nil, err
 	}
 	answer := billAnswer{Organizations: []organizationBill{}}
-	for l, err := range lines {
+	for l, err := range book.Lines(want) {
 		if err != nil {
 			return nil, err
 		}

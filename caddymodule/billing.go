@@ -123,6 +123,7 @@ func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) 
 		return nil, err
 	}
 	opened.bill.book.SetLedger(id)
+	opened.bill.book.SetPeriods(app.periods().named)
 	prices := make(map[string]usage.Terms)
 	for _, o := range app.organizations() {
 		if o != nil {

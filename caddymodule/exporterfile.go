@@ -16,7 +16,7 @@ const exportFileForm = "export file /var/lib/edgegate/usage [{ format csv|jsonl|
 
 // FileExporter writes lines to files in a directory: one for each delivery, with
 // a manifest. Lines are in it once they are final, and again when they are
-// corrected: of each line_id the highest revision counts.
+// corrected: of each line_id the highest revision counts. Those of FOCUS add up.
 type FileExporter struct {
 	// The directory; it is made if need be.
 	Dir string `json:"dir"`

@@ -68,8 +68,11 @@ func TestUsageExport(t *testing.T) {
 	if left, err := os.ReadDir(filepath.Dir(broken)); err != nil || len(left) > 0 {
 		t.Errorf("%v is left, %v", left, err)
 	}
-	for _, args := range [][]string{{"--format", "xml"}, {"--period", "november"}} {
-		if _, stderr, code := execute(t, append([]string{"usage", "export"}, args...)...); code != 2 {
+	for _, args := range []string{
+		"--format xml", "--period november", "--format focus --focus-version 1.1", "--focus-version 1.3", "--columns BilledCost",
+		"--format focus --columns BilledCost,ProviderName",
+	} {
+		if _, stderr, code := execute(t, append([]string{"usage", "export"}, strings.Fields(args)...)...); code != 2 {
 			t.Errorf("%q: %d, %s", args, code, stderr)
 		}
 	}
@@ -79,6 +82,19 @@ func TestUsageExport(t *testing.T) {
 	refused := serve(t, 400, `{"error":"the store does not answer"}`)
 	if _, stderr, code := execute(t, "usage", "export", "--address", refused.address()); code != 1 || !strings.Contains(stderr, "the store does not answer") {
 		t.Errorf("%d, %s", code, stderr)
+	}
+}
+
+func TestUsageExportFOCUS(t *testing.T) {
+	g := serve(t, 200, "BilledCost\n")
+	for args, want := range map[string]string{
+		"": "focus_version=1.4&format=focus", "--focus-version 1.2": "focus_version=1.2&format=focus",
+		"--columns x_LineId,BilledCost": "columns=x_LineId%2CBilledCost&focus_version=1.4&format=focus",
+	} {
+		execute(t, append([]string{"usage", "export", "--address", g.address(), "--format", "focus"}, strings.Fields(args)...)...)
+		if got := g.questions()[len(g.questions())-1]; got != "GET /edge_functions/usage/export?"+want {
+			t.Errorf("%s: asked %s", args, got)
+		}
 	}
 }
 

@@ -24,20 +24,21 @@ import (
 
 // exportOptions are the flags of usage export.
 type exportOptions struct {
-	address, format, month, org, out string
+	address, format, month, org, out, focusVersion, columns string
 }
 
 func usageExport() *cobra.Command {
-	formats := strings.Join(usage.Formats(), "|")
+	formats, versions := strings.Join(usage.Formats(), "|"), strings.Join(usage.FOCUSVersions(), "|")
 	cmd := &cobra.Command{
-		Use:   "export [--format " + formats + "] [--period MONTH] [--org ID] [--out FILE] [--address ADDR]",
+		Use:   "export [--format " + formats + "] [--period MONTH] [--org ID] [--out FILE] [--focus-version " + versions + "] [--columns NAMES] [--address ADDR]",
 		Short: "Writes what is billed, line by line",
 		Long: `Writes a line for each hour, project, function and region of the current billing
 period of each organization, or of those that started in a month, with what it
 costs: as CSV, as JSON lines, as Parquet, or as CSV with the columns of FOCUS.
-The columns are the same in all but FOCUS. With --out the file is there when it
+The columns are the same in all but FOCUS, which has those of a version, or some
+of them. With --out the file is there when it
 is whole, and not before.`,
-		Example: examples("usage export", " --period 2026-11 > november.csv", " --format parquet --out november.parquet", " --format focus --org acme"),
+		Example: examples("usage export", " --period 2026-11 > november.csv", " --format parquet --out november.parquet", " --format focus --org acme", " --format focus --focus-version 1.2 --columns InvoiceId,BilledCost"),
 	}
 	cmd.DisableFlagsInUseLine = true // they are all in Use
 	var o exportOptions
@@ -47,13 +48,32 @@ is whole, and not before.`,
 	f.StringVar(&o.month, "period", "", "month in which the periods started, such as 2026-11")
 	f.StringVar(&o.org, "org", "", "one organization, by its id")
 	f.StringVar(&o.out, "out", "", "write to this file")
+	f.StringVar(&o.focusVersion, "focus-version", usage.FOCUS14, versions)
+	f.StringVar(&o.columns, "columns", "", "columns of FOCUS, with commas between; all of the version without it")
 	Run(cmd, func(context.Context) error { return export(cmd, o) })
 	return cmd
+}
+
+func (o *exportOptions) focus() (f usage.FOCUSOptions) {
+	f.Version = o.focusVersion
+	if o.columns != "" {
+		f.Columns = strings.Split(o.columns, ",")
+	}
+	return f
 }
 
 func export(cmd *cobra.Command, o exportOptions) error {
 	if err := OneOf("format", o.format, usage.Formats()...); err != nil {
 		return err
+	}
+	if err := OneOf("focus-version", o.focusVersion, usage.FOCUSVersions()...); err != nil {
+		return err
+	}
+	if err := o.focus().Validate(); err != nil {
+		return &UsageError{Msg: "--columns: " + err.Error(), Hint: "names are as in the first line of the file, with commas between"}
+	}
+	if o.format != string(usage.FOCUS) && (o.columns != "" || cmd.Flags().Changed("focus-version")) {
+		return &UsageError{Msg: "--focus-version and --columns are for FOCUS", Hint: "add --format focus"}
 	}
 	if err := checkMonth(o.month); err != nil {
 		return err
@@ -124,7 +144,11 @@ const trailerTotals = "Edgegate-Totals"
 
 // download writes an export, as it comes, and returns what it adds up to.
 func (a admin) download(o exportOptions, out io.Writer) (totals usage.Totals, err error) {
-	q := question{uri: withQuery("/edge_functions/usage/export", map[string]string{"format": o.format, "period": o.month, "organization": o.org})}
+	ask := map[string]string{"format": o.format, "period": o.month, "organization": o.org}
+	if o.format == string(usage.FOCUS) {
+		ask["focus_version"], ask["columns"] = o.focusVersion, o.columns
+	}
+	q := question{uri: withQuery("/edge_functions/usage/export", ask)}
 	resp, err := caddycmd.AdminAPIRequest(a.address, http.MethodGet, q.uri, nil, nil)
 	if err != nil {
 		return totals, a.failure(err, q)

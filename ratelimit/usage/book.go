@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
 // Book keeps lines on the disk: those of hours that are over do not change any
@@ -22,8 +24,9 @@ type Book struct {
 	path   string
 	noSync bool // for tests, which would wait for disks
 
-	mu     sync.Mutex // guards all below
-	ledger string     // the id of the ledger that lines are of
+	mu      sync.Mutex // guards all below
+	ledger  string     // the id of the ledger that lines are of
+	periods periods    // nil: what their ids say
 }
 
 var (
@@ -31,6 +34,9 @@ var (
 	bucketNews  = []byte("news")  // lines that became final or were corrected, in that order
 	keyOpen     = []byte("open")  // in each: from when on lines are provisional
 )
+
+// unknownTerms are those of organizations of which nothing else is said.
+var unknownTerms = Terms{Included: -1, Currency: DefaultCurrency}
 
 // bookWait bounds the wait for another process.
 const bookWait = 5 * time.Second
@@ -130,6 +136,10 @@ func (b *Book) Update(now time.Time, sums []Sum, terms func(organization string)
 		if err != nil {
 			return err
 		}
+		settled, err := settle(lines, now, over)
+		if err != nil {
+			return err
+		}
 		groups := make(map[string][]Sum)
 		for _, s := range sums {
 			key := string(groupKey(s.Organization, s.Period))
@@ -150,8 +160,10 @@ func (b *Book) Update(now time.Time, sums []Sum, terms func(organization string)
 			if err != nil {
 				return err
 			}
-			_, organization, _ := strings.Cut(key, "\x00")
+			period, organization, _ := strings.Cut(key, "\x00")
 			u := update{bucket: bucket, group: []byte(key), news: news, over: over, now: now}
+			u.period, _ = b.period(organization, period)
+			u.settled = settled
 			u.terms, u.known = terms(organization)
 			n, err := u.run(group)
 			if err != nil {
@@ -172,6 +184,9 @@ type update struct {
 	terms        Terms
 	known        bool // terms are
 	over         func(end time.Time) bool
+	period       metering.Period
+	settled      time.Time // up to when all was known before
+	closed       bool      // the bill was final before
 }
 
 // agreed are the terms of a provisional line, after one with others.
@@ -183,6 +198,9 @@ func (u *update) agreed(e, before *entry) Terms {
 		return e.Terms
 	case before != nil: // the line is new, its hour is not
 		return before.Terms
+	}
+	if u.terms == (Terms{}) {
+		return unknownTerms
 	}
 	return u.terms
 }
@@ -213,6 +231,9 @@ func (u *update) run(sums []Sum) (changed int, err error) {
 	if from == nil {
 		return 0, nil
 	}
+	if err := u.close(); err != nil {
+		return 0, err
+	}
 	for key, e := range said { // so that the cursor finds them
 		if bucket.Get([]byte(key)) == nil {
 			if err := writeEntry(bucket, []byte(key), e); err != nil {
@@ -226,8 +247,8 @@ func (u *update) run(sums []Sum) (changed int, err error) {
 // recount goes through the lines from one on, and keeps those that differ.
 func (u *update) recount(from []byte, said map[string]*entry) (changed int, err error) {
 	type kept struct {
-		key []byte
-		e   *entry
+		key    []byte
+		e, was *entry
 	}
 	var keep []kept
 	var open []byte
@@ -274,14 +295,14 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 				n.State = Correction
 			}
 		}
-		keep = append(keep, kept{bytes.Clone(k), &n})
+		keep = append(keep, kept{bytes.Clone(k), &n, &e})
 	}
 	for _, line := range keep {
 		if err := writeEntry(u.bucket, line.key, line.e); err != nil {
 			return 0, err
 		}
 		if line.e.State != Provisional {
-			if err := u.note(line.key); err != nil {
+			if err := u.note(line.key, line.was); err != nil {
 				return 0, err
 			}
 		}
@@ -290,17 +311,6 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 		return len(keep), u.bucket.Delete(keyOpen)
 	}
 	return len(keep), u.bucket.Put(keyOpen, open)
-}
-
-// note adds a line to the news.
-func (u *update) note(key []byte) error {
-	n, err := u.news.NextSequence()
-	if err != nil {
-		return err
-	}
-	value := binary.BigEndian.AppendUint32(nil, uint32(len(u.group)))
-	value = append(append(value, u.group...), key...)
-	return u.news.Put(binary.BigEndian.AppendUint64(nil, n), value)
 }
 
 // before is the line before another; nil for the first.

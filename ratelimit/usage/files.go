@@ -63,7 +63,7 @@ func (b *Book) Drain(ctx context.Context, sink Deliverer) (delivered int, err er
 
 // Files is a directory with a file for each delivery, whole or not there, and a
 // manifest with a chain of hashes. Who reads them takes of each line_id the
-// highest revision.
+// highest revision, and of FOCUS all rows: they add up.
 type Files struct {
 	Dir    string
 	Format Format
@@ -114,7 +114,7 @@ func (f *Files) Deliver(_ context.Context, b Batch) error {
 		return nil
 	}
 	d := delivery{File: fmt.Sprintf("usage-%012d.%s", b.From, f.extension()), From: b.From, To: b.To, Previous: last.SHA256}
-	if err := f.write(&d, b.Lines); err != nil {
+	if err := f.write(&d, b); err != nil {
 		return err
 	}
 	return f.note(d)
@@ -128,20 +128,18 @@ func (f *Files) extension() string {
 }
 
 // write makes the file, on the disk with its name when it returns.
-func (f *Files) write(d *delivery, lines []Line) error {
+func (f *Files) write(d *delivery, b Batch) error {
 	temporary := filepath.Join(f.Dir, "."+d.File)
 	file, err := os.Create(temporary)
 	if err != nil {
 		return err
 	}
 	hash := sha256.New()
-	d.Totals, err = Write(io.MultiWriter(file, hash), f.Format, func(yield func(Line, error) bool) {
-		for i := range lines {
-			if !yield(lines[i], nil) {
-				return
-			}
-		}
-	})
+	if out := io.MultiWriter(file, hash); f.Format == FOCUS {
+		d.Totals, err = WriteFOCUS(out, FOCUSOptions{}, b.Charges())
+	} else {
+		d.Totals, err = Write(out, f.Format, b.all())
+	}
 	if err == nil {
 		err = file.Sync()
 	}

@@ -89,9 +89,6 @@ func TestFiles(t *testing.T) {
 			b.same(delivered(t, sink.Dir, format))
 		})
 	}
-	if err := (&Files{Dir: filepath.Join(t.TempDir(), "out"), Format: FOCUS}).Deliver(t.Context(), Batch{From: 1, To: 1, Lines: make([]Line, 1)}); err != nil {
-		t.Error(err)
-	}
 }
 
 // stumbling is a sink whose process ends at some step: before it has the lines, or after, before that is noted.

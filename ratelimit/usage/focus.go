@@ -1,75 +1,238 @@
 package usage
 
 import (
+	"encoding/csv"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"iter"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
-
-	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// Provider is who sells the invocations, in files of FOCUS.
-const provider = "edgegate"
+// The versions of FOCUS, the FinOps Open Cost and Usage Specification
+// (https://focus.finops.org), that files can be of.
+const (
+	FOCUS12 = "1.2"
+	FOCUS13 = "1.3"
+	FOCUS14 = "1.4"
+)
 
-// focusColumns are those of the FinOps Open Cost and Usage Specification 1.4:
-// https://focus.finops.org. What it does not know begins with x_.
-var focusColumns = []csvColumn{
-	{"BilledCost", amount},
-	{"BillingAccountId", account},
-	{"BillingAccountName", account},
-	{"BillingCurrency", func(l *Line) string { return l.Currency }},
-	{"BillingPeriodEnd", func(l *Line) string { return focusTime(billingPeriod(l).End) }},
-	{"BillingPeriodStart", func(l *Line) string { return focusTime(billingPeriod(l).Start) }},
-	{"ChargeCategory", always("Usage")},
-	{"ChargeClass", always("")}, // rows have the whole of a line, also of one that was corrected
-	{"ChargeDescription", func(l *Line) string { return fmt.Sprintf("Invocations of %s in %s", l.FunctionID, l.Region) }},
-	{"ChargeFrequency", always("Usage-Based")},
-	{"ChargePeriodEnd", func(l *Line) string { return focusTime(l.WindowEnd) }},
-	{"ChargePeriodStart", func(l *Line) string { return focusTime(l.WindowStart) }},
-	{"ConsumedQuantity", func(l *Line) string { return strconv.FormatInt(l.Quantity, 10) }},
-	{"ConsumedUnit", always("Requests")},
-	{"ContractedCost", amount},
-	{"EffectiveCost", amount},
-	{"HostProviderName", always(provider)},
-	{"InvoiceId", func(l *Line) string { return l.AccountID + "/" + l.Period }},
-	{"InvoiceIssuerName", always(provider)},
-	{"ListCost", amount},
-	{"PricingCategory", always("Standard")},
-	{"PricingQuantity", func(l *Line) string { return strconv.FormatInt(l.Packages, 10) }},
-	{"PricingUnit", always("Packages")},
-	{"RegionId", func(l *Line) string { return l.Region }},
-	{"RegionName", func(l *Line) string { return l.Region }},
-	{"ResourceId", resource},
-	{"ResourceName", func(l *Line) string { return l.FunctionID }},
-	{"ResourceType", always("Function")},
-	{"ServiceCategory", always("Compute")},
-	{"ServiceName", always("Edge Functions")},
-	{"ServiceProviderName", always(provider)},
-	{"ServiceSubcategory", always("Serverless Compute")},
-	{"SkuId", always("edge-functions-invocations")},
-	{"SkuMeter", always("Invocations")},
-	{"SkuPriceId", func(l *Line) string { return "edge-functions-invocations-" + l.PlanRev }},
-	{"SubAccountId", func(l *Line) string { return l.ProjectID }},
-	{"SubAccountName", func(l *Line) string { return l.ProjectID }},
-	{"Tags", always("{}")},
-	{"x_LedgerSha256", func(l *Line) string { return l.SHA256 }},
-	{"x_LineId", func(l *Line) string { return l.LineID }},
-	{"x_Revision", func(l *Line) string { return strconv.FormatInt(l.Revision, 10) }},
-	{"x_State", func(l *Line) string { return string(l.State) }},
+// FOCUSVersions lists the versions, the default last.
+func FOCUSVersions() []string { return []string{FOCUS12, FOCUS13, FOCUS14} }
+
+// FOCUSOptions choose what files of FOCUS have.
+type FOCUSOptions struct {
+	Version string   // default 1.4
+	Columns []string // default: all of the version
 }
 
-func always(text string) func(*Line) string { return func(*Line) string { return text } }
+const (
+	// provider is who sells the invocations, and sends the bill.
+	provider = "edgegate"
+	// sku is what is sold. A bill has one line, which is for that.
+	sku = "edge-functions-invocations"
+	// requests is what is counted, in FOCUS's words for units.
+	requests = "Requests"
+)
 
-func account(l *Line) string { return l.AccountID }
+// focusColumn is a column of the versions from one on up to one.
+type focusColumn struct {
+	name        string
+	value       func(*Charge) string // "" is null
+	since, last string
+}
 
-func resource(l *Line) string { return l.ProjectID + "/" + l.FunctionID }
+// focusColumns are in the order of FOCUS: by name, first its own, then those that
+// it does not know.
+var focusColumns = []focusColumn{
+	{name: "BilledCost", value: cost},
+	{name: "BillingAccountId", value: account},
+	{name: "BillingAccountName", value: account},
+	{name: "BillingCurrency", value: func(c *Charge) string { return c.Currency }},
+	{name: "BillingPeriodEnd", value: func(c *Charge) string { return focusTime(c.Billed.End) }},
+	{name: "BillingPeriodStart", value: func(c *Charge) string { return focusTime(c.Billed.Start) }},
+	{name: "ChargeCategory", value: always("Usage")},
+	{name: "ChargeClass", value: func(c *Charge) string { return unless(!c.Late, "Correction") }},
+	{name: "ChargeDescription", value: description},
+	{name: "ChargeFrequency", value: always("Usage-Based")},
+	{name: "ChargePeriodEnd", value: func(c *Charge) string { return focusTime(c.WindowEnd) }},
+	{name: "ChargePeriodStart", value: func(c *Charge) string { return focusTime(c.WindowStart) }},
+	{name: "ConsumedQuantity", value: func(c *Charge) string { return strconv.FormatInt(c.Quantity, 10) }},
+	{name: "ConsumedUnit", value: always(requests)},
+	{name: "ContractedCost", value: cost},
+	{name: "ContractedUnitPrice", value: unitPrice},
+	{name: "EffectiveCost", value: cost},
+	{name: "HostProviderName", value: always(provider), since: FOCUS13},
+	// Which invoice has what comes after the bill is not known here.
+	{name: "InvoiceDetailId", value: func(c *Charge) string { return unless(c.Late, sku) }, since: FOCUS14},
+	{name: "InvoiceId", value: func(c *Charge) string { return unless(c.Late, c.AccountID+"/"+c.Period) }},
+	{name: "InvoiceIssuerName", value: always(provider)},
+	{name: "ListCost", value: cost},
+	{name: "ListUnitPrice", value: unitPrice},
+	{name: "PricingCategory", value: always("Standard")},
+	{name: "PricingQuantity", value: pricingQuantity},
+	{name: "PricingUnit", value: pricingUnit},
+	{name: "ProviderName", value: always(provider), last: FOCUS13},
+	{name: "PublisherName", value: always(provider), last: FOCUS13},
+	{name: "RegionId", value: region},
+	{name: "RegionName", value: region},
+	{name: "ResourceId", value: func(c *Charge) string { return unless(c.FunctionID == "", c.ProjectID+"/"+c.FunctionID) }},
+	{name: "ResourceName", value: func(c *Charge) string { return c.FunctionID }},
+	{name: "ResourceType", value: func(c *Charge) string { return unless(c.FunctionID == "", "Function") }},
+	{name: "ServiceCategory", value: always("Compute")},
+	{name: "ServiceName", value: always("Edge Functions")},
+	{name: "ServiceProviderName", value: always(provider), since: FOCUS13},
+	{name: "ServiceSubcategory", value: always("Serverless Compute")},
+	{name: "SkuId", value: always(sku)},
+	{name: "SkuMeter", value: always("Invocations")},
+	{name: "SkuPriceDetails", value: priceDetails},
+	{name: "SkuPriceId", value: priceID},
+	{name: "SubAccountId", value: project},
+	{name: "SubAccountName", value: project},
+	{name: "Tags", value: always("")}, // nothing can be tagged
+	{name: "x_LedgerSha256", value: func(c *Charge) string { return c.SHA256 }},
+	{name: "x_LineId", value: func(c *Charge) string { return c.LineID }},
+	{name: "x_PlanRevision", value: func(c *Charge) string { return c.PlanRev }},
+	{name: "x_Revision", value: func(c *Charge) string { return strconv.FormatInt(c.Revision, 10) }},
+	{name: "x_State", value: func(c *Charge) string { return string(c.State) }},
+}
 
-// amount is a line's price as a decimal number.
-func amount(l *Line) string { return Decimal(l.AmountMinor, l.Currency) }
+// WriteFOCUS writes charges as CSV, in constant memory. It ends at the first error
+// of either side. What belongs to no organization is left out, since nobody is
+// billed for it, and what was not used.
+func WriteFOCUS(w io.Writer, o FOCUSOptions, charges iter.Seq2[Charge, error]) (total Totals, err error) {
+	columns, err := o.columns()
+	if err != nil {
+		return total, err
+	}
+	writer, row := csv.NewWriter(w), make([]string, len(columns))
+	for i, c := range columns {
+		row[i] = c.name
+	}
+	if err := writer.Write(row); err != nil {
+		return total, err
+	}
+	for c, err := range charges {
+		if err != nil {
+			return total, err
+		}
+		if c.AccountID == "" || c.Quantity == 0 && c.AmountMinor == 0 {
+			continue
+		}
+		for i, column := range columns {
+			row[i] = column.value(&c)
+		}
+		if err := writer.Write(row); err != nil {
+			return total, err
+		}
+		total.add(&c.Line)
+	}
+	writer.Flush()
+	return total, writer.Error()
+}
+
+// Validate reports what is not in FOCUS.
+func (o FOCUSOptions) Validate() error {
+	_, err := o.columns()
+	return err
+}
+
+func (o FOCUSOptions) columns() (columns []focusColumn, err error) {
+	if o.Version == "" {
+		o.Version = FOCUS14
+	}
+	if !slices.Contains(FOCUSVersions(), o.Version) {
+		return nil, fmt.Errorf("FOCUS %q: allowed are %s", o.Version, strings.Join(FOCUSVersions(), ", "))
+	}
+	var names []string
+	for _, c := range focusColumns {
+		if o.Version < c.since || c.last != "" && o.Version > c.last {
+			continue
+		}
+		names = append(names, c.name)
+		if len(o.Columns) == 0 || slices.Contains(o.Columns, c.name) {
+			columns = append(columns, c)
+		}
+	}
+	for _, name := range o.Columns {
+		if !slices.Contains(names, name) {
+			err = errors.Join(err, fmt.Errorf("files of FOCUS %s have no column %q", o.Version, name))
+		}
+	}
+	return columns, err
+}
+
+func always(text string) func(*Charge) string { return func(*Charge) string { return text } }
+
+func unless(null bool, text string) string {
+	if null {
+		return ""
+	}
+	return text
+}
+
+func account(c *Charge) string { return c.AccountID }
+
+func project(c *Charge) string { return c.ProjectID }
+
+func region(c *Charge) string { return c.Region }
+
+// cost is what FOCUS has four columns for: there are no discounts.
+func cost(c *Charge) string { return c.money(c.AmountMinor) }
+
+func (c *Charge) money(minor int64) string { return Decimal(minor, c.Currency) }
+
+// unitPrice is the price of a pricingUnit.
+func unitPrice(c *Charge) string {
+	if c.Package == 0 {
+		return c.money(0)
+	}
+	return c.money(c.Minor)
+}
+
+// pricingUnit is what has a price: a package, and a single request where none are
+// sold.
+func pricingUnit(c *Charge) string {
+	if c.Package <= 1 {
+		return requests
+	}
+	return strconv.FormatInt(c.Package, 10) + " " + requests
+}
+
+// pricingQuantity is how many of them: the cost is that times the unit price.
+func pricingQuantity(c *Charge) string {
+	if c.Package == 0 {
+		return strconv.FormatInt(c.Quantity, 10)
+	}
+	return strconv.FormatInt(c.Packages, 10)
+}
+
+// priceID names a price in the list of plans. It stays when the amount changes.
+func priceID(c *Charge) string {
+	if c.Plan == "" {
+		return sku
+	}
+	return sku + "/" + c.Plan
+}
+
+func priceDetails(c *Charge) string {
+	if c.Plan == "" {
+		return ""
+	}
+	text, _ := json.Marshal(map[string]string{"x_PlanName": c.Plan}) // nothing in it can fail
+	return string(text)
+}
+
+func description(c *Charge) string {
+	text := fmt.Sprintf("Invocations of %s in %s", c.FunctionID, c.Region)
+	if c.Package == 0 {
+		return text + ", not charged"
+	}
+	return fmt.Sprintf("%s, %s %s per %s beyond %d", text, unitPrice(c), c.Currency, pricingUnit(c), c.Included)
+}
 
 func focusTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05Z") }
-
-func billingPeriod(l *Line) metering.Period {
-	_, p, _ := metering.CycleOf(l.Period)
-	return p
-}

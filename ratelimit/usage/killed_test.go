@@ -2,11 +2,13 @@ package usage_test
 
 import (
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,8 +43,8 @@ func exportUntil(at, kind, path, url string) {
 		}
 	}
 	book := usage.NewBook(path, "ledger")
-	if kind == "file" {
-		_, err = book.Drain(context.Background(), stepping{&usage.Files{Dir: url, Format: usage.CSV}, step})
+	if format, ok := strings.CutPrefix(kind, "file:"); ok {
+		_, err = book.Drain(context.Background(), stepping{&usage.Files{Dir: url, Format: usage.Format(format)}, step})
 	} else {
 		o := &usage.Outbox{Book: book, Pages: book.Pages(), Now: time.Now}
 		o.AtSteps(step)
@@ -121,36 +123,71 @@ func TestExporterKilled(t *testing.T) {
 }
 
 func TestFilesKilled(t *testing.T) {
-	r := newRig(t, 6)
-	for range 10 {
-		r.pass()
+	for _, format := range []usage.Format{usage.CSV, usage.FOCUS} {
+		t.Run(string(format), func(t *testing.T) {
+			r := newRig(t, 6)
+			for range 10 {
+				r.pass()
+			}
+			dir := filepath.Join(t.TempDir(), "out")
+			kills := 0
+			for step := 1; killed(t, step, "file:"+string(format), r.path, dir); step++ {
+				kills++
+				r.pass()
+			}
+			r.update(r.late)
+			files := &usage.Files{Dir: dir, Format: format}
+			if _, err := r.book.Drain(t.Context(), files); err != nil {
+				t.Fatal(err)
+			}
+			if kills == 0 {
+				t.Error("it was never killed")
+			}
+			got := make(map[string]int64)
+			if format == usage.FOCUS {
+				got = addedUp(t, files)
+			} else {
+				for _, l := range written(t, files) {
+					got[l.AccountID] += l.Quantity
+				}
+			}
+			for _, account := range []string{"acme", "globex"} {
+				if want := r.billed(account, false); got[account] != want {
+					t.Errorf("the files have %d of %s, billed is %d", got[account], account, want)
+				}
+			}
+		})
 	}
-	dir := filepath.Join(t.TempDir(), "out")
-	kills := 0
-	for step := 1; killed(t, step, "file", r.path, dir); step++ {
-		kills++
-		r.pass()
-	}
-	r.update(r.late)
-	files := &usage.Files{Dir: dir, Format: usage.CSV}
-	if _, err := r.book.Drain(t.Context(), files); err != nil {
+}
+
+// addedUp is what all rows of files of FOCUS have together, by account.
+func addedUp(t *testing.T, files *usage.Files) map[string]int64 {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(files.Dir, "usage-*.focus.csv"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	latest := written(t, files)
-	if kills == 0 {
-		t.Error("it was never killed")
-	}
-	for _, account := range []string{"acme", "globex"} {
-		got := int64(0)
-		for _, l := range latest {
-			if l.AccountID == account {
-				got += l.Quantity
+	sums := make(map[string]int64)
+	for _, name := range names {
+		file, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := csv.NewReader(file).ReadAll()
+		if err != nil || len(rows) == 0 {
+			t.Fatalf("%s: %d rows, %v", name, len(rows), err)
+		}
+		_ = file.Close()
+		account, quantity := slices.Index(rows[0], "BillingAccountId"), slices.Index(rows[0], "ConsumedQuantity")
+		for _, row := range rows[1:] {
+			n, err := strconv.ParseInt(row[quantity], 10, 64)
+			if err != nil {
+				t.Error(err)
 			}
-		}
-		if want := r.billed(account, false); got != want {
-			t.Errorf("the files have %d of %s, billed is %d", got, account, want)
+			sums[row[account]] += n
 		}
 	}
+	return sums
 }
 
 // killed runs a process that exports, and reports whether it was killed; false if it had no such step.

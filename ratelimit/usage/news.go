@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"strings"
 
@@ -16,14 +17,42 @@ import (
 type Batch struct {
 	From, To uint64 // the numbers of the first and the last
 	Lines    []Line
+
+	book *Book // that it is of
+}
+
+// all are the lines of a batch.
+func (b Batch) all() iter.Seq2[Line, error] {
+	return func(yield func(Line, error) bool) {
+		for i := range b.Lines {
+			if !yield(b.Lines[i], nil) {
+				return
+			}
+		}
+	}
 }
 
 // bucketCursors has for each sink up to which number it has lines.
 var bucketCursors = []byte("cursors")
 
+// note adds a line to the news, and keeps what it was.
+func (u *update) note(key []byte, was *entry) error {
+	n, err := u.news.NextSequence()
+	if err != nil {
+		return err
+	}
+	value := binary.BigEndian.AppendUint32(nil, uint32(len(u.group)))
+	value = append(append(value, u.group...), key...)
+	if err := u.news.Put(binary.BigEndian.AppendUint64(nil, n), value); err != nil {
+		return err
+	}
+	return u.remember(value, n, was)
+}
+
 // News returns what happened after a number, at most so many lines. There is
 // nothing new where it has no lines.
 func (b *Book) News(after uint64, most int) (batch Batch, err error) {
+	batch.book = b
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return batch, nil
 	}

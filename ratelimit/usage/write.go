@@ -52,21 +52,20 @@ func (t *Totals) add(l *Line) {
 }
 
 // Write writes lines in a format, in constant memory. It ends at the first error
-// of either side.
+// of either side. FOCUS has [WriteFOCUS].
 func Write(w io.Writer, format Format, lines iter.Seq2[Line, error]) (Totals, error) {
 	switch format {
 	case CSV:
-		return writeCSV(w, columns, lines)
-	case FOCUS:
-		return writeCSV(w, focusColumns, lines)
+		return writeCSV(w, lines)
 	case JSONL:
 		encoder := json.NewEncoder(w)
 		encoder.SetEscapeHTML(false)
 		return each(lines, func(l *Line) error { return encoder.Encode(l) })
 	case Parquet:
 		return writeParquet(w, lines)
+	default:
+		return Totals{}, fmt.Errorf("there is no format %q of lines", format)
 	}
-	return Totals{}, fmt.Errorf("there is no format %q", format)
 }
 
 func each(lines iter.Seq2[Line, error], write func(*Line) error) (total Totals, err error) {
@@ -109,7 +108,7 @@ var columns = func() (all []csvColumn) {
 	return all
 }()
 
-func writeCSV(w io.Writer, columns []csvColumn, lines iter.Seq2[Line, error]) (Totals, error) {
+func writeCSV(w io.Writer, lines iter.Seq2[Line, error]) (Totals, error) {
 	writer, row := csv.NewWriter(w), make([]string, len(columns))
 	for i, c := range columns {
 		row[i] = c.name

@@ -125,6 +125,10 @@ func TestBilling(t *testing.T) {
 	if err != nil || !slices.IsSorted(header) {
 		t.Errorf("%q, %v", header, err)
 	}
+	some := g.command(t, "usage", "export", "--format", "focus", "--focus-version", "1.2", "--columns", "BilledCost,ProviderName")
+	if first, rest, _ := strings.Cut(some, "\n"); first != "BilledCost,ProviderName" || !strings.HasSuffix(rest, ".00,edgegate\n") {
+		t.Errorf("FOCUS 1.2:\n%s", some)
+	}
 	// What was billed is billed after a restart, and exports are the same but for what is not over.
 	before := g.command(t, "usage", "export", "--format", "jsonl")
 	g.stop(syscall.SIGKILL, time.Second)

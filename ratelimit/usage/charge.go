@@ -1,0 +1,264 @@
+package usage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"os"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+// Charge is a line as files of FOCUS have it: with its price, and so that charges
+// can be added up, whatever was corrected.
+type Charge struct {
+	Line // where it is a reversal, with its quantity, packages and amount below 0
+
+	Package int64           // how many invocations are sold together; 0: none are sold
+	Minor   int64           // the price of a package, in the minor unit of the currency
+	Billed  metering.Period // the billing period
+	// Late says that the bill of the line's period was final before this was known:
+	// it is in a later period then.
+	Late bool
+}
+
+// reversal takes a charge back.
+func (c Charge) reversal() Charge {
+	c.Quantity, c.Packages, c.AmountMinor = -c.Quantity, -c.Packages, -c.AmountMinor
+	return c
+}
+
+// differs reports whether sums with a charge are others than with another.
+func (c *Charge) differs(other *Charge) bool {
+	return c.Quantity != other.Quantity || c.Packages != other.Packages || c.AmountMinor != other.AmountMinor
+}
+
+// periods finds the period of an organization with an id.
+type periods func(organization, id string) (metering.Period, metering.Cycle, bool)
+
+// SetPeriods says how to find the period of an organization with an id. Without
+// it periods are those that their ids tell, which may end early if they start at
+// the end of a month.
+func (b *Book) SetPeriods(named func(organization, id string) (metering.Period, metering.Cycle, bool)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.periods = named
+}
+
+// period is called with b.mu held.
+func (b *Book) period(organization, id string) (metering.Period, metering.Cycle) {
+	if b.periods != nil {
+		if p, cycle, ok := b.periods(organization, id); ok {
+			return p, cycle
+		}
+	}
+	cycle, p, _ := metering.CycleOf(id)
+	return p, cycle
+}
+
+var (
+	// bucketChanges has corrections, by what is in the news and its number.
+	bucketChanges = []byte("changes")
+	// keySettled is beside the buckets of lines: the last full hour up to which all
+	// was known, in seconds.
+	keySettled = []byte("settled")
+	// keyClosed is in buckets of lines that were all final, and known to be all there
+	// are of the period: who pays may have the bill.
+	keyClosed = []byte("closed")
+)
+
+// change is what the news do not tell of an entry.
+type change struct {
+	Was  *entry `json:"w,omitempty"` // before; nil for what was not final
+	Late int64  `json:"l,omitempty"` // when it came, in seconds, if the bill had been final
+}
+
+// settle returns up to when all was known before now, and keeps up to when it is.
+func settle(lines *bbolt.Bucket, now time.Time, over func(end time.Time) bool) (before time.Time, err error) {
+	if v := lines.Get(keySettled); len(v) == 8 {
+		before = time.Unix(int64(binary.BigEndian.Uint64(v)), 0)
+	}
+	hour := now.Truncate(time.Hour)
+	if !over(hour) {
+		hour = hour.Add(-time.Hour)
+	}
+	if !hour.After(before) || !over(hour) {
+		return before, nil
+	}
+	return before, lines.Put(keySettled, binary.BigEndian.AppendUint64(nil, uint64(hour.Unix())))
+}
+
+// close looks whether the bill was final before an update.
+func (u *update) close() error {
+	if u.closed = u.bucket.Get(keyClosed) != nil; u.closed || u.period.End.IsZero() || u.settled.Before(u.period.End) || u.bucket.Get(keyOpen) != nil {
+		return nil
+	}
+	if first, _ := u.bucket.Cursor().First(); first == nil {
+		return nil
+	}
+	u.closed = true
+	return u.bucket.Put(keyClosed, []byte{1})
+}
+
+// remember keeps what a line was, for the entry n of the news.
+func (u *update) remember(news []byte, n uint64, was *entry) error {
+	var c change
+	if was.State != Provisional {
+		c.Was = was
+	}
+	if u.closed {
+		c.Late = u.now.Unix()
+	}
+	if c == (change{}) {
+		return nil
+	}
+	changes, err := u.news.Tx().CreateBucketIfNotExists(bucketChanges)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	return changes.Put(binary.BigEndian.AppendUint64(news, n), text)
+}
+
+// Charges returns a charge for each line that Lines has: what there is to pay as
+// it is known now. While it runs nothing can be updated.
+func (b *Book) Charges(want func(organization, period string) bool) iter.Seq2[Charge, error] {
+	return b.charges(func(tx *bbolt.Tx, yield func(Charge) error) error {
+		lines := tx.Bucket(bucketLines)
+		if lines == nil {
+			return nil
+		}
+		return lines.ForEachBucket(func(group []byte) error {
+			period, organization, _ := strings.Cut(string(group), "\x00")
+			if !want(organization, period) {
+				return nil
+			}
+			billed, _ := b.period(organization, period)
+			return lines.Bucket(group).ForEach(func(k, v []byte) error {
+				if !isLine(k) {
+					return nil
+				}
+				key := Key{Organization: organization, Period: period}
+				var e entry
+				if err := errors.Join(parseLineKey(k, &key), json.Unmarshal(v, &e)); err != nil {
+					return err
+				}
+				return yield(e.charge(b.ledger, key, billed))
+			})
+		})
+	})
+}
+
+// Charges returns what the lines of a batch add to those of the batches before: a
+// line that was corrected is taken back as it was, and charged anew. It is the
+// same whenever it is asked for. While it runs nothing can be updated.
+func (b Batch) Charges() iter.Seq2[Charge, error] {
+	return b.book.charges(func(tx *bbolt.Tx, yield func(Charge) error) error {
+		news := tx.Bucket(bucketNews)
+		for n := b.From; n <= b.To; n++ {
+			value := news.Get(binary.BigEndian.AppendUint64(nil, n))
+			is, was, err := b.book.changed(tx, value, n)
+			if err == nil && was != nil && is.differs(was) {
+				err = yield(was.reversal())
+			}
+			if err == nil && (was == nil || is.differs(was)) {
+				err = yield(*is)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// changed is what a line became by the entry n of the news, and what it was; nil
+// if it is the first of it.
+func (b *Book) changed(tx *bbolt.Tx, news []byte, n uint64) (is, was *Charge, err error) {
+	key, k, err := parseNews(news)
+	if err != nil {
+		return nil, nil, err
+	}
+	this, next, err := changesOf(tx, news, n)
+	if err != nil {
+		return nil, nil, err
+	}
+	billed, cycle := b.period(k.Organization, k.Period)
+	if this.Late != 0 {
+		billed = cycle.At(time.Unix(this.Late, 0))
+	}
+	charge := func(e *entry) *Charge {
+		c := e.charge(b.ledger, k, billed)
+		c.Late = this.Late != 0
+		return &c
+	}
+	if this.Was != nil {
+		was = charge(this.Was)
+	}
+	if next.Was != nil {
+		return charge(next.Was), was, nil
+	}
+	e, known, err := readEntry(tx.Bucket(bucketLines).Bucket(groupKey(k.Organization, k.Period)), key)
+	if err == nil && !known {
+		err = fmt.Errorf("the entry %x of the news is of no line", news)
+	}
+	return charge(&e), was, err
+}
+
+// changesOf are those of a line by the entry n of the news, and by the next of the
+// line: that one has what it became by n.
+func changesOf(tx *bbolt.Tx, news []byte, n uint64) (this, next change, err error) {
+	changes := tx.Bucket(bucketChanges)
+	if changes == nil {
+		return this, next, nil
+	}
+	key := func(n uint64) []byte { return binary.BigEndian.AppendUint64(bytes.Clone(news), n) }
+	if text := changes.Get(key(n)); text != nil {
+		if err := json.Unmarshal(text, &this); err != nil {
+			return this, next, fmt.Errorf("the change %x: %w", key(n), err)
+		}
+	}
+	after, text := changes.Cursor().Seek(key(n + 1))
+	if len(after) == len(news)+8 && bytes.HasPrefix(after, news) {
+		if err := json.Unmarshal(text, &next); err != nil {
+			return this, next, fmt.Errorf("the change %x: %w", after, err)
+		}
+	}
+	return this, next, nil
+}
+
+// charges runs f on what is in the book. The sequence ends at the first error.
+func (b *Book) charges(f func(tx *bbolt.Tx, yield func(Charge) error) error) iter.Seq2[Charge, error] {
+	return func(yield func(Charge, error) bool) {
+		if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
+			return
+		}
+		stopped := errors.New("stopped")
+		err := b.with(false, func(tx *bbolt.Tx) error {
+			return f(tx, func(c Charge) error {
+				if !yield(c, nil) {
+					return stopped
+				}
+				return nil
+			})
+		})
+		if err != nil && !errors.Is(err, stopped) {
+			yield(Charge{}, err)
+		}
+	}
+}
+
+// charge is an entry with all its columns and its price.
+func (e *entry) charge(ledger string, k Key, billed metering.Period) Charge {
+	return Charge{Line: e.line(ledger, k), Package: max(0, e.Terms.Package), Minor: max(0, e.Terms.Minor), Billed: billed}
+}
