@@ -35,6 +35,9 @@ var (
 	keyOpen     = []byte("open")  // in each: from when on lines are provisional
 )
 
+// unknownTerms are those of organizations of which nothing else is said.
+var unknownTerms = Terms{Included: -1, Currency: DefaultCurrency}
+
 // bookWait bounds the wait for another process.
 const bookWait = 5 * time.Second
 
@@ -194,6 +197,9 @@ func (u *update) agreed(e, before *entry) Terms {
 		return e.Terms
 	case before != nil: // the line is new, its hour is not
 		return before.Terms
+	}
+	if u.terms == (Terms{}) {
+		return unknownTerms
 	}
 	return u.terms
 }

@@ -2,6 +2,7 @@ package usage_test
 
 import (
 	"io"
+	"iter"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -35,14 +36,25 @@ func bookOf(t *testing.T, lines int) *usage.Book {
 	return book
 }
 
+// measured is a sequence of which each step is noticed.
+func measured[T any](all iter.Seq2[T, error], notice func()) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for v, err := range all {
+			if notice(); !yield(v, err) {
+				return
+			}
+		}
+	}
+}
+
 // An export of what ten million records of the ledger say needs no more memory than one of a quarter of it.
 func TestExportInConstantMemory(t *testing.T) {
 	const lines = 50_000
 	small, large := bookOf(t, lines/4), bookOf(t, lines)
 	for _, format := range usage.Formats() {
 		peak := func(book *usage.Book) (highest uint64) {
-			n, start := 0, time.Now()
-			measured := func() {
+			n, start, all := 0, time.Now(), func(string, string) bool { return true }
+			measure := func() {
 				if n++; n%2500 == 0 {
 					var stats runtime.MemStats
 					runtime.GC()
@@ -50,7 +62,13 @@ func TestExportInConstantMemory(t *testing.T) {
 					highest = max(highest, stats.HeapAlloc)
 				}
 			}
-			totals, err := export(book, usage.Format(format), measured)
+			var totals usage.Totals
+			var err error
+			if usage.Format(format) == usage.FOCUS {
+				totals, err = usage.WriteFOCUS(io.Discard, usage.FOCUSOptions{}, measured(book.Charges(all), measure))
+			} else {
+				totals, err = usage.Write(io.Discard, usage.Format(format), measured(book.Lines(all), measure))
+			}
 			if err != nil || totals.Quantity != 100*int64(n) {
 				t.Fatalf("%+v, %v", totals, err)
 			}
@@ -62,27 +80,4 @@ func TestExportInConstantMemory(t *testing.T) {
 			t.Errorf("%s: %d bytes of heap for %d lines, %d for %d", format, few, lines/4, many, lines)
 		}
 	}
-}
-
-// export writes all that is in a book.
-func export(book *usage.Book, format usage.Format, each func()) (usage.Totals, error) {
-	all := func(string, string) bool { return true }
-	if format == usage.FOCUS {
-		return usage.WriteFOCUS(io.Discard, usage.FOCUSOptions{}, func(yield func(usage.Charge, error) bool) {
-			for c, err := range book.Charges(all) {
-				each()
-				if !yield(c, err) {
-					return
-				}
-			}
-		})
-	}
-	return usage.Write(io.Discard, format, func(yield func(usage.Line, error) bool) {
-		for l, err := range book.Lines(all) {
-			each()
-			if !yield(l, err) {
-				return
-			}
-		}
-	})
 }

@@ -6,21 +6,21 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/bojanz/currency"
+	iso "github.com/bojanz/currency"
 )
 
 // DefaultCurrency is that of prices for which nothing else is said.
 const DefaultCurrency = "USD"
 
 // Currencies lists the codes of ISO 4217.
-func Currencies() []string { return slices.Sorted(slices.Values(currency.GetCurrencyCodes())) }
+func Currencies() []string { return slices.Sorted(slices.Values(iso.GetCurrencyCodes())) }
 
 // Decimals is how many decimals an amount of a currency has: its minor unit is 1
 // with so many places (ISO 4217). Of an unknown one it has two.
 func Decimals(code string) int {
 	// golang.org/x/text knows what is usual on signs and in shops, which is none
 	// for some currencies that banks and Stripe count in hundredths.
-	if digits, ok := currency.GetDigits(code); ok {
+	if digits, ok := iso.GetDigits(code); ok {
 		return int(digits)
 	}
 	return 2
