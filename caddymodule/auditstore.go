@@ -56,10 +56,10 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 		})
 	}
 	findings = append(findings, silentGateways(ctx, s)...)
-	if offset, err := s.conn.ClockOffset(ctx); err == nil && offset.Abs() > clockNear {
+	if offset, _, err := s.conn.ClockOffset(ctx); err == nil && offset.Abs() > clockNear {
 		f := Finding{
 			Severity: Medium, Check: "clock_offset", Subject: s.url, Message: fmt.Sprintf("the clocks of this machine and of Redis are %s apart", offset.Abs().Round(time.Millisecond)),
-			Remedy: "synchronize both by NTP: at the end of a billing period invocations are counted by the gateway's clock",
+			Remedy: "synchronize both by NTP: up to 30 s the gateway counts by the clock of Redis, beyond that by its own, and invocations at the end of a billing period may count in the other",
 		}
 		if offset.Abs() > clockFar {
 			f.Severity = High

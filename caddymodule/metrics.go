@@ -53,6 +53,14 @@ var metrics = []metric{
 		}
 		return 0
 	}},
+	{"edgegate_store_clock_offset_seconds", "How far the clock of Redis is ahead of this machine's; up to 30 s the billing clock follows it.", prometheus.GaugeValue, func(s *scrape) float64 {
+		if opened := s.app.books.open.Load(); opened != nil {
+			if shared := opened.shared.Load(); shared != nil {
+				return shared.mirror.ClockOffset().Seconds()
+			}
+		}
+		return 0
+	}},
 	{"edgegate_ledger_writable", "Whether invocations can be recorded (1) or are answered 503 soon (0).", prometheus.GaugeValue, func(s *scrape) float64 {
 		opened := s.app.books.open.Load()
 		return oneIf(opened != nil && opened.ledger.Healthy() == nil)

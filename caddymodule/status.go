@@ -36,6 +36,9 @@ type StatusStore struct {
 	Kind     string `json:"kind"`
 	State    string `json:"state"` // up, down or unknown
 	Location string `json:"location"`
+	// ClockOffset is how far the clock of Redis is ahead of this machine's. Up to 30 s
+	// it is followed.
+	ClockOffset *float64 `json:"clock_offset_ms,omitempty"`
 }
 
 // StatusProjects is where the projects come from and how that goes.
@@ -102,7 +105,7 @@ func (a *App) status() Status {
 	s := Status{
 		Version:  Version(),
 		Regions:  a.regionStatus(),
-		Store:    a.storeStatus(),
+		Store:    a.clocked(a.storeStatus()),
 		Projects: a.projectStatus(),
 		Sockets:  a.lease.sockets.open(),
 		Gateway:  a.lease.fleet.id,
@@ -200,4 +203,14 @@ func (a *App) storeStatus() *StatusStore {
 		return &StatusStore{Kind: storeRedis, State: string(conn.State().Health), Location: conn.Config().Location()}
 	}
 	return &StatusStore{Kind: storeEmbedded, State: string(regions.StateUp), Location: a.dataDir()}
+}
+
+// clocked adds how far the clocks are apart.
+func (a *App) clocked(s *StatusStore) *StatusStore {
+	if opened := a.books.open.Load(); opened != nil {
+		if shared := opened.shared.Load(); shared != nil {
+			s.ClockOffset = new(float64(shared.mirror.ClockOffset().Microseconds()) / 1000)
+		}
+	}
+	return s
 }

@@ -2,9 +2,10 @@ package metering
 
 import "time"
 
-// Now is the billing clock. It never goes back, not over restarts either.
+// Now is the billing clock: that of the machine, with the offset of the clock that
+// gateways share. It never goes back, not over restarts either.
 func (l *Ledger) Now() time.Time {
-	now := l.config.Now().UnixMicro()
+	now := l.config.Now().UnixMicro() + l.ahead.Load()
 	for {
 		latest := l.latest.Load()
 		if now <= latest {

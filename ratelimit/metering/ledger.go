@@ -49,6 +49,7 @@ type Ledger struct {
 	mode     atomic.Pointer[Sync]
 	strict   atomic.Bool
 	latest   atomic.Int64 // the billing clock, in microseconds
+	ahead    atomic.Int64 // of the machine's clock, in microseconds
 	refusals refusals
 	stop     chan struct{}
 	kick     chan struct{} // somebody waits for the disk

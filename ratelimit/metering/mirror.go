@@ -59,6 +59,8 @@ type Mirror struct {
 	calls   atomic.Uint64
 
 	present atomic.Int64
+	clock   atomic.Int64    // the offset of Redis' clock
+	offsets offsets         // for one goroutine
 	told    map[string]bool // who left; for one goroutine
 
 	mu     sync.Mutex // guards shards, and who flushes
@@ -103,10 +105,13 @@ func (m *Mirror) run() {
 			return
 		case <-time.After(wait):
 		}
-		began := time.Now()
+		began, known := time.Now(), m.now()
 		sent, err := m.Flush(m.ctx)
 		if err == nil && began.Sub(present) >= flushIdle {
-			present, err = began, m.register(m.ctx, began)
+			present = began
+			if err = m.register(m.ctx, known); err == nil {
+				err = m.followClock(m.ctx)
+			}
 		}
 		if err == nil && began.Sub(pruned) >= pruneEvery {
 			pruned, err = began, m.prune(m.ctx)
@@ -140,6 +145,7 @@ func (m *Mirror) Close(ctx context.Context) error {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
 	m.ledger.mirrored = false
+	m.ledger.ahead.Store(0)
 	for _, b := range m.ledger.books() {
 		b.projection.mirrored(false, time.Now())
 	}

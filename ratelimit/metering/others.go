@@ -126,7 +126,7 @@ func (m *Mirror) register(ctx context.Context, at time.Time) error {
 	}
 	present := 1
 	for id, p := range seen {
-		if time.Since(p.At) < presentFor && id != m.ledger.Instance() {
+		if m.now().Sub(p.At) < presentFor && id != m.ledger.Instance() {
 			present++
 		}
 	}

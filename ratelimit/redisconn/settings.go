@@ -41,13 +41,14 @@ func (c *Conn) Replicas(ctx context.Context) (int, error) {
 	return 0, nil
 }
 
-// ClockOffset returns how far the server's clock is ahead of this machine's, to
-// within half of the time that the question took.
-func (c *Conn) ClockOffset(ctx context.Context) (time.Duration, error) {
+// ClockOffset returns how far the server's clock is ahead of this machine's, and by
+// how much that may be wrong: half of the time that the question took.
+func (c *Conn) ClockOffset(ctx context.Context) (ahead, within time.Duration, err error) {
 	before := time.Now()
 	at, err := c.client.Time(ctx).Result()
 	if c.observe(err) != nil {
-		return 0, fmt.Errorf("reading the clock: %w", err)
+		return 0, 0, fmt.Errorf("reading the clock: %w", err)
 	}
-	return at.Sub(before.Add(time.Since(before) / 2)), nil
+	within = time.Since(before) / 2
+	return at.Sub(before.Add(within)), within, nil
 }

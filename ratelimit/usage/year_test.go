@@ -40,7 +40,10 @@ func (y *year) day(today time.Time) (sums []usage.Sum) {
 				},
 				Sources: []usage.Source{{Instance: gateway, First: 1, Invocations: n, Completed: n, Voided: y.random.Int64N(2)}},
 			}
-			y.used[[2]string{o.id, period.ID}] += n
+			if y.random.IntN(20) == 0 { // somebody adjusts
+				s.Sources[0].Added, s.Sources[0].Deducted = y.random.Int64N(50), y.random.Int64N(20)
+			}
+			y.used[[2]string{o.id, period.ID}] += n + s.Sources[0].Added - s.Sources[0].Deducted
 			if gateway == "slow" {
 				y.late = append(y.late, s)
 			} else {
@@ -67,7 +70,7 @@ func (y *year) close(at time.Time, sums []usage.Sum) {
 	}
 }
 
-// A year with three gateways, of which one is heard of late, with plans that change, and with what was not sent after all: what is
+// A year with three gateways, of which one is heard of late, with plans that change, with adjustments, and with what was not sent after all: what is
 // billed is what was used, in every period, and all sinks have the same.
 func TestYear(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
