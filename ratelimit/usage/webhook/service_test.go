@@ -1,10 +1,15 @@
 package webhook_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,5 +151,39 @@ func TestForgotten(t *testing.T) {
 	verdicts, err := s.Send(t.Context(), []usage.Message{fresh, forgotten, fresh})
 	if err != nil || len(verdicts) != 3 || verdicts[0].Rejected != "" || verdicts[1].Rejected == "" || verdicts[2].Rejected != "" || calls != 2 {
 		t.Errorf("%+v in %d calls, %v", verdicts, calls, err)
+	}
+}
+
+// The meter that we ship for OpenMeter reads what events have.
+func TestOpenMeterMeter(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "configs", "openmeter", "meter.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var meter struct {
+		EventType, Aggregation, ValueProperty string
+		GroupBy                               map[string]string
+	}
+	if err := json.Unmarshal(text, &meter); err != nil {
+		t.Fatal(err)
+	}
+	calls, _, err := send(t, webhook.Config{}, func(http.ResponseWriter, int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []struct {
+		Type string
+		Data map[string]any
+	}
+	if err := json.Unmarshal([]byte(calls[0].body), &events); err != nil {
+		t.Fatal(err)
+	}
+	if meter.EventType != events[0].Type || meter.Aggregation != "SUM" {
+		t.Errorf("%+v for events of type %s", meter, events[0].Type)
+	}
+	for _, path := range append(slices.Collect(maps.Values(meter.GroupBy)), meter.ValueProperty) {
+		if _, ok := events[0].Data[strings.TrimPrefix(path, "$.")]; !ok {
+			t.Errorf("no event has %s", path)
+		}
 	}
 }
