@@ -12,8 +12,9 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// A gateway that sends for one that is gone sends nothing again, and goes on where that one was; also in the middle of a batch.
-func TestAnotherGatewaySends(t *testing.T) {
+// redisOf is a Redis and a connection to it, until the test ends.
+func redisOf(t *testing.T) (*redistest.Server, *redisconn.Conn) {
+	t.Helper()
 	server := redistest.Single(t)
 	config, err := redisconn.Parse(server.URL())
 	if err != nil {
@@ -23,7 +24,13 @@ func TestAnotherGatewaySends(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	t.Cleanup(func() { conn.Close() })
+	return server, conn
+}
+
+// A gateway that sends for one that is gone sends nothing again, and goes on where that one was; also in the middle of a batch.
+func TestAnotherGatewaySends(t *testing.T) {
+	_, conn := redisOf(t)
 	one, two := newRig(t, 8), newRig(t, 8) // the same lines on both
 	for _, s := range servers(t, same, 7) {
 		outbox := func(r *rig) *usage.Outbox {
@@ -62,16 +69,7 @@ func TestAnotherGatewaySends(t *testing.T) {
 
 // A Redis that is emptied takes what was told from nobody: who stood by has a copy.
 func TestEmptiedRedis(t *testing.T) {
-	server := redistest.Single(t)
-	config, err := redisconn.Parse(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := redisconn.Open(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	server, conn := redisOf(t)
 	one, two := newRig(t, 9), newRig(t, 9)
 	for range 4 {
 		one.pass()
@@ -101,16 +99,7 @@ func TestEmptiedRedis(t *testing.T) {
 
 // One gateway has the turn until it is not heard of for a while.
 func TestTurns(t *testing.T) {
-	server := redistest.Single(t)
-	config, err := redisconn.Parse(server.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := redisconn.Open(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	server, conn := redisOf(t)
 	for _, turn := range []struct {
 		service, gateway string
 		has              bool

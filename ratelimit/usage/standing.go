@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // Standing is how far a service is.
@@ -161,31 +158,12 @@ func (o *Outbox) told(ctx context.Context, s Service, chunk []duePage, pending m
 
 // pagesOf returns the pages that the lines of some periods are on.
 func (b *Book) pagesOf(span time.Duration, want func(organization, period string) bool) (pages []duePage, err error) {
-	err = b.with(false, func(tx *bbolt.Tx) error {
-		lines := tx.Bucket(bucketLines)
-		if lines == nil {
-			return nil
+	err = b.entries(want, func(k Key, _ *entry) error {
+		page := PageKey{Account: k.Organization, Period: k.Period, Span: k.Start.Format(spanLayouts[span])}
+		if n := len(pages); n == 0 || pages[n-1].PageKey != page {
+			pages = append(pages, duePage{PageKey: page})
 		}
-		return lines.ForEachBucket(func(group []byte) error {
-			period, organization, _ := strings.Cut(string(group), "\x00")
-			if !want(organization, period) {
-				return nil
-			}
-			return lines.Bucket(group).ForEach(func(k, _ []byte) error {
-				if !isLine(k) {
-					return nil
-				}
-				var key Key
-				if err := parseLineKey(k, &key); err != nil {
-					return err
-				}
-				page := PageKey{Account: organization, Period: period, Span: key.Start.Format(spanLayouts[span])}
-				if n := len(pages); n == 0 || pages[n-1].PageKey != page {
-					pages = append(pages, duePage{PageKey: page})
-				}
-				return nil
-			})
-		})
+		return nil
 	})
 	return pages, err
 }
