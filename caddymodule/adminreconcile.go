@@ -155,6 +155,31 @@ func (c *reconciliation) of(usage []metering.Usage, span metering.Span) accounts
 	return all
 }
 
+// hours are sums of hours: those that are kept, and of hours that are over for so
+// long that none are, what the records say.
+func (c *reconciliation) hours(read, kept []metering.Usage) (hours []metering.Usage) {
+	type hour struct {
+		account
+		start int64
+	}
+	there := make(map[hour]bool)
+	key := func(u *metering.Usage) hour {
+		return hour{account{u.Instance, u.Organization, u.Cycle.At(u.Start).ID, u.Project, u.Function, u.Region}, u.Start.Unix()}
+	}
+	for i := range kept {
+		if kept[i].Span == metering.Hourly {
+			hours = append(hours, kept[i])
+			there[key(&kept[i])] = true
+		}
+	}
+	for i := range read {
+		if read[i].Forgotten(c.now) && !there[key(&read[i])] {
+			hours = append(hours, read[i])
+		}
+	}
+	return hours
+}
+
 // log compares the records with the sums.
 func (c *reconciliation) log(recounts []metering.Recounted) {
 	records := reconcileLevel{Level: "R0", What: "records in the logs"}
@@ -172,7 +197,7 @@ func (c *reconciliation) log(recounts []metering.Recounted) {
 	}
 	c.levels = append(c.levels, records)
 	c.compare("R1", "records and sums", c.of(read, metering.Monthly), c.of(kept, metering.Monthly))
-	c.compare("R2", "sums of periods and of hours", c.of(kept, metering.Monthly), c.of(kept, metering.Hourly))
+	c.compare("R2", "sums of periods and of hours", c.of(kept, metering.Monthly), c.of(c.hours(read, kept), metering.Hourly))
 }
 
 // redis compares the sums with those in Redis. Calls go on meanwhile: what is in

@@ -92,7 +92,11 @@ func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) 
 		return nil, err
 	}
 	used = make(accounts)
-	sums := hourly(own, now.Add(-billHours), used)
+	since, logs := now.Add(-billHours), 1+len(opened.ledger.Orphans())
+	if logs != b.billedLogs { // some hours may be from before it stopped, days ago
+		since = time.Time{}
+	}
+	sums := hourly(own, since, used)
 	known := func(time.Time) bool { return true }
 	id, err := metering.Identity(b.dir)
 	if s := opened.shared.Load(); s != nil && err == nil {
@@ -137,6 +141,7 @@ func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) 
 		return usage.Terms{Included: -1, Currency: app.currency()}, false
 	}, func(end time.Time) bool { return !now.Before(end.Add(settleAfter)) && known(end.Add(settleAfter)) })
 	if err == nil {
+		b.billedLogs = logs
 		b.billed.Store(true)
 	}
 	return used, err

@@ -30,9 +30,11 @@ type bookkeeping struct {
 	billed atomic.Bool           // the lines were brought up to date by this process
 	mu     sync.Mutex            // guards opening
 
-	arrivals  arrivals
-	billing   sync.Mutex // who has it knows what the lines are of
-	adjusting sync.Mutex // one adjustment at a time: none may go below what the one before left
+	arrivals arrivals
+	billing  sync.Mutex // who has it knows what the lines are of; guards billedLogs
+	// billedLogs is how many logs the lines have from their beginning.
+	billedLogs int
+	adjusting  sync.Mutex // one adjustment at a time: none may go below what the one before left
 }
 
 // books are a ledger and what is decided by it.

@@ -61,6 +61,7 @@ type Ledger struct {
 	waiting  *sync.Cond
 	failed   error // of the last try to write to the disk
 	saved    time.Time
+	forgot   time.Time // when it was last looked for sums that are not kept
 	later    map[unwritten]*waiting
 	mirrored bool // sums are sent to a mirror
 
@@ -301,7 +302,7 @@ func (l *Ledger) step() error {
 			err = errors.Join(err, saveErr)
 		}
 	}
-	return err
+	return errors.Join(err, l.forget(now))
 }
 
 func (l *Ledger) save(b *book, now time.Time) error {

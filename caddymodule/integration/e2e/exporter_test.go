@@ -94,3 +94,29 @@ func TestExportAndReconcile(t *testing.T) {
 		}
 	}
 }
+
+// What a gateway counted before it was off for days is billed when it is back.
+func TestBillingAfterDaysOff(t *testing.T) {
+	const ago = 200 * time.Hour
+	store := t.TempDir()
+	usedBefore(t, store, ago, 12)
+	w := startWitness(t)
+	g := startGateway(t, config{
+		backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"), options: "\t\tstore embedded " + store,
+		project: "\t\t\torganization acme",
+	})
+	month := time.Now().Add(-ago).UTC().Format("2006-01")
+	var bill struct {
+		Organizations []struct{ Invocations int64 }
+	}
+	if err := json.Unmarshal([]byte(g.command(t, "usage", "bill", "--period", month, "-o", "json")), &bill); err != nil {
+		t.Fatal(err)
+	}
+	if len(bill.Organizations) != 1 || bill.Organizations[0].Invocations != 12 {
+		t.Errorf("%+v", bill)
+	}
+	var said struct{ OK bool }
+	if err := json.Unmarshal([]byte(g.command(t, "usage", "reconcile", "--period", month, "-o", "json")), &said); err != nil || !said.OK {
+		t.Errorf("%+v, %v", said, err)
+	}
+}
