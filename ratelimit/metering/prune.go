@@ -66,3 +66,11 @@ func (m *Mirror) prune(ctx context.Context) error {
 	}
 	return nil
 }
+
+// newest reports whether a sum is of the hour of the last record, or of the one
+// before that had just ended: however long ago that was, Redis may not have it,
+// since the process ended.
+func (p *projection) newest(key sumKey) bool {
+	after := p.latest.Sub(time.Unix(key.start, 0))
+	return key.span == Hourly && after >= 0 && after < time.Hour+10*time.Minute
+}

@@ -211,7 +211,7 @@ func (p *projection) mirrored(by bool, now time.Time) {
 	}
 	p.unsent = make(map[sumKey]struct{})
 	for key, t := range p.sums {
-		if !p.old(key, now) {
+		if !p.old(key, now) || p.newest(key) {
 			t.unsent = true
 			p.unsent[key] = struct{}{}
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 )
 
 // usedBefore leaves a ledger as a gateway would that ran some hours ago.
@@ -119,4 +120,32 @@ func TestBillingAfterDaysOff(t *testing.T) {
 	if err := json.Unmarshal([]byte(g.command(t, "usage", "reconcile", "--period", month, "-o", "json")), &said); err != nil || !said.OK {
 		t.Errorf("%+v, %v", said, err)
 	}
+}
+
+// It is billed by the others too, which never heard of it.
+func TestBillingOfAnotherAfterDaysOff(t *testing.T) {
+	const ago = 200 * time.Hour
+	w, redis := startWitness(t), redistest.Single(t)
+	start := func(used int) *gateway {
+		store := t.TempDir()
+		if used > 0 {
+			usedBefore(t, store, ago, used)
+		}
+		return startGateway(t, config{
+			backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"), options: "\t\tstore redis " + redis.URL() + " " + store,
+			project: "\t\t\torganization acme",
+		})
+	}
+	g := start(0)
+	start(12)
+	month := time.Now().Add(-ago).UTC().Format("2006-01")
+	waitUntil(t, "it is billed by the other", func() bool {
+		var bill struct {
+			Organizations []struct{ Invocations int64 }
+		}
+		if err := json.Unmarshal([]byte(g.command(t, "usage", "bill", "--period", month, "-o", "json")), &bill); err != nil {
+			t.Fatal(err)
+		}
+		return len(bill.Organizations) == 1 && bill.Organizations[0].Invocations == 12
+	})
 }
