@@ -112,19 +112,26 @@ func (q *Quotas) prefetch(a *account, t *term, terms *Terms, now time.Time) {
 func (q *Quotas) Close(ctx context.Context) {
 	q.stop()
 	q.stopped.Wait()
+	f, forgets := (*q.authority.Load()).(Forgetful)
+	in := make(settledIn)
 	for _, a := range q.accounts.Range {
 		a.mu.Lock()
 		for _, t := range []*term{a.current.Load(), a.next} {
 			if t != nil && t.wasClaimed() && ctx.Err() == nil {
 				<-t.claiming
-				// What does not arrive is found by the next process in the ledger.
-				_ = q.giveBack(ctx, t, &Terms{Quota: t.limit.Load()})
+				err := q.giveBack(ctx, t, &Terms{Quota: t.limit.Load()})
+				if forgets && err == nil {
+					err = in.note(f.Shard(a.organization), t.settled)
+				}
+				if forgets && err != nil { // the next process finds in the ledger what it has to say
+					in[f.Shard(a.organization)] = never
+				}
 				t.claiming <- struct{}{}
 			}
 		}
 		a.mu.Unlock()
 	}
-	q.leaveAll(ctx, q.ledger.Instance(), q.epochs.Load().shards())
+	q.leaveAll(ctx, q.ledger.Instance(), q.epochs.Load().shards(), in)
 }
 
 // State is how far an organization's quota is used in the current period.

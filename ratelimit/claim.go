@@ -64,7 +64,7 @@ func (q *Quotas) settle(ctx context.Context, t *term, terms *Terms, c Claim) err
 		t.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(t.failures, 10))).UnixMicro())
 		return err
 	}
-	t.failures, t.known = 0, true
+	t.failures, t.known, t.settled = 0, true, answer.Epoch
 	t.empty++
 	if f, ok := authority.(Forgetful); ok {
 		shard := f.Shard(t.account.organization)
@@ -126,7 +126,7 @@ func (q *Quotas) adopt(ctx context.Context, t *term, terms *Terms) error {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	for _, orphan := range orphans[t.adopted:] {
-		_, err := (*q.authority.Load()).Claim(ctx, Claim{
+		answer, err := (*q.authority.Load()).Claim(ctx, Claim{
 			Holder: orphan, Organization: t.account.organization, Period: t.period, Limit: terms.Quota,
 			Number: q.now(), Holds: int64(by[orphan]),
 		})
@@ -134,7 +134,8 @@ func (q *Quotas) adopt(ctx context.Context, t *term, terms *Terms) error {
 			return err
 		}
 		if f, ok := (*q.authority.Load()).(Forgetful); ok {
-			q.leaveAll(ctx, orphan, []int{f.Shard(t.account.organization)})
+			shard := f.Shard(t.account.organization)
+			q.leaveAll(ctx, orphan, []int{shard}, settledIn{shard: answer.Epoch})
 		}
 	}
 	t.adopted = len(orphans)

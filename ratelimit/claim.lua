@@ -1,11 +1,11 @@
 -- A claim on the grants of one organization in one period; or, with an empty
 -- organization, a holder that says that it has claimed all it has.
 -- KEYS[1] the hash of a shard. ARGV: holder, organization, period, limit, number,
--- holds, wants, starves, holders, run, history, join.
+-- holds, wants, starves, holders, run, history, join, settled.
 local key, holder, org = KEYS[1], ARGV[1], ARGV[2]
 local limit, number, holds, wants = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local starves, holders, run = ARGV[8] == '1', tonumber(ARGV[9]), ARGV[10]
-local history, join = ARGV[11] == '1', ARGV[12]
+local history, join, settled = ARGV[11] == '1', ARGV[12], ARGV[13] or ''
 local FRESH, MOST, NEEDED, GROWN = 2000000, 15000000, 3000000, 2000000 -- microseconds
 
 local time = redis.call('TIME')
@@ -43,6 +43,10 @@ if v[1] ~= run then
 	end
 	asserted, id = 0, math.max(now, id + 1)
 	put('_run', run) put('_hold', hold) put('_id', id)
+end
+local epoch = string.format('%.0f', id) .. ':' .. run
+if settled ~= '' and settled ~= epoch then
+	join = '' -- what it has was said to another server
 end
 local born = tonumber(v[12] or '0')
 if join == 'join' and mine ~= run then
@@ -105,4 +109,4 @@ end
 redis.call('HSET', key, unpack(set))
 local learning = grants and 0 or 1
 return {string.format('%.0f', granted), string.format('%.0f', total), string.format('%.0f', limit),
-	string.format('%.0f', since), needed, string.format('%.0f', id) .. ':' .. run, learning}
+	string.format('%.0f', since), needed, epoch, learning}

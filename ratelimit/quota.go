@@ -169,6 +169,7 @@ type term struct {
 	claiming chan struct{} // holds one token: who has it claims
 	asked    atomic.Bool   // a claim that nobody waits for is under way
 	known    bool          // the authority has answered once; under claiming
+	settled  string        // the epoch of its last answer; under claiming
 	adopted  int           // of how many logs of others it was told; under claiming
 
 	// For the beat:

@@ -122,23 +122,24 @@ func claimAnswer(list []any) (a Answer, err error) {
 }
 
 // Join implements Forgetful.
-func (r *Redis) Join(ctx context.Context, holder string, shard int, leave bool) (epoch string, err error) {
+func (r *Redis) Join(ctx context.Context, holder string, shard int, settled string, leave bool) (epoch string, err error) {
+	join := "join"
 	if leave {
-		return r.member(ctx, holder, shard, "leave")
+		join = "leave"
 	}
-	return r.member(ctx, holder, shard, "join")
-}
-
-func (r *Redis) member(ctx context.Context, holder string, shard int, join string) (epoch string, err error) {
-	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", 1, "", oneOrNone(r.history[shard].Load()), join)
+	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", 1, "", oneOrNone(r.history[shard].Load()), join, settled)
 	if err != nil {
 		return "", err
 	}
 	answer, err := claimAnswer(list)
-	if err == nil {
-		r.history[shard].Store(true)
+	if err != nil {
+		return "", err
 	}
-	return answer.Epoch, err
+	r.history[shard].Store(true)
+	if settled != "" && answer.Epoch != settled {
+		return "", errMoved
+	}
+	return answer.Epoch, nil
 }
 
 // Beat implements Forgetful.

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,12 +22,33 @@ type Forgetful interface {
 	Shard(organization string) int
 
 	// Join says that a holder has claimed all it has in a shard, or with leave
-	// that it has nothing. Who has not joined is granted nothing.
-	Join(ctx context.Context, holder string, shard int, leave bool) (epoch string, err error)
+	// that it has nothing. Who has not joined is granted nothing. settled is the epoch
+	// in which that was claimed, "" if there was nothing: in another one it is an
+	// error and changes nothing.
+	Join(ctx context.Context, holder string, shard int, settled string, leave bool) (epoch string, err error)
 
 	// Beat tells the epoch of a shard, and which of the holder's grants others
 	// need.
 	Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error)
+}
+
+// errMoved says that claims were not settled by one server: another took its place
+// meanwhile, and does not know of all.
+var errMoved = fmt.Errorf("%w: another server took its place", ErrUnavailable)
+
+// never is no epoch.
+const never = "-"
+
+// settledIn are the epochs in which claims were settled, by shard.
+type settledIn map[int]string
+
+// note takes in that of a claim.
+func (s settledIn) note(shard int, epoch string) error {
+	if before, ok := s[shard]; ok && before != epoch {
+		return errMoved
+	}
+	s[shard] = epoch
+	return nil
 }
 
 // epochs are those that this process has joined, by shard.
@@ -34,9 +56,12 @@ type epochs struct {
 	mu      sync.Mutex // guards all
 	joined  map[int]string
 	joining map[int]bool
+	seen    map[int]string // the latest that was heard of
 }
 
-func newEpochs() *epochs { return &epochs{joined: make(map[int]string), joining: make(map[int]bool)} }
+func newEpochs() *epochs {
+	return &epochs{joined: make(map[int]string), joining: make(map[int]bool), seen: make(map[int]string)}
+}
 
 // later reports whether an epoch came after another. A server that was replaced
 // may go on answering for a while: there is no way back to it.
@@ -49,17 +74,22 @@ func later(epoch, than string) bool {
 	return number(epoch) > number(than)
 }
 
-// in reports whether an epoch is the one that was joined.
+// in reports whether an epoch is the one that was joined. None is once a later one
+// was heard of, or while one is joined: what the one before grants from then on
+// would not be said to the other.
 func (e *epochs) in(shard int, epoch string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.joined[shard] == epoch
+	return e.joined[shard] == epoch && !e.joining[shard] && !later(e.seen[shard], epoch)
 }
 
 // begin reports whether an epoch is new and nobody is joining it.
 func (e *epochs) begin(shard int, epoch string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if later(epoch, e.seen[shard]) {
+		e.seen[shard] = epoch
+	}
 	if epoch != "" && !later(epoch, e.joined[shard]) || e.joining[shard] {
 		return false
 	}
@@ -93,7 +123,7 @@ func (e *epochs) shards() []int {
 func (q *Quotas) prepare(authority Authority, number uint64) {
 	known := q.epochs.Load()
 	join := func() error {
-		err := q.takeStock(q.ctx, authority, q.ledger.Instance(), number)
+		_, err := q.takeStock(q.ctx, authority, q.ledger.Instance(), number)
 		if f, ok := authority.(Forgetful); ok && err == nil {
 			err = q.joinAll(f, known, number)
 		}
@@ -116,19 +146,23 @@ func (q *Quotas) joinAll(f Forgetful, known *epochs, number uint64) error {
 	if err != nil {
 		return err
 	}
+	in := make(settledIn)
 	for _, u := range used {
-		_, err := f.Claim(q.ctx, Claim{
+		answer, err := f.Claim(q.ctx, Claim{
 			Holder: u.Instance, Organization: u.Organization, Period: u.Period, Number: number, Holds: int64(u.Units),
 		})
+		if err == nil {
+			err = in.note(f.Shard(u.Organization), answer.Epoch)
+		}
 		if err != nil {
 			return err
 		}
 	}
 	for shard := range f.Shards() {
-		if err := q.assertAll(f, shard); err != nil {
+		if err := q.assertAll(f, shard, in); err != nil {
 			return err
 		}
-		epoch, err := f.Join(q.ctx, q.ledger.Instance(), shard, false)
+		epoch, err := f.Join(q.ctx, q.ledger.Instance(), shard, in[shard], false)
 		if err != nil {
 			return err
 		}
@@ -144,16 +178,16 @@ func (q *Quotas) observe(f Forgetful, shard int, epoch string) {
 		return
 	}
 	q.stopped.Go(func() {
-		joined := ""
-		if q.assertAll(f, shard) == nil {
-			joined, _ = f.Join(q.ctx, q.ledger.Instance(), shard, false) // the next beat tries again
+		joined, in := "", make(settledIn)
+		if q.assertAll(f, shard, in) == nil {
+			joined, _ = f.Join(q.ctx, q.ledger.Instance(), shard, in[shard], false) // the next beat tries again
 		}
 		known.end(shard, joined)
 	})
 }
 
 // assertAll claims everything that is held in a shard.
-func (q *Quotas) assertAll(f Forgetful, shard int) error {
+func (q *Quotas) assertAll(f Forgetful, shard int, in settledIn) error {
 	for _, t := range q.claimed(f, shard) {
 		select {
 		case <-t.claiming:
@@ -162,6 +196,9 @@ func (q *Quotas) assertAll(f Forgetful, shard int) error {
 		}
 		t.assert()
 		err := q.settle(q.ctx, t, &Terms{Quota: t.limit.Load()}, Claim{Holds: t.granted.Load()})
+		if err == nil {
+			err = in.note(shard, t.settled)
+		}
 		t.claiming <- struct{}{}
 		if err != nil {
 			return err
@@ -223,8 +260,8 @@ func (q *Quotas) beatAll(f Forgetful) {
 	}
 }
 
-// leaveAll says of a holder that it has nothing.
-func (q *Quotas) leaveAll(ctx context.Context, holder string, shards []int) {
+// leaveAll says of a holder that it has nothing but what was settled.
+func (q *Quotas) leaveAll(ctx context.Context, holder string, shards []int, in settledIn) {
 	f, ok := (*q.authority.Load()).(Forgetful)
 	if !ok {
 		return
@@ -234,6 +271,6 @@ func (q *Quotas) leaveAll(ctx context.Context, holder string, shards []int) {
 			return
 		}
 		// One who does not leave is waited for when the server is lost, for a while.
-		_, _ = f.Join(ctx, holder, shard, true)
+		_, _ = f.Join(ctx, holder, shard, in[shard], true)
 	}
 }

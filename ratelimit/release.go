@@ -46,18 +46,19 @@ func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance 
 	if err != nil {
 		return err
 	}
+	in := make(settledIn)
 	for _, c := range held {
-		n := int64(used[c.Period.ID+"|"+c.Organization])
-		if c.Holds <= n {
-			continue
+		c.Number, c.Holds = q.now(), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
+		answer, err := r.Claim(ctx, c)
+		if err == nil {
+			err = in.note(r.Shard(c.Organization), answer.Epoch)
 		}
-		c.Number, c.Holds = q.now(), n
-		if _, err := r.Claim(ctx, c); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 	for shard := range r.Shards() {
-		if _, err := r.Join(ctx, instance, shard, true); err != nil {
+		if _, err := r.Join(ctx, instance, shard, in[shard], true); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"context"
+	"slices"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
@@ -17,30 +18,42 @@ type Holdings interface {
 // takeStock gives back what a log's process was granted and has not used: nobody
 // may ever call for it here, and others may need it. A later claim than number
 // knows better.
-func (q *Quotas) takeStock(ctx context.Context, authority Authority, instance string, number uint64) error {
+func (q *Quotas) takeStock(ctx context.Context, authority Authority, instance string, number uint64) (in settledIn, err error) {
 	h, ok := authority.(Holdings)
 	if !ok {
-		return nil
+		return nil, nil
 	}
 	held, err := h.HeldBy(ctx, instance)
-	if err != nil || len(held) == 0 {
-		return err
+	if err != nil {
+		return nil, err
 	}
 	used, err := q.usedBy(instance)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	// Of what it used now it may have been granted more than the authority knows.
+	now, err := q.ledger.UsedNow()
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range now {
+		same := func(c Claim) bool { return c.Organization == u.Organization && c.Period.ID == u.Period.ID }
+		if u.Instance == instance && !slices.ContainsFunc(held, same) {
+			held = append(held, Claim{Holder: instance, Organization: u.Organization, Period: u.Period, Limit: anyLimit})
+		}
+	}
+	in = make(settledIn)
 	for _, c := range held {
-		n := used[c.Period.ID+"|"+c.Organization]
-		if c.Holds == n {
-			continue
+		c.Number, c.Holds = number, used[c.Period.ID+"|"+c.Organization]
+		answer, err := authority.Claim(ctx, c)
+		if f, ok := authority.(Forgetful); ok && err == nil {
+			err = in.note(f.Shard(c.Organization), answer.Epoch)
 		}
-		c.Number, c.Holds = number, n
-		if _, err := authority.Claim(ctx, c); err != nil {
-			return err
+		if err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return in, nil
 }
 
 // usedBy is what a log says was used, by period and organization.
@@ -72,12 +85,13 @@ func (q *Quotas) takeOver() {
 	}
 	for ; q.stock.taken < len(orphans); q.stock.taken++ {
 		orphan := orphans[q.stock.taken]
-		if q.takeStock(q.ctx, authority, orphan, q.now()) != nil {
+		in, err := q.takeStock(q.ctx, authority, orphan, q.now())
+		if err != nil {
 			return // the next beat tries again
 		}
 		if f, ok := authority.(Forgetful); ok {
 			for shard := range f.Shards() {
-				if _, err := f.Join(q.ctx, orphan, shard, true); err != nil {
+				if _, err := f.Join(q.ctx, orphan, shard, in[shard], true); err != nil {
 					return
 				}
 			}
