@@ -65,13 +65,13 @@ func newEpochs() *epochs {
 
 // later reports whether an epoch came after another. A server that was replaced
 // may go on answering for a while: there is no way back to it.
-func later(epoch, than string) bool {
-	number := func(e string) uint64 {
-		text, _, _ := strings.Cut(e, ":")
-		n, _ := strconv.ParseUint(text, 10, 64) // none is 0
-		return n
-	}
-	return number(epoch) > number(than)
+func later(epoch, than string) bool { return numberOf(epoch) > numberOf(than) }
+
+// numberOf is what grows of an epoch; 0 of none.
+func numberOf(epoch string) uint64 {
+	text, _, _ := strings.Cut(epoch, ":")
+	n, _ := strconv.ParseUint(text, 10, 64)
+	return n
 }
 
 // in reports whether an epoch is the one that was joined. None is once a later one
@@ -87,8 +87,12 @@ func (e *epochs) in(shard int, epoch string) bool {
 func (e *epochs) begin(shard int, epoch string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if later(epoch, e.seen[shard]) {
-		e.seen[shard] = epoch
+	heard := epoch
+	if epoch == "" { // a server that has none yet: it will be a later one
+		heard = strconv.FormatUint(numberOf(e.joined[shard])+1, 10)
+	}
+	if later(heard, e.seen[shard]) {
+		e.seen[shard] = heard
 	}
 	if epoch != "" && !later(epoch, e.joined[shard]) || e.joining[shard] {
 		return false

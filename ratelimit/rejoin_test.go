@@ -108,6 +108,24 @@ func TestJoiningWhileAServerIsReplaced(t *testing.T) {
 	}
 }
 
+// A server of which nobody has claimed anything yet may count a gateway as one that has joined, though its answer is lost.
+func TestEpochOfANewServer(t *testing.T) {
+	e := newEpochs()
+	e.end(3, "7:a")
+	if !e.in(3, "7:a") {
+		t.Fatal("it is not in the epoch that it joined")
+	}
+	if !e.begin(3, "") || e.in(3, "7:a") {
+		t.Error("it is in the one before while it joins")
+	}
+	if e.end(3, ""); e.in(3, "7:a") {
+		t.Error("it is in the one before, though it may have joined another")
+	}
+	if e.end(3, "9:b"); !e.in(3, "9:b") || e.in(3, "7:a") {
+		t.Error("it is not in the one that it joined last")
+	}
+}
+
 func becomesTrue(f func() bool) bool {
 	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
