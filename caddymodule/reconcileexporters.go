@@ -25,6 +25,10 @@ func (c *reconciliation) exporters(ctx context.Context, against string) error {
 	if against != "" && against != againstStripe {
 		return fmt.Errorf("against %q: allowed is %s", against, againstStripe)
 	}
+	// Nothing is sent meanwhile: what is compared stays, and services have one user.
+	exporting := c.books.bill.exporting
+	exporting.mu.Lock()
+	defer exporting.mu.Unlock()
 	asked := false
 	for _, exporter := range c.app.exporters {
 		service, ok := exporter.(usage.Service)
