@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/ratelimit"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/locate"
 	"github.com/edgegate/edgegate/routing"
@@ -92,7 +93,8 @@ type App struct {
 	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
 	limits     []limit
-	ratePolicy string // the header of the limits
+	rates      []*ratelimit.Rate // of the limits, in the same order
+	ratePolicy string            // the header of the limits
 	exporters  []Exporter
 	loadedAt   time.Time
 	single     *projects.Project // nil with a source

@@ -39,9 +39,8 @@ type meter struct {
 	taken  bool
 	became outcome // as far as it is no invocation
 
-	rates  [ratelimit.MostRates]*ratelimit.Rate
-	states [ratelimit.MostRates]ratelimit.RateState
-	under  int // how many of them
+	states [ratelimit.MostRates]ratelimit.RateState // of the app's rates
+	under  bool                                     // one of them at least was looked at
 
 	subject metering.SubjectID
 	region  uint16
@@ -64,27 +63,44 @@ func (m *meter) Restricted(o *projects.Organization) time.Duration {
 	return m.books.quotas.Restricted(id, &t)
 }
 
+// LimitClient implements routing.Usage.
+func (m *meter) LimitClient(inv *routing.Invocation) time.Duration { return m.limit(inv, true) }
+
 // Limit implements routing.Usage.
-func (m *meter) Limit(inv *routing.Invocation) time.Duration {
-	limits := m.call.handler.app.limits
-	if len(limits) == 0 {
-		return 0
-	}
-	var keys [ratelimit.MostRates]ratelimit.RateKey
+func (m *meter) Limit(inv *routing.Invocation) time.Duration { return m.limit(inv, false) }
+
+// limit takes the tokens of the limits by the client's address, or of all others.
+func (m *meter) limit(inv *routing.Invocation, byClient bool) (wait time.Duration) {
+	var (
+		limits = m.call.handler.app.limits
+		rates  [ratelimit.MostRates]*ratelimit.Rate
+		keys   [ratelimit.MostRates]ratelimit.RateKey
+		states [ratelimit.MostRates]ratelimit.RateState
+		places [ratelimit.MostRates]int
+		n      int
+	)
 	for i := range limits {
-		key, ok := limits[i].key(m, inv)
-		if ok {
-			m.rates[m.under], keys[m.under] = limits[i].rate, key
-			m.under++
+		if (limits[i].scope == scopeClient) != byClient {
+			continue
+		}
+		if key, ok := limits[i].key(m, inv); ok {
+			rates[n], keys[n], places[n] = limits[i].rate, key, i
+			n++
 		}
 	}
-	rates, states := m.rates[:m.under], m.states[:m.under]
-	if m.call.handler.app.lease.limiter.Take(rates, keys[:m.under], states) {
+	if n == 0 {
 		return 0
 	}
-	wait := time.Duration(0)
-	for i := range states {
-		if !rates[i].Shadow {
+	if !m.under {
+		m.under = true
+		for i := range limits {
+			m.states[i].Remaining = ratelimit.Unasked
+		}
+	}
+	passes := m.call.handler.app.lease.limiter.Take(rates[:n], keys[:n], states[:n])
+	for i := range n {
+		m.states[places[i]] = states[i]
+		if !passes && !rates[i].Shadow {
 			wait = max(wait, states[i].Retry)
 		}
 	}
@@ -265,9 +281,10 @@ func (m *meter) announce(header http.Header) {
 	} else {
 		header.Del(headerRemaining)
 	}
-	if m.under > 0 {
+	if m.under {
+		rates := m.call.handler.app.rates
 		header.Add(headerRatePolicy, m.call.handler.app.ratePolicy)
-		header.Add(headerRate, ratelimit.StateHeader(m.rates[:m.under], m.states[:m.under]))
+		header.Add(headerRate, ratelimit.StateHeader(rates, m.states[:len(rates)]))
 	}
 }
 

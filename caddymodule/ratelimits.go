@@ -68,25 +68,24 @@ func (a *App) provisionLimits() error {
 	if len(a.RateLimits) > ratelimit.MostRates {
 		return fmt.Errorf("rate_limit: %d are too many, at most %d are possible", len(a.RateLimits), ratelimit.MostRates)
 	}
-	var rates []*ratelimit.Rate
 	for _, r := range a.RateLimits {
 		built, err := r.build()
 		if err != nil {
 			return fmt.Errorf("rate_limit: %w", err)
 		}
-		for _, other := range rates {
+		for _, other := range a.rates {
 			if other.Name == built.rate.Name {
 				built.rate.Name += "-" + time.Duration(r.Window).String()
 			}
 		}
-		if slices.ContainsFunc(rates, func(other *ratelimit.Rate) bool { return other.Name == built.rate.Name }) {
+		if slices.ContainsFunc(a.rates, func(other *ratelimit.Rate) bool { return other.Name == built.rate.Name }) {
 			return fmt.Errorf("rate_limit %s: given twice for the same time, keep one", r.Scope)
 		}
-		a.limits, rates = append(a.limits, built), append(rates, built.rate)
+		a.limits, a.rates = append(a.limits, built), append(a.rates, built.rate)
 	}
 	var err error
-	if len(rates) > 0 {
-		a.ratePolicy, err = ratelimit.PolicyHeader(rates)
+	if len(a.rates) > 0 {
+		a.ratePolicy, err = ratelimit.PolicyHeader(a.rates)
 	}
 	return err
 }

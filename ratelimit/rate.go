@@ -68,9 +68,9 @@ type RateState struct {
 	Retry     time.Duration // until there is a token; 0: there was one
 }
 
-// unasked stands for what remains in a bucket that nobody looked into: an earlier
+// Unasked stands for what remains in a bucket that nobody looked into: an earlier
 // one had refused.
-const unasked = -1
+const Unasked = -1
 
 // MostRates is how many limits a request can be under.
 const MostRates = 8
@@ -187,7 +187,7 @@ func (l *Limiter) takeAt(now int64, rates []*Rate, keys []RateKey, states []Rate
 				}
 			}
 			for k := i + 1; k < len(rates); k++ {
-				states[k].Remaining = unasked
+				states[k].Remaining = Unasked
 			}
 			l.refused.Add(1)
 			return false

@@ -26,7 +26,7 @@ func PolicyHeader(rates []*Rate) (string, error) {
 func StateHeader(rates []*Rate, states []RateState) string {
 	b := make([]byte, 0, 128)
 	for i, r := range rates {
-		if states[i].Remaining == unasked {
+		if states[i].Remaining == Unasked {
 			continue
 		}
 		if len(b) > 0 {

@@ -73,6 +73,9 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 		inv.Preflight = true
 		return nil
 	}
+	if refusal := clientLimited(r, inv); refusal != nil {
+		return refusal
+	}
 	if refusal := authenticate(r, inv); refusal != nil {
 		return refusal
 	}

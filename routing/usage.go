@@ -15,7 +15,13 @@ type Usage interface {
 	// 0: they are not. It uses nothing.
 	Restricted(*projects.Organization) time.Duration
 
-	// Limit takes a token of each rate limit that the invocation is under; it
+	// LimitClient takes a token of each rate limit of the client's address. It is
+	// asked before keys and tokens are looked at (BEHAVIOUR.md 9.8): what it took is
+	// gone whatever follows. It returns for how long there will be none, and takes
+	// none then.
+	LimitClient(*Invocation) time.Duration
+
+	// Limit takes a token of each other rate limit that the invocation is under; it
 	// returns for how long there will be none, and takes none then.
 	Limit(*Invocation) time.Duration
 
@@ -43,12 +49,24 @@ func restricted(r *Request, inv *Invocation) *Refusal {
 	return nil
 }
 
+// clientLimited is the 429 of a client whose requests come too soon, whatever
+// they bring (BEHAVIOUR.md 9.8).
+func clientLimited(r *Request, inv *Invocation) *Refusal {
+	if r.Usage == nil {
+		return nil
+	}
+	return tooSoon(r.Usage.LimitClient(inv))
+}
+
 // limited is the 429 of an invocation that comes too soon.
 func limited(r *Request, inv *Invocation) *Refusal {
 	if r.Usage == nil {
 		return nil
 	}
-	wait := r.Usage.Limit(inv)
+	return tooSoon(r.Usage.Limit(inv))
+}
+
+func tooSoon(wait time.Duration) *Refusal {
 	if wait <= 0 {
 		return nil
 	}

@@ -18,9 +18,18 @@ type purse struct {
 	err    error
 	taken  int
 	tokens int
+	client time.Duration // until the client's next token
+	calls  int           // of the client, that had a token
 }
 
 func (p *purse) Restricted(*projects.Organization) time.Duration { return p.wait }
+
+func (p *purse) LimitClient(*Invocation) time.Duration {
+	if p.client == 0 {
+		p.calls++
+	}
+	return p.client
+}
 
 func (p *purse) Limit(*Invocation) time.Duration {
 	if p.soon == 0 {
@@ -88,6 +97,52 @@ func TestAdmitTakesLast(t *testing.T) {
 	// 402 comes before 429: no token goes to who is refused for good.
 	spent.soon = time.Second
 	refused(t, p, billed("/functions/v1/open", spent), http.StatusPaymentRequired, CodeProjectRestricted)
+}
+
+// BEHAVIOUR 9.8 and section 3: the client's limit comes after 404, 400 and 405, and before 401 and all that follows. Its token is gone
+// whatever follows, the others' are not.
+func TestAdmitLimitsClientFirst(t *testing.T) {
+	f := newFixture()
+	f.functions = append(f.functions, projects.Function{Slug: "busy", Status: projects.StatusThrottled})
+	p := f.pipeline(t)
+	for _, tt := range []struct {
+		name, method, target string
+		status               int
+		code                 string
+		limited              bool // by the client's limit, where there is no token
+	}{
+		{"unknown function", "GET", "/functions/v1/nobody", http.StatusNotFound, CodeNotFound, false},
+		{"URL", "GET", "/functions/v1/open/../x", http.StatusBadRequest, CodeInvalidURL, false},
+		{"method", "TRACE", "/functions/v1/open", http.StatusMethodNotAllowed, CodeMethodNotAllowed, false},
+		{"no token", "GET", "/functions/v1/hello", http.StatusUnauthorized, "UNAUTHORIZED_NO_AUTH_HEADER", true},
+		{"region", "GET", "/functions/v1/open?forceFunctionRegion=mars", http.StatusBadRequest, CodeInvalidRegion, true},
+		{"throttled", "GET", "/functions/v1/busy", http.StatusTooManyRequests, CodeRateLimitExceeded, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			full := &purse{}
+			r := billed(tt.target, full)
+			r.Method = tt.method
+			refused(t, p, r, tt.status, tt.code)
+			if full.tokens != 0 || full.taken != 0 || full.calls > 0 != tt.limited {
+				t.Errorf("it took %d tokens of the client, %d others and %d units", full.calls, full.tokens, full.taken)
+			}
+			r.Usage = &purse{client: 1500 * time.Millisecond}
+			if !tt.limited {
+				refused(t, p, r, tt.status, tt.code)
+				return
+			}
+			if refusal, _ := refused(t, p, r, http.StatusTooManyRequests, CodeRateLimitExceeded); refusal.RetryAfter != 2*time.Second {
+				t.Errorf("Retry-After %s", refusal.RetryAfter)
+			}
+		})
+	}
+	spent := &purse{wait: time.Hour, client: time.Second}
+	refused(t, p, billed("/functions/v1/open", spent), http.StatusTooManyRequests, CodeRateLimitExceeded)
+	preflight := billed("/functions/v1/hello", spent, "Origin", "https://app.test", "Access-Control-Request-Method", "POST")
+	preflight.Method = http.MethodOptions
+	if inv := admit(t, p, preflight); !inv.Preflight || spent.calls != 0 {
+		t.Errorf("a preflight that the gateway answers took %d tokens", spent.calls)
+	}
 }
 
 // BEHAVIOUR 7.1 and section 3: OPTIONS costs nothing, is refused past the quota, and a preflight never is.

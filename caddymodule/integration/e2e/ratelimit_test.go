@@ -95,3 +95,70 @@ func TestRateLimits(t *testing.T) {
 		t.Errorf("anna again: %d", n)
 	}
 }
+
+// BEHAVIOUR 9.8 and section 3: the limit by the client's address is looked at before keys and tokens and takes its token whatever
+// follows; the others come after, and lose nothing to calls that are 401. A 429 of it has all headers of one.
+func TestClientLimitBeforeKeys(t *testing.T) {
+	w := startWitness(t)
+	g := startGateway(t, config{
+		backends:  []backend{{region: "eu-central-1", address: w.address()}},
+		options:   "\t\trate_limit project 1/h burst 3\n\t\trate_limit client_ip 1/h burst 6",
+		functions: "\t\t\tfunction private\n",
+	})
+	good := "Bearer " + token(`{"role":"authenticated","sub":"anna"}`, jwtSecret)
+	forged := "Bearer " + token(`{"role":"authenticated","sub":"anna"}`, strings.Repeat("x", 32))
+	for i, tt := range []struct {
+		method, path, authorization string
+		preflight                   bool
+		status                      int
+		code, state                 string
+	}{
+		{method: "GET", path: "nobody", status: 404, code: "NOT_FOUND"},
+		{method: "GET", path: "private", status: 401, code: "UNAUTHORIZED_NO_AUTH_HEADER", state: `"client_ip";r=5;t=3600`},
+		{method: "GET", path: "private", authorization: forged, status: 401, code: "UNAUTHORIZED_LEGACY_JWT", state: `"client_ip";r=4;t=7200`},
+		{method: "GET", path: "private", authorization: forged, status: 401, code: "UNAUTHORIZED_LEGACY_JWT", state: `"client_ip";r=3;t=10800`},
+		{method: "OPTIONS", path: "private", preflight: true, status: 204},
+		{method: "GET", path: "private", authorization: good, status: 200, state: `"project";r=2;t=3600, "client_ip";r=2;t=`},
+		{method: "GET", path: "private?forceFunctionRegion=mars", authorization: good, status: 400, code: "INVALID_REGION", state: `"client_ip";r=1;t=`},
+		{method: "GET", path: "private", authorization: "Basic eDp5", status: 401, code: "UNAUTHORIZED_INVALID_JWT_FORMAT", state: `"client_ip";r=0;t=`},
+		{method: "GET", path: "private", authorization: forged, status: 429, code: "RATE_LIMIT_EXCEEDED", state: `"client_ip";r=0;t=`},
+		{method: "GET", path: "private", status: 429, code: "RATE_LIMIT_EXCEEDED", state: `"client_ip";r=0;t=`},
+		{method: "GET", path: "private", authorization: good, status: 429, code: "RATE_LIMIT_EXCEEDED", state: `"client_ip";r=0;t=`},
+		{method: "OPTIONS", path: "private", preflight: true, status: 204},
+		{method: "TRACE", path: "private", status: 405, code: "METHOD_NOT_ALLOWED"},
+	} {
+		req, err := http.NewRequest(tt.method, g.url+"/functions/v1/"+tt.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Origin", "https://app.test")
+		if tt.authorization != "" {
+			req.Header.Set("Authorization", tt.authorization)
+		}
+		if tt.preflight {
+			req.Header.Set("Access-Control-Request-Method", "POST")
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		state := res.Header.Get("RateLimit")
+		if res.StatusCode != tt.status || res.Header.Get("Sb-Error-Code") != tt.code || !strings.HasPrefix(state, tt.state) || tt.state == "" && state != "" {
+			t.Errorf("%d: %s %s: %d with %v", i, tt.method, tt.path, res.StatusCode, res.Header)
+		}
+		if res.Header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%d: a page cannot read it: %v", i, res.Header)
+		}
+		if policy := res.Header.Get("RateLimit-Policy"); (policy == `"project";q=1;w=3600, "client_ip";q=1;w=3600`) != (tt.state != "") {
+			t.Errorf("%d: RateLimit-Policy %s", i, policy)
+		}
+		if after, _ := strconv.Atoi(res.Header.Get("Retry-After")); tt.status == http.StatusTooManyRequests && (after < 3000 || after > 3600) {
+			t.Errorf("%d: Retry-After %q", i, res.Header.Get("Retry-After"))
+		}
+	}
+	if w.calls.Load() != 1 {
+		t.Errorf("the function was called %d times", w.calls.Load())
+	}
+}
