@@ -132,6 +132,12 @@ func (p *Pipeline) address(r *Request, match projects.Match, inv *Invocation) *R
 		return refuse(http.StatusNotFound, CodeNotFound, "Requested function was not found")
 	}
 	inv.Slug = slug
+	if !validHost(r.Host) {
+		return refuse(http.StatusBadRequest, CodeInvalidURL, "The host is not valid")
+	}
+	if breaksRequestLine(backendPath) || breaksRequestLine(query) {
+		return refuse(http.StatusBadRequest, CodeInvalidURL, "The URL must not contain spaces, control characters or #")
+	}
 	if escapesFunction(backendPath[1+len(slug):]) {
 		return refuse(http.StatusBadRequest, CodeInvalidURL, "The path must stay inside the function")
 	}
