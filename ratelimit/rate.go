@@ -1,9 +1,10 @@
 package ratelimit
 
 import (
-	"hash/maphash"
+	"cmp"
+	"crypto/rand"
+	"encoding/binary"
 	"math"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,14 +54,6 @@ func (r *Rate) Prepare() bool {
 	return true
 }
 
-// RateKey says whose bucket it is.
-type RateKey struct {
-	Policy  string // limits of different policies have nothing in common
-	Project string
-	Name    string     // of the function, or the subject; "" for none
-	Address netip.Addr // of the client; the zero Addr for none
-}
-
 // RateState is how a bucket is after a request.
 type RateState struct {
 	Remaining int64         // tokens that are left; negative: it is not known
@@ -75,10 +68,14 @@ const Unasked = -1
 // MostRates is how many limits a request can be under.
 const MostRates = 8
 
+// DefaultLimitBytes is how much memory the buckets may take by default.
+const DefaultLimitBytes = 64 << 20
+
 const (
-	// mostBuckets bounds how many buckets are kept. Full ones are not: a bucket
-	// that nobody has is full.
-	mostBuckets = 1 << 18
+	// bucketBytes and advanceBytes are what a bucket, and what was fetched of a
+	// shared one, take at most with their places in the maps. A test measures them.
+	bucketBytes  = 128
+	advanceBytes = 192
 	// sharedBuckets serve the keys that come while all are in use: strangers share
 	// a limit then, but nobody's is reset.
 	sharedBuckets = 1 << 10
@@ -91,29 +88,33 @@ const (
 // bucket is a theoretical arrival time, in nanoseconds since the limiter's start.
 type bucket struct{ at atomic.Int64 }
 
-// Limiter keeps buckets of tokens in bounded memory. It is safe for concurrent
-// use.
+// Limiter keeps buckets of tokens in bounded memory (BEHAVIOUR.md 9.7). Full ones
+// are not kept: a bucket that nobody has is full. It is safe for concurrent use.
 type Limiter struct {
-	buckets  *xsync.Map[RateKey, *bucket]
+	buckets  *xsync.Map[rateID, *bucket]
 	shared   [sharedBuckets]bucket
-	seed     maphash.Seed
+	hasher   *keyHasher // with a secret of its own: what is in memory is for nobody else
 	start    time.Time
-	most     int
+	most     atomic.Int64 // bytes
 	stop     chan struct{}
 	stopped  sync.WaitGroup
 	refused  atomic.Uint64
 	shadowed atomic.Uint64
 
-	tokens  atomic.Pointer[Tokens]        // nil: nothing is shared
-	advance *xsync.Map[RateKey, *advance] // of tokens that are shared
+	tokens  atomic.Pointer[Tokens]       // nil: nothing is shared
+	advance *xsync.Map[rateID, *advance] // of tokens that are shared
 }
 
-// NewLimiter returns a Limiter with all buckets full. Close it when done.
+// NewLimiter returns a Limiter with all buckets full and DefaultLimitBytes of
+// memory. Close it when done.
 func NewLimiter() *Limiter {
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // it never fails
 	l := &Limiter{
-		buckets: xsync.NewMap[RateKey, *bucket](), advance: xsync.NewMap[RateKey, *advance](), seed: maphash.MakeSeed(), start: time.Now(),
-		most: mostBuckets, stop: make(chan struct{}),
+		buckets: xsync.NewMap[rateID, *bucket](), advance: xsync.NewMap[rateID, *advance](), hasher: newKeyHasher(secret), start: time.Now(),
+		stop: make(chan struct{}),
 	}
+	l.Resize(0)
 	l.stopped.Go(l.run)
 	return l
 }
@@ -122,6 +123,15 @@ func NewLimiter() *Limiter {
 func (l *Limiter) Close() {
 	close(l.stop)
 	l.stopped.Wait()
+}
+
+// Resize sets how much memory the buckets may take, in bytes; 0 means
+// DefaultLimitBytes. Buckets that are there stay until they are full.
+func (l *Limiter) Resize(bytes int64) { l.most.Store(cmp.Or(bytes, DefaultLimitBytes)) }
+
+// bytes is how much memory the buckets take at most.
+func (l *Limiter) bytes() int64 {
+	return int64(l.buckets.Size())*bucketBytes + int64(l.advance.Size())*advanceBytes
 }
 
 func (l *Limiter) run() {
@@ -134,6 +144,9 @@ func (l *Limiter) run() {
 		case <-tick.C:
 			l.sweep(l.since())
 			l.sweepShared(l.since())
+			if tokens := l.tokens.Load(); tokens != nil {
+				tokens.keepSecret(l.since())
+			}
 		}
 	}
 }
@@ -151,14 +164,14 @@ func (l *Limiter) sweep(now int64) {
 }
 
 // find returns the bucket of a key, a full one for a new key.
-func (l *Limiter) find(key *RateKey) *bucket {
-	if b, ok := l.buckets.Load(*key); ok {
+func (l *Limiter) find(id rateID) *bucket {
+	if b, ok := l.buckets.Load(id); ok {
 		return b
 	}
-	if l.buckets.Size() >= l.most {
-		return &l.shared[maphash.Comparable(l.seed, *key)%sharedBuckets]
+	if l.bytes()+bucketBytes > l.most.Load() {
+		return &l.shared[binary.LittleEndian.Uint64(id[:])%sharedBuckets]
 	}
-	b, _ := l.buckets.LoadOrStore(*key, new(bucket))
+	b, _ := l.buckets.LoadOrStore(id, new(bucket))
 	return b
 }
 
@@ -204,12 +217,13 @@ type giver interface{ giveBack(interval int64) }
 
 // takeOne takes a token from where those of a limit are.
 func (l *Limiter) takeOne(rate *Rate, key *RateKey, now int64) (RateState, giver) {
+	id := l.hasher.id(key)
 	if rate.Mode != RateLocal {
 		if tokens := l.tokens.Load(); tokens != nil {
-			return l.takeShared(tokens, rate, key, now)
+			return l.takeShared(tokens, rate, key, id, now)
 		}
 	}
-	state, b := l.take(rate, key, now)
+	state, b := l.take(rate, id, now)
 	if b == nil {
 		return state, nil
 	}
@@ -217,9 +231,9 @@ func (l *Limiter) takeOne(rate *Rate, key *RateKey, now int64) (RateState, giver
 }
 
 // take returns the bucket that it took a token from, nil if there was none.
-func (l *Limiter) take(rate *Rate, key *RateKey, now int64) (RateState, *bucket) {
+func (l *Limiter) take(rate *Rate, id rateID, now int64) (RateState, *bucket) {
 	for {
-		b := l.find(key)
+		b := l.find(id)
 		at := b.at.Load()
 		if at == dropped {
 			continue // it is gone from the map in a moment
@@ -246,11 +260,13 @@ func (b *bucket) giveBack(interval int64) {
 // LimiterStats are numbers since the start.
 type LimiterStats struct {
 	Buckets  int
+	Bytes    int64 // what the buckets take at most
+	Most     int64 // what they may take
 	Refused  uint64
 	Shadowed uint64 // passed, and would have been refused but for shadow
 }
 
 // Stats returns how things are.
 func (l *Limiter) Stats() LimiterStats {
-	return LimiterStats{Buckets: l.buckets.Size(), Refused: l.refused.Load(), Shadowed: l.shadowed.Load()}
+	return LimiterStats{Buckets: l.buckets.Size(), Bytes: l.bytes(), Most: l.most.Load(), Refused: l.refused.Load(), Shadowed: l.shadowed.Load()}
 }

@@ -165,7 +165,7 @@ func TestRateOneFindsOut(t *testing.T) {
 	}
 	rate, keys := prepared(t, Rate{Name: "x", Count: 10, Window: time.Hour, Mode: RateShared}), []RateKey{{Policy: "x"}}
 	asking := new(advance)
-	l.advance.Store(keys[0], asking)
+	l.advance.Store(l.hasher.id(&keys[0]), asking)
 	asking.mu.Lock()
 	defer asking.mu.Unlock()
 	if !l.Take([]*Rate{rate}, keys, make([]RateState, 1)) {
@@ -188,7 +188,7 @@ func TestRateShadow(t *testing.T) {
 // Whoever comes with many keys fills the memory up to its bound, and resets nobody's limit.
 func TestRateMemory(t *testing.T) {
 	l, rate := limiter(t), prepared(t, Rate{Name: "x", Count: 1, Window: time.Hour, Burst: 2})
-	l.most = 1000
+	l.Resize(1000 * bucketBytes)
 	rates, states := []*Rate{rate}, make([]RateState, 1)
 	of := func(i int) []RateKey {
 		return []RateKey{{Policy: "x", Address: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})}}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -233,6 +234,72 @@ func TestRedisRateIsShared(t *testing.T) {
 		if most := tt.rate.Burst + int64(in)*tt.rate.Count/int64(tt.rate.Window) + tt.more; n > most {
 			t.Errorf("%s: %d passed in %s, want at most %d", tt.rate.Name, n, in, most)
 		}
+	}
+}
+
+// BEHAVIOUR 9.7: gateways that share a Redis name a subject's bucket by the same secret, which lies there; one that was lost is
+// put back, and where two had put one there they agree again.
+func TestRedisRateNames(t *testing.T) {
+	s := redistest.Single(t)
+	config, err := redisconn.Parse(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := []RateKey{{Policy: "subject", Project: "p", Name: strings.Repeat("x", 8<<10)}}
+	join := func() (*Limiter, *Tokens) {
+		conn, err := redisconn.Open(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		l, tokens := limiter(t), NewTokens(conn, func() int { return 2 })
+		l.Share(tokens)
+		return l, tokens
+	}
+	// passed takes from one after the other.
+	passed := func(rate *Rate, limiters ...*Limiter) (n int) {
+		for i := range 20 {
+			if limiters[i%len(limiters)].Take([]*Rate{rate}, key, make([]RateState, 1)) {
+				n++
+			}
+		}
+		return n
+	}
+	strict := func(name string) *Rate {
+		key[0].Policy = name
+		return prepared(t, Rate{Name: name, Count: 1, Window: time.Hour, Burst: 7, Mode: RateStrict})
+	}
+	a, ta := join()
+	b, tb := join()
+	if n := passed(strict("first"), a, b); n != 7 {
+		t.Errorf("%d passed, want 7", n)
+	}
+	names, _ := s.Exec("KEYS", "gw:*:r:*").([]any)
+	if len(names) != 1 || len(fmt.Sprint(names[0])) > 60 || fmt.Sprint(names[0]) != ta.names.Load().of(&key[0]) {
+		t.Errorf("buckets %v", names)
+	}
+	first := ta.names.Load().secret
+	if text := s.Exec("GET", secretKey); text != first || len(first) < 20 {
+		t.Errorf("secret %q, %v in Redis", first, text)
+	}
+	s.Exec("FLUSHALL")
+	c, tc := join() // comes while there is none
+	passed(strict("second"), c)
+	agree := func() bool {
+		name := tc.names.Load().of(&key[0])
+		return ta.names.Load().of(&key[0]) == name && tb.names.Load().of(&key[0]) == name && s.Exec("GET", secretKey) == tc.names.Load().secret
+	}
+	if !becomes(20*time.Second, agree) {
+		t.Fatal("they do not agree")
+	}
+	if n := passed(strict("third"), a, b, c); n != 7 {
+		t.Errorf("after the loss %d passed, want 7", n)
+	}
+	// Nobody new: it is put back as it was.
+	before := ta.names.Load().secret
+	s.Exec("DEL", secretKey)
+	if !becomes(20*time.Second, func() bool { return s.Exec("EXISTS", secretKey) == int64(1) }) || !agree() || ta.names.Load().secret != before {
+		t.Error("the secret is not put back")
 	}
 }
 

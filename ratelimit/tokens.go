@@ -2,9 +2,9 @@ package ratelimit
 
 import (
 	"context"
+	"crypto/rand"
 	_ "embed"
 	"fmt"
-	"hash/fnv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +16,16 @@ import (
 //go:embed rate.lua
 var rateText string
 
-var rateScript = redisconn.NewScript(rateText)
+//go:embed secret.lua
+var secretText string
+
+var (
+	rateScript   = redisconn.NewScript(rateText)
+	secretScript = redisconn.NewScript(secretText)
+)
+
+// secretKey is where the fleet's secret lies.
+const secretKey = "gw:secret"
 
 const (
 	// tokenLife is for how long a gateway may hand out tokens that it has fetched:
@@ -32,12 +41,23 @@ type Tokens struct {
 	holders func() int
 	away    atomic.Int64 // until when it is not asked, by the limiter's clock; 0: it answers
 	calls   atomic.Uint64
+
+	// The names of buckets in Redis are hashed with a secret that lies there too:
+	// the first gateway's (BEHAVIOUR.md 9.7).
+	offered string                     // this gateway's secret, where there is none
+	names   atomic.Pointer[fleetNames] // nil until a bucket is asked for
+}
+
+// fleetNames are the names of buckets with one secret.
+type fleetNames struct {
+	secret string
+	hasher *keyHasher
 }
 
 // NewTokens returns the buckets in a Redis; holders returns how many gateways
 // there are.
 func NewTokens(conn *redisconn.Conn, holders func() int) *Tokens {
-	return &Tokens{conn: conn, holders: holders}
+	return &Tokens{conn: conn, holders: holders, offered: rand.Text()}
 }
 
 // Calls returns how many commands were sent.
@@ -66,18 +86,18 @@ func (a *advance) giveBack(int64) {
 
 // takeShared takes a token that was fetched, or fetches some. Where Redis is
 // away each gateway has its part of the limit.
-func (l *Limiter) takeShared(t *Tokens, rate *Rate, key *RateKey, now int64) (RateState, giver) {
-	a, ok := l.advance.Load(*key)
+func (l *Limiter) takeShared(t *Tokens, rate *Rate, key *RateKey, id rateID, now int64) (RateState, giver) {
+	a, ok := l.advance.Load(id)
 	if !ok {
-		if l.advance.Size() >= l.most {
-			return l.takePart(t, rate, key, now)
+		if l.bytes()+advanceBytes > l.most.Load() {
+			return l.takePart(t, rate, id, now)
 		}
-		a, _ = l.advance.LoadOrStore(*key, new(advance))
+		a, _ = l.advance.LoadOrStore(id, new(advance))
 	}
 	if t.away.Load() == 0 {
 		a.mu.Lock()
 	} else if !a.mu.TryLock() { // one waits to find out, not all
-		return l.takePart(t, rate, key, now)
+		return l.takePart(t, rate, id, now)
 	}
 	defer a.mu.Unlock()
 	if now > a.until {
@@ -88,11 +108,11 @@ func (l *Limiter) takeShared(t *Tokens, rate *Rate, key *RateKey, now int64) (Ra
 			return a.state(now, time.Duration(a.nothing-now)), nil
 		}
 		if !t.mayAsk(now) {
-			return l.takePart(t, rate, key, now)
+			return l.takePart(t, rate, id, now)
 		}
 		if err := t.fetch(rate, key, a, l.since); err != nil {
 			t.away.Store(l.since() + int64(awayFor))
-			return l.takePart(t, rate, key, now)
+			return l.takePart(t, rate, id, now)
 		}
 		t.away.Store(0)
 		if a.left <= 0 {
@@ -115,12 +135,12 @@ func (a *advance) state(now int64, retry time.Duration) RateState {
 }
 
 // takePart takes a token of the part of a limit that a gateway has by itself.
-func (l *Limiter) takePart(t *Tokens, rate *Rate, key *RateKey, now int64) (RateState, giver) {
+func (l *Limiter) takePart(t *Tokens, rate *Rate, id rateID, now int64) (RateState, giver) {
 	n := int64(max(1, t.holders()))
 	part := *rate
 	part.interval *= n
 	part.capacity = max(part.interval, rate.capacity)
-	state, b := l.take(&part, key, now)
+	state, b := l.take(&part, id, now)
 	if b == nil {
 		return state, nil
 	}
@@ -135,8 +155,13 @@ func (t *Tokens) fetch(rate *Rate, key *RateKey, a *advance, clock func() int64)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callWait)
 	defer cancel()
+	if t.names.Load() == nil {
+		if err := t.agree(ctx, t.offered); err != nil {
+			return err
+		}
+	}
 	t.calls.Add(1)
-	reply, err := t.conn.Run(ctx, rateScript, tokensKey(key), float64(rate.interval)/1000, float64(rate.capacity)/1000, want)
+	reply, err := t.conn.Run(ctx, rateScript, t.names.Load().of(key), float64(rate.interval)/1000, float64(rate.capacity)/1000, want)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -158,12 +183,40 @@ func (t *Tokens) fetch(rate *Rate, key *RateKey, a *advance, clock func() int64)
 	return nil
 }
 
-// tokensKey hides whose bucket it is: subjects and addresses are not for those
-// who look into Redis.
-func tokensKey(key *RateKey) string {
-	sum := fnv.New128a()
-	_, _ = fmt.Fprintf(sum, "%q %q %q %s", key.Policy, key.Project, key.Name, key.Address) // it never fails
-	return fmt.Sprintf("gw:{q:%02d}:r:%x", metering.Shard(key.Project), sum.Sum(nil))
+// of returns the name of a bucket. It tells nobody whose it is: subjects and
+// addresses are not for those who see names alone, in slow logs and dumps.
+func (n *fleetNames) of(key *RateKey) string {
+	return fmt.Sprintf("gw:{q:%02d}:r:%x", metering.Shard(key.Project), n.hasher.id(key))
+}
+
+// agree takes over the fleet's secret; where there is none it becomes offered.
+func (t *Tokens) agree(ctx context.Context, offered string) error {
+	t.calls.Add(1)
+	reply, err := t.conn.Run(ctx, secretScript, secretKey, offered)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	secret, _ := reply.(string)
+	if secret == "" {
+		return fmt.Errorf("%w: %s is answered %T", ErrUnavailable, secretKey, reply)
+	}
+	if names := t.names.Load(); names == nil || names.secret != secret {
+		t.names.Store(&fleetNames{secret, newKeyHasher([]byte(secret))})
+	}
+	return nil
+}
+
+// keepSecret puts the fleet's secret back after Redis lost it, or takes over the
+// one that another gateway has put there: for a second, limits are not shared
+// then.
+func (t *Tokens) keepSecret(now int64) {
+	names := t.names.Load()
+	if names == nil || t.away.Load() > now {
+		return // nothing is shared, or nobody answers
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callWait)
+	defer cancel()
+	_ = t.agree(ctx, names.secret) // or in a second
 }
 
 // sweepShared drops what says nothing any more.
