@@ -30,8 +30,8 @@ func (c *call) modifyResponse(res *http.Response) error {
 		c.w.Header().Del("Server")
 	}
 	c.inv.CORS.Response(header, c.inv.Origin, c.inv.OwnCORS())
-	if c.inv.StripCookies {
-		header.Del("Set-Cookie")
+	if c.inv.SharedHost {
+		rewrite.SharedHost(header, res.StatusCode)
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		c.upgraded = res.Body // a connection: nothing of it may be read here
@@ -46,6 +46,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 		// Present but nil keeps net/http from sniffing one (BEHAVIOUR.md 6.7).
 		c.w.Header()["Content-Type"] = nil
 	}
+	rewrite.Trailer(res.Trailer)
 	res.Body = &trailerPolicy{ReadCloser: &countedBody{res.Body, &c.meter}, res: res}
 	return nil
 }
@@ -139,7 +140,8 @@ func (p *prefixed) Read(b []byte) (int, error) {
 	return p.ReadCloser.Read(b)
 }
 
-// trailerPolicy keeps trailers from saying what only the gateway may say.
+// trailerPolicy keeps trailers from saying what only the head may say, also those
+// that were not announced.
 type trailerPolicy struct {
 	io.ReadCloser
 	res *http.Response
@@ -148,11 +150,7 @@ type trailerPolicy struct {
 func (t *trailerPolicy) Read(b []byte) (int, error) {
 	n, err := t.ReadCloser.Read(b)
 	if err == io.EOF {
-		for _, name := range []string{
-			regions.HeaderRegion, headerReason, headerRequestID, headerVersion, headerProjectRef, "Set-Cookie",
-		} {
-			t.res.Trailer.Del(name)
-		}
+		rewrite.Trailer(t.res.Trailer)
 	}
 	return n, err
 }

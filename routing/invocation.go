@@ -34,10 +34,11 @@ type Invocation struct {
 
 	candidates [ordinaryRegions]regions.Candidate // of Plan, if they fit
 
-	// PlainHTML says that text/html answers become text/plain and StripCookies
-	// that Set-Cookie goes (BEHAVIOUR.md 6.3, 6.4).
-	PlainHTML    bool
-	StripCookies bool
+	// SharedHost says that answers are restrained as on hosts that functions of
+	// several people share, and PlainHTML that HTML becomes text there besides
+	// (BEHAVIOUR.md 6.3, 6.4).
+	SharedHost bool
+	PlainHTML  bool
 }
 
 // OwnCORS reports whether the gateway adds its CORS headers to answers of the

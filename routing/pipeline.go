@@ -207,6 +207,6 @@ func (p *Pipeline) answerPolicy(r *Request, match projects.Match, site Site, inv
 	if inv.Function.HTML != projects.HTMLBySite {
 		keep = inv.Function.HTML == projects.HTMLKeep
 	}
-	inv.StripCookies = match.Shared && !keep
-	inv.PlainHTML = inv.StripCookies && r.Method == http.MethodGet
+	inv.SharedHost = match.Shared && !keep
+	inv.PlainHTML = inv.SharedHost && r.Method == http.MethodGet
 }

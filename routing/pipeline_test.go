@@ -290,8 +290,8 @@ func TestAdmitAnswerPolicy(t *testing.T) {
 			if refusal := p.Admit(r, Site{KeepHTML: tt.keep}, &inv); refusal != nil {
 				t.Fatal(refusal.Code)
 			}
-			if inv.PlainHTML != tt.plain || inv.StripCookies != tt.strip {
-				t.Errorf("plain %v, strip %v, want %v, %v", inv.PlainHTML, inv.StripCookies, tt.plain, tt.strip)
+			if inv.PlainHTML != tt.plain || inv.SharedHost != tt.strip {
+				t.Errorf("plain %v, strip %v, want %v, %v", inv.PlainHTML, inv.SharedHost, tt.plain, tt.strip)
 			}
 		})
 	}

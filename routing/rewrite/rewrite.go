@@ -1,9 +1,10 @@
-// Package rewrite decides which function responses must not be shown as HTML
-// (BEHAVIOUR.md 6.3), and turns their headers into those of plain text.
+// Package rewrite decides what the answers of functions may do to a browser on a
+// host that functions of several people share (BEHAVIOUR.md 6.3, 6.4): HTML becomes
+// plain text, no script runs, and headers that reach beyond the answer are removed.
+// It also decides which headers may be trailers.
 //
-// It does not decide where the rule holds: method, shared or own host, and
-// `html keep` are the caller's, as is the removal of cookies (BEHAVIOUR 6.4).
-// Bodies are looked at, never changed.
+// It does not decide where the rules hold: method, shared or own host, and
+// `html keep` are the caller's. Bodies are looked at, never changed.
 package rewrite
 
 import "net/http"
@@ -41,13 +42,17 @@ const (
 	headerPolicy      = "Content-Security-Policy"
 )
 
+// sandbox is the policy of a document that may load nothing and run nothing, and
+// that has an origin of its own.
+const sandbox = "default-src 'none'; sandbox"
+
 // MakePlain makes h the header of a response that is shown as text, whatever its
 // body (BEHAVIOUR 6.3). What the function said on these three is replaced: a
 // second policy of its own could only be stricter, a second type could win.
 func MakePlain(h http.Header) {
 	h.Set(headerContentType, "text/plain")
 	h.Set(headerNoSniff, "nosniff")
-	h.Set(headerPolicy, "default-src 'none'; sandbox")
+	h.Set(headerPolicy, sandbox)
 }
 
 // NoSniff forbids browsers to find HTML where Sniff did not: theirs is laxer in

@@ -38,19 +38,20 @@ test("6.3 no Content-Type and a body that sniffs as HTML", async () => {
   assert.equal(res.text, "<!doctype html><html><body><h1>Untyped</h1></body></html>");
 });
 
-for (const type of ["application/xhtml+xml", "image/svg+xml", "application/json", "text/css"]) {
-  test(`6.3 ${type} is left alone`, async () => {
+const documents = ["application/xhtml+xml", "image/svg+xml"];
+for (const type of [...documents, "application/json", "text/css"]) {
+  test(`6.3 ${type} keeps its type, and may run no script`, async () => {
     const res = await send(`/functions/v1/page?type=${encodeURIComponent(type)}`);
     assert.equal(res.headers["content-type"], type);
-    assert.equal(res.headers["content-security-policy"], undefined);
+    assert.equal(res.headers["content-security-policy"], documents.includes(type) ? "default-src 'none'; sandbox" : undefined);
   });
 }
 
 for (const method of ["POST", "PUT", "PATCH", "DELETE"]) {
-  test(`6.3 not for ${method}`, async () => {
+  test(`6.3 ${method} stays HTML, and may run no script`, async () => {
     const res = await send("/functions/v1/page", { method });
     assert.equal(res.headers["content-type"], "text/html; charset=utf-8");
-    assert.equal(res.headers["content-security-policy"], undefined);
+    assert.deepEqual(res.all("content-security-policy"), ["default-src 'none'; sandbox"]);
   });
 }
 
@@ -58,6 +59,7 @@ test("6.3 not on the project's own host, with a port or in another case neither"
   for (const host of [ownHost, `${ownHost}:8443`, ownHost.toUpperCase()]) {
     const res = await send("/functions/v1/page", { headers: { host } });
     assert.equal(res.headers["content-type"], "text/html; charset=utf-8", host);
+    assert.equal(res.headers["content-security-policy"], undefined, host);
     assert.equal(res.text, html);
   }
 });
