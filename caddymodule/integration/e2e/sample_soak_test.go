@@ -1,0 +1,6 @@
+//go:build e2e && soak
+
+package e2e
+
+// randomTargets is how many targets of chance each protocol gets.
+const randomTargets = 50_000

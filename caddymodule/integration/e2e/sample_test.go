@@ -1,0 +1,6 @@
+//go:build e2e && !soak
+
+package e2e
+
+// randomTargets is how many targets of chance each protocol gets; see sample_soak_test.go.
+const randomTargets = 600
