@@ -17,6 +17,8 @@ type Conn struct {
 	config Config
 	client redis.UniversalClient
 	state  atomic.Pointer[State]
+	// refused is since when writes are refused, and why; nil while they are not.
+	refused atomic.Pointer[State]
 }
 
 // Open returns a Conn. It touches no network: servers are dialed by the first

@@ -93,7 +93,7 @@ func (c *Conn) HashGet(ctx context.Context, key string, fields ...string) (map[s
 // HashSet sets a field of a hash. It is sent once: after an error it may have
 // been done or not, so it is for values that may be set again.
 func (c *Conn) HashSet(ctx context.Context, key, field, value string) error {
-	if err := c.observe(c.client.HSet(ctx, key, field, value).Err()); err != nil {
+	if err := c.observeWrite(c.client.HSet(ctx, key, field, value).Err()); err != nil {
 		return fmt.Errorf("writing hash %s: %w", key, err)
 	}
 	return nil
@@ -104,7 +104,7 @@ func (c *Conn) HashDelete(ctx context.Context, key string, fields ...string) err
 	if len(fields) == 0 {
 		return nil
 	}
-	if err := c.observe(c.client.HDel(ctx, key, fields...).Err()); err != nil {
+	if err := c.observeWrite(c.client.HDel(ctx, key, fields...).Err()); err != nil {
 		return fmt.Errorf("writing hash %s: %w", key, err)
 	}
 	return nil

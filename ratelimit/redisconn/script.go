@@ -18,7 +18,7 @@ func NewScript(text string) *Script { return &Script{redis.NewScript(text)} }
 // it yet is sent its text; after an error it may have been run or not.
 func (c *Conn) Run(ctx context.Context, s *Script, key string, args ...any) (any, error) {
 	reply, err := s.script.Run(ctx, c.client, []string{key}, args...).Result()
-	if c.observe(err) != nil {
+	if c.observeWrite(err) != nil {
 		return nil, fmt.Errorf("running a script on %s: %w", key, err)
 	}
 	return reply, nil

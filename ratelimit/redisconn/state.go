@@ -3,6 +3,7 @@ package redisconn
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,8 +28,58 @@ type State struct {
 }
 
 // State returns what the last calls say. A Conn that nobody calls keeps its
-// last one; a watch calls every second.
-func (c *Conn) State() State { return *c.state.Load() }
+// last one; a watch calls every second. A server that answers and refuses what
+// is written to it is down until it takes a write again.
+func (c *Conn) State() State {
+	if refused := c.refused.Load(); refused != nil {
+		return *refused
+	}
+	return *c.state.Load()
+}
+
+// observeWrite is observe for a call that writes.
+func (c *Conn) observeWrite(err error) error {
+	switch {
+	case err == nil:
+		c.refused.Store(nil)
+	case refusesWrites(err):
+		c.refused.CompareAndSwap(nil, &State{Health: Down, Since: time.Now(), Err: err})
+	}
+	return c.observe(err)
+}
+
+// ReplyCode returns the first word of a server's error reply, such as MISCONF,
+// which says what is wrong and quotes nothing; "" for other errors.
+func ReplyCode(err error) string {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return ""
+	}
+	for _, code := range writeRefusals {
+		if refusesWith(reply.Error(), code) {
+			return strings.TrimSpace(code)
+		}
+	}
+	code, _, _ := strings.Cut(reply.Error(), " ")
+	return code
+}
+
+// writeRefusals are the codes with which a server that answers reads refuses
+// writes: its disk is full, its memory is full, it is a replica, or it has lost
+// its replicas. Those of commands in a script come in the middle of a reply.
+var writeRefusals = []string{"MISCONF ", "OOM ", "READONLY ", "NOREPLICAS "}
+
+func refusesWrites(err error) bool {
+	var reply redis.Error
+	if !errors.As(err, &reply) {
+		return false
+	}
+	return slices.ContainsFunc(writeRefusals, func(code string) bool { return refusesWith(reply.Error(), code) })
+}
+
+func refusesWith(text, code string) bool {
+	return strings.HasPrefix(text, code) || strings.Contains(text, "-"+code)
+}
 
 // observe takes a call's outcome into the state, and returns its error.
 func (c *Conn) observe(err error) error {
