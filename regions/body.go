@@ -108,7 +108,7 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	}
 	c.at += n
 	if n > 0 {
-		b.x.moved()
+		b.x.sent()
 	}
 	if err != nil {
 		b.end = err
@@ -138,9 +138,11 @@ func clientFault(err error) error {
 // responseBody lets the idle limit run while a byte of the response is awaited.
 type responseBody struct {
 	io.ReadCloser
-	x     *Exchange
-	held  *held
-	timed bool
+	x        *Exchange
+	upstream *Upstream
+	load     *Load
+	timed    bool
+	closed   atomic.Bool
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
@@ -154,7 +156,9 @@ func (b *responseBody) Read(p []byte) (int, error) {
 }
 
 func (b *responseBody) Close() error {
-	b.held.end()
+	if b.closed.CompareAndSwap(false, true) {
+		b.upstream.end(b.load)
+	}
 	return b.ReadCloser.Close()
 }
 
@@ -162,9 +166,10 @@ func (b *responseBody) Close() error {
 // idle timer (BEHAVIOUR.md 6.6).
 type upgradedBody struct {
 	io.ReadWriteCloser
-	x      *Exchange
-	held   *held
-	closed atomic.Bool
+	x        *Exchange
+	upstream *Upstream
+	load     *Load
+	closed   atomic.Bool
 }
 
 func (b *upgradedBody) Read(p []byte) (int, error) {
@@ -177,7 +182,7 @@ func (b *upgradedBody) Read(p []byte) (int, error) {
 
 func (b *upgradedBody) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
-		b.held.end()
+		b.upstream.end(b.load)
 		b.x.gotByte()
 	}
 	return b.ReadWriteCloser.Close()

@@ -63,7 +63,6 @@ type Exchange struct {
 	done   <-chan struct{}
 	onEnd  atomic.Pointer[func(cause error)]
 	wall   *time.Timer
-	held   *held // of the attempt under way, nil before the first
 
 	mu   sync.Mutex // guards the fields below and serializes resets of idle
 	body *requestBody
@@ -98,9 +97,7 @@ func Begin(ctx context.Context, plan Plan, limits Limits) (*Exchange, context.Co
 	return x, context.WithValue(ctx, exchangeKey{}, x)
 }
 
-// End gives back whatever the exchange holds: timers, context, the place of an
-// attempt and the body of its answer. It must be called however the exchange
-// ended, and may be called again.
+// End releases the timers and the context of the exchange.
 func (x *Exchange) End() {
 	x.mu.Lock()
 	x.over = true
@@ -112,9 +109,6 @@ func (x *Exchange) End() {
 		x.wall.Stop()
 	}
 	x.cancel(context.Canceled)
-	if x.held != nil {
-		x.held.release()
-	}
 }
 
 // BodyEnded reports whether the client has sent its whole body.
@@ -187,9 +181,8 @@ func (x *Exchange) idled() {
 	x.interrupt(ErrIdleTimeout)
 }
 
-// moved moves the idle timer: a byte of the request body is on its way, or an
-// interim answer came.
-func (x *Exchange) moved() {
+// sent moves the idle timer: a byte of the request body is on its way.
+func (x *Exchange) sent() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.idle != nil && !x.answered && !x.over {

@@ -81,6 +81,7 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (pas
 	}).WithContext(ctx)
 	res, err := u.transport.Load().RoundTrip(req)
 	if err != nil {
+		u.faults.noteProbe(err)
 		return false, warm, 0
 	}
 	_, _ = io.CopyN(io.Discard, res.Body, probeBody)
@@ -88,5 +89,8 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (pas
 	if !wrote.IsZero() && first.After(wrote) {
 		rtt = first.Sub(wrote)
 	}
-	return r.HealthURI == "" || res.StatusCode/100 == 2, warm, rtt
+	if passed = r.HealthURI == "" || res.StatusCode/100 == 2; !passed {
+		u.faults.noteProbe(statusError(res.StatusCode))
+	}
+	return passed, warm, rtt
 }

@@ -47,6 +47,7 @@ type Upstream struct {
 	inFlight  atomic.Int64
 	far       atomic.Int64 // the round trip in nanoseconds, 0 while unknown
 	breaker   *breaker
+	faults    faults // why it is down
 	changed   atomic.Pointer[func()] // told when the state may have changed
 
 	mu       sync.Mutex // guards the fields below
@@ -175,6 +176,7 @@ func (u *Upstream) View(now time.Time) BackendView {
 	return BackendView{
 		Address: u.Backend.Address, State: state, Since: u.since,
 		Distance: u.distance.Distance(now), FailureRate: failures,
+		Open: open, Why: u.faults.why(open, u.checks.State() == StateDown),
 	}
 }
 

@@ -91,6 +91,10 @@ type BackendView struct {
 	State    State
 	Since    time.Time
 	Distance Distance
+	// Open says that its breaker holds requests back.
+	Open bool
+	// Why is in words what it is down for, "" while it is not.
+	Why string
 	// FailureRate is the part of the requests of the last ten seconds that
 	// failed by the backend's fault, 0 to 1.
 	FailureRate float64

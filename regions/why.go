@@ -1,0 +1,69 @@
+package regions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+)
+
+// faults are what speaks against a backend, in words for operators: the last
+// probe that failed and the last connection that could not be made. It is safe
+// for concurrent use.
+type faults struct{ probe, dial atomic.Pointer[string] }
+
+// noteProbe takes in why a probe failed.
+func (f *faults) noteProbe(err error) { note(&f.probe, err) }
+
+// noteDial takes in why no connection could be made.
+func (f *faults) noteDial(err error) { note(&f.dial, err) }
+
+func note(into *atomic.Pointer[string], err error) {
+	text := faultWords(err)
+	into.Store(&text)
+}
+
+// why says why a backend is down, "" if it is not.
+func (f *faults) why(open, failing bool) string {
+	switch {
+	case failing:
+		return fmt.Sprintf("%d probes in a row failed: %s", checksDown, said(&f.probe))
+	case open:
+		return "calls are held back after failures: " + said(&f.dial)
+	}
+	return ""
+}
+
+func said(f *atomic.Pointer[string]) string {
+	if text := f.Load(); text != nil {
+		return *text
+	}
+	return "connections broke"
+}
+
+// faultWords describes an error without what a backend sent, which net/http
+// quotes.
+func faultWords(err error) string {
+	if status, ok := errors.AsType[statusError](err); ok {
+		return fmt.Sprintf("status %d", int(status))
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return "no answer in time"
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op + " " + op.Err.Error()
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return "the connection was closed before an answer"
+	}
+	return "the connection broke, or its answer was no HTTP"
+}
+
+// statusError is a probe's answer that is no pass.
+type statusError int
+
+// Error implements error.
+func (s statusError) Error() string { return fmt.Sprintf("status %d", int(s)) }
