@@ -241,6 +241,7 @@ func (a *App) Start() error {
 	a.background.Go(func() { a.lease.keys.Prefetch(ctx) })
 	a.background.Go(func() { a.network.Run(ctx, security) })
 	a.background.Go(func() { a.closeDrained(ctx) })
+	a.background.Go(func() { a.watchStates(ctx) })
 	if a.locator != nil {
 		a.background.Go(func() { a.locator.Run(ctx) })
 	}

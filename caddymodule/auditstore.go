@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
 // clockNear and clockFar are how far the clocks of a gateway and of Redis may be
@@ -30,12 +32,15 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 	defer cancel()
 	settings, err := s.conn.Settings(ctx, "maxmemory-policy", "appendonly", "min-replicas-to-write")
 	if err != nil {
-		return []Finding{{
-			Severity: Medium, Check: "store_away", Subject: s.url, Message: "Redis does not answer: quotas are served from what was granted before, then hard ones are answered 503",
-			Remedy: "start it, or correct `store redis URL`",
-		}}
+		return []Finding{storeAway(s.url, storeCause(err))}
 	}
 	var findings []Finding
+	// It may answer, and yet refuse what calls need: writes.
+	for _, c := range a.storeConditions() {
+		if c.state == string(redisconn.Down) {
+			findings = append(findings, storeAway(c.name, c.why))
+		}
+	}
 	if policy, ok := settings["maxmemory-policy"]; ok && policy != "noeviction" {
 		findings = append(findings, Finding{
 			Severity: High, Check: "store_eviction", Subject: s.url, Message: "maxmemory-policy is " + policy + ": Redis may throw sums and grants away when its memory is full",
@@ -67,6 +72,14 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 		findings = append(findings, f)
 	}
 	return findings
+}
+
+func storeAway(url, why string) Finding {
+	return Finding{
+		Severity: Medium, Check: "store_away", Subject: url,
+		Message: "Redis cannot be used: quotas are served from what was granted before, then hard ones are answered 503: " + why,
+		Remedy:  "start it, make room for it, or correct `store redis URL`",
+	}
 }
 
 // silentAfter is for how long a gateway may be silent that did not end properly.

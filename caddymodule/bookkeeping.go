@@ -45,6 +45,9 @@ type books struct {
 	shared atomic.Pointer[sharing]    // nil with an embedded store
 	bill   *billing
 	calls  atomic.Int64 // with a record, and none yet of their end
+
+	unrecorded trouble // calls that the ledger took no record of
+	ungranted  trouble // calls for which nobody could be asked for a unit
 }
 
 // sharing is what is shared with other gateways by a store in Redis.

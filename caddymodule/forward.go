@@ -40,7 +40,8 @@ type call struct {
 	r        *http.Request
 	inv      routing.Invocation
 	exchange *regions.Exchange
-	closing  bool // the answer announced the end of the connection
+	upgraded io.Closer // the backend's side of a WebSocket
+	closing  bool      // the answer announced the end of the connection
 	meter    meter
 	debug    string // how the region was chosen, for who may know
 }
@@ -51,6 +52,11 @@ func (c *call) forward() {
 	c.exchange = exchange
 	exchange.Meter = &c.meter
 	defer exchange.End()
+	defer func() {
+		if c.upgraded != nil {
+			_ = c.upgraded.Close()
+		}
+	}()
 	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
 	c.ownTimeouts()
 	c.ownBody()
@@ -211,15 +217,7 @@ func (c *call) failed(_ http.ResponseWriter, _ *http.Request, err error) {
 		c.w.WriteHeader(statusClientGone)
 		return
 	}
-	if entry := c.handler.logger.Check(zap.WarnLevel, "invocation not answered by a backend"); entry != nil {
-		entry.Write(
-			zap.String("sb_request_id", c.inv.ID), zap.String("project_ref", c.inv.Project.Ref),
-			zap.String("function", c.inv.Slug), zap.String("region", c.region()),
-			zap.String("reason", string(c.exchange.Reason)), zap.Int("attempts", c.exchange.Attempts),
-			zap.Int("status", refusal.Status), zap.String("code", refusal.Code),
-			zap.String("cause", safeCause(err)),
-		)
-	}
+	c.unanswered(refusal)
 	c.refuse(refusal)
 }
 

@@ -94,6 +94,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		Usage: &c.meter,
 	}
 	if refusal := h.app.pipeline.Admit(&request, h.site, &c.inv); refusal != nil {
+		if refusal.Status >= http.StatusInternalServerError && refusal.Status != http.StatusNotImplemented {
+			c.unanswered(refusal)
+		}
 		c.refuse(refusal)
 		return nil
 	}

@@ -16,12 +16,14 @@ import (
 var pool = caddy.NewUsagePool()
 
 const (
-	socketsKey = "sockets"
-	keysKey    = "keys"
-	tokensKey  = "tokens"
-	rankerKey  = "ranker"
-	fleetKey   = "fleet"
-	limiterKey = "limiter"
+	socketsKey     = "sockets"
+	keysKey        = "keys"
+	tokensKey      = "tokens"
+	rankerKey      = "ranker"
+	fleetKey       = "fleet"
+	limiterKey     = "limiter"
+	transitionsKey = "transitions"
+	repeatsKey     = "repeats"
 )
 
 // regionKey identifies the living state of a region.
@@ -38,13 +40,15 @@ type projectsKey struct{ source, location, apex string }
 // also when Caddy cleans up a configuration that never ran: another
 // configuration's hold is not touched.
 type lease struct {
-	sockets *socketRegistry
-	keys    *jwks.Pool   // public keys by where they are fetched
-	tokens  *auth.Shared // verified tokens
-	fleet   *fleet       // the gateways that share the store
-	limiter *ratelimit.Limiter
-	held    []any // the pool's keys
-	done    atomic.Bool
+	sockets     *socketRegistry
+	keys        *jwks.Pool   // public keys by where they are fetched
+	tokens      *auth.Shared // verified tokens
+	fleet       *fleet       // the gateways that share the store
+	limiter     *ratelimit.Limiter
+	transitions *transitions // of states that are logged
+	repeats     *repeats     // of what invocations are refused for
+	held        []any        // the pool's keys
+	done        atomic.Bool
 }
 
 // acquire takes the lease of a configuration.
@@ -59,6 +63,8 @@ func acquire() *lease {
 	}).value
 	l.fleet = hold(l, fleetKey, func() pooled[*fleet] { return pooled[*fleet]{newFleet()} }).value
 	l.limiter = hold(l, limiterKey, func() pooledLimiter { return pooledLimiter{ratelimit.NewLimiter()} }).Limiter
+	l.transitions = hold(l, transitionsKey, func() pooled[*transitions] { return pooled[*transitions]{newTransitions()} }).value
+	l.repeats = hold(l, repeatsKey, newRepeats)
 	return l
 }
 

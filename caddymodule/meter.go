@@ -118,6 +118,9 @@ func (m *meter) Take(o *projects.Organization) (err error) {
 	if errors.Is(err, ratelimit.ErrExhausted) {
 		return routing.ErrRestricted
 	}
+	if err != nil && m.call.r.Context().Err() == nil {
+		m.books.ungranted.note(err)
+	}
 	return err
 }
 
@@ -134,10 +137,14 @@ func (m *meter) Sending(region *regions.Region) error {
 	}
 	open := unmetered(m.call.inv.Project.Organization)
 	if err := m.record(region.Name, open); err != nil || m.seq == 0 {
+		if err != nil {
+			m.books.unrecorded.note(err)
+		}
 		return err
 	}
 	err := m.books.ledger.Await(m.seq)
 	if err != nil && !open {
+		m.books.unrecorded.note(err)
 		m.Unsent()
 		return err
 	}

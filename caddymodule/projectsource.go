@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -55,6 +56,9 @@ type loadedFirst interface {
 // storeUser is a source that may read from the store of the gateway.
 type storeUser interface {
 	useStore(*Store) error
+
+	// connection returns the one in use, nil before there is one.
+	connection() *redisconn.Conn
 }
 
 func sourceNames() []string { return moduleNames(sourceNamespace) }

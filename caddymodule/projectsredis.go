@@ -119,13 +119,8 @@ func (p *RedisProjects) Follow(ctx context.Context, sink ProjectSink) {
 	follower.Run(ctx)
 }
 
-func (p *RedisProjects) storeStatus() StatusStore {
-	status := StatusStore{Kind: "redis", State: string(redisconn.Unknown), Location: p.Location()}
-	if conn := p.conn.Load(); conn != nil {
-		status.State = string(conn.State().Health)
-	}
-	return status
-}
+// connection implements storeUser.
+func (p *RedisProjects) connection() *redisconn.Conn { return p.conn.Load() }
 
 // sharedStore is a connection as package projects wants it.
 type sharedStore struct{ *redisconn.Conn }

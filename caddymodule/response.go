@@ -2,11 +2,8 @@ package caddymodule
 
 import (
 	"bytes"
-	"errors"
 	"io"
-	"net"
 	"net/http"
-	"os"
 
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
@@ -16,7 +13,7 @@ import (
 // modifyResponse applies the header policy to a backend's answer
 // (BEHAVIOUR.md 2.7, 2.8, 4, 5, 6.3, 6.4).
 func (c *call) modifyResponse(res *http.Response) error {
-	if !c.mayAnswer(res.StatusCode) {
+	if res.StatusCode >= 600 {
 		return routing.ErrInvalidStatus
 	}
 	header := res.Header
@@ -34,7 +31,8 @@ func (c *call) modifyResponse(res *http.Response) error {
 		rewrite.SharedHost(header, res.StatusCode)
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		return nil // the body is a connection: nothing of it may be read here
+		c.upgraded = res.Body // a connection: nothing of it may be read here
+		return nil
 	}
 	c.closeUnlessEnded()
 	errorCode(res)
@@ -48,15 +46,6 @@ func (c *call) modifyResponse(res *http.Response) error {
 	rewrite.Trailer(res.Trailer)
 	res.Body = &trailerPolicy{ReadCloser: &countedBody{res.Body, &c.meter}, res: res}
 	return nil
-}
-
-// mayAnswer reports whether a backend's status can be a final answer
-// (BEHAVIOUR.md section 5). net/http panics on those below 100.
-func (c *call) mayAnswer(status int) bool {
-	if status == http.StatusSwitchingProtocols {
-		return routing.IsWebSocket(c.r.Method, c.r.Header)
-	}
-	return status >= 200 && status < 600
 }
 
 // place says where the invocation ran, in the backend's stead if need be.
@@ -161,24 +150,4 @@ func (t *trailerPolicy) Read(b []byte) (int, error) {
 		rewrite.Trailer(t.res.Trailer)
 	}
 	return n, err
-}
-
-// safeCause describes why no answer came, without what peers sent: net/http
-// quotes malformed answers in its errors.
-func safeCause(err error) string {
-	for _, known := range []error{
-		regions.ErrIdleTimeout, regions.ErrWallClock, regions.ErrClientStalled,
-		regions.ErrBodyTooLarge, regions.ErrBodyMalformed, routing.ErrInvalidStatus, io.ErrUnexpectedEOF, io.EOF, os.ErrDeadlineExceeded,
-	} {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Error()
-	}
-	if errors.Is(err, regions.ErrUnavailable) {
-		return regions.ErrUnavailable.Error()
-	}
-	return "malformed answer or broken connection"
 }

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"slices"
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
@@ -14,6 +15,7 @@ type Status struct {
 	Location StatusLocation `json:"location"`
 	Regions  []RegionStatus `json:"regions"`
 	Store    *StatusStore   `json:"store"`
+	Ledger   *StatusLedger  `json:"ledger"` // null before it is open
 	Projects StatusProjects `json:"projects"`
 	Sockets  int            `json:"websockets"` // open ones
 	Gateway  string         `json:"gateway"`    // this one's id
@@ -33,12 +35,24 @@ type StatusLocation struct {
 
 // StatusStore is how the store is.
 type StatusStore struct {
-	Kind     string `json:"kind"`
-	State    string `json:"state"` // up, down or unknown
+	Kind string `json:"kind"`
+	// State is up, degraded, down or unknown: the worst of what calls depend on, the
+	// ledger of this machine and the granting of quotas included.
+	State    string `json:"state"`
 	Location string `json:"location"`
+	Error    string `json:"error,omitempty"` // why it is not up
 	// ClockOffset is how far the clock of Redis is ahead of this machine's. Up to 30 s
 	// it is followed.
 	ClockOffset *float64 `json:"clock_offset_ms,omitempty"`
+}
+
+// StatusLedger is how recording goes: up; degraded, while records still fit into
+// the file in use and the next cannot be made, or do not get to the disk; down,
+// while calls are answered 503 for it.
+type StatusLedger struct {
+	Directory string        `json:"directory"`
+	State     regions.State `json:"state"`
+	Error     string        `json:"error,omitempty"`
 }
 
 // StatusProjects is where the projects come from and how that goes.
@@ -105,7 +119,8 @@ func (a *App) status() Status {
 	s := Status{
 		Version:  Version(),
 		Regions:  a.regionStatus(),
-		Store:    a.clocked(a.storeStatus()),
+		Store:    a.clocked(a.storeStatus(time.Now())),
+		Ledger:   a.ledgerStatus(time.Now()),
 		Projects: a.projectStatus(),
 		Sockets:  a.lease.sockets.open(),
 		Gateway:  a.lease.fleet.id,
@@ -194,15 +209,36 @@ func (s *StatusProjects) problems(list []projects.Problem) {
 	s.Problems = list[:min(len(list), shownProblems)]
 }
 
-func (a *App) storeStatus() *StatusStore {
-	if user, ok := a.source.(interface{ storeStatus() StatusStore }); ok {
-		s := user.storeStatus()
-		return &s
+// storeStatus returns how the store is: the first of the worst states of all that
+// calls depend on.
+func (a *App) storeStatus(now time.Time) *StatusStore {
+	s := &StatusStore{Kind: storeEmbedded, State: string(regions.StateUp), Location: a.dataDir()}
+	stores := a.storeConditions()
+	if len(stores) > 0 {
+		s.Kind, s.Location = storeRedis, stores[0].name
 	}
-	if conn := a.memory.conn; conn != nil {
-		return &StatusStore{Kind: storeRedis, State: string(conn.State().Health), Location: conn.Config().Location()}
+	for _, c := range slices.Concat(stores, a.ledgerConditions(now), a.quotaConditions(now)) {
+		if badness(c.state) > badness(s.State) {
+			s.State, s.Error = c.state, c.why
+		}
 	}
-	return &StatusStore{Kind: storeEmbedded, State: string(regions.StateUp), Location: a.dataDir()}
+	return s
+}
+
+// badness orders states by how much they keep from working.
+func badness(state string) int {
+	return slices.Index([]string{
+		string(regions.StateUp), string(regions.StateUnknown), string(regions.StateDegraded), string(regions.StateDown),
+	}, state)
+}
+
+func (a *App) ledgerStatus(now time.Time) *StatusLedger {
+	opened := a.books.open.Load()
+	if opened == nil {
+		return nil
+	}
+	state, err := opened.ledgerState(now)
+	return &StatusLedger{Directory: a.books.dir, State: state, Error: storeCause(err)}
 }
 
 // clocked adds how far the clocks are apart.

@@ -47,7 +47,7 @@ type Upstream struct {
 	inFlight  atomic.Int64
 	far       atomic.Int64 // the round trip in nanoseconds, 0 while unknown
 	breaker   *breaker
-	faults    faults // why it is down
+	faults    faults                 // why it is down
 	changed   atomic.Pointer[func()] // told when the state may have changed
 
 	mu       sync.Mutex // guards the fields below

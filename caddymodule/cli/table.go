@@ -32,7 +32,7 @@ func (a *statusAnswer) table(w io.Writer, now time.Time) {
 		rows = append(rows, []string{"", plural(n, "problem") + "; -o json lists them"})
 	}
 	if a.Store != nil {
-		rows = append(rows, []string{"Store", fmt.Sprintf("%s %s, %s", a.Store.Kind, a.Store.Location, a.Store.State)})
+		rows = append(rows, []string{"Store", fmt.Sprintf("%s %s, %s", a.Store.Kind, a.Store.Location, reasoned(a.Store.State, a.Store.Error))})
 	}
 	write(w, append(rows, []string{"WebSockets", fmt.Sprintf("%d open", a.Sockets)}))
 	rows = make([][]string, 0, 1+len(a.Regions))
@@ -55,6 +55,14 @@ func (a *statusAnswer) table(w io.Writer, now time.Time) {
 		fmt.Fprintln(w)
 		write(w, rows)
 	}
+}
+
+// reasoned is a state with why it is entered, where that is known.
+func reasoned(state, why string) string {
+	if why == "" {
+		return state
+	}
+	return state + ": " + printable(why)
 }
 
 // matrix shows each gateway's round trips to the regions, and what it does not

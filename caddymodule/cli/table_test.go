@@ -201,6 +201,10 @@ func TestStatusHead(t *testing.T) {
 			"a store", nowhere, file(""), `{"kind":"redis","location":"h:6379","state":"up"}`,
 			"3m 20s ago\nStore       redis h:6379, up\nWebSockets",
 		},
+		{
+			"a store that is down", nowhere, file(""), `{"kind":"embedded","location":"/d","state":"down","error":"no space left\u001b on device"}`,
+			"3m 20s ago\nStore       embedded /d, down: no space left\\x1b on device\nWebSockets",
+		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := serve(t, 200, `{"version":"devel","location":`+tc.location+`,"regions":[],"store":`+tc.store+`,"projects":`+tc.projects+`}`)

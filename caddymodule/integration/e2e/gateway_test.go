@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -110,7 +111,8 @@ type config struct {
 // gateway is one running binary.
 type gateway struct {
 	*process
-	dir   string // its Caddyfile, data and config
+	dir   string   // its Caddyfile, data and config
+	in    []string // the command that it is run by, if any
 	port  int
 	admin int
 	addr  string // host:port of the site
@@ -211,7 +213,7 @@ func (g *gateway) start(t *testing.T, caddyfile string) {
 		"SECRET_KEY=" + secretKey,
 		"XDG_DATA_HOME=" + filepath.Join(g.dir, "data"),
 		"XDG_CONFIG_HOME=" + filepath.Join(g.dir, "config"),
-	}, shared.binary, "run", "--config", file, "--adapter", "caddyfile")
+	}, slices.Concat(g.in, []string{shared.binary, "run", "--config", file, "--adapter", "caddyfile"})...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,111 @@
+package caddymodule
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+// told returns the lines of a logger in short.
+func told(logs *observer.ObservedLogs) (lines []string) {
+	for _, entry := range logs.TakeAll() {
+		f := entry.ContextMap()
+		lines = append(lines, fmt.Sprintf("%s %v %v: %v->%v (%v) after %v", entry.Level, f["what"], f["name"], f["from"], f["to"], f["why"], f["lasted"]))
+	}
+	return lines
+}
+
+func TestTransitions(t *testing.T) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	logger, states := zap.New(core), newTransitions()
+	start := time.Unix(1000, 0)
+	for i, step := range []struct {
+		name string
+		all  []condition
+		want []string
+	}{
+		{"first seen: only what is wrong", []condition{{"a", "up", ""}, {"b", "unknown", ""}, {"c", "down", "refused"}}, []string{
+			"error region c: unknown->down (refused) after 0s",
+		}},
+		{"nothing changed, though the reason did", []condition{{"a", "up", ""}, {"b", "unknown", ""}, {"c", "down", "timeout"}}, nil},
+		{"each change is a line", []condition{{"a", "degraded", "slow"}, {"b", "up", ""}, {"c", "up", ""}}, []string{
+			"warn region a: up->degraded (slow) after 2s", "info region b: unknown->up () after 2s", "info region c: down->up () after 2s",
+		}},
+		{"what is gone is forgotten", []condition{{"a", "up", ""}}, []string{"info region a: degraded->up () after 1s"}},
+		{"and is new when it is back", []condition{{"a", "up", ""}, {"c", "down", "refused"}}, []string{"error region c: unknown->down (refused) after 0s"}},
+	} {
+		states.observe(logger, start.Add(time.Duration(i)*time.Second), kindRegion, step.all)
+		if got := told(logs); !slices.Equal(got, step.want) {
+			t.Errorf("%s:\n%s\nwant\n%s", step.name, strings.Join(got, "\n"), strings.Join(step.want, "\n"))
+		}
+	}
+	states.observe(logger, start, kindStore, []condition{{"a", "up", ""}})
+	if got := told(logs); got != nil {
+		t.Errorf("kinds have something in common: %q", got)
+	}
+}
+
+// The counts of all lines add up to the calls, whatever the causes and the times.
+func TestRepeats(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := observer.New(zapcore.DebugLevel)
+		logger, r := zap.New(core), newRepeats()
+		refused := unanswered{region: "eu", status: 503, code: "REGION_UNAVAILABLE", cause: "refused"}
+		count := func() (lines, calls int) {
+			for _, entry := range logs.TakeAll() {
+				lines++
+				calls += int(entry.ContextMap()["count"].(int64))
+			}
+			return lines, calls
+		}
+		r.add(logger, refused, example{requestID: "first"})
+		if lines, calls := count(); lines != 1 || calls != 1 {
+			t.Errorf("the first: %d lines, %d calls", lines, calls)
+		}
+		for range 381 {
+			r.add(logger, refused, example{requestID: "later"})
+		}
+		if lines, _ := count(); lines != 0 {
+			t.Errorf("%d lines within the second", lines)
+		}
+		time.Sleep(repeatsEvery)
+		synctest.Wait()
+		if lines, calls := count(); lines != 1 || calls != 381 {
+			t.Errorf("the sum: %d lines, %d calls", lines, calls)
+		}
+		r.add(logger, refused, example{}) // goes on: no line at once
+		time.Sleep(repeatsEvery)
+		synctest.Wait()
+		if lines, calls := count(); lines != 1 || calls != 1 {
+			t.Errorf("the next second: %d lines, %d calls", lines, calls)
+		}
+		time.Sleep(2 * repeatsEvery)
+		synctest.Wait()
+		if len(r.causes) != 0 || r.timer != nil {
+			t.Errorf("%d causes and a timer are kept though nothing happens", len(r.causes))
+		}
+
+		const many = 3 * mostCauses
+		for i := range many {
+			other := refused
+			other.function = fmt.Sprint(i)
+			r.add(logger, other, example{})
+		}
+		if len(r.causes) > mostCauses+1 {
+			t.Errorf("%d causes are kept", len(r.causes))
+		}
+		if err := r.Destruct(); err != nil {
+			t.Fatal(err)
+		}
+		if lines, calls := count(); calls != many || lines > mostCauses+2 {
+			t.Errorf("many causes: %d lines, %d calls", lines, calls)
+		}
+	})
+}
