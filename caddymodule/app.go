@@ -127,6 +127,7 @@ const (
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.loadedAt = ctx, ctx.Logger(), time.Now()
 	a.started = make(chan struct{})
+	a.warnOfLogs()
 	set, err := a.regionSet()
 	if err != nil {
 		return err

@@ -87,6 +87,7 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"functions":       "functions 500",
 
 	"websocket_token": "websocket_token query|subprotocol",
+	"wrap":            "wrap console",
 }
 
 // arguments reads the arguments of the current option: at least atLeast, at
