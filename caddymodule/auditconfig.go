@@ -1,8 +1,10 @@
 package caddymodule
 
 import (
+	"cmp"
 	"maps"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -46,25 +48,52 @@ func auditConfig(config map[string]any) []Finding {
 	return findings
 }
 
-// auditAdmin finds an admin API that others than this machine can reach: who
-// reaches it changes the configuration.
+// auditAdmin finds an admin API that others than the operator can reach: who
+// reaches it changes the configuration. Functions are others: those that run on
+// this machine reach its loopback addresses.
 func auditAdmin(config map[string]any) *Finding {
+	if dig(config, "admin", "disabled") == true {
+		return nil
+	}
 	listen, _ := dig(config, "admin", "listen").(string)
-	if listen == "" || dig(config, "admin", "disabled") == true {
-		return nil
-	}
+	listen = cmp.Or(listen, caddy.DefaultAdminListen)
+	const remedy = "use `admin unix//run/edgegate/admin.sock|0600`"
 	address, err := caddy.ParseNetworkAddress(listen)
-	if err != nil || address.IsUnixNetwork() || address.Host == "localhost" {
+	switch {
+	case err != nil || address.IsUnixNetwork():
 		return nil
+	case !loopbackHost(address.Host):
+		return &Finding{
+			Severity: High, Check: "admin_address", Subject: "admin " + listen,
+			Message: "the admin API listens on more than this machine, and who reaches it controls the gateway",
+			Remedy:  remedy + ", or keep others away by a firewall",
+		}
+	case localBackend(config):
+		return &Finding{
+			Severity: Medium, Check: "admin_loopback", Subject: "admin " + listen,
+			Message: "backends run on this machine: a function there that may call loopback addresses reaches the admin API and controls the gateway",
+			Remedy:  remedy + ", or forbid functions to call " + listen,
+		}
 	}
-	if ip := net.ParseIP(address.Host); ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return &Finding{
-		Severity: High, Check: "admin_address", Subject: "admin " + listen,
-		Message: "the admin API listens on more than this machine, and who reaches it controls the gateway",
-		Remedy:  "use `admin localhost:2019` or `admin unix//run/edgegate.sock`, or keep others away by a firewall",
-	}
+	return nil
+}
+
+func loopbackHost(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// localBackend reports whether a region has a backend on this machine.
+func localBackend(config map[string]any) bool {
+	all, _ := dig(config, "apps", "edge_functions", "regions").([]any)
+	return slices.ContainsFunc(all, func(region any) bool {
+		backends, _ := dig(region, "backends").([]any)
+		return slices.ContainsFunc(backends, func(backend any) bool {
+			text, _ := backend.(string)
+			u, err := url.Parse(text)
+			return strings.HasPrefix(text, "unix/") || err == nil && loopbackHost(u.Hostname())
+		})
+	})
 }
 
 // onDemand reports whether any policy asks for certificates on demand.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/pflag"
 )
 
 const (
@@ -32,9 +35,37 @@ type admin struct {
 	timeout time.Duration
 }
 
+// adminSocket is where packages and the shipped Caddyfiles have the admin
+// endpoint (INTERFACE.md).
+const adminSocket = "/run/edgegate/admin.sock"
+
+// usualPlaces is --address when it is not given: whichever answers.
+var usualPlaces = "unix/" + adminSocket + " or " + caddy.DefaultAdminListen
+
+// addressFlag adds --address.
+func addressFlag(flags *pflag.FlagSet, into *string) {
+	flags.StringVar(into, "address", usualPlaces, "admin endpoint of the gateway: host:port, http://host:port or unix//path")
+}
+
+// usualAddress is the admin endpoint where none was named. A socket that this
+// user may not open is the gateway's all the same: the error then says why.
+func usualAddress(socket string) string {
+	conn, err := net.DialTimeout("unix", socket, time.Second)
+	if err == nil {
+		_ = conn.Close() // only to see that somebody listens
+	}
+	if err == nil || errors.Is(err, fs.ErrPermission) {
+		return "unix/" + socket
+	}
+	return caddy.DefaultAdminListen
+}
+
 // newAdmin takes what users type for an admin address: all that Caddy's own
-// --address takes, and http:// in front of it.
+// --address takes, http:// in front of it, and usualPlaces.
 func newAdmin(text string) (admin, error) {
+	if text == usualPlaces {
+		text = usualAddress(adminSocket)
+	}
 	address, err := adminAddress(text)
 	if err != nil {
 		return admin{}, &UsageError{

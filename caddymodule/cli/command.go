@@ -16,7 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
@@ -98,7 +97,8 @@ type verdict interface {
 // the JSON it is.
 func ask(cmd *cobra.Command, now func() time.Time, prepare func() (question, answer, error), args ...Arg) {
 	cmd.DisableFlagsInUseLine = true // they are all in Usage
-	address := cmd.Flags().String("address", caddy.DefaultAdminListen, "admin endpoint of the gateway: host:port, http://host:port or unix//path")
+	address := new(string)
+	addressFlag(cmd.Flags(), address)
 	output := outputFlag(cmd, "json: what the admin API says")
 	Run(cmd, func(ctx context.Context) error {
 		if err := checkOutput(*output); err != nil {

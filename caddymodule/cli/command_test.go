@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 )
 
@@ -194,7 +193,7 @@ func TestExitCodesOfTheProcess(t *testing.T) {
 }
 
 func TestHelpHasAnExample(t *testing.T) {
-	asking := []string{"-o, --output", "--address", `(default "` + caddy.DefaultAdminListen + `")`}
+	asking := []string{"-o, --output", "--address", `(default "` + usualPlaces + `")`}
 	for command, wanted := range map[string][]string{
 		"status": asking, "regions": asking, "explain": asking, "audit": asking, "projects list": asking, "token inspect": asking,
 		"projects check":  {"-o, --output", "--apex", "--regions", "check FILE [--config"},

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -43,7 +42,7 @@ is whole, and not before.`,
 	cmd.DisableFlagsInUseLine = true // they are all in Use
 	var o exportOptions
 	f := cmd.Flags()
-	f.StringVar(&o.address, "address", caddy.DefaultAdminListen, "admin endpoint of the gateway: host:port, http://host:port or unix//path")
+	addressFlag(f, &o.address)
 	f.StringVar(&o.format, "format", string(usage.CSV), formats)
 	f.StringVar(&o.month, "period", "", "month in which the periods started, such as 2026-11")
 	f.StringVar(&o.org, "org", "", "one organization, by its id")

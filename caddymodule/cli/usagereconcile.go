@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/edgegate/edgegate/ratelimit/usage"
@@ -49,7 +48,7 @@ an exporter is still to be told, and 1 otherwise.`,
 	cmd.DisableFlagsInUseLine = true // they are all in Use
 	var o reconcileOptions
 	f := cmd.Flags()
-	f.StringVar(&o.address, "address", caddy.DefaultAdminListen, "admin endpoint of the gateway: host:port, http://host:port or unix//path")
+	addressFlag(f, &o.address)
 	f.StringVar(&o.month, "period", "", "month in which the periods started, such as 2026-11")
 	f.StringVar(&o.org, "org", "", "one organization, by its id")
 	f.StringVar(&o.against, "against", "", "file:PATH, a file of usage export; or stripe, what Stripe says it has")

@@ -19,7 +19,9 @@ func (d *demo) caddyfile() []byte {
 	grace_period 5s
 	log {
 		output stderr
-		format console
+		format edge_functions {
+			wrap console
+		}
 		level WARN
 	}
 	servers {

@@ -30,7 +30,9 @@ const goldenCaddyfile = `{
 	grace_period 5s
 	log {
 		output stderr
-		format console
+		format edge_functions {
+			wrap console
+		}
 		level WARN
 	}
 	servers {

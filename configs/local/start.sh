@@ -14,11 +14,16 @@ set -a
 . ../example.env
 set +a
 
+sockets=$(mktemp -d)
+export ADMIN_SOCKET=$sockets/admin.sock
+echo "admin API: edgegate status --address unix/$ADMIN_SOCKET"
+
 pids=()
 finish() {
 	trap - EXIT INT TERM
 	kill "${pids[@]}" 2>/dev/null || true
 	wait
+	rm -rf "$sockets"
 }
 trap finish EXIT
 trap 'exit 0' INT TERM

@@ -117,6 +117,8 @@ type gateway struct {
 	admin int
 	addr  string // host:port of the site
 	url   string
+
+	environment []string // variables beside those that every gateway gets
 }
 
 // denoBackends are equally near: on a busy machine chance would make another one the nearest.
@@ -208,12 +210,12 @@ func (g *gateway) start(t *testing.T, caddyfile string) {
 		t.Fatal(err)
 	}
 	var err error
-	g.process, err = startProcess("edgegate", []string{
+	g.process, err = startProcess("edgegate", append([]string{
 		"JWT_SECRET=" + jwtSecret,
 		"SECRET_KEY=" + secretKey,
 		"XDG_DATA_HOME=" + filepath.Join(g.dir, "data"),
 		"XDG_CONFIG_HOME=" + filepath.Join(g.dir, "config"),
-	}, slices.Concat(g.in, []string{shared.binary, "run", "--config", file, "--adapter", "caddyfile"})...)
+	}, g.environment...), slices.Concat(g.in, []string{shared.binary, "run", "--config", file, "--adapter", "caddyfile"})...)
 	if err != nil {
 		t.Fatal(err)
 	}
