@@ -40,8 +40,7 @@ type call struct {
 	r        *http.Request
 	inv      routing.Invocation
 	exchange *regions.Exchange
-	upgraded io.Closer // the backend's side of a WebSocket
-	closing  bool      // the answer announced the end of the connection
+	closing  bool // the answer announced the end of the connection
 	meter    meter
 	debug    string // how the region was chosen, for who may know
 }
@@ -52,11 +51,6 @@ func (c *call) forward() {
 	c.exchange = exchange
 	exchange.Meter = &c.meter
 	defer exchange.End()
-	defer func() {
-		if c.upgraded != nil {
-			_ = c.upgraded.Close()
-		}
-	}()
 	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
 	c.ownTimeouts()
 	c.ownBody()

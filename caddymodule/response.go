@@ -13,7 +13,7 @@ import (
 // modifyResponse applies the header policy to a backend's answer
 // (BEHAVIOUR.md 2.7, 2.8, 4, 5, 6.3, 6.4).
 func (c *call) modifyResponse(res *http.Response) error {
-	if res.StatusCode >= 600 {
+	if !c.mayAnswer(res.StatusCode) {
 		return routing.ErrInvalidStatus
 	}
 	header := res.Header
@@ -31,8 +31,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 		rewrite.SharedHost(header, res.StatusCode)
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		c.upgraded = res.Body // a connection: nothing of it may be read here
-		return nil
+		return nil // the body is a connection: nothing of it may be read here
 	}
 	c.closeUnlessEnded()
 	errorCode(res)
@@ -46,6 +45,15 @@ func (c *call) modifyResponse(res *http.Response) error {
 	rewrite.Trailer(res.Trailer)
 	res.Body = &trailerPolicy{ReadCloser: &countedBody{res.Body, &c.meter}, res: res}
 	return nil
+}
+
+// mayAnswer reports whether a backend's status can be a final answer
+// (BEHAVIOUR.md section 5). net/http panics on those below 100.
+func (c *call) mayAnswer(status int) bool {
+	if status == http.StatusSwitchingProtocols {
+		return routing.IsWebSocket(c.r.Method, c.r.Header)
+	}
+	return status >= 200 && status < 600
 }
 
 // place says where the invocation ran, in the backend's stead if need be.

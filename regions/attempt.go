@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"sync/atomic"
 	"time"
@@ -23,16 +24,17 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 	if !ok {
 		return nil, failure{fmt.Errorf("%w: region %s: held back after failures", ErrUnavailable, x.Region.Name), neverSent}
 	}
+	holds := x.hold(done)
 	if x.Meter != nil {
 		if err := x.Meter.Sending(x.Region); err != nil {
-			done(errNobody)
+			holds.settle(errNobody)
 			return nil, failure{fmt.Errorf("%w: %w", ErrUnmetered, err), final}
 		}
 	}
 	x.Attempts++
 	began := time.Now()
 	var conn connection
-	out := req.WithContext(attemptContext{req.Context(), conn.trace(&t.Network.budget)})
+	out := req.WithContext(attemptContext{req.Context(), conn.trace(x, &t.Network.budget)})
 	// Kept bodies alone may be sent again.
 	out.GetBody = nil
 	out.URL = &url.URL{Scheme: u.Backend.Scheme, Host: u.Backend.Host, Opaque: req.URL.Opaque}
@@ -41,11 +43,10 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		out.Body = x.body.attempt()
 		out.GetBody = x.body.again
 	}
-	load := &t.Network.states[x.Region].load
-	u.begin(load)
+	holds.begin(u, &t.Network.states[x.Region].load)
 	res, err := u.transport.Load().RoundTrip(out)
 	if err != nil {
-		u.end(load)
+		holds.end()
 		if x.Meter != nil && !conn.got.Load() {
 			x.Meter.Unsent()
 		}
@@ -53,19 +54,19 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		if failed.class == neverSent || failed.class == neverSentSlow {
 			u.faults.noteDial(err)
 		}
-		done(failed.blame())
+		holds.settle(failed.blame())
 		return nil, failed
 	}
-	done(nil)
+	holds.settle(nil)
 	u.answered()
 	if r.wantsOther(res.StatusCode) {
 		_, _ = io.CopyN(io.Discard, res.Body, probeBody)
 		_ = res.Body.Close()
-		u.end(load)
+		holds.end()
 		return nil, failure{fmt.Errorf("%w: region %s: status %d", ErrBackend, x.Region.Name, res.StatusCode), unwanted}
 	}
 	res.Request = req
-	t.watch(x, u, load, res)
+	t.watch(x, holds, res)
 	return res, failure{}
 }
 
@@ -76,9 +77,10 @@ type connection struct {
 	began atomic.Bool // the first byte of an answer came
 }
 
-// trace follows an attempt. net/http makes another by itself when a pooled
+// trace follows an attempt. An interim answer is a sign of life, though it is
+// not passed on (BEHAVIOUR.md 6.1). net/http makes another by itself when a pooled
 // connection turns out to be dead; what it sends again counts as a retry.
-func (c *connection) trace(b *budget) context.Context {
+func (c *connection) trace(x *Exchange, b *budget) context.Context {
 	return httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
 		GetConn: func(string) {
 			c.got.Store(false)
@@ -89,6 +91,10 @@ func (c *connection) trace(b *budget) context.Context {
 		GotConn:              func(httptrace.GotConnInfo) { c.got.Store(true) },
 		WroteHeaders:         func() { c.wrote.Store(true) },
 		GotFirstResponseByte: func() { c.began.Store(true) },
+		Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			x.moved()
+			return nil
+		},
 	})
 }
 
@@ -122,15 +128,16 @@ func (t *Transport) classify(x *Exchange, ctx context.Context, began time.Time, 
 }
 
 // watch keeps the idle limit and the in-flight counts over the body of res.
-func (t *Transport) watch(x *Exchange, u *Upstream, load *Load, res *http.Response) {
+func (t *Transport) watch(x *Exchange, holds *held, res *http.Response) {
 	x.gotHeaders()
+	holds.body = res.Body
 	if conn, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
-		res.Body = &upgradedBody{ReadWriteCloser: conn, x: x, upstream: u, load: load}
+		res.Body = &upgradedBody{ReadWriteCloser: conn, x: x, held: holds}
 		x.awaitByte()
 		return
 	}
 	// From here on only reads of a response without a length are timed.
-	res.Body = &responseBody{ReadCloser: res.Body, x: x, upstream: u, load: load, timed: res.ContentLength < 0}
+	res.Body = &responseBody{ReadCloser: res.Body, x: x, held: holds, timed: res.ContentLength < 0}
 }
 
 // attemptContext is the request's context with a client trace of the attempt's

@@ -108,7 +108,7 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	}
 	c.at += n
 	if n > 0 {
-		b.x.sent()
+		b.x.moved()
 	}
 	if err != nil {
 		b.end = err
@@ -138,11 +138,9 @@ func clientFault(err error) error {
 // responseBody lets the idle limit run while a byte of the response is awaited.
 type responseBody struct {
 	io.ReadCloser
-	x        *Exchange
-	upstream *Upstream
-	load     *Load
-	timed    bool
-	closed   atomic.Bool
+	x     *Exchange
+	held  *held
+	timed bool
 }
 
 func (b *responseBody) Read(p []byte) (int, error) {
@@ -156,9 +154,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 }
 
 func (b *responseBody) Close() error {
-	if b.closed.CompareAndSwap(false, true) {
-		b.upstream.end(b.load)
-	}
+	b.held.end()
 	return b.ReadCloser.Close()
 }
 
@@ -166,10 +162,9 @@ func (b *responseBody) Close() error {
 // idle timer (BEHAVIOUR.md 6.6).
 type upgradedBody struct {
 	io.ReadWriteCloser
-	x        *Exchange
-	upstream *Upstream
-	load     *Load
-	closed   atomic.Bool
+	x      *Exchange
+	held   *held
+	closed atomic.Bool
 }
 
 func (b *upgradedBody) Read(p []byte) (int, error) {
@@ -182,7 +177,7 @@ func (b *upgradedBody) Read(p []byte) (int, error) {
 
 func (b *upgradedBody) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
-		b.upstream.end(b.load)
+		b.held.end()
 		b.x.gotByte()
 	}
 	return b.ReadWriteCloser.Close()

@@ -63,6 +63,7 @@ type Exchange struct {
 	done   <-chan struct{}
 	onEnd  atomic.Pointer[func(cause error)]
 	wall   *time.Timer
+	held   *held // of the attempt under way, nil before the first
 
 	mu   sync.Mutex // guards the fields below and serializes resets of idle
 	body *requestBody
@@ -97,7 +98,9 @@ func Begin(ctx context.Context, plan Plan, limits Limits) (*Exchange, context.Co
 	return x, context.WithValue(ctx, exchangeKey{}, x)
 }
 
-// End releases the timers and the context of the exchange.
+// End gives back whatever the exchange holds: timers, context, the place of an
+// attempt and the body of its answer. It must be called however the exchange
+// ended, and may be called again.
 func (x *Exchange) End() {
 	x.mu.Lock()
 	x.over = true
@@ -109,6 +112,9 @@ func (x *Exchange) End() {
 		x.wall.Stop()
 	}
 	x.cancel(context.Canceled)
+	if x.held != nil {
+		x.held.release()
+	}
 }
 
 // BodyEnded reports whether the client has sent its whole body.
@@ -181,8 +187,9 @@ func (x *Exchange) idled() {
 	x.interrupt(ErrIdleTimeout)
 }
 
-// sent moves the idle timer: a byte of the request body is on its way.
-func (x *Exchange) sent() {
+// moved moves the idle timer: a byte of the request body is on its way, or an
+// interim answer came.
+func (x *Exchange) moved() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.idle != nil && !x.answered && !x.over {

@@ -274,7 +274,7 @@ func TestEndStopsTheTimers(t *testing.T) {
 		x.start(nil)
 		x.End()
 		x.gotByte()
-		x.sent()
+		x.moved()
 		x.awaitByte()
 		<-time.After(2 * idle)
 	})

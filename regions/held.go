@@ -1,0 +1,53 @@
+package regions
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+)
+
+// held is what one attempt holds until it is over: the breaker's permission, a
+// place on the backend and in its region, and the body of the answer. Each is
+// given back once, at the latest by Exchange.End, so that a panic or a caller
+// that forgets a body keeps nothing (BEHAVIOUR.md section 5).
+type held struct {
+	settle func(error) // tells the breaker how the attempt went; only the first call counts
+
+	upstream *Upstream
+	load     *Load
+	running  atomic.Bool
+
+	body io.Closer // of the answer; nil until there is one
+}
+
+// hold notes the breaker's permission; done is what breaker.allow returned.
+func (x *Exchange) hold(done func(error)) *held {
+	var once sync.Once
+	h := &held{settle: func(err error) { once.Do(func() { done(err) }) }}
+	x.held = h
+	return h
+}
+
+// begin takes a place on the backend and in its region.
+func (h *held) begin(u *Upstream, load *Load) {
+	h.upstream, h.load = u, load
+	h.running.Store(true)
+	u.begin(load)
+}
+
+// end gives the place back. Calls after the first change nothing.
+func (h *held) end() {
+	if h.running.CompareAndSwap(true, false) {
+		h.upstream.end(h.load)
+	}
+}
+
+// release gives back what is still held, and speaks against nobody.
+func (h *held) release() {
+	h.settle(errNobody)
+	h.end()
+	if h.body != nil {
+		// The exchange is over: what is left in the body interests nobody.
+		_ = h.body.Close()
+	}
+}
