@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Go and make, where it is missing: a C compiler (the race detector links with it), git, curl,
-# redis-server, Node.js with npm, and the Node packages of the end-to-end suite. Debian and its relatives only; elsewhere it says what is missing.
+# redis-server, jq, Node.js with npm, and the Node packages of the end-to-end suite. Debian and its relatives only; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/lib.sh
@@ -14,6 +14,7 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v git >/dev/null || missing+=(git)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
 command -v redis-server >/dev/null || missing+=(redis-server)
+command -v jq >/dev/null || missing+=(jq)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
 
