@@ -51,6 +51,8 @@ var scripts = []script{
 			first := threePorts(s.t)
 			s.put("9201", strconv.Itoa(first), "9202", strconv.Itoa(first+1), "9203", strconv.Itoa(first+2))
 			s.copyTree("configs")
+			// on one machine a busy moment can make any region the nearest
+			s.put("X-Sb-Edge-Region: eu-central-1", "X-Sb-Edge-Region: ...", `"region":"eu-central-1"}`, `"region":"..."}`)
 			s.env = append(s.env, "EDGEGATE=edgegate")
 		},
 		blocks: map[string]func(*session, block) error{"js": runJS},
@@ -151,7 +153,7 @@ var scripts = []script{
 		prepare: func(s *session) { usedGateway(s, "") },
 		rules: []rule{
 			{command: "edgegate usage show --daily", output: nothing, after: func(s *session, said string) {
-				if !regexp.MustCompile(`(?m)^Invocations of acme a day\n(\d{4}-\d\d-\d\d +\S+ .*\n)+`).MatchString(said) {
+				if !regexp.MustCompile(`(?m)^Invocations of acme a day\n(\d{4}-\d\d-\d\d +\d+.*\n)+`).MatchString(said) {
 					s.t.Errorf("no bars of days: %s", said)
 				}
 			}},
