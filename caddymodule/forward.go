@@ -3,11 +3,9 @@ package caddymodule
 import (
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strings"
 	"sync"
 	"time"
 
@@ -142,64 +140,14 @@ func (c *call) linger() {
 func (c *call) rewrite(pr *httputil.ProxyRequest) {
 	out := pr.Out
 	out.URL = &url.URL{Opaque: c.inv.Target}
-	out.Host = pr.In.Host
 	trusted, _ := caddyhttp.GetVar(pr.In.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	dropForged(out.Header, trusted)
-	c.forwarded(pr, trusted)
+	out.Host = forwardedHeaders(out.Header, pr.In, trusted)
 	out.Header.Set(headerRequestID, c.inv.ID)
 	out.Header.Set(headerProjectRef, c.inv.Project.Ref)
 	trace := routing.ContinueTrace(pr.In.Header, c.inv.ID)
 	setOrDelete(out.Header, "Traceparent", trace.Parent)
 	setOrDelete(out.Header, "Tracestate", trace.State)
 	setOrDelete(out.Header, "Baggage", trace.Baggage)
-}
-
-// dropForged removes the headers that only the gateway may set
-// (BEHAVIOUR.md 1.8).
-func dropForged(header http.Header, trusted bool) {
-	for name := range header {
-		switch {
-		case strings.HasPrefix(name, "Sb-"), strings.HasPrefix(name, "X-Sb-"):
-			delete(header, name)
-		case trusted:
-		case strings.HasPrefix(name, "X-Forwarded-"), name == "X-Real-Ip":
-			delete(header, name)
-		}
-	}
-}
-
-// forwarded sets the X-Forwarded headers. Those of a trusted proxy stay; the
-// addresses of X-Forwarded-For are a chain.
-func (c *call) forwarded(pr *httputil.ProxyRequest, trusted bool) {
-	in, out := pr.In, pr.Out.Header
-	peer, _, err := net.SplitHostPort(in.RemoteAddr)
-	if err != nil {
-		peer, _ = caddyhttp.GetVar(in.Context(), caddyhttp.ClientIPVarKey).(string)
-	}
-	proto, port := "http", "80"
-	if in.TLS != nil {
-		proto, port = "https", "443"
-	}
-	if _, given, err := net.SplitHostPort(in.Host); err == nil && given != "" {
-		port = given
-	}
-	chain := peer
-	values := map[string]string{"X-Forwarded-Host": in.Host, "X-Forwarded-Proto": proto, "X-Forwarded-Port": port}
-	if trusted {
-		if prior := in.Header.Values("X-Forwarded-For"); len(prior) > 0 {
-			chain = strings.Join(prior, ", ") + ", " + peer
-		}
-		for name := range values {
-			if said := in.Header.Get(name); said != "" {
-				values[name] = said
-			}
-		}
-	}
-	setOrDelete(out, "X-Forwarded-For", chain)
-	for name, value := range values {
-		out.Set(name, value)
-	}
-	out.Set("X-Forwarded-Prefix", routing.Prefix)
 }
 
 // failed answers an invocation that got no answer from a backend.

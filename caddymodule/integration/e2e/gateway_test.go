@@ -98,12 +98,14 @@ type backend struct {
 // config is what differs between the gateways of the suite. Zero values give the main one: three Deno regions and
 // mainFunctions.
 type config struct {
+	global    string // further global options
 	options   string // further lines of the global edge_functions block
 	backends  []backend
 	source    string // the option projects, instead of a project block
 	project   string // further lines of the project block
 	functions string // its functions
 	site      string // lines of the site's edge_functions block
+	sites     string // further sites
 	debug     bool
 	tls       bool
 }
@@ -140,7 +142,7 @@ func (c config) caddyfile(port, admin int) string {
 		c.functions = mainFunctions
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "{\n\tadmin 127.0.0.1:%d\n", admin)
+	fmt.Fprintf(&b, "{\n\tadmin 127.0.0.1:%d\n%s", admin, c.global)
 	if c.debug {
 		b.WriteString("\tdebug\n")
 	}
@@ -166,6 +168,7 @@ func (c config) caddyfile(port, admin int) string {
 	} else {
 		fmt.Fprintf(&b, "\tedge_functions {\n%s\n\t}\n}\n", c.site)
 	}
+	b.WriteString(c.sites)
 	return b.String()
 }
 

@@ -42,12 +42,17 @@ type speaker func(t *testing.T, fields rawFields) reply
 
 // speakers are the three protocols of a gateway with TLS.
 func speakers(addr string) map[string]speaker {
-	return map[string]speaker{"HTTP/1.1": speakHTTP1(addr), "HTTP/2": speakHTTP2(addr), "HTTP/3": speakHTTP3(addr)}
+	return map[string]speaker{"HTTP/1.1": speakHTTP1(overTLS(addr)), "HTTP/2": speakHTTP2(addr), "HTTP/3": speakHTTP3(addr)}
 }
 
 // testTLS does not look at the certificate: it is the internal authority's, and not what is tested.
 func testTLS(protocol string) *tls.Config {
 	return &tls.Config{ServerName: "localhost", InsecureSkipVerify: true, NextProtos: []string{protocol}}
+}
+
+// overTLS dials for speakHTTP1.
+func overTLS(addr string) func(*testing.T) net.Conn {
+	return func(t *testing.T) net.Conn { return dialTLS(t, addr, "http/1.1") }
 }
 
 func dialTLS(t *testing.T, addr, protocol string) *tls.Conn {
@@ -63,10 +68,10 @@ func dialTLS(t *testing.T, addr, protocol string) *tls.Conn {
 }
 
 // speakHTTP1 takes a new connection for each request: what it sends may be the end of one.
-func speakHTTP1(addr string) speaker {
+func speakHTTP1(dial func(*testing.T) net.Conn) speaker {
 	return func(t *testing.T, fields rawFields) reply {
 		t.Helper()
-		conn := dialTLS(t, addr, "http/1.1")
+		conn := dial(t)
 		defer conn.Close()
 		var line, host string
 		var rest strings.Builder
