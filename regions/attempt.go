@@ -43,7 +43,7 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		out.Body = x.body.attempt()
 		out.GetBody = x.body.again
 	}
-	holds.begin(u, &t.Network.states[x.Region].load)
+	holds.begin(u)
 	res, err := u.transport.Load().RoundTrip(out)
 	if err != nil {
 		holds.end()

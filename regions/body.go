@@ -155,6 +155,7 @@ func (b *responseBody) Read(p []byte) (int, error) {
 
 func (b *responseBody) Close() error {
 	b.held.end()
+	b.x.leave()
 	return b.ReadCloser.Close()
 }
 
@@ -178,6 +179,7 @@ func (b *upgradedBody) Read(p []byte) (int, error) {
 func (b *upgradedBody) Close() error {
 	if b.closed.CompareAndSwap(false, true) {
 		b.held.end()
+		b.x.leave()
 		b.x.gotByte()
 	}
 	return b.ReadWriteCloser.Close()

@@ -54,6 +54,10 @@ type Exchange struct {
 	Unblock func()
 	// Meter is told before anything is sent. Optional.
 	Meter Meter
+	// Tenant is on whose behalf a region's room is taken, and Socket says that
+	// it is the room of WebSockets (BEHAVIOUR.md 9.6).
+	Tenant Tenant
+	Socket bool
 
 	Region   *Region // the region that answered, or was tried last
 	Reason   Reason
@@ -72,6 +76,8 @@ type Exchange struct {
 	// moves the idle timer.
 	answered bool
 	over     bool // nothing moves the idle timer any more
+	seat     Seat // in Region
+	entered  bool // there was a seat
 }
 
 // Meter records invocations (BEHAVIOUR.md 7.1, 7.2).
@@ -98,10 +104,11 @@ func Begin(ctx context.Context, plan Plan, limits Limits) (*Exchange, context.Co
 	return x, context.WithValue(ctx, exchangeKey{}, x)
 }
 
-// End gives back whatever the exchange holds: timers, context, the place of an
-// attempt and the body of its answer. It must be called however the exchange
+// End gives back whatever the exchange holds: timers, context, its seat in a
+// region, the place of an attempt and the body of its answer. It must be called however the exchange
 // ended, and may be called again.
 func (x *Exchange) End() {
+	x.leave()
 	x.mu.Lock()
 	x.over = true
 	if x.idle != nil {

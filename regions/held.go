@@ -7,14 +7,14 @@ import (
 )
 
 // held is what one attempt holds until it is over: the breaker's permission, a
-// place on the backend and in its region, and the body of the answer. Each is
+// place on the backend, and the body of the answer. The seat in the region is
+// the exchange's, which may make several attempts there. Each is
 // given back once, at the latest by Exchange.End, so that a panic or a caller
 // that forgets a body keeps nothing (BEHAVIOUR.md section 5).
 type held struct {
 	settle func(error) // tells the breaker how the attempt went; only the first call counts
 
 	upstream *Upstream
-	load     *Load
 	running  atomic.Bool
 
 	body io.Closer // of the answer; nil until there is one
@@ -28,17 +28,17 @@ func (x *Exchange) hold(done func(error)) *held {
 	return h
 }
 
-// begin takes a place on the backend and in its region.
-func (h *held) begin(u *Upstream, load *Load) {
-	h.upstream, h.load = u, load
+// begin takes a place on the backend.
+func (h *held) begin(u *Upstream) {
+	h.upstream = u
 	h.running.Store(true)
-	u.begin(load)
+	u.begin()
 }
 
 // end gives the place back. Calls after the first change nothing.
 func (h *held) end() {
 	if h.running.CompareAndSwap(true, false) {
-		h.upstream.end(h.load)
+		h.upstream.end()
 	}
 }
 

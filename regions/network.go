@@ -134,7 +134,8 @@ func (n *Network) Changed() {
 func (n *Network) apply(security map[string]*tls.Config) {
 	changed := n.Changed
 	for _, r := range n.Set.All() {
-		n.states[r].load.SetCapacity(r.Capacity)
+		n.states[r].load.Calls.SetCapacity(r.Capacity)
+		n.states[r].load.Sockets.SetCapacity(r.Sockets())
 		for _, u := range n.upstreams[r] {
 			u.changed.Store(&changed)
 			u.Secure(security[r.Name])

@@ -21,6 +21,9 @@ type Candidate struct {
 	Region *Region
 	// Reason holds when the region runs the invocation.
 	Reason Reason
+	// Spill says that the region may take a call for which a better one has no
+	// room, though that one works.
+	Spill bool
 }
 
 // Plan says where an invocation may run, best first. It is decided before

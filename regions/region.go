@@ -30,11 +30,32 @@ type Region struct {
 	// Capacity is how many requests the region can run at once; 0 is unknown,
 	// and then it is never full.
 	Capacity int64
+	// WebSockets is how many of them the region can have open beside; 0 is
+	// DefaultSockets times the capacity, and no limit where that is unknown.
+	WebSockets int64
 	// HealthURI is the path and query that backends are probed at. One that is
 	// named must answer 2xx; for DefaultHealthURI any answer will do.
 	HealthURI string
 
 	client *clientTarget // for ClientRTT, in a Set
+}
+
+const (
+	// DefaultSockets is how many WebSockets a region can have open for each
+	// request that it can run (BEHAVIOUR.md 9.6).
+	DefaultSockets = 4
+	// MaxCapacity is the largest capacity that can be configured. One without a
+	// limit is none that is left out.
+	MaxCapacity = 1 << 30
+)
+
+// Sockets returns how many WebSockets the region can have open, 0 for any
+// number.
+func (r *Region) Sockets() int64 {
+	if r.WebSockets > 0 {
+		return r.WebSockets
+	}
+	return DefaultSockets * r.Capacity
 }
 
 // Place returns where the region is.
@@ -67,8 +88,11 @@ func (r Region) prepare() (*Region, []error) {
 		}
 		fail("the place of this name is not known: add `coordinates LAT LON`%s", hint)
 	}
-	if r.Capacity < 0 {
-		fail("the capacity must not be negative")
+	if r.Capacity < 0 || r.Capacity > MaxCapacity {
+		fail("the capacity must be from 0 to %d", MaxCapacity)
+	}
+	if r.WebSockets < 0 || r.WebSockets > MaxCapacity {
+		fail("websockets must be from 0 to %d", MaxCapacity)
 	}
 	if r.HealthURI != "" && !strings.HasPrefix(r.HealthURI, "/") {
 		fail("the health URI must begin with a slash")

@@ -3,19 +3,11 @@ package regions
 import (
 	"errors"
 	"net/http"
-	"time"
 )
 
 // HeaderRegion names the region an invocation runs in, to the backend and to
 // the client (BEHAVIOUR.md 1.8, 2.7).
 const HeaderRegion = "X-Sb-Edge-Region"
-
-const (
-	// roomWait is how long a request waits for room in a full region, and
-	// roomLook how often it looks.
-	roomWait = 100 * time.Millisecond
-	roomLook = 5 * time.Millisecond
-)
 
 // Transport is the http.RoundTripper that carries out plans: it asks one
 // candidate after the other until a backend answers, as far as its RetryPolicy
@@ -42,57 +34,62 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if x.Plan.Unavailable {
 		return nil, ErrUnavailable
 	}
-	if x.Plan.Full {
-		if err := t.waitForRoom(x); err != nil {
-			return nil, err
-		}
-	}
-	t.Network.budget.request(time.Now())
 	return t.run(x, req)
 }
 
-// waitForRoom waits until the first candidate has room for a request.
-func (t *Transport) waitForRoom(x *Exchange) error {
-	load := &t.Network.states[x.Plan.First()].load
-	deadline := time.NewTimer(roomWait)
-	defer deadline.Stop()
-	look := time.NewTicker(roomLook)
-	defer look.Stop()
-	for {
-		if factor, known := load.Factor(); !known || factor < 1 {
-			return nil
-		}
-		select {
-		case <-x.done:
-			return ErrClientGone
-		case <-deadline.C:
-			return ErrOverloaded
-		case <-look.C:
-		}
-	}
-}
-
-// run walks the candidates.
+// run walks the candidates. One without room for the call is passed over: for
+// those that may take what others have no room for, or, once an attempt failed,
+// for any. Where nothing else is left, room is waited for.
 func (t *Transport) run(x *Exchange, req *http.Request) (*http.Response, error) {
 	r := newRetries(t, x, req)
 	var failed failure
+	var full *Candidate // the first without room
 	for i := range x.Plan.Candidates {
 		c := &x.Plan.Candidates[i]
+		if full != nil && failed.err == nil && !c.Spill {
+			continue
+		}
+		if why := t.enter(x, c.Region); why != "" {
+			if full == nil {
+				full = c
+			}
+			continue
+		}
 		x.Region, x.Reason = c.Region, c.Reason
+		if full != nil && failed.err == nil && c.Reason == ReasonFailover {
+			x.Reason = ReasonSpill
+		}
 		var res *http.Response
 		res, failed = t.inRegion(x, req, r)
 		if failed.err == nil {
 			return res, nil
 		}
+		x.leave()
 		if !r.nextRegion(failed) {
 			return nil, failed.err
 		}
+	}
+	if full != nil {
+		return t.whenRoom(x, req, r, full)
 	}
 	x.Region, x.Reason = x.Plan.First(), x.Plan.Candidates[0].Reason
 	if !x.Plan.Strict {
 		x.Reason = ReasonFailOpen
 	}
 	return nil, failed.err
+}
+
+// whenRoom asks a region that had no room, when it has.
+func (t *Transport) whenRoom(x *Exchange, req *http.Request, r *retries, c *Candidate) (*http.Response, error) {
+	x.Region, x.Reason = c.Region, c.Reason
+	if err := t.waitForRoom(x); err != nil {
+		return nil, err
+	}
+	res, failed := t.inRegion(x, req, r)
+	if failed.err != nil {
+		x.leave()
+	}
+	return res, failed.err
 }
 
 // inRegion asks the backends of x.Region, each at most once. A region's only

@@ -118,15 +118,9 @@ func (u *Upstream) tell() {
 func (u *Upstream) allow() (done func(error), ok bool) { return u.breaker.allow() }
 
 // begin and end bracket a request that runs on the backend.
-func (u *Upstream) begin(load *Load) {
-	u.inFlight.Add(1)
-	load.Add(1)
-}
+func (u *Upstream) begin() { u.inFlight.Add(1) }
 
-func (u *Upstream) end(load *Load) {
-	u.inFlight.Add(-1)
-	load.Add(-1)
-}
+func (u *Upstream) end() { u.inFlight.Add(-1) }
 
 // answered notes that the backend gave an answer.
 func (u *Upstream) answered() {

@@ -1,9 +1,6 @@
 package regions
 
-import (
-	"sync/atomic"
-	"time"
-)
+import "time"
 
 // View is what a gateway knows of its regions at one moment. It is immutable
 // but for the counters of requests in flight, which are the living ones.
@@ -98,45 +95,4 @@ type BackendView struct {
 	// FailureRate is the part of the requests of the last ten seconds that
 	// failed by the backend's fault, 0 to 1.
 	FailureRate float64
-}
-
-// Load is how many requests run in a region, of how many it can. It is safe for
-// concurrent use.
-type Load struct {
-	inFlight atomic.Int64
-	capacity atomic.Int64 // 0: unknown
-	said     atomic.Pointer[float64]
-}
-
-// Add counts n requests more in flight, or fewer.
-func (l *Load) Add(n int64) { l.inFlight.Add(n) }
-
-// InFlight returns how many requests run.
-func (l *Load) InFlight() int64 { return l.inFlight.Load() }
-
-// Capacity returns how many requests can run, 0 for unknown.
-func (l *Load) Capacity() int64 { return l.capacity.Load() }
-
-// SetCapacity says how many requests can run, 0 for unknown.
-func (l *Load) SetCapacity(n int64) { l.capacity.Store(n) }
-
-// Factor returns the requests in flight as a part of the capacity. It is false
-// where the capacity is unknown: then a region is never full.
-func (l *Load) Factor() (float64, bool) {
-	if said := l.said.Load(); said != nil {
-		return *said, true
-	}
-	capacity := l.capacity.Load()
-	if capacity <= 0 {
-		return 0, false
-	}
-	return float64(l.inFlight.Load()) / float64(capacity), true
-}
-
-// Pretend returns a Load with a factor that is said, not counted, for questions
-// of what would be.
-func Pretend(factor float64) *Load {
-	l := new(Load)
-	l.said.Store(&factor)
-	return l
 }

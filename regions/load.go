@@ -1,0 +1,73 @@
+package regions
+
+import "sync/atomic"
+
+// Load is what runs in a region, of what can: calls, and WebSockets apart from
+// them (BEHAVIOUR.md 9.6). The zero value has room without end. It is safe for
+// concurrent use.
+type Load struct {
+	Calls   Room
+	Sockets Room
+
+	said atomic.Pointer[float64]
+}
+
+// Of returns the room for WebSockets or for calls.
+func (l *Load) Of(socket bool) *Room {
+	if socket {
+		return &l.Sockets
+	}
+	return &l.Calls
+}
+
+// Add counts n calls more in flight, or fewer, whether there is room or not.
+// They are nobody's in particular.
+func (l *Load) Add(n int64) {
+	for ; n > 0; n-- {
+		l.Calls.force(new(Tenant))
+	}
+	for ; n < 0; n++ {
+		l.Calls.mu.Lock()
+		l.Calls.leave(l.Calls.tenants[""])
+		l.Calls.mu.Unlock()
+	}
+}
+
+// InFlight returns how many calls run.
+func (l *Load) InFlight() int64 { return l.Calls.Held() }
+
+// Capacity returns how many calls can run, 0 for unknown.
+func (l *Load) Capacity() int64 { return l.Calls.Capacity() }
+
+// SetCapacity says how many calls can run, 0 for unknown.
+func (l *Load) SetCapacity(n int64) { l.Calls.SetCapacity(n) }
+
+// Factor returns the calls in flight as a part of the capacity. It is false
+// where the capacity is unknown: then a region is never full.
+func (l *Load) Factor() (float64, bool) {
+	if said := l.said.Load(); said != nil {
+		return *said, true
+	}
+	capacity := l.Calls.Capacity()
+	if capacity <= 0 {
+		return 0, false
+	}
+	return float64(l.Calls.Held()) / float64(capacity), true
+}
+
+// For returns how full the region is for a call of a tenant, or a WebSocket; see
+// Room.Factor.
+func (l *Load) For(t *Tenant, socket bool) (float64, bool) {
+	if said := l.said.Load(); said != nil {
+		return *said, true
+	}
+	return l.Of(socket).Factor(t)
+}
+
+// Pretend returns a Load with a factor that is said, not counted, for questions
+// of what would be.
+func Pretend(factor float64) *Load {
+	l := new(Load)
+	l.said.Store(&factor)
+	return l
+}
