@@ -64,6 +64,9 @@ func (l *Load) For(t *Tenant, socket bool) (float64, bool) {
 	return l.Of(socket).Factor(t)
 }
 
+// Pretended reports whether the Load is one of Pretend.
+func (l *Load) Pretended() bool { return l.said.Load() != nil }
+
 // Pretend returns a Load with a factor that is said, not counted, for questions
 // of what would be.
 func Pretend(factor float64) *Load {

@@ -74,7 +74,7 @@ func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 				o.Share = 1
 			}
 		}
-		o.Why = p.why(v, plan, list, i, e, named)
+		o.Why = p.why(v, plan, list, i, e, q)
 		e.Candidates = append(e.Candidates, o)
 	}
 	for i := range v.Regions {
@@ -126,12 +126,13 @@ func explainRegion(mode Mode, r *regions.RegionView, client regions.Client) Expl
 }
 
 // why tells what became of the i-th region of list.
-func (p *Planner) why(v *regions.View, plan regions.Plan, list []share, i int, e *Explanation, named bool) string {
+func (p *Planner) why(v *regions.View, plan regions.Plan, list []share, i int, e *Explanation, q *Query) string {
+	named := q.Hint.Named()
 	r := &v.Regions[list[i].index]
 	name := r.Region.Name
 	switch {
 	case name == e.Chosen && plan.Full:
-		return "full, and nothing else that may be used has room: a request waits 100ms for it, then gets 503"
+		return "full" + crowding(r, q) + ", and nothing else that may be used has room: a request waits 100ms for it, then gets 503"
 	case name == e.Chosen && e.Reason == regions.ReasonFailOpen:
 		return "down, as every region is: one attempt is made all the same"
 	case name == e.Chosen:
@@ -144,26 +145,26 @@ func (p *Planner) why(v *regions.View, plan regions.Plan, list []share, i int, e
 		return fmt.Sprintf("down: %d of %d backends answer", r.Healthy, len(r.Backends))
 	case named && p.place(v, plan, list[i]) == len(plan.Candidates):
 		return "not named by the request"
-	case named && isFull(r):
-		return "full"
+	case named && isFull(r, q):
+		return "full" + crowding(r, q)
 	case named:
 		return "asked if a better one fails"
 	}
-	return p.lost(v, list, i)
+	return p.lost(v, list, i, q)
 }
 
 // lost tells why a region that may be used gets no more than its share.
-func (p *Planner) lost(v *regions.View, list []share, i int) string {
+func (p *Planner) lost(v *regions.View, list []share, i int, q *Query) string {
 	s, r := list[i], &v.Regions[list[i].index]
 	first := slices.IndexFunc(list, func(o share) bool { return o.cut != cutDown && o.cut != cutDrained })
 	if s.part > 0 {
-		return fmt.Sprintf("gets %.0f %% of such requests%s", 100*s.part, p.because(r, s.cut))
+		return fmt.Sprintf("gets %.0f %% of such requests%s", 100*s.part, p.because(r, s.cut, q))
 	}
 	if s.score-list[first].score > p.policy.MaxSpill && list[first].cut == cutLoad {
 		return fmt.Sprintf("more than %s farther than the best: takes nothing that is spilled", p.policy.MaxSpill)
 	}
 	if s.cut != cutNone {
-		return "gets none" + p.because(r, s.cut)
+		return "gets none" + p.because(r, s.cut, q)
 	}
 	best := v.Regions[list[first].index].Region.Name
 	if s.detour {
@@ -178,7 +179,7 @@ func (p *Planner) lost(v *regions.View, list []share, i int) string {
 	return fmt.Sprintf("%s is better", best)
 }
 
-func (p *Planner) because(r *regions.RegionView, c cut) string {
+func (p *Planner) because(r *regions.RegionView, c cut, q *Query) string {
 	switch c {
 	case cutDown, cutHealth:
 		return fmt.Sprintf(": %d of %d backends answer", r.Healthy, len(r.Backends))
@@ -189,9 +190,27 @@ func (p *Planner) because(r *regions.RegionView, c cut) string {
 	case cutDrain:
 		return ": it is being drained"
 	case cutLoad:
-		load, _ := r.Load.Factor()
-		return fmt.Sprintf(": its load is %.2f", load)
+		load, _ := r.Load.For(&q.Tenant, q.Socket)
+		return fmt.Sprintf(": its load is %.2f", load) + crowding(r, q)
 	case cutNone:
+	}
+	return ""
+}
+
+// crowding tells why a region has no room for a project, where there are others
+// (BEHAVIOUR.md 9.6).
+func crowding(r *regions.RegionView, q *Query) string {
+	if q.Tenant.Project == "" || r.Load.Pretended() {
+		return ""
+	}
+	s := r.Load.Of(q.Socket).Standing(&q.Tenant)
+	switch s.Crowding {
+	case regions.CrowdedShare:
+		return fmt.Sprintf(" for the project: it holds %d of %d places, and one may hold %d (capacity_share)", s.Held, s.Capacity, s.Most)
+	case regions.CrowdedFair:
+		return fmt.Sprintf(" for the project: %d of %d places are taken, and it holds its fair share with %d", s.All, s.Capacity, s.Held)
+	case regions.CrowdedFull:
+		return fmt.Sprintf(" for everybody: %d of %d places are taken", s.All, s.Capacity)
 	}
 	return ""
 }

@@ -50,6 +50,8 @@ type Query struct {
 	Residency []string // regions the project may use; nil: every one
 	Client    regions.Client
 	ID        string // of the request; the same one gives the same choice
+	Tenant    regions.Tenant
+	Socket    bool // it is a WebSocket, which has room of its own (BEHAVIOUR.md 9.6)
 }
 
 // InvalidRegionError is a region that was named and cannot be: the client's
@@ -102,16 +104,18 @@ func (p *Planner) automatic(v *regions.View, q *Query, list []share, into []regi
 		return lastChance(v, list, into)
 	}
 	r := &v.Regions[list[chosen].index]
-	into = append(into, regions.Candidate{Region: r.Region, Reason: reason(list, chosen)})
+	into = append(into, regions.Candidate{Region: r.Region, Reason: reason(list, chosen), Spill: !none})
 	// A region that nothing is left of but the end of its drain is not full.
-	return regions.Plan{Candidates: others(v, list, chosen, into), Full: none && isFull(r)}
+	return regions.Plan{Candidates: others(v, list, chosen, into), Full: none && isFull(r, q)}
 }
 
 // others appends what may be asked when candidate chosen fails.
 func others(v *regions.View, list []share, chosen int, into []regions.Candidate) []regions.Candidate {
 	for i := range list {
 		if i != chosen && list[i].cut != cutDown && list[i].cut != cutDrained {
-			into = append(into, regions.Candidate{Region: v.Regions[list[i].index].Region, Reason: regions.ReasonFailover})
+			into = append(into, regions.Candidate{
+				Region: v.Regions[list[i].index].Region, Reason: regions.ReasonFailover, Spill: list[i].spill,
+			})
 		}
 	}
 	for i := range list {
@@ -160,7 +164,7 @@ func (p *Planner) named(v *regions.View, q *Query, into []regions.Candidate) (re
 		}
 	}
 	plan := regions.Plan{Strict: !q.Hint.Any}
-	into = asked(v, q.Hint, into, hasRoom)
+	into = asked(v, q.Hint, into, func(r *regions.RegionView) bool { return r.Reachable() && !isFull(r, q) })
 	rest := regions.Plan{Unavailable: true}
 	if q.Hint.Any {
 		var list [regions.MaxRegions]share
@@ -193,13 +197,11 @@ func asked(v *regions.View, hint regions.Hint, into []regions.Candidate, may fun
 	for _, name := range hint.Regions {
 		i, _ := v.Lookup(name)
 		if r := &v.Regions[i]; may(r) {
-			into = append(into, regions.Candidate{Region: r.Region, Reason: reason})
+			into = append(into, regions.Candidate{Region: r.Region, Reason: reason, Spill: true})
 		}
 	}
 	return into
 }
-
-func hasRoom(r *regions.RegionView) bool { return r.Reachable() && !isFull(r) }
 
 // follow appends what a list that ends in `any` leaves to the gateway.
 func follow(v *regions.View, hint regions.Hint, into []regions.Candidate, rest regions.Plan) []regions.Candidate {
@@ -231,9 +233,9 @@ func instead(v *regions.View, name string) regions.Reason {
 	return regions.ReasonFailover
 }
 
-// isFull reports whether a region has no room for another request.
-func isFull(r *regions.RegionView) bool {
-	load, known := r.Load.Factor()
+// isFull reports whether a region has no room for the request.
+func isFull(r *regions.RegionView, q *Query) bool {
+	load, known := r.Load.For(&q.Tenant, q.Socket)
 	return known && load >= 1
 }
 

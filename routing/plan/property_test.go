@@ -201,9 +201,9 @@ func (f *fleet) judge(plan regions.Plan, q *Query) {
 			t.Errorf("%s is down and asked by %s", name, c.Reason)
 		case c.Reason == regions.ReasonFailOpen && (others > 0 || len(plan.Candidates) > 1):
 			t.Errorf("%s: fail_open beside %d that work", name, others)
-		case i == 0 && plan.Full && !isFull(r):
+		case i == 0 && plan.Full && !isFull(r, q):
 			t.Errorf("%s is waited for and has room", name)
-		case i == 0 && !plan.Full && isFull(r) && c.Reason != regions.ReasonFailOpen && r.State != regions.StateDrained:
+		case i == 0 && !plan.Full && isFull(r, q) && c.Reason != regions.ReasonFailOpen && r.State != regions.StateDrained:
 			t.Errorf("%s is full", name)
 		}
 		seen[name] = true

@@ -39,6 +39,8 @@ type share struct {
 	known bool
 	// detour says that it is too far from the gateway, in NearClient.
 	detour bool
+	// spill says that it may take what a better one has no room for.
+	spill bool
 }
 
 // shares appends the regions that q may use, best first, with the part of such
@@ -63,9 +65,10 @@ func (p *Planner) shares(v *regions.View, q *Query, into []share) []share {
 			best = i
 		}
 		var able, room float64
-		able, room, s.cut = ability(r)
+		able, room, s.cut = ability(r, q)
+		s.spill = able > 0 && (i == best || s.score-into[best].score <= p.policy.MaxSpill && room == 1)
 		most := rest
-		if i != best && (s.score-into[best].score > p.policy.MaxSpill || room < 1) {
+		if i != best && !s.spill {
 			most = min(rest, healthy)
 		}
 		s.part = min(able*room, most)
@@ -81,11 +84,12 @@ func (p *Planner) shares(v *regions.View, q *Query, into []share) []share {
 }
 
 // ability returns the part of all requests that a region can take for its
-// health, the part of that for its load, and what took most.
-func ability(r *regions.RegionView) (able, room float64, most cut) {
+// health, the part of that for its load, and what took most. How full a region
+// is depends on who asks: those who hold much of it are sent away first.
+func ability(r *regions.RegionView, q *Query) (able, room float64, most cut) {
 	health := min(1, partial*float64(r.Healthy)/float64(len(r.Backends)))
 	room = 1
-	switch load, known := r.Load.Factor(); {
+	switch load, known := r.Load.For(&q.Tenant, q.Socket); {
 	case !known:
 	case load >= 1: // whatever rounding says
 		room = 0
