@@ -3,6 +3,7 @@ package regions
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -46,7 +47,7 @@ const (
 	DefaultSockets = 4
 	// MaxCapacity is the largest capacity that can be configured. One without a
 	// limit is none that is left out.
-	MaxCapacity = 1 << 30
+	MaxCapacity = math.MaxInt32
 )
 
 // Sockets returns how many WebSockets the region can have open, 0 for any

@@ -14,6 +14,7 @@ type unloaded struct{ ready bool }
 
 func (unloaded) Find(string) (projects.Match, bool) { return projects.Match{}, false }
 func (u unloaded) Ready() bool                      { return u.ready }
+func (unloaded) Many() bool                         { return false }
 
 // BEHAVIOUR 1.7: 404 is for hosts that are known to be nobody's, which clients remember; before the projects are known it
 // is 503.

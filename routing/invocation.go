@@ -30,6 +30,8 @@ type Invocation struct {
 	Identity auth.Identity
 	Hint     regions.Hint
 	Plan     regions.Plan
+	Tenant   regions.Tenant // whose room in a region it takes
+	Socket   bool           // a WebSocket, which has room of its own
 	Limits   regions.Limits
 
 	candidates [ordinaryRegions]regions.Candidate // of Plan, if they fit
@@ -58,7 +60,14 @@ type Settings struct {
 	IdleTimeout time.Duration // BEHAVIOUR.md 6.1; 0 means DefaultIdleTimeout
 	MaxBody     int64         // bytes; 0 means no limit
 	Nearest     plan.Policy   // how a region is chosen
+	// CapacityShare is how much of a region's capacity one of many projects may
+	// hold, in percent; 0 means DefaultCapacityShare (BEHAVIOUR.md 9.6).
+	CapacityShare int64
 }
+
+// DefaultCapacityShare keeps room for the small and wastes little of what one
+// large project could use, in percent.
+const DefaultCapacityShare = 80
 
 // DefaultIdleTimeout is the hosted platform's (BEHAVIOUR.md 6.1).
 const DefaultIdleTimeout = 150 * time.Second

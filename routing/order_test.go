@@ -14,6 +14,8 @@ type hosts map[string]projects.Match
 
 func (h hosts) Ready() bool { return h != nil }
 
+func (h hosts) Many() bool { return len(h) > 1 }
+
 func (h hosts) Find(host string) (projects.Match, bool) {
 	match, ok := h[host]
 	return match, ok

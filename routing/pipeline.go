@@ -19,6 +19,8 @@ type Projects interface {
 	Find(host string) (projects.Match, bool)
 	// Ready reports whether it is known which projects there are.
 	Ready() bool
+	// Many reports whether there is more than one project.
+	Many() bool
 }
 
 // Pipeline decides over requests in the fixed order of BEHAVIOUR.md section 3.
@@ -36,6 +38,9 @@ type Pipeline struct {
 func NewPipeline(catalogue Projects, network *regions.Network, settings Settings) *Pipeline {
 	if settings.IdleTimeout == 0 {
 		settings.IdleTimeout = DefaultIdleTimeout
+	}
+	if settings.CapacityShare == 0 {
+		settings.CapacityShare = DefaultCapacityShare
 	}
 	anywhere, err := cors.New(cors.Config{})
 	if err != nil {
@@ -98,6 +103,9 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	}
 	if nowhere != nil {
 		return nowhere
+	}
+	if refusal := enter(r, inv); refusal != nil {
+		return refusal
 	}
 	return take(r, inv)
 }

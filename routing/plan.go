@@ -10,6 +10,7 @@ import (
 
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/plan"
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
 // place decides where the invocation may run.
@@ -20,8 +21,11 @@ func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
 	if err != nil {
 		return invalidRegion(err.Error(), plan.Allowed(view, inv.Project.Regions))
 	}
-	inv.Hint = hint
-	q := plan.Query{Hint: hint, Residency: inv.Project.Regions, Client: r.Client, ID: inv.ID}
+	inv.Hint, inv.Tenant, inv.Socket = hint, p.Tenant(inv.Project), IsWebSocket(r.Method, r.Header)
+	q := plan.Query{
+		Hint: hint, Residency: inv.Project.Regions, Client: r.Client, ID: inv.ID,
+		Tenant: inv.Tenant, Socket: inv.Socket,
+	}
 	inv.Plan, err = p.planner.Decide(view, &q, inv.candidates[:0])
 	switch {
 	case err != nil:
@@ -32,6 +36,15 @@ func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
 		return p.unavailable(inv)
 	}
 	return nil
+}
+
+// Tenant returns a project as one that takes room in regions.
+func (p *Pipeline) Tenant(project *projects.Project) regions.Tenant {
+	t := regions.Tenant{Project: project.Ref, Weight: project.Weight()}
+	if p.projects.Many() {
+		t.Share = p.settings.CapacityShare
+	}
+	return t
 }
 
 // Explain tells where a request would run, and why, if the regions were as in

@@ -25,6 +25,11 @@ type Usage interface {
 	// returns for how long there will be none, and takes none then.
 	Limit(*Invocation) time.Duration
 
+	// Enter takes a place within each cap on what runs at once (BEHAVIOUR.md 9.6),
+	// until the request ends. It returns the scope of the cap that has none left,
+	// "" if all had; else it takes none.
+	Enter(*Invocation) (scope string)
+
 	// Take takes the unit that the invocation costs. The error is ErrRestricted,
 	// or another one where it is not known whether there is one.
 	Take(*projects.Organization) error
@@ -78,6 +83,21 @@ func tooSoon(wait time.Duration) *Refusal {
 // wholeSeconds rounds up, to one at least: Retry-After has no fractions.
 func wholeSeconds(d time.Duration) time.Duration {
 	return max((d + time.Second - 1).Truncate(time.Second), time.Second)
+}
+
+// enter is the 503 of a request beside too many others, also of one that does
+// not count.
+func enter(r *Request, inv *Invocation) *Refusal {
+	if r.Usage == nil {
+		return nil
+	}
+	scope := r.Usage.Enter(inv)
+	if scope == "" {
+		return nil
+	}
+	refusal := refuse(http.StatusServiceUnavailable, CodeGatewayOverloaded, "Too many requests of this "+scope+" are in flight")
+	refusal.RetryAfter = overloadedRetry
+	return refusal
 }
 
 // take takes the invocation's unit, as the last thing that Admit does: what is

@@ -20,6 +20,8 @@ type purse struct {
 	tokens int
 	client time.Duration // until the client's next token
 	calls  int           // of the client, that had a token
+	full   string        // the scope of a cap that has no place left
+	places int           // taken within the caps
 }
 
 func (p *purse) Restricted(*projects.Organization) time.Duration { return p.wait }
@@ -36,6 +38,13 @@ func (p *purse) Limit(*Invocation) time.Duration {
 		p.tokens++
 	}
 	return p.soon
+}
+
+func (p *purse) Enter(*Invocation) string {
+	if p.full == "" {
+		p.places++
+	}
+	return p.full
 }
 
 func (p *purse) Take(*projects.Organization) error {

@@ -13,6 +13,7 @@ type Plan struct {
 	Quota     *int64        // invocations a cycle (BEHAVIOUR.md 7.3); nil: any number
 	Overage   *Overage      // what more of them cost; nil: there are none
 	SpendCap  bool          // there are none unless the organization says so
+	Weight    int64         // how much of a full region each project gets beside others (BEHAVIOUR.md 9.6); 0: 1
 	Unmetered bool          // invocations that cannot be recorded, or need a grant that nobody can be asked for, go on
 }
 
@@ -74,6 +75,18 @@ func (o *Organization) Allowance() (quota int64, hard bool) {
 		quota = *o.Quota
 	}
 	return quota, hard && quota >= 0
+}
+
+// MaxWeight is the largest Plan.Weight.
+const MaxWeight = 1000
+
+// Weight returns how much of a full region the project gets beside others; at
+// least 1.
+func (p *Project) Weight() int64 {
+	if p.Organization == nil || p.Organization.Plan == nil {
+		return 1
+	}
+	return max(p.Organization.Plan.Weight, 1)
 }
 
 // maxID is how long an organization's or a function's id may be, in bytes.
