@@ -57,12 +57,15 @@ func (a *App) hypothetical(query url.Values) (*plan.Query, error) {
 		}
 		q.Client = regions.Client{Country: country, Source: "said"}
 	}
+	if a.single != nil {
+		q.Tenant = a.pipeline.Tenant(a.single)
+	}
 	if ref := query.Get("project"); ref != "" {
 		project, err := a.projectByRef(ref)
 		if err != nil {
 			return nil, err
 		}
-		q.Residency = project.Regions
+		q.Residency, q.Tenant = project.Regions, a.pipeline.Tenant(project)
 	}
 	return q, nil
 }

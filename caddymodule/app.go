@@ -76,6 +76,13 @@ type App struct {
 	// How fast invocations may come.
 	RateLimits []*RateLimit `json:"rate_limits,omitempty"`
 
+	// How many calls of one project, function or client may run at once.
+	InFlight *InFlight `json:"in_flight,omitempty"`
+
+	// How much of a region's capacity one of many projects may hold, in percent.
+	// Default: 80.
+	CapacityShare int64 `json:"capacity_share,omitempty"`
+
 	// Where lines of usage go as they become final.
 	ExportersRaw []json.RawMessage `json:"exporters,omitempty" caddy:"namespace=edge_functions.exporters inline_key=exporter"`
 
@@ -93,6 +100,7 @@ type App struct {
 	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
 	limits     []limit
+	inFlight   []most
 	rates      []*ratelimit.Rate // of the limits, in the same order
 	ratePolicy string            // the header of the limits
 	exporters  []Exporter
@@ -155,6 +163,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionLimits(); err != nil {
 		return err
 	}
+	if err := a.provisionRoom(); err != nil {
+		return err
+	}
 	if err := a.checkPrices(); err != nil {
 		return err
 	}
@@ -172,7 +183,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	a.network = regions.NewNetwork(regions.NetworkConfig{Set: set, Living: living{a.lease}, Location: location})
 	a.pipeline = routing.NewPipeline(a.catalogue, a.network, routing.Settings{
-		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody, Nearest: nearest,
+		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody, Nearest: nearest, CapacityShare: a.CapacityShare,
 	})
 	return a.registerMetrics(ctx)
 }

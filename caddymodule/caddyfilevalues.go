@@ -86,6 +86,11 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"stripe_customer": "stripe_customer cus_NciAYcXfLnqBoz",
 	"functions":       "functions 500",
 
+	"in_flight":      "in_flight project|function|client_ip 500",
+	"capacity_share": "capacity_share 80%",
+	"websockets":     "websockets 8000",
+	"weight":         "weight 2",
+
 	"websocket_token": "websocket_token query|subprotocol",
 	"wrap":            "wrap console",
 }

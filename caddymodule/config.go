@@ -56,6 +56,10 @@ type Region struct {
 	// never full.
 	Capacity int64 `json:"capacity,omitempty"`
 
+	// How many WebSockets the region can have open at once, which count for nothing
+	// else. Default: four times the capacity, without one any number.
+	WebSockets int64 `json:"websockets,omitempty"`
+
 	// What backends are asked for to see whether they live. One that is named
 	// must answer 2xx. Default: /_internal/health, where any answer will do.
 	HealthURI string `json:"health_uri,omitempty"`
@@ -76,7 +80,7 @@ func (r *Region) build() (regions.Region, error) {
 	if r == nil {
 		return regions.Region{}, errors.New("regions: null is no region")
 	}
-	region := regions.Region{Name: r.Name, Bias: time.Duration(r.Bias), Capacity: r.Capacity, HealthURI: r.HealthURI}
+	region := regions.Region{Name: r.Name, Bias: time.Duration(r.Bias), Capacity: r.Capacity, WebSockets: r.WebSockets, HealthURI: r.HealthURI}
 	if r.Coordinates != nil {
 		region.Coordinates = regions.Coordinates{Latitude: r.Coordinates[0], Longitude: r.Coordinates[1]}
 		region.HasCoordinates = true
@@ -199,6 +203,10 @@ type Plan struct {
 	// the built-in plan's.
 	SpendCap *bool `json:"spend_cap,omitempty"`
 
+	// How much of a full region each project gets, beside others of weight 1.
+	// Default: 1, at most 1000.
+	Weight int64 `json:"weight,omitempty"`
+
 	// What becomes of invocations that cannot be recorded since the disk is full
 	// or fails, or that need a grant of a hard quota while the store is away:
 	// `closed` (default) answers them 503; `open` lets them go on, and counts
@@ -239,6 +247,7 @@ func (a *App) plans() map[string]projects.Plan {
 		if p.SpendCap != nil {
 			plan.SpendCap = *p.SpendCap
 		}
+		plan.Weight = p.Weight
 		plan.Unmetered = p.MeterUnavailable == meterOpen
 		plans[name] = plan
 	}

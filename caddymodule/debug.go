@@ -52,6 +52,7 @@ func (c *call) explainCall() string {
 	}
 	explanation, err := app.pipeline.Explain(app.network.View(), &plan.Query{
 		Hint: c.inv.Hint, Residency: c.inv.Project.Regions, Client: app.client(c.r), ID: c.inv.ID,
+		Tenant: c.inv.Tenant, Socket: c.inv.Socket,
 	})
 	if err != nil {
 		return ""

@@ -48,6 +48,7 @@ func (c *call) forward() {
 	exchange, ctx := regions.Begin(c.r.Context(), c.inv.Plan, c.inv.Limits)
 	c.exchange = exchange
 	exchange.Meter = &c.meter
+	exchange.Tenant, exchange.Socket = c.inv.Tenant, c.inv.Socket
 	defer exchange.End()
 	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
 	c.ownTimeouts()

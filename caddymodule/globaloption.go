@@ -44,6 +44,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			coordinates <latitude> <longitude>
 //			bias <duration>
 //			capacity <number>
+//			websockets <number>
 //			health_uri <path>
 //			tls {
 //				...
@@ -60,6 +61,8 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		idle_timeout <duration>
 //		max_body <size>
 //		rate_limit project|function|client_ip|subject <n>/<time> [burst <n>] [local|shared|strict] [shadow]
+//		in_flight project|function|client_ip <number>
+//		capacity_share <percent>
 //		currency <code>
 //		plan <name> {
 //			functions <number>
@@ -67,6 +70,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //			quota <number>
 //			overage <price> per <number>
 //			spend_cap on|off
+//			weight <number>
 //			meter_unavailable closed|open
 //		}
 //		project default {
@@ -113,6 +117,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"debug_secret": a.parseDebugSecret,
 		"rate_limit":   a.parseRateLimit,
 		"export":       a.parseExport,
+		"in_flight":    a.parseInFlight,
+
+		"capacity_share": a.parseCapacityShare,
 	})
 	if err != nil {
 		return err
@@ -199,6 +206,7 @@ func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 			region.Capacity = int64(capacity)
 			return err
 		},
+		"websockets": func(d *caddyfile.Dispenser) error { return count(d, &region.WebSockets, regions.MaxCapacity) },
 		"health_uri": func(d *caddyfile.Dispenser) error { return oneArg(d, &region.HealthURI) },
 		"tls": func(d *caddyfile.Dispenser) error {
 			region.TLS = new(BackendTLS)
@@ -336,6 +344,7 @@ func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]priced) error {
 			plan.SpendCap = new(bool)
 			return onOff(d, plan.SpendCap)
 		},
+		"weight":            func(d *caddyfile.Dispenser) error { return count(d, &plan.Weight, projects.MaxWeight) },
 		"meter_unavailable": func(d *caddyfile.Dispenser) error { return oneOf(d, &plan.MeterUnavailable, meterClosed, meterOpen) },
 	})
 }

@@ -24,6 +24,7 @@ const (
 	limiterKey     = "limiter"
 	transitionsKey = "transitions"
 	repeatsKey     = "repeats"
+	inFlightKey    = "in_flight"
 )
 
 // regionKey identifies the living state of a region.
@@ -47,6 +48,7 @@ type lease struct {
 	limiter     *ratelimit.Limiter
 	transitions *transitions // of states that are logged
 	repeats     *repeats     // of what invocations are refused for
+	inFlight    *inFlight    // what runs, of whom there are caps
 	held        []any        // the pool's keys
 	done        atomic.Bool
 }
@@ -65,7 +67,17 @@ func acquire() *lease {
 	l.limiter = hold(l, limiterKey, func() pooledLimiter { return pooledLimiter{ratelimit.NewLimiter()} }).Limiter
 	l.transitions = hold(l, transitionsKey, func() pooled[*transitions] { return pooled[*transitions]{newTransitions()} }).value
 	l.repeats = hold(l, repeatsKey, newRepeats)
+	l.inFlight = hold(l, inFlightKey, func() pooled[*inFlight] {
+		return pooled[*inFlight]{&inFlight{InFlight: ratelimit.NewInFlight()}}
+	}).value
 	return l
+}
+
+// inFlight counts the calls under caps, and by inFlightScopes those that were
+// refused.
+type inFlight struct {
+	*ratelimit.InFlight
+	refused [3]atomic.Uint64
 }
 
 // pooledLimiter is the rate limits' buckets.

@@ -42,6 +42,9 @@ type meter struct {
 	states [ratelimit.MostRates]ratelimit.RateState // of the app's rates
 	under  bool                                     // one of them at least was looked at
 
+	inFlight [3]ratelimit.InFlightID // under the caps of in_flight
+	entered  int                     // how many of them
+
 	subject metering.SubjectID
 	region  uint16
 	seq     uint64 // of the record; 0: there is none, or it was taken back
@@ -249,6 +252,7 @@ func (m *meter) takeBack() error {
 // finish ends the account, however the call ended: also when its handler
 // panics, which is how net/http cuts an answer off.
 func (m *meter) finish() {
+	defer m.leave()
 	if !m.counts() {
 		m.desk.leave(m.became)
 	}

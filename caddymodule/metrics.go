@@ -111,7 +111,7 @@ func (a *App) registerMetrics(ctx caddy.Context) error {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range slices.Concat(c.descs, c.regions, c.exporters) {
+	for _, d := range slices.Concat(c.descs, c.regions, describeRoom(), c.exporters) {
 		descs <- d
 	}
 }
@@ -126,6 +126,7 @@ func (c *collector) Collect(values chan<- prometheus.Metric) {
 		values <- prometheus.MustNewConstMetric(c.descs[i], m.kind, m.read(s))
 	}
 	c.collectRegions(values)
+	c.collectRoom(values)
 	c.collectExporters(values)
 }
 

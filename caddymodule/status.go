@@ -79,18 +79,21 @@ type StatusKeySets struct {
 // RegionStatus is one region as this gateway sees it. Times are in milliseconds,
 // null while nothing is known.
 type RegionStatus struct {
-	Region   string          `json:"region"`
-	State    regions.State   `json:"state"`
-	Since    time.Time       `json:"since"`
-	Health   regions.State   `json:"health"` // what a drain hides
-	RTT      *float64        `json:"rtt_ms"` // measured, or expected before the first measurement
-	Base     *float64        `json:"base_ms"`
-	Fast     *float64        `json:"fast_ms"`
-	Load     *float64        `json:"load"` // requests in flight by capacity; null if that is unknown
-	InFlight int64           `json:"in_flight"`
-	Capacity *int64          `json:"capacity"`
-	Drain    *StatusDrain    `json:"drain"` // null without an order
-	Backends []BackendStatus `json:"backends"`
+	Region   string        `json:"region"`
+	State    regions.State `json:"state"`
+	Since    time.Time     `json:"since"`
+	Health   regions.State `json:"health"` // what a drain hides
+	RTT      *float64      `json:"rtt_ms"` // measured, or expected before the first measurement
+	Base     *float64      `json:"base_ms"`
+	Fast     *float64      `json:"fast_ms"`
+	Load     *float64      `json:"load"` // requests in flight by capacity; null if that is unknown
+	InFlight int64         `json:"in_flight"`
+	Capacity *int64        `json:"capacity"`
+	// Refused counts the calls answered 503 for want of room, by why.
+	Refused  map[string]uint64 `json:"refused"`
+	Sockets  StatusRoom        `json:"websockets"`
+	Drain    *StatusDrain      `json:"drain"` // null without an order
+	Backends []BackendStatus   `json:"backends"`
 }
 
 // StatusDrain is an order to drain a region.
@@ -144,6 +147,7 @@ func (a *App) regionStatus() []RegionStatus {
 		entry := RegionStatus{
 			Region: r.Region.Name, State: r.State, Since: r.Since.UTC(), Health: r.Health, InFlight: r.Load.InFlight(),
 		}
+		entry.Refused, entry.Sockets = statusRoom(&r.Load.Calls).Refused, statusRoom(&r.Load.Sockets)
 		if r.Known {
 			entry.RTT = milliseconds(r.Distance.RTT)
 		}

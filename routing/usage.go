@@ -3,6 +3,7 @@ package routing
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/routing/projects"
@@ -95,7 +96,7 @@ func enter(r *Request, inv *Invocation) *Refusal {
 	if scope == "" {
 		return nil
 	}
-	refusal := refuse(http.StatusServiceUnavailable, CodeGatewayOverloaded, "Too many requests of this "+scope+" are in flight")
+	refusal := refuse(http.StatusServiceUnavailable, CodeGatewayOverloaded, "Too many requests of this "+strings.TrimSuffix(scope, "_ip")+" are in flight")
 	refusal.RetryAfter = overloadedRetry
 	return refusal
 }
