@@ -14,14 +14,15 @@ func (a *App) auditLedger(now time.Time) []Finding {
 		return nil
 	}
 	var findings []Finding
-	switch state, err := opened.ledgerState(now); state {
-	case regions.StateDown:
+	state, err := opened.ledgerState(now)
+	if state == regions.StateDown {
 		findings = append(findings, Finding{
 			Severity: High, Check: "ledger_down", Subject: a.books.dir,
 			Message: "invocations cannot be recorded, and are answered 503: " + storeCause(err),
 			Remedy:  "make room on the disk or mend it; it is tried again by itself. `meter_unavailable open` in a plan lets its calls go on meanwhile",
 		})
-	case regions.StateDegraded:
+	}
+	if state == regions.StateDegraded {
 		findings = append(findings, Finding{
 			Severity: High, Check: "ledger_degraded", Subject: a.books.dir,
 			Message: "invocations are recorded in the file in use, but not for long, or not safely: " + storeCause(err),

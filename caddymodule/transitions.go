@@ -69,8 +69,6 @@ func (t *transitions) observe(logger *zap.Logger, now time.Time, kind string, al
 			}
 			was = entered{"unknown", now}
 		}
-		// Caddy's loggers drop nothing here: changes of state are not sampled away by
-		// what they have in common, since their message is one and their rate is bounded.
 		if line := logger.Check(level, "state changed"); line != nil {
 			line.Write(
 				zap.String("what", kind), zap.String("name", c.name),
@@ -80,15 +78,6 @@ func (t *transitions) observe(logger *zap.Logger, now time.Time, kind string, al
 		}
 	}
 	t.states[kind] = after
-}
-
-// since returns when the thing entered the state that it is in; false if it was
-// never observed.
-func (t *transitions) since(kind, name string) (time.Time, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	e, ok := t.states[kind][name]
-	return e.since, ok
 }
 
 // levelOf is error for what makes calls fail, warn for what may soon.

@@ -70,24 +70,30 @@ func breakerConditions(view *regions.View) (all []condition) {
 func regionConditions(view *regions.View) (all []condition) {
 	for i := range view.Regions {
 		r := &view.Regions[i]
-		c := condition{name: r.Region.Name, state: string(r.State)}
-		switch r.State {
-		case regions.StateDown:
-			c.why = fmt.Sprintf("%d of %d backends accept calls", r.Healthy, len(r.Backends))
-		case regions.StateDegraded:
-			c.why = "slow, or some of its backends fail"
-		case regions.StateDraining, regions.StateDrained:
-			c.why = "ordered by `edgegate drain`"
-		}
-		for _, b := range r.Backends {
-			if r.State == regions.StateDown && b.Why != "" {
-				c.why += "; " + b.Why
-				break
-			}
-		}
-		all = append(all, c)
+		all = append(all, condition{r.Region.Name, string(r.State), regionCause(r)})
 	}
 	return all
+}
+
+// regionCause says why a region is in the state that it is in, as far as that
+// wants a reason.
+func regionCause(r *regions.RegionView) string {
+	switch r.State {
+	case regions.StateDown:
+		why := fmt.Sprintf("%d of %d backends accept calls", r.Healthy, len(r.Backends))
+		for _, b := range r.Backends {
+			if b.Why != "" {
+				return why + "; " + b.Why
+			}
+		}
+		return why
+	case regions.StateDegraded:
+		return "slow, or some of its backends fail"
+	case regions.StateDraining, regions.StateDrained:
+		return "ordered by `edgegate drain`"
+	case regions.StateUnknown, regions.StateUp:
+	}
+	return ""
 }
 
 // redisConns are the connections to Redis that the configuration uses: for sums
