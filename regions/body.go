@@ -17,28 +17,30 @@ type requestBody struct {
 	src     io.Reader
 	length  int64        // declared by the client, -1 when unknown
 	ended   atomic.Bool  // the client has sent all of it
-	limit   int64        // how much is kept
 	waiting atomic.Bool  // a read of the client's bytes is under way
 	fault   atomic.Value // readError: why reading from the client failed
 
+	kept    keptBody
+
 	mu   sync.Mutex // guards the fields below and serializes reads of src
-	keep bool       // all that was read is kept
-	kept []byte
-	read int64 // bytes taken from src
-	end  error // what src returned last
+	read int64      // bytes taken from src
+	end  error      // what src returned last
 }
 
 type readError struct{ error }
 
-func newRequestBody(x *Exchange, src io.Reader, length, limit int64) *requestBody {
-	return &requestBody{x: x, src: src, length: length, limit: limit, keep: length <= limit}
+func newRequestBody(x *Exchange, src io.Reader, length, limit int64, memory *ReplayMemory) *requestBody {
+	return &requestBody{
+		x: x, src: src, length: length,
+		kept: keptBody{memory: memory, limit: limit, length: length, whole: length <= limit},
+	}
 }
 
 // replayable reports whether a new attempt can send the whole body.
 func (b *requestBody) replayable() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.keep || b.read == 0 && b.end == nil
+	return b.kept.isWhole() || b.read == 0 && b.end == nil
 }
 
 var errNotKept = errors.New("the body is too long to be sent again")
@@ -60,12 +62,17 @@ func (b *requestBody) failure() error {
 }
 
 // attempt returns the body for one attempt.
-func (b *requestBody) attempt() io.ReadCloser { return &bodyCursor{body: b} }
+func (b *requestBody) attempt() io.ReadCloser {
+	b.kept.mu.Lock()
+	defer b.kept.mu.Unlock()
+	b.kept.latest = &bodyCursor{body: b}
+	return b.kept.latest
+}
 
 // bodyCursor reads the kept bytes first, then what the client still sends.
 type bodyCursor struct {
 	body *requestBody
-	at   int
+	at   int // bytes that were read; body.kept.mu guards it
 }
 
 // Close leaves the client's body alone: another attempt may need it, and the
@@ -76,10 +83,8 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	b := c.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.at < len(b.kept) {
-		n := copy(p, b.kept[c.at:])
-		c.at += n
-		return n, nil
+	if n, err := b.kept.read(c, p, b.read); n > 0 || err != nil {
+		return n, err
 	}
 	if b.end != nil {
 		return 0, b.end
@@ -98,15 +103,10 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 		b.ended.Store(true)
 	}
 	if limit := b.x.Limits.MaxBody; limit > 0 && b.read > limit {
+		b.read -= int64(n)
 		n, err = 0, ErrBodyTooLarge
 	}
-	switch {
-	case b.keep && b.read <= b.limit:
-		b.kept = append(b.kept, p[:n]...)
-	case b.keep: // of unknown length, and longer than what is kept
-		b.keep, b.kept = false, nil
-	}
-	c.at += n
+	b.kept.add(c, p[:n])
 	if n > 0 {
 		b.x.moved()
 	}

@@ -314,7 +314,7 @@ func TestPartOfABodyIsNotSent(t *testing.T) {
 		dialBy(u, func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("refused") })
 	}
 	x, ctx := w.begin(t, w.nearest(first, second), Limits{})
-	body := newRequestBody(x, strings.NewReader("abcdef"), -1, 2)
+	body := newRequestBody(x, strings.NewReader("abcdef"), -1, 2, nil)
 	if _, err := io.ReadFull(body.attempt(), make([]byte, 3)); err != nil {
 		t.Fatal(err)
 	}

@@ -11,7 +11,7 @@ import (
 func TestBodyCursors(t *testing.T) {
 	x, _ := Begin(t.Context(), Plan{}, Limits{})
 	defer x.End()
-	b := newRequestBody(x, strings.NewReader("abcdef"), 6, DefaultReplay)
+	b := newRequestBody(x, strings.NewReader("abcdef"), 6, DefaultReplay, nil)
 	one, two := b.attempt(), b.attempt()
 	part := make([]byte, 4)
 	if _, err := io.ReadFull(one, part); err != nil || string(part) != "abcd" {
@@ -43,7 +43,7 @@ func TestReplayable(t *testing.T) {
 		{1, true, true}, {DefaultReplay, true, true}, {DefaultReplay + 1, true, false}, {-1, true, true},
 	} {
 		x, _ := Begin(t.Context(), Plan{}, Limits{})
-		b := newRequestBody(x, strings.NewReader("x"), tc.length, DefaultReplay)
+		b := newRequestBody(x, strings.NewReader("x"), tc.length, DefaultReplay, nil)
 		before := b.replayable()
 		_, _ = b.attempt().Read(make([]byte, 1))
 		if after := b.replayable(); before != tc.before || after != tc.after {
@@ -60,7 +60,7 @@ func TestBodyOfAnEndedExchange(t *testing.T) {
 	b := newRequestBody(x, readerFunc(func([]byte) (int, error) {
 		t.Error("the client's body was read")
 		return 0, io.EOF
-	}), -1, DefaultReplay)
+	}), -1, DefaultReplay, nil)
 	x.End()
 	if n, err := b.attempt().Read(make([]byte, 1)); n != 0 || err == nil {
 		t.Errorf("%d, %v", n, err)
@@ -88,7 +88,7 @@ func TestBodyEnded(t *testing.T) {
 			if !x.BodyEnded() {
 				t.Error("a request without a body has not ended")
 			}
-			b := newRequestBody(x, strings.NewReader("abc"), tc.length, DefaultReplay)
+			b := newRequestBody(x, strings.NewReader("abc"), tc.length, DefaultReplay, nil)
 			x.start(b)
 			cursor := b.attempt()
 			for i, want := range tc.reads {

@@ -114,7 +114,11 @@ func (x *Exchange) End() {
 	if x.idle != nil {
 		x.idle.Stop()
 	}
+	body := x.body
 	x.mu.Unlock()
+	if body != nil {
+		body.kept.release()
+	}
 	if x.wall != nil {
 		x.wall.Stop()
 	}

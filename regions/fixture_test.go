@@ -191,13 +191,16 @@ func newWorld(t testing.TB, rs ...Region) *world {
 	t.Helper()
 	w := &world{living: newState(t), set: make(map[string]*Region)}
 	w.Network = NewNetwork(NetworkConfig{Set: newSet(t, rs...), Living: w.living})
-	w.Transport = &Transport{Network: w.Network}
+	w.Transport = &Transport{Network: w.Network, Replay: NewReplayMemory()}
 	for _, r := range w.Set.All() {
 		w.set[r.Name] = r
 	}
 	// Whatever a test did, nothing may stay in flight (checked before the
 	// connections are closed).
 	t.Cleanup(func() {
+		if n := w.Replay.Stats().Bytes; n != 0 {
+			t.Errorf("%d bytes are kept at the end", n)
+		}
 		for _, r := range w.Set.All() {
 			if n := w.State(r).load.InFlight(); n != 0 {
 				t.Errorf("%s: %d in flight at the end", r.Name, n)

@@ -15,6 +15,8 @@ const HeaderRegion = "X-Sb-Edge-Region"
 type Transport struct {
 	Network *Network
 	Retry   RetryPolicy
+	// Replay bounds what all kept bodies take. Nil: nothing does.
+	Replay *ReplayMemory
 }
 
 // RoundTrip runs the plan of the request's Exchange (see Begin). req.URL needs
@@ -27,7 +29,8 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	var body *requestBody
 	if req.Body != nil && req.Body != http.NoBody {
-		body = newRequestBody(x, req.Body, req.ContentLength, t.Retry.replayLimit())
+		body = newRequestBody(x, req.Body, req.ContentLength, t.Retry.replayLimit(), t.Replay)
+		defer body.kept.settle()
 	}
 	x.start(body)
 	x.Region, x.Reason = x.Plan.First(), x.Plan.Candidates[0].Reason
