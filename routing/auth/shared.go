@@ -2,9 +2,12 @@ package auth
 
 import (
 	"cmp"
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"hash"
 	"runtime"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unique"
@@ -30,13 +33,14 @@ const (
 	// badShare is which part of the cache's size bad tokens have to themselves: a
 	// flood of them cannot push out good ones.
 	badShare = 16
-	// overhead is about what an entry takes beside its texts, in bytes.
-	overhead = 512
+	// overhead is what an entry takes at most beside its texts, in bytes. A test
+	// measures it.
+	overhead = 640
 )
 
 // SharedConfig sizes a Shared. Zero values mean the defaults.
 type SharedConfig struct {
-	// CacheBytes is about how much memory the verified tokens may take.
+	// CacheBytes is how much memory the judged tokens may take.
 	CacheBytes int64
 	// Slots is how many signatures by public keys are checked at a time. Default:
 	// GOMAXPROCS.
@@ -50,6 +54,7 @@ type SharedConfig struct {
 // over reloads, has no goroutines and needs no closing.
 type Shared struct {
 	good, bad *otter.Cache[cacheKey, *verdict] // nil: nothing is remembered
+	hashes    sync.Pool                        // of *tokenHash, with one secret
 	slots     chan struct{}
 	wait      time.Duration
 	stamps    weakmap.Map[[sha256.Size]byte, lastuse.Stamp]
@@ -58,11 +63,16 @@ type Shared struct {
 	waiting               atomic.Int64
 }
 
-// cacheKey has the whole token, so that no collision can let one in, and the
-// scope it was judged in.
-type cacheKey struct {
-	scope unique.Handle[[sha256.Size]byte]
-	token string
+// cacheKey is an HMAC-SHA-256 of a token and the scope it was judged in: of one
+// size, whatever clients send (BEHAVIOUR.md 9.7), and whole, so that no collision
+// can let one in. Its secret is the process's own.
+type cacheKey [sha256.Size]byte
+
+// tokenHash is what one cacheKey is made with.
+type tokenHash struct {
+	mac  hash.Hash
+	text []byte
+	key  cacheKey
 }
 
 // NewShared returns a Shared with empty caches.
@@ -72,9 +82,20 @@ func NewShared(config SharedConfig) *Shared {
 		s.slots = make(chan struct{}, config.Slots)
 	}
 	s.wait = cmp.Or(config.Wait, DefaultWait)
-	size := uint64(cmp.Or(max(config.CacheBytes, 0), DefaultCacheBytes))
-	s.good, s.bad = newCache(size), newCache(max(size/badShare, 1))
+	secret := make([]byte, sha256.Size)
+	_, _ = rand.Read(secret) // it never fails
+	s.hashes.New = func() any { return &tokenHash{mac: hmac.New(sha256.New, secret)} }
+	s.good, s.bad = newCache(), newCache()
+	s.Resize(config.CacheBytes)
 	return s
+}
+
+// Resize sets how much memory the judged tokens may take, in bytes; 0 means
+// DefaultCacheBytes. What is beyond that is forgotten.
+func (s *Shared) Resize(bytes int64) {
+	size := uint64(cmp.Or(max(bytes, 0), DefaultCacheBytes))
+	s.bad.SetMaximum(size / badShare)
+	s.good.SetMaximum(size - size/badShare)
 }
 
 // newSlots returns a Shared that remembers nothing.
@@ -82,11 +103,12 @@ func newSlots() *Shared {
 	return &Shared{slots: make(chan struct{}, runtime.GOMAXPROCS(0)), wait: DefaultWait}
 }
 
-func newCache(size uint64) *otter.Cache[cacheKey, *verdict] {
+func newCache() *otter.Cache[cacheKey, *verdict] {
 	return otter.Must(&otter.Options[cacheKey, *verdict]{
-		MaximumWeight: size,
-		Weigher: func(key cacheKey, v *verdict) uint32 {
-			return uint32(overhead + len(key.token) + len(v.claims.Issuer) + len(v.claims.Subject) + len(v.claims.Role))
+		MaximumWeight: DefaultCacheBytes,
+		Weigher: func(_ cacheKey, v *verdict) uint32 {
+			texts := len(v.claims.Issuer) + len(v.claims.Subject) + len(v.claims.Role) + len(v.claims.KeyID)
+			return uint32(overhead + texts + texts/8) // allocations are rounded up by an eighth at most
 		},
 		// Upkeep runs where it arises, or there would be goroutines to wait for.
 		Executor:      func(task func()) { task() },
@@ -94,12 +116,24 @@ func newCache(size uint64) *otter.Cache[cacheKey, *verdict] {
 	})
 }
 
+// key returns what stands for a token in a scope. It does not allocate.
+func (s *Shared) key(scope unique.Handle[[sha256.Size]byte], token string) cacheKey {
+	h := s.hashes.Get().(*tokenHash)
+	defer s.hashes.Put(h)
+	print := scope.Value()
+	h.text = append(append(h.text[:0], print[:]...), token...)
+	h.mac.Reset()
+	h.mac.Write(h.text)
+	h.mac.Sum(h.key[:0])
+	return h.key
+}
+
 // recall returns what is known about a token in a scope, nil if nothing is.
 func (s *Shared) recall(scope unique.Handle[[sha256.Size]byte], token string, now time.Time) *verdict {
 	if s.good == nil || len(token) > maxCached {
 		return nil
 	}
-	key := cacheKey{scope: scope, token: token}
+	key := s.key(scope, token)
 	if known, ok := s.good.GetIfPresent(key); ok {
 		return known
 	}
@@ -117,8 +151,7 @@ func (s *Shared) remember(scope unique.Handle[[sha256.Size]byte], token string, 
 		return
 	}
 	s.misses.Add(1)
-	// Cloned, or the entry might keep a whole request alive.
-	key := cacheKey{scope: scope, token: strings.Clone(token)}
+	key := s.key(scope, token)
 	if found.final != nil || found.rule != nil || inTime(found.expires, found.notBefore, leeway, now) != nil {
 		found.until = now.Add(badFor)
 		s.bad.Set(key, found)
@@ -175,10 +208,10 @@ type Stats struct {
 	// Hits are tokens that were remembered as good, BadHits as bad; Misses are
 	// those that had to be verified and could be remembered.
 	Hits, BadHits, Misses uint64
-	// Entries and Weight are the number of remembered tokens and about how many
-	// bytes they take.
-	Entries int
-	Weight  uint64
+	// Entries and Weight are the number of remembered tokens and how many bytes they
+	// take at most; Most is how many they may take.
+	Entries      int
+	Weight, Most uint64
 	// Waiting is how many tokens wait for a slot; Busy how many were refused
 	// because they found none (ErrBusy).
 	Waiting int64
@@ -192,6 +225,7 @@ func (s *Shared) Stats() Stats {
 		all.Hits = s.good.Stats().Hits
 		all.Entries = s.good.EstimatedSize() + s.bad.EstimatedSize()
 		all.Weight = s.good.WeightedSize() + s.bad.WeightedSize()
+		all.Most = s.good.GetMaximum() + s.bad.GetMaximum()
 	}
 	return all
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -245,6 +246,48 @@ func TestCacheIsBounded(t *testing.T) {
 	if got := shared.Stats(); got.Misses != before.Misses || got.Entries != before.Entries {
 		t.Error("a token that is too long was remembered")
 	}
+}
+
+// BEHAVIOUR 9.7: whatever tokens come, the memory that they take is no more than what is said; a budget that changes is in force
+// at once, and good tokens that still fit stay.
+func TestCacheMemoryInBytes(t *testing.T) {
+	long := strings.Repeat("x", 2000)
+	for name, payload := range map[string]string{
+		"short": `{"sub":"%d"}`, "subject": `{"sub":"%d` + long + `"}`, "issuer and role": `{"n":%d,"iss":"` + long + `","role":"` + long + `"}`,
+		"all else": `{"n":%d,"x":"` + long + `"}`,
+	} {
+		for kind, key := range map[string][]byte{"good": secret, "forged": foreign} {
+			t.Run(name+" "+kind, func(t *testing.T) {
+				shared := NewShared(SharedConfig{})
+				v := verifierOf(t, Config{Secrets: [][]byte{secret}, Shared: shared})
+				head := `{"alg":"HS256","kid":"` + long + `"}`
+				before := heap()
+				for i := range 3000 {
+					refusal(v, sign(head, fmt.Sprintf(payload, i), key), now)
+				}
+				grown := heap() - before
+				got := shared.Stats()
+				t.Logf("%d bytes each, said are %d", grown/int64(got.Entries), int(got.Weight)/got.Entries)
+				if got.Entries < 2000 || grown > int64(got.Weight)+64<<10 || got.Most != DefaultCacheBytes {
+					t.Errorf("%d bytes, said are %+v", grown, got)
+				}
+				shared.Resize(1 << 20)
+				if got := shared.Stats(); got.Weight > 1<<20 || got.Most != 1<<20 || got.Entries == 0 {
+					t.Errorf("after a change: %+v", got)
+				}
+				runtime.KeepAlive(v)
+			})
+		}
+	}
+}
+
+// heap returns how much is in use.
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }
 
 // A remembered token costs no allocation.

@@ -46,6 +46,9 @@ func (v *Verifier) verify(text string, now time.Time) (Claims, *Failure) {
 	if failure != nil {
 		return Claims{}, failure
 	}
+	if found.final != nil {
+		found.claims = Claims{} // nobody will ask for them
+	}
 	v.shared.remember(ring.scope, text, found, v.rules.leeway, now)
 	return found.judge(v.rules.leeway, now)
 }
