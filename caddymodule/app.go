@@ -61,6 +61,9 @@ type App struct {
 	// The largest request body, in bytes. Default: no limit.
 	MaxBody int64 `json:"max_body,omitempty"`
 
+	// What callers can make the gateway hold.
+	Memory *Memory `json:"memory,omitempty"`
+
 	// The only project, answering on every host of the sites.
 	Project *Project `json:"project,omitempty"`
 
@@ -175,6 +178,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if a.IdleTimeout < 0 || a.MaxBody < 0 {
 		return errors.New("idle_timeout and max_body must not be negative")
 	}
+	if err := a.Memory.check(); err != nil {
+		return err
+	}
 	// Caddy cleans up after a provisioning that failed, and so gives it back.
 	a.lease = acquire()
 	a.books = a.lease.books(a.dataDir())
@@ -260,6 +266,7 @@ func (a *App) Start() error {
 	if a.memory.conn != nil {
 		a.background.Go(func() { a.followFleet(ctx) })
 	}
+	a.applyMemory()
 	a.books.app.Store(a) // not of a configuration that does not start
 	return nil
 }

@@ -56,7 +56,7 @@ type options map[string]func(*caddyfile.Dispenser) error
 var repeatable = map[string]bool{
 	"region": true, "backend": true, "domain": true, "regions": true, "jwt_secret": true, "api_key": true,
 	"function": true, "origin": true, "jwks": true, "jwt_issuer": true, "jwt_audience": true, "jwt_role": true, "plan": true,
-	"rate_limit": true, "export": true, "in_flight": true,
+	"rate_limit": true, "export": true, "in_flight": true, "memory": true,
 }
 
 // block reads a block of options. Unknown names get the nearest match, names

@@ -39,6 +39,7 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"bias":            "bias 10ms",
 	"idle_timeout":    "idle_timeout 150s",
 	"max_body":        "max_body 100MB",
+	"memory":          "memory replay|tokens|limits 64MiB",
 	"wall_clock":      "wall_clock 400s",
 	"project":         "project default { ... }",
 	"domain":          "domain api.example.org",

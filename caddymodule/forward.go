@@ -69,7 +69,7 @@ func (c *call) forward() {
 	}
 	proxy := httputil.ReverseProxy{
 		Rewrite:        c.rewrite,
-		Transport:      &regions.Transport{Network: c.handler.app.network, Retry: c.handler.app.retries},
+		Transport:      &regions.Transport{Network: c.handler.app.network, Retry: c.handler.app.retries, Replay: c.handler.app.lease.replay},
 		ModifyResponse: c.modifyResponse,
 		ErrorHandler:   c.failed,
 		BufferPool:     copyBuffers{},

@@ -60,6 +60,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		retry_body <size>
 //		idle_timeout <duration>
 //		max_body <size>
+//		memory replay|tokens|limits <size>
 //		rate_limit project|function|client_ip|subject <n>/<time> [burst <n>] [local|shared|strict] [shadow]
 //		in_flight project|function|client_ip <number>
 //		capacity_share <percent>
@@ -108,6 +109,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"retry_body":   a.parseRetryBody,
 		"idle_timeout": func(d *caddyfile.Dispenser) error { return duration(d, &a.IdleTimeout) },
 		"max_body":     func(d *caddyfile.Dispenser) error { return size(d, &a.MaxBody) },
+		"memory":       a.parseMemory,
 		"project":      func(d *caddyfile.Dispenser) error { projected = *d; return a.parseProject(d) },
 		"projects":     func(d *caddyfile.Dispenser) error { sourced = *d; return a.parseProjects(d) },
 		"store":        a.parseStore,

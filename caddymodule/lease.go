@@ -25,6 +25,7 @@ const (
 	transitionsKey = "transitions"
 	repeatsKey     = "repeats"
 	inFlightKey    = "in_flight"
+	replayKey      = "replay"
 )
 
 // regionKey identifies the living state of a region.
@@ -49,6 +50,7 @@ type lease struct {
 	transitions *transitions // of states that are logged
 	repeats     *repeats     // of what invocations are refused for
 	inFlight    *inFlight    // what runs, of whom there are caps
+	replay      *regions.ReplayMemory
 	held        []any        // the pool's keys
 	done        atomic.Bool
 }
@@ -69,6 +71,9 @@ func acquire() *lease {
 	l.repeats = hold(l, repeatsKey, newRepeats)
 	l.inFlight = hold(l, inFlightKey, func() pooled[*inFlight] {
 		return pooled[*inFlight]{&inFlight{InFlight: ratelimit.NewInFlight()}}
+	}).value
+	l.replay = hold(l, replayKey, func() pooled[*regions.ReplayMemory] {
+		return pooled[*regions.ReplayMemory]{regions.NewReplayMemory()}
 	}).value
 	return l
 }

@@ -45,6 +45,11 @@ var metrics = []metric{
 	{"edgegate_rate_limited_total", "Requests answered 429 by a rate limit.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Refused) }},
 	{"edgegate_rate_limit_shadowed_total", "Requests that only a rate limit in shadow would have refused.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Shadowed) }},
 	{"edgegate_rate_limit_buckets", "Buckets of rate limits in memory; full ones are dropped.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Buckets) }},
+	{"edgegate_rate_limit_bytes", "Memory of the buckets of rate limits, at most.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Bytes) }},
+	{"edgegate_rate_limit_budget_bytes", "Memory that the buckets of rate limits may take (`memory limits`).", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.limiter.Stats().Most) }},
+	{"edgegate_replay_bytes", "Memory of request bodies that are kept to be sent again.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.replay.Stats().Bytes) }},
+	{"edgegate_replay_budget_bytes", "Memory that kept request bodies may take (`memory replay`).", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.replay.Stats().Most) }},
+	{"edgegate_replay_not_kept_total", "Request bodies that were not kept because that memory was used up.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.replay.Stats().Refused) }},
 	{"edgegate_store_unflushed_seconds", "For how long what was counted did not all get to Redis; 0 with the embedded store.", prometheus.GaugeValue, func(s *scrape) float64 {
 		if opened := s.app.books.open.Load(); opened != nil {
 			if shared := opened.shared.Load(); shared != nil {
@@ -75,7 +80,8 @@ var metrics = []metric{
 	{"edgegate_tokens_cache_bad_hits_total", "Tokens that were known to be bad.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().BadHits) }},
 	{"edgegate_tokens_cache_misses_total", "Tokens that had to be verified.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Misses) }},
 	{"edgegate_tokens_cache_entries", "Tokens in the cache.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Entries) }},
-	{"edgegate_tokens_cache_bytes", "Approximate memory of the tokens in the cache.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Weight) }},
+	{"edgegate_tokens_cache_bytes", "Memory of the tokens in the cache, at most.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Weight) }},
+	{"edgegate_tokens_cache_budget_bytes", "Memory that the tokens in the cache may take (`memory tokens`).", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Most) }},
 	{"edgegate_tokens_waiting", "Tokens that wait for a processor to verify their signature.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Waiting) }},
 	{"edgegate_tokens_overloaded_total", "Tokens that waited in vain and were answered 503.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Busy) }},
 }
