@@ -20,7 +20,7 @@ type requestBody struct {
 	waiting atomic.Bool  // a read of the client's bytes is under way
 	fault   atomic.Value // readError: why reading from the client failed
 
-	kept    keptBody
+	kept keptBody
 
 	mu   sync.Mutex // guards the fields below and serializes reads of src
 	read int64      // bytes taken from src
