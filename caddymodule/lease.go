@@ -51,7 +51,7 @@ type lease struct {
 	repeats     *repeats     // of what invocations are refused for
 	inFlight    *inFlight    // what runs, of whom there are caps
 	replay      *regions.ReplayMemory
-	held        []any        // the pool's keys
+	held        []any // the pool's keys
 	done        atomic.Bool
 }
 
