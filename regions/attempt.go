@@ -2,9 +2,10 @@ package regions
 
 import (
 	"context"
-	"errors"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
@@ -22,19 +23,20 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		done, ok = func(error) {}, true
 	}
 	if !ok {
-		return nil, failure{fmt.Errorf("%w: region %s: held back after failures", ErrUnavailable, x.Region.Name), neverSent}
+		return nil, failure{err: fmt.Errorf("%w: region %s: held back after failures", ErrUnavailable, x.Region.Name), class: neverSent}
 	}
 	holds := x.hold(done)
 	if x.Meter != nil {
 		if err := x.Meter.Sending(x.Region); err != nil {
 			holds.settle(errNobody)
-			return nil, failure{fmt.Errorf("%w: %w", ErrUnmetered, err), final}
+			return nil, failure{err: fmt.Errorf("%w: %w", ErrUnmetered, err)}
 		}
 	}
 	x.Attempts++
 	began := time.Now()
-	var conn connection
-	out := req.WithContext(attemptContext{req.Context(), conn.trace(x, &t.Network.budget)})
+	conn := connection{budget: &t.Network.budget, upgrade: r.upgrade}
+	way := t.way(x, u, &conn, began)
+	out := req.WithContext(conn.follow(req.Context(), x, u.multiplexes()))
 	// Kept bodies alone may be sent again.
 	out.GetBody = nil
 	out.URL = &url.URL{Scheme: u.Backend.Scheme, Host: u.Backend.Host, Opaque: req.URL.Opaque}
@@ -44,18 +46,10 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		out.GetBody = x.body.again
 	}
 	holds.begin(u)
-	res, err := u.transport.Load().RoundTrip(out)
+	res, err := way.RoundTrip(out)
 	if err != nil {
 		holds.end()
-		if x.Meter != nil && !conn.got.Load() {
-			x.Meter.Unsent()
-		}
-		failed := t.classify(x, req.Context(), began, &conn, err)
-		if failed.class == neverSent || failed.class == neverSentSlow {
-			u.faults.noteDial(err)
-		}
-		holds.settle(failed.blame())
-		return nil, failed
+		return nil, t.failed(x, u, holds, &conn, t.classify(x, req.Context(), began, &conn, err))
 	}
 	holds.settle(nil)
 	u.answered()
@@ -63,68 +57,127 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		_, _ = io.CopyN(io.Discard, res.Body, probeBody)
 		_ = res.Body.Close()
 		holds.end()
-		return nil, failure{fmt.Errorf("%w: region %s: status %d", ErrBackend, x.Region.Name, res.StatusCode), unwanted}
+		return nil, failure{err: fmt.Errorf("%w: region %s: status %d", ErrBackend, x.Region.Name, res.StatusCode), class: unwanted}
 	}
 	res.Request = req
 	t.watch(x, holds, res)
 	return res, failure{}
 }
 
-// connection is what is seen of an attempt's connection.
-type connection struct {
-	got   atomic.Bool // there is one
-	wrote atomic.Bool // the header of the request was written
-	began atomic.Bool // the first byte of an answer came
+// way returns over which connections the request goes.
+func (t *Transport) way(x *Exchange, u *Upstream, conn *connection, now time.Time) *http.Transport {
+	links := u.links.Load()
+	if u.multiplexes() && (x.apart || t.Network.suspects.has(now, x.Callee)) {
+		conn.apart = true
+		return links.apart
+	}
+	return links.calls
 }
 
-// trace follows an attempt. An interim answer is a sign of life, though it is
-// not passed on (BEHAVIOUR.md 6.1). net/http makes another by itself when a pooled
-// connection turns out to be dead; what it sends again counts as a retry.
-func (c *connection) trace(x *Exchange, b *budget) context.Context {
-	return httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+// failed tells the backend's breaker and the meter how an attempt failed.
+func (t *Transport) failed(x *Exchange, u *Upstream, holds *held, conn *connection, f failure) failure {
+	conn.release()
+	if x.Meter != nil && f.unsent {
+		x.Meter.Unsent()
+	}
+	switch f.blame {
+	case unreachable:
+		u.faults.noteDial(f.err)
+		holds.settle(f.err)
+	case broken:
+		holds.settle(errNobody)
+		now := time.Now()
+		u.broke(now, x.Callee)
+		if conn.multiplexed.Load() {
+			x.apart = true
+			t.Network.suspects.add(now, x.Callee)
+		}
+	case nobody:
+		holds.settle(errNobody)
+	}
+	return f
+}
+
+// connection is what is seen of an attempt's connection.
+type connection struct {
+	budget  *budget
+	upgrade bool // the request asks for another protocol
+	apart   bool // it has a connection of its own
+	cancel  context.CancelFunc
+
+	got         atomic.Bool  // there is one
+	reused      atomic.Bool  // it was used before
+	multiplexed atomic.Bool  // it is HTTP/2, and others may be on it
+	handshake   atomic.Bool  // its TLS handshake failed
+	wrote       atomic.Bool  // the header of the request was written
+	began       atomic.Bool  // the first byte of an answer came
+	again       atomic.Int32 // how often net/http sent it again by itself
+	stopped     atomic.Bool  // which became too often
+}
+
+// follow returns the context of an attempt, by which the connection is watched.
+// Those that may be HTTP/2 can be stopped: net/http sends requests again there
+// for as long as a backend resets them, without asking anybody.
+func (c *connection) follow(ctx context.Context, x *Exchange, multiplexed bool) context.Context {
+	if multiplexed {
+		ctx, c.cancel = context.WithCancel(ctx)
+	}
+	return attemptContext{ctx, httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
 		GetConn: func(string) {
 			c.got.Store(false)
-			if c.wrote.Swap(false) {
-				b.spend(time.Now())
+			c.repeats()
+		},
+		GotConn: func(info httptrace.GotConnInfo) {
+			c.got.Store(true)
+			c.reused.Store(info.Reused)
+			if multiplexed {
+				c.multiplexed.Store(isHTTP2(info.Conn))
+				c.repeats()
 			}
 		},
-		GotConn:              func(httptrace.GotConnInfo) { c.got.Store(true) },
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			if err != nil {
+				c.handshake.Store(true)
+			}
+		},
 		WroteHeaders:         func() { c.wrote.Store(true) },
 		GotFirstResponseByte: func() { c.began.Store(true) },
+		// A sign of life, though it is not passed on (BEHAVIOUR.md 6.1).
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
 			x.moved()
 			return nil
 		},
-	})
+	})}
 }
 
-// classify tells what a failed attempt means, and whose fault it was.
-func (t *Transport) classify(x *Exchange, ctx context.Context, began time.Time, conn *connection, err error) failure {
-	if cause := context.Cause(ctx); cause != nil {
-		if errors.Is(cause, context.Canceled) {
-			return failure{ErrClientGone, final}
-		}
-		// Our own limits: a function may be silent for as long as they say, which
-		// speaks against nobody.
-		return failure{cause, final}
+// repeats notes that net/http sends the request again by itself, as it does when
+// a pooled connection turns out to be dead. It counts as a retry. One is enough
+// for a connection of HTTP/2 that its server closes in good order.
+func (c *connection) repeats() {
+	if !c.wrote.Swap(false) {
+		return
 	}
-	if x.body != nil {
-		if fault := x.body.failure(); fault != nil {
-			return failure{fault, final}
-		}
+	c.budget.spend(time.Now())
+	if c.again.Add(1) > 1 && c.multiplexed.Load() {
+		c.stopped.Store(true)
+		c.cancel()
 	}
-	if conn.got.Load() {
-		class := sent
-		if conn.began.Load() {
-			class = answered
-		}
-		return failure{fmt.Errorf("%w: region %s: %w", ErrBackend, x.Region.Name, err), class}
+}
+
+// release ends the attempt's context, which otherwise ends with the exchange.
+func (c *connection) release() {
+	if c.cancel != nil {
+		c.cancel()
 	}
-	class := neverSent
-	if time.Since(began) > slowConnect {
-		class = neverSentSlow
+}
+
+// isHTTP2 reports whether requests share a connection. Without TLS the backend's
+// address says so.
+func isHTTP2(conn net.Conn) bool {
+	if secured, ok := conn.(*tls.Conn); ok {
+		return secured.ConnectionState().NegotiatedProtocol == "h2"
 	}
-	return failure{fmt.Errorf("%w: region %s: %w", ErrUnavailable, x.Region.Name, err), class}
+	return true
 }
 
 // watch keeps the idle limit and the in-flight counts over the body of res.

@@ -84,7 +84,7 @@ func breakable(t *testing.T, a, b http.Handler) (*world, *atomic.Bool) {
 	t.Helper()
 	w := newWorld(t, region(t, first, serve(t, a)), region(t, second, serve(t, b)))
 	u := w.upstream(first)
-	dial, current := u.transport.Load().DialContext, new(atomic.Bool)
+	dial, current := u.dial, new(atomic.Bool)
 	pooled := current
 	dialBy(u, func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)

@@ -15,6 +15,9 @@ const (
 	breakerRun    = 5
 	breakerLeast  = 20
 	breakerWindow = 10 * time.Second
+	// breakerTrip bounds the failures that trip reports: successes that come in
+	// between begin the run anew.
+	breakerTrip = 4 * breakerRun
 	// breakerTrials is how many requests try a backend after that.
 	breakerTrials = 3
 	// breakerOpen is how long nothing is sent after the first opening; it doubles
@@ -23,13 +26,16 @@ const (
 	breakerMost = time.Minute
 )
 
-// errNobody is the outcome of a request that says nothing of its backend: the
-// client was to blame, or went away.
+// errNobody is the outcome of a request that says nothing of its backend.
 var errNobody = errors.New("nobody's fault")
 
-// breaker holds requests back from a backend that does not bring them to an
-// answer. Only what is the backend's fault is reported to it as a failure: an
-// HTTP answer, whatever its status, is a success.
+// errTripped is the outcome that trip reports.
+var errTripped = errors.New("connections of several owners broke, and a probe failed")
+
+// breaker holds requests back from a backend that cannot be reached. Only a
+// connection that could not be made is reported to it as a failure
+// (BEHAVIOUR.md 9.1): an HTTP answer, whatever its status, is a success, and what
+// ends a request later is nobody's fault.
 type breaker struct {
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
 	changed func() // told of every change; must not block
@@ -96,6 +102,20 @@ func (b *breaker) allow() (done func(error), ok bool) {
 // retry lets requests try the backend now: three at a time, which close the
 // breaker if they succeed.
 func (b *breaker) retry() { b.until.Store(0) }
+
+// trip opens the breaker as failures would.
+func (b *breaker) trip() {
+	for range breakerTrip {
+		if b.open(time.Now()) {
+			return
+		}
+		done, err := b.circuit.Allow()
+		if err != nil {
+			return
+		}
+		done(errTripped)
+	}
+}
 
 // open reports whether nothing is sent now.
 func (b *breaker) open(now time.Time) bool { return now.UnixNano() < b.until.Load() }

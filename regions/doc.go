@@ -5,6 +5,6 @@
 //
 // It does not decide whether an invocation may pass, nor what a client is told
 // when it may not: package routing does. It knows nothing of projects,
-// functions, limits or metering, and but for its transport and its probes it
+// functions, limits or metering but names to tell whose code a request runs, and but for its transport and its probes it
 // opens no connection. It imports the standard library only.
 package regions

@@ -25,6 +25,14 @@ var (
 	ErrClientGone = errors.New("client gone")
 	// ErrBackend: the connection to the backend broke before an answer (502).
 	ErrBackend = errors.New("backend connection broke")
+	// ErrNotHTTP: the backend's answer was malformed, too large or cut before the
+	// end of its headers (502).
+	ErrNotHTTP = errors.New("backend's answer is not valid HTTP")
+	// ErrUnsendable: the request cannot be written as HTTP (502).
+	ErrUnsendable = errors.New("request cannot be sent to a backend")
+	// ErrUpgradeUnsupported: a WebSocket, where no backend of the region speaks
+	// HTTP/1 (501).
+	ErrUpgradeUnsupported = errors.New("no backend can switch protocols")
 	// ErrUnavailable: no region of the plan accepted a connection, and
 	// nothing was sent (503).
 	ErrUnavailable = errors.New("no backend accepted a connection")
@@ -58,11 +66,14 @@ type Exchange struct {
 	// it is the room of WebSockets (BEHAVIOUR.md 9.6).
 	Tenant Tenant
 	Socket bool
+	// Callee tells whose code is run.
+	Callee Callee
 
 	Region   *Region // the region that answered, or was tried last
 	Reason   Reason
 	Attempts int // backends asked
 
+	apart  bool // a shared connection broke under it
 	cancel context.CancelCauseFunc
 	done   <-chan struct{}
 	onEnd  atomic.Pointer[func(cause error)]

@@ -238,7 +238,7 @@ func failures(u *Upstream) int { return int(u.breaker.circuit.Counts().TotalFail
 
 // dialBy has a backend's connections made by dial.
 func dialBy(u *Upstream, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
-	u.transport.Load().DialContext = dial
+	u.dial = dial
 }
 
 // upstream returns the only backend of a region.

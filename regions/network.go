@@ -62,6 +62,7 @@ type Network struct {
 	view      atomic.Pointer[View]
 	changed   chan struct{} // holds one
 	budget    budget
+	suspects  suspects
 	ranker    *Ranker
 
 	mu sync.Mutex // held while the view is made

@@ -14,6 +14,8 @@ const (
 	// probeEvery is how often each backend is asked, a tenth more or less. The
 	// same answers tell its health and its distance.
 	probeEvery = 2 * time.Second
+	// probeSoon is how far apart probes are at least that were asked for.
+	probeSoon = 200 * time.Millisecond
 	// probeTimeout is how long an answer may take beyond the round trip.
 	probeTimeout = time.Second
 	// probeBody is how much of an answer is read, in bytes, so that its
@@ -24,38 +26,70 @@ const (
 	DefaultHealthURI = "/_internal/health"
 )
 
-// probe asks the backend until ctx is done.
+// probe asks the backend until ctx is done: at intervals, and at once when a
+// connection broke (BEHAVIOUR.md 9.2). One of those that fails is followed by
+// others, until one passes or the backend is down.
 func (u *Upstream) probe(ctx context.Context, r *Region, prior time.Duration) {
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	soon := false
 	for ctx.Err() == nil {
 		// From one beginning to the next, or time-outs would delay the verdict.
-		next := time.Now().Add(probeEvery*9/10 + rand.N(probeEvery/5)) // #nosec G404 -- spreads load, guards nothing
-		u.probeOnce(ctx, r, prior)
-		wait := time.NewTimer(time.Until(next))
+		began := time.Now()
+		next := began.Add(probeEvery*9/10 + rand.N(probeEvery/5)) // #nosec G404 -- spreads load, guards nothing
+		if soon = !u.probeOnce(ctx, r, prior) && soon; soon {
+			next = began.Add(probeSoon)
+		}
+		wait.Reset(time.Until(next))
 		select {
 		case <-ctx.Done():
-			wait.Stop()
+			return
+		case <-wait.C:
+			continue
+		case <-u.asked:
+			soon = true
+		}
+		wait.Reset(time.Until(began.Add(probeSoon)))
+		select {
+		case <-ctx.Done():
+			return
 		case <-wait.C:
 		}
 	}
 }
 
 // probeOnce asks once, and once more where the connection was new: only a warm
-// one tells the round trip.
-func (u *Upstream) probeOnce(ctx context.Context, r *Region, prior time.Duration) {
-	passed, warm, rtt := u.ask(ctx, r, prior)
-	if passed && !warm {
-		_, warm, rtt = u.ask(ctx, r, prior)
+// one tells the round trip. It reports false for a backend that may be found
+// down by more of it.
+func (u *Upstream) probeOnce(ctx context.Context, r *Region, prior time.Duration) (settled bool) {
+	began := time.Now()
+	got := u.ask(ctx, r, prior)
+	if got.passed && !got.warm {
+		again := u.ask(ctx, r, prior)
+		got.warm, got.rtt = again.warm, again.rtt
 	}
-	if !warm {
-		rtt = 0
+	if !got.warm {
+		got.rtt = 0
 	}
-	if ctx.Err() == nil {
-		u.checked(time.Now(), passed, rtt)
+	if ctx.Err() != nil || got.void {
+		return true
 	}
+	if !got.passed {
+		// Whatever is wrong with its connections, the next one makes its own.
+		u.links.Load().probes.CloseIdleConnections()
+	}
+	return u.checked(began, time.Now(), got.passed, got.rtt) == StateDown || got.passed
+}
+
+// probed is how a probe went.
+type probed struct {
+	passed, warm bool
+	rtt          time.Duration
+	void         bool // it says nothing: this machine could not send it
 }
 
 // ask makes one request for the region's health URI.
-func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (passed, warm bool, rtt time.Duration) {
+func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (got probed) {
 	u.mu.Lock()
 	if d := u.distance.Distance(time.Now()); d.Measured {
 		prior = d.RTT
@@ -65,7 +99,7 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (pas
 	defer cancel()
 	var wrote, first time.Time
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:              func(info httptrace.GotConnInfo) { warm = info.Reused },
+		GotConn:              func(info httptrace.GotConnInfo) { got.warm = info.Reused },
 		WroteRequest:         func(httptrace.WroteRequestInfo) { wrote = time.Now() },
 		GotFirstResponseByte: func() { first = time.Now() },
 	})
@@ -79,18 +113,19 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (pas
 		Host:   u.Backend.Host,
 		Header: http.Header{"User-Agent": {"edgegate-health"}, HeaderRegion: {r.Name}},
 	}).WithContext(ctx)
-	res, err := u.transport.Load().RoundTrip(req)
+	res, err := u.links.Load().probes.RoundTrip(req)
 	if err != nil {
 		u.faults.noteProbe(err)
-		return false, warm, 0
+		got.void = isShortage(err)
+		return got
 	}
 	_, _ = io.CopyN(io.Discard, res.Body, probeBody)
 	_ = res.Body.Close()
 	if !wrote.IsZero() && first.After(wrote) {
-		rtt = first.Sub(wrote)
+		got.rtt = first.Sub(wrote)
 	}
-	if passed = r.HealthURI == "" || res.StatusCode/100 == 2; !passed {
+	if got.passed = r.HealthURI == "" || res.StatusCode/100 == 2; !got.passed {
 		u.faults.noteProbe(statusError(res.StatusCode))
 	}
-	return passed, warm, rtt
+	return got
 }

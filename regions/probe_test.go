@@ -23,9 +23,10 @@ const (
 
 // patient is a backend in virtual time that a test switches.
 type patient struct {
-	mode  atomic.Pointer[string]
-	delay atomic.Int64 // of each answer
-	uris  sync.Map
+	mode   atomic.Pointer[string]
+	delay  atomic.Int64 // of each answer
+	uris   sync.Map
+	probes atomic.Int32
 }
 
 func (p *patient) become(mode string) { p.mode.Store(&mode) }
@@ -39,6 +40,7 @@ func watch(t *testing.T, change func(*Region), f func(t *testing.T, w *world, p 
 		l := &pipes{make(chan net.Conn), make(chan struct{})}
 		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			p.uris.Store(r.RequestURI, true)
+			p.probes.Add(1)
 			time.Sleep(time.Duration(p.delay.Load()))
 			switch *p.mode.Load() {
 			case hangs:

@@ -56,19 +56,27 @@ func TestH2C(t *testing.T) {
 	}
 }
 
-// An HTTP/1 server is no h2c backend: it gets the preface of HTTP/2, and the
-// request goes on.
+// An HTTP/1 server is no h2c backend: it gets the preface of HTTP/2, and its
+// answer is no HTTP/2. That is this call's failure, told apart on a connection of
+// its own, and is tried nowhere else (BEHAVIOUR 9.3). Probes take the region out.
 func TestH2CToHTTP1(t *testing.T) {
 	one, other := &recorder{}, &recorder{}
 	w := newWorld(t, region(t, first, "h2c"+serve(t, one)[len("http"):]), region(t, second, serve(t, other)))
-	_, text, err := w.get(t, w.nearest(first, second))
-	if err != nil || text != "done" {
-		t.Errorf("%q, %v", text, err)
-	}
+	x, _, err := w.get(t, w.nearest(first, second))
+	check(t, x, err, ErrNotHTTP, first, ReasonNearest, 2)
 	for _, got := range one.got() {
 		if got.method != "PRI" {
 			t.Errorf("the first was sent %s %s", got.method, got.uri)
 		}
+	}
+	if len(other.got()) != 0 {
+		t.Error("it was tried in another region")
+	}
+	for range checksDown {
+		w.upstream(first).probeOnce(t.Context(), w.set[first], 0)
+	}
+	if state := w.state(first); state != StateDown {
+		t.Errorf("after three probes it is %s", state)
 	}
 }
 

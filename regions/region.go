@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -62,6 +63,12 @@ func (r *Region) Sockets() int64 {
 // Place returns where the region is.
 func (r *Region) Place() Place {
 	return Place{Region: r.Name, Coordinates: r.Coordinates, Known: r.HasCoordinates}
+}
+
+// Upgrades reports whether a backend of the region can switch protocols, as
+// WebSockets do: those with HTTP/2 without TLS cannot.
+func (r *Region) Upgrades() bool {
+	return slices.ContainsFunc(r.Backends, func(b Backend) bool { return !b.H2C })
 }
 
 // prepare returns a copy with the built-in coordinates filled in and backends

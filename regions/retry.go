@@ -53,20 +53,6 @@ const (
 	answered                   // the answer began, and broke before its headers ended
 )
 
-// failure is why an attempt brought no answer, and its class.
-type failure struct {
-	err   error
-	class class
-}
-
-// blame is what the backend's breaker hears.
-func (f failure) blame() error {
-	if f.class == final {
-		return errNobody
-	}
-	return f.err
-}
-
 // retries decides over one request's further attempts. At most one is made in
 // the region and one in the next, within the gateway's budget; what was refused
 // at once goes on for as long as there are candidates.
@@ -75,6 +61,7 @@ type retries struct {
 	policy       RetryPolicy
 	budget       *budget
 	repeatable   bool // may be sent although it was sent
+	upgrade      bool // asks for another protocol
 	inRegion     bool // one was made in the region
 	inNextRegion bool
 }
@@ -84,7 +71,7 @@ func newRetries(t *Transport, x *Exchange, req *http.Request) *retries {
 	keyed := hideIdempotencyKey(req.Header)
 	r.repeatable = keyed || t.Retry.Sent || req.Method == http.MethodGet || req.Method == http.MethodOptions
 	if req.Header.Get("Upgrade") != "" {
-		r.repeatable = false
+		r.repeatable, r.upgrade = false, true
 	}
 	return r
 }
@@ -151,7 +138,7 @@ func (r *retries) wantsOther(status int) bool {
 	if len(r.policy.Status) == 0 || !slices.Contains(r.policy.Status, status) || status < http.StatusBadRequest {
 		return false
 	}
-	again := failure{errNobody, unwanted}
+	again := failure{err: errNobody, class: unwanted}
 	return r.possible(again) && !r.inNextRegion && r.hasOther() && r.budget.left(time.Now()) > 0
 }
 

@@ -40,22 +40,23 @@ func TestSentRequests(t *testing.T) {
 		policy RetryPolicy
 		answer string // what the first region says before it closes
 		again  bool
+		err    error // where it is not sent again
 	}{
-		{"GET", http.MethodGet, 0, 0, nil, RetryPolicy{}, "", true},
-		{"OPTIONS", http.MethodOptions, 0, 0, nil, RetryPolicy{}, "", true},
-		{"DELETE", http.MethodDelete, 0, 0, nil, RetryPolicy{}, "", false},
-		{"POST, kept", http.MethodPost, 100, 100, nil, RetryPolicy{}, "", false},
-		{"POST, chunked", http.MethodPost, -1, 100, nil, RetryPolicy{}, "", false},
-		{"POST, long", http.MethodPost, 1 << 20, 1 << 20, nil, RetryPolicy{}, "", false},
-		{"POST with a key", http.MethodPost, 100, 100, keyed, RetryPolicy{}, "", true},
-		{"chunked POST with a key", http.MethodPost, -1, 100, keyed, RetryPolicy{}, "", true},
-		{"POST with a key, too long to be kept", http.MethodPost, 1 << 20, 1 << 20, keyed, RetryPolicy{}, "", false},
-		{"POST with a key, kept by the operator", http.MethodPost, 1 << 20, 1 << 20, keyed, RetryPolicy{Replay: MaxReplay}, "", true},
-		{"POST, allowed by the operator", http.MethodPost, 100, 100, nil, RetryPolicy{Sent: true}, "", true},
-		{"WebSocket", http.MethodGet, 0, 0, http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, RetryPolicy{}, "", false},
-		{"half a head", http.MethodGet, 0, 0, nil, RetryPolicy{Sent: true}, "HTTP/1.1 200 OK\r\nContent-", false},
-		{"no HTTP", http.MethodGet, 0, 0, nil, RetryPolicy{Sent: true}, "SSH-2.0-OpenSSH_9.6\r\n", false},
-		{"huge head", http.MethodGet, 0, 0, nil, RetryPolicy{Sent: true}, "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", maxResponseHeader) + "\r\n\r\n", false},
+		{"GET", http.MethodGet, 0, 0, nil, RetryPolicy{}, "", true, nil},
+		{"OPTIONS", http.MethodOptions, 0, 0, nil, RetryPolicy{}, "", true, nil},
+		{"DELETE", http.MethodDelete, 0, 0, nil, RetryPolicy{}, "", false, ErrBackend},
+		{"POST, kept", http.MethodPost, 100, 100, nil, RetryPolicy{}, "", false, ErrBackend},
+		{"POST, chunked", http.MethodPost, -1, 100, nil, RetryPolicy{}, "", false, ErrBackend},
+		{"POST, long", http.MethodPost, 1 << 20, 1 << 20, nil, RetryPolicy{}, "", false, ErrBackend},
+		{"POST with a key", http.MethodPost, 100, 100, keyed, RetryPolicy{}, "", true, nil},
+		{"chunked POST with a key", http.MethodPost, -1, 100, keyed, RetryPolicy{}, "", true, nil},
+		{"POST with a key, too long to be kept", http.MethodPost, 1 << 20, 1 << 20, keyed, RetryPolicy{}, "", false, ErrBackend},
+		{"POST with a key, kept by the operator", http.MethodPost, 1 << 20, 1 << 20, keyed, RetryPolicy{Replay: MaxReplay}, "", true, nil},
+		{"POST, allowed by the operator", http.MethodPost, 100, 100, nil, RetryPolicy{Sent: true}, "", true, nil},
+		{"WebSocket", http.MethodGet, 0, 0, http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}}, RetryPolicy{}, "", false, ErrBackend},
+		{"half a head", http.MethodGet, 0, 0, nil, RetryPolicy{Sent: true}, "HTTP/1.1 200 OK\r\nContent-", false, ErrNotHTTP},
+		{"no HTTP", http.MethodGet, 0, 0, nil, RetryPolicy{Sent: true}, "SSH-2.0-OpenSSH_9.6\r\n", false, ErrNotHTTP},
+		{"huge head", http.MethodGet, 0, 0, nil, RetryPolicy{Sent: true}, "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", maxResponseHeader) + "\r\n\r\n", false, ErrNotHTTP},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			silent, other := &silentRegion{answer: tc.answer}, &recorder{}
@@ -71,7 +72,7 @@ func TestSentRequests(t *testing.T) {
 			maps.Copy(req.Header, tc.header)
 			_, err := w.exchange(req)
 			if !tc.again {
-				check(t, x, err, ErrBackend, first, ReasonNearest, 1)
+				check(t, x, err, tc.err, first, ReasonNearest, 1)
 				if silent.heads.Load() != 1 || len(other.got()) != 0 {
 					t.Errorf("%d requests at the first, %d at the second", silent.heads.Load(), len(other.got()))
 				}

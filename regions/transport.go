@@ -3,6 +3,7 @@ package regions
 import (
 	"errors"
 	"net/http"
+	"slices"
 )
 
 // HeaderRegion names the region an invocation runs in, to the backend and to
@@ -101,6 +102,12 @@ func (t *Transport) whenRoom(x *Exchange, req *http.Request, r *retries, c *Cand
 func (t *Transport) inRegion(x *Exchange, req *http.Request, r *retries) (*http.Response, failure) {
 	failed := failure{err: ErrUnavailable, class: neverSent}
 	upstreams := t.Network.choose(x.Region)
+	if r.upgrade {
+		upstreams = slices.DeleteFunc(slices.Clone(upstreams), func(u *Upstream) bool { return u.Backend.H2C })
+		if len(upstreams) == 0 {
+			return nil, failure{err: ErrUpgradeUnsupported, class: neverSent}
+		}
+	}
 	for i := range upstreams {
 		var res *http.Response
 		if res, failed = t.attempt(x, req, upstreams[i], r); failed.err == nil {

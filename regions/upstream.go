@@ -4,24 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
-)
-
-const (
-	// connectTimeout bounds the wait for a backend to accept a connection.
-	connectTimeout = 2 * time.Second
-	// tlsTimeout bounds the handshake with a backend.
-	tlsTimeout = 5 * time.Second
-	// idleConnTimeout is how long an unused connection is kept.
-	idleConnTimeout = 90 * time.Second
-	// maxIdleConns bounds the unused connections of one backend; the default
-	// of net/http is 2.
-	maxIdleConns = 512
-	// maxResponseHeader bounds the header of an answer, in bytes.
-	maxResponseHeader = 256 << 10
 )
 
 // State is how a backend or a region is doing, as far as this gateway knows.
@@ -43,18 +28,22 @@ const (
 type Upstream struct {
 	Backend Backend
 
-	transport atomic.Pointer[http.Transport]
-	inFlight  atomic.Int64
-	far       atomic.Int64 // the round trip in nanoseconds, 0 while unknown
-	breaker   *breaker
-	faults    faults                 // why it is down
-	changed   atomic.Pointer[func()] // told when the state may have changed
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	links    atomic.Pointer[links]
+	inFlight atomic.Int64
+	far      atomic.Int64 // the round trip in nanoseconds, 0 while unknown
+	breaker  *breaker
+	breaks   breaks
+	faults   faults                 // why it is down
+	asked    chan struct{}          // holds one: a probe is asked for
+	changed  atomic.Pointer[func()] // told when the state may have changed
 
 	mu       sync.Mutex // guards the fields below
 	security *tls.Config
 	checks   Checks
 	distance Estimator
 	heard    bool // an answer came
+	tripped  bool // the breaker was opened by connections that broke
 	state    State
 	since    time.Time // when state was entered
 }
@@ -62,32 +51,13 @@ type Upstream struct {
 // NewUpstream returns the state of a backend that nothing is known of yet. It
 // opens nothing.
 func NewUpstream(b Backend) *Upstream {
-	u := &Upstream{Backend: b, state: StateUnknown, since: time.Now()}
-	u.breaker = newBreaker(u.tell)
-	u.transport.Store(newTransport(b, nil))
-	return u
-}
-
-func newTransport(b Backend, security *tls.Config) *http.Transport {
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
-	t := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, b.Network, b.DialAddress)
-		},
-		TLSClientConfig:        security,
-		TLSHandshakeTimeout:    tlsTimeout,
-		MaxIdleConnsPerHost:    maxIdleConns,
-		IdleConnTimeout:        idleConnTimeout,
-		ExpectContinueTimeout:  time.Second,
-		MaxResponseHeaderBytes: maxResponseHeader,
-		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
+	u := &Upstream{
+		Backend: b, dial: dialer.DialContext, asked: make(chan struct{}, 1), state: StateUnknown, since: time.Now(),
 	}
-	if b.H2C {
-		t.Protocols = new(http.Protocols)
-		t.Protocols.SetUnencryptedHTTP2(true)
-	}
-	return t
+	u.breaker = newBreaker(u.tell)
+	u.links.Store(newLinks(u, nil))
+	return u
 }
 
 // Secure sets how TLS connections to the backend are made; nil is the system's
@@ -99,12 +69,12 @@ func (u *Upstream) Secure(config *tls.Config) {
 	u.security = config
 	u.mu.Unlock()
 	if !same {
-		u.transport.Swap(newTransport(u.Backend, config)).CloseIdleConnections()
+		u.links.Swap(newLinks(u, config)).close()
 	}
 }
 
 // Close closes the connections that are not in use.
-func (u *Upstream) Close() { u.transport.Load().CloseIdleConnections() }
+func (u *Upstream) Close() { u.links.Load().close() }
 
 // tell says that the state may have changed.
 func (u *Upstream) tell() {
@@ -112,6 +82,9 @@ func (u *Upstream) tell() {
 		(*f)()
 	}
 }
+
+// multiplexes reports whether requests may share a connection.
+func (u *Upstream) multiplexes() bool { return u.Backend.H2C || u.Backend.Scheme == "https" }
 
 // allow reports whether a request may be sent to the backend now. Then done
 // must be called once; see breaker.
@@ -122,8 +95,32 @@ func (u *Upstream) begin() { u.inFlight.Add(1) }
 
 func (u *Upstream) end() { u.inFlight.Add(-1) }
 
+// broke notes that a connection broke after a request was written and before a
+// byte of its answer, and asks for the probe that tells what that means
+// (BEHAVIOUR.md 9.2).
+func (u *Upstream) broke(now time.Time, callee Callee) {
+	opens := u.breaks.add(now, callee)
+	select {
+	case u.asked <- struct{}{}:
+	default:
+	}
+	if opens {
+		u.trip()
+	}
+}
+
+// trip opens the breaker until a probe passes, but for no longer than usual.
+func (u *Upstream) trip() {
+	u.mu.Lock()
+	u.tripped = true
+	u.mu.Unlock()
+	u.faults.dial.Store(nil) // no connection that could not be made is why
+	u.breaker.trip()
+}
+
 // answered notes that the backend gave an answer.
 func (u *Upstream) answered() {
+	u.breaks.answered()
 	u.mu.Lock()
 	first := !u.heard
 	u.heard = true
@@ -133,13 +130,19 @@ func (u *Upstream) answered() {
 	}
 }
 
-// checked takes in the outcome of a probe. rtt is 0 where none was measured.
-func (u *Upstream) checked(now time.Time, passed bool, rtt time.Duration) {
+// checked takes in the outcome of a probe that began at a time. rtt is 0 where
+// none was measured. It returns what the probes so far say.
+func (u *Upstream) checked(began, now time.Time, passed bool, rtt time.Duration) State {
+	if u.breaks.probed(began, now, passed) {
+		u.trip()
+	}
 	u.mu.Lock()
 	state, changed := u.checks.Report(passed)
-	if changed && state == StateUp {
-		// Three good probes know more than what failed before them.
+	if changed && state == StateUp || passed && u.tripped {
+		// Three good probes know more than what failed before them, and one knows
+		// more than connections that broke.
 		u.breaker.retry()
+		u.tripped = false
 	}
 	if rtt > 0 {
 		changed = changed || !u.distance.Distance(now).Measured
@@ -150,6 +153,7 @@ func (u *Upstream) checked(now time.Time, passed bool, rtt time.Duration) {
 	if changed {
 		u.tell()
 	}
+	return state
 }
 
 // View returns the backend as it is now.

@@ -21,7 +21,7 @@ func TestUpstreamState(t *testing.T) {
 		u.changed.Store(&tell)
 		start := time.Now()
 		probe := func(passed bool) func() {
-			return func() { u.checked(time.Now(), passed, 0) }
+			return func() { u.checked(time.Now(), time.Now(), passed, 0) }
 		}
 		for _, step := range []struct {
 			name  string

@@ -30,7 +30,7 @@ func note(into *atomic.Pointer[string], err error) {
 func (f *faults) why(open, failing bool) string {
 	switch {
 	case failing:
-		return fmt.Sprintf("%d probes in a row failed: %s", checksDown, said(&f.probe))
+		return "probes fail: " + said(&f.probe)
 	case open:
 		return "calls are held back after failures: " + said(&f.dial)
 	}

@@ -1,0 +1,103 @@
+package regions
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// Connections that break under requests to breaksFunctions functions of
+	// breaksOwners owners within breaksWindow, without an answer between them,
+	// make one failed probe enough to open the breaker (BEHAVIOUR.md 9.2).
+	breaksFunctions = 3
+	breaksOwners    = 2
+	breaksWindow    = 10 * time.Second
+)
+
+// Callee tells whose code a request runs, as far as blame depends on it. Two
+// requests run the same function if their callees are equal. None of it may be a
+// client's choice. The zero value is one function of an owner without a name.
+type Callee struct {
+	Owner    string // who pays for the project
+	Project  string
+	Function string
+}
+
+// breaks are the connections to one backend that broke before an answer, since
+// the last answer or passed probe. The zero value has none. It is safe for
+// concurrent use.
+type breaks struct {
+	some atomic.Bool // whether seen may hold any, for the path of every answer
+
+	mu sync.Mutex // guards the fields below
+	// seen are the last ones of different functions, the oldest first. Two owners
+	// decide, so no more than breaksFunctions of one owner are kept.
+	seen   []brokenConnection
+	failed time.Time // when a probe failed last
+}
+
+type brokenConnection struct {
+	callee Callee
+	at     time.Time
+}
+
+// add takes in a connection that broke, and reports whether the breaker opens by
+// it: if it does not, the probe that is asked for now decides.
+func (b *breaks) add(now time.Time, callee Callee) (opens bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.some.Store(true)
+	b.seen = slices.DeleteFunc(b.seen, func(old brokenConnection) bool {
+		return now.Sub(old.at) > breaksWindow || old.callee == callee
+	})
+	if len(b.seen) >= breaksFunctions && !b.enough() {
+		b.seen = b.seen[1:]
+	}
+	if len(b.seen) < breaksFunctions+1 {
+		b.seen = append(b.seen, brokenConnection{callee, now})
+	}
+	return b.enough() && b.failed.After(b.seen[0].at)
+}
+
+// enough reports whether the functions and owners seen make the break a matter
+// of the backend. It is called under mu.
+func (b *breaks) enough() bool {
+	owners := 0
+	for i, one := range b.seen {
+		if !slices.ContainsFunc(b.seen[:i], func(before brokenConnection) bool { return before.callee.Owner == one.callee.Owner }) {
+			owners++
+		}
+	}
+	return len(b.seen) >= breaksFunctions && owners >= breaksOwners
+}
+
+// answered forgets them: the backend answers.
+func (b *breaks) answered() {
+	if b.some.Load() {
+		b.mu.Lock()
+		b.seen, b.failed = nil, time.Time{}
+		b.some.Store(false)
+		b.mu.Unlock()
+	}
+}
+
+// probed takes in the outcome of a probe, and reports whether the breaker opens
+// by it. One that passed answers for the connections that broke before it began.
+func (b *breaks) probed(began, now time.Time, passed bool) (opens bool) {
+	if !b.some.Load() {
+		return false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if passed {
+		b.failed = time.Time{}
+		b.seen = slices.DeleteFunc(b.seen, func(old brokenConnection) bool { return !old.at.After(began) })
+		b.some.Store(len(b.seen) > 0)
+		return false
+	}
+	b.failed = now
+	b.seen = slices.DeleteFunc(b.seen, func(old brokenConnection) bool { return now.Sub(old.at) > breaksWindow })
+	return b.enough()
+}

@@ -1,0 +1,77 @@
+package regions
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"time"
+)
+
+const (
+	// connectTimeout bounds the wait for a backend to accept a connection.
+	connectTimeout = 2 * time.Second
+	// tlsTimeout bounds the handshake with a backend.
+	tlsTimeout = 5 * time.Second
+	// idleConnTimeout is how long an unused connection is kept.
+	idleConnTimeout = 90 * time.Second
+	// maxIdleConns bounds the unused connections of one backend; the default
+	// of net/http is 2.
+	maxIdleConns = 512
+	// maxResponseHeader bounds the header of an answer, in bytes.
+	maxResponseHeader = 256 << 10
+)
+
+// links are the ways to one backend. They share no connection with each other.
+type links struct {
+	calls *http.Transport
+	// probes have connections of their own: what a function does to the one that
+	// its answer comes over must not fail a probe (BEHAVIOUR.md 9.1).
+	probes *http.Transport
+	// apart has a connection for each request. Over HTTP/2, requests of functions
+	// that break connections go here, for others run over the shared one.
+	apart *http.Transport
+}
+
+func newLinks(u *Upstream, security *tls.Config) *links {
+	l := &links{calls: newTransport(u, security), probes: newTransport(u, security), apart: newTransport(u, security)}
+	l.apart.DisableKeepAlives = true
+	return l
+}
+
+func (l *links) close() {
+	for _, t := range []*http.Transport{l.calls, l.probes, l.apart} {
+		t.CloseIdleConnections()
+	}
+}
+
+// dialError is a connection that could not be made.
+type dialError struct{ error }
+
+// Unwrap returns what went wrong.
+func (e dialError) Unwrap() error { return e.error }
+
+func newTransport(u *Upstream, security *tls.Config) *http.Transport {
+	t := &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			conn, err := u.dial(ctx, u.Backend.Network, u.Backend.DialAddress)
+			if err != nil {
+				return nil, dialError{err}
+			}
+			return conn, nil
+		},
+		TLSClientConfig:        security,
+		TLSHandshakeTimeout:    tlsTimeout,
+		MaxIdleConnsPerHost:    maxIdleConns,
+		IdleConnTimeout:        idleConnTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: maxResponseHeader,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+	}
+	if u.Backend.H2C {
+		t.Protocols = new(http.Protocols)
+		t.Protocols.SetUnencryptedHTTP2(true)
+	}
+	return t
+}
