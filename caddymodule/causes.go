@@ -53,7 +53,8 @@ func safeCause(err error) string {
 	}
 	for _, known := range []error{
 		regions.ErrIdleTimeout, regions.ErrWallClock, regions.ErrClientStalled, regions.ErrOverloaded,
-		regions.ErrBodyTooLarge, regions.ErrBodyMalformed, routing.ErrInvalidStatus, auth.ErrBusy,
+		regions.ErrBodyTooLarge, regions.ErrBodyMalformed, regions.ErrNotHTTP, regions.ErrUnsendable, regions.ErrUpgradeUnsupported,
+		routing.ErrInvalidStatus, auth.ErrBusy,
 		io.ErrUnexpectedEOF, io.EOF, os.ErrDeadlineExceeded,
 	} {
 		if errors.Is(err, known) {

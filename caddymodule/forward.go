@@ -47,7 +47,7 @@ type call struct {
 func (c *call) forward() {
 	exchange, ctx := regions.Begin(c.r.Context(), c.inv.Plan, c.inv.Limits)
 	c.exchange = exchange
-	exchange.Meter = &c.meter
+	exchange.Meter, exchange.Callee = &c.meter, c.inv.Callee()
 	exchange.Tenant, exchange.Socket = c.inv.Tenant, c.inv.Socket
 	defer exchange.End()
 	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }

@@ -89,7 +89,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	c.meter = meter{call: c, desk: h.app.books.arrivals.enter(), books: h.app.books.open.Load()}
 	defer c.meter.finish()
 	request := routing.Request{
-		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header,
+		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header, Trailer: r.Trailer,
 		ContentLength: r.ContentLength, Start: time.Now(), Client: h.app.client(r),
 		Usage: &c.meter,
 	}

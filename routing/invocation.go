@@ -49,6 +49,17 @@ func (inv *Invocation) OwnCORS() bool {
 	return inv.Function != nil && inv.Function.CORS == projects.CORSAuto
 }
 
+// Callee returns whose code is called, as far as blame depends on it
+// (BEHAVIOUR.md 9.2). A project that nobody pays for is an owner by itself, and
+// all slugs under a wildcard are one function: clients choose them.
+func (inv *Invocation) Callee() regions.Callee {
+	owner := inv.Project.Ref
+	if o := inv.Project.Organization; o != nil {
+		owner = o.ID
+	}
+	return regions.Callee{Owner: owner, Project: inv.Project.Ref, Function: inv.Function.Slug}
+}
+
 // Site is what the site's block says, for all projects that it answers for.
 type Site struct {
 	CORS     *cors.Policy // nil: any origin

@@ -36,11 +36,17 @@ func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
 	case errors.Is(err, regions.ErrClientStalled):
 		refusal = refuse(http.StatusRequestTimeout, CodeRequestTimeout, "The request body did not arrive in time")
 	case errors.Is(err, regions.ErrBodyMalformed):
-		refusal = refuse(http.StatusBadRequest, CodeInvalidBody, "The request body is malformed")
+		refusal = refuse(http.StatusBadRequest, CodeInvalidRequest, "The request body is malformed")
 	case errors.Is(err, regions.ErrBodyTooLarge):
 		refusal = p.tooLarge(inv)
 	case errors.Is(err, ErrInvalidStatus):
 		refusal = refuse(http.StatusInternalServerError, CodeInvalidStatus, "The function returned an invalid status code")
+	case errors.Is(err, regions.ErrUpgradeUnsupported):
+		refusal = upgradeUnsupported()
+	case errors.Is(err, regions.ErrNotHTTP):
+		refusal = refuse(http.StatusBadGateway, CodeBackendError, "The function's answer is not valid HTTP")
+	case errors.Is(err, regions.ErrUnsendable):
+		refusal = refuse(http.StatusBadGateway, CodeBackendError, "The request could not be passed on to the function")
 	default:
 		refusal = refuse(http.StatusBadGateway, CodeBackendError, "The function's runtime closed the connection before it answered")
 	}

@@ -92,6 +92,9 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	if nowhere != nil && nowhere.Status == http.StatusBadRequest {
 		return nowhere
 	}
+	if refusal := upgradable(r, inv); refusal != nil {
+		return refusal
+	}
 	if refusal := restricted(r, inv); refusal != nil {
 		return refusal
 	}
@@ -148,6 +151,9 @@ func (p *Pipeline) address(r *Request, match projects.Match, inv *Invocation) *R
 	}
 	if escapesFunction(backendPath[1+len(slug):]) {
 		return refuse(http.StatusBadRequest, CodeInvalidURL, "The path must stay inside the function")
+	}
+	if !validTrailers(r) {
+		return refuse(http.StatusBadRequest, CodeInvalidRequest, "The Trailer header is invalid")
 	}
 	// Not backendPath + query, which would be copied: they end the target.
 	inv.Target = r.Target[len(r.Target)-len(backendPath)-len(query):]

@@ -1,8 +1,11 @@
 package routing
 
 import (
+	"net/http"
 	"strings"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 
 	"github.com/edgegate/edgegate/regions"
 )
@@ -19,8 +22,9 @@ type Request struct {
 	Host          string // as received, with port
 	Target        string // request target as received: origin or absolute form
 	Header        Header
-	ContentLength int64     // bytes; -1 when unknown
-	Start         time.Time // when the request arrived
+	Trailer       http.Header // by the names announced, without values; nil for none
+	ContentLength int64       // bytes; -1 when unknown
+	Start         time.Time   // when the request arrived
 	Client        regions.Client
 	Usage         Usage // what the caller may use; nil: as much as it likes
 }
@@ -51,4 +55,23 @@ func originForm(target string) string {
 		return rest[i:]
 	}
 	return "/"
+}
+
+// validTrailers reports whether all that a request announces to follow its body
+// may do so (BEHAVIOUR.md 1.8, RFC 9110, section 6.5.1).
+func validTrailers(r *Request) bool {
+	for name := range r.Trailer {
+		if !httpguts.ValidTrailerHeader(name) || !httpguts.ValidHeaderFieldName(name) {
+			return false
+		}
+	}
+	for _, line := range r.Header.Values("Trailer") {
+		for name := range strings.SplitSeq(line, ",") {
+			name = http.CanonicalHeaderKey(strings.Trim(name, " \t"))
+			if name != "" && (!httpguts.ValidTrailerHeader(name) || !httpguts.ValidHeaderFieldName(name)) {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -3,10 +3,12 @@ package routing
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -19,6 +21,24 @@ func IsWebSocket(method string, h Header) bool {
 	upgrade := h.Values("Upgrade")
 	return len(upgrade) > 0 && strings.EqualFold(upgrade[0], "websocket") &&
 		httpguts.HeaderValuesContainsToken(h.Values("Connection"), "upgrade")
+}
+
+// upgradable leaves those regions in the plan of a WebSocket that have a backend
+// for one: HTTP/2 without TLS has no upgrades.
+func upgradable(r *Request, inv *Invocation) *Refusal {
+	if len(inv.Plan.Candidates) == 0 || !IsWebSocket(r.Method, r.Header) {
+		return nil
+	}
+	inv.Plan.Candidates = slices.DeleteFunc(inv.Plan.Candidates, func(c regions.Candidate) bool { return !c.Region.Upgrades() })
+	if len(inv.Plan.Candidates) == 0 {
+		return upgradeUnsupported()
+	}
+	return nil
+}
+
+// upgradeUnsupported is the 501 of BEHAVIOUR.md section 5.
+func upgradeUnsupported() *Refusal {
+	return refuse(http.StatusNotImplemented, CodeUpgradeUnsupported, "The region's runtimes take no WebSockets")
 }
 
 // Where browsers, which cannot set the headers of a WebSocket, may put a token
