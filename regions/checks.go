@@ -1,27 +1,38 @@
 package regions
 
-import "time"
+import (
+	"math/bits"
+	"time"
+)
 
 const (
 	// checksDown and checksUp are how many probes in a row move a backend that
 	// answered, or one that did not.
 	checksDown = 3
 	checksUp   = 3
+	// checksHalf is how many of the last eight move one that answers now and then.
+	checksHalf = 4
 )
 
 // Checks turns the outcomes of active probes into a state. The zero value is
 // unknown, in which a backend is used at once. It is not safe for concurrent
 // use.
 type Checks struct {
-	state State
-	run   int // outcomes in a row that speak against state
+	state  State
+	run    int   // outcomes in a row that speak against state
+	failed uint8 // which of the last eight outcomes were failures, while state is not down
 }
 
 // Report takes in one outcome and returns the state, and whether it changed:
-// three failures in a row are down, three passes in a row up again. The first
-// pass ever is up at once: there is nothing to come back from.
+// three failures in a row, or half of the last eight, are down, three passes in a
+// row up again. The first pass ever is up at once: there is nothing to come back
+// from.
 func (c *Checks) Report(passed bool) (state State, changed bool) {
 	before := c.State()
+	c.failed <<= 1
+	if !passed {
+		c.failed |= 1
+	}
 	switch {
 	case passed && before == StateUp, !passed && before == StateDown:
 		c.run = 0
@@ -35,10 +46,10 @@ func (c *Checks) Report(passed bool) (state State, changed bool) {
 	if passed {
 		needed = checksUp
 	}
-	if c.run < needed {
+	if c.run < needed && (passed || bits.OnesCount8(c.failed) < checksHalf) {
 		return before, false
 	}
-	c.run = 0
+	c.run, c.failed = 0, 0
 	if c.state = StateDown; passed {
 		c.state = StateUp
 	}

@@ -20,6 +20,9 @@ func TestChecks(t *testing.T) {
 		{"three passes are", "---+++", StateUp, 2},
 		{"three passes with a failure between", "---++-+", StateDown, 1},
 		{"a failure, then a pass", "-+", StateUp, 1},
+		{"every other one fails", "+-+-+-+-", StateDown, 2},
+		{"every other one fails, until it answers", "+-+-+-+-+++", StateUp, 3},
+		{"every third one fails", "+-++-++-++-++-++-++-", StateUp, 1},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var c Checks
