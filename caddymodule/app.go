@@ -70,6 +70,10 @@ type App struct {
 	// Where many projects come from, instead of `project`.
 	ProjectsRaw json.RawMessage `json:"projects,omitempty" caddy:"namespace=edge_functions.projects inline_key=source"`
 
+	// Whether `jwks_url` of projects from a source may lead to addresses that are not
+	// of the internet. The one project's own always may.
+	JWKSPrivate bool `json:"jwks_private,omitempty"`
+
 	// The currency of all prices, by its code of ISO 4217. Default: USD.
 	Currency string `json:"currency,omitempty"`
 
@@ -139,6 +143,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.loadedAt = ctx, ctx.Logger(), time.Now()
 	a.started = make(chan struct{})
 	a.warnOfLogs()
+	logRedis(a.logger)
 	set, err := a.regionSet()
 	if err != nil {
 		return err

@@ -58,6 +58,7 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"plan":            "plan pro",
 	"currency":        "currency EUR",
 	"jwks":            "jwks https://auth.example.com/auth/v1/.well-known/jwks.json",
+	"jwks_private":    "jwks_private on|off",
 	"jwt_issuer":      "jwt_issuer https://auth.example.com/auth/v1",
 	"jwt_audience":    "jwt_audience authenticated",
 	"jwt_role":        "jwt_role authenticated service_role",

@@ -64,6 +64,7 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		rate_limit project|function|client_ip|subject <n>/<time> [burst <n>] [local|shared|strict] [shadow]
 //		in_flight project|function|client_ip <number>
 //		capacity_share <percent>
+//		jwks_private on|off
 //		currency <code>
 //		plan <name> {
 //			functions <number>
@@ -114,6 +115,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"projects":     func(d *caddyfile.Dispenser) error { sourced = *d; return a.parseProjects(d) },
 		"store":        a.parseStore,
 		"currency":     a.parseCurrency,
+		"jwks_private": func(d *caddyfile.Dispenser) error { return onOff(d, &a.JWKSPrivate) },
 		"plan":         func(d *caddyfile.Dispenser) error { return a.parsePlan(d, &prices) },
 		"locate":       a.parseLocate,
 		"debug_secret": a.parseDebugSecret,

@@ -69,6 +69,8 @@ func (f *FileProjects) Provision(ctx caddy.Context) error {
 // Location implements ProjectSource.
 func (f *FileProjects) Location() string { return f.Path }
 
+func (*FileProjects) operatorsOwn() {}
+
 // Load implements loadedFirst.
 func (f *FileProjects) Load() (projects.Input, error) {
 	data, err := os.ReadFile(f.Path)
@@ -208,6 +210,7 @@ func (f *FileProjects) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 var (
 	_ ProjectSource         = (*FileProjects)(nil)
 	_ loadedFirst           = (*FileProjects)(nil)
+	_ operatorsOwn          = (*FileProjects)(nil)
 	_ caddy.Provisioner     = (*FileProjects)(nil)
 	_ caddyfile.Unmarshaler = (*FileProjects)(nil)
 )

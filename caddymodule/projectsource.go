@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -53,6 +54,21 @@ type loadedFirst interface {
 	Load() (projects.Input, error)
 }
 
+// operatorsOwn is a source that nobody but the operator can write: {env.NAME} in
+// its keys and secrets is filled in. In all others, which tenants' tools may
+// write, it is an error: they could read the gateway's environment.
+type operatorsOwn interface{ operatorsOwn() }
+
+// refusePlaceholders takes the place of ResolveSecret for what others write.
+func refusePlaceholders(text string) (string, error) {
+	for _, placeholder := range []*regexp.Regexp{envPlaceholder, otherPlaceholder} {
+		if found := placeholder.FindString(text); found != "" {
+			return "", fmt.Errorf("%s is filled in only in the Caddyfile and in projects files; write the value itself, or the sha256 of an API key", found)
+		}
+	}
+	return text, nil
+}
+
 // storeUser is a source that may read from the store of the gateway.
 type storeUser interface {
 	useStore(*Store) error
@@ -78,27 +94,28 @@ func moduleNames(namespace string) []string {
 func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
 	rules := a.projectRules(set)
 	rules.Keys, rules.Shared = a.lease.keys, a.lease.tokens
-	builder, err := projects.NewBuilder(rules)
-	if err != nil {
-		return err
-	}
 	switch {
 	case a.Project == nil && a.ProjectsRaw == nil:
 		return errors.New(noProject)
 	case a.Project != nil && a.ProjectsRaw != nil:
 		return errors.New(bothProjects)
 	case a.Project != nil:
-		return a.provisionSingle(builder, set)
+		return a.provisionSingle(rules, set)
 	}
-	return a.provisionSource(ctx, builder)
+	return a.provisionSource(ctx, rules)
 }
 
 // projectRules is what projects must be like in this configuration.
 func (a *App) projectRules(set *regions.Set) projects.BuilderConfig {
-	return projects.BuilderConfig{Apex: a.Apex, Regions: set.Names(), Plans: a.plans(), Resolve: ResolveSecret}
+	return projects.BuilderConfig{Apex: a.Apex, Regions: set.Names(), Plans: a.plans(), Resolve: ResolveSecret, PrivateKeySets: a.JWKSPrivate}
 }
 
-func (a *App) provisionSingle(builder *projects.Builder, set *regions.Set) error {
+func (a *App) provisionSingle(rules projects.BuilderConfig, set *regions.Set) error {
+	rules.PrivateKeySets = true // it is the operator who wrote them
+	builder, err := projects.NewBuilder(rules)
+	if err != nil {
+		return err
+	}
 	config, err := a.Project.resolved()
 	err = errors.Join(err, a.Project.checkRegions(set))
 	project, problems, invalid := builder.ProjectOf(config, a.Project.account())
@@ -144,12 +161,19 @@ func (a *App) checkPlan() error {
 	return nil
 }
 
-func (a *App) provisionSource(ctx caddy.Context, builder *projects.Builder) error {
+func (a *App) provisionSource(ctx caddy.Context, rules projects.BuilderConfig) error {
 	module, err := ctx.LoadModule(a, "ProjectsRaw")
 	if err != nil {
 		return err
 	}
 	a.source = module.(ProjectSource)
+	if _, ok := a.source.(operatorsOwn); !ok {
+		rules.Resolve = refusePlaceholders
+	}
+	builder, err := projects.NewBuilder(rules)
+	if err != nil {
+		return err
+	}
 	if user, ok := a.source.(storeUser); ok {
 		if err := user.useStore(a.Store); err != nil {
 			return err

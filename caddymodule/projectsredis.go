@@ -41,9 +41,6 @@ func (*RedisProjects) CaddyModule() caddy.ModuleInfo {
 // Provision keeps the logger.
 func (p *RedisProjects) Provision(ctx caddy.Context) error {
 	p.logger = ctx.Logger()
-	// The Redis library has one logger for the process and writes to standard
-	// error without; its news come with every failing call anyway.
-	redisconn.SetLogger(nil)
 	return nil
 }
 

@@ -4,6 +4,7 @@ package caddymodule
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -36,4 +37,28 @@ func TestRedisProjects(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// What stands in Redis others may write too: the gateway's environment and files are none of theirs.
+func TestRedisProjectsAreNotFilledIn(t *testing.T) {
+	server := redistest.Single(t)
+	server.Exec("HSET", projects.ProjectsKey, someRef, projectJSON("first"))
+	load(t, sourceApp(`{"source":"redis","url":"`+server.URL()+`"}`))
+	serves(t, "first")
+	for placeholder, path := range map[string]string{
+		`"jwt":{"secret":"{env.PATH}{env.PATH}{env.PATH}{env.PATH}"}`:                    "jwt.secret: {env.PATH} is filled in only",
+		`"jwt":{"secrets":["super-secret-jwt-token-with-{file./etc/passwd}-characters"]}`: "jwt.secrets[0]: {file./etc/passwd} is filled in only",
+		`"api_keys":[{"type":"secret","key":"sb_secret_{env.HOME}"}]`:                     "api_keys[0].key: {env.HOME} is filled in only",
+	} {
+		server.Exec("HSET", projects.ProjectsKey, someRef, `{"ref":"`+someRef+`",`+placeholder+`,"functions":[{"slug":"second"}]}`)
+		server.Exec("PUBLISH", projects.ChangedChannel, "")
+		within(t, func() string {
+			status := runningApp(t).projectStatus()
+			if status.Error == nil || !strings.Contains(*status.Error, path) {
+				return fmt.Sprintf("no error %q: %+v", path, status.Error)
+			}
+			return ""
+		})
+		serves(t, "first") // the last good version
+	}
 }

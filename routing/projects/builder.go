@@ -25,6 +25,9 @@ type BuilderConfig struct {
 	// Keys are the public keys that are fetched. Default (nil): none is, and tokens
 	// signed with them are refused; for checks of a document.
 	Keys *jwks.Pool
+	// PrivateKeySets allows jwks_url to lead to addresses that are not of the
+	// internet. Set where the operator alone writes projects.
+	PrivateKeySets bool
 	// Shared is the token cache of all verifiers. Default: none.
 	Shared *auth.Shared
 	// Now tells which API keys are expired. Default: time.Now.

@@ -77,7 +77,11 @@ func (c *compiler) publicKeys(to *auth.Config) {
 		}
 	}
 	if text := c.cfg.JWT.JWKSURL; text != "" {
-		fetcher, err := jwks.NewURL(text)
+		newFetcher := jwks.NewPublicURL
+		if c.config.PrivateKeySets {
+			newFetcher = jwks.NewURL
+		}
+		fetcher, err := newFetcher(text)
 		switch {
 		case strings.Contains(text, placeholder):
 			c.wrong("jwt.jwks_url", "placeholders are filled in only in keys and secrets")

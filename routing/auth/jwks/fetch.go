@@ -36,13 +36,25 @@ type urlFetcher struct {
 	url      *url.URL
 	location string
 	client   *http.Client
+	guarded  bool
 }
 
 // NewURL returns the Fetcher of an http or https URL. A fetch takes status 200
 // only, follows at most three redirects on the same scheme, host and port, and
 // uses the proxy of the environment. The error never repeats the URL, which may
 // hold credentials.
-func NewURL(rawURL string) (Fetcher, error) {
+func NewURL(rawURL string) (Fetcher, error) { return newURL(rawURL, nil) }
+
+// NewPublicURL is NewURL for a URL that a tenant wrote: a fetch connects to
+// addresses of the internet alone, whatever name, answer of DNS or redirect leads
+// elsewhere. It uses no proxy, which would connect in its place.
+func NewPublicURL(rawURL string) (Fetcher, error) { return newURL(rawURL, guardedDial(net.Dialer{})) }
+
+type dial func(ctx context.Context, network, address string) (net.Conn, error)
+
+// newURL returns a fetcher that connects by guard and uses no proxy, or, without
+// a guard, as the environment says.
+func newURL(rawURL string, guard dial) (Fetcher, error) {
 	u, err := url.Parse(rawURL)
 	switch {
 	case err != nil:
@@ -57,16 +69,15 @@ func NewURL(rawURL string) (Fetcher, error) {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	f := &urlFetcher{url: u, location: (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()}
+	f.guarded = guard != nil
+	proxy := environmentProxy
+	if f.guarded {
+		proxy = nil
+	}
 	f.client = &http.Client{
 		Transport: &http.Transport{
-			Proxy: func(r *http.Request) (*url.URL, error) {
-				proxy, err := http.ProxyFromEnvironment(r)
-				if err != nil {
-					// Its own words quote the variable, credentials included.
-					return nil, errors.New("the proxy of the environment is no valid URL")
-				}
-				return proxy, nil
-			},
+			Proxy:       proxy,
+			DialContext: guard,
 			// Minutes lie between two fetches: a kept connection would only be
 			// something to close.
 			DisableKeepAlives: true,
@@ -88,6 +99,16 @@ func NewURL(rawURL string) (Fetcher, error) {
 	return f, nil
 }
 
+// environmentProxy is http.ProxyFromEnvironment without its errors, which quote
+// the variable, credentials included.
+func environmentProxy(r *http.Request) (*url.URL, error) {
+	proxy, err := http.ProxyFromEnvironment(r)
+	if err != nil {
+		return nil, errors.New("the proxy of the environment is no valid URL")
+	}
+	return proxy, nil
+}
+
 var (
 	errTooManyRedirects = fmt.Errorf("it redirects more than %d times", maxRedirects)
 	errForeignRedirect  = errors.New("it redirects to another scheme, host or port")
@@ -99,6 +120,9 @@ func (f *urlFetcher) Location() string { return f.location }
 // value: the URL may have credentials in it.
 func (f *urlFetcher) identity() string {
 	sum := sha256.Sum256([]byte(f.url.String()))
+	if f.guarded { // one that may not be read must not be shared with one that may
+		return "public url " + string(sum[:])
+	}
 	return "url " + string(sum[:])
 }
 
@@ -127,7 +151,7 @@ func (f *urlFetcher) Fetch(ctx context.Context) ([]byte, error) {
 // plain tells why a request failed in words that have no URL in them: the
 // library's have the query, and a proxy's address with its password.
 func plain(ctx context.Context, err error) error {
-	for _, known := range []error{errTooManyRedirects, errForeignRedirect, errTooLarge} {
+	for _, known := range []error{errTooManyRedirects, errForeignRedirect, errTooLarge, errPrivateAddress} {
 		if errors.Is(err, known) {
 			return known
 		}
