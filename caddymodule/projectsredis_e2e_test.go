@@ -46,7 +46,7 @@ func TestRedisProjectsAreNotFilledIn(t *testing.T) {
 	load(t, sourceApp(`{"source":"redis","url":"`+server.URL()+`"}`))
 	serves(t, "first")
 	for placeholder, path := range map[string]string{
-		`"jwt":{"secret":"{env.PATH}{env.PATH}{env.PATH}{env.PATH}"}`:                    "jwt.secret: {env.PATH} is filled in only",
+		`"jwt":{"secret":"{env.PATH}{env.PATH}{env.PATH}{env.PATH}"}`:                     "jwt.secret: {env.PATH} is filled in only",
 		`"jwt":{"secrets":["super-secret-jwt-token-with-{file./etc/passwd}-characters"]}`: "jwt.secrets[0]: {file./etc/passwd} is filled in only",
 		`"api_keys":[{"type":"secret","key":"sb_secret_{env.HOME}"}]`:                     "api_keys[0].key: {env.HOME} is filled in only",
 	} {
