@@ -13,14 +13,15 @@ type outcome uint8
 const (
 	wasUnknown   outcome = iota // no way out of the handler said it, which is a fault of the handler
 	wasPreflight                // answered 204
+	wasOptions                  // other OPTIONS, answered 204
 	wasRefused                  // answered by the gateway
-	wasPassed                   // sent to a function without counting: OPTIONS
+	wasPassed                   // sent to a function without counting: a preflight
 	wasUnsent                   // the client was gone before anything was sent
 	outcomes
 )
 
 // outcomeNames are what reconcile calls them.
-var outcomeNames = [outcomes]string{wasPreflight: "preflights", wasRefused: "refused", wasPassed: "passed without counting", wasUnsent: "never sent"}
+var outcomeNames = [outcomes]string{wasPreflight: "preflights", wasOptions: "other OPTIONS", wasRefused: "refused", wasPassed: "passed without counting", wasUnsent: "never sent"}
 
 // arrivals counts the requests that came in, and what became of them. With the
 // ledger, which counts what was sent, they must add up (METERING.md 3.13, R5). It

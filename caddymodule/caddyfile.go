@@ -36,6 +36,7 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 //			credentials on|off
 //		}
 //		html text/plain|keep
+//		expose <name...>
 //	}
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
@@ -43,8 +44,9 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return d.Errf("edge_functions: unexpected %q; write `edge_functions [MATCHER] { ... }`", d.Val())
 	}
 	return block(d, options{
-		"cors": func(d *caddyfile.Dispenser) error { return parseCORS(d, &h.CORS) },
-		"html": func(d *caddyfile.Dispenser) error { return oneOf(d, &h.HTML, "text/plain", "keep") },
+		"cors":   func(d *caddyfile.Dispenser) error { return parseCORS(d, &h.CORS) },
+		"html":   func(d *caddyfile.Dispenser) error { return oneOf(d, &h.HTML, "text/plain", "keep") },
+		"expose": func(d *caddyfile.Dispenser) error { return parseExpose(d, &h.Expose) },
 	})
 }
 
@@ -120,6 +122,17 @@ func parseCORS(d *caddyfile.Dispenser, into **projects.CORSConfig) error {
 	}
 	if _, err := cors.New(cors.Config(*policy)); err != nil {
 		return at.Errf("cors: %s", oneLine(err))
+	}
+	return nil
+}
+
+// parseExpose reads names of headers and has them judged while the line is known.
+func parseExpose(d *caddyfile.Dispenser, into *[]string) error {
+	if err := someArgs(d, into); err != nil {
+		return err
+	}
+	if _, err := cors.ParseExposed(*into); err != nil {
+		return d.Errf("expose: %s", oneLine(err))
 	}
 	return nil
 }

@@ -93,8 +93,10 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"websockets":     "websockets 8000",
 	"weight":         "weight 2",
 
-	"websocket_token": "websocket_token query|subprotocol",
-	"wrap":            "wrap console",
+	"websocket_token":    "websocket_token query|subprotocol",
+	"event_source_token": "event_source_token query",
+	"expose":             "expose x-total-count",
+	"wrap":               "wrap console",
 }
 
 // arguments reads the arguments of the current option: at least atLeast, at

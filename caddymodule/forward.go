@@ -52,7 +52,9 @@ func (c *call) forward() {
 	defer exchange.End()
 	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
 	c.ownTimeouts()
-	c.ownBody()
+	if !c.inv.Preflight { // its body goes nowhere: net/http reads it and keeps the connection in order
+		c.ownBody()
+	}
 	c.debug = c.explainCall()
 	if c.inv.Hint.Conflict {
 		if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
@@ -141,6 +143,9 @@ func (c *call) linger() {
 func (c *call) rewrite(pr *httputil.ProxyRequest) {
 	out := pr.Out
 	out.URL = &url.URL{Opaque: c.inv.Target}
+	if c.inv.Preflight {
+		dropBody(out)
+	}
 	trusted, _ := caddyhttp.GetVar(pr.In.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	out.Host = forwardedHeaders(out.Header, pr.In, trusted)
 	out.Header.Set(headerRequestID, c.inv.ID)
@@ -149,6 +154,15 @@ func (c *call) rewrite(pr *httputil.ProxyRequest) {
 	setOrDelete(out.Header, "Traceparent", trace.Parent)
 	setOrDelete(out.Header, "Tracestate", trace.State)
 	setOrDelete(out.Header, "Baggage", trace.Baggage)
+}
+
+// dropBody makes a request without a body: a preflight has none for the function
+// (BEHAVIOUR.md 4.1).
+func dropBody(out *http.Request) {
+	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer = http.NoBody, 0, nil, nil
+	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Trailer", "Expect"} {
+		out.Header.Del(name)
+	}
 }
 
 // failed answers an invocation that got no answer from a backend.

@@ -32,9 +32,15 @@ type Handler struct {
 	// A function's own choice wins.
 	HTML string `json:"html,omitempty"`
 
+	// Headers of answers that scripts in browsers may read, besides the gateway's
+	// own and those that the project and the function name. Default: none.
+	Expose []string `json:"expose,omitempty"`
+
 	app    *App
 	site   routing.Site
 	logger *zap.Logger
+
+	contradictions onceAMinute // of functions that allow two origins
 }
 
 // CaddyModule returns the Caddy module information.
@@ -65,6 +71,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		if h.site.CORS, err = cors.New(cors.Config(*h.CORS)); err != nil {
 			return fmt.Errorf("cors: %w", err)
 		}
+	}
+	if h.site.Exposed, err = cors.ParseExposed(h.Expose); err != nil {
+		return fmt.Errorf("expose: %w", err)
 	}
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		keepListeners(server)
@@ -100,8 +109,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		c.refuse(refusal)
 		return nil
 	}
-	if c.inv.Preflight {
-		c.preflight()
+	if c.inv.Answer != routing.AnswerNone {
+		c.noContent()
 		return nil
 	}
 	c.forward()
@@ -121,12 +130,19 @@ const (
 	defaultServedBy = "supabase-edge-runtime"
 )
 
-// preflight answers a CORS preflight (BEHAVIOUR.md 4.2).
-func (c *call) preflight() {
-	c.meter.became = wasPreflight
+// noContent answers 204 what needs neither a function nor a refusal: preflights and
+// other OPTIONS (BEHAVIOUR.md 4.2, 4.7).
+func (c *call) noContent() {
 	header := c.w.Header()
 	c.identify(header)
-	c.inv.CORS.Preflight(header, cors.NewPreflightRequest(c.r.Header))
+	if c.inv.Answer == routing.AnswerPreflight {
+		c.meter.became = wasPreflight
+		c.inv.CORS.Preflight(header, cors.NewPreflightRequest(c.r.Header))
+	} else {
+		c.meter.became = wasOptions
+		header.Set("Allow", c.inv.Allow)
+		c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
+	}
 	c.w.WriteHeader(http.StatusNoContent)
 }
 
@@ -137,7 +153,7 @@ func (c *call) refuse(refusal *routing.Refusal) {
 	if c.region() != "" {
 		c.place(header)
 	}
-	c.inv.CORS.Gateway(header, c.inv.Origin)
+	c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
 	header.Set(headerErrorCode, refusal.Code)
 	header.Set("Content-Type", "application/json")
 	for name, value := range map[string]string{"Www-Authenticate": refusal.Challenge, "Allow": refusal.Allow} {

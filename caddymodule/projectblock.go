@@ -41,13 +41,16 @@ import (
 //			origin <origin...>
 //			credentials on|off
 //		}
+//		expose <name...>
 //		function <slug>|* {
 //			id <uuid>
 //			version <number>
 //			verify_jwt on|off
 //			websocket_token query|subprotocol
+//			event_source_token query
 //			cors auto|function
 //			html text/plain|keep
+//			expose <name...>
 //			status ACTIVE|REMOVED|THROTTLED
 //			wall_clock <duration>
 //		}
@@ -68,6 +71,7 @@ func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"max_body":        func(d *caddyfile.Dispenser) error { return size(d, &p.MaxBody) },
 		"wall_clock":      func(d *caddyfile.Dispenser) error { return duration(d, &p.WallClock) },
 		"cors":            func(d *caddyfile.Dispenser) error { return parseCORS(d, &p.CORS) },
+		"expose":          func(d *caddyfile.Dispenser) error { return parseExpose(d, &p.Expose) },
 		"function":        p.parseFunction,
 		"organization":    p.parseOrganization,
 		"quota":           func(d *caddyfile.Dispenser) error { return quota(d, &p.Quota) },
@@ -240,11 +244,13 @@ func (p *Project) parseFunction(d *caddyfile.Dispenser) error {
 			f.VerifyJWT = new(bool)
 			return onOff(d, f.VerifyJWT)
 		},
-		"websocket_token": func(d *caddyfile.Dispenser) error { return oneOf(d, &f.WebSocketToken, "query", "subprotocol") },
-		"cors":            func(d *caddyfile.Dispenser) error { return oneOf(d, &f.CORS, "auto", "function") },
-		"html":            func(d *caddyfile.Dispenser) error { return oneOf(d, &f.HTML, "text/plain", "keep") },
-		"status":          func(d *caddyfile.Dispenser) error { return oneOf(d, &f.Status, "ACTIVE", "REMOVED", "THROTTLED") },
-		"wall_clock":      func(d *caddyfile.Dispenser) error { return duration(d, &f.WallClock) },
+		"websocket_token":    func(d *caddyfile.Dispenser) error { return oneOf(d, &f.WebSocketToken, "query", "subprotocol") },
+		"event_source_token": func(d *caddyfile.Dispenser) error { return oneOf(d, &f.EventSourceToken, "query") },
+		"expose":             func(d *caddyfile.Dispenser) error { return parseExpose(d, &f.Expose) },
+		"cors":               func(d *caddyfile.Dispenser) error { return oneOf(d, &f.CORS, "auto", "function") },
+		"html":               func(d *caddyfile.Dispenser) error { return oneOf(d, &f.HTML, "text/plain", "keep") },
+		"status":             func(d *caddyfile.Dispenser) error { return oneOf(d, &f.Status, "ACTIVE", "REMOVED", "THROTTLED") },
+		"wall_clock":         func(d *caddyfile.Dispenser) error { return duration(d, &f.WallClock) },
 	})
 	p.Functions = append(p.Functions, f)
 	return err

@@ -26,7 +26,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 	if header.Get("Server") != "" {
 		c.w.Header().Del("Server")
 	}
-	c.inv.CORS.Response(header, c.inv.Origin, c.inv.OwnCORS())
+	c.allowOrigin(header)
 	if c.inv.SharedHost {
 		rewrite.SharedHost(header, res.StatusCode)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,7 @@ type fixture struct {
 	functions []projects.Function
 	residency []string
 	cors      *cors.Config
+	expose    []string
 	from      regions.Place
 	catalogue Projects
 	settings  Settings
@@ -82,7 +84,7 @@ func (f *fixture) pipeline(t testing.TB) *Pipeline {
 func (f *fixture) project(t testing.TB) *projects.Project {
 	t.Helper()
 	cfg := projects.ProjectConfig{
-		Domains: []string{ownHost}, Regions: f.residency, WallClock: projects.Duration(testProjectWall),
+		Domains: []string{ownHost}, Regions: f.residency, Expose: f.expose, WallClock: projects.Duration(testProjectWall),
 		JWT: &projects.JWTConfig{Secret: testSecret},
 		APIKeys: []projects.APIKeyConfig{
 			{Name: "web", Type: "publishable", Key: publishableKey},
@@ -93,9 +95,14 @@ func (f *fixture) project(t testing.TB) *projects.Project {
 		cfg.CORS = &projects.CORSConfig{Origins: f.cors.Origins, Credentials: f.cors.Credentials}
 	}
 	for _, function := range f.functions {
+		var exposed []string
+		if function.Exposed != "" {
+			exposed = strings.Split(string(function.Exposed), ", ")
+		}
 		cfg.Functions = append(cfg.Functions, projects.FunctionConfig{
 			Slug: function.Slug, VerifyJWT: &function.VerifyJWT, CORS: function.CORS.String(), HTML: function.HTML.String(),
 			Status: function.Status.String(), WallClock: projects.Duration(function.WallClock), WebSocketToken: function.WebSocketToken.String(),
+			EventSourceToken: function.EventSourceToken.String(), Expose: exposed,
 		})
 	}
 	return newProject(t, cfg)

@@ -230,7 +230,7 @@ func checkAdmitted(t *testing.T, inv *Invocation, r *Request) {
 	if text, found := findEscape(raw, inv.Slug); found {
 		t.Fatalf("1.5: %q passes and may be read as %q", raw, text)
 	}
-	if len(inv.Plan.Candidates) == 0 && !inv.Preflight {
+	if len(inv.Plan.Candidates) == 0 && inv.Answer == AnswerNone {
 		t.Fatalf("2.6: no plan for %q", target)
 	}
 }

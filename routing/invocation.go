@@ -23,9 +23,15 @@ type Invocation struct {
 	Slug     string // as called; differs from Function.Slug under the wildcard
 	Target   string // raw path and query for the backend, /<slug>[/rest][?query]
 
-	Origin    string       // the request's Origin, "" without one
-	CORS      *cors.Policy // the policy in force, never nil
-	Preflight bool         // to be answered 204 by the gateway
+	Origin  string          // the request's Origin, "" without one
+	CORS    *cors.Policy    // the policy in force, never nil
+	Exposed [3]cors.Exposed // by the site, the project and the function (BEHAVIOUR.md 4.5)
+	Answer  Answer          // what the gateway answers itself without refusing, AnswerNone if it does not
+	Allow   string          // of AnswerOptions: the methods
+
+	// Preflight says that it is a preflight that goes to the function: without a
+	// body, and it does not count (BEHAVIOUR.md 4.1).
+	Preflight bool
 
 	Identity auth.Identity
 	Hint     regions.Hint
@@ -42,6 +48,19 @@ type Invocation struct {
 	SharedHost bool
 	PlainHTML  bool
 }
+
+// Answer is an answer of the gateway that is no refusal: 204.
+type Answer uint8
+
+const (
+	// AnswerNone leaves the answer to the function.
+	AnswerNone Answer = iota
+	// AnswerPreflight is that to a CORS preflight (BEHAVIOUR.md 4.2, 4.7).
+	AnswerPreflight
+	// AnswerOptions is that to any other OPTIONS of a function in mode `cors auto`
+	// (BEHAVIOUR.md 4.2).
+	AnswerOptions
+)
 
 // OwnCORS reports whether the gateway adds its CORS headers to answers of the
 // function (BEHAVIOUR.md 4.1).
@@ -63,6 +82,7 @@ func (inv *Invocation) Callee() regions.Callee {
 // Site is what the site's block says, for all projects that it answers for.
 type Site struct {
 	CORS     *cors.Policy // nil: any origin
+	Exposed  cors.Exposed // the option expose
 	KeepHTML bool         // html keep
 }
 

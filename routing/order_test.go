@@ -3,6 +3,7 @@ package routing
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/edgegate/edgegate/routing/auth"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -49,21 +50,58 @@ func TestOrder(t *testing.T) {
 	admit(t, p, r)
 }
 
-// BEHAVIOUR section 3: a preflight is answered after 405 and before 401, 413
-// and the region's 400; the checks before it still hold.
-func TestOrderOfPreflights(t *testing.T) {
-	p := newFixture().pipeline(t)
-	preflight := func(target string) *Request {
-		r := request(target, "Origin", "https://app.test", "Access-Control-Request-Method", "POST",
-			"Apikey", "sb_secret_unknown", "X-Region", "mars")
-		r.Method, r.ContentLength = http.MethodOptions, testMaxBody+1
+// BEHAVIOUR section 3: a preflight that the gateway answers is 204 before all of it; other OPTIONS after the client's 429 and before 401,
+// 413 and the region's 400; those of a function in mode `cors function` are wrong in all the ways that any method is.
+func TestOrderOfOptions(t *testing.T) {
+	f := newFixture()
+	f.functions = append(f.functions, projects.Function{Slug: "held", CORS: projects.CORSFunction, Status: projects.StatusThrottled})
+	p := f.pipeline(t)
+	options := func(slug string, usage *purse, header ...string) *Request {
+		r := request("/functions/v1/"+slug, append([]string{"Apikey", "sb_secret_unknown", "X-Region", "mars"}, header...)...)
+		r.Method, r.ContentLength, r.Usage = http.MethodOptions, testMaxBody+1, usage
 		return r
 	}
-	if inv := admit(t, p, preflight("/functions/v1/hello")); !inv.Preflight {
-		t.Error("4.2: not taken for a preflight")
+	preflight := []string{"Origin", "https://app.test", "Access-Control-Request-Method", "POST"}
+	spent := &purse{wait: time.Hour, client: time.Second, soon: time.Second}
+	for _, slug := range []string{"hello", "nobody", "hello/..", "own-cors/.."} {
+		if inv := admit(t, p, options(slug, spent, preflight...)); inv.Answer != AnswerPreflight {
+			t.Errorf("4.7: %s: %+v", slug, inv)
+		}
 	}
-	refused(t, p, preflight("/functions/v1/nobody"), 404, CodeNotFound)
-	refused(t, p, preflight("/functions/v1/hello/.."), 400, CodeInvalidURL)
+	refused(t, p, options("hello", spent), 429, CodeRateLimitExceeded)
+	refused(t, p, options("nobody", spent), 404, CodeNotFound)
+	refused(t, p, options("hello/..", spent), 400, CodeInvalidURL)
+	client := &purse{wait: time.Hour, soon: time.Second}
+	if inv := admit(t, p, options("hello", client)); inv.Answer != AnswerOptions || client.calls != 1 || client.tokens+client.taken != 0 {
+		t.Errorf("4.2: %+v took %+v", inv, client)
+	}
+
+	// 4.1: the preflight of a function that answers it: the client's limit and the region count, nothing else does.
+	refused(t, p, options("held", spent, preflight...), 429, CodeRateLimitExceeded)
+	refused(t, p, options("held", client, preflight...), 400, CodeInvalidRegion)
+	asked := options("held", client, preflight...)
+	asked.Header.(http.Header).Set("X-Region", "us-east-1")
+	if inv := admit(t, p, asked); !inv.Preflight || inv.Answer != AnswerNone || client.tokens+client.taken != 0 || client.places != 1 {
+		t.Errorf("4.1: %+v took %+v", inv, client)
+	}
+	asked.Usage = &purse{full: "project"}
+	refused(t, p, asked, 503, CodeGatewayOverloaded)
+
+	// 4.2, 7.1: its other OPTIONS.
+	full := &purse{}
+	r := options("own-cors", full)
+	refused(t, p, r, 401, auth.CodeInvalidAPIKey)
+	r.Header.(http.Header).Set("Apikey", publishableKey)
+	refused(t, p, r, 413, CodePayloadTooLarge)
+	r.ContentLength = 0
+	refused(t, p, r, 400, CodeInvalidRegion)
+	r.Header.(http.Header).Set("X-Region", "us-east-1")
+	admit(t, p, r)
+	if full.calls != 4 || full.tokens != 1 || full.taken != 1 {
+		t.Errorf("7.1: it took %+v", full)
+	}
+	r.Usage = client
+	refused(t, p, r, 402, CodeProjectRestricted)
 }
 
 // BEHAVIOUR section 3, 2.8: what was found out before a refusal is there for

@@ -57,37 +57,42 @@ func NewPipeline(catalogue Projects, network *regions.Network, settings Settings
 func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	inv.ID = NewRequestID(r.Start)
 	inv.Origin = cors.Origin(r.Header)
-	if inv.CORS = site.CORS; inv.CORS == nil {
-		inv.CORS = p.anywhere
+	preflight := cors.IsPreflight(r.Method, r.Header)
+	match, refusal := p.callee(r, site, inv)
+	if preflight && (refusal != nil || inv.OwnCORS()) {
+		// Also to what is not there: a preflight that fails hides from the page why
+		// the call itself does (BEHAVIOUR.md 4.7).
+		inv.Answer = AnswerPreflight
+		return nil
 	}
-	match, ok := p.projects.Find(r.Host)
-	if !ok {
-		return p.nobody()
-	}
-	inv.Project = match.Project
-	if match.Project.CORS != nil {
-		inv.CORS = match.Project.CORS
-	}
-	if refusal := p.address(r, match, inv); refusal != nil {
+	if refusal != nil {
 		return refusal
 	}
 	if refusal := checkMethod(r.Method); refusal != nil {
 		return refusal
 	}
-	if inv.OwnCORS() && cors.IsPreflight(r.Method, r.Header) {
-		inv.Preflight = true
-		return nil
-	}
 	if refusal := clientLimited(r, inv); refusal != nil {
 		return refusal
+	}
+	if r.Method == http.MethodOptions && inv.OwnCORS() {
+		inv.Answer, inv.Allow = AnswerOptions, allowedMethods
+		return nil
+	}
+	p.setLimits(r, inv)
+	p.answerPolicy(r, match, site, inv)
+	if preflight {
+		inv.Preflight = true
+		if refusal := p.place(r, inv); refusal != nil {
+			return refusal
+		}
+		return enter(r, inv)
 	}
 	if refusal := authenticate(r, inv); refusal != nil {
 		return refusal
 	}
-	if refusal := p.limit(r, inv); refusal != nil {
-		return refusal
+	if inv.Limits.MaxBody > 0 && r.ContentLength > inv.Limits.MaxBody {
+		return p.tooLarge(inv)
 	}
-	p.answerPolicy(r, match, site, inv)
 	nowhere := p.place(r, inv)
 	if nowhere != nil && nowhere.Status == http.StatusBadRequest {
 		return nowhere
@@ -111,6 +116,29 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 		return refusal
 	}
 	return take(r, inv)
+}
+
+// callee finds who is called, the project and the function, and what holds for
+// answers to browsers from then on.
+func (p *Pipeline) callee(r *Request, site Site, inv *Invocation) (projects.Match, *Refusal) {
+	inv.Exposed[0] = site.Exposed
+	if inv.CORS = site.CORS; inv.CORS == nil {
+		inv.CORS = p.anywhere
+	}
+	match, ok := p.projects.Find(r.Host)
+	if !ok {
+		return match, p.nobody()
+	}
+	inv.Project = match.Project
+	inv.Exposed[1] = match.Project.Exposed
+	if match.Project.CORS != nil {
+		inv.CORS = match.Project.CORS
+	}
+	refusal := p.address(r, match, inv)
+	if inv.Function != nil {
+		inv.Exposed[2] = inv.Function.Exposed
+	}
+	return match, refusal
 }
 
 // nobody is the answer to a host without a project: BEHAVIOUR.md 1.7, unless
@@ -171,17 +199,16 @@ func checkMethod(method string) *Refusal {
 }
 
 func authenticate(r *Request, inv *Invocation) *Refusal {
-	if r.Method == http.MethodOptions {
-		return nil // BEHAVIOUR.md 3.1, 3.10
-	}
 	userAgent := ""
 	if values := r.Header.Values("User-Agent"); len(values) > 0 {
 		userAgent = values[0]
 	}
+	token, keys := otherCredentials(r, inv.Function)
 	identity, failure := inv.Project.Auth.Check(auth.Credentials{
 		Authorization: r.Header.Values("Authorization"),
 		APIKey:        r.Header.Values("Apikey"),
-		Token:         webSocketToken(r, inv.Function.WebSocketToken),
+		Token:         token,
+		URLKeys:       keys,
 		Browser:       auth.FromBrowser(r.Header.Values("Origin"), r.Header.Values("Sec-Fetch-Site"), userAgent),
 	}, inv.Function.VerifyJWT, r.Start)
 	if failure != nil {
@@ -191,8 +218,8 @@ func authenticate(r *Request, inv *Invocation) *Refusal {
 	return nil
 }
 
-// limit settles the invocation's limits; the smallest unit that names one wins.
-func (p *Pipeline) limit(r *Request, inv *Invocation) *Refusal {
+// setLimits settles the invocation's limits; the smallest unit that names one wins.
+func (p *Pipeline) setLimits(r *Request, inv *Invocation) {
 	inv.Limits = regions.Limits{
 		Idle: p.settings.IdleTimeout, MaxBody: p.settings.MaxBody,
 		WallClock: inv.Project.WallClock, Start: r.Start,
@@ -203,10 +230,6 @@ func (p *Pipeline) limit(r *Request, inv *Invocation) *Refusal {
 	if inv.Function.WallClock > 0 {
 		inv.Limits.WallClock = inv.Function.WallClock
 	}
-	if inv.Limits.MaxBody > 0 && r.ContentLength > inv.Limits.MaxBody {
-		return p.tooLarge(inv)
-	}
-	return nil
 }
 
 func (p *Pipeline) tooLarge(inv *Invocation) *Refusal {

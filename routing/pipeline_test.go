@@ -119,46 +119,83 @@ func TestAdmitMethod(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.1, 4.1, 4.2, 4.7: which OPTIONS the gateway answers itself.
-func TestAdmitPreflight(t *testing.T) {
+// BEHAVIOUR 4.1, 4.2, 4.7: who answers which OPTIONS.
+func TestAdmitOptions(t *testing.T) {
 	p := newFixture().pipeline(t)
 	origin := []string{"Origin", "https://app.test"}
 	method := []string{"Access-Control-Request-Method", "POST"}
+	both := slices.Concat(origin, method)
+	const function = AnswerNone
 	tests := []struct {
-		name, method, slug string
-		header             []string
-		preflight          bool
+		name, method, target string
+		header               []string
+		answer               Answer
+		preflight            bool
 	}{
-		{"4.2 auto", "OPTIONS", "hello", slices.Concat(origin, method), true},
-		{"4.2 verify_jwt off", "OPTIONS", "open", slices.Concat(origin, method), true},
-		{"4.2 no Origin", "OPTIONS", "hello", method, false},
-		{"4.2 no method asked for", "OPTIONS", "hello", origin, false},
-		{"3.1 plain OPTIONS needs no token", "OPTIONS", "hello", nil, false},
-		{"3.10 nor a good key", "OPTIONS", "hello", []string{"Apikey", "sb_secret_unknown"}, false},
-		{"3.11 nor is a secret key judged", "OPTIONS", "hello", []string{"Apikey", secretKey, "Origin", "https://app.test"}, false},
-		{"4.1 cors function", "OPTIONS", "own-cors", slices.Concat(origin, method), false},
-		{"4.2 another method", "GET", "open", slices.Concat(origin, method), false},
+		{"4.2 auto", "OPTIONS", "/functions/v1/hello", both, AnswerPreflight, false},
+		{"4.2 verify_jwt off", "OPTIONS", "/functions/v1/open", both, AnswerPreflight, false},
+		{"4.2 no Origin", "OPTIONS", "/functions/v1/hello", method, AnswerOptions, false},
+		{"4.2 no method asked for", "OPTIONS", "/functions/v1/hello", origin, AnswerOptions, false},
+		{"4.2 plain OPTIONS needs no token", "OPTIONS", "/functions/v1/hello", nil, AnswerOptions, false},
+		{"4.2 nor a good key", "OPTIONS", "/functions/v1/hello", []string{"Apikey", "sb_secret_unknown"}, AnswerOptions, false},
+		{"4.2 another method", "GET", "/functions/v1/open", both, function, false},
+		{"4.1 cors function", "OPTIONS", "/functions/v1/own-cors", both, function, true},
+		{"4.1 without keys", "OPTIONS", "/functions/v1/own-cors", append([]string{"Apikey", "sb_secret_unknown"}, both...), function, true},
+		{"4.2 cors function: checked", "OPTIONS", "/functions/v1/own-cors", []string{"Apikey", publishableKey}, function, false},
+		{"4.7 unknown function", "OPTIONS", "/functions/v1/nobody", both, AnswerPreflight, false},
+		{"4.7 removed function", "OPTIONS", "/functions/v1/gone", both, AnswerPreflight, false},
+		{"4.7 no function", "OPTIONS", "/functions/v1/", both, AnswerPreflight, false},
+		{"4.7 path below the directive", "OPTIONS", "/rest/v1/x", both, AnswerPreflight, false},
+		{"4.7 invalid URL", "OPTIONS", "/functions/v1/hello/../..", both, AnswerPreflight, false},
+		{"4.7 invalid URL of cors function", "OPTIONS", "/functions/v1/own-cors/../..", both, AnswerPreflight, false},
+		{"4.7 unknown region", "OPTIONS", "/functions/v1/hello?forceFunctionRegion=mars", both, AnswerPreflight, false},
+		{"4.7 asterisk", "OPTIONS", "*", both, AnswerPreflight, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			r := request("/functions/v1/"+tt.slug, tt.header...)
+			r := request(tt.target, tt.header...)
 			r.Method = tt.method
 			inv := admit(t, p, r)
-			if inv.Preflight != tt.preflight {
-				t.Errorf("preflight %v, want %v", inv.Preflight, tt.preflight)
+			if inv.Answer != tt.answer || inv.Preflight != tt.preflight {
+				t.Errorf("answer %d, preflight %v, want %d, %v", inv.Answer, inv.Preflight, tt.answer, tt.preflight)
 			}
-			if touches := len(inv.Plan.Candidates) > 0; touches == tt.preflight {
+			if touches := len(inv.Plan.Candidates) > 0; touches != (tt.answer == function) {
 				t.Errorf("4.2: a plan is there: %v", touches)
+			}
+			if (inv.Allow == allowedMethods) != (tt.answer == AnswerOptions) {
+				t.Errorf("4.2: Allow %q", inv.Allow)
 			}
 		})
 	}
-	r := request("/functions/v1/nobody", slices.Concat(origin, method)...)
-	r.Method = http.MethodOptions
-	_, inv := refused(t, p, r, 404, CodeNotFound)
-	h := http.Header{}
-	inv.CORS.Gateway(h, inv.Origin)
-	if h.Get("Access-Control-Allow-Origin") != "*" || inv.OwnCORS() {
-		t.Errorf("4.7: headers %v", h)
+	for name, header := range map[string][]string{
+		"no Origin": method, "no method asked for": origin, "bare": nil, "secret key in a browser": append([]string{"Apikey", secretKey}, origin...),
+	} {
+		t.Run("4.2 cors function, "+name, func(t *testing.T) {
+			r := request("/functions/v1/own-cors", header...)
+			r.Method = http.MethodOptions
+			var inv Invocation
+			if refusal := p.Admit(r, Site{}, &inv); refusal == nil || refusal.Status != http.StatusUnauthorized {
+				t.Errorf("a free API: %+v", inv)
+			}
+		})
+	}
+}
+
+// BEHAVIOUR 4.7: a preflight to a host of nobody, also while the projects are unknown, is answered by the site's policy.
+func TestAdmitPreflightToNobody(t *testing.T) {
+	f := newFixture()
+	site, err := cors.New(cors.Config{Origins: []string{"https://site.test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, catalogue := range []Projects{hosts{}, unloaded{ready: true}, unloaded{}} {
+		f.catalogue = catalogue
+		r := request("/functions/v1/hello", "Origin", "https://site.test", "Access-Control-Request-Method", "POST")
+		r.Method = http.MethodOptions
+		var inv Invocation
+		if refusal := f.pipeline(t).Admit(r, Site{CORS: site}, &inv); refusal != nil || inv.Answer != AnswerPreflight || inv.CORS != site {
+			t.Errorf("4.7: %+v, %+v", refusal, inv)
+		}
 	}
 }
 

@@ -39,10 +39,6 @@ type Usage interface {
 // ErrRestricted says that an organization's quota is used up.
 var ErrRestricted = errors.New("quota used up")
 
-// counts reports whether the request would be an invocation that counts
-// (BEHAVIOUR.md 7.1).
-func counts(r *Request) bool { return r.Usage != nil && r.Method != http.MethodOptions }
-
 // restricted is the 402 of an organization past its quota (BEHAVIOUR.md 7.5),
 // also to requests that do not count (BEHAVIOUR.md section 3).
 func restricted(r *Request, inv *Invocation) *Refusal {
@@ -104,7 +100,7 @@ func enter(r *Request, inv *Invocation) *Refusal {
 // take takes the invocation's unit, as the last thing that Admit does: what is
 // refused costs nothing.
 func take(r *Request, inv *Invocation) *Refusal {
-	if !counts(r) {
+	if r.Usage == nil {
 		return nil
 	}
 	err := r.Usage.Take(inv.Project.Organization)

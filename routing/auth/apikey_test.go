@@ -25,10 +25,14 @@ func TestAPIKeyExpires(t *testing.T) {
 		{publishableKey, now, nil},
 		{publishableKey, now.Add(time.Hour), ErrUnknownKey},
 	} {
-		for name, c := range map[string]Credentials{"apikey": {APIKey: []string{tt.key}}, "token": bearer(tt.key), "3.15": {Token: tt.key}} {
+		for name, c := range map[string]Credentials{"apikey": {APIKey: []string{tt.key}}, "token": bearer(tt.key), "3.15": {Token: tt.key}, "3.15 key": {URLKeys: []string{tt.key}}} {
 			_, failure := v.Check(c, true, tt.at)
-			if (failure == nil) != (tt.want == nil) || failure != nil && !errors.Is(failure.Err, tt.want) {
-				t.Errorf("%s %s at %s: %+v, want %v", name, tt.key, tt.at, failure, tt.want)
+			want := tt.want
+			if strings.HasPrefix(name, "3.15") && tt.key == secretKey && tt.want == nil {
+				want = ErrSecretInURL // never secret keys
+			}
+			if (failure == nil) != (want == nil) || failure != nil && !errors.Is(failure.Err, want) {
+				t.Errorf("%s %s at %s: %+v, want %v", name, tt.key, tt.at, failure, want)
 			}
 		}
 	}
@@ -75,7 +79,18 @@ func TestTokenFromElsewhere(t *testing.T) {
 		"3.15 blank Authorization is none": {Credentials{Authorization: []string{" "}, Token: good}, true, nil},
 		"3.15 apikey excuses no bad one":   {Credentials{APIKey: []string{publishableKey}, Token: forged}, true, ErrSignature},
 		"3.15 unknown apikey first":        {Credentials{APIKey: []string{"x"}, Token: good}, true, ErrUnknownKey},
+		"3.15 secret key":                  {Credentials{Token: secretKey}, true, ErrSecretInURL},
 		"3.15 off, not read":               {Credentials{Token: forged}, false, nil},
+		"3.15 key in the URL":              {Credentials{URLKeys: []string{publishableKey}}, true, nil},
+		"3.15 secret key in the URL":       {Credentials{URLKeys: []string{secretKey}}, true, ErrSecretInURL},
+		"3.15 and in a browser":            {Credentials{URLKeys: []string{secretKey}, Browser: true}, true, ErrSecretInBrowser},
+		"3.15 unknown key in the URL":      {Credentials{URLKeys: []string{"sb_publishable_x"}}, true, ErrUnknownKey},
+		"3.15 two keys in the URL":         {Credentials{URLKeys: []string{publishableKey, publishableKey}}, true, ErrRepeatedKey},
+		"3.15 a token as key in the URL":   {Credentials{URLKeys: []string{good}}, true, ErrMissing},
+		"3.15 key and token in the URL":    {Credentials{URLKeys: []string{publishableKey}, Token: forged}, true, ErrSignature},
+		"3.15 apikey before the URL":       {Credentials{APIKey: []string{"x"}, URLKeys: []string{publishableKey}}, true, ErrUnknownKey},
+		"3.15 Authorization before it":     {Credentials{Authorization: []string{"Bearer " + forged}, URLKeys: []string{publishableKey}}, true, ErrSignature},
+		"3.15 off, key not read":           {Credentials{URLKeys: []string{"x"}}, false, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -11,8 +11,12 @@ type Credentials struct {
 	// header. Blank values count as absent.
 	Authorization, APIKey []string
 	// Token is a bearer token that came elsewhere than in a header (BEHAVIOUR 3.15),
-	// judged like `Bearer <Token>` when there is no Authorization; empty for none.
+	// judged like `Bearer <Token>` when there is no Authorization, but that it is no
+	// secret key; empty for none.
 	Token string
+	// URLKeys are API keys that came in the URL (BEHAVIOUR 3.15). They count where
+	// the headers bring nothing, and must be publishable.
+	URLKeys []string
 	// Browser says that the request comes from a browser; see FromBrowser.
 	Browser bool
 }
@@ -54,7 +58,10 @@ func FromBrowser(origin, secFetchSite []string, userAgent string) bool {
 // 3.10). The Failure is nil exactly when the request may pass.
 func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity, *Failure) {
 	identity := Identity{Method: MethodNone}
-	apiKeys := present(c.APIKey)
+	apiKeys, inURL := present(c.APIKey), false
+	if len(apiKeys) == 0 && len(c.URLKeys) > 0 && verifyJWT && len(present(c.Authorization)) == 0 {
+		apiKeys, inURL = c.URLKeys, true
+	}
 	if len(apiKeys) > 1 {
 		return Identity{}, fail(ErrRepeatedKey)
 	}
@@ -65,9 +72,12 @@ func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity
 		switch {
 		case ok && known.typ == Secret && c.Browser:
 			return Identity{}, fail(ErrSecretInBrowser)
+		case ok && known.typ == Secret && inURL:
+			return Identity{}, fail(ErrSecretInURL)
 		case ok:
 			known.used.Mark(now)
 			identity = Identity{Method: MethodAPIKey, APIKey: known.info(key)}
+		case inURL && looksLikeJWT(key): // no key: tokens have a place of their own there
 		case looksLikeJWT(key):
 			tokenAsKey = key
 		default:
@@ -89,6 +99,9 @@ func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity
 		}
 		return v.bearer(token, c.Browser, identity, now)
 	case c.Token != "":
+		if known, ok := v.lookup(c.Token, now); ok && known.typ == Secret && !c.Browser {
+			return Identity{}, fail(ErrSecretInURL)
+		}
 		return v.bearer(c.Token, c.Browser, identity, now)
 	case identity.Method == MethodAPIKey:
 		return identity, nil

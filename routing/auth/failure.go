@@ -21,6 +21,7 @@ var (
 	ErrUnknownKey      = errors.New("API key is unknown")                                   // BEHAVIOUR 3.10
 	ErrRepeatedKey     = errors.New("more than one apikey header")                          // BEHAVIOUR 3.10
 	ErrSecretInBrowser = errors.New("secret API key was used from a browser")               // BEHAVIOUR 3.11
+	ErrSecretInURL     = errors.New("secret API key came elsewhere than in a header")       // BEHAVIOUR 3.15
 
 	// ErrBusy is no judgement: too many signatures are being checked. The answer is
 	// 503 GATEWAY_OVERLOADED (BEHAVIOUR section 5) instead of 401.
@@ -99,6 +100,10 @@ func fail(cause error) *Failure {
 		return f
 	case errors.Is(cause, ErrRepeatedKey):
 		f := invalid(CodeInvalidAPIKey, "Invalid API key", "more than one API key", cause)
+		f.BareMessage = true
+		return f
+	case errors.Is(cause, ErrSecretInURL):
+		f := invalid(CodeInvalidAPIKey, "Invalid API key", "secret API key outside of the headers", cause)
 		f.BareMessage = true
 		return f
 	case errors.Is(cause, ErrSecretInBrowser):

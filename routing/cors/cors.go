@@ -102,46 +102,73 @@ func (p *Policy) Allowed(origin string) bool {
 }
 
 // Gateway puts the CORS headers of an answer that the gateway makes itself into
-// h, so that a browser sees the real error (BEHAVIOUR 4.4, 4.5).
-func (p *Policy) Gateway(h http.Header, origin string) {
+// h, so that a browser sees the real error (BEHAVIOUR 4.4). more is exposed besides
+// the gateway's own headers (BEHAVIOUR 4.5).
+func (p *Policy) Gateway(h http.Header, origin string, more ...Exposed) {
 	p.vary(h)
 	if p.Allowed(origin) {
 		p.allow(h, origin)
-		expose(h)
+		expose(h, more)
 	}
 }
 
 // Response settles the CORS headers of a function's response in h. ours is the
-// mode `auto`: an Access-Control-Allow-Origin of the function stays, reduced to
-// one value, and a missing one is added by policy (BEHAVIOUR 4.3). Without ours,
-// mode `cors function`, the function's word stands and only the list of exposed
-// headers is completed where it allowed an origin (BEHAVIOUR 4.1, 4.5).
-func (p *Policy) Response(h http.Header, origin string, ours bool) {
-	theirs := items(h.Values(headerAllowOrigin))
-	if ours {
-		p.vary(h)
-		switch {
-		case len(theirs) > 0:
-			h.Set(headerAllowOrigin, choose(theirs, origin))
-		case p.Allowed(origin):
-			p.allow(h, origin)
-		default:
-			// What is left here is at most blank, which allows nobody.
-			h.Del(headerAllowOrigin)
-		}
+// mode `auto`: an Access-Control-Allow-Origin of the function stays, and a missing
+// one is added by policy (BEHAVIOUR 4.3); more is exposed besides the gateway's own
+// headers (BEHAVIOUR 4.5). Without ours, mode `cors function`, the function's word
+// stands (BEHAVIOUR 4.1). In both modes each header that may stand once does
+// (BEHAVIOUR 4.9); contradicted reports that the function allowed two different
+// origins, and so allows none.
+func (p *Policy) Response(h http.Header, origin string, ours bool, more ...Exposed) (contradicted bool) {
+	contradicted = once(h)
+	if !ours {
+		return contradicted
 	}
-	if origin != "" && (len(theirs) > 0 || h.Get(headerAllowOrigin) != "") {
-		expose(h)
+	p.vary(h)
+	switch {
+	case contradicted:
+	case len(items(h.Values(headerAllowOrigin))) > 0:
+	case p.Allowed(origin):
+		p.allow(h, origin)
+	default:
+		// What is left here is at most blank, which allows nobody.
+		h.Del(headerAllowOrigin)
 	}
+	if origin != "" && h.Get(headerAllowOrigin) != "" {
+		expose(h, more)
+	}
+	return contradicted
 }
 
-// choose reduces several allowed origins to one, since browsers refuse two: the
-// one that fits the request, else the first.
-func choose(theirs []string, origin string) string {
-	if slices.Contains(theirs, origin) {
-		return origin
+// single are the headers that may stand once in an answer.
+var single = [...]string{headerAllowOrigin, headerAllowCredentials, headerMaxAge}
+
+// Single returns the headers that Response leaves one value of (BEHAVIOUR 4.9), by
+// their canonical names.
+func Single() [3]string { return single }
+
+// once leaves one value of each header that browsers refuse when it has several
+// (BEHAVIOUR 4.9): the first, but for two different origins, of which nobody knows
+// which was meant. It reports whether there were two.
+func once(h http.Header) (contradicted bool) {
+	for _, name := range single {
+		values := h[name]
+		if len(values) == 0 || len(values) == 1 && !strings.Contains(values[0], ",") {
+			continue
+		}
+		list := items(values)
+		switch {
+		case len(list) == 0: // blank ones
+			h[name] = values[:1]
+			continue
+		case name == headerAllowOrigin && slices.ContainsFunc(list, func(other string) bool { return other != list[0] }):
+			h.Del(name)
+			contradicted = true
+			continue
+		}
+		h.Set(name, list[0])
 	}
-	return theirs[0]
+	return contradicted
 }
 
 // allow writes the policy's answer to an allowed origin. Credentials are settled

@@ -11,7 +11,7 @@ const (
 	app   = "https://app.customer.org"
 	other = "https://evil.example"
 	// exposed is BEHAVIOUR 4.5, literally.
-	exposed = "sb-error-code, sb-request-id, x-sb-edge-region, x-sb-region-reason, retry-after"
+	exposed = "sb-error-code, sb-request-id, x-sb-edge-region, x-sb-region-reason, retry-after, www-authenticate, ratelimit, ratelimit-policy, x-sb-quota-remaining"
 )
 
 func mustNew(t testing.TB, c Config) *Policy {

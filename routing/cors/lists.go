@@ -9,37 +9,6 @@ import (
 // whitespace is what HTTP allows round a list's items (RFC 9110 section 5.6.3).
 const whitespace = " \t"
 
-// exposedHeaders are the gateway's headers that scripts may read (BEHAVIOUR 4.5).
-var exposedHeaders = []string{"sb-error-code", "sb-request-id", "x-sb-edge-region", "x-sb-region-reason", "retry-after"}
-
-// exposedAlone is the list of an answer that exposes nothing else.
-var exposedAlone = strings.Join(exposedHeaders, ", ")
-
-// expose merges the gateway's exposed headers with those already in h. What is no
-// header name is dropped: browsers ignore the whole list for one such item.
-func expose(h http.Header) {
-	values := h.Values(headerExposeHeaders)
-	if len(values) == 0 {
-		h.Set(headerExposeHeaders, exposedAlone)
-		return
-	}
-	var names []string
-	seen := make(map[string]struct{})
-	add := func(name string) bool {
-		lower := strings.ToLower(name)
-		if _, twice := seen[lower]; !twice && isToken(name) {
-			seen[lower] = struct{}{}
-			names = append(names, name)
-		}
-		return true
-	}
-	eachItem(values, add)
-	for _, name := range exposedHeaders {
-		add(name)
-	}
-	h.Set(headerExposeHeaders, strings.Join(names, ", "))
-}
-
 // addVary adds names to Vary on one line, keeping what is there. `Vary: *` says
 // more than any name and stays alone.
 func addVary(h http.Header, names ...string) {

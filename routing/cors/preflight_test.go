@@ -169,18 +169,22 @@ func FuzzResponse(f *testing.F) {
 			p.Response(h, origin, ours)
 			given := items(strings.Split(theirs, "\n"))
 			switch {
+			case len(distinct(given)) > 1:
+				if got := h.Values(headerAllowOrigin); len(got) != 0 {
+					t.Fatalf("4.9: %q became %q", given, got)
+				}
+			case len(given) > 0:
+				if got := h.Values(headerAllowOrigin); len(items(got)) != 1 || items(got)[0] != given[0] {
+					t.Fatalf("4.1, 4.3, 4.9: %q became %q", given, got)
+				}
 			case !ours:
-				if got := items(h.Values(headerAllowOrigin)); !slices.Equal(got, given) {
+				if got := items(h.Values(headerAllowOrigin)); len(got) > 0 {
 					t.Fatalf("4.1: %q became %q", given, got)
 				}
-			case len(given) == 0:
-				checkOrigin(t, p, h, origin)
 			default:
-				if got := h.Values(headerAllowOrigin); len(got) != 1 || !slices.Contains(given, got[0]) {
-					t.Fatalf("4.3: %q became %q", given, got)
-				}
+				checkOrigin(t, p, h, origin)
 			}
-			if origin != "" && len(items(h.Values(headerAllowOrigin))) > 0 {
+			if ours && origin != "" && len(items(h.Values(headerAllowOrigin))) > 0 {
 				checkNames(t, h.Values(headerExposeHeaders), exposedHeaders)
 			}
 			if ours && !p.any {

@@ -164,6 +164,9 @@ func TestBuildRefuses(t *testing.T) {
 		{"4.1 cors", inFunction(`"cors":"functions"`), `projects[0].functions[0].cors: "functions": allowed are auto, function (did you mean "function"?)`},
 		{"6.3 html", inFunction(`"html":"text/html"`), `projects[0].functions[0].html: "text/html": allowed are text/plain, keep`},
 		{"status", inFunction(`"status":"active"`), `projects[0].functions[0].status: "active": allowed are ACTIVE, REMOVED, THROTTLED (did you mean "ACTIVE"?)`},
+		{"3.15 event_source_token", inFunction(`"event_source_token":"subprotocol"`), `projects[0].functions[0].event_source_token: "subprotocol": allowed are query`},
+		{"4.5 expose of a function", inFunction(`"expose":["x a"]`), `projects[0].functions[0].expose: "x a" is no name of a header: write names such as x-total-count, each by itself`},
+		{"4.5 expose of a project", inProject(`"expose":["x-a","X-A"]`), `projects[0].expose: "X-A" is there twice, remove one`},
 		{"3.15 websocket_token", inFunction(`"websocket_token":"header"`), `projects[0].functions[0].websocket_token: "header": allowed are query, subprotocol`},
 		// Credentials.
 		{"3.14 weak secret", inProject(`"jwt":{"secret":"hunter2"}`), "projects[0].jwt.secret: it has 7 bytes, HS256 needs at least 32; `openssl rand -base64 32` makes one"},

@@ -71,13 +71,28 @@ func (c *compiler) project() *Project {
 	if c.cfg.CORS != nil {
 		var err error
 		if p.CORS, err = cors.New(cors.Config{Origins: c.cfg.CORS.Origins, Credentials: c.cfg.CORS.Credentials}); err != nil {
-			for line := range strings.SplitSeq(err.Error(), "\n") {
-				c.wrong("cors", "%s", line)
-			}
+			c.wrongLines("cors", err)
 		}
 	}
+	p.Exposed = c.exposed("expose", c.cfg.Expose)
 	c.functions(p)
 	return p
+}
+
+// wrongLines notes each line of an error that joins several.
+func (c *compiler) wrongLines(path string, err error) {
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		c.wrong(path, "%s", line)
+	}
+}
+
+// exposed reads the option expose.
+func (c *compiler) exposed(path string, names []string) cors.Exposed {
+	list, err := cors.ParseExposed(names)
+	if err != nil {
+		c.wrongLines(path, err)
+	}
+	return list
 }
 
 func (c *compiler) nonNegative(path string, n int64) {

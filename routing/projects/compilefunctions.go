@@ -53,6 +53,10 @@ func (c *compiler) function(i int) Function {
 	if f.WebSocketToken, err = ParseTokenSource(cfg.WebSocketToken); err != nil {
 		c.wrong(at("websocket_token"), "%s", err)
 	}
+	if f.EventSourceToken, err = ParseEventSourceToken(cfg.EventSourceToken); err != nil {
+		c.wrong(at("event_source_token"), "%s", err)
+	}
+	f.Exposed = c.exposed(at("expose"), cfg.Expose)
 	return f
 }
 

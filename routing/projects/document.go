@@ -71,6 +71,10 @@ type ProjectConfig struct {
 	// Who may read answers from a browser. Default: the site's policy.
 	CORS *CORSConfig `json:"cors,omitempty"`
 
+	// Headers of answers that scripts in browsers may read, besides those that the
+	// site and the function name. Default: none.
+	Expose []string `json:"expose,omitempty"`
+
 	// The deployed functions.
 	Functions []FunctionConfig `json:"functions,omitempty"`
 }
@@ -165,4 +169,12 @@ type FunctionConfig struct {
 	// query or subprotocol: where a WebSocket may bring its token. Default:
 	// nowhere but the headers.
 	WebSocketToken string `json:"websocket_token,omitempty"`
+
+	// query: where an EventSource may bring its token or publishable key. Default:
+	// nowhere but the headers, which browsers cannot set on one.
+	EventSourceToken string `json:"event_source_token,omitempty"`
+
+	// Headers of its answers that scripts in browsers may read, besides those that
+	// the site and the project name. Default: none.
+	Expose []string `json:"expose,omitempty"`
 }

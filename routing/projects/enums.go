@@ -62,8 +62,8 @@ func (s Status) String() string { return statusNames[s] }
 // ParseStatus reads ACTIVE, REMOVED, THROTTLED, or nothing, which is ACTIVE.
 func ParseStatus(text string) (Status, error) { return parseName[Status](text, statusNames) }
 
-// TokenSource says where a WebSocket may bring its token besides the headers,
-// which browsers cannot set on one (BEHAVIOUR.md 3.15).
+// TokenSource says where a WebSocket or an EventSource may bring its token besides
+// the headers, which browsers cannot set on one (BEHAVIOUR.md 3.15).
 type TokenSource uint8
 
 // The token sources. The zero value is the default.
@@ -81,6 +81,12 @@ func (s TokenSource) String() string { return tokenNames[s] }
 // ParseTokenSource reads query, subprotocol, or nothing, which is TokenHeader.
 func ParseTokenSource(text string) (TokenSource, error) {
 	return parseName[TokenSource](text, tokenNames)
+}
+
+// ParseEventSourceToken reads query, or nothing, which is TokenHeader: an
+// EventSource has no subprotocol.
+func ParseEventSourceToken(text string) (TokenSource, error) {
+	return parseName[TokenSource](text, tokenNames[:TokenQuery+1])
 }
 
 // parseName finds text among names; its index there is the value. Nothing is

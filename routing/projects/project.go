@@ -27,15 +27,17 @@ const Wildcard = "*"
 
 // Function is one deployed slug of a project. A Function is immutable.
 type Function struct {
-	Slug           string        // as in the URL, case-sensitive; "*" for the wildcard entry
-	ID             string        // UUID of the function; "" when unknown
-	Version        int           // deployment version; 0 when unknown
-	WallClock      time.Duration // 0 leaves it to the project
-	VerifyJWT      bool
-	CORS           CORSMode
-	HTML           HTMLMode
-	Status         Status
-	WebSocketToken TokenSource
+	Slug      string        // as in the URL, case-sensitive; "*" for the wildcard entry
+	ID        string        // UUID of the function; "" when unknown
+	Version   int           // deployment version; 0 when unknown
+	WallClock time.Duration // 0 leaves it to the project
+	Exposed   cors.Exposed  // headers that scripts may read, besides the project's
+	VerifyJWT bool
+	CORS      CORSMode
+	HTML      HTMLMode
+	Status    Status
+
+	WebSocketToken, EventSourceToken TokenSource
 }
 
 // Project is a tenant. A Project is immutable and safe for concurrent use.
@@ -44,6 +46,7 @@ type Project struct {
 	Organization *Organization // who pays; nil: nobody, and so no plan
 	Auth         *auth.Verifier
 	CORS         *cors.Policy  // nil: the site's
+	Exposed      cors.Exposed  // headers that scripts may read, besides the site's
 	Domains      []string      // own hosts in ASCII, lower case, without port or trailing dot
 	Regions      []string      // residency list; nil allows every region
 	MaxBody      int64         // bytes; 0 leaves it to the gateway

@@ -207,10 +207,10 @@ func TestBuiltinPlans(t *testing.T) {
 // A throttled function is found: the pipeline answers for it.
 func TestFunctionSettings(t *testing.T) {
 	s, _ := mustBuild(t, testBuilder(t), inProject(`"functions":[
-		{"slug":"t","status":"THROTTLED","websocket_token":"query","verify_jwt":false,"wall_clock":"2s","html":"keep","cors":"function"},
+		{"slug":"t","status":"THROTTLED","websocket_token":"query","event_source_token":"query","expose":["x-a","x-b"],"verify_jwt":false,"wall_clock":"2s","html":"keep","cors":"function"},
 		{"slug":"r","status":"REMOVED","websocket_token":"subprotocol"}, {"slug":"n","id":null,"version":null}]`))
 	p, _ := s.Lookup(refA)
-	want := Function{Slug: "t", Status: StatusThrottled, WebSocketToken: TokenQuery, WallClock: 2 * time.Second, HTML: HTMLKeep, CORS: CORSFunction}
+	want := Function{Slug: "t", Status: StatusThrottled, WebSocketToken: TokenQuery, EventSourceToken: TokenQuery, Exposed: "x-a, x-b", WallClock: 2 * time.Second, HTML: HTMLKeep, CORS: CORSFunction}
 	if f, ok := p.Function("t"); !ok || *f != want {
 		t.Errorf("%+v, %v", f, ok)
 	}

@@ -105,7 +105,10 @@ func TestReconcileRequests(t *testing.T) {
 		{"GET", "slow", "", nil, 200, "invocations in the ledger"},  // its client hangs up
 		{"GET", "socket", "", []string{"x-region", "ap-southeast-2", "Connection", "Upgrade", "Upgrade", "websocket"}, 101, "invocations in the ledger"},
 		{"OPTIONS", "ok", "", []string{"Origin", "https://a.example", "Access-Control-Request-Method", "POST"}, 204, "preflights"},
-		{"OPTIONS", "own", "", nil, 200, "passed without counting"},
+		{"OPTIONS", "nobody", "", []string{"Origin", "https://a.example", "Access-Control-Request-Method", "POST"}, 204, "preflights"},
+		{"OPTIONS", "ok", "", nil, 204, "other OPTIONS"},
+		{"OPTIONS", "own", "", []string{"Origin", "https://a.example", "Access-Control-Request-Method", "POST"}, 200, "passed without counting"},
+		{"OPTIONS", "own", "", nil, 200, "invocations in the ledger"},
 		{"OPTIONS", "own", "", []string{"x-region", "eu-central-1"}, 503, "refused"},
 		{"HEAD", "ok", "", nil, 405, "refused"},
 		{"TRACE", "ok", "", nil, 405, "refused"},
@@ -151,7 +154,7 @@ func TestReconcileRequests(t *testing.T) {
 	}
 	waitUntil(t, "nothing is under way", check)
 	out := g.command(t, "usage", "reconcile", "--deep")
-	if !strings.Contains(out, "R5     requests received since the start and what became of them") || !strings.Contains(out, "R5: 1 preflights\n") {
+	if !strings.Contains(out, "R5     requests received since the start and what became of them") || !strings.Contains(out, "R5: 2 preflights\n") {
 		t.Error(out)
 	}
 }

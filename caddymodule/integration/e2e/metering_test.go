@@ -61,7 +61,10 @@ func TestMeteringCounts(t *testing.T) {
 		{"7.1 no such region", "GET", "plain", "plain", []string{"x-region", "mars"}, 400, 0},
 		{"7.1 nothing was sent", "GET", "plain", "plain", []string{"x-region", "eu-central-1"}, 503, 0},
 		{"7.1 HEAD", "HEAD", "plain", "plain", nil, 405, 0},
-		{"7.1 OPTIONS", "OPTIONS", "own", "own", nil, 200, 0},
+		{"4.2 OPTIONS", "OPTIONS", "plain", "plain", nil, 204, 0},
+		{"4.2 a preflight", "OPTIONS", "plain", "plain", []string{"Origin", "https://a.example", "Access-Control-Request-Method", "POST"}, 204, 0},
+		{"4.1 a preflight of cors function", "OPTIONS", "own", "own", []string{"Origin", "https://a.example", "Access-Control-Request-Method", "POST"}, 200, 0},
+		{"4.2 other OPTIONS of cors function", "OPTIONS", "own", "own", nil, 200, 1},
 		{"7.1 no such function", "GET", "nobody", "nobody", nil, 404, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

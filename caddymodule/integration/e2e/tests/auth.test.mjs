@@ -55,10 +55,13 @@ for (const [name, headers] of unknownKeys) {
   });
 }
 
-test("3.10 an unknown apikey is refused with verify_jwt off too, never on OPTIONS", async () => {
+test("3.10 an unknown apikey is refused with verify_jwt off too, never on a preflight", async () => {
   const headers = { apikey: "sb_publishable_nope" };
+  const preflight = { ...headers, origin: "https://friend.example", "access-control-request-method": "POST" };
   assert.equal((await send("/functions/v1/public-echo", { headers })).status, 401);
-  assert.equal((await send("/functions/v1/public-echo", { headers, method: "OPTIONS" })).status, 200);
+  assert.equal((await send("/functions/v1/public-echo", { headers: preflight, method: "OPTIONS" })).status, 204);
+  assert.equal((await send("/functions/v1/origin-private", { headers: preflight, method: "OPTIONS" })).status, 200);
+  assert.equal((await send("/functions/v1/origin-private", { headers, method: "OPTIONS" })).status, 401);
 });
 
 const allowed = [
@@ -104,8 +107,8 @@ for (const [name, headers] of browsers) {
   });
 }
 
-test("3.1 OPTIONS is never checked", async () => {
+test("4.2 OPTIONS that is no preflight is answered without a key, and runs nothing", async () => {
   const res = await send("/functions/v1/echo", { method: "OPTIONS" });
-  assert.equal(res.status, 200, res.text);
-  assert.equal(res.json().method, "OPTIONS");
+  assert.equal(res.status, 204, res.text);
+  assert.equal(res.headers.allow, "GET, POST, PUT, PATCH, DELETE, OPTIONS");
 });

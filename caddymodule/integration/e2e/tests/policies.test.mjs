@@ -38,6 +38,11 @@ test("4.1 cors function: a function's own headers pass, the site's list does not
   assert.deepEqual(res.all("access-control-allow-origin"), ["https://set-by-function.example"]);
 });
 
+test("4.1 cors function: nothing is added to what the function exposes", async () => {
+  const res = await send("/functions/v1/own-cors", { headers: { origin: stranger } });
+  assert.deepEqual(res.all("access-control-expose-headers"), ["x-from-function"], "4.5 holds in auto alone");
+});
+
 test("6.3 html keep of the site keeps HTML, cookies and missing types", async () => {
   const hono = await send("/functions/v1/page-nocontenttype", { headers: bearer });
   assert.equal(hono.status, 200);
