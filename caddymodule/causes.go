@@ -51,8 +51,11 @@ func safeCause(err error) string {
 	if errors.Is(err, regions.ErrUnmetered) || errors.Is(err, metering.ErrUnavailable) || errors.Is(err, ratelimit.ErrUnavailable) {
 		return "the invocation cannot be recorded: " + storeCause(err)
 	}
+	if errors.Is(err, regions.ErrOverloaded) {
+		return err.Error() // one of a few texts
+	}
 	for _, known := range []error{
-		regions.ErrIdleTimeout, regions.ErrWallClock, regions.ErrClientStalled, regions.ErrOverloaded,
+		regions.ErrIdleTimeout, regions.ErrWallClock, regions.ErrClientStalled,
 		regions.ErrBodyTooLarge, regions.ErrBodyMalformed, regions.ErrNotHTTP, regions.ErrUnsendable, regions.ErrUpgradeUnsupported,
 		routing.ErrInvalidStatus, auth.ErrBusy,
 		io.ErrUnexpectedEOF, io.EOF, os.ErrDeadlineExceeded,
