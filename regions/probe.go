@@ -28,7 +28,8 @@ const (
 
 // probe asks the backend until ctx is done: at intervals, and at once when a
 // connection broke (BEHAVIOUR.md 9.2). One of those that fails is followed by
-// others, until one passes or the backend is down.
+// others, until one passes or the backend is down. They have a new connection
+// each, and so has every one while the backend is down.
 func (u *Upstream) probe(ctx context.Context, r *Region, prior time.Duration) {
 	wait := time.NewTimer(0)
 	defer wait.Stop()
@@ -37,6 +38,11 @@ func (u *Upstream) probe(ctx context.Context, r *Region, prior time.Duration) {
 		// From one beginning to the next, or time-outs would delay the verdict.
 		began := time.Now()
 		next := began.Add(probeEvery*9/10 + rand.N(probeEvery/5)) // #nosec G404 -- spreads load, guards nothing
+		if soon || u.isDown() {
+			// Not over a connection that may be the last good one, nor with another
+			// try, as net/http makes on one that was used before.
+			u.links.Load().probes.CloseIdleConnections()
+		}
 		if soon = !u.probeOnce(ctx, r, prior) && soon; soon {
 			next = began.Add(probeSoon)
 		}
@@ -73,10 +79,6 @@ func (u *Upstream) probeOnce(ctx context.Context, r *Region, prior time.Duration
 	}
 	if ctx.Err() != nil || got.void {
 		return true
-	}
-	if !got.passed {
-		// Whatever is wrong with its connections, the next one makes its own.
-		u.links.Load().probes.CloseIdleConnections()
 	}
 	return u.checked(began, time.Now(), got.passed, got.rtt) == StateDown || got.passed
 }

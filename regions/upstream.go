@@ -178,14 +178,16 @@ func (u *Upstream) View(now time.Time) BackendView {
 	}
 }
 
-// usable reports whether the backend is worth being asked before others.
-func (u *Upstream) usable(now time.Time) bool {
-	if u.breaker.open(now) {
-		return false
-	}
+// isDown reports whether probes say so.
+func (u *Upstream) isDown() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.checks.State() != StateDown
+	return u.checks.State() == StateDown
+}
+
+// usable reports whether the backend is worth being asked before others.
+func (u *Upstream) usable(now time.Time) bool {
+	return !u.breaker.open(now) && !u.isDown()
 }
 
 // outlier is how many times as far as another backend of the region one must be
