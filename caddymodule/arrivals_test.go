@@ -83,12 +83,17 @@ func TestArrivalsAddUp(t *testing.T) {
 			m.became = wasPreflight
 			m.finish()
 		},
+		func(c *counter) { // other OPTIONS
+			m := c.request()
+			m.became = wasOptions
+			m.finish()
+		},
 		func(c *counter) { // refused
 			m := c.request()
 			m.refused()
 			m.finish()
 		},
-		func(c *counter) { // OPTIONS
+		func(c *counter) { // a preflight of a function that answers it
 			m := c.request()
 			c.send(m)
 			m.finish()
@@ -142,7 +147,7 @@ func TestArrivalsAddUp(t *testing.T) {
 	}
 	workers.Wait()
 	l := c.level()
-	want := []int64{rounds * 4, rounds * 8, rounds * 4, rounds * 4, rounds * 8, 0, 0}
+	want := []int64{rounds * 4, rounds * 4, rounds * 8, rounds * 4, rounds * 4, rounds * 8, 0, 0}
 	for i, part := range l.Parts {
 		if part.Number != want[i] {
 			t.Errorf("%+v, want %d", part, want[i])
@@ -159,7 +164,7 @@ func TestArrivalsAddUp(t *testing.T) {
 func TestArrivalsMissAWayOut(t *testing.T) {
 	c := newCounter(t)
 	m := c.request()
-	if l := c.level(); l.Difference != 0 || l.Parts[6].Number != 1 {
+	if l := c.level(); l.Difference != 0 || l.Parts[7].Number != 1 {
 		t.Errorf("under way: %+v", l)
 	}
 	m.finish()
