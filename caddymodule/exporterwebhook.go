@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/url"
@@ -22,6 +24,9 @@ const presetOpenMeter = "openmeter"
 
 // openMeterRemembers is for how long OpenMeter knows events again, less a margin.
 const openMeterRemembers = 30 * 24 * time.Hour
+
+// titleDigits is how much of the hash of a URL is in a name (METERING.md 7.4).
+const titleDigits = 12
 
 // mostBatch bounds how many events are sent at once.
 const mostBatch = 1000
@@ -47,11 +52,14 @@ type WebhookExporter struct {
 	// How many events are sent at once. Default: 100.
 	Batch int `json:"batch,omitempty"`
 
-	// What it was told is kept under this name. Default: webhook and the URL without
-	// passwords and query. One whose URL changes needs it, or is told all again.
+	// What it was told is kept under this name. Default: webhook- and a hash of the
+	// URL without password and query, which may be secrets, as may be its path. One
+	// whose URL changes otherwise needs it, or is told all again.
 	Title string `json:"name,omitempty"`
 
 	*webhook.Service `json:"-"`
+
+	former string // the name that builds before gave it
 }
 
 // CaddyModule returns the Caddy module information.
@@ -103,13 +111,19 @@ func (w *WebhookExporter) Provision(caddy.Context) error {
 		return fmt.Errorf("webhook: preset %q: allowed is %s%s", w.Preset, presetOpenMeter, didYouMean(w.Preset, []string{presetOpenMeter}))
 	}
 	if config.Title == "" {
-		config.Title = "webhook " + parsed.Scheme + "://" + parsed.Host + parsed.EscapedPath()
+		place := parsed.Scheme + "://" + parsed.Host + parsed.EscapedPath()
+		hash := sha256.Sum256([]byte(place))
+		config.Title = "webhook-" + hex.EncodeToString(hash[:])[:titleDigits]
+		w.former = "webhook " + place
 	}
 	if w.Service, err = webhook.New(config); err != nil {
 		return fmt.Errorf("webhook: secret: %w", err)
 	}
 	return nil
 }
+
+// FormerName implements usage.Renamed.
+func (w *WebhookExporter) FormerName() string { return w.former }
 
 // UnmarshalCaddyfile reads
 //
@@ -190,6 +204,7 @@ func checkURL(text string) error {
 var (
 	_ Exporter              = (*WebhookExporter)(nil)
 	_ usage.Service         = (*WebhookExporter)(nil)
+	_ usage.Renamed         = (*WebhookExporter)(nil)
 	_ caddy.Provisioner     = (*WebhookExporter)(nil)
 	_ caddyfile.Unmarshaler = (*WebhookExporter)(nil)
 )

@@ -34,8 +34,9 @@ const (
 type exporting struct {
 	books *bookkeeping
 
-	mu     sync.Mutex           // held for as long as anything is exported; guards tended
-	tended map[string]time.Time // when common pages were last tended, by service
+	mu      sync.Mutex           // held for as long as anything is exported; guards tended and renamed
+	tended  map[string]time.Time // when common pages were last tended, by service
+	renamed map[string]string    // where what a sink was told is under its new name, by that
 
 	lastMu sync.Mutex // guards last
 	last   map[string]*exportState
@@ -52,7 +53,7 @@ type exportState struct {
 }
 
 func newExporting(b *bookkeeping) *exporting {
-	return &exporting{books: b, tended: make(map[string]time.Time), last: make(map[string]*exportState)}
+	return &exporting{books: b, tended: make(map[string]time.Time), renamed: make(map[string]string), last: make(map[string]*exportState)}
 }
 
 // run exports until the context ends.
@@ -157,6 +158,12 @@ func (e *exporting) round(ctx context.Context, exporter Exporter) (r usage.Resul
 		return r, fmt.Errorf("locking the exports of %s: %w", e.books.dir, err)
 	}
 	defer lock.Close()
+	if err := e.rename(ctx, opened, exporter); err != nil {
+		if errors.Is(err, usage.ErrNotTurn) {
+			err = fmt.Errorf("%w: %w", errNoTurn, err)
+		}
+		return r, err
+	}
 	switch x := exporter.(type) {
 	case usage.Deliverer:
 		r.Sent, err = opened.bill.book.Drain(ctx, x)
@@ -172,6 +179,36 @@ func (e *exporting) round(ctx context.Context, exporter Exporter) (r usage.Resul
 		}
 	}
 	return r, err
+}
+
+// rename has what an exporter was told kept under its new name before it is told
+// anything under that.
+func (e *exporting) rename(ctx context.Context, opened *books, exporter Exporter) error {
+	x, ok := exporter.(usage.Renamed)
+	if !ok || x.FormerName() == "" {
+		return nil
+	}
+	shared, store := opened.shared.Load(), "embedded"
+	if shared != nil {
+		store = shared.url
+	}
+	if e.renamed[exporter.Name()] == store {
+		return nil
+	}
+	if shared != nil {
+		// A gateway of a build before may be sending under the former name.
+		if err := usage.Turn(ctx, shared.conn, x.FormerName(), opened.ledger.Instance()); err != nil {
+			return err
+		}
+		if err := usage.RenamePages(ctx, shared.conn, x.FormerName(), exporter.Name()); err != nil {
+			return err
+		}
+	}
+	if err := opened.bill.book.Rename(x.FormerName(), exporter.Name()); err != nil {
+		return err
+	}
+	e.renamed[exporter.Name()] = store
+	return nil
 }
 
 // tend does what is to be done for common pages now and then: who stands by has a
@@ -195,6 +232,12 @@ func (e *exporting) outbox(s usage.Service) *usage.Outbox {
 	if shared := opened.shared.Load(); shared != nil {
 		o.Pages, o.Keep = usage.SharedPages(opened.bill.book, shared.conn), pagesKept
 		o.May = func(ctx context.Context) error {
+			if x, ok := s.(usage.Renamed); ok && x.FormerName() != "" {
+				// Gateways of a build before ask for the turn under this name: they stand by.
+				if err := usage.Turn(ctx, shared.conn, x.FormerName(), opened.ledger.Instance()); err != nil {
+					return err
+				}
+			}
 			return usage.Turn(ctx, shared.conn, s.Name(), opened.ledger.Instance())
 		}
 	}

@@ -99,6 +99,17 @@ func (c *Conn) HashSet(ctx context.Context, key, field, value string) error {
 	return nil
 }
 
+// HashSetAll is HashSet for several fields at once.
+func (c *Conn) HashSetAll(ctx context.Context, key string, values map[string]string) error {
+	if len(values) == 0 {
+		return nil
+	}
+	if err := c.observeWrite(c.client.HSet(ctx, key, values).Err()); err != nil {
+		return fmt.Errorf("writing hash %s: %w", key, err)
+	}
+	return nil
+}
+
 // HashDelete removes fields of a hash; those that are not there are no error.
 func (c *Conn) HashDelete(ctx context.Context, key string, fields ...string) error {
 	if len(fields) == 0 {
