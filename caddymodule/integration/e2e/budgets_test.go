@@ -1,0 +1,192 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// gauge is the value of a metric.
+func gauge(t *testing.T, g *gateway, name string) int64 {
+	t.Helper()
+	value, err := strconv.ParseFloat(metricOf(t, g, name), 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return int64(value)
+}
+
+// inParallel runs f for each number below n, a few at a time.
+func inParallel(n int, f func(i int)) {
+	var next atomic.Int64
+	var running sync.WaitGroup
+	for range 16 {
+		running.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	running.Wait()
+}
+
+// BEHAVIOUR 9.7: subjects of 4 KB and their tokens, forged ones among them, fill the budgets of limits and tokens and nothing else;
+// nobody's limit is reset by that, and a reload changes a budget without losing a limit.
+func TestBudgetsOfLimitsAndTokens(t *testing.T) {
+	w := startWitness(t)
+	c := config{
+		backends:  []backend{{region: "eu-central-1", address: w.address()}},
+		options:   "\t\tmemory limits 1MiB\n\t\tmemory tokens 1MiB\n\t\trate_limit subject 1/d",
+		functions: "\t\t\tfunction private\n",
+	}
+	g := startGateway(t, c)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+	defer client.CloseIdleConnections()
+	long := strings.Repeat("x", 4<<10)
+	call := func(subject, secret string) int {
+		req, err := http.NewRequest(http.MethodGet, g.url+"/functions/v1/private", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token(`{"sub":"`+long+subject+`"}`, secret))
+		res, err := client.Do(req)
+		if err != nil {
+			t.Error(err)
+			return 0
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		return res.StatusCode
+	}
+	if status := call("first", jwtSecret); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	before := memory(t, g.cmd.Process.Pid, "VmRSS")
+	const buckets = 1 << 20 / 128
+	inParallel(buckets+2000, func(i int) {
+		// Those beyond the budget share buckets: they may be refused.
+		if status := call(fmt.Sprint(i), jwtSecret); status != http.StatusOK && (status != http.StatusTooManyRequests || i < 1000) {
+			t.Errorf("subject %d: %d", i, status)
+		}
+	})
+	inParallel(1000, func(i int) {
+		if status := call(fmt.Sprint("forged", i), strings.Repeat("y", 32)); status != http.StatusUnauthorized {
+			t.Errorf("forged: %d", status)
+		}
+	})
+	if n := gauge(t, g, "edgegate_rate_limit_buckets"); n < buckets-100 || n > buckets+16 {
+		t.Errorf("%d buckets, want %d", n, buckets)
+	}
+	for _, name := range []string{"edgegate_rate_limit", "edgegate_tokens_cache"} {
+		held, most := gauge(t, g, name+"_bytes"), gauge(t, g, name+"_budget_bytes")
+		if most != 1<<20 || held < most*8/10 || held > most+16*128 {
+			t.Errorf("%s: %d of %d bytes", name, held, most)
+		}
+	}
+	grown := memory(t, g.cmd.Process.Pid, "VmRSS") - before
+	t.Logf("the process grew by %d MB", grown>>20)
+	if grown > maxGrowth {
+		t.Errorf("the process grew by %d MB", grown>>20)
+	}
+	if status := call("first", jwtSecret); status != http.StatusTooManyRequests {
+		t.Errorf("the first subject's limit was reset: %d", status)
+	}
+	c.options = "\t\tmemory limits 2MiB\n\t\trate_limit subject 1/d"
+	if status, body := load(t, g, c.caddyfile(g.port, g.admin)); status != http.StatusOK {
+		t.Fatal(body)
+	}
+	if a, b := gauge(t, g, "edgegate_rate_limit_budget_bytes"), gauge(t, g, "edgegate_tokens_cache_budget_bytes"); a != 2<<20 || b != 64<<20 {
+		t.Errorf("after a reload %d and %d bytes", a, b)
+	}
+	if first, other := call("first", jwtSecret), call("after the reload", jwtSecret); first != http.StatusTooManyRequests || other != http.StatusOK {
+		t.Errorf("after a reload %d for the first, %d for another", first, other)
+	}
+}
+
+// BEHAVIOUR 9.6: bodies kept to be sent again take their budget and no more. Those that find no room are calls like all others, but
+// are not sent again; with the heads of the answers all is given back.
+func TestBudgetOfReplay(t *testing.T) {
+	const size = 64 << 10
+	var arrived, broken atomic.Int64
+	held := make(chan struct{})
+	release := sync.OnceFunc(func() { close(held) })
+	defer release()
+	function := func(rw http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		if strings.HasPrefix(r.URL.Path, "/break") && broken.Add(1)%2 == 1 {
+			panic(http.ErrAbortHandler) // the first time
+		}
+		if strings.HasPrefix(r.URL.Path, "/hold") {
+			arrived.Add(1)
+			<-held
+		}
+		fmt.Fprint(rw, n)
+	}
+	s := httptest.NewServer(http.HandlerFunc(function))
+	t.Cleanup(s.Close)
+	t.Cleanup(release)
+	c := config{
+		backends:  []backend{backendOf("eu-central-1", s)},
+		options:   "\t\tmemory replay 1MiB",
+		functions: public("hold", "break"),
+	}
+	g := startGateway(t, c)
+	post := func(slug string) (int, string) {
+		req, err := http.NewRequest(http.MethodPost, g.url+"/functions/v1/"+slug, bytes.NewReader(make([]byte, size)))
+		if err != nil {
+			t.Error(err)
+			return 0, ""
+		}
+		req.Header.Set("Idempotency-Key", "k")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Error(err)
+			return 0, ""
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(body)
+	}
+	again := func(what string, want int) {
+		t.Helper()
+		if status, body := post("break"); status != want {
+			t.Errorf("%s: a connection that broke is %d, want %d: %s", what, status, want, body)
+		}
+		broken.Store(0)
+	}
+	again("with room", http.StatusOK)
+	const calls = 40
+	var running sync.WaitGroup
+	for range calls {
+		running.Go(func() {
+			if status, body := post("hold"); status != http.StatusOK || body != strconv.Itoa(size) {
+				t.Errorf("%d %s", status, body)
+			}
+		})
+	}
+	waitUntil(t, "all uploads arrive", func() bool { return arrived.Load() == calls })
+	if kept, most := gauge(t, g, "edgegate_replay_bytes"), gauge(t, g, "edgegate_replay_budget_bytes"); most != 1<<20 || kept > most || kept < most*3/4 {
+		t.Errorf("%d of %d bytes", kept, most)
+	}
+	if n := gauge(t, g, "edgegate_replay_not_kept_total"); n < calls-1<<20/size {
+		t.Errorf("%d bodies were not kept", n)
+	}
+	again("without room", http.StatusBadGateway)
+	c.options = "\t\tmemory replay 4MiB"
+	if status, body := load(t, g, c.caddyfile(g.port, g.admin)); status != http.StatusOK {
+		t.Fatal(body)
+	}
+	again("with a larger budget", http.StatusOK)
+	release()
+	running.Wait()
+	waitUntil(t, "all is given back", func() bool { return gauge(t, g, "edgegate_replay_bytes") == 0 })
+}
