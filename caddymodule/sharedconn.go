@@ -10,10 +10,6 @@ import (
 	"time"
 )
 
-// maxRecorded is how much of a request is kept, in bytes, until it is known
-// that the server took it. A longer head stays with its server.
-const maxRecorded = 64 << 10
-
 const tlsHandshake = 0x16 // RFC 8446, section 5.1
 
 var http2Preface = []byte("PRI") // of RFC 9113, section 3.4, what tells it from HTTP/1
@@ -45,6 +41,7 @@ type sharedConn struct {
 	blurred  bool   // the server may hold bytes of the next request
 	full     int    // how much the server asks for when its buffer is empty
 	recorded []byte // what was read of a request that has not begun
+	large    bool   // recorded is one of the large ones
 	ahead    []byte // what was read beyond the request that has begun
 	foreign  bool   // not HTTP/1
 	seen     bool   // the first bytes were looked at
@@ -71,7 +68,7 @@ func beginRequest(r *http.Request) {
 func (c *sharedConn) begin() {
 	if !c.begun {
 		c.begun, c.rest = true, unknownLength
-		c.recorded = c.recorded[:0]
+		c.forgetHead()
 	}
 }
 
@@ -125,7 +122,8 @@ func (c *sharedConn) Read(p []byte) (int, error) {
 		c.full = asked
 		// The server's buffer is empty: it holds nothing.
 		if c.blurred {
-			c.blurred, c.recorded = false, c.recorded[:0]
+			c.blurred = false
+			c.forgetHead()
 		}
 	}
 	c.reading = true
@@ -176,26 +174,25 @@ func (c *sharedConn) record(read []byte, asked int) int {
 // head waits for the next read.
 func (c *sharedConn) recordHead(read []byte) int {
 	before := len(c.recorded)
-	c.recorded = append(c.recorded, read...)
+	if !c.keepHead(read) {
+		c.begin()
+		c.blurred = true
+		return len(read)
+	}
 	if !c.seen {
 		c.foreign = c.recorded[0] == tlsHandshake || bytes.HasPrefix(c.recorded, http2Preface)
 		c.seen = c.foreign || !bytes.HasPrefix(http2Preface, c.recorded)
 	}
 	if c.foreign {
-		c.recorded = nil
 		c.begin()
+		c.recorded = nil
 		return len(read)
 	}
 	if end := headEnd(c.recorded, before); end >= 0 && end < len(c.recorded) {
 		c.early = append(bytes.Clone(c.recorded[end:]), c.early...)
 		c.recorded = c.recorded[:end]
 	}
-	n := len(c.recorded) - before
-	if len(c.recorded) > maxRecorded {
-		c.begin()
-		c.blurred = true
-	}
-	return n
+	return len(c.recorded) - before
 }
 
 // headEnd returns where the empty line after a head ends, or -1. An end within
@@ -229,6 +226,7 @@ func (c *sharedConn) Close() error {
 	case c.moved || c.moving:
 		return nil
 	case !c.movable():
+		c.forgetHead()
 		c.use.forget(c)
 		return c.Conn.Close()
 	case c.reading:
@@ -262,6 +260,7 @@ func (c *sharedConn) moveIfWaiting() {
 func (c *sharedConn) handOver() {
 	c.moving, c.moved = false, true
 	c.use.forget(c)
+	defer c.forgetHead()
 	if err := c.Conn.SetDeadline(time.Time{}); err != nil {
 		_ = c.Conn.Close()
 		return

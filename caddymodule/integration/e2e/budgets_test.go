@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -189,4 +191,93 @@ func TestBudgetOfReplay(t *testing.T) {
 	release()
 	running.Wait()
 	waitUntil(t, "all is given back", func() bool { return gauge(t, g, "edgegate_replay_bytes") == 0 })
+}
+
+var heapAlloc = regexp.MustCompile(`# HeapAlloc = (\d+)`)
+
+// heap asks the gateway's profiler how much is in use after a collection.
+func heap(t *testing.T, g *gateway) int {
+	t.Helper()
+	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/heap?gc=1&debug=1", g.admin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := heapAlloc.FindSubmatch(body)
+	if match == nil {
+		t.Fatalf("no heap in %.100q", body)
+	}
+	n, err := strconv.Atoi(string(match[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// BEHAVIOUR 9.6: heads that never end take no more from the gateway than from a site of plain Caddy in the same process, but for
+// what a reload needs of short ones; and nothing of a head is left on a connection that is kept.
+func TestHeadsInMemory(t *testing.T) {
+	plain, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := startWitness(t)
+	c := config{backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("f")}
+	g := prepareGateway(t)
+	g.start(t, c.caddyfile(g.port, g.admin)+fmt.Sprintf("http://:%d {\n\trespond ok\n}\n", plain))
+	const conns = 200
+	line := "X-Padding: " + strings.Repeat("x", 85) + "\r\n"
+	// grows returns by how much the heap grows with a connection that sent a head of the size, and whether it ended.
+	grows := func(addr string, size int, end bool) int {
+		http.DefaultClient.CloseIdleConnections()
+		running, before := goroutines(t, g), heap(t, g)
+		var open []net.Conn
+		defer func() {
+			for _, conn := range open {
+				_ = conn.Close()
+			}
+			eventually(t, "the connections are gone", func() bool { return goroutines(t, g) < running+conns/10 })
+		}()
+		head := "GET /functions/v1/f HTTP/1.1\r\nHost: any.example\r\n" + strings.Repeat(line, size/len(line))
+		for range conns {
+			conn := dial(t, addr)
+			open = append(open, conn)
+			if _, err := io.WriteString(conn, head); err != nil {
+				t.Fatal(err)
+			}
+			if end {
+				if _, err := io.WriteString(conn, "\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				if got, err := readReply(conn, "GET"); err != nil || got.status != http.StatusOK {
+					t.Fatalf("%d, %v", got.status, err)
+				}
+			}
+		}
+		grown := 0
+		eventually(t, "the heads are taken in", func() bool {
+			last := grown
+			grown = heap(t, g) - before
+			return (end || grown > conns*size*8/10) && grown-last < conns<<8 && last-grown < conns<<8
+		})
+		return grown / conns
+	}
+	for _, tt := range []struct {
+		size, most int // bytes, and by how many more the gateway may grow for each
+		end        bool
+	}{
+		{18 << 10, 6 << 10, false},
+		{14 << 10, 20 << 10, false},
+		{14 << 10, 6 << 10, true},
+	} {
+		of, ours := grows(fmt.Sprintf("127.0.0.1:%d", plain), tt.size, tt.end), grows(g.addr, tt.size, tt.end)
+		t.Logf("a head of %d bytes, ended %v: %d with plain Caddy, %d with the gateway", tt.size, tt.end, of, ours)
+		if ours-of > tt.most {
+			t.Errorf("a head of %d bytes, ended %v: %d with plain Caddy, %d with the gateway", tt.size, tt.end, of, ours)
+		}
+	}
 }
