@@ -222,19 +222,19 @@ func TestArrivalsRecordedLater(t *testing.T) {
 		m.refused()
 		m.finish()
 	}
-	if l := c.level(); l.Difference != 0 || l.Parts[1].Number != 1 || l.Parts[3].Number != 1 || l.Parts[4].Number != room || l.Parts[5].Number != 4 {
+	if l := c.level(); l.Difference != 0 || l.Parts[2].Number != 1 || l.Parts[4].Number != 1 || l.Parts[5].Number != room || l.Parts[6].Number != 4 {
 		t.Errorf("%+v", l)
 	}
 	if err := os.Remove(inTheWay); err != nil {
 		t.Fatal(err)
 	}
 	l := c.level()
-	for end := time.Now().Add(eventually); l.Parts[5].Number > 0 && time.Now().Before(end); l = c.level() {
+	for end := time.Now().Add(eventually); l.Parts[6].Number > 0 && time.Now().Before(end); l = c.level() {
 		if l.Difference != 0 {
 			t.Fatalf("%+v", l)
 		}
 	}
-	if l.Difference != 0 || l.Parts[4].Number != room+4 {
+	if l.Difference != 0 || l.Parts[5].Number != room+4 {
 		t.Errorf("%+v", l)
 	}
 }
