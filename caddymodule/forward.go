@@ -23,12 +23,6 @@ const (
 	// idleMargin is how much later than our own timers Caddy's idle timeouts
 	// cut a connection, so that ours tell the reason.
 	idleMargin = 30 * time.Second
-	// drainable is the size, in bytes, up to which net/http reads a refused
-	// body before it answers, and keeps the connection.
-	drainable = 256 << 10
-	// lingerTime and lingerBytes bound what is taken in after an early answer.
-	lingerTime  = 5 * time.Second
-	lingerBytes = 64 << 20
 )
 
 // call is one request on its way through the handler.
@@ -38,8 +32,14 @@ type call struct {
 	r        *http.Request
 	inv      routing.Invocation
 	exchange *regions.Exchange
+	head     *headWriter // nil before forward
+	socket   *socket     // nil unless the call became a WebSocket
+	start    time.Time
+	record   callRecord
+	unreset  bool // the answer is to be broken off, and the writer cannot
 	closing  bool // the answer announced the end of the connection
 	meter    meter
+	draining bool   // the answer keeps it, once the request's body was taken in
 	debug    string // how the region was chosen, for who may know
 }
 
@@ -49,7 +49,6 @@ func (c *call) forward() {
 	c.exchange = exchange
 	exchange.Meter, exchange.Callee = &c.meter, c.inv.Callee()
 	exchange.Tenant, exchange.Socket = c.inv.Tenant, c.inv.Socket
-	defer exchange.End()
 	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
 	c.ownTimeouts()
 	if !c.inv.Preflight { // its body goes nowhere: net/http reads it and keeps the connection in order
@@ -61,9 +60,10 @@ func (c *call) forward() {
 			fields.Add(zap.Bool("region_conflict", true))
 		}
 	}
-	w := c.w
+	c.head = &headWriter{ResponseWriter: c.w}
+	var w http.ResponseWriter = c.head
 	if routing.IsWebSocket(c.r.Method, c.r.Header) {
-		w = &socketWriter{ResponseWriter: c.w, call: c}
+		w = &socketWriter{ResponseWriter: w, call: c}
 	} else {
 		// No other protocol is switched to: an upgrade to h2c would carry
 		// requests past the pipeline.
@@ -73,12 +73,25 @@ func (c *call) forward() {
 		Rewrite:        c.rewrite,
 		Transport:      &regions.Transport{Network: c.handler.app.network, Retry: c.handler.app.retries, Replay: c.handler.app.lease.replay},
 		ModifyResponse: c.modifyResponse,
-		ErrorHandler:   c.failed,
+		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { c.failed(err) },
 		BufferPool:     copyBuffers{},
 		ErrorLog:       silent,
 	}
 	proxy.ServeHTTP(w, c.r.WithContext(ctx))
-	c.meter.whole = true
+	c.brought()
+}
+
+// brought ends a call whose answer the proxy believes to have brought.
+func (c *call) brought() {
+	switch {
+	case c.socket != nil:
+		c.ended(c.socket.ending())
+	case !c.head.whole():
+		c.brokenOff() // the proxy is silent about it where it does not know the server
+		return
+	default:
+		c.ended(endComplete, nil)
+	}
 	c.linger()
 }
 
@@ -92,49 +105,6 @@ func (c *call) ownTimeouts() {
 	}
 	if writer != nil {
 		writer.Override(limit, 0, 0)
-	}
-}
-
-// ownBody keeps net/http from reading an HTTP/1 request body to its end before
-// an answer goes out: a function may answer while its body still comes in, and
-// a client that waits for 100 Continue must get a refusal instead.
-func (c *call) ownBody() {
-	if c.r.ProtoMajor == 1 && c.r.ContentLength != 0 {
-		_ = http.NewResponseController(c.w).EnableFullDuplex()
-	}
-}
-
-// bodyEnded reports whether nothing of the request's body is left on an
-// HTTP/1 connection.
-func (c *call) bodyEnded() bool {
-	return c.r.ProtoMajor != 1 || c.r.ContentLength == 0 || c.exchange != nil && c.exchange.BodyEnded()
-}
-
-// closeUnlessEnded announces the end of the connection with an answer that
-// goes out ahead of the request's body. net/http would see to it, but does not
-// recognize the body in Caddy's wrapping: it would take the rest of it for the
-// next request.
-func (c *call) closeUnlessEnded() {
-	if !c.bodyEnded() {
-		c.closing = true
-		c.w.Header().Set("Connection", "close")
-	}
-}
-
-// linger takes in what a client still sends of its body after an answer that
-// did not wait for it: were the connection closed under it, many clients would
-// report the broken connection instead of the answer.
-func (c *call) linger() {
-	if !c.closing || c.r.Header.Get("Expect") != "" || c.r.Context().Err() != nil {
-		return
-	}
-	if c.exchange != nil && c.exchange.Stalled() {
-		return
-	}
-	c.closing = false
-	conn := http.NewResponseController(c.w)
-	if conn.Flush() == nil && conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
-		_, _ = io.CopyN(io.Discard, c.r.Body, lingerBytes)
 	}
 }
 
@@ -166,15 +136,17 @@ func dropBody(out *http.Request) {
 }
 
 // failed answers an invocation that got no answer from a backend.
-func (c *call) failed(_ http.ResponseWriter, _ *http.Request, err error) {
+func (c *call) failed(err error) {
 	refusal := c.handler.app.pipeline.Failed(&c.inv, err)
 	if refusal == nil {
+		c.ended(c.lost())
 		c.meter.status = statusClientGone
 		c.meter.gone()
 		c.w.WriteHeader(statusClientGone)
 		return
 	}
 	c.unanswered(refusal)
+	c.ended(refusedAs(refusal), err)
 	c.refuse(refusal)
 }
 

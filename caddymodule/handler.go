@@ -94,12 +94,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	beginRequest(r)
 	h.app.awaitStart(r.Context())
-	c := &call{handler: h, w: w, r: r}
+	c := &call{handler: h, w: w, r: r, start: time.Now()}
 	c.meter = meter{call: c, desk: h.app.books.arrivals.enter(), books: h.app.books.open.Load()}
-	defer c.meter.finish()
+	defer c.end()
 	request := routing.Request{
 		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header, Trailer: r.Trailer,
-		ContentLength: r.ContentLength, Start: time.Now(), Client: h.app.client(r),
+		ContentLength: r.ContentLength, Start: c.start, Client: h.app.client(r),
 		Usage: &c.meter,
 	}
 	if refusal := h.app.pipeline.Admit(&request, h.site, &c.inv); refusal != nil {
@@ -143,7 +143,10 @@ func (c *call) noContent() {
 		header.Set("Allow", c.inv.Allow)
 		c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
 	}
+	c.answerEarly()
 	c.w.WriteHeader(http.StatusNoContent)
+	c.ended(endComplete, nil)
+	c.linger()
 }
 
 // refuse writes an answer that the gateway makes itself.
@@ -164,10 +167,8 @@ func (c *call) refuse(refusal *routing.Refusal) {
 	if refusal.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
 	}
-	if c.exchange != nil || c.r.ContentLength < 0 || c.r.ContentLength > drainable || c.r.Header.Get("Expect") != "" {
-		c.ownBody()
-		c.closeUnlessEnded()
-	}
+	c.ended(endRefused, nil)
+	c.answerEarly()
 	c.meter.status = refusal.Status
 	c.meter.refused()
 	if refusal.Code == routing.CodeProjectRestricted {

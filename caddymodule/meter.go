@@ -54,7 +54,7 @@ type meter struct {
 
 	status   int
 	bytesOut uint64
-	whole    bool // the answer was not cut off
+	broke    error // of reading the answer's body, nil if it came whole
 }
 
 // Restricted implements routing.Usage.
@@ -249,8 +249,7 @@ func (m *meter) takeBack() error {
 	return nil
 }
 
-// finish ends the account, however the call ended: also when its handler
-// panics, which is how net/http cuts an answer off.
+// finish ends the account, however the call ended.
 func (m *meter) finish() {
 	defer m.leave()
 	if !m.counts() {
@@ -265,7 +264,7 @@ func (m *meter) finish() {
 		m.unit.Return()
 	default:
 		ending := metering.Ending{
-			Status: m.status, Cut: !m.whole, Duration: m.books.ledger.Now().Sub(m.unit.At), BytesOut: m.bytesOut,
+			Status: m.status, Cut: m.call.record.cut, Duration: m.books.ledger.Now().Sub(m.unit.At), BytesOut: m.bytesOut,
 		}
 		if x := m.call.exchange; x != nil {
 			ending.Attempts = x.Attempts
@@ -308,5 +307,11 @@ type countedBody struct {
 func (b *countedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.meter.bytesOut += uint64(n)
+	switch {
+	case errors.Is(err, io.EOF):
+		b.meter.call.head.bodyEnded()
+	case err != nil:
+		b.meter.broke = err
+	}
 	return n, err
 }

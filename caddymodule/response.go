@@ -16,6 +16,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 	if !c.mayAnswer(res.StatusCode) {
 		return routing.ErrInvalidStatus
 	}
+	c.head.expect(res.ContentLength)
 	header := res.Header
 	c.meter.status = res.StatusCode
 	c.identify(header)

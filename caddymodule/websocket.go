@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
@@ -45,7 +47,7 @@ func (g *socketRegistry) add(s *socket) {
 	closing := g.closing
 	g.mu.Unlock()
 	if closing {
-		go s.goAway("server is stopping")
+		go s.goAway(endReloaded, "server is stopping")
 	}
 }
 
@@ -85,7 +87,7 @@ func (g *socketRegistry) closePart(region string, part float64) {
 	for s := range g.sockets {
 		if s.region == region && s.turn <= part {
 			s.turn = 2 // once
-			go s.goAway("region is drained")
+			go s.goAway(endReloaded, "region is drained")
 		}
 	}
 }
@@ -99,7 +101,7 @@ func (g *socketRegistry) closeAll() {
 	g.closing = true
 	if first {
 		for s := range g.sockets {
-			go s.goAway("server is stopping")
+			go s.goAway(endReloaded, "server is stopping")
 		}
 	}
 	for len(g.sockets) > 0 {
@@ -133,12 +135,16 @@ func (w *socketWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		region: w.call.region(), turn: rand.Float64(), // #nosec G404 -- spreads the closing, guards nothing
 	}
 	registry.add(s)
+	w.call.socket = s
+	// For Caddy's access log and metrics: the head itself is written to the
+	// connection.
+	w.call.w.WriteHeader(http.StatusSwitchingProtocols)
 	w.call.exchange.OnTimeout(func(cause error) {
 		reason := "idle timeout"
 		if errors.Is(cause, regions.ErrWallClock) {
 			reason = "wall clock limit"
 		}
-		s.goAway(reason)
+		s.goAway(endTimedOut, reason)
 	})
 	return s, buffered, nil
 }
@@ -152,19 +158,61 @@ type socket struct {
 	region   string  // where its function runs
 	turn     float64 // which part of a drain closes it, 0 to 1
 	once     sync.Once
+	shut     atomic.Bool  // closed here: errors after it say nothing of the client
+	lost     atomic.Bool  // the client ended the connection
+	said     frameTracker // what the client says; for its reader alone
+	bye      atomic.Bool  // the client said Close
 
 	mu      sync.Mutex // guards the fields below and serializes writes
 	frames  frameTracker
+	written uint64 // bytes of the backend
+	as      ending // why the Close is sent
 	leaving []byte // the Close to be sent at the next frame boundary
 	closed  bool   // the Close is out: nothing may follow it
 }
 
 // Read reads what the client sends.
 func (s *socket) Read(p []byte) (int, error) {
+	from := io.Reader(s.Conn)
 	if s.early != nil && s.early.Buffered() > 0 {
-		return s.early.Read(p[:min(len(p), s.early.Buffered())])
+		from, p = s.early, p[:min(len(p), s.early.Buffered())]
 	}
-	return s.Conn.Read(p)
+	n, err := from.Read(p)
+	s.said.advance(p[:n], false)
+	if s.said.closes {
+		s.bye.Store(true)
+	}
+	s.failed(err)
+	return n, err
+}
+
+// failed notes an error of the client's connection.
+func (s *socket) failed(err error) {
+	if err != nil && !s.shut.Load() {
+		s.lost.Store(true)
+	}
+}
+
+// bytesOut returns how many bytes of the backend the client got.
+func (s *socket) bytesOut() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.written
+}
+
+// ending tells how the WebSocket ended: complete where either side said Close.
+func (s *socket) ending() (ending, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.as != "":
+		return s.as, nil
+	case s.frames.closes, s.bye.Load():
+		return endComplete, nil
+	case s.lost.Load():
+		return endClientGone, regions.ErrClientGone
+	}
+	return endBackendCut, regions.ErrBackend
 }
 
 // Write passes bytes of the backend to the client.
@@ -178,7 +226,9 @@ func (s *socket) Write(p []byte) (int, error) {
 	}
 	n := s.frames.advance(p, s.leaving != nil)
 	written, err := s.Conn.Write(p[:n])
+	s.written += uint64(written) //nolint:gosec // not negative
 	if err != nil {
+		s.failed(err)
 		return written, err
 	}
 	if s.leaving != nil && s.frames.atBoundary() {
@@ -190,7 +240,7 @@ func (s *socket) Write(p []byte) (int, error) {
 
 // goAway sends Close 1001 at the next frame boundary and ends the connection
 // when the client answered, or after closeWait.
-func (s *socket) goAway(reason string) {
+func (s *socket) goAway(as ending, reason string) {
 	// A client that does not read must not hold the lock for ever.
 	_ = s.SetWriteDeadline(time.Now().Add(closeWait))
 	time.AfterFunc(closeWait, func() { _ = s.Close() })
@@ -201,7 +251,7 @@ func (s *socket) goAway(reason string) {
 	}
 	frame := []byte{opcodeClose, byte(2 + len(reason))}
 	frame = binary.BigEndian.AppendUint16(frame, closeGoingAway)
-	s.leaving = append(frame, reason...)
+	s.leaving, s.as = append(frame, reason...), as
 	if s.frames.atBoundary() {
 		s.sayGoodbye()
 	}
@@ -215,6 +265,7 @@ func (s *socket) sayGoodbye() {
 
 // Close ends the connection.
 func (s *socket) Close() error {
+	s.shut.Store(true)
 	err := s.Conn.Close()
 	s.once.Do(func() { s.registry.remove(s) })
 	return err
@@ -226,6 +277,8 @@ type frameTracker struct {
 	head [10]byte
 	have int    // bytes of head seen
 	left uint64 // payload bytes still to come
+	// closes is set by the head of a Close.
+	closes bool
 }
 
 func (f *frameTracker) atBoundary() bool { return f.have == 0 && f.left == 0 }
@@ -270,5 +323,6 @@ func (f *frameTracker) parse() {
 	if f.head[1]&0x80 != 0 {
 		length += 4 // a server must not mask, but if it does, the key comes first
 	}
+	f.closes = f.closes || f.head[0] == opcodeClose
 	f.have, f.left = 0, length
 }

@@ -176,8 +176,8 @@ func TestGoAway(t *testing.T) {
 						}
 					}
 					write(tt.before)
-					s.goAway(stopReason)
-					s.goAway("again")
+					s.goAway(endReloaded, stopReason)
+					s.goAway(endReloaded, "again")
 					write(tt.after)
 					synctest.Wait()
 					start := time.Now()

@@ -22,9 +22,9 @@ type requestBody struct {
 
 	kept keptBody
 
-	mu   sync.Mutex // guards the fields below and serializes reads of src
-	read int64      // bytes taken from src
-	end  error      // what src returned last
+	mu   sync.Mutex   // guards the fields below and serializes reads of src
+	read atomic.Int64 // bytes taken from src; written with mu held
+	end  error        // what src returned last
 }
 
 type readError struct{ error }
@@ -40,7 +40,7 @@ func newRequestBody(x *Exchange, src io.Reader, length, limit int64, memory *Rep
 func (b *requestBody) replayable() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.kept.isWhole() || b.read == 0 && b.end == nil
+	return b.kept.isWhole() || b.read.Load() == 0 && b.end == nil
 }
 
 var errNotKept = errors.New("the body is too long to be sent again")
@@ -83,7 +83,7 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	b := c.body
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if n, err := b.kept.read(c, p, b.read); n > 0 || err != nil {
+	if n, err := b.kept.read(c, p, b.read.Load()); n > 0 || err != nil {
 		return n, err
 	}
 	if b.end != nil {
@@ -98,12 +98,12 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	}
 	n, err := b.src.Read(p)
 	b.waiting.Store(false)
-	b.read += int64(n)
-	if errors.Is(err, io.EOF) || b.length > 0 && b.read >= b.length {
+	read := b.read.Add(int64(n))
+	if errors.Is(err, io.EOF) || b.length > 0 && read >= b.length {
 		b.ended.Store(true)
 	}
-	if limit := b.x.Limits.MaxBody; limit > 0 && b.read > limit {
-		b.read -= int64(n)
+	if limit := b.x.Limits.MaxBody; limit > 0 && read > limit {
+		b.read.Add(-int64(n))
 		n, err = 0, ErrBodyTooLarge
 	}
 	b.kept.add(c, p[:n])

@@ -75,6 +75,7 @@ type Exchange struct {
 
 	apart  bool // a shared connection broke under it
 	cancel context.CancelCauseFunc
+	cause  func() error // why the exchange was given up
 	done   <-chan struct{}
 	onEnd  atomic.Pointer[func(cause error)]
 	wall   *time.Timer
@@ -108,6 +109,7 @@ func Begin(ctx context.Context, plan Plan, limits Limits) (*Exchange, context.Co
 	x := &Exchange{Plan: plan, Limits: limits}
 	ctx, x.cancel = context.WithCancelCause(ctx)
 	x.done = ctx.Done()
+	x.cause = func() error { return context.Cause(ctx) }
 	if limits.WallClock > 0 {
 		left := limits.WallClock - time.Since(limits.Start)
 		x.wall = time.AfterFunc(max(left, 0), func() { x.interrupt(ErrWallClock) })
@@ -149,6 +151,31 @@ func (x *Exchange) BodyEnded() bool {
 func (x *Exchange) Stalled() bool {
 	b := x.clientBody()
 	return b != nil && errors.Is(b.failure(), ErrClientStalled)
+}
+
+// BytesIn returns how many bytes of the request's body were read.
+func (x *Exchange) BytesIn() int64 {
+	if b := x.clientBody(); b != nil {
+		return b.read.Load()
+	}
+	return 0
+}
+
+// BodyFault returns why the client's body could not be read, nil if it could.
+func (x *Exchange) BodyFault() error {
+	if b := x.clientBody(); b != nil {
+		return b.failure()
+	}
+	return nil
+}
+
+// Interrupted returns the limit that ended the exchange: ErrIdleTimeout,
+// ErrWallClock or ErrClientStalled; nil if none did.
+func (x *Exchange) Interrupted() error {
+	if cause := x.cause(); !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
 }
 
 // OnTimeout makes f, instead of an abort, end the exchange when a limit is

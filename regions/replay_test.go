@@ -55,7 +55,7 @@ func TestReplayMemoryBalances(t *testing.T) {
 				if !bytes.Equal(u.sent, content[:len(u.sent)]) {
 					t.Fatal("a byte was skipped")
 				}
-				if err == io.EOF && int64(len(u.sent)) < u.body.read {
+				if err == io.EOF && int64(len(u.sent)) < u.body.read.Load() {
 					t.Fatal("an end was invented")
 				}
 			}
@@ -63,8 +63,8 @@ func TestReplayMemoryBalances(t *testing.T) {
 			for _, u := range uploads {
 				k := &u.body.kept
 				total += int64(cap(k.bytes))
-				if k.whole && int64(len(k.bytes)) != u.body.read || !k.whole && k.bytes != nil {
-					t.Fatalf("%d of %d bytes are kept, whole %v", len(k.bytes), u.body.read, k.whole)
+				if k.whole && int64(len(k.bytes)) != u.body.read.Load() || !k.whole && k.bytes != nil {
+					t.Fatalf("%d of %d bytes are kept, whole %v", len(k.bytes), u.body.read.Load(), k.whole)
 				}
 				if k.length >= 0 && int64(cap(k.bytes)) > k.length || u.over && k.bytes != nil {
 					t.Fatalf("%d bytes for a body of %d, over %v", cap(k.bytes), k.length, u.over)

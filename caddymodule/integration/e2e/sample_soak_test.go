@@ -4,3 +4,6 @@ package e2e
 
 // randomTargets is how many targets of chance each protocol gets.
 const randomTargets = 50_000
+
+// endingSample is how many ways to end of each kind are tried.
+const endingSample = 1 << 20
