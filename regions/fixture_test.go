@@ -202,8 +202,8 @@ func newWorld(t testing.TB, rs ...Region) *world {
 			t.Errorf("%d bytes are kept at the end", n)
 		}
 		for _, r := range w.Set.All() {
-			if n := w.State(r).load.InFlight(); n != 0 {
-				t.Errorf("%s: %d in flight at the end", r.Name, n)
+			for _, socket := range []bool{false, true} {
+				checkEmpty(t, w.State(r).load.Of(socket))
 			}
 			for _, u := range w.Upstreams(r) {
 				if n := u.inFlight.Load(); n != 0 {
