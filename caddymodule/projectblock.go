@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -56,8 +55,9 @@ import (
 //		}
 //	}
 func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	domains, functions := make(map[string]int), make(map[string]bool)
 	return block(d, options{
-		"domain":          p.parseDomain,
+		"domain":          func(d *caddyfile.Dispenser) error { return p.parseDomain(d, domains) },
 		"regions":         func(d *caddyfile.Dispenser) error { return someArgs(d, &p.Regions) },
 		"plan":            p.parsePlan,
 		"jwt_secret":      p.parseSecret,
@@ -72,7 +72,7 @@ func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"wall_clock":      func(d *caddyfile.Dispenser) error { return duration(d, &p.WallClock) },
 		"cors":            func(d *caddyfile.Dispenser) error { return parseCORS(d, &p.CORS) },
 		"expose":          func(d *caddyfile.Dispenser) error { return parseExpose(d, &p.Expose) },
-		"function":        p.parseFunction,
+		"function":        func(d *caddyfile.Dispenser) error { return p.parseFunction(d, functions) },
 		"organization":    p.parseOrganization,
 		"quota":           func(d *caddyfile.Dispenser) error { return quota(d, &p.Quota) },
 		"grace":           func(d *caddyfile.Dispenser) error { return duration(d, &p.Grace) },
@@ -138,11 +138,24 @@ func (p *Project) parseOrganization(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-func (p *Project) parseDomain(d *caddyfile.Dispenser) error {
+// parseDomain reads a line of domains. seen has those of the lines before: all
+// of them are not judged again with every line.
+func (p *Project) parseDomain(d *caddyfile.Dispenser, seen map[string]int) error {
+	before := len(p.Domains)
 	if err := someArgs(d, &p.Domains); err != nil {
 		return err
 	}
-	if err := judge(projects.ProjectConfig{Domains: p.Domains}); err != nil {
+	for i, domain := range p.Domains[before:] {
+		host, err := projects.ParseDomain(domain)
+		if err != nil {
+			continue // judge says it with the others
+		}
+		if first, twice := seen[host]; twice {
+			return d.Errf("domain: %q: listed twice, first at domains[%d]", domain, first)
+		}
+		seen[host] = before + i
+	}
+	if err := judge(projects.ProjectConfig{Domains: p.Domains[before:]}); err != nil {
 		return d.Errf("domain: %w", err)
 	}
 	return nil
@@ -226,7 +239,7 @@ func (p *Project) parseAPIKey(d *caddyfile.Dispenser) error {
 	return err
 }
 
-func (p *Project) parseFunction(d *caddyfile.Dispenser) error {
+func (p *Project) parseFunction(d *caddyfile.Dispenser, seen map[string]bool) error {
 	var f projects.FunctionConfig
 	if err := oneArg(d, &f.Slug); err != nil {
 		return err
@@ -234,9 +247,10 @@ func (p *Project) parseFunction(d *caddyfile.Dispenser) error {
 	if f.Slug != projects.Wildcard && !projects.ValidSlug(f.Slug) || projects.Reserved(f.Slug) {
 		return d.Errf("function %q: a slug is made of letters, digits, _ and -, is not _internal, or is * for any other", f.Slug)
 	}
-	if slices.ContainsFunc(p.Functions, func(other projects.FunctionConfig) bool { return other.Slug == f.Slug }) {
+	if seen[f.Slug] {
 		return d.Errf("function %s: given twice, keep one", f.Slug)
 	}
+	seen[f.Slug] = true
 	err := block(d, options{
 		"id":      func(d *caddyfile.Dispenser) error { return oneArg(d, &f.ID) },
 		"version": func(d *caddyfile.Dispenser) error { return number(d, &f.Version) },

@@ -106,6 +106,7 @@ func (c *compiler) nonNegative(path string, n int64) {
 // project has nobody to claim from.
 func (c *compiler) domains() []string {
 	list := make([]string, 0, len(c.cfg.Domains))
+	places := make(map[string]int, len(c.cfg.Domains)) // of those in list
 	for i, domain := range c.cfg.Domains {
 		path := fmt.Sprintf("domains[%d]", i)
 		if strings.Contains(domain, placeholder) {
@@ -118,15 +119,19 @@ func (c *compiler) domains() []string {
 			continue
 		}
 		at := cutApex(host, c.suffix)
-		switch first := slices.Index(list, host); {
-		case first >= 0:
+		first, twice := places[host]
+		if !twice {
+			places[host] = i
+		}
+		switch {
+		case twice:
 			c.wrong(path, "%s: listed twice, first at domains[%d]", quoted(domain), first)
 		case !c.single && c.suffix != "" && host == c.suffix[1:]:
 			c.wrong(path, "%s: is the apex of all projects", quoted(domain))
 		case !c.single && ValidRef(at.label):
 			c.wrong(path, "%s: is a host of the project %s by its ref", quoted(domain), quoted(at.label))
 		}
-		list = append(list, host) // also a wrong one: places are counted
+		list = append(list, host) // also a wrong one
 	}
 	if len(list) == 0 {
 		return nil
@@ -141,12 +146,17 @@ func (c *compiler) regions() []string {
 		return nil // an empty list is no list, not one of nothing
 	}
 	var unknown []int
+	places := make(map[string]int, len(c.cfg.Regions))
 	for i, name := range c.cfg.Regions {
 		path := fmt.Sprintf("regions[%d]", i)
-		switch first := slices.Index(c.cfg.Regions, name); {
+		first, twice := places[name]
+		if !twice {
+			places[name] = i
+		}
+		switch {
 		case name == "":
 			c.wrong(path, "must not be empty")
-		case first < i:
+		case twice:
 			c.wrong(path, "%s: listed twice, first at regions[%d]", quoted(name), first)
 		case len(c.config.Regions) > 0 && !slices.Contains(c.config.Regions, name):
 			unknown = append(unknown, i)

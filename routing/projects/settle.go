@@ -45,8 +45,9 @@ func (r *run) claimDomains(late func(place, domain int, by claim)) {
 	claims := make(map[string]claim)
 	for _, first := range []bool{true, false} {
 		for i := range r.places {
+			has := r.inForce(i)
 			for k, domain := range r.places[i].built.project.Domains {
-				if r.has(i, domain) != first {
+				if has(domain) != first {
 					continue
 				}
 				// A project's own domains differ, but not those of one in error.
@@ -60,17 +61,22 @@ func (r *run) claimDomains(late func(place, domain int, by claim)) {
 	}
 }
 
-// has reports whether the project at place has the domain in force.
-func (r *run) has(place int, domain string) bool {
-	if !r.keepGood {
-		return false
-	}
+// inForce returns what tells the domains that the project at place has in
+// force.
+func (r *run) inForce(place int) func(domain string) bool {
 	p := &r.places[place]
-	if p.inForce {
-		return true
+	if !r.keepGood || p.inForce {
+		return func(string) bool { return r.keepGood }
 	}
 	last := r.last.byRef[p.built.project.Ref]
-	return last != nil && slices.Contains(last.project.Domains, domain)
+	if last == nil {
+		return func(string) bool { return false }
+	}
+	theirs := make(map[string]bool, len(last.project.Domains))
+	for _, domain := range last.project.Domains {
+		theirs[domain] = true
+	}
+	return func(domain string) bool { return theirs[domain] }
 }
 
 func (r *run) domainTwice(place, domain int, by claim) {
