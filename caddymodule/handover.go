@@ -102,6 +102,7 @@ type sharedListener struct {
 type acceptance struct {
 	conn  net.Conn
 	early []byte // what another server read of the next request
+	stray int    // how many line breaks may come before that, in bytes
 	err   error
 }
 
@@ -159,7 +160,7 @@ func (u *listenerUse) Accept() (net.Conn, error) {
 		if a.err != nil {
 			return nil, a.err
 		}
-		c := &sharedConn{Conn: a.conn, use: u, early: a.early}
+		c := &sharedConn{Conn: a.conn, use: u, early: a.early, stray: a.stray}
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.conns[c] = struct{}{}

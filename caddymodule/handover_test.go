@@ -261,3 +261,74 @@ func TestAbortedOnce(t *testing.T) {
 		})
 	}
 }
+
+// TestStrayLineBreaks: old clients send line breaks after a body (RFC 9112, section 2.2). They belong to no request,
+// wherever between them the connection is handed over, once or twice.
+func TestStrayLineBreaks(t *testing.T) {
+	noLeak(t)
+	const (
+		first = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody"
+		next  = "POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n\r\n\r\n"
+	)
+	var requests tally
+	handler := handling(func(w http.ResponseWriter, r *http.Request) {
+		requests.add(r.URL.Path)
+		echo(w, r)
+	})
+	current := serveGeneration(t, handler)
+	replace := func() {
+		next := serveGeneration(t, handler)
+		current.stop(t)
+		current = next
+	}
+	sent := 0
+	for _, breaks := range []string{"", "\r\n", "\n", "\r\n\r\n", "\n\n", "\n\r\n"} {
+		for cut := range len(breaks) + 1 {
+			for again := range len(breaks) - cut + 1 {
+				client := dial(t, current.address())
+				client.send(t, first)
+				client.expectAnswer(t, "200 /1 body")
+				client.send(t, breaks[:cut])
+				replace()
+				client.send(t, breaks[cut:cut+again])
+				if again > 0 {
+					replace()
+				}
+				client.send(t, breaks[cut+again:]+next[:3])
+				client.send(t, next[3:])
+				client.expectAnswer(t, "200 /2 \r\n\r\n") // line breaks of a body are the body's
+				if sent++; requests.count("/2") != sent {
+					t.Errorf("%q cut at %d and %d: executed %d times, want %d", breaks, cut, cut+again, requests.count("/2"), sent)
+				}
+				_ = client.Close()
+			}
+		}
+	}
+	t.Run("not without end", func(t *testing.T) {
+		client := dial(t, current.address())
+		client.send(t, first)
+		client.expectAnswer(t, "200 /1 body")
+		replace()
+		client.send(t, strings.Repeat("\r\n", 8)+next)
+		// 400, though what is unread may reset the connection under it.
+		if got, _ := io.ReadAll(client.in); strings.Contains(string(got), " 200 ") {
+			t.Errorf("answer %q, want none but 400", got)
+		}
+		if requests.count("/2") != sent {
+			t.Error("the request behind them was executed")
+		}
+		_ = client.Close()
+	})
+	t.Run("not within a head", func(t *testing.T) {
+		client := dial(t, current.address())
+		client.send(t, first)
+		client.expectAnswer(t, "200 /1 body")
+		client.send(t, "GET /3 HTTP/1.1\r\nHost: a\r\n")
+		replace()
+		client.send(t, "\r\n"+next)
+		client.expectAnswer(t, "200 /3 ")
+		client.expectAnswer(t, "200 /2 \r\n\r\n")
+		_ = client.Close()
+	})
+	current.stop(t)
+}

@@ -14,6 +14,11 @@ const tlsHandshake = 0x16 // RFC 8446, section 5.1
 
 var http2Preface = []byte("PRI") // of RFC 9113, section 3.4, what tells it from HTTP/1
 
+// maxStray is how many line breaks, in bytes, may come before the first request
+// on a connection that was handed over. Old clients send some after a body (RFC
+// 9112, section 2.2), and net/http takes as many, if it read the body itself.
+const maxStray = 4
+
 // unknownLength is the rest of a body whose end is not known here.
 const unknownLength = -1
 
@@ -31,6 +36,7 @@ type sharedConn struct {
 	net.Conn
 	use   *listenerUse
 	early []byte // read from the socket, not yet by the server; for the reader alone
+	stray int    // how many line breaks may be dropped ahead of the next byte; for the reader alone
 
 	mu       sync.Mutex // guards the fields below
 	direct   bool       // the server has this very connection
@@ -144,7 +150,26 @@ func (c *sharedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// read reads without the line breaks that belong to no request.
 func (c *sharedConn) read(p []byte) (int, error) {
+	for {
+		n, err := c.readAll(p)
+		dropped := 0
+		for dropped < n && c.stray > 0 && (p[dropped] == '\r' || p[dropped] == '\n') {
+			dropped++
+			c.stray--
+		}
+		if dropped < n {
+			c.stray = 0
+		}
+		if n = copy(p, p[dropped:n]); n > 0 || dropped == 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// readAll reads what is next, from the other server or the socket.
+func (c *sharedConn) readAll(p []byte) (int, error) {
 	if len(c.early) > 0 {
 		n := copy(p, c.early)
 		c.early = c.early[n:]
@@ -265,10 +290,8 @@ func (c *sharedConn) handOver() {
 		_ = c.Conn.Close()
 		return
 	}
-	// Line breaks that old clients send after a body are not the next request's,
-	// which only the server that read the body can know.
-	early := bytes.TrimLeft(append(bytes.Clone(c.recorded), c.early...), "\r\n")
-	go c.use.offer(acceptance{conn: c.Conn, early: early})
+	early := append(bytes.Clone(c.recorded), c.early...)
+	go c.use.offer(acceptance{conn: c.Conn, early: early, stray: maxStray})
 }
 
 // deadline runs set unless the connection is the other server's.

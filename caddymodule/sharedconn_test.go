@@ -194,7 +194,7 @@ func TestSharedConnClose(t *testing.T) {
 			f.begins(0)
 			idle(f)
 			f.read(t, "\r\nPOST", buffer)
-		}, true, "POST"},
+		}, true, "\r\nPOST"},
 		"a head beyond what is kept": {func(t *testing.T, f *connFixture) {
 			for range maxRecorded/buffer + 1 {
 				f.read(t, strings.Repeat("x", buffer), buffer)
