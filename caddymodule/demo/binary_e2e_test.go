@@ -150,7 +150,8 @@ func testPrintedLines(t *testing.T, binary string) {
 }
 
 func testDenoBehindTheGateway(t *testing.T, binary string) {
-	r := runBinary(t, binary, "--deno", realFolder(t))
+	dir := realFolder(t)
+	r := runBinary(t, binary, "--deno", dir)
 	if out := paste(r.curls[0]); !strings.Contains(out, "http/1.1 200") || !strings.Contains(out, `"hello ada!"`) {
 		t.Errorf("%s:\n%s", r.curls[0], out)
 	}
@@ -162,8 +163,21 @@ func testDenoBehindTheGateway(t *testing.T, binary string) {
 	if !strings.Contains(open, "http/1.1 426") {
 		t.Errorf("verify_jwt of config.toml (BEHAVIOUR 3.1):\n%s", open)
 	}
+	writeFile(t, dir, "fresh/index.ts", `Deno.serve(() => new Response("without a restart"));`)
+	fresh := strings.Replace(r.curls[0], "/v1/hello", "/v1/fresh", 1)
+	eventually(t, "a new function can be called", func() bool { return strings.Contains(paste(fresh), "without a restart") })
+	writeFile(t, dir, "fresh/index.ts", `Deno.serve(() => new Response("edited"));`)
+	eventually(t, "its edition is called", func() bool { return strings.Contains(paste(fresh), "edited") })
+	writeFile(t, filepath.Dir(dir), "config.toml", "[functions.fresh]\nverify_jwt = false\n")
+	public := strings.Replace(r.curls[2], "/v1/hello", "/v1/fresh", 1)
+	eventually(t, "config.toml opens it", func() bool { return strings.Contains(paste(public), "edited") })
 	if code := r.end(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d after SIGTERM", code)
+	}
+	for _, want := range []string{"starting the gateway ...\n", "starting 3 regions ...\n", "functions now: broken fresh hello legacy socket* stream\n"} {
+		if !strings.Contains(r.output.String(), want) {
+			t.Errorf("no %q in:\n%s", want, r.output)
+		}
 	}
 	if !strings.Contains(r.output.String(), "[eu-central-1/hello] booted\n") {
 		t.Errorf("no line of the function in:\n%s", r.output)

@@ -24,7 +24,8 @@ real added latency, and prints keys and curl lines to try. Ctrl-C stops it.
 With --deno it serves a folder of functions in Supabase's layout,
 DIR/<slug>/index.ts, by one deno process for each region and function, started
 at its first call. Folders that start with _ or . are left out, DIR/.env is
-given to the functions, and verify_jwt is read from DIR/../config.toml.`,
+given to the functions, and DIR/../config.toml says verify_jwt, enabled,
+entrypoint and import_map. Changes are in force at the next call.`,
 		CobraFunc: setUp,
 	})
 }
@@ -64,9 +65,16 @@ func run(opt options) error {
 		}
 	}()
 	caddy.OnExit(d.onExit)
+	d.say("starting the gateway ...")
 	if err := d.load(); err != nil {
 		d.stop()
 		return err
 	}
-	return d.announce(opt.stdout)
+	if err := d.announce(opt.stdout); err != nil {
+		return err
+	}
+	if folder, ok := d.runtime.(*denoRuntime); ok {
+		folder.watch(d.load)
+	}
+	return nil
 }

@@ -64,10 +64,14 @@ type demo struct {
 	keys    keys
 	regions []*region
 	runtime runtime
+	output  io.Writer
 	state   string // the directory of what the gateway keeps, gone with it
 
 	stopOnce sync.Once
 }
+
+// say prints what is done next, so that nobody waits before a silent terminal.
+func (d *demo) say(format string, args ...any) { _, _ = fmt.Fprintf(d.output, format+"\n", args...) }
 
 // start brings up the regions and the runtime behind them, leaving the gateway itself to load. On an error nothing stays running.
 func start(opt options) (*demo, error) {
@@ -86,19 +90,20 @@ func start(opt options) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &demo{listen: addr, admin: admin, keys: k}
+	d := &demo{listen: addr, admin: admin, keys: k, output: opt.stdout}
 	if d.state, err = os.MkdirTemp("", "edgegate-demo-"); err != nil {
 		return nil, fmt.Errorf("making a directory for the gateway: %w", err)
 	}
 	if opt.deno == "" {
 		d.runtime = samples{}
 	} else {
-		d.runtime, err = newDenoRuntime(denoConfig{dir: opt.deno, url: addr.url(), keys: k, output: opt.stdout})
+		d.runtime, err = newDenoRuntime(denoConfig{dir: opt.deno, url: addr.url(), keys: k, state: d.state, output: opt.stdout})
 		if err != nil {
 			_ = os.RemoveAll(d.state)
 			return nil, err
 		}
 	}
+	d.say("starting %d regions ...", len(regionPlan))
 	for _, plan := range regionPlan {
 		r := &region{name: plan.name, delay: plan.delay, handler: d.runtime.handler(plan.name)}
 		if err := r.start(); err != nil {
@@ -110,7 +115,7 @@ func start(opt options) (*demo, error) {
 	return d, nil
 }
 
-// load adapts the demo's Caddyfile and starts it in this process.
+// load adapts the demo's Caddyfile and starts it in this process, or puts it in the place of the one that runs.
 func (d *demo) load() error {
 	adapter := caddyconfig.GetAdapter("caddyfile")
 	if adapter == nil {

@@ -3,12 +3,15 @@ package demo
 import (
 	"bytes"
 	"context"
+	_ "embed" // of preload.js
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,71 +23,102 @@ import (
 type denoConfig struct {
 	dir    string    // the folder of functions
 	url    string    // the gateway's address, SUPABASE_URL for the functions
-	keys   keys      // SUPABASE_ANON_KEY and SUPABASE_SERVICE_ROLE_KEY
+	keys   keys      // what the functions find as SUPABASE_ANON_KEY and so on
+	state  string    // a directory that goes with the demo
 	output io.Writer // gets the functions' lines
 }
 
-// denoRuntime serves a folder of functions by real Deno processes, one for each region and function, started at the first call.
+// denoRuntime serves a folder of functions by real Deno processes, one for each region and function, started at the first call. What
+// changes in the folder is in force at the next call: processes of the code before end when their calls have ended.
 type denoRuntime struct {
 	config  denoConfig
-	project *project
 	deno    string // path of the deno binary
+	preload string // path of preload.js
 	output  *lineOutput
 
-	boot time.Duration // how long a process may take to listen
-	term time.Duration // how long it may take to end after SIGTERM
+	boot   time.Duration // how long a process may take to listen; it downloads modules at first
+	term   time.Duration // how long it may take to end after SIGTERM when the demo ends
+	linger time.Duration // the same when its code was replaced: EdgeRuntime.waitUntil goes on for so long
 
-	mu      sync.Mutex // guards what follows; held while a process is forked, so that stop sees every one
-	workers map[workerKey]*worker
-	live    map[*process]struct{}
-	stopped bool
+	watcher watcher
+
+	mu       sync.Mutex // guards what follows; held while a process is forked, so that stop sees every one
+	project  *project
+	workers  map[workerKey]*worker
+	live     map[*process]struct{}
+	stopped  bool
+	retiring sync.WaitGroup // ends of workers whose code was replaced
 }
 
 type workerKey struct{ region, slug string }
 
+//go:embed preload.js
+var preload []byte
+
 // newDenoRuntime reads the folder and finds deno on PATH. It starts no function.
 func newDenoRuntime(config denoConfig) (*denoRuntime, error) {
+	output := &lineOutput{w: config.output}
 	p, err := readProject(config.dir)
 	if err != nil {
 		return nil, err
 	}
-	deno, err := findDeno()
+	path, err := exec.LookPath("deno")
+	if err != nil {
+		return nil, &cli.FailureError{Msg: "deno is not on PATH, and --deno needs it", Hint: "npm install -g deno"}
+	}
+	output.say("asking %s for its version ...", path)
+	deno, version, err := findDeno(path)
 	if err != nil {
 		return nil, err
 	}
-	return &denoRuntime{
-		config: config, project: p, deno: deno,
-		output:  &lineOutput{w: config.output},
-		boot:    30 * time.Second,
-		term:    3 * time.Second,
+	for _, warning := range p.warnings {
+		output.say("warning: %s", warning)
+	}
+	output.say("deno %s runs the functions of %s, each from its first call on", version, p.dir)
+	file := filepath.Join(config.state, "preload.js")
+	if err := os.WriteFile(file, preload, 0o600); err != nil {
+		return nil, fmt.Errorf("writing what deno loads first: %w", err)
+	}
+	d := &denoRuntime{
+		config: config, project: p, deno: deno, preload: file,
+		output:  output,
+		boot:    2 * time.Minute,
+		term:    5 * time.Second,
+		linger:  30 * time.Second,
 		workers: make(map[workerKey]*worker),
 		live:    make(map[*process]struct{}),
-	}, nil
+	}
+	d.watcher.seen = fingerprintOf(p)
+	return d, nil
 }
 
-// findDeno returns the binary itself: `deno` on PATH may be a wrapper script (npm installs one where it cannot link) that would not
-// pass signals on.
-func findDeno() (string, error) {
-	path, err := exec.LookPath("deno")
-	if err != nil {
-		return "", &cli.FailureError{Msg: "deno is not on PATH, and --deno needs it", Hint: "npm install -g deno"}
-	}
+// oldestDeno is the first version with --preload.
+var oldestDeno = [2]int{2, 4}
+
+// findDeno returns the binary itself and its version: what is called deno on PATH may be a wrapper script (npm installs one where it cannot link) that
+// would not pass signals on.
+func findDeno(path string) (binary, version string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, path, "eval", "console.log(Deno.execPath())")
+	cmd := exec.CommandContext(ctx, path, "eval", "console.log(Deno.execPath()); console.log(Deno.version.deno)")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return "", &cli.FailureError{
+		return "", "", &cli.FailureError{
 			Msg:  fmt.Sprintf("running %s: %v: %s", path, err, firstLine(stderr.String())),
 			Hint: "npm install -g deno",
 		}
 	}
-	if binary := strings.TrimSpace(string(out)); binary != "" {
-		return binary, nil
+	binary, version, _ = strings.Cut(strings.TrimSpace(string(out)), "\n")
+	var major, minor int
+	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err != nil || major < oldestDeno[0] || major == oldestDeno[0] && minor < oldestDeno[1] {
+		return "", "", &cli.FailureError{
+			Msg:  fmt.Sprintf("%s is deno %s, and --deno needs %d.%d or newer", path, version, oldestDeno[0], oldestDeno[1]),
+			Hint: "npm install -g deno",
+		}
 	}
-	return path, nil
+	return binary, version, nil
 }
 
 func firstLine(s string) string {
@@ -92,46 +126,86 @@ func firstLine(s string) string {
 	return line
 }
 
+// functions are those of the folder at this moment.
 func (d *denoRuntime) functions() []function {
-	all := make([]function, 0, len(d.project.functions))
-	for _, f := range d.project.functions {
-		all = append(all, f.function)
-	}
-	return all
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.project.list()
 }
 
 // handler routes /<slug>... to the function's process in that region.
 func (d *denoRuntime) handler(region string) http.Handler {
-	workers := make(map[string]*worker, len(d.project.functions))
-	d.mu.Lock()
-	for _, f := range d.project.functions {
-		w := newWorker(d, region, f)
-		workers[f.slug] = w
-		d.workers[workerKey{region, f.slug}] = w
-	}
-	d.mu.Unlock()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		slug, _ := splitSlug(r.URL.Path)
-		worker, ok := workers[slug]
-		if !ok {
+		d.refresh()
+		worker := d.take(region, slug)
+		if worker == nil {
 			writeNotFound(w)
 			return
 		}
+		defer d.leave(worker)
 		worker.ServeHTTP(w, r)
 	})
+}
+
+// take returns the worker of a function's present code, with a call in it, or nil where there is no such function.
+func (d *denoRuntime) take(region, slug string) *worker {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w := d.workers[workerKey{region, slug}]
+	if w == nil {
+		at := slices.IndexFunc(d.project.functions, func(f denoFunction) bool { return f.slug == slug })
+		if at < 0 {
+			return nil
+		}
+		w = newWorker(d, d.project, region, d.project.functions[at])
+		d.workers[workerKey{region, slug}] = w
+	}
+	w.calls++
+	return w
+}
+
+// leave ends a call; with the last one of code that was replaced its process ends too.
+func (d *denoRuntime) leave(w *worker) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	w.calls--
+	d.endIfDone(w)
+}
+
+// endIfDone is called under mu.
+func (d *denoRuntime) endIfDone(w *worker) {
+	if w.retired && w.calls == 0 && !d.stopped {
+		d.retiring.Go(func() { w.end(d.linger) })
+	}
+}
+
+// replace puts p in the place of the project: every function runs its new code from its next call on. Told is whether the gateway has to
+// be told of other functions.
+func (d *denoRuntime) replace(p *project) (told bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	told = !slices.Equal(d.project.list(), p.list())
+	d.project = p
+	for _, w := range d.workers {
+		w.retired = true
+		d.endIfDone(w)
+	}
+	clear(d.workers)
+	return told
 }
 
 // errStopped is the answer to a start after stop.
 var errStopped = errors.New("the demo is stopping")
 
-// launch starts a process of f in region.
-func (d *denoRuntime) launch(region string, f denoFunction) (*process, error) {
+// launch starts a process for w.
+func (d *denoRuntime) launch(w *worker) (*process, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopped {
 		return nil, errStopped
 	}
-	p, err := startProcess(d, region, f)
+	p, err := startProcess(d, w)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +221,7 @@ func (d *denoRuntime) launch(region string, f denoFunction) (*process, error) {
 
 // stop ends every process, those still booting too: SIGTERM first, then a kill.
 func (d *denoRuntime) stop() {
+	d.watcher.stop()
 	d.mu.Lock()
 	d.stopped = true
 	procs := make([]*process, 0, len(d.live))
@@ -167,67 +242,5 @@ func (d *denoRuntime) stop() {
 	for _, w := range idle {
 		w.transport.CloseIdleConnections()
 	}
-}
-
-// lineOutput writes whole lines of many processes to one writer.
-type lineOutput struct {
-	mu sync.Mutex // guards w
-	w  io.Writer
-}
-
-// maxLine is where a line without an end is cut.
-const maxLine = 64 << 10
-
-// prefixed is the writer of one stream of one process: it puts a prefix before each line.
-type prefixed struct {
-	out    *lineOutput
-	prefix string
-	rest   []byte
-}
-
-// Write prints the lines that p completes. A writer that fails must not stop the function: errors are dropped.
-func (l *prefixed) Write(p []byte) (int, error) {
-	n := len(p)
-	for {
-		i := bytes.IndexByte(p, '\n')
-		if i < 0 {
-			break
-		}
-		l.print(append(l.rest, p[:i]...))
-		l.rest, p = l.rest[:0], p[i+1:]
-	}
-	l.rest = append(l.rest, p...)
-	if len(l.rest) >= maxLine {
-		l.flush()
-	}
-	return n, nil
-}
-
-// flush prints what came without a line end; it is called after the last Write.
-func (l *prefixed) flush() {
-	if len(l.rest) > 0 {
-		l.print(l.rest)
-		l.rest = l.rest[:0]
-	}
-}
-
-func (l *prefixed) print(line []byte) {
-	l.out.mu.Lock()
-	defer l.out.mu.Unlock()
-	_, _ = fmt.Fprintf(l.out.w, "%s%s\n", l.prefix, bytes.TrimSuffix(line, []byte("\r")))
-}
-
-// environment is what a function finds set; later entries win, so DIR/.env beats the demo's own environment, and the demo's variables
-// beat both.
-func (d *denoRuntime) environment(region string, f denoFunction, address, execution string) []string {
-	env := append(os.Environ(), d.project.env...)
-	return append(env,
-		"SUPABASE_URL="+d.config.url,
-		"SUPABASE_ANON_KEY="+d.config.keys.anon,
-		"SUPABASE_SERVICE_ROLE_KEY="+d.config.keys.serviceRole,
-		"SB_REGION="+region,
-		"SB_EXECUTION_ID="+execution,
-		"DENO_DEPLOYMENT_ID=default_"+f.slug+"_1",
-		"DENO_SERVE_ADDRESS=tcp:"+address,
-	)
+	d.retiring.Wait()
 }

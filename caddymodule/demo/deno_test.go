@@ -53,7 +53,8 @@ func serveDeno(t *testing.T, dir string) (*denoRuntime, *region, *http.Client, *
 	before := goleak.IgnoreCurrent()
 	out := &syncBuffer{}
 	d, err := newDenoRuntime(denoConfig{
-		dir: dir, url: "http://localhost:8000", keys: keys{anon: "the-anon", serviceRole: "the-service"}, output: out,
+		dir: dir, url: "http://localhost:8000", keys: keys{anon: "the-anon", serviceRole: "the-service", publishable: "the-publishable", secret: "the-secret"},
+		state: t.TempDir(), output: out,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -128,6 +129,8 @@ func TestDenoStartsOneProcessAndPassesTheRequest(t *testing.T) {
 	for name, want := range map[string]string{
 		"SUPABASE_URL": "http://localhost:8000", "SUPABASE_ANON_KEY": "the-anon", "SUPABASE_SERVICE_ROLE_KEY": "the-service",
 		"SB_REGION": "us-east-1", "DENO_DEPLOYMENT_ID": "default_hello_1", "GREETING": "hi",
+		"SUPABASE_DB_URL": localDatabase, "SUPABASE_PUBLISHABLE_KEYS": `{"default":"the-publishable"}`,
+		"SUPABASE_SECRET_KEYS": `{"default":"the-secret"}`, "SUPABASE_JWKS": `{"keys":[]}`,
 	} {
 		if a.Env[name] != want {
 			t.Errorf("%s = %q, want %q", name, a.Env[name], want)
@@ -146,7 +149,7 @@ func TestDenoStartsOneProcessAndPassesTheRequest(t *testing.T) {
 		t.Error("the process outlived the demo")
 	}
 	for _, want := range []string{
-		"[us-east-1/hello] args run --allow-all --no-prompt index.ts in hello\n", "[us-east-1/hello] half a line\n",
+		"[us-east-1/hello] args run --allow-all --no-prompt --preload=" + d.preload + " index.ts in hello\n", "[us-east-1/hello] half a line\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %q", want, out.String())

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestMain makes the test binary a stand-in for deno when it is called by that name: the runner's own behaviour (ports, logs, restarts,
@@ -41,7 +42,7 @@ func installFakeDeno(t *testing.T) {
 // fakeDeno does what the first word of the entry file says.
 func fakeDeno(args []string) int {
 	if len(args) > 1 && args[1] == "eval" {
-		fmt.Println(args[0])
+		fmt.Printf("%s\n2.9.6\n", args[0])
 		return 0
 	}
 	script, err := os.ReadFile(args[len(args)-1])
@@ -66,6 +67,13 @@ func fakeDeno(args []string) int {
 		switch _, rest := splitSlug(r.URL.Path); rest {
 		case "/die":
 			os.Exit(4)
+		case "/stream":
+			for r.Context().Err() == nil {
+				_, _ = fmt.Fprintf(w, "line of %d\n", os.Getpid())
+				w.(http.Flusher).Flush()
+				<-time.After(20 * time.Millisecond)
+			}
+			return
 		case "/upgrade":
 			serveWebSocket(w, r, os.Getenv("SB_REGION"))
 			return

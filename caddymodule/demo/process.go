@@ -19,18 +19,16 @@ type process struct {
 }
 
 // startProcess forks deno and returns at once; ready or done follows.
-func startProcess(d *denoRuntime, region string, f denoFunction) (*process, error) {
+func startProcess(d *denoRuntime, w *worker) (*process, error) {
+	region, f := w.region, w.function
 	address, err := freeAddress()
 	if err != nil {
 		return nil, fmt.Errorf("finding a port for %s: %w", f.slug, err)
 	}
-	args := []string{"run", "--allow-all", "--no-prompt"}
-	if f.importMap != "" {
-		args = append(args, "--import-map="+f.importMap)
-	}
+	args := append([]string{"run", "--allow-all", "--no-prompt", "--preload=" + d.preload}, f.flags...)
 	cmd := exec.Command(d.deno, append(args, f.entry)...)
 	cmd.Dir = f.dir
-	cmd.Env = d.environment(region, f, address, uuid.NewString())
+	cmd.Env = d.environment(w.project, region, f, address, uuid.NewString())
 	prefix := "[" + region + "/" + f.slug + "] "
 	stdout, stderr := &prefixed{out: d.output, prefix: prefix}, &prefixed{out: d.output, prefix: prefix}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
@@ -38,6 +36,7 @@ func startProcess(d *denoRuntime, region string, f denoFunction) (*process, erro
 	ownGroup(cmd)
 
 	p := &process{address: address, cmd: cmd, ready: make(chan struct{}), done: make(chan struct{})}
+	d.output.say("%sstarting", prefix)
 	started := make(chan error)
 	go func() {
 		// On Linux the process dies with the thread that forked it (see ownGroup), which must therefore be kept until it has ended.
@@ -57,12 +56,16 @@ func startProcess(d *denoRuntime, region string, f denoFunction) (*process, erro
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting deno for %s: %w", f.slug, err)
 	}
-	go p.watch(d.boot)
+	go p.watch(d.boot, func(format string, args ...any) { d.output.say(prefix+format, args...) })
 	return p, nil
 }
 
-// watch waits until the process listens; one that does not in time is ended.
-func (p *process) watch(limit time.Duration) {
+// patience is after how long, and how often, a start under way is spoken of.
+const patience = time.Second
+
+// watch waits until the process listens; one that does not in time is ended. It says how far it is.
+func (p *process) watch(limit time.Duration, say func(string, ...any)) {
+	began, next := time.Now(), patience
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -72,12 +75,18 @@ func (p *process) watch(limit time.Duration) {
 		case <-p.done:
 			return
 		case <-timeout.C:
+			say("does not listen after %s and is ended: it has to call Deno.serve", limit)
 			endGroup(p.cmd, true)
 			return
 		case <-tick.C:
+			if passed := time.Since(began); passed >= next {
+				say("still starting after %d s: at its first start deno downloads modules and compiles", int(passed.Seconds()))
+				next += 5 * patience
+			}
 		}
 		if conn, err := net.DialTimeout("tcp", p.address, time.Second); err == nil {
 			_ = conn.Close()
+			say("ready after %d ms", time.Since(began).Milliseconds())
 			close(p.ready)
 			return
 		}

@@ -32,7 +32,26 @@ func TestReadProject(t *testing.T) {
 	} {
 		writeFile(t, dir, name, "")
 	}
-	writeFile(t, root, "config.toml", "project_id = \"x\"\n[functions.open]\nverify_jwt = false\nimport_map = \"./y\"\n[functions.off]\nenabled = false\n[functions.gone]\nverify_jwt = false\n")
+	for _, name := range []string{"apps/main.ts", "maps/own.json", "functions/far/deno.json", "functions/cfg/index.ts", "maps/deno.json"} {
+		writeFile(t, root, name, "{}")
+	}
+	writeFile(t, root, "config.toml", `project_id = "x"
+[functions.open]
+verify_jwt = false
+import_map = "./y"
+[functions.off]
+enabled = false
+[functions.gone]
+verify_jwt = false
+[functions.far]
+entrypoint = "./apps/main.ts"
+[functions.hello]
+import_map = "./maps/own.json"
+static_files = ["./functions/hello/*.ts", "./functions/hello/*.html"]
+[functions.cfg]
+import_map = "./maps/deno.json"
+verify_jtw = false
+`)
 	writeFile(t, dir, ".env", "A=1\n")
 	p, err := readProject(dir)
 	if err != nil {
@@ -41,28 +60,43 @@ func TestReadProject(t *testing.T) {
 	type row struct {
 		slug, entry string
 		verify      bool
-		importMap   string
+		flags       string
 	}
 	var got []row
 	for _, f := range p.functions {
-		rel := ""
-		if f.importMap != "" {
-			rel, _ = filepath.Rel(dir, f.importMap)
-		}
-		got = append(got, row{f.slug, f.entry, f.verifyJWT, rel})
+		got = append(got, row{f.slug, strings.ReplaceAll(f.entry, root, ""), f.verifyJWT, strings.ReplaceAll(strings.Join(f.flags, " "), root, "")})
 	}
 	want := []row{
-		{"hello", "index.ts", true, "import_map.json"},
-		{"jsx", "index.tsx", true, "import_map.json"},
+		{"cfg", "index.ts", true, "--config=/maps/deno.json"},
+		{"far", "/apps/main.ts", true, "--config=/functions/far/deno.json"},
+		{"hello", "index.ts", true, "--import-map=/maps/own.json"},
+		{"jsx", "index.tsx", true, "--import-map=/functions/import_map.json"},
 		{"module", "index.mjs", true, ""},
-		{"open", "index.ts", false, "import_map.json"},
-		{"plain", "index.js", true, filepath.Join("plain", "import_map.json")},
+		{"open", "index.ts", false, "--import-map=/functions/import_map.json"},
+		{"plain", "index.js", true, "--import-map=/functions/plain/import_map.json"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
 	if !reflect.DeepEqual(p.env, []string{"A=1"}) {
 		t.Errorf("env %v", p.env)
+	}
+	warnings := strings.ReplaceAll(strings.Join(p.warnings, "\n"), root, "")
+	for _, want := range []string{
+		"/config.toml: functions.open.import_map: there is no file ./y",
+		"/config.toml: functions.off: left out: enabled is false",
+		"/config.toml: functions.gone: left out: there is no folder functions/gone",
+		"/config.toml: functions.hello.static_files: no file fits ./functions/hello/*.html",
+		"/config.toml: functions.cfg.verify_jtw: the key verify_jtw is not known; did you mean verify_jwt?",
+		": functions/empty: left out: its folder has no index.ts",
+		": functions/no slug: left out: the name is no slug",
+	} {
+		if !strings.Contains(warnings, want) {
+			t.Errorf("no %q in\n%s", want, warnings)
+		}
+	}
+	if n := len(p.warnings); n != 7 {
+		t.Errorf("%d warnings:\n%s", n, warnings)
 	}
 }
 

@@ -15,9 +15,11 @@ import (
 // errBoot means that the function's process ended, or did not listen in time, at its start.
 var errBoot = errors.New("function did not start")
 
-// worker is one function in one region: at most one process, started by a call and again by the next one after it died.
+// worker is one function in one region, in one edition of its code: at most one process, started by a call and again by the next one after
+// it died.
 type worker struct {
 	runtime   *denoRuntime
+	project   *project
 	region    string
 	function  denoFunction
 	transport *http.Transport
@@ -25,12 +27,16 @@ type worker struct {
 
 	mu      sync.Mutex // guards current; held while a process is forked, so that first calls at once start one
 	current *process
+
+	// under the runtime's mu
+	calls   int  // under way
+	retired bool // the code was replaced
 }
 
 type processKey struct{}
 
-func newWorker(d *denoRuntime, region string, f denoFunction) *worker {
-	w := &worker{runtime: d, region: region, function: f}
+func newWorker(d *denoRuntime, p *project, region string, f denoFunction) *worker {
+	w := &worker{runtime: d, project: p, region: region, function: f}
 	w.transport = &http.Transport{
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: 64,
@@ -87,12 +93,23 @@ func (w *worker) running() (*process, error) {
 			return w.current, nil
 		}
 	}
-	p, err := w.runtime.launch(w.region, w.function)
+	p, err := w.runtime.launch(w)
 	if err != nil {
 		return nil, err
 	}
 	w.current = p
 	return p, nil
+}
+
+// end stops the process of a worker without calls.
+func (w *worker) end(grace time.Duration) {
+	w.mu.Lock()
+	p := w.current
+	w.mu.Unlock()
+	w.transport.CloseIdleConnections()
+	if p != nil {
+		p.stop(grace)
+	}
 }
 
 // rewrite sends the request on as it came: same Host, same path and query byte for byte, and the gateway's forwarding headers, which

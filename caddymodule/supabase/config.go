@@ -6,20 +6,29 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
 const configName = "config.toml"
 
-// FunctionConfig is what of a [functions.<slug>] section has a meaning here.
-// Import maps, static files and the like concern the runtime alone.
+// FunctionConfig is a [functions.<slug>] section. Paths in it start at the
+// folder of config.toml.
 type FunctionConfig struct {
-	Enabled    *bool  `toml:"enabled"`
-	VerifyJWT  *bool  `toml:"verify_jwt"`
-	Entrypoint string `toml:"entrypoint"` // from the folder of config.toml; "" for the function's own index.*
+	Enabled     *bool    `toml:"enabled"`
+	VerifyJWT   *bool    `toml:"verify_jwt"`
+	Entrypoint  string   `toml:"entrypoint"`   // "" for the function's own index.*
+	ImportMap   string   `toml:"import_map"`   // "" for what Deno finds; for the runtime alone
+	StaticFiles []string `toml:"static_files"` // patterns; for the runtime alone
 }
+
+// functionKeys are the names of FunctionConfig.
+var functionKeys = []string{"enabled", "verify_jwt", "entrypoint", "import_map", "static_files"}
 
 // over returns the section with what other sets, as a [remotes.<name>]
 // section does it.
@@ -32,6 +41,12 @@ func (c FunctionConfig) over(other FunctionConfig) FunctionConfig {
 	}
 	if other.Entrypoint != "" {
 		c.Entrypoint = other.Entrypoint
+	}
+	if other.ImportMap != "" {
+		c.ImportMap = other.ImportMap
+	}
+	if other.StaticFiles != nil {
+		c.StaticFiles = other.StaticFiles
 	}
 	return c
 }
@@ -48,6 +63,33 @@ type config struct {
 		ProjectID string                    `toml:"project_id"`
 		Functions map[string]FunctionConfig `toml:"functions"`
 	} `toml:"remotes"`
+
+	unread []toml.Key // what stands in the file besides
+}
+
+// unreadProblems are about keys that nobody here reads: those of functions, and
+// with runtime those of [edge_runtime] too. Other sections are of other parts
+// of Supabase.
+func (c config) unreadProblems(runtime bool) (all []projects.Problem) {
+	for _, key := range c.unread {
+		section := slices.Index(key, "functions")
+		switch {
+		case runtime && len(key) > 1 && key[0] == "edge_runtime":
+			all = append(all, projects.Problem{
+				Path: key.String(), Message: "it has no effect here", Remedy: "variables can stand in the .env of the functions, anything else is Supabase's runtime's",
+			})
+			continue
+		case section != 0 && (section != 2 || key[0] != "remotes"), len(key) < section+3:
+			continue
+		}
+		name := key[section+2]
+		remedy := "it has no effect here; known are " + strings.Join(functionKeys, ", ")
+		if near, ok := regions.Nearest(name, functionKeys); ok {
+			remedy = fmt.Sprintf("did you mean %s?", near)
+		}
+		all = append(all, projects.Problem{Path: key.String(), Message: fmt.Sprintf("the key %s is not known", name), Remedy: remedy})
+	}
+	return all
 }
 
 // ConfigError is a config.toml that cannot be understood. It shows no text of
@@ -70,9 +112,11 @@ func readConfig(path string) (config, error) {
 		return config{}, fmt.Errorf("reading the configuration: %w", err)
 	}
 	var c config
-	if err := toml.Unmarshal(data, &c); err != nil {
+	found, err := toml.Decode(string(data), &c)
+	if err != nil {
 		return config{}, configError(path, err)
 	}
+	c.unread = found.Undecoded()
 	return c, nil
 }
 

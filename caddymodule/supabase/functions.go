@@ -41,31 +41,27 @@ func (f Function) VerifyJWT() bool { return f.Config.VerifyJWT == nil || *f.Conf
 func (f Function) Enabled() bool { return f.Config.Enabled == nil || *f.Config.Enabled }
 
 // ReadFunctions returns the functions of dir, a folder of DIR/<slug>/index.*
-// with config.toml beside it, in the order of their slugs and the disabled
-// ones too. Folders whose name starts with `_` or is no slug, and those without
-// an entry point in them, are left out, as are functions of config.toml that
-// have no folder.
-func ReadFunctions(dir string) ([]Function, error) {
+// with config.toml beside it, in the order of their slugs: those that are
+// served. What was left out, and what of config.toml is not known, are the
+// problems of the project, in which nothing else is set.
+func ReadFunctions(dir string) (*Project, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("resolving %s: %w", dir, err)
 	}
-	folders, err := listFolders(abs)
+	if _, err := os.Stat(abs); err != nil {
+		return nil, fmt.Errorf("reading functions: %w", err)
+	}
+	p := &Project{Dir: filepath.Dir(abs)}
+	c, err := readConfig(p.Config())
 	if err != nil {
 		return nil, err
 	}
-	config, err := readConfig(filepath.Join(filepath.Dir(abs), configName))
-	if err != nil {
+	p.Problems = c.unreadProblems(true)
+	if err := p.readFunctions(abs, c.Functions); err != nil {
 		return nil, err
 	}
-	var functions []Function
-	for _, name := range folders {
-		f := Function{Slug: name, Dir: filepath.Join(abs, name), Config: config.Functions[name]}
-		if f.Entry = firstFile(f.Dir, entries); f.Entry != "" && isSlug(name) {
-			functions = append(functions, f)
-		}
-	}
-	return functions, nil
+	return p, nil
 }
 
 // listFolders returns the names in dir that can be a function's, sorted.

@@ -68,7 +68,8 @@ func Read(dir, ref string) (*Project, error) {
 	}
 	slices.Sort(p.Refs)
 	p.readAuth(c)
-	if err := p.readFunctions(c.Functions); err != nil {
+	p.Problems = append(p.Problems, c.unreadProblems(false)...)
+	if err := p.readFunctions(filepath.Join(home, "functions"), c.Functions); err != nil {
 		return nil, err
 	}
 	return p, nil
@@ -134,9 +135,8 @@ func (p *Project) readAuth(c config) {
 	}
 }
 
-// readFunctions joins what lies in the folder with what config.toml says.
-func (p *Project) readFunctions(config map[string]FunctionConfig) error {
-	dir := filepath.Join(p.Dir, "functions")
+// readFunctions joins what lies in the folder dir with what config.toml says.
+func (p *Project) readFunctions(dir string, config map[string]FunctionConfig) error {
 	folders, err := listFolders(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -154,12 +154,12 @@ func (p *Project) readFunctions(config map[string]FunctionConfig) error {
 		switch {
 		case !f.Enabled():
 			p.problem(path, "left out: enabled is false", "set enabled = true to serve it")
-		case set.Entrypoint != "" && !isFile(p.resolve(set.Entrypoint)):
+		case set.Entrypoint != "" && !isFile(p.Resolve(set.Entrypoint)):
 			p.problem(path, fmt.Sprintf("left out: the entrypoint %s is not there", set.Entrypoint), "correct it, or remove the section")
 		case set.Entrypoint == "" && f.Entry == "" && slices.Contains(folders, slug):
 			p.problem(path, "left out: its folder has no index.ts", "set entrypoint, or let the names of folders of shared code begin with _")
 		case set.Entrypoint == "" && f.Entry == "":
-			p.problem(path, "left out: there is no folder functions/"+slug, "add it, or remove the section")
+			p.problem(path, "left out: there is no folder "+filepath.Base(dir)+"/"+slug, "add it, or remove the section")
 		case !isSlug(slug):
 			p.problem(path, "left out: the name is no slug", "rename it to letters, digits, _ and -")
 		default:
@@ -169,8 +169,11 @@ func (p *Project) readFunctions(config map[string]FunctionConfig) error {
 	return nil
 }
 
-// resolve returns a path of config.toml, which starts at its folder.
-func (p *Project) resolve(path string) string {
+// Config is the path of config.toml, which need not be there.
+func (p *Project) Config() string { return filepath.Join(p.Dir, configName) }
+
+// Resolve returns a path of config.toml, which starts at its folder.
+func (p *Project) Resolve(path string) string {
 	if filepath.IsAbs(path) {
 		return path
 	}

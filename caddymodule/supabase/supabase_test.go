@@ -47,28 +47,42 @@ func TestReadFunctions(t *testing.T) {
 		"functions/hello/index.ts": "", "functions/hello/index.js": "", "functions/plain/index.mjs": "", "functions/off/index.ts": "",
 		"functions/_shared/index.ts": "", "functions/.hidden/index.ts": "", "functions/no slug/index.ts": "", "functions/empty/readme.md": "",
 		"functions/index.ts": "", "functions/own/main.ts": "",
-		"config.toml": "[functions.plain]\nverify_jwt = false\n[functions.off]\nenabled = false\n[functions.gone]\n[functions.own]\nentrypoint = 'functions/own/main.ts'\n",
+		"config.toml": "[api]\nport = 1\n[functions.plain]\nverify_jwt = false\nverfy_jwt = true\n[edge_runtime]\npolicy = 'x'\n[functions.off]\nenabled = false\n[functions.gone]\n[functions.own]\nentrypoint = 'functions/own/main.ts'\n",
 	})
 	dir := filepath.Join(root, "functions")
-	functions, err := ReadFunctions(dir)
+	p, err := ReadFunctions(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	type row struct {
-		slug, dir, entry string
-		verify, enabled  bool
+		slug, dir, entry, configured string
+		verify                       bool
 	}
 	var got []row
-	for _, f := range functions {
-		got = append(got, row{f.Slug, f.Dir, f.Entry, f.VerifyJWT(), f.Enabled()})
+	for _, f := range p.Functions {
+		got = append(got, row{f.Slug, f.Dir, f.Entry, f.Config.Entrypoint, f.VerifyJWT()})
 	}
 	want := []row{
-		{"hello", filepath.Join(dir, "hello"), "index.ts", true, true},
-		{"off", filepath.Join(dir, "off"), "index.ts", true, false},
-		{"plain", filepath.Join(dir, "plain"), "index.mjs", false, true},
+		{"hello", filepath.Join(dir, "hello"), "index.ts", "", true},
+		{"own", filepath.Join(dir, "own"), "", "functions/own/main.ts", true},
+		{"plain", filepath.Join(dir, "plain"), "index.mjs", "", false},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
+	}
+	var problems []string
+	for _, problem := range p.Problems {
+		problems = append(problems, problem.Path+": "+problem.Message)
+	}
+	if want := []string{
+		"functions.plain.verfy_jwt: the key verfy_jwt is not known",
+		"edge_runtime.policy: it has no effect here",
+		"functions/empty: left out: its folder has no index.ts",
+		"functions.gone: left out: there is no folder functions/gone",
+		"functions/no slug: left out: the name is no slug",
+		"functions.off: left out: enabled is false",
+	}; !reflect.DeepEqual(problems, want) {
+		t.Errorf("got  %q\nwant %q", problems, want)
 	}
 	if _, err := ReadFunctions(filepath.Join(root, "nowhere")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a missing folder: %v", err)

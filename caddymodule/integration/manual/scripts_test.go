@@ -376,7 +376,7 @@ func callDenoDemo(s *session, said string) {
 	log := s.started[len(s.started)-1].log
 	if err := s.wait("the output of the function appears", func() bool {
 		text, _ := os.ReadFile(log)
-		return regexp.MustCompile(`(?m)^\[eu-central-1/hello\] Listening on http://127\.0\.0\.1:\d+/$`).Match(text)
+		return regexp.MustCompile(`(?m)^\[eu-central-1/hello\] starting\n\[eu-central-1/hello\] Listening on http://127\.0\.0\.1:\d+/\n\[eu-central-1/hello\] ready after \d+ ms$`).Match(text)
 	}, nil); err != nil {
 		s.t.Error(err)
 	}
