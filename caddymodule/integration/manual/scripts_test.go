@@ -48,7 +48,7 @@ var scripts = []script{
 	{
 		page: "docs/quick-start.md",
 		prepare: func(s *session) {
-			first := threePorts(s.t)
+			first := freePorts(s.t, 3)
 			s.put("9201", strconv.Itoa(first), "9202", strconv.Itoa(first+1), "9203", strconv.Itoa(first+2))
 			s.copyTree("configs")
 			// on one machine a busy moment can make any region the nearest
@@ -297,7 +297,9 @@ var cliScript = script{
 		{command: "edgegate projects import", output: exact, before: func(s *session) { _ = os.Remove(filepath.Join(s.dir, "projects.json")) }},
 		{command: "edgegate projects list", output: shape},
 		{command: "edgegate token inspect - < token.txt", code: 1, output: exact},
-		{command: "edgegate audit", code: 1, output: among},
+		{command: "edgegate audit", code: 1, output: among, before: func(s *session) {
+			s.put("2 findings: 1 high, 1 low", "... findings: ...") // this gateway has more
+		}},
 	},
 }
 

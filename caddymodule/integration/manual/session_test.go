@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -260,43 +261,33 @@ func (s *session) copyTree(name string) {
 
 var (
 	handingOut sync.Mutex // guards handedOut
-	handedOut  = make(map[string]bool)
+	handedOut  = make(map[int]bool)
 )
 
 // freePort finds a port that nobody listens on, and gives none out twice.
-func freePort(t *testing.T) string {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		_ = l.Close()
-		handingOut.Lock()
-		again := handedOut[port]
-		handedOut[port] = true
-		handingOut.Unlock()
-		if !again {
-			return port
-		}
-	}
-}
+func freePort(t *testing.T) string { return strconv.Itoa(freePorts(t, 1)) }
 
-// threePorts finds the first of three ports in a row that nobody listens on.
-func threePorts(t *testing.T) int {
+// freePorts finds the first of n ports in a row. They lie below those that the kernel gives to connections: a page may use its port late.
+func freePorts(t *testing.T, n int) int {
 	t.Helper()
-	for {
-		first, _ := strconv.Atoi(freePort(t))
-		free := 0
-		for port := first; port < first+3; port++ {
-			if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+	handingOut.Lock()
+	defer handingOut.Unlock()
+	for range 1000 {
+		first := 10000 + rand.IntN(20000)
+		free := true
+		for port := first; port < first+n && free; port++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+			if free = err == nil && !handedOut[port]; err == nil {
 				_ = l.Close()
-				free++
 			}
 		}
-		if free == 3 {
+		if free {
+			for port := first; port < first+n; port++ {
+				handedOut[port] = true
+			}
 			return first
 		}
 	}
+	t.Fatal("no free port was found")
+	return 0
 }
