@@ -244,6 +244,9 @@ func (p *Project) parseFunction(d *caddyfile.Dispenser, seen map[string]bool) er
 	if err := oneArg(d, &f.Slug); err != nil {
 		return err
 	}
+	if len(f.Slug) > projects.MaxSlug {
+		return d.Errf("function %.64s...: a slug has at most %d characters", f.Slug, projects.MaxSlug)
+	}
 	if f.Slug != projects.Wildcard && !projects.ValidSlug(f.Slug) || projects.Reserved(f.Slug) {
 		return d.Errf("function %q: a slug is made of letters, digits, _ and -, is not _internal, or is * for any other", f.Slug)
 	}

@@ -154,6 +154,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"1.2 a host by ref", inProject(`"domains":["` + refB + `.functions.EXAMPLE.com"]`), `projects[0].domains[0]: "` + refB + `.functions.EXAMPLE.com": is a host of the project "` + refB + `" by its ref`},
 		// Functions.
 		{"1.4 slug", inProject(`"functions":[{"slug":"ok"},{"slug":"a b"}]`), `projects[0].functions[1].slug: "a b": a slug is made of letters, digits, _ and -, or is * for any other`},
+		{"9.7 long slug", inProject(`"functions":[{"slug":"` + strings.Repeat("a", MaxSlug) + `"},{"slug":"` + strings.Repeat("b", MaxSlug+1) + `"}]`), `projects[0].functions[1].slug: "` + strings.Repeat("b", 64) + `"...: a slug has at most 255 characters`},
 		{"1.4 no slug", inProject(`"functions":[{}]`), `projects[0].functions[0].slug: "": a slug is made of letters, digits, _ and -, or is * for any other`},
 		{"1.6 reserved", inProject(`"functions":[{"slug":"_Internal"}]`), `projects[0].functions[0].slug: "_Internal": reserved for the runtime's own endpoints`},
 		{"slug twice", inProject(`"functions":[{"slug":"b"},{"slug":"a"},{"slug":"b"}]`), `projects[0].functions[2].slug: "b": listed twice, first at functions[0]`},

@@ -9,6 +9,7 @@
 package projects
 
 import (
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -152,8 +153,17 @@ func compact(functions []Function) {
 	}
 }
 
-// ValidSlug reports whether slug has the form of BEHAVIOUR.md 1.4.
+// MaxSlug is the longest slug, in bytes. Runtimes keep functions in directories,
+// whose names are no longer; and under a wildcard it is the client that chooses
+// what is counted and logged (BEHAVIOUR.md 9.7).
+const MaxSlug = 255
+
+// ValidSlug reports whether slug has the form of BEHAVIOUR.md 1.4 and at most
+// MaxSlug bytes.
 func ValidSlug(slug string) bool {
+	if len(slug) > MaxSlug {
+		return false
+	}
 	for i := 0; i < len(slug); i++ {
 		c := slug[i]
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
@@ -169,6 +179,8 @@ func slugProblem(slug string) string {
 	switch {
 	case slug == Wildcard:
 		return ""
+	case len(slug) > MaxSlug:
+		return fmt.Sprintf("a slug has at most %d characters", MaxSlug)
 	case !ValidSlug(slug):
 		return "a slug is made of letters, digits, _ and -, or is * for any other"
 	case Reserved(slug):

@@ -3,6 +3,7 @@ package projects
 import (
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -67,6 +68,15 @@ func TestFunction(t *testing.T) {
 				t.Errorf("Function(%q) = %+v, %v, want %q", tt.slug, f, ok, tt.want)
 			}
 		})
+	}
+}
+
+// BEHAVIOUR 9.7: no name that a client chooses under a wildcard is of unbounded length.
+func TestSlugLength(t *testing.T) {
+	for n, want := range map[int]bool{0: false, 1: true, MaxSlug: true, MaxSlug + 1: false, 64 << 10: false} {
+		if got := ValidSlug(strings.Repeat("a", n)); got != want {
+			t.Errorf("%d characters: %v, want %v", n, got, want)
+		}
 	}
 }
 
