@@ -3,6 +3,7 @@ package auth
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // Verifications per second are b.N / time: a cached token is asked again and
@@ -59,4 +60,32 @@ func BenchmarkCachedParallel(b *testing.B) {
 			}
 		}
 	})
+}
+
+// A flood of tokens that were never seen before, each of them bad.
+func BenchmarkForgeries(b *testing.B) {
+	const claims = `{"iss":"https://abcdefghijklmnopqrst.supabase.co/auth/v1","sub":"8a2c6a7e-2f0b-4a53-9f5e-0d6b4d0c9c11","role":"authenticated","exp":2000000000,"n":%d}`
+	v := verifierOf(b, Config{
+		Secrets: [][]byte{secret}, Keys: parseSet(b, ecPair), Remotes: remotes(b, rsaPair), Shared: NewShared(SharedConfig{}),
+	})
+	for name, make := range map[string]func(i int) string{
+		"HS256":       func(i int) string { return sign(hs256, fmt.Sprintf(claims, i), foreign) },
+		"ES256":       func(i int) string { return ecStranger.token(fmt.Sprintf(claims, i)) },
+		"unknown_kid": func(i int) string { return ecNext.token(fmt.Sprintf(claims, i)) },
+		"malformed":   func(i int) string { return fmt.Sprintf("%d.b.c", i) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			all := []Credentials{}
+			for i := range 1 << 12 {
+				all = append(all, bearer(make(i)))
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				// Beyond the memory for bad tokens, or it is time for them again.
+				if _, failure := v.Check(all[i%len(all)], true, now.Add(time.Duration(i/len(all))*badFor)); failure == nil {
+					b.Fatal("it was accepted")
+				}
+			}
+		})
+	}
 }
