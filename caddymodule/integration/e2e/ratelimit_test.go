@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 )
 
 // BEHAVIOUR section 5: 429 by client address, function, subject and project; what is refused uses nothing up.
@@ -160,5 +163,61 @@ func TestClientLimitBeforeKeys(t *testing.T) {
 	}
 	if w.calls.Load() != 1 {
 		t.Errorf("the function was called %d times", w.calls.Load())
+	}
+}
+
+// BEHAVIOUR 9.7: gateways with one Redis share the limit of a subject, whose bucket has a hashed name of one length there, keyed by
+// a secret that lies there too. When Redis loses all, they share again.
+func TestFleetSharesLimitsOfSubjects(t *testing.T) {
+	w, redis := startWitness(t), redistest.Single(t)
+	var gateways []*gateway
+	for range 2 {
+		gateways = append(gateways, startGateway(t, config{
+			backends:  []backend{{region: "eu-central-1", address: w.address()}},
+			options:   "\t\trate_limit subject 1/d burst 6 strict\n\t\tstore redis " + redis.URL(),
+			functions: "\t\t\tfunction private\n",
+		}))
+	}
+	passed := func(subject string) (n int) {
+		t.Helper()
+		authorization := "Bearer " + token(`{"sub":"`+subject+`"}`, jwtSecret)
+		for i := range 14 {
+			req, err := http.NewRequest(http.MethodGet, gateways[i%2].url+"/functions/v1/private", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", authorization)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			switch res.StatusCode {
+			case http.StatusOK:
+				n++
+			case http.StatusTooManyRequests:
+			default:
+				t.Errorf("%s: %d", subject[:10], res.StatusCode)
+			}
+		}
+		return n
+	}
+	long := strings.Repeat("anna@example.org/", 300)
+	if n := passed(long); n != 6 {
+		t.Errorf("%d passed, want 6", n)
+	}
+	names, _ := redis.Exec("KEYS", "*:r:*").([]any)
+	if name := fmt.Sprint(names...); len(names) != 1 || len(name) > 60 || strings.Contains(name, "anna") {
+		t.Errorf("buckets in Redis: %q", names)
+	}
+	secret := redis.Exec("GET", "gw:secret")
+	redis.Exec("FLUSHALL")
+	waitUntil(t, "the secret is put back", func() bool { return redis.Exec("EXISTS", "gw:secret") == int64(1) })
+	if again := redis.Exec("GET", "gw:secret"); again != secret {
+		t.Error("another secret is put back")
+	}
+	if n := passed("berta" + long); n != 6 {
+		t.Errorf("after the loss %d passed, want 6", n)
 	}
 }
