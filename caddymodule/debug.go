@@ -21,7 +21,7 @@ func (a *App) provisionDebug() error {
 	if a.DebugSecret == "" {
 		return nil
 	}
-	secret, err := ResolveSecret(a.DebugSecret)
+	secret, err := resolveKey(a.DebugSecret)
 	if err == nil && len(secret) < minDebugSecret {
 		err = errors.New("it is too short; `openssl rand -base64 24` makes one")
 	}

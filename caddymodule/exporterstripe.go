@@ -59,7 +59,7 @@ func (s *StripeExporter) Provision(caddy.Context) error {
 	case s.Meter == "":
 		return errors.New("stripe: meter is missing; write `meter edge_invocations`, the event name of a billing meter")
 	}
-	key, err := ResolveSecret(s.APIKey)
+	key, err := resolveKey(s.APIKey)
 	if err != nil {
 		return fmt.Errorf("stripe: api_key: %w", err)
 	}

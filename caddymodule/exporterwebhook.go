@@ -75,7 +75,7 @@ func (w *WebhookExporter) Provision(caddy.Context) error {
 	if w.URL == "" {
 		return fmt.Errorf("webhook: the URL is missing; write `%s`", exportWebhookForm)
 	}
-	address, err := ResolveSecret(w.URL)
+	address, err := resolveKey(w.URL)
 	if err == nil {
 		err = checkURL(address)
 	}
@@ -84,12 +84,12 @@ func (w *WebhookExporter) Provision(caddy.Context) error {
 	}
 	config := webhook.Config{URL: address, Batch: w.Batch, Title: w.Title}
 	if w.Token != "" {
-		if config.Bearer, err = ResolveSecret(w.Token); err != nil {
+		if config.Bearer, err = resolveKey(w.Token); err != nil {
 			return fmt.Errorf("webhook: token: %w", err)
 		}
 	}
 	for _, text := range w.Secrets {
-		secret, err := ResolveSecret(text)
+		secret, err := resolveKey(text)
 		if err != nil {
 			return fmt.Errorf("webhook: secret: %w", err)
 		}

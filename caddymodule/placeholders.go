@@ -6,6 +6,8 @@ import (
 	"os"
 	"regexp"
 	"strings"
+
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
 // envPlaceholder is {env.NAME}, by which keys and secrets are kept out of
@@ -15,6 +17,15 @@ var envPlaceholder = regexp.MustCompile(`\{env\.([^{}]*)\}`)
 // otherPlaceholder is what Caddy would fill in elsewhere. As the text of a
 // secret it would be one that everybody can guess.
 var otherPlaceholder = regexp.MustCompile(`\{(?:file|http|system|time|tls|vars)\.[^{}]*\}`)
+
+// resolveKey is ResolveSecret for what nothing else judges.
+func resolveKey(text string) (string, error) {
+	resolved, err := ResolveSecret(text)
+	if err == nil {
+		err = projects.CheckSecret(resolved)
+	}
+	return resolved, err
+}
 
 // ResolveSecret returns a key or secret with its {env.NAME} filled in from the
 // environment. A variable that is unset or empty is an error that names it: a

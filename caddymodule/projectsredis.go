@@ -67,7 +67,7 @@ func (p *RedisProjects) useStore(store *Store) error {
 // parseRedisURL fills in the environment and reads the URL. Its errors have no
 // password in them.
 func parseRedisURL(url string) (redisconn.Config, error) {
-	resolved, err := ResolveSecret(url)
+	resolved, err := resolveKey(url)
 	if err != nil {
 		return redisconn.Config{}, err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -154,7 +155,7 @@ func documentOf(found *supabase.Project, opt importOptions) (projects.Document, 
 func checkImport(text []byte, now func() time.Time) ([]projects.Problem, error) {
 	builder, err := projects.NewBuilder(projects.BuilderConfig{
 		// Keys of a project differ, and secrets are long enough.
-		Resolve: func(text string) (string, error) { return "sb_" + strings.Repeat(text, 3), nil }, Now: now,
+		Resolve: func(text string) (string, error) { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))), nil }, Now: now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("checking the project: %w", err)

@@ -120,7 +120,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"seconds for a duration", inProject(`"wall_clock":150`), `projects[0].wall_clock: 150: a bare number is nanoseconds; write "150s"`},
 		{"string for a size", inProject(`"max_body":"much"`), `projects[0].max_body: "much": must be a size such as "100MB"`},
 		{"number for strings", inProject(`"jwt":{"issuer":1}`), "projects[0].jwt.issuer: must be a string or a list of strings"},
-		{"no time", inProject(`"api_keys":[{"type":"secret","key":"sb_secret_1","expires_at":"tomorrow"}]`), "projects[0].api_keys[0].expires_at: must be a time such as 2026-11-05T00:00:00Z (RFC 3339)"},
+		{"no time", inProject(`"api_keys":[{"type":"secret","key":"sb_secret_0123456789","expires_at":"tomorrow"}]`), "projects[0].api_keys[0].expires_at: must be a time such as 2026-11-05T00:00:00Z (RFC 3339)"},
 		{"wrong secret type", inProject(`"jwt":{"secret":["` + secret + `"]}`), "projects[0].jwt.secret: must be a string"},
 		// Project.
 		{"no ref", `{"projects":[{}]}`, `projects[0].ref: "": must be twenty lower-case letters`},
@@ -183,7 +183,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"3.9 key type", inProject(`"api_keys":[{"type":"secrte","key":"sb_secret_0123456789"}]`), `projects[0].api_keys[0].type: the type is publishable or secret (did you mean "secret"?)`},
 		{"3.9 key for the type", inProject(`"api_keys":[{"type":"sb_secret_0123456789","key":"secret"}]`), `projects[0].api_keys[0].type: the type is publishable or secret`},
 		{"3.9 no key", inProject(`"api_keys":[{"type":"secret"}]`), "projects[0].api_keys[0]: has neither key nor sha256"},
-		{"3.9 key and hash", inProject(`"api_keys":[{"type":"secret","key":"x","sha256":"` + strings.Repeat("0a", 32) + `"}]`), "projects[0].api_keys[0]: it has both the key and its SHA-256, one is enough"},
+		{"3.9 key and hash", inProject(`"api_keys":[{"type":"secret","key":"hunter2-hunter2-hunter2","sha256":"` + strings.Repeat("0a", 32) + `"}]`), "projects[0].api_keys[0]: it has both the key and its SHA-256, one is enough"},
 		{"3.9 hash short", inProject(`"api_keys":[{"type":"secret","sha256":"0a"}]`), "projects[0].api_keys[0].sha256: must be 64 hexadecimal digits"},
 		{"3.9 hash no hex", inProject(`"api_keys":[{"type":"secret","sha256":"<hex of the key>"}]`), "projects[0].api_keys[0].sha256: must be 64 hexadecimal digits"},
 		{"3.9 key with a space", inProject(`"api_keys":[{"type":"secret","key":"sb_secret 0123456789"}]`), "projects[0].api_keys[0]: the key has a space or a character that is not visible ASCII, no client could send it"},
@@ -329,13 +329,13 @@ func TestBuildProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct{ name, file, want string }{
-		{"none", inProject(`"regions":["us-east-1"],"api_keys":[{"type":"secret","key":"sb_secret_1","expires_at":"2026-11-20T12:00:01Z"}]`), ""},
+		{"none", inProject(`"regions":["us-east-1"],"api_keys":[{"type":"secret","key":"sb_secret_0123456789","expires_at":"2026-11-20T12:00:01Z"}]`), ""},
 		{"2.4 region", inProject(`"regions":["us-east-1","eu-central-2"]`), `projects[0].regions[1]: "eu-central-2" is not configured here (did you mean "eu-central-1"?); configured are eu-central-1, us-east-1`},
 		{"2.4 no region", inProject(`"regions":["lab"]`), `projects[0].regions[0]: "lab" is not configured here; configured are eu-central-1, us-east-1` + "\n" + `projects[0].regions: none of them is configured here: every call is answered 503; add a configured region or remove the list`},
 		{"3.14 symmetric key", inProject(`"jwt":{"jwks":{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}}`), `projects[0].jwt.jwks: key 1 is ignored`},
 		{"3.14 no file", inProject(`"jwt":{"jwks_file":"` + there + `.not"}`), `projects[0].jwt.jwks_file: "` + there[:min(64, len(there))]},
 		{"3.14 a file", inProject(`"jwt":{"jwks_file":"` + there + `"}`), ""},
-		{"3.9 expired key", inProject(`"api_keys":[{"name":"ci","type":"secret","key":"sb_secret_1","expires_at":"2026-11-20T13:00:00+01:00"}]`), `projects[0].api_keys[0].expires_at: the API key "ci" expired at 2026-11-20T12:00:00Z and is refused; remove it`},
+		{"3.9 expired key", inProject(`"api_keys":[{"name":"ci","type":"secret","key":"sb_secret_0123456789","expires_at":"2026-11-20T13:00:00+01:00"}]`), `projects[0].api_keys[0].expires_at: the API key "ci" expired at 2026-11-20T12:00:00Z and is refused; remove it`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -135,6 +135,10 @@ func (c *compiler) apiKey(path string, cfg *APIKeyConfig) (auth.APIKey, bool) {
 	if cfg.Key != "" {
 		var ok bool
 		key.Key, ok = c.resolve(path+".key", cfg.Key)
+		if err := checkAPIKey(cfg.Type, key.Key); ok && err != nil {
+			c.wrong(path+".key", "%s", err)
+			ok = false
+		}
 		good = good && ok
 	}
 	if cfg.SHA256 != "" {
@@ -168,6 +172,13 @@ func (c *compiler) resolve(path, text string) (string, bool) {
 	if strings.TrimSpace(resolved) == "" {
 		c.wrong(path, "must not be empty")
 		return "", false
+	}
+	if err := CheckSecret(resolved); err != nil {
+		c.wrong(path, "%s", err)
+		return "", false
+	}
+	if unfinished := looksUnfinished(resolved); unfinished != "" {
+		c.problems = append(c.problems, Problem{Path: path, Message: unfinished})
 	}
 	return resolved, true
 }
