@@ -208,6 +208,9 @@ func (g *gateway) idle(t *testing.T) {
 				Region   string
 				InFlight int64 `json:"in_flight"`
 				Load     *float64
+				Sockets  struct {
+					InFlight int64 `json:"in_flight"`
+				} `json:"websockets"`
 				Backends []struct{ State string }
 			}
 			WebSockets int
@@ -216,9 +219,10 @@ func (g *gateway) idle(t *testing.T) {
 		var said struct{ Levels []level5 }
 		adminGet(t, g, "/edge_functions/usage/reconcile", &said)
 		l := said.Levels[len(said.Levels)-1]
-		last = fmt.Sprintf("%+v, %+v", s, l)
+		callers := metricOf(t, g, "edgegate_in_flight_callers")
+		last = fmt.Sprintf("%+v, %s in flight, %+v", s, callers, l)
 		under := l.Parts[len(l.Parts)-1]
-		return s.WebSockets == 0 && s.Regions[0].InFlight == 0 && (s.Regions[0].Load == nil || *s.Regions[0].Load == 0) &&
+		return s.WebSockets == 0 && s.Regions[0].InFlight == 0 && s.Regions[0].Sockets.InFlight == 0 && callers == "0" && (s.Regions[0].Load == nil || *s.Regions[0].Load == 0) &&
 			under.What == "under way" && under.Number == 0 && l.Difference == 0
 	}
 	for deadline := time.Now().Add(askTimeout); !holds(); {
@@ -236,9 +240,12 @@ func pick(ways []way) []way {
 	return ways[:min(len(ways), endingSample)]
 }
 
+// caps are those of calls in flight, which too must be given back (BEHAVIOUR 9.6).
+const caps = "\n\t\tin_flight project 1000\n\t\tin_flight function 1000\n\t\tin_flight client_ip 1000"
+
 // BEHAVIOUR 5: whatever way a call ends, everything that it held is given back.
 func TestEndings(t *testing.T) {
-	g, b := startPlayedGateway(t, config{options: "\t\tidle_timeout 60s"})
+	g, b := startPlayedGateway(t, config{options: "\t\tidle_timeout 60s" + caps})
 	before := goroutines(t, g)
 	for _, kind := range []struct {
 		name string
@@ -284,7 +291,7 @@ func TestEndings(t *testing.T) {
 
 // BEHAVIOUR 5, 6.6: the same while configurations are replaced.
 func TestEndingsWhileReloading(t *testing.T) {
-	c := config{options: "\t\tidle_timeout 60s"}
+	c := config{options: "\t\tidle_timeout 60s" + caps}
 	g, b := startPlayedGateway(t, c)
 	c.backends = []backend{{region: regionNames[0], address: b.addr, more: "\t\t\tcapacity 10\n"}}
 	c.functions = rawFunctions
@@ -303,7 +310,7 @@ func TestEndingsWhileReloading(t *testing.T) {
 	}
 	for i, w := range ways {
 		if i%(len(ways)/4+1) == 1 {
-			c.options = fmt.Sprintf("\t\tidle_timeout %ds", 60+i)
+			c.options = fmt.Sprintf("\t\tidle_timeout %ds", 60+i) + caps
 			if status, said := load(t, g, c.caddyfile(g.port, g.admin)); status != 200 {
 				t.Fatalf("loading: %d %s", status, said)
 			}

@@ -107,3 +107,23 @@ func TestRoomOverReload(t *testing.T) {
 	conn.Close()
 	w.holds(t, 0, 0)
 }
+
+// BEHAVIOUR 9.6 and section 3: a call that finds no room takes nothing from a quota, however small that is.
+func TestRefusedForRoomCostsNothing(t *testing.T) {
+	w := startTenants(t, "plan pro {\nquota 4\nspend_cap on\n}", "capacity 2")
+	eventually(t, "the projects are there", func() bool { return w.call(t, quiet, "nothing", "") == http.StatusNotFound })
+	end := w.hang(1, noisy, "hang") // 80 % of two, rounded down
+	w.holds(t, 1, 0)
+	for range 10 {
+		if res, err := w.ask(t.Context(), http.MethodGet, noisy, "nap"); err != nil || res.StatusCode != http.StatusServiceUnavailable {
+			t.Errorf("beside the one that hangs: %v, %v", res, err)
+		}
+	}
+	end()
+	w.holds(t, 0, 0)
+	for n, want := range []int{200, 200, 200, 402} {
+		if got := w.call(t, noisy, "nap", ""); got != want {
+			t.Errorf("call %d of what is left: %d, want %d", n+2, got, want)
+		}
+	}
+}
