@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Go and make, where it is missing: a C compiler (the race detector links with it), git, curl,
-# redis-server, jq, Node.js with npm, and the Node packages of the end-to-end suite. Debian and its relatives only; elsewhere it says what is missing.
+# redis-server, jq, Node.js with npm, Chromium, and the Node packages of the end-to-end suite. Debian and its relatives only; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/lib.sh
@@ -17,6 +17,7 @@ command -v redis-server >/dev/null || missing+=(redis-server)
 command -v jq >/dev/null || missing+=(jq)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+command -v chromium >/dev/null || missing+=(chromium)
 
 if ((${#missing[@]})); then
 	command -v apt-get >/dev/null || die "please install: ${missing[*]} (names of the Debian packages; Node.js $node_min or newer)"

@@ -1,7 +1,7 @@
 package caddymodule
 
 import (
-	"hash/maphash"
+	"hash/fnv"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -42,12 +42,12 @@ type onceAMinute struct {
 	last [256]atomic.Int64 // Unix nanoseconds
 }
 
-var slotSeed = maphash.MakeSeed()
-
 // due reports whether the last warning is a minute ago, and starts the next minute
 // if so.
 func (o *onceAMinute) due(project, function string, now time.Time) bool {
-	slot := maphash.String(slotSeed, project+"/"+function) % uint64(len(o.last))
-	last := o.last[slot].Load()
-	return now.UnixNano()-last >= int64(warningInterval) && o.last[slot].CompareAndSwap(last, now.UnixNano())
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(project + "/" + function)) // never fails
+	slot := &o.last[hash.Sum32()%uint32(len(o.last))]
+	last := slot.Load()
+	return now.UnixNano()-last >= int64(warningInterval) && slot.CompareAndSwap(last, now.UnixNano())
 }
