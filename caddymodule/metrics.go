@@ -50,6 +50,7 @@ var metrics = []metric{
 	{"edgegate_replay_bytes", "Memory of request bodies that are kept to be sent again.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.replay.Stats().Bytes) }},
 	{"edgegate_replay_budget_bytes", "Memory that kept request bodies may take (`memory replay`).", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.replay.Stats().Most) }},
 	{"edgegate_replay_not_kept_total", "Request bodies that were not kept because that memory was used up.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.replay.Stats().Refused) }},
+	{"edgegate_in_flight_callers", "Projects, functions and clients with calls in flight that a cap of in_flight counts.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.inFlight.Len()) }},
 	{"edgegate_store_unflushed_seconds", "For how long what was counted did not all get to Redis; 0 with the embedded store.", prometheus.GaugeValue, func(s *scrape) float64 {
 		if opened := s.app.books.open.Load(); opened != nil {
 			if shared := opened.shared.Load(); shared != nil {

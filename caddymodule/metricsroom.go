@@ -17,14 +17,12 @@ var (
 		"WebSockets that are open in the region for this gateway.", []string{"region"}, nil)
 	roomSocketsMost = prometheus.NewDesc("edgegate_region_websockets_limit",
 		"WebSockets that can be open in the region at once, where there is a limit.", []string{"region"}, nil)
-	inFlightCallers = prometheus.NewDesc("edgegate_in_flight_callers",
-		"Projects, functions and clients with calls in flight that a cap of in_flight counts.", nil, nil)
 	inFlightRefused = prometheus.NewDesc("edgegate_in_flight_refused_total",
 		"Calls answered 503 since too many of one project, function or client were in flight.", []string{"scope"}, nil)
 )
 
 func describeRoom() []*prometheus.Desc {
-	return []*prometheus.Desc{roomRefused, roomSockets, roomSocketsMost, inFlightCallers, inFlightRefused}
+	return []*prometheus.Desc{roomRefused, roomSockets, roomSocketsMost, inFlightRefused}
 }
 
 func (c *collector) collectRoom(values chan<- prometheus.Metric) {
@@ -39,7 +37,6 @@ func (c *collector) collectRoom(values chan<- prometheus.Metric) {
 			}
 		}
 	}
-	values <- prometheus.MustNewConstMetric(inFlightCallers, prometheus.GaugeValue, float64(c.app.lease.inFlight.Len()))
 	for i, scope := range inFlightScopes {
 		n := c.app.lease.inFlight.refused[i].Load()
 		values <- prometheus.MustNewConstMetric(inFlightRefused, prometheus.CounterValue, float64(n), scope)
