@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,9 @@ func chromiumEnv(t *testing.T, b *scripted) []string {
 	path, err := exec.LookPath("chromium")
 	if err != nil {
 		t.Fatalf("looking for Chromium, which .ci/install.sh installs: %v", err)
+	}
+	if _, err := os.Stat("node_modules/playwright-core"); err != nil {
+		t.Fatalf("%v: run .ci/install.sh", err)
 	}
 	target, err := url.Parse(b.URL)
 	if err != nil {

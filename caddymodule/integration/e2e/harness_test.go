@@ -59,7 +59,7 @@ func runAll(m *testing.M) int {
 
 // checkTools names the remedy for what is missing; a suite that skipped instead would pass on a machine without Deno.
 func checkTools() error {
-	for _, need := range []string{"node_modules/.bin/deno", "node_modules/@supabase/supabase-js", "node_modules/ws", "node_modules/hono", "node_modules/playwright-core"} {
+	for _, need := range []string{"node_modules/.bin/deno", "node_modules/@supabase/supabase-js", "node_modules/ws", "node_modules/hono"} {
 		if _, err := os.Stat(need); err != nil {
 			return fmt.Errorf("%s is missing: run `npm ci` in caddymodule/integration/e2e (make test does)", need)
 		}
