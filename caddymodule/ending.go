@@ -65,7 +65,7 @@ func (c *call) end() {
 	if c.socket != nil {
 		c.meter.bytesOut = c.socket.bytesOut()
 	}
-	c.record.bytesOut = int64(c.meter.bytesOut) //nolint:gosec // no body is that long
+	c.record.bytesOut = int64(c.meter.bytesOut)
 	c.meter.finish()
 	c.report()
 	if c.unreset {
@@ -76,7 +76,7 @@ func (c *call) end() {
 // stopped takes a panic in: that of the proxy, which breaks an answer off this
 // way, or a fault of this program.
 func (c *call) stopped(reason any) {
-	if reason == http.ErrAbortHandler {
+	if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		c.brokenOff()
 		return
 	}

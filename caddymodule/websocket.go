@@ -226,7 +226,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	}
 	n := s.frames.advance(p, s.leaving != nil)
 	written, err := s.Conn.Write(p[:n])
-	s.written += uint64(written) //nolint:gosec // not negative
+	s.written += uint64(written)
 	if err != nil {
 		s.failed(err)
 		return written, err

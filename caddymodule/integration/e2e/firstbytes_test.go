@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"bufio"
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -202,5 +204,41 @@ func TestRefusalsDoNotWait(t *testing.T) {
 			t.Errorf("then came %q, %v", all, err)
 		}
 	})
+	g.idle(t)
+}
+
+// BEHAVIOUR 5: the same over every protocol: the client has its answer while its body is still to come.
+func TestRefusalsDoNotWaitOverTLS(t *testing.T) {
+	g, _, lines := startRecorded(t, "")
+	for proto, client := range protocols(t) {
+		for _, length := range []int64{300, 1 << 20, -1} {
+			t.Run(fmt.Sprintf("%s, length %d", proto, length), func(t *testing.T) {
+				body, pipe := io.Pipe()
+				defer pipe.Close()
+				go func() { _, _ = io.WriteString(pipe, "x") }()
+				ctx, cancel := context.WithTimeout(t.Context(), askTimeout)
+				defer cancel()
+				target := fmt.Sprintf("/functions/v1/locked?%s,%d", proto, length)
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, g.url+target, body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.ContentLength = length
+				res, err := client.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+				if said, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusUnauthorized || !json.Valid(said) {
+					t.Errorf("answered %d %q, %v", res.StatusCode, said, err)
+				}
+				_ = pipe.CloseWithError(context.Canceled)
+				waitUntil(t, "the access log's line", func() bool {
+					got := lines(target)
+					return len(got) == 1 && got[0].Status == http.StatusUnauthorized && got[0].Outcome == "refused"
+				})
+			})
+		}
+	}
 	g.idle(t)
 }

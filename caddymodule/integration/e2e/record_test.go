@@ -214,18 +214,20 @@ func caddyRequests(t *testing.T, g *gateway) int {
 
 // BEHAVIOUR 8: a WebSocket's record says how it ended, and the access log has its 101.
 func TestOneRecordOfWebSockets(t *testing.T) {
-	g, b, lines := startRecorded(t, "\t\tidle_timeout 1s")
+	g, b, lines := startRecorded(t, "\t\tidle_timeout 2s")
 	const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
 	for _, tt := range []struct {
 		name    string
 		play    play
 		leave   bool
 		outcome string
+		drained bool
 	}{
-		{"the backend closes", says(switched + "\x81\x02hi\x88\x00"), false, "complete"},
-		{"the backend breaks in a frame", says(switched + "\x81\x05hi"), false, "backend_cut"},
-		{"the client goes", holds(switched + "\x81\x02hi"), true, "client_gone"},
-		{"silence", holds(switched + "\x81\x02hi"), false, "timed_out"},
+		{"the backend closes", says(switched + "\x81\x02hi\x88\x00"), false, "complete", false},
+		{"the backend breaks in a frame", says(switched + "\x81\x05hi"), false, "backend_cut", false},
+		{"the client goes", holds(switched + "\x81\x02hi"), true, "client_gone", false},
+		{"silence", holds(switched + "\x81\x02hi"), false, "timed_out", false},
+		{"its region is drained", holds(switched + "\x81\x02hi"), false, "reloaded", true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			target := b.add(tt.play)
@@ -243,6 +245,14 @@ func TestOneRecordOfWebSockets(t *testing.T) {
 			if _, err := io.ReadFull(r, frame); err != nil || string(frame[2:]) != "hi" {
 				t.Errorf("got %q, %v", frame, err)
 			}
+			if tt.drained {
+				res, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/drain", g.admin), "application/json",
+					strings.NewReader(`{"region":"`+regionNames[0]+`","over":"1ms"}`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+			}
 			if tt.leave {
 				conn.Close()
 			} else if _, err := io.Copy(io.Discard, r); err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -252,6 +262,39 @@ func TestOneRecordOfWebSockets(t *testing.T) {
 			waitUntil(t, "the access log's line", func() bool { got = lines(target); return len(got) > 0 })
 			if len(got) != 1 || got[0].Status != 101 || got[0].Outcome != tt.outcome || got[0].Region != regionNames[0] || got[0].RequestID == "" || got[0].Size == 0 {
 				t.Errorf("8 the access log says %+v, want 101 %s", got, tt.outcome)
+			}
+		})
+	}
+	g.idle(t)
+}
+
+// BEHAVIOUR 5: an answer that breaks off is broken for the client too where the end of the connection would be its end
+// (HTTP/1.0), and behind a handler that writes to the answer after ours.
+func TestBrokenAnswers(t *testing.T) {
+	b := startPlayed(t)
+	g := prepareGateway(t)
+	c := config{functions: rawFunctions, backends: []backend{{region: regionNames[0], address: b.addr}}}
+	g.start(t, strings.Replace(c.caddyfile(g.port, g.admin), "\tedge_functions\n}", "\tencode gzip\n\tedge_functions\n}", 1))
+	long := strings.Repeat("hello ", 1000)
+	chunk := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", len(long), long)
+	for _, tt := range []struct {
+		name, version, answer, header string
+	}{
+		{"HTTP/1.0, known length", "1.0", knownHead + "hello", ""},
+		{"HTTP/1.0, a stream", "1.0", chunk, ""},
+		{"compressed", "1.1", chunk, "Accept-Encoding: gzip\r\n"},
+		{"compressed, known length", "1.1", strings.Replace(knownHead, "1000", "100000", 1) + long, "Accept-Encoding: gzip\r\n"},
+		{"Connection: close", "1.1", chunk, "Connection: close\r\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn := dial(t, g.addr)
+			write(t, conn, "GET "+b.add(says(tt.answer))+" HTTP/"+tt.version+"\r\nHost: any.example\r\n"+tt.header+"\r\n")
+			got, err := readReply(conn, "GET")
+			if err == nil {
+				t.Errorf("the answer passed for whole: %d, %d bytes, %v", got.status, len(got.body), got.header)
+			}
+			if compressed := got.header.Get("Content-Encoding") == "gzip"; got.status == 200 && compressed != strings.HasPrefix(tt.name, "compressed") {
+				t.Errorf("compressed: %v", compressed)
 			}
 		})
 	}
