@@ -172,7 +172,9 @@ func (c *sharedConn) read(p []byte) (int, error) {
 func (c *sharedConn) readAll(p []byte) (int, error) {
 	if len(c.early) > 0 {
 		n := copy(p, c.early)
-		c.early = c.early[n:]
+		if c.early = c.early[n:]; len(c.early) == 0 {
+			c.early = nil // or all of it stays in memory
+		}
 		return n, nil
 	}
 	return c.Conn.Read(p)

@@ -281,3 +281,57 @@ func TestHeadsInMemory(t *testing.T) {
 		}
 	}
 }
+
+// BEHAVIOUR 9.6: uploads under way take no more than with Caddy's own reverse_proxy in the same process, but for the budget of replay.
+func TestUploadsInMemory(t *testing.T) {
+	var received atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(counter{&received}, r.Body)
+	}))
+	t.Cleanup(s.Close)
+	plain, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := config{backends: []backend{backendOf("eu-central-1", s)}, options: "\t\tmemory replay 1MiB", functions: public("f")}
+	g := prepareGateway(t)
+	g.start(t, c.caddyfile(g.port, g.admin)+fmt.Sprintf("http://:%d {\n\treverse_proxy %s\n}\n", plain, s.Listener.Addr()))
+	const uploads, size, sent = 300, 64 << 10, 60 << 10
+	grows := func(addr string) int {
+		http.DefaultClient.CloseIdleConnections()
+		running, before := goroutines(t, g), heap(t, g)
+		received.Store(0)
+		head := fmt.Sprintf("POST /functions/v1/f HTTP/1.1\r\nHost: any.example\r\nContent-Length: %d\r\n\r\n", size)
+		var open []net.Conn
+		for range uploads {
+			conn := dial(t, addr)
+			open = append(open, conn)
+			if _, err := io.WriteString(conn, head+strings.Repeat("x", sent)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		waitUntil(t, "the uploads are under way", func() bool { return received.Load() > uploads*(sent-8<<10) })
+		grown := heap(t, g) - before
+		for _, conn := range open {
+			_ = conn.Close()
+		}
+		waitUntil(t, "the uploads are gone", func() bool { return goroutines(t, g) < running+uploads/10 })
+		return grown
+	}
+	// The first time buffers are made that stay.
+	grows(fmt.Sprintf("127.0.0.1:%d", plain))
+	grows(g.addr)
+	of, ours := grows(fmt.Sprintf("127.0.0.1:%d", plain)), grows(g.addr)
+	t.Logf("%d bytes for each upload with reverse_proxy, %d with the gateway", of/uploads, ours/uploads)
+	if ours > of*3/2+1<<20 {
+		t.Errorf("%d bytes for each upload with reverse_proxy, %d with the gateway", of/uploads, ours/uploads)
+	}
+}
+
+// counter counts what is written to it.
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) Write(p []byte) (int, error) {
+	c.n.Add(int64(len(p)))
+	return len(p), nil
+}
