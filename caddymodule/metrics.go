@@ -83,8 +83,8 @@ var metrics = []metric{
 	{"edgegate_tokens_cache_entries", "Tokens in the cache.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Entries) }},
 	{"edgegate_tokens_cache_bytes", "Memory of the tokens in the cache, at most.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Weight) }},
 	{"edgegate_tokens_cache_budget_bytes", "Memory that the tokens in the cache may take (`memory tokens`).", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Most) }},
-	{"edgegate_tokens_waiting", "Tokens that wait for a processor to verify their signature.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Waiting) }},
-	{"edgegate_tokens_overloaded_total", "Tokens that waited in vain and were answered 503.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Busy) }},
+	{"edgegate_tokens_waiting", "Tokens that wait for a processor to verify their signature, or for keys that are fetched; at most 2048.", prometheus.GaugeValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Waiting) }},
+	{"edgegate_tokens_overloaded_total", "Tokens that waited in vain, or found too many waiting, and were answered 503.", prometheus.CounterValue, func(s *scrape) float64 { return float64(s.app.lease.tokens.Stats().Busy) }},
 }
 
 func oneIf(yes bool) float64 {

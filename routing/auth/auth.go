@@ -56,7 +56,7 @@ type Verifier struct {
 	rules   rules
 	shared  *Shared
 	// slots are the Verifier's part of the shared ones; nil without public keys.
-	slots chan struct{}
+	slots *slots
 	// settings is the fingerprint of all that decides and does not change.
 	settings [sha256.Size]byte
 	current  atomic.Pointer[keyring]
@@ -108,7 +108,7 @@ func New(c Config) (*Verifier, error) {
 		return nil, err
 	}
 	if v.inline.Len() > 0 || len(v.remotes) > 0 {
-		v.slots = make(chan struct{}, max(1, cap(v.shared.slots)/2))
+		v.slots = newSlotsOf(max(1, cap(v.shared.slots)/2))
 	}
 	v.settings = v.fingerprint()
 	v.renew()

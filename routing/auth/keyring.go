@@ -91,20 +91,31 @@ func (v *Verifier) fingerprint() [sha256.Size]byte {
 const keyWait = 5 * time.Second
 
 // await waits for the sets that are overdue. All are being fetched already, so
-// that the waits run side by side.
-func (v *Verifier) await() *keyring {
+// that the waits run side by side. The error is ErrBusy.
+func (v *Verifier) await() (*keyring, error) {
+	if !v.shared.enter(v.slots) {
+		v.shared.busy.Add(1)
+		return nil, ErrBusy
+	}
+	defer v.shared.leave(v.slots)
 	ctx, cancel := context.WithTimeout(context.Background(), keyWait)
 	defer cancel()
 	for _, remote := range v.remotes {
 		remote.Current(ctx)
 	}
 	ring, _ := v.keyring()
-	return ring
+	return ring, nil
 }
 
 // seek asks the Remotes for the key of a token that ring has not, and returns a
 // keyring that perhaps has it. since is what begun returned when the token came.
-func (v *Verifier) seek(ring *keyring, since []uint64, head header) *keyring {
+// The error is ErrBusy.
+func (v *Verifier) seek(ring *keyring, since []uint64, head header) (*keyring, error) {
+	if !v.shared.enter(v.slots) {
+		v.shared.busy.Add(1)
+		return nil, ErrBusy
+	}
+	defer v.shared.leave(v.slots)
 	for i, remote := range v.remotes {
 		ctx, cancel := context.WithTimeout(context.Background(), keyWait)
 		set := remote.Seek(ctx, ring.sets[i+1], since[i])
@@ -114,7 +125,7 @@ func (v *Verifier) seek(ring *keyring, since []uint64, head header) *keyring {
 		}
 	}
 	ring, _ = v.keyring()
-	return ring
+	return ring, nil
 }
 
 // begun returns how many fetches each Remote began.

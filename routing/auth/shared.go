@@ -33,6 +33,10 @@ const (
 	// badShare is which part of the cache's size bad tokens have to themselves: a
 	// flood of them cannot push out good ones.
 	badShare = 16
+	// mostWaiting is how many tokens may wait at a time, for a slot or for keys that
+	// are fetched: each holds its request (BEHAVIOUR.md 9.6). One Verifier has half
+	// of the places.
+	mostWaiting = 2048
 	// overhead is what an entry takes at most beside its texts, in bytes. A test
 	// measures it.
 	overhead = 640
@@ -160,40 +164,71 @@ func (s *Shared) remember(scope unique.Handle[[sha256.Size]byte], token string, 
 	s.good.Set(key, found)
 }
 
+// slots are one Verifier's part of the shared ones.
+type slots struct {
+	free    chan struct{} // holds one for each that is taken
+	waiting atomic.Int64  // tokens that wait for one, of these or the shared ones, or for keys
+}
+
+func newSlotsOf(n int) *slots { return &slots{free: make(chan struct{}, n)} }
+
 // acquire takes a slot, first of those of one Verifier and then of all. It reports
-// false when there was none for too long.
-func (s *Shared) acquire(own chan struct{}) bool {
+// false when there was none for too long, or too many wait already.
+func (s *Shared) acquire(own *slots) bool {
 	var timeout <-chan time.Time
-	for _, slots := range [...]chan struct{}{own, s.slots} {
+	for _, slots := range [...]chan struct{}{own.free, s.slots} {
 		select {
 		case slots <- struct{}{}:
 			continue
 		default:
 		}
 		if timeout == nil {
+			if !s.enter(own) {
+				return s.refuse(own, slots)
+			}
+			defer s.leave(own)
 			timer := time.NewTimer(s.wait)
 			defer timer.Stop()
 			timeout = timer.C
-			s.waiting.Add(1)
-			defer s.waiting.Add(-1)
 		}
 		select {
 		case slots <- struct{}{}:
 		case <-timeout:
-			if slots == s.slots {
-				<-own
-			}
-			s.busy.Add(1)
-			return false
+			return s.refuse(own, slots)
 		}
 	}
 	return true
 }
 
+// enter counts a token in that waits for a slot or for keys, unless too many do.
+func (s *Shared) enter(own *slots) bool {
+	all, ours := s.waiting.Add(1), own.waiting.Add(1)
+	if all > mostWaiting || ours > mostWaiting/2 {
+		s.leave(own)
+		return false
+	}
+	return true
+}
+
+func (s *Shared) leave(own *slots) {
+	own.waiting.Add(-1)
+	s.waiting.Add(-1)
+}
+
+// refuse counts a token that got none of the slots, and gives back what it had
+// before.
+func (s *Shared) refuse(own *slots, slots chan struct{}) bool {
+	if slots == s.slots {
+		<-own.free
+	}
+	s.busy.Add(1)
+	return false
+}
+
 // release gives back what acquire took.
-func (s *Shared) release(own chan struct{}) {
+func (s *Shared) release(own *slots) {
 	<-s.slots
-	<-own
+	<-own.free
 }
 
 // stamp returns the last use of a key, which configurations share that have the
@@ -212,8 +247,8 @@ type Stats struct {
 	// take at most; Most is how many they may take.
 	Entries      int
 	Weight, Most uint64
-	// Waiting is how many tokens wait for a slot; Busy how many were refused
-	// because they found none (ErrBusy).
+	// Waiting is how many tokens wait for a slot or for keys; Busy how many were
+	// refused because they found none, or too many waited (ErrBusy).
 	Waiting int64
 	Busy    uint64
 }

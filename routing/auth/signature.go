@@ -43,11 +43,17 @@ func (v *Verifier) byPublicKey(t *token) (key *jwks.Key, own bool, ring *keyring
 		if key, err := v.try(ring.sets[:1], t); err == nil || errors.Is(err, ErrBusy) {
 			return key, true, ring, err
 		}
-		ring = v.await()
+		if ring, err = v.await(); err != nil {
+			return nil, false, nil, err
+		}
 	}
 	key, err = v.try(ring.sets, t)
 	if len(v.remotes) > 0 && lacking(err, t.head) {
-		if newer := v.seek(ring, since, t.head); newer.scope != ring.scope {
+		newer, busy := v.seek(ring, since, t.head)
+		if busy != nil {
+			return nil, false, ring, busy
+		}
+		if newer.scope != ring.scope {
 			ring = newer
 			key, err = v.try(ring.sets, t)
 		}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
 // occupy takes n slots as n signature checks would that take long.
@@ -71,6 +73,78 @@ func TestFloodStarvesNobody(t *testing.T) {
 		}
 		if got := shared.Stats(); got.Waiting != 0 || got.Busy != 50 {
 			t.Errorf("%d wait, %d refused", got.Waiting, got.Busy)
+		}
+	})
+}
+
+// BEHAVIOUR 9.6: however many tokens come at a time, so many wait and no more, and one project's leave places for others'.
+func TestWaitingIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := NewShared(SharedConfig{Slots: 4})
+		var flooded []*Verifier
+		for range 3 {
+			flooded = append(flooded, verifierOf(t, Config{Keys: parseSet(t, ecPair), Shared: shared}))
+			occupy(t, flooded[len(flooded)-1], min(2, 4-len(shared.slots)))
+		}
+		forged := bearer(ecStranger.token(`{}`))
+		var group sync.WaitGroup
+		for i, want := range []int64{mostWaiting / 2, mostWaiting, mostWaiting} {
+			for range mostWaiting/2 + 500 {
+				group.Go(func() {
+					if _, failure := flooded[i].Check(forged, true, now); failure == nil || !errors.Is(failure.Err, ErrBusy) {
+						t.Errorf("%+v, want busy", failure)
+					}
+				})
+			}
+			synctest.Wait()
+			if got := shared.Stats().Waiting; got != want {
+				t.Errorf("%d wait after the flood of %d, want %d", got, i+1, want)
+			}
+		}
+		group.Wait()
+		if got := shared.Stats(); got.Waiting != 0 || got.Busy != 3*(mostWaiting/2+500) {
+			t.Errorf("%d wait, %d refused", got.Waiting, got.Busy)
+		}
+		for i, v := range flooded {
+			if n := v.slots.waiting.Load(); n != 0 {
+				t.Errorf("%d: %d wait", i, n)
+			}
+		}
+	})
+}
+
+// BEHAVIOUR 9.6: the same for invented keys, while a set is fetched from a slow server: before it was ever had, and later.
+func TestWaitingForKeysIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &source{delay: 3 * time.Second}
+		s.serve(ecPair)
+		shared := NewShared(SharedConfig{})
+		v := verifierOf(t, Config{Secrets: [][]byte{secret}, Remotes: []*jwks.Remote{remoteOf(s)}, Shared: shared})
+		for round := range 2 {
+			before := shared.Stats().Busy
+			var group sync.WaitGroup
+			for range mostWaiting/2 + 500 {
+				group.Go(func() {
+					if _, failure := v.Check(bearer(ecNext.token(`{}`)), true, now); failure == nil {
+						t.Error("it was accepted")
+					}
+				})
+			}
+			synctest.Wait()
+			if got := shared.Stats(); got.Waiting != mostWaiting/2 || got.Busy-before != 500 {
+				t.Errorf("round %d: %d wait, %d were refused", round, got.Waiting, got.Busy-before)
+			}
+			if _, err := refusal(v, sign(hs256, `{}`, secret), now); err != nil {
+				t.Errorf("round %d: what needs no key of it waits: %v", round, err)
+			}
+			group.Wait()
+			if got := shared.Stats(); got.Waiting != 0 {
+				t.Errorf("round %d: %d wait", round, got.Waiting)
+			}
+			if _, err := refusal(v, ecPair.token(`{}`), now); err != nil {
+				t.Errorf("round %d: %v", round, err)
+			}
+			time.Sleep(11 * time.Second)
 		}
 	})
 }
