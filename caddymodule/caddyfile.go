@@ -14,8 +14,25 @@ import (
 )
 
 func init() {
-	httpcaddyfile.RegisterHandlerDirective("edge_functions", parseHandler)
+	httpcaddyfile.RegisterDirective("edge_functions", parseDirective)
 	httpcaddyfile.RegisterDirectiveOrder("edge_functions", httpcaddyfile.Before, "reverse_proxy")
+}
+
+// parseDirective is what RegisterHandlerDirective does, which shows nobody the
+// matcher.
+func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next()
+	at := h.Token()
+	matcher, err := h.ExtractMatcherSet()
+	if err != nil {
+		return nil, err
+	}
+	handler, err := parseHandler(h)
+	if err != nil {
+		return nil, err
+	}
+	warnOfTraps(at, matcher)
+	return h.NewRoute(matcher, handler), nil
 }
 
 func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
@@ -41,7 +58,11 @@ func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.NextArg() {
-		return d.Errf("edge_functions: unexpected %q; write `edge_functions [MATCHER] { ... }`", d.Val())
+		text := d.Val()
+		if strings.Contains(text, ":") { // an address, as reverse_proxy takes it
+			return d.Errf("edge_functions: unexpected %q%s", text, "; "+habits["to"])
+		}
+		return d.Errf("edge_functions: unexpected %q; write `edge_functions [MATCHER] { ... }`", text)
 	}
 	return block(d, options{
 		"cors":   func(d *caddyfile.Dispenser) error { return parseCORS(d, &h.CORS) },
@@ -87,10 +108,17 @@ func block(d *caddyfile.Dispenser, known options) error {
 	return nil
 }
 
-// suggestion returns the nearest option, else those of this build.
+// suggestion returns what to write for an option that belongs elsewhere, the
+// nearest one, or those of this build.
 func suggestion(name string, known options) string {
+	if text := habits[name]; text != "" {
+		return "; " + text
+	}
 	if hint := didYouMean(name, slices.Sorted(maps.Keys(known))); hint != "" {
 		return hint
+	}
+	if text := places[name]; text != "" {
+		return "; " + text
 	}
 	var names []string
 	for option, read := range known {

@@ -105,7 +105,7 @@ func arguments(d *caddyfile.Dispenser, atLeast, atMost int) ([]string, error) {
 	name, args := d.Val(), d.RemainingArgs()
 	switch n := len(args); {
 	case n < atLeast || n > atMost:
-		return nil, d.Errf("%s: wrong number of arguments (%d); write `%s`", name, n, forms[name])
+		return nil, d.Errf("%s: wrong number of arguments (%d)%s; write `%s`", name, n, unsetVariable(d.File(), d.Line()), forms[name])
 	case slices.Contains(args, ""):
 		return nil, d.Errf("%s: must not be empty; write `%s`", name, forms[name])
 	}

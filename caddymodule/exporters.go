@@ -34,7 +34,7 @@ type CustomerUser interface {
 func (a *App) parseExport(d *caddyfile.Dispenser) error {
 	names := moduleNames(exporterNamespace)
 	if !d.NextArg() {
-		return d.Errf("export: what to is missing; write `%s`", forms["export"])
+		return d.Errf("export: what to is missing%s; write `%s`", unsetVariable(d.File(), d.Line()), forms["export"])
 	}
 	name := d.Val()
 	if !slices.Contains(names, name) {

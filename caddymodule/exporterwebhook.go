@@ -148,7 +148,7 @@ func (w *WebhookExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"preset": func(d *caddyfile.Dispenser) error { return oneOf(d, &w.Preset, presetOpenMeter) },
 		"secret": func(d *caddyfile.Dispenser) error {
 			if w.Secrets = d.RemainingArgs(); len(w.Secrets) == 0 {
-				return d.Errf("secret: it is missing; write `secret {env.WEBHOOK_SECRET}`")
+				return d.Errf("secret: it is missing%s; write `secret {env.WEBHOOK_SECRET}`", unsetVariable(d.File(), d.Line()))
 			}
 			return nil
 		},
@@ -173,7 +173,7 @@ const exportWebhookForm = "export webhook https://billing.example.com/usage [{ s
 func secretArg(d *caddyfile.Dispenser, into *string, form string) error {
 	name, args := d.Val(), d.RemainingArgs()
 	if len(args) != 1 || args[0] == "" {
-		return d.Errf("%s: one argument is needed, %d were given; write `%s`", name, len(args), form)
+		return d.Errf("%s: one argument is needed, %d were given%s; write `%s`", name, len(args), unsetVariable(d.File(), d.Line()), form)
 	}
 	*into = args[0]
 	return nil

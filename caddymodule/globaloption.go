@@ -263,14 +263,19 @@ func (a *App) parseProject(d *caddyfile.Dispenser) error {
 	if ref != projects.DefaultRef {
 		return d.Errf("project %q: the one project of a Caddyfile is called default; write `%s`", ref, forms["project"])
 	}
+	at := *d
 	a.Project = new(Project)
-	return a.Project.UnmarshalCaddyfile(d)
+	if err := a.Project.UnmarshalCaddyfile(d); err != nil {
+		return err
+	}
+	a.Project.warnOfNoCredentials(&at)
+	return nil
 }
 
 // parseProjects reads a source by the module of its name.
 func (a *App) parseProjects(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
-		return d.Errf("projects: the source is missing; write `%s`", forms["projects"])
+		return d.Errf("projects: the source is missing%s; write `%s`", unsetVariable(d.File(), d.Line()), forms["projects"])
 	}
 	name, sources := d.Val(), sourceNames()
 	if !slices.Contains(sources, name) {

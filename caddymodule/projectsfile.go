@@ -197,7 +197,7 @@ func (f *FileProjects) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	args := d.RemainingArgs()
 	if len(args) != 1 || args[0] == "" {
-		return d.Errf("projects file: wrong number of arguments (%d); write `%s`", len(args), fileForm)
+		return d.Errf("projects file: wrong number of arguments (%d)%s; write `%s`", len(args), unsetVariable(d.File(), d.Line()), fileForm)
 	}
 	if envPlaceholder.MatchString(args[0]) {
 		return d.Errf("projects file: write {$NAME}, which is filled in when the file is read")
