@@ -111,15 +111,15 @@ func (a *App) parseInFlight(d *caddyfile.Dispenser) error {
 	if a.InFlight == nil {
 		a.InFlight = new(InFlight)
 	}
-	cap := a.InFlight.of(args[0])
-	if *cap > 0 {
+	calls := a.InFlight.of(args[0])
+	if *calls > 0 {
 		return d.Errf("in_flight %s: given twice, keep one", args[0])
 	}
 	n, err := parseNumber(args[1])
 	if err != nil || n == 0 {
 		return d.Errf("in_flight %s %q: must be a whole number from 1", args[0], args[1])
 	}
-	*cap = int64(n)
+	*calls = int64(n)
 	return nil
 }
 

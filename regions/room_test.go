@@ -32,8 +32,8 @@ func (m *modelRoom) all() (sum int64) {
 // they hold: all levels rise together, and who has what it wants drops out.
 func (m *modelRoom) share(tenant string) *big.Rat {
 	type claim struct {
-		name           string
-		wants, weight_ int64
+		name          string
+		wants, weight int64
 	}
 	claims := []claim{{tenant, m.held[tenant] + 1, m.weight[tenant]}}
 	for name, n := range m.held {
@@ -43,15 +43,15 @@ func (m *modelRoom) share(tenant string) *big.Rat {
 	}
 	// By the level at which each has what it wants.
 	slices.SortFunc(claims, func(a, b claim) int {
-		return big.NewRat(a.wants, a.weight_).Cmp(big.NewRat(b.wants, b.weight_))
+		return big.NewRat(a.wants, a.weight).Cmp(big.NewRat(b.wants, b.weight))
 	})
 	left, weights := big.NewRat(m.capacity, 1), int64(0)
 	for _, c := range claims {
-		weights += c.weight_
+		weights += c.weight
 	}
 	for _, c := range claims {
 		level := new(big.Rat).Quo(left, big.NewRat(weights, 1))
-		got := new(big.Rat).Mul(level, big.NewRat(c.weight_, 1))
+		got := new(big.Rat).Mul(level, big.NewRat(c.weight, 1))
 		if want := big.NewRat(c.wants, 1); want.Cmp(got) < 0 {
 			got = want
 		}
@@ -59,7 +59,7 @@ func (m *modelRoom) share(tenant string) *big.Rat {
 			return got
 		}
 		left.Sub(left, got)
-		weights -= c.weight_
+		weights -= c.weight
 	}
 	panic("the tenant is among the claims")
 }

@@ -21,15 +21,18 @@ func TestInFlight(t *testing.T) {
 	}{
 		{
 			"project", "Too many requests of this project are in flight",
-			[]caller{{noisy, "hang", ""}, {noisy, "nap", ""}, {noisy, "nap", "127.0.0.2"}}, []caller{{quiet, "nap", ""}},
+			[]caller{{noisy, "hang", ""}, {noisy, "nap", ""}, {noisy, "nap", "127.0.0.2"}},
+			[]caller{{quiet, "nap", ""}},
 		},
 		{
 			"function", "Too many requests of this function are in flight",
-			[]caller{{noisy, "hang", ""}, {noisy, "hang", "127.0.0.2"}}, []caller{{noisy, "nap", ""}, {quiet, "nap", ""}},
+			[]caller{{noisy, "hang", ""}, {noisy, "hang", "127.0.0.2"}},
+			[]caller{{noisy, "nap", ""}, {quiet, "nap", ""}},
 		},
 		{
 			"client_ip", "Too many requests of this client are in flight",
-			[]caller{{noisy, "hang", ""}, {noisy, "nap", ""}}, []caller{{noisy, "nap", "127.0.0.2"}, {quiet, "nap", ""}},
+			[]caller{{noisy, "hang", ""}, {noisy, "nap", ""}},
+			[]caller{{noisy, "nap", "127.0.0.2"}, {quiet, "nap", ""}},
 		},
 	} {
 		t.Run(tc.scope, func(t *testing.T) {

@@ -40,7 +40,9 @@ func startTenants(t *testing.T, options string, regions ...string) *tenants {
 	var projects []object
 	for i := range 10 {
 		projects = append(projects, object{"ref": refOf(i), "organization": "acme", "functions": []object{
-			{"slug": "nap", "verify_jwt": false}, {"slug": "hang", "verify_jwt": false}, {"slug": "socket", "verify_jwt": false},
+			{"slug": "nap", "verify_jwt": false},
+			{"slug": "hang", "verify_jwt": false},
+			{"slug": "socket", "verify_jwt": false},
 			{"slug": "own-cors", "verify_jwt": false, "cors": "function"},
 		}})
 	}
@@ -67,14 +69,7 @@ func sleeping(rw http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/hang"), strings.HasPrefix(r.URL.Path, "/own-cors"):
 		<-r.Context().Done()
 	case strings.HasPrefix(r.URL.Path, "/socket"):
-		conn, both, err := http.NewResponseController(rw).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		_, _ = both.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-		_ = both.Flush()
-		_, _ = io.Copy(io.Discard, both)
+		holdSocket(rw)
 	}
 }
 

@@ -56,7 +56,8 @@ func TestRoomByWeight(t *testing.T) {
 	replaceFile(t, path, object{
 		"organizations": []object{{"id": "acme", "plan": "pro"}, {"id": "small", "plan": "free"}},
 		"projects": []object{
-			{"ref": noisy, "organization": "small", "functions": functions}, {"ref": quiet, "organization": "small", "functions": functions},
+			{"ref": noisy, "organization": "small", "functions": functions},
+			{"ref": quiet, "organization": "small", "functions": functions},
 			{"ref": refOf(2), "organization": "acme", "functions": functions},
 		},
 	})

@@ -43,14 +43,7 @@ func startWitness(t *testing.T) *witness {
 		case strings.HasPrefix(r.URL.Path, "/reset"):
 			panic(http.ErrAbortHandler)
 		case strings.HasPrefix(r.URL.Path, "/socket"):
-			conn, both, err := http.NewResponseController(rw).Hijack()
-			if err != nil {
-				return
-			}
-			defer conn.Close()
-			_, _ = both.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-			_ = both.Flush()
-			_, _ = io.Copy(io.Discard, both)
+			holdSocket(rw)
 		case strings.HasPrefix(r.URL.Path, "/slow"):
 			rw.Header().Set("Content-Type", "text/event-stream")
 			_ = http.NewResponseController(rw).Flush()
@@ -62,6 +55,18 @@ func startWitness(t *testing.T) *witness {
 	}))
 	t.Cleanup(w.Close)
 	return w
+}
+
+// holdSocket switches protocols, and is silent until the other side ends the connection.
+func holdSocket(rw http.ResponseWriter) {
+	conn, both, err := http.NewResponseController(rw).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, _ = both.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	_ = both.Flush()
+	_, _ = io.Copy(io.Discard, both)
 }
 
 func (w *witness) address() string { return strings.TrimPrefix(w.URL, "http://") }
