@@ -45,7 +45,7 @@ func (a *App) audit(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the running configuration: %w", err)
 	}
-	answer := AuditAnswer{Findings: slices.Concat(auditConfig(raw), auditLogs(raw), auditLiterals(raw), a.auditKeySets(), a.auditProjects(), a.auditRoom(), a.auditExporters(), a.auditLedger(time.Now()), a.auditStore(r.Context())), OK: true}
+	answer := AuditAnswer{Findings: slices.Concat(auditConfig(raw), auditLogs(raw), auditLiterals(raw), a.auditKeySets(), a.auditProjects(), a.auditRoom(), a.auditExporters(), a.auditLedger(time.Now()), a.auditZones(), a.auditStore(r.Context())), OK: true}
 	if answer.Findings == nil {
 		answer.Findings = []Finding{}
 	}

@@ -157,6 +157,9 @@ func hourly(all []metering.Usage, since time.Time, used accounts) (sums []usage.
 	at := make(map[part]int)
 	for i := range all {
 		u := &all[i]
+		if !u.Cycle.Known() {
+			continue // its hours may be in another period than they seem
+		}
 		if u.Span == metering.Monthly {
 			used.add(u.Subject, u.Cycle.At(u.Start), u.Region, u.Sums)
 			continue

@@ -87,6 +87,7 @@ func (b *bookkeeping) start(a *App) error {
 				zap.Int("invocations_not_begun", found.Dead), zap.Int("records_damaged", found.Torn))
 		}
 		a.logger.Info("the ledger is open", zap.String("gateway", ledger.Instance()))
+		warnOfZones(ledger, a.logger)
 		opened = &books{
 			ledger: ledger, slugs: xsync.NewMap[string, *slugs](),
 			quotas: ratelimit.NewQuotas(ledger, ratelimit.NewEmbedded(b.dir, time.Now)),

@@ -53,6 +53,9 @@ type StatusLedger struct {
 	Directory string        `json:"directory"`
 	State     regions.State `json:"state"`
 	Error     string        `json:"error,omitempty"`
+	// UnknownTimeZones are in the ledger and not known here: what was counted by
+	// them is kept and not billed.
+	UnknownTimeZones []string `json:"unknown_time_zones,omitempty"`
 }
 
 // StatusProjects is where the projects come from and how that goes.
@@ -242,7 +245,11 @@ func (a *App) ledgerStatus(now time.Time) *StatusLedger {
 		return nil
 	}
 	state, err := opened.ledgerState(now)
-	return &StatusLedger{Directory: a.books.dir, State: state, Error: storeCause(err)}
+	s := &StatusLedger{Directory: a.books.dir, State: state, Error: storeCause(err)}
+	for _, z := range opened.ledger.UnknownZones() {
+		s.UnknownTimeZones = append(s.UnknownTimeZones, z.Zone)
+	}
+	return s
 }
 
 // clocked adds how far the clocks are apart.

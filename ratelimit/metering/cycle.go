@@ -62,7 +62,8 @@ func (c Cycle) start(year int, month time.Month) time.Time {
 }
 
 func (c Cycle) id(start time.Time, year int, month time.Month) string {
-	if start.Equal(time.Date(year, month, 1, 0, 0, 0, 0, time.UTC)) {
+	// Of an unknown zone nobody can tell whether its month is that of UTC.
+	if start.Equal(time.Date(year, month, 1, 0, 0, 0, 0, time.UTC)) && c.Known() {
 		return fmt.Sprintf("%04d-%02d", year, month)
 	}
 	layout := "20060102"

@@ -114,9 +114,7 @@ func (d *dictionary) load() error {
 		if !decodeLine(line, &e) {
 			break
 		}
-		if err := d.take(e); err != nil {
-			return err
-		}
+		d.take(e)
 		whole += int64(len(line))
 	}
 	if err := d.file.Truncate(whole); err != nil {
@@ -132,26 +130,22 @@ func decodeLine(line []byte, into *entry) bool {
 	return ok && err == nil && uint32(want) == crc32.Checksum(text, castagnoli) && json.Unmarshal(text, into) == nil
 }
 
-func (d *dictionary) take(e entry) error {
+func (d *dictionary) take(e entry) {
 	if e.Note != nil {
 		d.notes = append(d.notes, *e.Note)
-		return nil
+		return
 	}
 	if e.Region != "" {
 		d.byRegion.Store(e.Region, uint16(len(d.regions)))
 		d.regions = append(d.regions, e.Region)
-		return nil
+		return
 	}
 	s := Subject{Organization: e.Organization, Project: e.Project, Function: e.Function}
 	if e.Anchor != 0 {
 		s.Cycle.Anchor = time.Unix(e.Anchor, 0).UTC()
 	}
 	if e.Zone != "" {
-		zone, err := time.LoadLocation(e.Zone)
-		if err != nil {
-			return fmt.Errorf("the time zone of %s: %w", e.Organization, err)
-		}
-		s.Cycle.Zone = zone
+		s.Cycle.Zone = zoneNamed(e.Zone)
 	}
 	if !e.Lost {
 		d.bySub[keyOf(s)] = SubjectID(len(d.subjects))
@@ -159,7 +153,6 @@ func (d *dictionary) take(e entry) error {
 	name := subjectName{s.Organization, s.Project, s.Function}
 	d.cycles[name] = append(d.cycles[name], SubjectID(len(d.subjects)))
 	d.subjects = append(d.subjects, s)
-	return nil
 }
 
 // write appends a line. The process may end at any time after; the machine only
@@ -173,7 +166,8 @@ func (d *dictionary) write(e entry) error {
 		return fmt.Errorf("writing to the dictionary of the ledger: %w", err)
 	}
 	d.dirty = true
-	return d.take(e)
+	d.take(e)
+	return nil
 }
 
 // subject returns the number of s, a new one if need be.
@@ -247,6 +241,13 @@ func (d *dictionary) lookup(id SubjectID) Subject {
 		return d.subjects[id]
 	}
 	return Subject{}
+}
+
+// all returns the subjects, in the order of their numbers.
+func (d *dictionary) all() []Subject {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.subjects)
 }
 
 // siblings returns the subjects that differ from one in their cycles only, with
