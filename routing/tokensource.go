@@ -47,6 +47,7 @@ func tokenSource(r *Request, f *projects.Function) projects.TokenSource {
 func otherCredentials(r *Request, f *projects.Function) (token string, keys []string) {
 	var tokens []string
 	switch tokenSource(r, f) {
+	case projects.TokenHeader:
 	case projects.TokenQuery:
 		tokens, keys = queryValues(r.Target, tokenParameter), queryValues(r.Target, keyParameter)
 	case projects.TokenSubprotocol:

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -48,12 +49,9 @@ func mergesIntoStored(status int) bool {
 // addSandbox adds our policy to those of the function: all of them hold at once, so
 // that none can weaken another.
 func addSandbox(h http.Header) {
-	for _, policy := range h[headerPolicy] {
-		if policy == sandbox {
-			return
-		}
+	if !slices.Contains(h[headerPolicy], sandbox) {
+		h.Add(headerPolicy, sandbox)
 	}
-	h.Add(headerPolicy, sandbox)
 }
 
 // MayRunScript reports whether a browser could run script in a document of this

@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"reflect"
 	"slices"
@@ -74,7 +75,7 @@ func TestSharedHostSandboxes(t *testing.T) {
 				SharedHost(h, status)
 				got := h["Content-Security-Policy"]
 				want := status == 304 || status == 206 || !slices.Contains(inert, typ)
-				if want != slices.Contains(got, sandbox) && !(slices.Contains(policies, sandbox)) {
+				if want != slices.Contains(got, sandbox) && !slices.Contains(policies, sandbox) {
 					t.Fatalf("6.3: %d %q with %q: %q", status, typ, policies, got)
 				}
 				for _, policy := range policies {
@@ -102,9 +103,7 @@ func TestSharedHostDrops(t *testing.T) {
 		h.Add(name, "b")
 	}
 	want := http.Header{"Content-Type": {"application/json"}, "Location": {"/x"}, "Etag": {`"1"`}, "X-Accelerate": {"1"}, "Cache-Control": {"no-store"}}
-	for name, values := range want {
-		h[name] = values
-	}
+	maps.Copy(h, want)
 	if SharedHost(h, http.StatusOK); !reflect.DeepEqual(h, want) {
 		t.Errorf("6.3: left are %v", h)
 	}

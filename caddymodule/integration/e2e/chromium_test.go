@@ -72,8 +72,11 @@ func TestChromiumReads(t *testing.T) {
 			{"name": "web", "type": "publishable", "key": publishableKey}, {"name": "ci", "type": "secret", "key": "{env.SECRET_KEY}"},
 		},
 		"functions": []object{
-			public("open", "expose", []string{"x-function"}), {"slug": "private"}, public("own", "cors", "function"), public("removed", "status", "REMOVED"),
-			public("held", "status", "THROTTLED"), public("quick", "wall_clock", "500ms"), {"slug": "events", "event_source_token": "query"},
+			public("open", "expose", []string{"x-function"}),
+			{"slug": "private"},
+			public("own", "cors", "function"), public("removed", "status", "REMOVED"),
+			public("held", "status", "THROTTLED"), public("quick", "wall_clock", "500ms"),
+			{"slug": "events", "event_source_token": "query"},
 		},
 	}
 	second := object{"ref": secondRef, "organization": "spent", "functions": []object{public("open")}}
