@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -34,6 +33,7 @@ const (
 // heartbeat is what a gateway tells the others.
 type heartbeat struct {
 	Gateway string                     `json:"gateway"`
+	Host    string                     `json:"host"`
 	Version string                     `json:"version"`
 	Place   StatusLocation             `json:"location"`
 	At      time.Time                  `json:"at"`
@@ -48,19 +48,33 @@ type heartbeatRegion struct {
 
 // fleet is what is known of all gateways that share a store.
 type fleet struct {
-	id    string
 	last  atomic.Pointer[[]heartbeat] // of those that are heard, this one among them
 	calls [26 * 26]atomic.Int64       // by the country they came from
 }
 
-// newFleet returns the fleet as a gateway knows it that has just started. Its id
-// is the process's own: heartbeats of the one before are left out soon.
-func newFleet() *fleet {
-	host, err := os.Hostname()
-	if err != nil {
-		host = "gateway"
+// newFleet returns the fleet as a gateway knows it that has just started.
+func newFleet() *fleet { return new(fleet) }
+
+// gatewayID names this gateway: everywhere the id of its ledger, which stays over restarts on the same directory. It is empty before the
+// ledger is open.
+func (a *App) gatewayID() string {
+	if a.books == nil {
+		return ""
 	}
-	return &fleet{id: host + "-" + strings.ToLower(rand.Text()[:6])}
+	opened := a.books.open.Load()
+	if opened == nil {
+		return ""
+	}
+	return opened.ledger.Instance()
+}
+
+// hostname is the machine that the gateway runs on, for people; empty if the system does not say.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
 }
 
 // count notes a call from a country.
@@ -75,8 +89,11 @@ func (f *fleet) count(c regions.Client) {
 // beat tells the others what this gateway knows.
 func (a *App) beat(ctx context.Context) error {
 	status := a.status()
+	if status.Gateway == "" {
+		return nil // it has no name yet
+	}
 	own := heartbeat{
-		Gateway: a.lease.fleet.id, Version: status.Version, Place: status.Location, At: time.Now().UTC(),
+		Gateway: status.Gateway, Host: status.Host, Version: status.Version, Place: status.Location, At: time.Now().UTC(),
 		Regions: make(map[string]heartbeatRegion, len(status.Regions)),
 	}
 	for _, r := range status.Regions {
@@ -86,7 +103,7 @@ func (a *App) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.memory.conn.HashSet(ctx, gatewaysKey, a.lease.fleet.id, string(text))
+	return a.memory.conn.HashSet(ctx, gatewaysKey, own.Gateway, string(text))
 }
 
 // listen takes in what the others know.
@@ -173,7 +190,7 @@ func (a *App) misroutedClients() []MisroutedClients {
 		if !ok {
 			continue
 		}
-		if best, saves := nearer(client, here, *heard, a.lease.fleet.id); best != nil {
+		if best, saves := nearer(client, here, *heard, a.gatewayID()); best != nil {
 			list = append(list, MisroutedClients{
 				Country: client.Country, Calls: calls, Gateway: best.Gateway, Region: best.Place.Region, Saves: *milliseconds(saves),
 			})

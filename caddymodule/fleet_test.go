@@ -50,8 +50,8 @@ func TestMisroutedClients(t *testing.T) {
 	}
 	now := time.Now()
 	heard, _ := app.lease.fleet.take(map[string]string{
-		app.lease.fleet.id: beatOf(t, app.lease.fleet.id, "eu-central-1", now),
-		"tokyo":            beatOf(t, "tokyo", "ap-northeast-1", now), "paris": beatOf(t, "paris", "eu-west-3", now),
+		app.gatewayID(): beatOf(t, app.gatewayID(), "eu-central-1", now),
+		"tokyo":         beatOf(t, "tokyo", "ap-northeast-1", now), "paris": beatOf(t, "paris", "eu-west-3", now),
 		"nowhere": beatOf(t, "nowhere", "", now),
 	}, now)
 	app.lease.fleet.last.Store(&heard)
@@ -63,7 +63,7 @@ func TestMisroutedClients(t *testing.T) {
 		got[1].Country != "KR" {
 		t.Errorf("got %+v", got)
 	}
-	for at, want := range map[string]string{"tokyo": `"chosen":"us-east-1"`, "ap-northeast-1": `"chosen":"us-east-1"`, app.lease.fleet.id: `"chosen":`} {
+	for at, want := range map[string]string{"tokyo": `"chosen":"us-east-1"`, "ap-northeast-1": `"chosen":"us-east-1"`, app.gatewayID(): `"chosen":`} {
 		w, err := ask(t, http.MethodGet, "/edge_functions/explain?at="+at)
 		if err != nil || !strings.Contains(w.Body.String(), want) {
 			t.Errorf("at %s: %v, %s", at, err, w.Body)
@@ -72,7 +72,7 @@ func TestMisroutedClients(t *testing.T) {
 	if _, err := ask(t, http.MethodGet, "/edge_functions/explain?at=tokio"); err == nil || !strings.Contains(err.Error(), `did you mean "tokyo"?`) {
 		t.Errorf("at nowhere: %v", err)
 	}
-	if status := app.status(); len(status.Fleet) != 4 || len(status.Misrouted) != 2 || status.Gateway != app.lease.fleet.id {
+	if status := app.status(); len(status.Fleet) != 4 || len(status.Misrouted) != 2 || status.Gateway != app.gatewayID() {
 		t.Errorf("status: %+v", status)
 	}
 }

@@ -18,7 +18,8 @@ type Status struct {
 	Ledger   *StatusLedger  `json:"ledger"` // null before it is open
 	Projects StatusProjects `json:"projects"`
 	Sockets  int            `json:"websockets"` // open ones
-	Gateway  string         `json:"gateway"`    // this one's id
+	Gateway  string         `json:"gateway"`    // this one's id, that of its ledger
+	Host     string         `json:"host"`       // the machine's name
 	// Fleet are the gateways that share the store and were heard within 15 s;
 	// null without a shared store.
 	Fleet []heartbeat `json:"fleet"`
@@ -129,7 +130,8 @@ func (a *App) status() Status {
 		Ledger:   a.ledgerStatus(time.Now()),
 		Projects: a.projectStatus(),
 		Sockets:  a.lease.sockets.open(),
-		Gateway:  a.lease.fleet.id,
+		Gateway:  a.gatewayID(),
+		Host:     hostname(),
 	}
 	if heard := a.lease.fleet.last.Load(); heard != nil {
 		s.Fleet, s.Misrouted = *heard, a.misroutedClients()

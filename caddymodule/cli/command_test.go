@@ -304,7 +304,7 @@ func TestRunHandsOverContextAndErrors(t *testing.T) {
 			var errs bytes.Buffer
 			root.SetErr(&errs)
 			err := root.ExecuteContext(context.WithValue(t.Context(), key{}, "here"))
-			if code := exitCode(err); code != tc.code {
+			if code := codeOf(err); code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
 			if tc.err == nil {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -60,19 +59,8 @@ func executeFrom(t *testing.T, in io.Reader, out io.Writer, args ...string) (std
 	root.SetOut(out)
 	root.SetErr(&errs)
 	root.SetArgs(args)
-	code = exitCode(root.Execute())
+	code = codeOf(root.Execute())
 	return errs.String(), code
-}
-
-// exitCode reads the unexported error that Caddy's Main looks for.
-func exitCode(err error) int {
-	if err == nil {
-		return 0
-	}
-	if v := reflect.Indirect(reflect.ValueOf(err)); v.Kind() == reflect.Struct && v.Type().Name() == "exitError" {
-		return int(v.FieldByName("ExitCode").Int())
-	}
-	return 1
 }
 
 // said reads the one line that a failed command prints.

@@ -65,7 +65,13 @@ func (a *listAnswer) table(w io.Writer, now time.Time) {
 	}
 	head := [][]string{{"Projects", strconv.Itoa(len(a.Projects))}, {"Source", loaded}}
 	if a.Error != nil && *a.Error != "" {
-		head = append(head, []string{"Refused", printable(*a.Error)})
+		for i, line := range strings.Split(*a.Error, "\n") {
+			name := "Refused"
+			if i > 0 {
+				name = ""
+			}
+			head = append(head, []string{name, printable(strings.TrimSpace(line))})
+		}
 	}
 	write(w, head)
 	if len(a.Projects) == 0 {

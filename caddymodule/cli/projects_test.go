@@ -24,7 +24,8 @@ func TestProjectsList(t *testing.T) {
 		{"some", listJSON, listText},
 		{
 			"a newer version that was refused", `{"source":"file","loaded_at":"2026-11-23T11:59:18Z","error":"projects[3].ref: \"a\"\nprojects[4].ref: \"b\"","projects":[]}`,
-			"Projects  0\nSource    file, loaded 42s ago\nRefused   projects[3].ref: \"a\"\\nprojects[4].ref: \"b\"\n",
+			// a line each: it was one with a `\n` in it
+			"Projects  0\nSource    file, loaded 42s ago\nRefused   projects[3].ref: \"a\"\n          projects[4].ref: \"b\"\n",
 		},
 		{
 			"a source that is away", `{"source":"redis","loaded_at":"0001-01-01T00:00:00Z","error":"connection refused","projects":[]}`,

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -20,11 +21,14 @@ type statusAnswer struct{ caddymodule.Status }
 func (a *statusAnswer) complete() bool { return a.Version != "" && a.Regions != nil }
 
 func (a *statusAnswer) table(w io.Writer, now time.Time) {
-	rows := [][]string{
-		{"Version", a.Version},
+	rows := [][]string{{"Version", a.Version}}
+	if a.Gateway != "" {
+		rows = append(rows, []string{"Gateway", gatewayName(a.Gateway, a.Host)})
+	}
+	rows = append(rows, [][]string{
 		{"Location", location(a.Location)},
 		{"Projects", projectsLine(a.Projects, now)},
-	}
+	}...)
 	if a.Projects.Error != nil {
 		rows = append(rows, []string{"", "the latest is not in force: " + strings.ReplaceAll(*a.Projects.Error, "\n", "; ")})
 	}
@@ -65,6 +69,14 @@ func reasoned(state, why string) string {
 	return state + ": " + printable(why)
 }
 
+// gatewayName is the id of a gateway with the machine that it runs on.
+func gatewayName(id, host string) string {
+	if host == "" {
+		return printable(cmp.Or(id, none))
+	}
+	return printable(cmp.Or(id, none)) + " on " + printable(host)
+}
+
 // matrix shows each gateway's round trips to the regions, and what it does not
 // take for up.
 func (a *statusAnswer) matrix(now time.Time) [][]string {
@@ -74,7 +86,7 @@ func (a *statusAnswer) matrix(now time.Time) [][]string {
 	}
 	rows := append(make([][]string, 0, 1+len(a.Fleet)), head)
 	for _, h := range a.Fleet {
-		row := append(make([]string, 0, len(head)), printable(h.Gateway), location(h.Place), age(h.At, now)+" ago")
+		row := append(make([]string, 0, len(head)), gatewayName(h.Gateway, h.Host), location(h.Place), age(h.At, now)+" ago")
 		for _, r := range a.Regions {
 			seen, ok := h.Regions[r.Region]
 			cell := number(seen.RTT, "%.1f ms")

@@ -65,17 +65,17 @@ REGION  STATE  RTT  BASE  FAST  LOAD  SCORE  SHARE  WHY
 lab     down   -    -     -     -     -      0%     -
 `
 
-const fleetJSON = `"gateway":"fra-1","fleet":[
-{"gateway":"fra-1","version":"v0.3.0","location":{"region":"eu-central-1","source":"configured"},"at":"2026-11-23T11:59:59Z",
+const fleetJSON = `"gateway":"fra-1","host":"edge-7","fleet":[
+{"gateway":"fra-1","host":"edge-7","version":"v0.3.0","location":{"region":"eu-central-1","source":"configured"},"at":"2026-11-23T11:59:59Z",
  "regions":{"eu-central-1":{"rtt_ms":3.05,"state":"up"},"us-east-1":{"rtt_ms":90.98,"state":"down"}}},
 {"gateway":"nrt-1","version":"v0.3.0","location":{"region":"ap-northeast-1","source":"inferred"},"at":"2026-11-23T11:59:50Z",
  "regions":{"eu-central-1":{"rtt_ms":240,"state":"up"}}}],
 "misrouted":[{"country":"JP","calls":120,"gateway":"nrt-1","region":"ap-northeast-1","saves_ms":221.4}]}`
 
-const fleetText = statusText + `
-GATEWAY  LOCATION                   HEARD    eu-central-1  us-east-1       lab
-fra-1    eu-central-1 (configured)  1s ago   3.0 ms        91.0 ms (down)  -
-nrt-1    ap-northeast-1 (inferred)  10s ago  240.0 ms      -               -
+var fleetText = strings.Replace(statusText, "\nLocation", "\nGateway     fra-1 on edge-7\nLocation", 1) + `
+GATEWAY          LOCATION                   HEARD    eu-central-1  us-east-1       lab
+fra-1 on edge-7  eu-central-1 (configured)  1s ago   3.0 ms        91.0 ms (down)  -
+nrt-1            ap-northeast-1 (inferred)  10s ago  240.0 ms      -               -
 
 COUNTRY  CALLS  NEARER GATEWAY  REGION          SAVES
 JP       120    nrt-1           ap-northeast-1  221 ms
