@@ -107,7 +107,7 @@ var languages = map[string]string{
 	"bash":      "the session of its page runs it as it stands",
 	"json":      "TestJSON",
 	"js":        "the session of its page runs it with Deno",
-	"yaml":      "the session of simulation.md runs it as a scenario",
+	"yaml":      "the session of its page reads it: a scenario, a scrape configuration",
 	"go":        "the session of its page builds it",
 	"ini":       "TestUnit",
 	"":          "output or a drawing: it is compared by plainBlocks",

@@ -262,6 +262,7 @@ var scripts = []script{
 		},
 	},
 	cliScript,
+	metricsScript,
 }
 
 // buildRule builds in the clone, into the session's directory.
