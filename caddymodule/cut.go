@@ -15,9 +15,10 @@ import (
 // that has passed, HTTP/3 when it is told to.
 func (c *call) cut() {
 	conn := http.NewResponseController(c.w)
-	// A client that is gone by now has nothing to be told.
+	// A client that is gone by now has nothing to be told, and one that does not
+	// read must not hold the call.
+	err := conn.SetWriteDeadline(time.Now().Add(lingerTime))
 	_ = conn.Flush()
-	var err error
 	switch stream := streamOf(c.w); {
 	case stream != nil:
 		stream.CancelRead(quic.StreamErrorCode(http3.ErrCodeInternalError))

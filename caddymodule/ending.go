@@ -48,9 +48,9 @@ func (c *call) ended(as ending, cause error) {
 }
 
 // end is the one end of every call, deferred: whatever the call holds is given
-// back however it ended, and then it is recorded. It keeps panics to
-// itself, because they would pass through the handlers of other people, and
-// leave Caddy's access log and metrics without the call.
+// back however it ended, and then it is recorded. It keeps panics to itself:
+// they would pass through other people's handlers, and leave Caddy's access log
+// and metrics without the call.
 func (c *call) end() {
 	if reason := recover(); reason != nil {
 		c.stopped(reason)

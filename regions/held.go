@@ -7,10 +7,10 @@ import (
 )
 
 // held is what one attempt holds until it is over: the breaker's permission, a
-// place on the backend, and the body of the answer. The seat in the region is
-// the exchange's, which may make several attempts there. Each is
-// given back once, at the latest by Exchange.End, so that a panic or a caller
-// that forgets a body keeps nothing (BEHAVIOUR.md section 5).
+// place on the backend, and the body of the answer. Each is given back once, at
+// the latest by Exchange.End, so that a panic or a caller that forgets a body
+// keeps nothing (BEHAVIOUR.md section 5). The seat in the region is the
+// exchange's, which may make several attempts there.
 type held struct {
 	settle func(error) // tells the breaker how the attempt went; only the first call counts
 

@@ -6,4 +6,4 @@ package e2e
 const randomTargets = 600
 
 // endingSample is how many ways to end of each kind are tried.
-const endingSample = 150
+const endingSample = 400
