@@ -252,21 +252,25 @@ func TestOneTenantLeavesRoom(t *testing.T) {
 	w.holds(t, 0, 0)
 
 	var sockets []net.Conn
-	refused := 0
-	for range n.capacity*4 + 10 {
+	for range n.capacity {
 		conn, status := w.open(t, noisy)
-		switch status {
-		case http.StatusSwitchingProtocols:
-			sockets = append(sockets, conn)
-		case http.StatusServiceUnavailable:
-			refused++
-			conn.Close()
-		default:
+		if status != http.StatusSwitchingProtocols {
 			t.Fatalf("a WebSocket got %d", status)
 		}
-		if refused >= 3 {
+		sockets = append(sockets, conn)
+	}
+	w.holds(t, 0, int64(n.capacity))
+	// WebSockets are no load: calls neither wait nor go elsewhere for them.
+	if load := w.said(t)[0].Load; load == nil || *load != 0 {
+		t.Errorf("the load is %v beside WebSockets alone", load)
+	}
+	measure("WebSockets")
+	for range n.capacity * 4 {
+		conn, status := w.open(t, noisy)
+		if status == http.StatusServiceUnavailable {
 			break
 		}
+		sockets = append(sockets, conn)
 	}
 	if want := n.capacity * 4 * 80 / 100; len(sockets) != want {
 		t.Errorf("the noisy project has %d WebSockets, want %d", len(sockets), want)
@@ -275,16 +279,11 @@ func TestOneTenantLeavesRoom(t *testing.T) {
 	for i := 1; i < 10; i++ {
 		conn, status := w.open(t, refOf(i))
 		if status != http.StatusSwitchingProtocols {
-			t.Errorf("a WebSocket of %s beside them got %d", refOf(i), status)
+			t.Errorf("a WebSocket of %s beside as many as one may have got %d", refOf(i), status)
 		}
 		conn.Close()
 	}
-	w.holds(t, 0, int64(len(sockets)))
-	// WebSockets are no load: calls neither wait nor go elsewhere for them.
-	if load := w.said(t)[0].Load; load == nil || *load != 0 {
-		t.Errorf("the load is %v beside WebSockets alone", load)
-	}
-	measure("WebSockets")
+	w.others(n.long/4, n.workers).unrefused(t, "beside as many WebSockets as one may have")
 	for _, conn := range sockets {
 		conn.Close()
 	}
