@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/go-jose/go-jose/v4"
 
@@ -162,6 +163,12 @@ func material(jwk map[string]json.RawMessage) (crypto.PublicKey, string, error) 
 		if value, ok := jwk[name]; ok {
 			public[name] = value
 		}
+		// go-jose refuses padding. What is no string stays for it to refuse.
+		if text, err := member(jwk, name); err == nil && strings.HasSuffix(text, "=") {
+			if public[name], err = json.Marshal(unpadded(text)); err != nil {
+				return nil, "", errMembers
+			}
+		}
 	}
 	data, err := json.Marshal(public)
 	if err != nil {
@@ -192,7 +199,7 @@ func rsaPublicKey(jwk map[string]json.RawMessage) (*rsa.PublicKey, error) {
 		if err != nil {
 			return nil, errMembers
 		}
-		raw, err := base64.RawURLEncoding.DecodeString(text)
+		raw, err := base64.RawURLEncoding.DecodeString(unpadded(text))
 		if err != nil || len(raw) == 0 {
 			return nil, errMembers
 		}
@@ -209,6 +216,17 @@ func rsaPublicKey(jwk map[string]json.RawMessage) (*rsa.PublicKey, error) {
 		return nil, errors.New("its exponent is not an odd number from 3 to 2147483647")
 	}
 	return &rsa.PublicKey{N: modulus, E: int(exponent.Int64())}, nil
+}
+
+// unpadded returns base64 without its padding, which RFC 7515 section 2 leaves out
+// and some issuers write. There is one way to pad a text: other signs at its end
+// stay, and make it invalid.
+func unpadded(text string) string {
+	bare := strings.TrimRight(text, "=")
+	if len(text)%4 != 0 || len(text)-len(bare) > 2 {
+		return text
+	}
+	return bare
 }
 
 // member returns a member that must be a string if it is there.
