@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/auth/jwks"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -78,6 +79,28 @@ type StatusKeySets struct {
 	Sets      int     `json:"sets"`
 	Failing   int     `json:"failing"`            // whose last fetch failed
 	OldestAge float64 `json:"oldest_age_seconds"` // of the last good ones
+	// Remarks say which keys were left out of which set, and why. Those of a set that
+	// is written into the configuration are among the problems.
+	Remarks []StatusKeyRemark `json:"remarks,omitempty"`
+}
+
+// StatusKeyRemark is something odd about a key of a set.
+type StatusKeyRemark struct {
+	Location string `json:"location"` // without credentials and query
+	Message  string `json:"message"`
+}
+
+// keySetStatus returns how the sets in use are.
+func keySetStatus(keys jwks.PoolStatus) StatusKeySets {
+	s := StatusKeySets{Sets: keys.Sets, Failing: keys.Failing, OldestAge: keys.OldestAge.Seconds()}
+	for _, set := range keys.Remotes {
+		for _, remark := range set.Remarks {
+			if len(s.Remarks) < shownProblems {
+				s.Remarks = append(s.Remarks, StatusKeyRemark{set.Location, remark})
+			}
+		}
+	}
+	return s
 }
 
 // RegionStatus is one region as this gateway sees it. Times are in milliseconds,
@@ -187,11 +210,7 @@ func milliseconds(d time.Duration) *float64 {
 const shownProblems = 100
 
 func (a *App) projectStatus() StatusProjects {
-	keys := a.lease.keys.Status()
-	s := StatusProjects{
-		Source:  "config",
-		KeySets: StatusKeySets{Sets: keys.Sets, Failing: keys.Failing, OldestAge: keys.OldestAge.Seconds()},
-	}
+	s := StatusProjects{Source: "config", KeySets: keySetStatus(a.lease.keys.Status())}
 	if a.single != nil {
 		at := a.loadedAt.UTC()
 		s.LoadedAt, s.Projects, s.Functions, s.OverPlan = &at, 1, a.single.Functions(), a.single.LeftOut()

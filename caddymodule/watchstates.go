@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
@@ -194,6 +195,8 @@ func (a *App) keySetConditions() (all []condition) {
 			c.state, c.why = "stale", "the last good one serves: "+firstLine(errors.New(set.Error))
 		case set.FetchedAt.IsZero():
 			c.state = string(regions.StateUnknown)
+		case len(set.Remarks) > 0:
+			c.state, c.why = string(regions.StateDegraded), strings.Join(set.Remarks, "; ")
 		}
 		all = append(all, c)
 	}
