@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
@@ -54,6 +56,13 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 			Remedy:  "set `appendonly yes` and `appendfsync everysec` in redis.conf",
 		})
 	}
+	if tells, err := s.conn.TellsRestarts(ctx); err == nil && !tells {
+		findings = append(findings, Finding{
+			Severity: Medium, Check: "store_info", Subject: s.url,
+			Message: noRestarts,
+			Remedy:  "let the user of the gateways run INFO: `ACL SETUSER <user> +info`",
+		})
+	}
 	if replicas, err := s.conn.Replicas(ctx); err == nil && replicas == 0 {
 		findings = append(findings, Finding{
 			Severity: Low, Check: "store_replicas", Subject: s.url, Message: "it has no replica: when it is lost, hard quotas are answered 503 as soon as what was granted is used",
@@ -73,6 +82,32 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 	}
 	return findings
 }
+
+// noRestarts is said where Redis refuses INFO.
+const noRestarts = "it does not tell its run_id by INFO: when it restarts or a replica takes over, lost grants are not noticed, and a hard quota may be exceeded"
+
+// warnOfInfo says once for each connection whether restarts of Redis can be
+// noticed. It asks until there is an answer, or until ctx is done.
+func warnOfInfo(ctx context.Context, conn *redisconn.Conn, url string, logger func() *zap.Logger) {
+	tick := time.NewTicker(askInfoEvery)
+	defer tick.Stop()
+	for {
+		if tells, err := conn.TellsRestarts(ctx); err == nil {
+			if !tells {
+				logger().Warn("Redis refuses INFO: "+noRestarts, zap.String("store", url))
+			}
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// askInfoEvery is how long is waited after Redis could not be asked.
+const askInfoEvery = 5 * time.Second
 
 func storeAway(url, why string) Finding {
 	return Finding{

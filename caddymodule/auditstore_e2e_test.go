@@ -4,8 +4,13 @@ package caddymodule
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
@@ -67,6 +72,33 @@ func TestAuditStore(t *testing.T) {
 	master.Exec("HSET", "gw:instances", "silent", ago(2*time.Hour))
 	if got := checks(good.URL()); !got["gateway_silent"] || len(got) != 1 {
 		t.Errorf("%v", got)
+	}
+	// A user that may not run INFO: quotas work, and a restart of Redis cannot be noticed.
+	limited := redistest.Single(t, "appendonly yes", "user gateway on >secret ~* &* +@all -info")
+	url := "redis://gateway:secret@" + limited.Address
+	if got := checks(url); !got["store_info"] || len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+	for url, warnings := range map[string]int{url: 1, limited.URL(): 0} {
+		config, err := redisconn.Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := redisconn.Open(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		core, logs := observer.New(zap.WarnLevel)
+		warnOfInfo(t.Context(), conn, config.String(), func() *zap.Logger { return zap.New(core) })
+		if logs.Len() != warnings || warnings > 0 && !strings.Contains(logs.All()[0].Message, "INFO") {
+			t.Errorf("%s: logged %v", config, logs.All())
+		}
+		if text := fmt.Sprint(logs.All()); strings.Contains(text, "secret") {
+			t.Errorf("the password is in %s", text)
+		}
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	bad.Stop()
 	if got := checks(bad.URL()); !got["store_away"] || len(got) != 1 {

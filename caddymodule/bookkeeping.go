@@ -56,6 +56,7 @@ type sharing struct {
 	conn   *redisconn.Conn
 	mirror *metering.Mirror
 	tokens *ratelimit.Tokens
+	end    context.CancelFunc // of what runs beside
 }
 
 // shareRates has rate limits shared by the store, if it can be.
@@ -135,6 +136,9 @@ func (b *bookkeeping) share(a *App, opened *books) error {
 	}
 	s := &sharing{url: config.String(), conn: conn, mirror: metering.OpenMirror(opened.ledger, conn, b.redisTrouble)}
 	s.tokens = ratelimit.NewTokens(conn, s.mirror.Present)
+	var asking context.Context
+	asking, s.end = context.WithCancel(context.Background())
+	go warnOfInfo(asking, conn, s.url, b.logger.Load)
 	ctx, cancel := context.WithTimeout(context.Background(), shareWait)
 	defer cancel()
 	opened.quotas.SetAuthority(ctx, ratelimit.NewRedis(conn, known, s.mirror.Present))
@@ -144,6 +148,7 @@ func (b *bookkeeping) share(a *App, opened *books) error {
 
 // unshare goes back to what is kept here.
 func (b *bookkeeping) unshare(opened *books, s *sharing) {
+	s.end()
 	ctx, cancel := context.WithTimeout(context.Background(), shareWait)
 	defer cancel()
 	embedded := ratelimit.NewEmbedded(b.dir, time.Now)
@@ -211,6 +216,7 @@ func (b *bookkeeping) Destruct() error {
 	var err error
 	s := opened.shared.Load()
 	if s != nil {
+		s.end()
 		err = s.mirror.Close(ctx) // at the same time: a slow Redis must not leave it without any
 	}
 	quotas.Wait()

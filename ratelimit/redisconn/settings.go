@@ -41,6 +41,25 @@ func (c *Conn) Replicas(ctx context.Context) (int, error) {
 	return 0, nil
 }
 
+// TellsRestarts reports whether the scripts that grant quotas can see by INFO that
+// a server has restarted or was promoted. A user that may not run INFO makes
+// such a loss of grants pass unnoticed.
+func (c *Conn) TellsRestarts(ctx context.Context) (bool, error) {
+	for section, field := range map[string]string{"server": "run_id:", "replication": "master_replid:"} {
+		text, err := c.client.Info(ctx, section).Result()
+		if c.observe(err) != nil {
+			if answered(err) {
+				return false, nil
+			}
+			return false, fmt.Errorf("reading the section %s of INFO: %w", section, err)
+		}
+		if !strings.Contains(text, field) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
 // ClockOffset returns how far the server's clock is ahead of this machine's, and by
 // how much that may be wrong: half of the time that the question took.
 func (c *Conn) ClockOffset(ctx context.Context) (ahead, within time.Duration, err error) {
