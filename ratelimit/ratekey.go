@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 )
@@ -23,11 +24,12 @@ type RateKey struct {
 type rateID [16]byte
 
 // keyHasher makes rateIDs with one secret. It is safe for concurrent use and does
-// not allocate.
-type keyHasher struct{ states sync.Pool }
+// not allocate: many can hash at a time, each with one of the states.
+type keyHasher struct{ states [32]hashState }
 
 // hashState is what one hash is made with.
 type hashState struct {
+	mu   sync.Mutex // guards all
 	mac  hash.Hash
 	text []byte
 	sum  [sha256.Size]byte
@@ -37,14 +39,19 @@ type hashState struct {
 const keptText = 1 << 10
 
 func newKeyHasher(secret []byte) *keyHasher {
-	return &keyHasher{states: sync.Pool{New: func() any { return &hashState{mac: hmac.New(sha256.New, secret)} }}}
+	h := new(keyHasher)
+	for i := range h.states {
+		h.states[i].mac = hmac.New(sha256.New, secret)
+	}
+	return h
 }
 
 // id returns the hash of a key. Each part comes with its length, so no two keys
 // are hashed from the same text.
 func (h *keyHasher) id(key *RateKey) (id rateID) {
-	s := h.states.Get().(*hashState)
-	defer h.states.Put(s)
+	s := &h.states[rand.IntN(len(h.states))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	text := s.text[:0]
 	for _, part := range [...]string{key.Policy, key.Project, key.Name} {
 		text = binary.AppendUvarint(text, uint64(len(part)))

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"hash"
+	randv2 "math/rand/v2"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -58,7 +59,7 @@ type SharedConfig struct {
 // over reloads, has no goroutines and needs no closing.
 type Shared struct {
 	good, bad *otter.Cache[cacheKey, *verdict] // nil: nothing is remembered
-	hashes    sync.Pool                        // of *tokenHash, with one secret
+	hashes    [32]tokenHash                    // with one secret; many can hash at a time
 	slots     chan struct{}
 	wait      time.Duration
 	stamps    weakmap.Map[[sha256.Size]byte, lastuse.Stamp]
@@ -74,6 +75,7 @@ type cacheKey [sha256.Size]byte
 
 // tokenHash is what one cacheKey is made with.
 type tokenHash struct {
+	mu   sync.Mutex // guards all
 	mac  hash.Hash
 	text []byte
 	key  cacheKey
@@ -88,7 +90,9 @@ func NewShared(config SharedConfig) *Shared {
 	s.wait = cmp.Or(config.Wait, DefaultWait)
 	secret := make([]byte, sha256.Size)
 	_, _ = rand.Read(secret) // it never fails
-	s.hashes.New = func() any { return &tokenHash{mac: hmac.New(sha256.New, secret)} }
+	for i := range s.hashes {
+		s.hashes[i].mac = hmac.New(sha256.New, secret)
+	}
 	s.good, s.bad = newCache(), newCache()
 	s.Resize(config.CacheBytes)
 	return s
@@ -122,8 +126,9 @@ func newCache() *otter.Cache[cacheKey, *verdict] {
 
 // key returns what stands for a token in a scope. It does not allocate.
 func (s *Shared) key(scope unique.Handle[[sha256.Size]byte], token string) cacheKey {
-	h := s.hashes.Get().(*tokenHash)
-	defer s.hashes.Put(h)
+	h := &s.hashes[randv2.IntN(len(s.hashes))]
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	print := scope.Value()
 	h.text = append(append(h.text[:0], print[:]...), token...)
 	h.mac.Reset()
