@@ -59,7 +59,7 @@ func TestChromiumSharedHost(t *testing.T) {
 // BEHAVIOUR 3.15, 4.4, 4.5, 4.7, 4.9 in a real browser: a page of another origin reads every gateway answer.
 func TestChromiumReads(t *testing.T) {
 	b := startScripted(t)
-	public := func(slug string, more ...any) object {
+	open := func(slug string, more ...any) object {
 		f := object{"slug": slug, "verify_jwt": false}
 		for i := 0; i < len(more); i += 2 {
 			f[more[i].(string)] = more[i+1]
@@ -72,22 +72,29 @@ func TestChromiumReads(t *testing.T) {
 			{"name": "web", "type": "publishable", "key": publishableKey}, {"name": "ci", "type": "secret", "key": "{env.SECRET_KEY}"},
 		},
 		"functions": []object{
-			public("open", "expose", []string{"x-function"}),
+			open("open", "expose", []string{"x-function"}),
 			{"slug": "private"},
-			public("own", "cors", "function"), public("removed", "status", "REMOVED"),
-			public("held", "status", "THROTTLED"), public("quick", "wall_clock", "500ms"),
+			open("own", "cors", "function"), open("removed", "status", "REMOVED"),
+			open("held", "status", "THROTTLED"), open("busy"), open("quick", "wall_clock", "500ms"),
 			{"slug": "events", "event_source_token": "query"},
 		},
 	}
-	second := object{"ref": secondRef, "organization": "spent", "functions": []object{public("open")}}
+	second := object{"ref": secondRef, "organization": "spent", "functions": []object{open("open")}}
 	doc := document(first, second)
 	doc["organizations"] = append(doc["organizations"].([]object), object{"id": "spent", "quota": 0})
 	g := startProjects(t, config{
-		options:  "\t\tidle_timeout 1s\n\t\trate_limit project 100000/s",
+		options:  "\t\tidle_timeout 1s\n\t\trate_limit project 100000/s\n\t\tin_flight function 2",
 		backends: append(b.backends(), backend{region: "us-east-1", address: deadAddress(t)}),
 		site:     "\t\texpose x-site",
 	}, doc)
+	waiting := startGateway(t, config{ // for projects that it cannot read
+		options: "\t\tstore redis redis://" + deadAddress(t), source: "projects redis", backends: b.backends(),
+	})
+	unmetered := startGateway(t, config{ // without a grant of its quota
+		options: "\t\tstore redis redis://" + deadAddress(t), project: "\t\t\tplan free\n\t\t\tquota 5", functions: public("open"), backends: b.backends(),
+	})
 	runJS(t, "readable.browser.mjs", g, append(chromiumEnv(t, b),
+		fmt.Sprintf("E2E_WAITING_PORT=%d", waiting.port), fmt.Sprintf("E2E_UNMETERED_PORT=%d", unmetered.port),
 		fmt.Sprintf("E2E_GATEWAY_PORT=%d", g.port), "E2E_FIRST_REF="+firstRef, "E2E_SECOND_REF="+secondRef)...)
 	const warning = "two different Access-Control-Allow-Origin"
 	if n := strings.Count(g.output(), warning); n != 2 {

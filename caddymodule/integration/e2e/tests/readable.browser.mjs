@@ -53,6 +53,8 @@ const answers = [
   [500, "INVALID_RESPONSE_STATUS_CODE", open + answer({ status: 666 }), { visible: { "x-sb-edge-region": /^eu-central-1$/ } }],
   [502, "BACKEND_ERROR", open + answer({ drop: true }), { method: "POST", visible: { "x-sb-region-reason": /./ } }],
   [503, "REGION_UNAVAILABLE", open, { headers: { "x-region": "us-east-1" }, visible: { "retry-after": /^\d+$/, "x-sb-edge-region": /^us-east-1$/ } }],
+  [503, "PROJECTS_UNAVAILABLE", `http://first.example.test:${process.env.E2E_WAITING_PORT}/functions/v1/open`, { visible: { "retry-after": /^\d+$/ } }],
+  [503, "METERING_UNAVAILABLE", `http://any.test:${process.env.E2E_UNMETERED_PORT}/functions/v1/open`, { visible: { "retry-after": /^\d+$/ } }],
   [504, "IDLE_TIMEOUT", open + answer({ wait: 20_000 })],
   [546, "WORKER_RESOURCE_LIMIT", `${first}/functions/v1/quick${answer({ wait: 20_000 })}`],
 ];
@@ -72,6 +74,12 @@ for (const [status, code, url, { name = "", only, bare, visible = {}, headers = 
     });
   }
 }
+
+test("4.4 a page reads 503 GATEWAY_OVERLOADED beside calls that are in flight", async () => {
+  const calls = [1, 2, 3].map((n) => call(`${first}/functions/v1/busy${answer({ wait: 20_000 })}&n=${n}`, { headers: { "x-client-info": "x" } }));
+  const answers = (await Promise.all(calls)).map((res) => `${res.status} ${res.headers["sb-error-code"]} ${res.json.code}`);
+  assert.deepEqual(answers.sort(), ["503 GATEWAY_OVERLOADED GATEWAY_OVERLOADED", "504 IDLE_TIMEOUT IDLE_TIMEOUT", "504 IDLE_TIMEOUT IDLE_TIMEOUT"]);
+});
 
 test("4.5 a page reads what expose of site, project and function name, and the rate limit's headers", async () => {
   const own = [["X-Site", "s"], ["X-Project", "p"], ["X-Function", "f"], ["X-Own", "o"], ["X-Hidden", "h"], ["Access-Control-Expose-Headers", "x-own"]];
