@@ -33,8 +33,9 @@ func commands(now func() time.Time) []caddycmd.Command {
 			Name:  "status",
 			Usage: flags,
 			Short: "Shows where a running gateway is and how its regions are",
-			Long: `Shows the version and place of a running gateway, where its projects come from,
-how many WebSockets are open, and each region with its state.`,
+			Long: `Shows the version, id and place of a running gateway, where its projects come
+from, where it keeps what it counts, how many WebSockets are open, and each region
+with its state.`,
 			CobraFunc: func(cmd *cobra.Command) {
 				cmd.Example = examples("status", "", " --address localhost:2020", " -o json")
 				ask(cmd, now, func() (question, answer, error) {

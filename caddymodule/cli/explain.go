@@ -35,7 +35,7 @@ the regions are the same.`,
 			from := cmd.Flags().String("from", "", "the country that it comes from, as two letters")
 			project := cmd.Flags().String("project", "", "the ref of the project that it calls")
 			id := cmd.Flags().String("request-id", "", "its sb-request-id; a new one by default")
-			at := cmd.Flags().String("at", "", "the id of another gateway, or the region where it is; `edgegate status` lists them")
+			at := cmd.Flags().String("at", "", "the id of another gateway, or the region where it is; edgegate status lists them")
 			down := cmd.Flags().StringSlice("down", nil, "regions to be taken for down")
 			load := cmd.Flags().StringSlice("load", nil, "loads of regions to be supposed, such as sa-east-1=0.95")
 			ask(cmd, now, func() (question, answer, error) {

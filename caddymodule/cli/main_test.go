@@ -10,6 +10,7 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // call runs the binary's own command line.
@@ -40,6 +41,12 @@ func TestHelpNamesThisBinary(t *testing.T) {
 		if found := asCaddy.FindString(text); code != want || found != "" {
 			t.Errorf("%s: exit code %d, it says %q", cmd.CommandPath(), code, found)
 		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			// text in backquotes stands for the value: `edgegate status` in a sentence became the name of one
+			if name, _ := pflag.UnquoteUsage(f); strings.Contains(name, " ") {
+				t.Errorf("%s --%s takes %q", cmd.CommandPath(), f.Name, name)
+			}
+		})
 		for _, sub := range cmd.Commands() {
 			look(sub)
 		}

@@ -35,6 +35,7 @@ func setUp(cmd *cobra.Command) {
 	cmd.Example = `  edgegate demo
   edgegate demo --listen 127.0.0.1:9000
   edgegate demo --deno supabase/functions`
+	cmd.DisableFlagsInUseLine = true // they are all in Usage
 	cmd.Flags().String("listen", "localhost:8000", "where the gateway listens: host:port, :port or port")
 	cmd.Flags().String("deno", "", "serve this folder of Deno functions instead of the samples")
 	cli.Run(cmd, func(context.Context) error {
