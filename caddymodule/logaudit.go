@@ -130,7 +130,7 @@ func encoderMasks(encoder any) bool {
 
 // literals are the members of our configuration that hold secrets, which
 // {env.NAME} keeps out of it.
-var literals = map[string]string{
+var literals = map[string]string{ //nolint:gosec // G101: these are examples, not credentials
 	"secret": "jwt_secret {env.JWT_SECRET}", "secrets": "jwt_secret {env.JWT_SECRET}", "debug_secret": "debug_secret {env.DEBUG_SECRET}",
 	"token": "token {env.WEBHOOK_TOKEN}", "key": "api_key secret {env.SECRET_KEY}",
 }

@@ -68,10 +68,13 @@ func (e *LogEncoder) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-func (e *LogEncoder) useDefault(encoder interface {
+// ownEncoder is one of Caddy's encoders.
+type ownEncoder interface {
 	zapcore.Encoder
 	caddy.Provisioner
-}) error {
+}
+
+func (e *LogEncoder) useDefault(encoder ownEncoder) error {
 	if err := encoder.Provision(e.ctx); err != nil {
 		return fmt.Errorf("making the default encoder: %w", err)
 	}
