@@ -31,7 +31,7 @@ func unsetVariable(file string, line int) string {
 	}
 	for _, found := range emptyVariable.FindAllStringSubmatch(lines[line-1], -1) {
 		if os.Getenv(found[1]) == "" {
-			return "; the environment variable " + found[1] + " is not set, which " + found[0] + " is filled in from"
+			return "; the environment variable " + found[1] + " is not set or empty, which " + found[0] + " is filled in from"
 		}
 	}
 	return ""

@@ -46,21 +46,18 @@ func exposes(core zapcore.Core) bool {
 
 func masks(enc zapcore.ObjectEncoder) bool {
 	switch e := enc.(type) {
-	case *LogEncoder, maskingObject:
+	case *LogEncoder:
 		return true
 	case logging.FilterEncoder:
 		return e.Fields[fieldHeaders] != nil && e.Fields[fieldURI] != nil
-	case *logging.FilterEncoder:
-		return masks(*e)
-	case logging.AppendEncoder, *logging.AppendEncoder:
-		inside := false
-		_ = enc.AddObject("probe", zapcore.ObjectMarshalerFunc(func(inner zapcore.ObjectEncoder) error {
-			inside = masks(inner)
-			return nil
-		}))
-		return inside
 	}
-	return false
+	// Others may have ours inside, which then is given what is in an object.
+	inside := false
+	_ = enc.AddObject("probe", zapcore.ObjectMarshalerFunc(func(inner zapcore.ObjectEncoder) error {
+		_, inside = inner.(maskingObject)
+		return nil
+	}))
+	return inside
 }
 
 // auditLogs finds the logs that show secrets. The default log is there without
@@ -122,7 +119,7 @@ func encoderMasks(encoder any) bool {
 		return true
 	case "filter":
 		return dig(encoder, "fields", fieldHeaders) != nil && dig(encoder, "fields", fieldURI) != nil
-	case "append":
+	case "append", "journald":
 		return encoderMasks(dig(encoder, "wrap"))
 	}
 	return false

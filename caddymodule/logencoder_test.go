@@ -10,7 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/logging"
+	_ "github.com/caddyserver/caddy/v2/modules/logging"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -148,6 +148,8 @@ func TestExposingLogsAreFound(t *testing.T) {
 		`{"format":"edge_functions"}`:                                          true,
 		`{"format":"edge_functions","wrap":{"format":"console"}}`:              true,
 		`{"format":"append","wrap":{"format":"edge_functions"}}`:               true,
+		`{"format":"journald","wrap":{"format":"edge_functions"}}`:             true,
+		`{"format":"journald","wrap":{"format":"json"}}`:                       false,
 		`{"format":"append","wrap":{"format":"json"}}`:                         false,
 		`{"format":"filter","wrap":{"format":"json"},` + shipped + `}`:         true,
 		`{"format":"filter","fields":{"request>headers":{"filter":"delete"}}}`: false,
@@ -182,7 +184,6 @@ func TestExposingLogsAreFound(t *testing.T) {
 	if exposes(zapcore.NewNopCore()) {
 		t.Error("a log that goes nowhere shows nothing")
 	}
-	var _ zapcore.Encoder = logging.FilterEncoder{} // the form in which a logger hands it out
 }
 
 func TestAuditOfLogs(t *testing.T) {
