@@ -67,7 +67,7 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 // way returns over which connections the request goes.
 func (t *Transport) way(x *Exchange, u *Upstream, conn *connection, now time.Time) *http.Transport {
 	links := u.links.Load()
-	if u.multiplexes() && (x.apart || t.Network.suspects.has(now, x.Callee)) {
+	if x.apart && u.multiplexes() || u.suspects.has(now, x.Callee) {
 		conn.apart = true
 		return links.apart
 	}
@@ -90,7 +90,7 @@ func (t *Transport) failed(x *Exchange, u *Upstream, holds *held, conn *connecti
 		u.broke(now, x.Callee)
 		if conn.multiplexed.Load() {
 			x.apart = true
-			t.Network.suspects.add(now, x.Callee)
+			u.suspects.add(now, x.Callee)
 		}
 	case nobody:
 		holds.settle(errNobody)
@@ -130,6 +130,9 @@ func (c *connection) follow(ctx context.Context, x *Exchange, multiplexed bool) 
 		GotConn: func(info httptrace.GotConnInfo) {
 			c.got.Store(true)
 			c.reused.Store(info.Reused)
+			if w, ok := watched(info.Conn); ok {
+				w.use(time.Now(), x.Callee)
+			}
 			if multiplexed {
 				c.multiplexed.Store(isHTTP2(info.Conn))
 				c.repeats()

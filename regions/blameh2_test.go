@@ -253,7 +253,7 @@ func TestGracefulGoAway(t *testing.T) {
 	var calls atomic.Int32
 	s := serveFrames(t, func(a *h2answer) {
 		if calls.Add(1)%2 == 0 {
-			_ = a.WriteGoAway(a.stream-2, http2.ErrCodeNo, nil)
+			_ = a.WriteGoAway(max(a.stream, 2)-2, http2.ErrCodeNo, nil)
 			_ = a.conn.Close()
 			return
 		}

@@ -28,8 +28,8 @@ type links struct {
 	// probes have connections of their own: what a function does to the one that
 	// its answer comes over must not fail a probe (BEHAVIOUR.md 9.1).
 	probes *http.Transport
-	// apart has a connection for each request. Over HTTP/2, requests of functions
-	// that break connections go here, for others run over the shared one.
+	// apart has a connection for each request, which nobody shares or uses again:
+	// those of suspects.
 	apart *http.Transport
 }
 
@@ -58,7 +58,7 @@ func newTransport(u *Upstream, security *tls.Config) *http.Transport {
 			if err != nil {
 				return nil, dialError{err}
 			}
-			return conn, nil
+			return &watchedConn{Conn: conn, suspects: &u.suspects}, nil
 		},
 		TLSClientConfig:        security,
 		TLSHandshakeTimeout:    tlsTimeout,

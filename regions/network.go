@@ -62,7 +62,6 @@ type Network struct {
 	view      atomic.Pointer[View]
 	changed   chan struct{} // holds one
 	budget    budget
-	suspects  suspects
 	ranker    *Ranker
 
 	mu sync.Mutex // held while the view is made

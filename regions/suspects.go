@@ -1,57 +1,126 @@
 package regions
 
 import (
+	"crypto/tls"
+	"errors"
 	"maps"
+	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
 const (
-	// suspectFor is how long a function's requests have connections of their own
-	// after one of them was on a connection of HTTP/2 that broke.
-	suspectFor = time.Minute
+	// A function's requests have connections of their own for suspectFirst after
+	// one that it had used ended early, and for suspectAgain if that happens again
+	// within suspectAgain.
+	suspectFirst = 5 * time.Second
+	suspectAgain = time.Minute
+	// sameEnd is how far apart the ends of connections are that count as one: a
+	// backend that is restarted ends all at once.
+	sameEnd = time.Second
+	// earlyEnd is how soon after a request or a part of its answer an end is early.
+	// Servers that are tired of an unused connection wait longer.
+	earlyEnd = time.Second
 	// maxSuspects bounds how many are remembered.
 	maxSuspects = 4096
 )
 
-// suspects are the functions that ran over connections of HTTP/2 when those
-// broke: one of them may be why. An answer that breaks its connection takes the
-// requests of others with it once, and then only its own. The zero value has
-// none. It is safe for concurrent use.
+// suspects are the functions that used connections last which ended early, or
+// that ran over connections of HTTP/2 when those broke. One that makes its
+// connections end would take requests of others with it, which find the
+// connection among the unused ones or share it: it does so once, and then has its
+// own. The zero value has none. It is safe for concurrent use.
 type suspects struct {
 	some atomic.Bool
 
-	mu    sync.Mutex // guards until
-	until map[Callee]time.Time
+	mu   sync.Mutex // guards seen
+	seen map[Callee]suspect
 }
+
+type suspect struct{ last, until time.Time }
 
 func (s *suspects) add(now time.Time, callee Callee) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.until == nil {
-		s.until = make(map[Callee]time.Time)
+	if s.seen == nil {
+		s.seen = make(map[Callee]suspect)
 	}
-	if len(s.until) >= maxSuspects {
-		maps.DeleteFunc(s.until, func(_ Callee, until time.Time) bool { return now.After(until) })
-	}
-	if len(s.until) < maxSuspects {
-		s.until[callee] = now.Add(suspectFor)
+	old, again := s.seen[callee]
+	switch since := now.Sub(old.last); {
+	case again && since < sameEnd:
+		return
+	case again && since < suspectAgain:
+		s.seen[callee] = suspect{now, now.Add(suspectAgain)}
+	default:
+		if len(s.seen) >= maxSuspects {
+			maps.DeleteFunc(s.seen, func(_ Callee, one suspect) bool { return now.Sub(one.last) > suspectAgain })
+		}
+		if again || len(s.seen) < maxSuspects {
+			s.seen[callee] = suspect{now, now.Add(suspectFirst)}
+		}
 	}
 	s.some.Store(true)
 }
 
+// has reports whether the function's requests have connections of their own now.
 func (s *suspects) has(now time.Time, callee Callee) bool {
 	if !s.some.Load() {
 		return false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	until, ok := s.until[callee]
-	if ok && now.After(until) {
-		delete(s.until, callee)
-		s.some.Store(len(s.until) > 0)
-		return false
+	one, ok := s.seen[callee]
+	if ok && now.Sub(one.last) > suspectAgain {
+		delete(s.seen, callee)
+		s.some.Store(len(s.seen) > 0)
 	}
-	return ok
+	return ok && now.Before(one.until)
+}
+
+// watchedConn is a connection to a backend that remembers who used it last.
+type watchedConn struct {
+	net.Conn
+	suspects *suspects
+
+	mu     sync.Mutex // guards the fields below
+	callee Callee     // of the last request
+	used   bool       // there was one
+	heard  time.Time  // when it began, or a part of an answer came after that
+}
+
+// use notes that a request begins.
+func (c *watchedConn) use(now time.Time, callee Callee) {
+	c.mu.Lock()
+	c.callee, c.used, c.heard = callee, true, now
+	c.mu.Unlock()
+}
+
+// Read implements net.Conn.
+func (c *watchedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.mu.Lock()
+		c.heard = time.Now()
+		c.mu.Unlock()
+	}
+	if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
+		c.mu.Lock()
+		callee, used, heard := c.callee, c.used, c.heard
+		c.mu.Unlock()
+		if now := time.Now(); used && now.Sub(heard) < earlyEnd {
+			c.suspects.add(now, callee)
+		}
+	}
+	return n, err
+}
+
+// watched returns the connection under TLS, if it is watched.
+func watched(conn net.Conn) (*watchedConn, bool) {
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn()
+	}
+	w, ok := conn.(*watchedConn)
+	return w, ok
 }

@@ -34,6 +34,7 @@ type Upstream struct {
 	far      atomic.Int64 // the round trip in nanoseconds, 0 while unknown
 	breaker  *breaker
 	breaks   breaks
+	suspects suspects
 	faults   faults                 // why it is down
 	asked    chan struct{}          // holds one: a probe is asked for
 	changed  atomic.Pointer[func()] // told when the state may have changed

@@ -91,7 +91,7 @@ const mainFunctions = `
 // backend is one region of a gateway under test.
 type backend struct {
 	region  string
-	address string // host:port
+	address string // host:port, or a URL where it is not http
 	more    string // further lines of the region
 }
 
@@ -151,7 +151,11 @@ func (c config) caddyfile(port, admin int) string {
 	}
 	fmt.Fprintf(&b, "\tedge_functions {\n\t\tlocation eu-central-1\n%s\n", c.options)
 	for _, be := range c.backends {
-		fmt.Fprintf(&b, "\t\tregion %s {\n\t\t\tbackend http://%s\n%s\t\t}\n", be.region, be.address, be.more)
+		address := be.address
+		if !strings.Contains(address, "://") {
+			address = "http://" + address
+		}
+		fmt.Fprintf(&b, "\t\tregion %s {\n\t\t\tbackend %s\n%s\t\t}\n", be.region, address, be.more)
 	}
 	if c.source != "" {
 		fmt.Fprintf(&b, "\t\tapex example.test\n\t\t%s\n\t}\n}\n", c.source)
