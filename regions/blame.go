@@ -102,6 +102,9 @@ func unconnected(conn *connection, began time.Time, err error, say func(error) e
 	case conn.handshake.Load() && conn.upgrade && isNoProtocol(err):
 		// It speaks HTTP/2 only, which was found out by a caller's wish alone.
 		return failure{err: say(ErrUpgradeUnsupported), class: neverSent}
+	case conn.handshake.Load() && conn.upgrade:
+		// Without HTTP/2 some refuse to shake hands. A probe tells how they are.
+		failed.blame = broken
 	case errors.As(err, &dial), conn.handshake.Load():
 		failed.blame = unreachable
 	case isBroken(err), isConnectionError(err):

@@ -2,12 +2,16 @@ package regions
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -264,6 +268,53 @@ func TestUnsendableRequestsBlameNobody(t *testing.T) {
 				untouched(t, w.upstream(first))
 			})
 		}
+	}
+}
+
+// BEHAVIOUR 9.4: a WebSocket is asked for without HTTP/2. Backends that shake
+// hands for nothing else are not blamed for it; a probe is asked for.
+func TestUpgradeWithoutHandshakeBlamesNobody(t *testing.T) {
+	own := newSigner(t)
+	server := httptest.NewUnstartedServer(&recorder{})
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.EnableHTTP2 = true
+	certificate := own.issue("runtime.internal")
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}, GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if !slices.Contains(hello.SupportedProtos, "h2") {
+			return nil, errors.New("no HTTP/2")
+		}
+		return nil, nil
+	}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	w := newWorld(t, region(t, first, server.URL))
+	u := w.upstream(first)
+	u.Secure(&tls.Config{RootCAs: own.pool, ServerName: "runtime.internal"})
+	for range 50 {
+		_, ctx := w.begin(t, w.nearest(first), Limits{})
+		if _, err := w.exchange(upgradeRequest(ctx)); !errors.Is(err, ErrUnavailable) {
+			t.Fatal(err)
+		}
+		if _, _, err := w.get(t, w.nearest(first)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if failures(u) != 0 || w.state(first) != StateUp || len(u.asked) != 1 {
+		t.Errorf("blamed %d times, %s, %d probes asked for", failures(u), w.state(first), len(u.asked))
+	}
+}
+
+// BEHAVIOUR 9.4: a body that ends before the length that was announced is its
+// client's fault.
+func TestShortBody(t *testing.T) {
+	for _, length := range []int64{11, 1000} {
+		r := &recorder{}
+		w := newWorld(t, region(t, first, serve(t, r)))
+		_, ctx := w.begin(t, w.nearest(first), Limits{})
+		if _, err := w.exchange(post(ctx, pattern(10), length)); !errors.Is(err, ErrBodyMalformed) {
+			t.Errorf("%d announced, 10 sent: %v", length, err)
+		}
+		untouched(t, w.upstream(first))
 	}
 }
 

@@ -102,6 +102,9 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	if errors.Is(err, io.EOF) || b.length > 0 && read >= b.length {
 		b.ended.Store(true)
 	}
+	if errors.Is(err, io.EOF) && read < b.length {
+		err = ErrBodyMalformed // which HTTP/3 leaves to us
+	}
 	if limit := b.x.Limits.MaxBody; limit > 0 && read > limit {
 		b.read.Add(-int64(n))
 		n, err = 0, ErrBodyTooLarge
@@ -125,6 +128,8 @@ func clientFault(err error) error {
 	switch {
 	case errors.Is(err, ErrBodyTooLarge):
 		return ErrBodyTooLarge
+	case errors.Is(err, ErrBodyMalformed):
+		return ErrBodyMalformed
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return ErrClientStalled
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.Canceled):

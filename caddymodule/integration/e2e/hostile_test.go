@@ -76,7 +76,7 @@ func startHostileWorld(t *testing.T) *hostileWorld {
 	replaceFile(t, path, all)
 	h.gateway = prepareGateway(t)
 	startTLSGateway(t, h.gateway, config{
-		options: "\t\tidle_timeout 2s", source: "projects file " + path,
+		options: "\t\tidle_timeout 1s", source: "projects file " + path,
 		backends: []backend{
 			{regionHTTP1, plain.Listener.Addr().String(), ""},
 			{regionH2C, "h2c://" + h2c, "\t\t\tbias 500ms\n"},
@@ -311,6 +311,9 @@ type h2Answer struct {
 func answerFrames(conn net.Conn, answer func(a *h2Answer)) {
 	if _, err := io.CopyN(io.Discard, conn, int64(len(http2.ClientPreface))); err != nil {
 		return
+	}
+	if secured, ok := conn.(*tls.Conn); ok && secured.ConnectionState().NegotiatedProtocol != "h2" {
+		return // it takes nothing else
 	}
 	f := http2.NewFramer(conn, conn)
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
