@@ -198,24 +198,7 @@ var heapAlloc = regexp.MustCompile(`# HeapAlloc = (\d+)`)
 // heap asks the gateway's profiler how much is in use after a collection.
 func heap(t *testing.T, g *gateway) int {
 	t.Helper()
-	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/heap?gc=1&debug=1", g.admin))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	match := heapAlloc.FindSubmatch(body)
-	if match == nil {
-		t.Fatalf("no heap in %.100q", body)
-	}
-	n, err := strconv.Atoi(string(match[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
+	return profiled(t, g, "heap?gc=1&debug=1", heapAlloc)
 }
 
 // BEHAVIOUR 9.6: heads that never end take no more from the gateway than from a site of plain Caddy in the same process, but for

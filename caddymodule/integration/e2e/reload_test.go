@@ -259,7 +259,13 @@ var goroutineTotal = regexp.MustCompile(`goroutine profile: total (\d+)`)
 // goroutines asks the gateway's profiler how many goroutines it has.
 func goroutines(t *testing.T, g *gateway) int {
 	t.Helper()
-	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/goroutine?debug=1", g.admin))
+	return profiled(t, g, "goroutine?debug=1", goroutineTotal)
+}
+
+// profiled reads the number that the pattern finds in a profile.
+func profiled(t *testing.T, g *gateway, profile string, number *regexp.Regexp) int {
+	t.Helper()
+	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/%s", g.admin, profile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,9 +274,9 @@ func goroutines(t *testing.T, g *gateway) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	match := goroutineTotal.FindSubmatch(body)
+	match := number.FindSubmatch(body)
 	if match == nil {
-		t.Fatalf("no total in %.100q", body)
+		t.Fatalf("no number in %.100q", body)
 	}
 	n, err := strconv.Atoi(string(match[1]))
 	if err != nil {
