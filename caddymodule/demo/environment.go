@@ -7,7 +7,7 @@ import (
 
 // localDatabase is where Supabase's command line runs the database of a project. The demo has none: who runs one finds it there, or sets
 // SUPABASE_DB_URL for the demo.
-const localDatabase = "postgresql://postgres:postgres@127.0.0.1:54322/postgres"
+const localDatabase = "postgresql://postgres:postgres@127.0.0.1:54322/postgres" //nolint:gosec // the password of every local Supabase
 
 // environment is what a function finds set, as in Supabase's runtime; later entries win, so DIR/.env beats the demo's own environment,
 // and the demo's variables beat both.

@@ -122,7 +122,7 @@ func (s *session) step(st step, r rule) error {
 	var err error
 	switch r.do {
 	case run:
-		code := 0
+		var code int
 		if said, code, err = s.run(command); err == nil && code != r.code {
 			err = fmt.Errorf("exit code %d, not %d", code, r.code)
 		}
