@@ -27,7 +27,11 @@ const (
 	jwtSecret = "manual-jwt-secret-of-more-than-thirty-two-bytes"
 )
 
-var demoIsUp = regexp.MustCompile(`edgegate status`)
+var (
+	demoIsUp = regexp.MustCompile(`edgegate status`)
+	// the gateway and three regions, whichever is up first
+	localIsUp = regexp.MustCompile(strings.NewReplacer("L", "listening on.*", "S", "serving initial configuration.*").Replace(`(?s)(?:SLLL|LSLL|LLSL|LLLS)`))
+)
 
 // scripts are the pages with commands.
 var scripts = []script{
@@ -62,7 +66,7 @@ var scripts = []script{
 				s.put("sb_publishable_...", regexp.MustCompile(`sb_publishable_\w+`).FindString(said))
 			}},
 			{command: "curl -i 'http://localhost:8000/functions/v1/hello' -H 'apikey: sb_publishable_...'", output: among, after: func(s *session, _ string) { s.stop() }},
-			{command: "configs/local/start.sh", do: start, output: anywhere, until: regexp.MustCompile(`(?s)(listening on.*){3}serving initial configuration`)},
+			{command: "configs/local/start.sh", do: start, output: anywhere, until: localIsUp},
 			{command: ". configs/example.env"},
 			{command: "curl -i http://localhost:8000/functions/v1/hello", output: among, after: tryLines},
 		},
