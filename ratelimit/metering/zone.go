@@ -1,6 +1,7 @@
 package metering
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -60,16 +61,11 @@ func (l *Ledger) UnknownZones() []UnknownZone {
 			}
 		}
 	}
-	var zones []UnknownZone
-	for name, organizations := range found {
+	zones := make([]UnknownZone, 0, len(found))
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		organizations := found[name]
 		slices.Sort(organizations)
 		zones = append(zones, UnknownZone{name, slices.Compact(organizations)})
 	}
-	slices.SortFunc(zones, func(a, b UnknownZone) int {
-		if a.Zone < b.Zone {
-			return -1
-		}
-		return 1
-	})
 	return zones
 }
