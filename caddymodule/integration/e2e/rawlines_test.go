@@ -262,14 +262,14 @@ func TestRequestLinesRandom(t *testing.T) {
 						t.Errorf("1.5 %q reached the backend as %q, which may be read as %q", sent, target, outside)
 					}
 				}
-				switch {
-				case got.status == 200:
+				switch got.status {
+				case 200:
 					passed++
 					// A line break makes two lines of it in HTTP/1.1, and a space may end the target.
 					if plain := !strings.ContainsAny(sent, "\r\n "); plain && (len(targets) != 1 || targets[0] != "/f"+sent) {
 						t.Errorf("1.3 %q reached the backend as %q", sent, targets)
 					}
-				case got.status == 0, got.status == 400, got.status == 404:
+				case 0, 400, 404:
 					refused++
 				default:
 					t.Errorf("%q was answered %d %s", sent, got.status, got.body)
