@@ -62,7 +62,7 @@ func (t *Transport) judge(x *Exchange, ctx context.Context, began time.Time, con
 	if !conn.got.Load() {
 		return unconnected(conn, began, err, say)
 	}
-	var reset streamReset
+	var reset streamError
 	switch {
 	case conn.began.Load():
 		return failure{err: say(ErrNotHTTP), class: answered}
@@ -115,16 +115,16 @@ func unconnected(conn *connection, began time.Time, err error, say func(error) e
 	return failed
 }
 
-// streamReset is a stream of HTTP/2 that was ended. net/http fills it in by the
+// streamError is a stream of HTTP/2 that was ended. net/http fills it in by the
 // names of its fields.
-type streamReset struct {
+type streamError struct {
 	StreamID uint32
 	Code     uint32
 	Cause    error
 }
 
 // Error implements error, which errors.As asks of its targets.
-func (streamReset) Error() string { return "stream reset" }
+func (streamError) Error() string { return "stream reset" }
 
 // refusedStream is the code of RFC 9113, section 8.7: the request was not
 // processed.
