@@ -35,32 +35,8 @@ func says(answer string) play {
 
 func startPlayed(t *testing.T) *played {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &played{addr: l.Addr().String()}
-	var running sync.WaitGroup
-	var conns sync.Map
-	running.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Store(conn, nil)
-			running.Go(func() {
-				defer conns.Delete(conn)
-				defer conn.Close()
-				b.serve(conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		conns.Range(func(conn, _ any) bool { return conn.(net.Conn).Close() == nil })
-		running.Wait()
-	})
+	b := new(played)
+	b.addr = listenRaw(t, b.serve)
 	return b
 }
 

@@ -32,32 +32,8 @@ type rawBackend struct {
 
 func startRawBackend(t *testing.T) *rawBackend {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &rawBackend{addr: l.Addr().String(), firstByte: make(chan byte, 16)}
-	var running sync.WaitGroup
-	var conns sync.Map
-	running.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Store(conn, nil)
-			running.Go(func() {
-				defer conns.Delete(conn)
-				defer conn.Close()
-				b.serve(conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		conns.Range(func(conn, _ any) bool { return conn.(net.Conn).Close() == nil })
-		running.Wait()
-	})
+	b := &rawBackend{firstByte: make(chan byte, 16)}
+	b.addr = listenRaw(t, b.serve)
 	return b
 }
 

@@ -36,32 +36,10 @@ var (
 
 func startStrictBackend(t *testing.T) *strictBackend {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &strictBackend{addr: l.Addr().String()}
-	var running sync.WaitGroup
-	var conns sync.Map
-	running.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Store(conn, nil)
-			running.Go(func() {
-				defer conns.Delete(conn)
-				defer conn.Close()
-				for r := bufio.NewReader(conn); b.serve(conn, r); {
-				}
-			})
+	b := new(strictBackend)
+	b.addr = listenRaw(t, func(conn net.Conn) {
+		for r := bufio.NewReader(conn); b.serve(conn, r); {
 		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		conns.Range(func(conn, _ any) bool { return conn.(net.Conn).Close() == nil })
-		running.Wait()
 	})
 	return b
 }
