@@ -23,7 +23,9 @@ import (
 
 // unanswered logs that no backend answered the call.
 func (c *call) unanswered(refusal *routing.Refusal) {
-	u := unanswered{region: c.region(), status: refusal.Status, code: refusal.Code, cause: safeCause(refusal.Cause)}
+	u := failedCall{
+		message: notAnswered, region: c.region(), status: refusal.Status, code: refusal.Code, cause: safeCause(refusal.Cause),
+	}
 	e := example{requestID: c.inv.ID, function: c.inv.Slug}
 	if u.region != "" {
 		e.reason = string(c.reason())

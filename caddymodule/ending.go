@@ -174,13 +174,11 @@ func (c *call) report() {
 	if !r.cut || r.ending != endBackendCut && r.ending != endTimedOut {
 		return
 	}
-	if entry := c.handler.logger.Check(zap.WarnLevel, "answer broken off"); entry != nil {
-		entry.Write(
-			zap.String("sb_request_id", c.inv.ID), zap.String("project_ref", c.inv.Project.Ref),
-			zap.String("function", c.inv.Slug), zap.String("region", c.region()),
-			zap.String("outcome", string(r.ending)), zap.Int("status", c.meter.status),
-			zap.Int64("bytes_in", r.bytesIn), zap.Int64("bytes_out", r.bytesOut),
-			zap.Duration("duration", r.duration), zap.String("cause", safeCause(r.cause)),
-		)
-	}
+	c.handler.app.lease.repeats.add(c.handler.logger, failedCall{
+		message: brokenOff, project: c.inv.Project.Ref, function: c.inv.Slug, region: c.region(),
+		status: c.meter.status, outcome: r.ending, cause: safeCause(r.cause),
+	}, example{
+		requestID: c.inv.ID, project: c.inv.Project.Ref, function: c.inv.Slug,
+		bytesIn: r.bytesIn, bytesOut: r.bytesOut, duration: r.duration,
+	})
 }

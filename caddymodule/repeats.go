@@ -15,27 +15,41 @@ const (
 	mostCauses = 256
 )
 
-// unanswered is why an invocation was not answered by a backend.
-type unanswered struct {
+// The messages of lines about calls that failed.
+const (
+	notAnswered = "invocation not answered by a backend"
+	brokenOff   = "answer broken off"
+)
+
+// failedCall is what calls have in common that failed for the same cause.
+type failedCall struct {
+	message           string
 	project, function string // "" for what concerns all functions of a region
 	region            string
 	status            int
-	code, cause       string
+	code              string // of the gateway's answer, if that is what the client got
+	outcome           ending // of an answer that broke off
+	cause             string
 }
 
 // example is one of the calls that a line stands for.
 type example struct {
-	requestID, project, function, reason string
-	attempts                             int
+	requestID, project, function string
+	// Of a call that was not answered:
+	reason   string
+	attempts int
+	// Of an answer that broke off:
+	bytesIn, bytesOut int64
+	duration          time.Duration
 }
 
-// repeats logs why invocations are not answered: the first of a cause at once, the
-// ones that follow as one line a second with their number, so that a region that is
-// down does not fill the disk. The `count` of all lines add up to the calls. It
-// outlives configurations.
+// repeats logs why calls fail: the first of a cause at once, the ones that follow
+// as one line a second with their number, so that neither a region that is down nor
+// a function that breaks its answers off fills the disk. The `count` of all lines
+// add up to the calls. It outlives configurations.
 type repeats struct {
 	mu     sync.Mutex // guards the fields below
-	causes map[unanswered]*repeated
+	causes map[failedCall]*repeated
 	logger *zap.Logger // of the configuration that was last told of one
 	timer  *time.Timer // runs while there are causes
 }
@@ -46,24 +60,24 @@ type repeated struct {
 	last  example
 }
 
-func newRepeats() *repeats { return &repeats{causes: make(map[unanswered]*repeated)} }
+func newRepeats() *repeats { return &repeats{causes: make(map[failedCall]*repeated)} }
 
-// add takes in a call that was not answered.
-func (r *repeats) add(logger *zap.Logger, u unanswered, e example) {
+// add takes in a call that failed.
+func (r *repeats) add(logger *zap.Logger, f failedCall, e example) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.logger = logger
-	if _, known := r.causes[u]; !known && len(r.causes) >= mostCauses {
-		u = unanswered{status: u.status, code: u.code, cause: "many causes at once"}
+	if _, known := r.causes[f]; !known && len(r.causes) >= mostCauses {
+		f = failedCall{message: f.message, status: f.status, code: f.code, outcome: f.outcome, cause: "many causes at once"}
 	}
-	known, ok := r.causes[u]
+	known, ok := r.causes[f]
 	if ok {
 		known.count++
 		known.last = e
 		return
 	}
-	r.causes[u] = &repeated{}
-	r.write(u, e, 1)
+	r.causes[f] = &repeated{}
+	r.write(f, e, 1)
 	if r.timer == nil {
 		r.timer = time.AfterFunc(repeatsEvery, r.sum)
 	}
@@ -82,24 +96,32 @@ func (r *repeats) sum() {
 
 // flush is sum without going on; r.mu is held.
 func (r *repeats) flush() {
-	for u, known := range r.causes {
+	for f, known := range r.causes {
 		if known.count == 0 {
-			delete(r.causes, u)
+			delete(r.causes, f)
 			continue
 		}
-		r.write(u, known.last, known.count)
+		r.write(f, known.last, known.count)
 		known.count = 0
 	}
 }
 
-func (r *repeats) write(u unanswered, e example, count int) {
-	if line := r.logger.Check(zap.WarnLevel, "invocation not answered by a backend"); line != nil {
-		line.Write(
-			zap.Int("count", count), zap.String("sb_request_id", e.requestID), zap.String("project_ref", e.project),
-			zap.String("function", e.function), zap.String("region", u.region), zap.String("reason", e.reason),
-			zap.Int("attempts", e.attempts), zap.Int("status", u.status), zap.String("code", u.code), zap.String("cause", u.cause),
-		)
+func (r *repeats) write(f failedCall, e example, count int) {
+	line := r.logger.Check(zap.WarnLevel, f.message)
+	if line == nil {
+		return
 	}
+	fields := []zap.Field{
+		zap.Int("count", count), zap.String("sb_request_id", e.requestID), zap.String("project_ref", e.project),
+		zap.String("function", e.function), zap.String("region", f.region), zap.Int("status", f.status), zap.String("cause", f.cause),
+	}
+	if f.message == notAnswered {
+		fields = append(fields, zap.String("reason", e.reason), zap.Int("attempts", e.attempts), zap.String("code", f.code))
+	} else {
+		fields = append(fields, zap.String("outcome", string(f.outcome)), zap.Int64("bytes_in", e.bytesIn),
+			zap.Int64("bytes_out", e.bytesOut), zap.Duration("duration", e.duration))
+	}
+	line.Write(fields...)
 }
 
 // Destruct implements caddy.Destructor: what was counted is written before the

@@ -57,7 +57,7 @@ func TestRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zapcore.DebugLevel)
 		logger, r := zap.New(core), newRepeats()
-		refused := unanswered{region: "eu", status: 503, code: "REGION_UNAVAILABLE", cause: "refused"}
+		refused := failedCall{message: notAnswered, region: "eu", status: 503, code: "REGION_UNAVAILABLE", cause: "refused"}
 		count := func() (lines, calls int) {
 			for _, entry := range logs.TakeAll() {
 				lines++
@@ -91,6 +91,23 @@ func TestRepeats(t *testing.T) {
 		if len(r.causes) != 0 || r.timer != nil {
 			t.Errorf("%d causes and a timer are kept though nothing happens", len(r.causes))
 		}
+
+		cut := failedCall{message: brokenOff, project: "p", function: "f", status: 200, outcome: endBackendCut, cause: "unexpected EOF"}
+		for range 10 {
+			r.add(logger, cut, example{bytesOut: 5})
+		}
+		time.Sleep(repeatsEvery)
+		synctest.Wait()
+		for _, entry := range logs.All() {
+			if f := entry.ContextMap(); entry.Message != brokenOff || f["outcome"] != string(endBackendCut) || f["bytes_out"] != int64(5) || f["code"] != nil {
+				t.Errorf("an answer that broke off: %s %v", entry.Message, f)
+			}
+		}
+		if lines, calls := count(); lines != 2 || calls != 10 {
+			t.Errorf("answers that broke off: %d lines, %d calls", lines, calls)
+		}
+		time.Sleep(2 * repeatsEvery)
+		synctest.Wait()
 
 		const many = 3 * mostCauses
 		for i := range many {
