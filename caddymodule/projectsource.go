@@ -168,7 +168,7 @@ func (a *App) provisionSource(ctx caddy.Context, rules projects.BuilderConfig) e
 	}
 	a.source = module.(ProjectSource)
 	if _, ok := a.source.(operatorsOwn); !ok {
-		rules.Resolve = refusePlaceholders
+		rules.Resolve, rules.NoFiles = refusePlaceholders, true
 	}
 	builder, err := projects.NewBuilder(rules)
 	if err != nil {

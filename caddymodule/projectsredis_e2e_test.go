@@ -49,6 +49,7 @@ func TestRedisProjectsAreNotFilledIn(t *testing.T) {
 		`"jwt":{"secret":"{env.PATH}{env.PATH}{env.PATH}{env.PATH}"}`:                     "jwt.secret: {env.PATH} is filled in only",
 		`"jwt":{"secrets":["super-secret-jwt-token-with-{file./etc/passwd}-characters"]}`: "jwt.secrets[0]: {file./etc/passwd} is filled in only",
 		`"api_keys":[{"type":"secret","key":"sb_secret_{env.HOME}"}]`:                     "api_keys[0].key: {env.HOME} is filled in only",
+		`"jwt":{"jwks_file":"/etc/passwd"}`:                                               "jwt.jwks_file: projects from here may not name files",
 	} {
 		server.Exec("HSET", projects.ProjectsKey, someRef, `{"ref":"`+someRef+`",`+placeholder+`,"functions":[{"slug":"second"}]}`)
 		server.Exec("PUBLISH", projects.ChangedChannel, "")

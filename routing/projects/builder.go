@@ -28,6 +28,9 @@ type BuilderConfig struct {
 	// PrivateKeySets allows jwks_url to lead to addresses that are not of the
 	// internet. Set where the operator alone writes projects.
 	PrivateKeySets bool
+	// NoFiles refuses jwks_file. Set where tenants write their own projects: the
+	// files are the gateway's.
+	NoFiles bool
 	// Shared is the token cache of all verifiers. Default: none.
 	Shared *auth.Shared
 	// Now tells which API keys are expired. Default: time.Now.

@@ -70,7 +70,9 @@ func (c *compiler) publicKeys(to *auth.Config) {
 		}
 		to.Keys = set
 	}
-	if path := c.cfg.JWT.JWKSFile; path != "" {
+	if path := c.cfg.JWT.JWKSFile; path != "" && c.config.NoFiles {
+		c.wrong("jwt.jwks_file", "projects from here may not name files of the gateway; write the keys into jwks, or use jwks_url")
+	} else if path != "" {
 		c.conditions = append(c.conditions, condition{path: "jwt.jwks_file", file: path})
 		if c.config.Keys != nil {
 			to.Remotes = append(to.Remotes, c.config.Keys.Get(jwks.NewFile(path)))

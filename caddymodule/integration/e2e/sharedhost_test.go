@@ -29,9 +29,18 @@ func TestSharedHostAnswers(t *testing.T) {
 		"application/json": false, "text/plain": false, "text/javascript": false, "image/png": false, "text/event-stream": false, "application/octet-stream": false,
 	}
 	foreign := [][2]string{
-		{"Set-Cookie", "a=b; Domain=example.test"}, {"Service-Worker-Allowed", "/"}, {"Clear-Site-Data", `"*"`}, {"Refresh", "0;url=https://evil.example"},
-		{"Strict-Transport-Security", "max-age=1"}, {"Alt-Svc", `h3=":443"`}, {"Link", "</x>; rel=preload, </y>; rel=next"}, {"Report-To", "{}"},
-		{"NEL", "{}"}, {"Reporting-Endpoints", `a="https://evil.example"`}, {"X-Accel-Redirect", "/etc"}, {"X-Sendfile", "/etc"},
+		{"Set-Cookie", "a=b; Domain=example.test"},
+		{"Service-Worker-Allowed", "/"},
+		{"Clear-Site-Data", `"*"`},
+		{"Refresh", "0;url=https://evil.example"},
+		{"Strict-Transport-Security", "max-age=1"},
+		{"Alt-Svc", `h3=":443"`},
+		{"Link", "</x>; rel=preload, </y>; rel=next"},
+		{"Report-To", "{}"},
+		{"NEL", "{}"},
+		{"Reporting-Endpoints", `a="https://evil.example"`},
+		{"X-Accel-Redirect", "/etc"},
+		{"X-Sendfile", "/etc"},
 		{"Content-Security-Policy", "default-src *; sandbox allow-scripts allow-same-origin"},
 	}
 	random := rand.New(rand.NewPCG(6, 3))
@@ -94,9 +103,18 @@ func TestTrailersOfFunctions(t *testing.T) {
 	b := startScripted(t)
 	g := startGateway(t, config{backends: b.backends(), functions: public("f") + keeping("kept")})
 	trailers := [][2]string{
-		{"X-Checksum", "1"}, {"Set-Cookie", "a=b"}, {"Access-Control-Allow-Origin", "*"}, {"Content-Type", "text/html"},
-		{"Content-Security-Policy", "default-src *"}, {"Sb-Request-Id", "forged"}, {"X-Sb-Edge-Region", "forged"}, {"Service-Worker-Allowed", "/"},
-		{"Link", "</x>; rel=preload"}, {"Clear-Site-Data", "*"}, {"X-Served-By", "forged"}, {"Sb-Anything", "forged"},
+		{"X-Checksum", "1"},
+		{"Set-Cookie", "a=b"},
+		{"Access-Control-Allow-Origin", "*"},
+		{"Content-Type", "text/html"},
+		{"Content-Security-Policy", "default-src *"},
+		{"Sb-Request-Id", "forged"},
+		{"X-Sb-Edge-Region", "forged"},
+		{"Service-Worker-Allowed", "/"},
+		{"Link", "</x>; rel=preload"},
+		{"Clear-Site-Data", "*"},
+		{"X-Served-By", "forged"},
+		{"Sb-Anything", "forged"},
 	}
 	names := make([]string, 0, len(trailers))
 	for _, field := range trailers {
