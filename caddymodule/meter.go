@@ -264,13 +264,11 @@ func (m *meter) finish() {
 		m.unit.Return()
 	default:
 		ending := metering.Ending{
-			Status: m.status, Cut: m.call.record.cut, Duration: m.books.ledger.Now().Sub(m.unit.At), BytesOut: m.bytesOut,
+			Status: m.status, Cut: m.call.record.cut, Duration: m.books.ledger.Now().Sub(m.unit.At),
+			BytesIn: uint64(m.call.record.bytesIn), BytesOut: m.bytesOut,
 		}
 		if x := m.call.exchange; x != nil {
 			ending.Attempts = x.Attempts
-		}
-		if n := m.call.r.ContentLength; n > 0 {
-			ending.BytesIn = uint64(n)
 		}
 		if err := m.books.ledger.Done(m.seq, m.subject, m.region, m.unit.At, ending); err != nil {
 			m.lost(err)
