@@ -76,7 +76,7 @@ func startHostileWorld(t *testing.T) *hostileWorld {
 	replaceFile(t, path, all)
 	h.gateway = prepareGateway(t)
 	startTLSGateway(t, h.gateway, config{
-		options: "\t\tidle_timeout 1s", source: "projects file " + path,
+		options: "\t\tidle_timeout 5s", source: "projects file " + path,
 		backends: []backend{
 			{regionHTTP1, plain.Listener.Addr().String(), ""},
 			{regionH2C, "h2c://" + h2c, "\t\t\tbias 500ms\n"},
