@@ -16,6 +16,15 @@ import (
 func init() {
 	httpcaddyfile.RegisterDirective("edge_functions", parseDirective)
 	httpcaddyfile.RegisterDirectiveOrder("edge_functions", httpcaddyfile.Before, "reverse_proxy")
+	for _, name := range []string{"edge_functions_console", "edge_functions_health"} {
+		httpcaddyfile.RegisterDirective(name, laterDirective)
+	}
+}
+
+// laterDirective refuses a directive whose part comes later.
+func laterDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
+	h.Next()
+	return nil, h.Errf("%s: %s", h.Val(), projects.NotBuilt)
 }
 
 // parseDirective is what RegisterHandlerDirective does, which shows nobody the
@@ -96,7 +105,7 @@ func block(d *caddyfile.Dispenser, known options) error {
 		case !ok:
 			return d.Errf("unknown option %q%s", name, suggestion(name, known))
 		case read == nil:
-			return d.Errf("%s: not in this build", name)
+			return d.Errf("%s: %s", name, projects.NotBuilt)
 		case seen[name] && !repeatable[name]:
 			return d.Errf("%s: given twice, keep one", name)
 		}

@@ -6,7 +6,7 @@ var habits = map[string]string{
 	"to":                      "edge_functions chooses among regions; write `region NAME { backend http://HOST:PORT }` in the global option",
 	"upstream":                "edge_functions chooses among regions; write `region NAME { backend http://HOST:PORT }` in the global option",
 	"upstreams":               "edge_functions chooses among regions; write `region NAME { backend http://HOST:PORT }` in the global option",
-	"lb_policy":               "edge_functions chooses the nearest region that accepts, and in it the backend with the fewest calls; see `nearest` and `bias`",
+	"lb_policy":               "edge_functions chooses the nearest region that accepts, and in it the less busy of two random backends; see `nearest` and `bias`",
 	"lb_retries":              "what can be tried again is tried in the next region by itself; `retry_status`, `retry_sent` and `retry_body` of the global option widen it",
 	"lb_retry_match":          "what can be tried again is tried in the next region by itself; `retry_status`, `retry_sent` and `retry_body` of the global option widen it",
 	"lb_try_duration":         "edge_functions tries the next region at once; remove it",

@@ -124,6 +124,8 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"in_flight":    a.parseInFlight,
 
 		"capacity_share": a.parseCapacityShare,
+
+		"placement": nil, "invocation_log": nil, "top_projects": nil,
 	})
 	if err != nil {
 		return err
@@ -216,6 +218,7 @@ func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 			region.TLS = new(BackendTLS)
 			return region.TLS.UnmarshalCaddyfile(d)
 		},
+		"dynamic": nil,
 	})
 	if err != nil {
 		return err

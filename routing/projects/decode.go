@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,6 +69,22 @@ func (d *decoder) unknown(name string, known []string) {
 	p := unknownField(name, known)
 	p.Path = d.at()
 	d.invalid.add(p)
+}
+
+// NotBuilt is said of options whose part comes later.
+const NotBuilt = "not in this build; see docs/roadmap.md"
+
+// laterFields are the members of parts that come later.
+var laterFields = map[reflect.Type][]string{
+	reflect.TypeFor[ProjectConfig]():  {"placement"},
+	reflect.TypeFor[FunctionConfig](): {"placement", "replay"},
+}
+
+// later notes a member of a part that comes later.
+func (d *decoder) later(name string) {
+	d.path = append(d.path, step{name: name})
+	d.fail(NotBuilt)
+	d.path = d.path[:len(d.path)-1]
 }
 
 // decode passes the next value and puts it into v.
@@ -142,7 +159,12 @@ func (d *decoder) object(v reflect.Value) {
 	var seen uint64 // by field
 	for name := range d.members() {
 		i, known := shape.index[name]
-		if !known {
+		switch {
+		case known:
+		case slices.Contains(laterFields[v.Type()], name):
+			d.later(name)
+			continue
+		default:
 			d.unknown(name, shape.names)
 			continue
 		}

@@ -47,6 +47,17 @@ func TestCheckSecret(t *testing.T) {
 	}
 }
 
+// A key pasted as PEM is called that, before its lines are called control characters.
+func TestCheckSecretKnowsPEM(t *testing.T) {
+	for _, text := range []string{
+		"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----\n", "-----BEGIN RSA PRIVATE KEY----- MIIE -----END RSA PRIVATE KEY-----",
+	} {
+		if err := CheckSecret(text); err == nil || !strings.HasPrefix(err.Error(), "is a PEM file, not a shared secret") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 // What may be meant and wants a second look is a problem, which refuses nothing.
 func TestUnfinishedSecretsAreProblems(t *testing.T) {
 	for text, want := range map[string]bool{
