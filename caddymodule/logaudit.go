@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -132,8 +133,26 @@ var literals = map[string]string{ //nolint:gosec // G101: these are examples, no
 	"token": "token {env.WEBHOOK_TOKEN}", "key": "api_key secret {env.SECRET_KEY}",
 }
 
-// urlPassword is the password in a URL, that of Sentinel included.
-var urlPassword = regexp.MustCompile(`(?:://[^/\s@]*:|[?&]sentinel_password=)([^@&\s]+)`)
+// exporterLiterals are those members of exporters that are written otherwise.
+var exporterLiterals = map[string]string{"secrets": "secret {env.WEBHOOK_SECRET}"} //nolint:gosec // G101: an example
+
+// urlSecret is the password in a URL, before its host or as a parameter. A URL
+// that {env.NAME} stands in is none that net/url reads.
+var urlSecret = regexp.MustCompile(`^[a-z0-9+.-]+://[^/?#:@]*:([^/?#]+)@|[?&](?:sentinel_password|password|secret|token|access_token|api_key|apikey|key)=([^&#]+)`)
+
+// hasURLSecret reports whether a secret of a URL is written out.
+func hasURLSecret(text string) bool {
+	return slices.ContainsFunc(urlSecret.FindAllStringSubmatch(text, -1), func(m []string) bool { return isLiteral(m[1] + m[2]) })
+}
+
+// urlForms are how URLs are written without their secrets, by the option or the
+// exporter that has them.
+var urlForms = map[string]string{ //nolint:gosec // G101: these are examples, not credentials
+	"store":    "store redis redis://USER:{env.REDIS_PASSWORD}@HOST",
+	"projects": "projects redis redis://USER:{env.REDIS_PASSWORD}@HOST",
+	"webhook":  "export webhook {env.WEBHOOK_URL}",
+	"stripe":   "api_key {env.STRIPE_KEY}",
+}
 
 // auditLiterals finds secrets that are written into the configuration: the admin
 // API shows them, and Caddy keeps a copy in a file.
@@ -161,12 +180,19 @@ func findLiterals(path string, value any, found func(path, form string)) {
 			at := path + "." + name
 			list, _ := v[name].([]any)
 			text, _ := v[name].(string)
-			switch form := literals[name]; {
+			form := literals[name]
+			exporter, _ := v["exporter"].(string)
+			if other := exporterLiterals[name]; other != "" && exporter != "" {
+				form = other
+			}
+			switch {
 			case form != "" && name == "key" && v["type"] != "secret": // publishable keys are public
 			case form != "" && (isLiteral(text) || slices.ContainsFunc(list, isLiteral)):
 				found(at, form)
-			case name == "url" && slices.ContainsFunc(urlPassword.FindAllStringSubmatch(text, -1), func(m []string) bool { return isLiteral(m[1]) }):
-				found(at, "redis://USER:{env.REDIS_PASSWORD}@HOST")
+			case name == "url" && hasURLSecret(text):
+				found(at, urlForms[cmp.Or(exporter, path[strings.LastIndexByte(path, '.')+1:])])
+			case name == "jwks_url" && hasURLSecret(text):
+				found(at, "jwks {env.JWKS_URL}")
 			default:
 				findLiterals(at, v[name], found)
 			}

@@ -269,7 +269,7 @@ func (p *Project) parseFunction(d *caddyfile.Dispenser, seen map[string]bool) er
 		"html":               func(d *caddyfile.Dispenser) error { return oneOf(d, &f.HTML, "text/plain", "keep") },
 		"status":             func(d *caddyfile.Dispenser) error { return oneOf(d, &f.Status, "ACTIVE", "REMOVED", "THROTTLED") },
 		"wall_clock":         func(d *caddyfile.Dispenser) error { return duration(d, &f.WallClock) },
-		"placement": nil, "replay": nil,
+		"placement":          nil, "replay": nil,
 	})
 	p.Functions = append(p.Functions, f)
 	return err

@@ -30,8 +30,8 @@ const typographic = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00b
 // kind. Its error never repeats the text.
 func CheckSecret(text string) error {
 	switch {
-	case strings.Contains(text, "-----BEGIN "):
-		return errors.New("is a PEM file, not a shared secret; public keys are given with jwks")
+	case strings.Contains(text, "-----BEGIN ") && strings.ContainsFunc(text, unicode.IsControl):
+		return errors.New("is a PEM file, not a shared secret; put public keys into jwks")
 	case strings.ContainsFunc(text, unicode.IsControl):
 		return errors.New("has a control character, such as the end of a line; remove it")
 	case strings.TrimSpace(text) != text:

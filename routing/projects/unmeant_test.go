@@ -50,7 +50,7 @@ func TestCheckSecret(t *testing.T) {
 // A key pasted as PEM is called that, before its lines are called control characters.
 func TestCheckSecretKnowsPEM(t *testing.T) {
 	for _, text := range []string{
-		"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----\n", "-----BEGIN RSA PRIVATE KEY----- MIIE -----END RSA PRIVATE KEY-----",
+		"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYI\n-----END PUBLIC KEY-----\n", "\r\n-----BEGIN RSA PRIVATE KEY-----\r\nMIIE",
 	} {
 		if err := CheckSecret(text); err == nil || !strings.HasPrefix(err.Error(), "is a PEM file, not a shared secret") {
 			t.Errorf("%q: %v", text, err)
