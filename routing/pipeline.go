@@ -3,6 +3,7 @@ package routing
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth"
@@ -31,6 +32,7 @@ type Pipeline struct {
 	planner  *plan.Planner
 	settings Settings
 	anywhere *cors.Policy // for sites without a policy
+	built    time.Time    // since when there are no other regions
 }
 
 // NewPipeline returns the pipeline of a gateway in front of the regions of
@@ -48,7 +50,7 @@ func NewPipeline(catalogue Projects, network *regions.Network, settings Settings
 	}
 	return &Pipeline{
 		projects: catalogue, network: network, planner: plan.New(settings.Nearest),
-		settings: settings, anywhere: anywhere,
+		settings: settings, built: time.Now(), anywhere: anywhere,
 	}
 }
 

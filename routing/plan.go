@@ -31,7 +31,7 @@ func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
 	case err != nil:
 		return invalidHint(err)
 	case len(inv.Plan.Candidates) == 0:
-		return homeless(inv.Project.Regions)
+		return p.homeless(inv.Project.Regions)
 	case inv.Plan.Unavailable:
 		return p.unavailable(inv)
 	}
@@ -51,12 +51,12 @@ func (p *Pipeline) Tenant(project *projects.Project) regions.Tenant {
 // view: the decision of the same code that serves requests. The error is what
 // the client would be told.
 func (p *Pipeline) Explain(view *regions.View, q *plan.Query) (*plan.Explanation, error) {
-	if q.Residency != nil && len(plan.Allowed(view, q.Residency)) == 0 {
-		return nil, errors.New(homeless(q.Residency).Message)
-	}
 	explanation, err := p.planner.Explain(view, q)
 	if err != nil {
 		return nil, errors.New(invalidHint(err).Message)
+	}
+	if q.Residency != nil && len(plan.Allowed(view, q.Residency)) == 0 {
+		explanation.Why = "this gateway has none of the project's regions (" + strings.Join(q.Residency, ", ") + "): every call is answered 503"
 	}
 	return explanation, nil
 }
@@ -101,11 +101,14 @@ func (p *Pipeline) unavailable(inv *Invocation) *Refusal {
 
 // homeless is the 503 for a project whose residency list has no configured
 // region: where the list comes from, no regions are known to check it against.
-func homeless(residency []string) *Refusal {
+// Nothing is known of that region either, since the configuration was loaded.
+func (p *Pipeline) homeless(residency []string) *Refusal {
 	refusal := refuse(http.StatusServiceUnavailable, CodeRegionUnavailable,
 		fmt.Sprintf("Region %s is not available", residency[0]))
 	refusal.RetryAfter = unavailableRetry
-	refusal.Unavailable = &Unavailable{Region: residency[0], State: regions.StateDown, Alternatives: []string{}}
+	refusal.Unavailable = &Unavailable{
+		Region: residency[0], State: regions.StateUnknown, Since: p.built.UTC().Truncate(time.Millisecond), Alternatives: []string{},
+	}
 	return refusal
 }
 

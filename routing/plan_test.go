@@ -5,8 +5,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/plan"
 )
 
 // BEHAVIOUR 2.1 to 2.4, 2.6, 2.7: the plan of a request, and the reason that
@@ -134,11 +136,21 @@ func TestAdmitResidency(t *testing.T) {
 	}
 
 	f.residency = []string{"ap-east-1"}
-	refusal, _ := refused(t, f.pipeline(t), request("/functions/v1/open"), 503, CodeRegionUnavailable)
-	const want = `{"code":"REGION_UNAVAILABLE","message":"Region ap-east-1 is not available",` +
-		`"region":"ap-east-1","state":"down","since":"0001-01-01T00:00:00Z","alternatives":[]}`
+	before := time.Now().Truncate(time.Millisecond)
+	homeless := f.pipeline(t)
+	refusal, _ := refused(t, homeless, request("/functions/v1/open"), 503, CodeRegionUnavailable)
+	since := refusal.Unavailable.Since
+	want := `{"code":"REGION_UNAVAILABLE","message":"Region ap-east-1 is not available",` +
+		`"region":"ap-east-1","state":"unknown","since":"` + since.Format(time.RFC3339Nano) + `","alternatives":[]}`
 	if string(refusal.Body()) != want || refusal.RetryAfter <= 0 {
 		t.Errorf("2.5: body %s, want %s", refusal.Body(), want)
+	}
+	if since.Before(before) || since.After(time.Now()) {
+		t.Errorf("2.5: since %s, want the time when the pipeline was made, %s", since, before)
+	}
+	explained, err := homeless.Explain(homeless.network.View(), &plan.Query{Residency: f.residency})
+	if err != nil || explained.Chosen != "" || !strings.Contains(explained.Why, "ap-east-1") || len(explained.Candidates) != 3 {
+		t.Errorf("explain: %+v, %v", explained, err)
 	}
 
 	f.residency = []string{}

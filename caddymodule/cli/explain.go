@@ -71,6 +71,8 @@ func (a *explainAnswer) table(w io.Writer, _ time.Time) {
 		asked = "no region"
 	}
 	switch {
+	case a.Why != "":
+		chosen = "nowhere: " + printable(a.Why)
 	case chosen == "":
 		chosen = "nowhere: every region it may run in is down or drained" // BEHAVIOUR 2.5
 	case a.Reason == regions.ReasonFailOpen:

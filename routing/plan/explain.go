@@ -12,7 +12,8 @@ import (
 // Explanation is what would become of a request, and why.
 type Explanation struct {
 	Mode       Mode              `json:"mode"`
-	Chosen     string            `json:"chosen"` // "" when no region would be asked
+	Chosen     string            `json:"chosen"`        // "" when no region would be asked
+	Why        string            `json:"why,omitempty"` // why none can be, whatever the state of regions
 	Reason     regions.Reason    `json:"reason"`
 	RequestID  string            `json:"request_id,omitempty"`
 	Client     ExplainedClient   `json:"client"`
