@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -52,7 +51,7 @@ func (a *App) hypothetical(query url.Values) (*plan.Query, error) {
 		q.ID = routing.NewRequestID(time.Now())
 	}
 	if country := query.Get("from"); country != "" {
-		if len(country) != 2 || strings.ToUpper(country) != country {
+		if !plan.ValidCountry(country) {
 			return nil, fmt.Errorf("from %q: must be a country's two capital letters, such as KE", country)
 		}
 		q.Client = regions.Client{Country: country, Source: "said"}
@@ -74,10 +73,9 @@ func (a *App) hypothetical(query url.Values) (*plan.Query, error) {
 func (a *App) suppose(query url.Values) (*regions.View, error) {
 	what := plan.WhatIf{Down: items(query["down"]), Load: make(map[string]float64)}
 	for _, item := range items(query["load"]) {
-		name, text, _ := strings.Cut(item, "=")
-		load, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(load >= 0 && load <= 1000) {
-			return nil, fmt.Errorf("load %q: must be a region and its load, such as sa-east-1=0.95", item)
+		name, load, err := plan.ParseLoad(item)
+		if err != nil {
+			return nil, fmt.Errorf("load %w", err)
 		}
 		what.Load[name] = load
 	}
@@ -110,10 +108,12 @@ func items(values []string) []string {
 }
 
 func (a *App) projectByRef(ref string) (*projects.Project, error) {
+	var refs []string
 	for p := range a.allProjects() {
 		if p.Ref == ref {
 			return p, nil
 		}
+		refs = append(refs, p.Ref)
 	}
-	return nil, fmt.Errorf("project %q is not there; `edgegate projects list` lists them", ref)
+	return nil, fmt.Errorf("project %q is not there%s", ref, didYouMean(ref, refs))
 }

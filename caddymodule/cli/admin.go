@@ -105,6 +105,8 @@ type question struct {
 	uri  string
 	body any    // posted as JSON; nil asks by GET
 	hint string // what to do when the gateway finds the question wrong
+	// hints are those for answers that begin with a word.
+	hints map[string]string
 	// timeout is how long the answer may take. Default: that of admin.
 	timeout time.Duration
 }
@@ -191,8 +193,11 @@ func hintFor(status, said string, q question) string {
 		return "use the address as the `admin` option of the gateway names it, or list this one among its origins"
 	case status == "404" && strings.Contains(said, "not configured"):
 		return "add the global option edge_functions to the gateway's configuration and reload it"
-	case (status == "400" || status == "404") && q.hint != "":
-		return q.hint
+	case status == "400" || status == "404":
+		word, _, _ := strings.Cut(said, " ")
+		if hint := cmp.Or(q.hints[strings.TrimSuffix(word, ":")], q.hint); hint != "" {
+			return hint
+		}
 	}
 	return "the gateway's log says more"
 }

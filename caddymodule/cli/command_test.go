@@ -147,6 +147,50 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// INTERFACE.md: a value that no gateway would understand is wrong usage, and nothing was asked.
+func TestWrongFlagValues(t *testing.T) {
+	g := serve(t, 200, statusJSON)
+	for _, tc := range []struct{ args, message, hint string }{
+		{"explain --load foo", `--load: "foo": must be a region and its load`, "--load sa-east-1=0.95"},
+		{"explain --load eu-west-1=full", `--load: "eu-west-1=full"`, "--load sa-east-1=0.95"},
+		{"explain --load eu-west-1=-1", `--load: "eu-west-1=-1"`, "--load sa-east-1=0.95"},
+		{"explain --load =1", `--load: "=1"`, "--load sa-east-1=0.95"},
+		{"explain --from germany", `--from "germany"`, "--from KE"},
+		{"explain --from de", `--from "de"`, "did you mean --from DE?"},
+		{"explain --from D1", `--from "D1"`, "--from KE"},
+		{"explain --function hello", "--function: not in this build", "docs/roadmap.md"},
+		{"status --watch", "--watch: not in this build", "docs/roadmap.md"},
+		{"drain eu-west-2 --over banana", `--over "banana": must be a duration`, "--over 30m"},
+		{"drain eu-west-2 --over 25h", `--over "25h": at most 24h`, "--over 30m"},
+		{"drain eu-west-2 --over=-1m", `--over "-1m": must not be negative`, "--over 30m"},
+	} {
+		stdout, stderr, code := execute(t, append(strings.Fields(tc.args), "--address", g.address())...)
+		message, hint := said(t, stderr)
+		if code != 2 || stdout != "" || !strings.Contains(message, tc.message) || !strings.Contains(hint, tc.hint) {
+			t.Errorf("%s: exit code %d, error %q, hint %q", tc.args, code, message, hint)
+		}
+	}
+	if asked := g.questions(); len(asked) > 0 {
+		t.Errorf("asked %q", asked)
+	}
+}
+
+// What the gateway does not have is exit code 1, with the hint of the flag that named it.
+func TestHintsOfExplain(t *testing.T) {
+	for _, tc := range []struct{ args, body, hint string }{
+		{"--project nope", `{"error":"project \"nope\" is not there"}`, "edgegate projects list"},
+		{"--at X", `{"error":"at \"X\": no such gateway is heard; heard are a"}`, "edgegate status"},
+		{"--at X", `{"error":"at: no other gateway is heard; they need a store"}`, "edgegate status"},
+		{"--down mars", `{"error":"region \"mars\" is not configured; configured are lab"}`, "edgegate regions"},
+	} {
+		g := serve(t, 400, tc.body)
+		_, stderr, code := execute(t, append(strings.Fields("explain "+tc.args), "--address", g.address())...)
+		if _, hint := said(t, stderr); code != 1 || !strings.Contains(hint, tc.hint) {
+			t.Errorf("%s: exit code %d, hint %q", tc.args, code, hint)
+		}
+	}
+}
+
 // A real process: that Caddy's Main knows the error that stands for 2 is nothing that its API promises.
 func TestExitCodesOfTheProcess(t *testing.T) {
 	g := serve(t, 200, statusJSON)

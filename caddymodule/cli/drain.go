@@ -6,8 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/regions"
 )
 
 func drainCommand(now func() time.Time) caddycmd.Command {
@@ -29,10 +32,26 @@ is still used where every other one is down.`,
 			last := cmd.Flags().Bool("last-resort", false, "use the region where every other one is down")
 			dry := cmd.Flags().Bool("dry-run", false, "only say what would happen")
 			ask(cmd, now, func() (question, answer, error) {
+				if err := checkOver(*over); err != nil {
+					return question{}, nil, err
+				}
 				return order("drain", map[string]any{"region": region, "over": *over, "last_resort": *last, "dry_run": *dry}), new(drainAnswer), nil
 			}, Arg{Name: "R", Value: &region})
 		},
 	}
+}
+
+// checkOver says what no gateway would take for the time of a drain.
+func checkOver(text string) error {
+	const hint = "write a duration of at most 24h, such as --over 30m"
+	over, err := caddy.ParseDuration(text)
+	if err != nil {
+		return &UsageError{Msg: fmt.Sprintf("--over %q: must be a duration", text), Hint: hint}
+	}
+	if err := (regions.Drain{Over: over}).Validate(); err != nil {
+		return &UsageError{Msg: fmt.Sprintf("--over %q: %s", text, strings.TrimPrefix(err.Error(), "over: ")), Hint: hint}
+	}
+	return nil
 }
 
 func undrainCommand(now func() time.Time) caddycmd.Command {

@@ -122,6 +122,9 @@ func OneOf(flag, value string, allowed ...string) error {
 func wrongFlag(cmd *cobra.Command, err error) error {
 	e := &UsageError{Msg: err.Error()}
 	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok {
+		if isLater(cmd, unknown.GetSpecifiedName()) {
+			return notBuilt("--" + unknown.GetSpecifiedName())
+		}
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if near, ok := regions.Nearest(unknown.GetSpecifiedName(), names); ok {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
@@ -39,6 +40,9 @@ the regions are the same.`,
 			down := cmd.Flags().StringSlice("down", nil, "regions to be taken for down")
 			load := cmd.Flags().StringSlice("load", nil, "loads of regions to be supposed, such as sa-east-1=0.95")
 			ask(cmd, now, func() (question, answer, error) {
+				if err := checkExplain(*region, *from, *load); err != nil {
+					return question{}, nil, err
+				}
 				for name, values := range map[string][]string{
 					"region": {*region}, "from": {*from}, "project": {*project}, "request_id": {*id}, "at": {*at}, "down": *down, "load": *load,
 				} {
@@ -52,10 +56,34 @@ the regions are the same.`,
 				if len(query) > 0 {
 					uri += "?" + query.Encode()
 				}
-				return question{uri: uri, hint: "`edgegate regions` lists the regions of this gateway"}, &explainAnswer{asked: *region}, nil
+				hints := map[string]string{
+					"project": "`edgegate projects list` lists the projects of this gateway",
+					"at":      "`edgegate status` lists the gateways that are heard",
+				}
+				return question{uri: uri, hint: "`edgegate regions` lists the regions of this gateway", hints: hints}, &explainAnswer{asked: *region}, nil
 			})
 		},
 	}
+}
+
+// checkExplain says what no gateway would understand.
+func checkExplain(region, from string, load []string) error {
+	if _, err := regions.ParseHint([]string{region}, ""); err != nil {
+		return &UsageError{Msg: fmt.Sprintf("--region %q: %v", region, err), Hint: "write a region, a list such as eu-west-1,us-east-1, or any"}
+	}
+	if from != "" && !plan.ValidCountry(from) {
+		hint := "write the two letters of the country, such as --from KE"
+		if upper := strings.ToUpper(from); plan.ValidCountry(upper) {
+			hint = "did you mean --from " + upper + "?"
+		}
+		return &UsageError{Msg: fmt.Sprintf("--from %q: must be a country's two capital letters", from), Hint: hint}
+	}
+	for _, item := range load {
+		if _, _, err := plan.ParseLoad(item); err != nil {
+			return &UsageError{Msg: "--load: " + err.Error(), Hint: "write --load sa-east-1=0.95; `edgegate regions` lists the regions"}
+		}
+	}
+	return nil
 }
 
 type explainAnswer struct {

@@ -54,6 +54,10 @@ func newRoot(name string) *cobra.Command {
 		root.AddCommand(cobraCommand(registered[command]))
 	}
 	root.AddCommand(manpages())
+	for _, command := range laterCommands {
+		root.AddCommand(later(command))
+	}
+	checkHelp(root)
 	rename(root, name)
 	root.Args = cobra.ArbitraryArgs
 	root.RunE = func(cmd *cobra.Command, args []string) error {
@@ -61,15 +65,38 @@ func newRoot(name string) *cobra.Command {
 			return cmd.Help()
 		}
 		cmd.SilenceErrors = true // it is printed by exit
-		var offered []string
-		for _, sub := range cmd.Commands() {
-			if sub.IsAvailableCommand() {
-				offered = append(offered, sub.Name())
-			}
-		}
-		return exit(cmd, wrongCommand(name, offered, args))
+		return exit(cmd, wrongCommand(name, offered(cmd), args))
 	}
 	return root
+}
+
+// offered are the names of a command's commands.
+func offered(cmd *cobra.Command) (names []string) {
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return names
+}
+
+// checkHelp has `help` refuse what is no command.
+func checkHelp(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	help, _, err := root.Find([]string{"help"})
+	if err != nil || help.Run == nil {
+		return // root would refuse it itself
+	}
+	show := help.Run
+	ownErrors(help)
+	help.Run = nil
+	help.RunE = func(cmd *cobra.Command, args []string) error {
+		if about, rest, err := root.Find(args); err == nil && len(rest) > 0 && about.HasSubCommands() {
+			return exit(cmd, wrongCommand(about.Name(), offered(about), rest))
+		}
+		show(cmd, args)
+		return nil
+	}
 }
 
 // manpages is Caddy's command of that purpose, which is not among those that are

@@ -87,6 +87,33 @@ func TestCommandsOfTheBinary(t *testing.T) {
 	}
 }
 
+// INTERFACE.md: commands that are not built yet are wrong usage and say so; so is help about what is no command.
+func TestCommandsThatAreNotThere(t *testing.T) {
+	for _, tc := range []struct{ args, message, hint string }{
+		{"top", "top: not in this build", "docs/roadmap.md"},
+		{"events -f", "events: not in this build", "docs/roadmap.md"},
+		{"health", "health: not in this build", "docs/roadmap.md"},
+		{"placement -o json", "placement: not in this build", "docs/roadmap.md"},
+		{"logs --project abc x", "logs: not in this build", "docs/roadmap.md"},
+		{"help nosuch", `"nosuch" is not a command of edgegate`, "the commands of edgegate are"},
+		{"help statsu", `"statsu" is not a command of edgegate`, "did you mean edgegate status?"},
+		{"help usage shw", `"shw" is not a command of usage`, "did you mean usage show?"},
+	} {
+		_, stderr, code := call(t, strings.Fields(tc.args)...)
+		if message, hint := said(t, stderr); code != 2 || !strings.Contains(message, tc.message) || !strings.Contains(hint, tc.hint) {
+			t.Errorf("%s: exit code %d, %s", tc.args, code, stderr)
+		}
+	}
+	for _, args := range []string{"help", "help usage", "help usage show", "help run", "help help"} {
+		if stdout, stderr, code := call(t, strings.Fields(args)...); code != 0 || stdout == "" {
+			t.Errorf("%s: exit code %d, %s", args, code, stderr)
+		}
+	}
+	if help, _, _ := call(t, "--help"); strings.Contains(help, "placement") {
+		t.Errorf("help offers what is not there: %s", help)
+	}
+}
+
 func TestManpages(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "man")
 	if _, stderr, code := call(t, "manpage", "--directory", dir); code != 0 {

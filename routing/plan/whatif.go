@@ -3,6 +3,9 @@ package plan
 import (
 	"fmt"
 	"math"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/edgegate/edgegate/regions"
 )
@@ -12,6 +15,21 @@ type WhatIf struct {
 	Down []string           // regions that are down
 	Load map[string]float64 // load of a region, in flight by capacity
 }
+
+// ParseLoad reads the supposed load of a region, such as sa-east-1=0.95.
+func ParseLoad(text string) (region string, load float64, err error) {
+	region, number, _ := strings.Cut(text, "=")
+	load, err = strconv.ParseFloat(number, 64)
+	if err != nil || region == "" || !(load >= 0 && load <= 1000) {
+		return "", 0, fmt.Errorf("%q: must be a region and its load, such as sa-east-1=0.95", text)
+	}
+	return region, load, nil
+}
+
+var country = regexp.MustCompile(`^[A-Z]{2}$`)
+
+// ValidCountry reports whether text can be a country, as two capital letters.
+func ValidCountry(text string) bool { return country.MatchString(text) }
 
 // Suppose returns v as it would be. The error is a region that v does not have.
 func Suppose(v *regions.View, what WhatIf) (*regions.View, error) {
