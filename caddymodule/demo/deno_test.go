@@ -172,6 +172,14 @@ func TestDenoBootErrorAndRestart(t *testing.T) {
 	if !strings.Contains(out.String(), "[us-east-1/dead] half a line\n") {
 		t.Errorf("the last words are missing: %q", out.String())
 	}
+	ended := "[us-east-1/dead] ended (exit status 3) before it listened: " + filepath.Join(dir, "dead", "index.ts") +
+		" has to load without an error and to call Deno.serve(handler) or export default { fetch: handler }\n"
+	if !strings.Contains(out.String(), ended) {
+		t.Errorf("no %q in %q", ended, out.String())
+	}
+	if strings.Contains(out.String(), "/deaf] ended") {
+		t.Errorf("a process that the demo ends is spoken of once: %q", out.String())
+	}
 	d.boot = 30 * time.Second
 	writeFile(t, dir, "dead/index.ts", "serve") // repaired: the next call starts it again
 	pid := ask(t, client, "http://"+r.addr+"/dead").PID
@@ -280,5 +288,14 @@ func TestPrefixedCutsALineWithoutEnd(t *testing.T) {
 	l.flush()
 	if got := strings.TrimPrefix(out.String(), "> "+long+"\n"); got != "> a\n> \n> b\n" {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestPrefixedLeavesOutOneLine(t *testing.T) {
+	out := &syncBuffer{}
+	l := &prefixed{out: &lineOutput{w: out}, prefix: "> ", skip: []byte("mean it?")}
+	_, _ = l.Write([]byte("did you \x1b[1mmean it?\x1b[0m\r\nyou mean it\n"))
+	if out.String() != "> you mean it\n" {
+		t.Errorf("got %q", out.String())
 	}
 }

@@ -27,6 +27,7 @@ const maxLine = 64 << 10
 type prefixed struct {
 	out    *lineOutput
 	prefix string
+	skip   []byte // lines with it are left out; none where it is empty
 	rest   []byte
 }
 
@@ -57,6 +58,9 @@ func (l *prefixed) flush() {
 }
 
 func (l *prefixed) print(line []byte) {
+	if len(l.skip) > 0 && bytes.Contains(line, l.skip) {
+		return
+	}
 	l.out.mu.Lock()
 	defer l.out.mu.Unlock()
 	_, _ = fmt.Fprintf(l.out.w, "%s%s\n", l.prefix, bytes.TrimSuffix(line, []byte("\r")))

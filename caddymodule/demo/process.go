@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"path/filepath"
 	goruntime "runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,6 +18,7 @@ type process struct {
 	cmd     *exec.Cmd
 	ready   chan struct{} // closed when it listens
 	done    chan struct{} // closed when it has ended and its output is printed
+	asked   atomic.Bool   // the demo has it end
 }
 
 // startProcess forks deno and returns at once; ready or done follows.
@@ -31,12 +34,14 @@ func startProcess(d *denoRuntime, w *worker) (*process, error) {
 	cmd.Env = d.environment(w.project, region, f, address, uuid.NewString())
 	prefix := "[" + region + "/" + f.slug + "] "
 	stdout, stderr := &prefixed{out: d.output, prefix: prefix}, &prefixed{out: d.output, prefix: prefix}
+	stderr.skip = []byte(serveWarning)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = time.Second // a program it started may hold its output open
 	ownGroup(cmd)
 
 	p := &process{address: address, cmd: cmd, ready: make(chan struct{}), done: make(chan struct{})}
-	d.output.say("%sstarting", prefix)
+	say := func(format string, args ...any) { d.output.say(prefix+format, args...) }
+	say("starting")
 	started := make(chan error)
 	go func() {
 		// On Linux the process dies with the thread that forked it (see ownGroup), which must therefore be kept until it has ended.
@@ -51,20 +56,47 @@ func startProcess(d *denoRuntime, w *worker) (*process, error) {
 		endGroup(cmd, true)
 		stdout.flush()
 		stderr.flush()
+		if !p.asked.Load() && !p.listened() {
+			say("ended (%s) before it listened: %s has to load without an error and to %s", cmd.ProcessState, f.file(), servedBy)
+		}
 		close(p.done)
 	}()
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("starting deno for %s: %w", f.slug, err)
 	}
-	go p.watch(d.boot, func(format string, args ...any) { d.output.say(prefix+format, args...) })
+	go p.watch(d.boot, f.file(), say)
 	return p, nil
+}
+
+// serveWarning is the end, but for colours, of Deno's warning about an `export default { fetch }`, which preload.js serves.
+const serveWarning = `, did you mean to run "deno serve"?`
+
+// servedBy is what a function has to do to be served.
+const servedBy = "call Deno.serve(handler) or export default { fetch: handler }"
+
+// file is the path of the entry point.
+func (f denoFunction) file() string {
+	if filepath.IsAbs(f.entry) {
+		return f.entry
+	}
+	return filepath.Join(f.dir, f.entry)
+}
+
+// listened tells whether the process was seen to listen.
+func (p *process) listened() bool {
+	select {
+	case <-p.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // patience is after how long, and how often, a start under way is spoken of.
 const patience = time.Second
 
-// watch waits until the process listens; one that does not in time is ended. It says how far it is.
-func (p *process) watch(limit time.Duration, say func(string, ...any)) {
+// watch waits until the process, which runs file, listens; one that does not in time is ended. It says how far it is.
+func (p *process) watch(limit time.Duration, file string, say func(string, ...any)) {
 	began, next := time.Now(), patience
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
@@ -75,7 +107,8 @@ func (p *process) watch(limit time.Duration, say func(string, ...any)) {
 		case <-p.done:
 			return
 		case <-timeout.C:
-			say("does not listen after %s and is ended: it has to call Deno.serve", limit)
+			say("does not listen after %s and is ended: %s has to %s", limit, file, servedBy)
+			p.asked.Store(true)
 			endGroup(p.cmd, true)
 			return
 		case <-tick.C:
@@ -100,6 +133,7 @@ func (p *process) stop(grace time.Duration) {
 		return // its number may be another's by now
 	default:
 	}
+	p.asked.Store(true)
 	endGroup(p.cmd, false)
 	timer := time.NewTimer(grace)
 	defer timer.Stop()

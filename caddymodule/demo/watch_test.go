@@ -152,7 +152,8 @@ func TestDenoEditsTellTheGateway(t *testing.T) {
 // A start that takes long is spoken of within about a second, and one that does not come to an end says what is missing.
 func TestDenoSaysWhatIsGoingOn(t *testing.T) {
 	installFakeDeno(t)
-	d, r, client, out := serveDeno(t, fakeFolder(t))
+	dir := fakeFolder(t)
+	d, r, client, out := serveDeno(t, dir)
 	d.boot = 1500 * time.Millisecond
 	if res, _ := get(t, client, "http://"+r.addr+"/deaf"); res.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("answered %d", res.StatusCode)
@@ -161,7 +162,8 @@ func TestDenoSaysWhatIsGoingOn(t *testing.T) {
 		"asking ", "deno 2.9.6 runs the functions of ",
 		"[us-east-1/deaf] starting\n",
 		"[us-east-1/deaf] still starting after 1 s: at its first start deno downloads modules and compiles\n",
-		"[us-east-1/deaf] does not listen after 1.5s and is ended: it has to call Deno.serve\n",
+		"[us-east-1/deaf] does not listen after 1.5s and is ended: " + filepath.Join(dir, "deaf", "index.ts") +
+			" has to call Deno.serve(handler) or export default { fetch: handler }\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in %s", want, out)
