@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 // blame is what an attempt that brought no answer says of the backend
@@ -62,11 +64,11 @@ func (t *Transport) judge(x *Exchange, ctx context.Context, began time.Time, con
 	if !conn.got.Load() {
 		return unconnected(conn, began, err, say)
 	}
-	var reset streamError
+	var reset http2.StreamError
 	switch {
 	case conn.began.Load():
 		return failure{err: say(ErrNotHTTP), class: answered}
-	case errors.As(err, &reset) && reset.Code == refusedStream:
+	case errors.As(err, &reset) && reset.Code == http2.ErrCodeRefusedStream:
 		return failure{err: say(ErrBackend), class: neverSentSlow}
 	case errors.As(err, &reset):
 		// HTTP/2: the backend ended this request and no other.
@@ -114,21 +116,6 @@ func unconnected(conn *connection, began time.Time, err error, say func(error) e
 	}
 	return failed
 }
-
-// streamError is a stream of HTTP/2 that was ended. net/http fills it in by the
-// names of its fields.
-type streamError struct {
-	StreamID uint32
-	Code     uint32
-	Cause    error
-}
-
-// Error implements error, which errors.As asks of its targets.
-func (streamError) Error() string { return "stream reset" }
-
-// refusedStream is the code of RFC 9113, section 8.7: the request was not
-// processed.
-const refusedStream = 7
 
 // isBroken reports whether err is of a connection, not of what was said on it.
 func isBroken(err error) bool {

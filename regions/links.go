@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/net/http2"
 )
 
 const (
@@ -60,18 +62,22 @@ func newTransport(u *Upstream, security *tls.Config) *http.Transport {
 			}
 			return &watchedConn{Conn: conn, suspects: &u.suspects}, nil
 		},
-		TLSClientConfig:        security,
+		TLSClientConfig:        security.Clone(), // gets the names of protocols
 		TLSHandshakeTimeout:    tlsTimeout,
 		MaxIdleConnsPerHost:    maxIdleConns,
 		IdleConnTimeout:        idleConnTimeout,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: maxResponseHeader,
 		DisableCompression:     true,
-		ForceAttemptHTTP2:      true,
 	}
 	if u.Backend.H2C {
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetUnencryptedHTTP2(true)
+	}
+	// Not the HTTP/2 of net/http: that of Go 1.26 waits for itself for ever, with
+	// all calls to the backend, when a stream's window is opened too far.
+	if err := http2.ConfigureTransport(t); err != nil {
+		panic(err) // only of a transport that has an https protocol already
 	}
 	return t
 }

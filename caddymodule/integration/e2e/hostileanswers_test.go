@@ -175,8 +175,6 @@ type hostileAnswer2 struct {
 	want   int
 }
 
-// hostileAnswers2 leaves out a stream's window beyond 2^31-1: net/http's own client waits for itself for ever then, and no
-// function can send one, only a runtime that is broken itself.
 func hostileAnswers2() []hostileAnswer2 {
 	big := strings.Repeat("x", 100<<10)
 	var many []string
@@ -208,6 +206,10 @@ func hostileAnswers2() []hostileAnswer2 {
 		{"data before headers", func(a *h2Answer) { _ = a.WriteData(a.stream, true, []byte("x")) }, 502},
 		{"a frame that is too large", func(a *h2Answer) { _, _ = a.conn.Write([]byte("\xff\xff\xff\x00\x00\x00\x00\x00\x01")) }, 502},
 		{"HTTP/1.1", func(a *h2Answer) { _, _ = io.WriteString(a.conn, ok1+"Content-Length: 0\r\n\r\n") }, 502},
+		{"a stream's window of too much", func(a *h2Answer) {
+			_ = a.WriteWindowUpdate(a.stream, 1<<31-1)
+			_ = a.WriteWindowUpdate(a.stream, 1<<31-1)
+		}, 502},
 		{"a window of too much", func(a *h2Answer) { _ = a.WriteWindowUpdate(0, 1<<31-1) }, 502},
 		{"a push", func(a *h2Answer) {
 			_ = a.WritePushPromise(http2.PushPromiseParam{StreamID: a.stream, PromiseID: 2, EndHeaders: true})
