@@ -113,6 +113,8 @@ type connection struct {
 	began       atomic.Bool  // the first byte of an answer came
 	again       atomic.Int32 // how often net/http sent it again by itself
 	stopped     atomic.Bool  // which became too often
+
+	use atomic.Pointer[connUse] // of the connection that the request went over last
 }
 
 // follow returns the context of an attempt, by which the connection is watched.
@@ -131,11 +133,16 @@ func (c *connection) follow(ctx context.Context, x *Exchange, multiplexed bool) 
 			c.got.Store(true)
 			c.reused.Store(info.Reused)
 			if w, ok := watched(info.Conn); ok {
-				w.use(time.Now(), x.Callee)
+				c.use.Store(w.use(time.Now(), x.Callee))
 			}
 			if multiplexed {
 				c.multiplexed.Store(isHTTP2(info.Conn))
 				c.repeats()
+			}
+		},
+		PutIdleConn: func(err error) {
+			if use := c.use.Load(); use != nil && err == nil {
+				use.end(time.Now())
 			}
 		},
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {

@@ -17,6 +17,9 @@ const (
 	// within suspectAgain.
 	suspectFirst = 5 * time.Second
 	suspectAgain = time.Minute
+	// suspectSurplus is for how long after more was sent than the answer: the next
+	// request on the connection, of whoever, would take it for its own.
+	suspectSurplus = time.Hour
 	// sameEnd is how far apart the ends of connections are that count as one: a
 	// backend that is restarted ends all at once.
 	sameEnd = time.Second
@@ -52,16 +55,35 @@ func (s *suspects) add(now time.Time, callee Callee) {
 	case again && since < sameEnd:
 		return
 	case again && since < suspectAgain:
-		s.seen[callee] = suspect{now, now.Add(suspectAgain)}
+		s.seen[callee] = suspect{now, later(old.until, now.Add(suspectAgain))}
 	default:
 		if len(s.seen) >= maxSuspects {
-			maps.DeleteFunc(s.seen, func(_ Callee, one suspect) bool { return now.Sub(one.last) > suspectAgain })
+			maps.DeleteFunc(s.seen, func(_ Callee, one suspect) bool {
+				return now.Sub(one.last) > suspectAgain && !now.Before(one.until)
+			})
 		}
 		if again || len(s.seen) < maxSuspects {
 			s.seen[callee] = suspect{now, now.Add(suspectFirst)}
 		}
 	}
 	s.some.Store(true)
+}
+
+// addSurplus is add for a function that sends more than its answer.
+func (s *suspects) addSurplus(now time.Time, callee Callee) {
+	s.add(now, callee)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.seen[callee]; ok {
+		s.seen[callee] = suspect{old.last, now.Add(suspectSurplus)}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // has reports whether the function's requests have connections of their own now.
@@ -72,7 +94,7 @@ func (s *suspects) has(now time.Time, callee Callee) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one, ok := s.seen[callee]
-	if ok && now.Sub(one.last) > suspectAgain {
+	if ok && now.Sub(one.last) > suspectAgain && !now.Before(one.until) {
 		delete(s.seen, callee)
 		s.some.Store(len(s.seen) > 0)
 	}
@@ -87,27 +109,69 @@ type watchedConn struct {
 	mu     sync.Mutex // guards the fields below
 	callee Callee     // of the last request
 	used   bool       // there was one
+	uses   int        // how many
 	heard  time.Time  // when it began, or a part of an answer came after that
+	unused time.Time  // since when it is among the unused ones; zero while in use
+	ended  bool       // its end was read
+}
+
+// connUse is one request's use of a connection.
+type connUse struct {
+	conn   *watchedConn
+	number int
 }
 
 // use notes that a request begins.
-func (c *watchedConn) use(now time.Time, callee Callee) {
+func (c *watchedConn) use(now time.Time, callee Callee) *connUse {
 	c.mu.Lock()
-	c.callee, c.used, c.heard = callee, true, now
+	defer c.mu.Unlock()
+	c.callee, c.used, c.heard, c.unused = callee, true, now, time.Time{}
+	c.uses++
+	return &connUse{c, c.uses}
+}
+
+// end notes that the answer was read to its end and the connection waits for
+// the next request, if that has not begun yet.
+func (u *connUse) end(now time.Time) {
+	c := u.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.uses == u.number {
+		c.unused = now
+	}
+}
+
+// Close implements net.Conn. net/http closes an unused connection on which
+// something came behind the answer; it may have been read together with it.
+func (c *watchedConn) Close() error {
+	now := time.Now()
+	c.mu.Lock()
+	callee, early := c.callee, !c.ended && !c.unused.IsZero() && now.Sub(c.unused) < earlyEnd
+	c.ended = true
 	c.mu.Unlock()
+	if early {
+		c.suspects.add(now, callee)
+	}
+	return c.Conn.Close()
 }
 
 // Read implements net.Conn.
 func (c *watchedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
+		now := time.Now()
 		c.mu.Lock()
-		c.heard = time.Now()
+		c.heard = now
+		callee, surplus := c.callee, !c.unused.IsZero()
 		c.mu.Unlock()
+		if surplus {
+			c.suspects.addSurplus(now, callee)
+		}
 	}
 	if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
 		c.mu.Lock()
 		callee, used, heard := c.callee, c.used, c.heard
+		c.ended = true
 		c.mu.Unlock()
 		if now := time.Now(); used && now.Sub(heard) < earlyEnd {
 			c.suspects.add(now, callee)

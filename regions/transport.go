@@ -76,9 +76,11 @@ func (t *Transport) run(x *Exchange, req *http.Request) (*http.Response, error) 
 	if full != nil {
 		return t.whenRoom(x, req, r, full)
 	}
-	x.Region, x.Reason = x.Plan.First(), x.Plan.Candidates[0].Reason
-	if !x.Plan.Strict {
-		x.Reason = ReasonFailOpen
+	if errors.Is(failed.err, ErrUnavailable) { // of all of them; else the last one was asked
+		x.Region, x.Reason = x.Plan.First(), x.Plan.Candidates[0].Reason
+		if !x.Plan.Strict {
+			x.Reason = ReasonFailOpen
+		}
 	}
 	return nil, failed.err
 }

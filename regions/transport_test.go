@@ -257,3 +257,18 @@ func BenchmarkRoundTrip(b *testing.B) {
 		x.End()
 	}
 }
+
+// BEHAVIOUR 2.7: fail_open means that all are down. A region that took the
+// request and broke off was asked for another reason.
+func TestBrokenIsNotFailOpen(t *testing.T) {
+	breaks := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != DefaultHealthURI {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	w := newWorld(t, region(t, first, breaks), region(t, second, dead(t)))
+	x, _, err := w.get(t, w.nearest(first))
+	check(t, x, err, ErrBackend, first, ReasonNearest, 2)
+	x, _, err = w.get(t, w.nearest(second, first))
+	check(t, x, err, ErrBackend, first, ReasonFailover, 3)
+}
