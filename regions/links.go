@@ -76,7 +76,7 @@ func newTransport(u *Upstream, security *tls.Config) *http.Transport {
 	}
 	// Not the HTTP/2 of net/http: that of Go 1.26 waits for itself for ever, with
 	// all calls to the backend, when a stream's window is opened too far.
-	if err := http2.ConfigureTransport(t); err != nil {
+	if err := http2.ConfigureTransport(t); err != nil { //nolint:staticcheck // Protocols alone would take that of net/http
 		panic(err) // only of a transport that has an https protocol already
 	}
 	return t

@@ -15,7 +15,11 @@ import (
 func TestSurplusAnswersReachNobodyElse(t *testing.T) {
 	const good, surplus = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL"
 	for name, answer := range map[string]func(conn net.Conn){
-		"later":    func(conn net.Conn) { _, _ = io.WriteString(conn, good); time.Sleep(5 * time.Millisecond); _, _ = io.WriteString(conn, surplus) },
+		"later": func(conn net.Conn) {
+			_, _ = io.WriteString(conn, good)
+			time.Sleep(5 * time.Millisecond)
+			_, _ = io.WriteString(conn, surplus)
+		},
 		"together": func(conn net.Conn) { _, _ = io.WriteString(conn, good+surplus) },
 	} {
 		t.Run(name, func(t *testing.T) {
