@@ -7,11 +7,12 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
 // adjustOrder is what `edgegate usage adjust` orders.
@@ -166,24 +167,58 @@ func (a *App) adjusted(order *adjustOrder, used accounts, at time.Time) (meterin
 	if o != nil {
 		s.Cycle = cycle(o)
 	}
+	var project *projects.Project
 	for p := range a.allProjects() {
 		if p.Organization != nil && p.Organization.ID == order.Organization {
 			known = append(known, p.Ref)
+			if p.Ref == order.Project {
+				project = p
+			}
 		}
 	}
-	found := false
-	for _, ref := range known {
-		found = found || ref == order.Project
+	if !slices.Contains(known, order.Project) {
+		return s, fmt.Errorf("project %q: organization %s has no such project%s", order.Project, order.Organization, didYouMean(order.Project, known))
 	}
-	if !found {
-		near := ""
-		if ref, ok := regions.Nearest(order.Project, known); ok {
-			near = fmt.Sprintf(" (did you mean %q?)", ref)
-		}
-		return s, fmt.Errorf("project %q: organization %s has no such project%s", order.Project, order.Organization, near)
+	if err := order.checkFunction(project, used); err != nil {
+		return s, err
+	}
+	names := slices.Concat(a.network.Set.Names(), used.regions())
+	if !slices.Contains(names, order.Region) {
+		return s, fmt.Errorf("region %q: is not configured, and nothing was used there%s", order.Region, didYouMean(order.Region, names))
 	}
 	s.Cycle = used.cycle(order.Organization, at, s.Cycle)
 	return s, nil
+}
+
+// checkFunction refuses a function that the project neither has nor ever had a
+// call of; project is nil if it is not configured any more.
+func (o *adjustOrder) checkFunction(project *projects.Project, used accounts) error {
+	var slugs []string
+	for k := range used {
+		if k.organization == o.Organization && k.project == o.Project {
+			slugs = append(slugs, k.function)
+		}
+	}
+	if project != nil {
+		if _, ok := project.Function(o.Function); ok { // by a wildcard, too
+			return nil
+		}
+		for f := range project.EachFunction() {
+			slugs = append(slugs, f.Slug)
+		}
+	}
+	if !slices.Contains(slugs, o.Function) {
+		return fmt.Errorf("function %q: project %s has no such function, and had no call of it%s", o.Function, o.Project, didYouMean(o.Function, slugs))
+	}
+	return nil
+}
+
+// regions are those where anything was used.
+func (a accounts) regions() (names []string) {
+	for k := range a {
+		names = append(names, k.region)
+	}
+	return names
 }
 
 // billed is what an organization pays for in a period.

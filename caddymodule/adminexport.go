@@ -30,10 +30,23 @@ func (a *App) billed(r *http.Request) (book *usage.Book, want func(organization,
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err := a.books.bill(r.Context()); err != nil {
+	used, err := a.books.bill(r.Context())
+	if err != nil {
 		return nil, nil, err
 	}
 	opened, only := a.books.open.Load(), r.URL.Query().Get("organization")
+	counted := make(map[string]bool)
+	for k := range used {
+		counted[k.organization] = true
+	}
+	// Lines are there for longer than what was counted.
+	for range opened.bill.book.Lines(func(organization, _ string) bool { return organization == only }) {
+		counted[only] = true
+		break
+	}
+	if err := a.knownOrganization(only, counted); err != nil {
+		return nil, nil, err
+	}
 	now, cycles := opened.ledger.Now(), a.periods()
 	return opened.bill.book, func(organization, id string) bool {
 		if only != "" && only != organization {

@@ -97,6 +97,7 @@ func (a *App) usage(r *http.Request) (any, error) {
 		return nil, err
 	}
 	now, report := opened.ledger.Now(), newUsageReport()
+	counted := make(map[string]bool) // the organizations that anything was ever counted of
 	for _, o := range a.organizations() {
 		id, t := terms(o)
 		p := t.Cycle.At(now)
@@ -105,12 +106,14 @@ func (a *App) usage(r *http.Request) (any, error) {
 		}
 	}
 	for _, u := range all {
+		counted[u.Organization] = true
 		p := u.Cycle.At(u.Start)
 		if u.Span == metering.Monthly && used(&u.Sums) && wanted(p, u.Cycle, month, now) {
 			report.add(u, p)
 		}
 	}
 	for _, u := range refusals {
+		counted[u.Organization] = true
 		if p := u.Cycle.At(u.Start); wanted(p, u.Cycle, month, now) {
 			report.of(u.Organization, p).Refused[strconv.Itoa(u.Status)] += u.Requests
 		}
@@ -122,10 +125,14 @@ func (a *App) usage(r *http.Request) (any, error) {
 		}
 		periods := a.periods()
 		for i := range others {
+			counted[others[i].Subject.Organization] = true
 			if u, p, ok := periods.of(&others[i]); ok && wanted(p, u.Cycle, month, now) {
 				report.add(u, p)
 			}
 		}
+	}
+	if err := a.knownOrganization(only, counted); err != nil {
+		return nil, err
 	}
 	answer := report.answer(only)
 	switch r.URL.Query().Get("daily") {
@@ -136,6 +143,25 @@ func (a *App) usage(r *http.Request) (any, error) {
 		return answer, err
 	}
 	return nil, fmt.Errorf("daily %q: allowed are true, false", r.URL.Query().Get("daily"))
+}
+
+// knownOrganization refuses an organization that is neither configured nor was
+// ever counted; "" is all of them.
+func (a *App) knownOrganization(id string, counted map[string]bool) error {
+	if id == "" || counted[id] {
+		return nil
+	}
+	ids := slices.Collect(maps.Keys(counted))
+	for _, o := range a.organizations() {
+		if o != nil {
+			ids = append(ids, o.ID)
+		}
+	}
+	if slices.Contains(ids, id) {
+		return nil
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { return id == "" })
+	return fmt.Errorf("organization %q: no project in force has it, and nothing was counted of it%s", id, didYouMean(id, ids))
 }
 
 // used reports whether there is anything to tell of a sum: what was called and

@@ -162,11 +162,13 @@ func checkImport(text []byte, now func() time.Time) ([]projects.Problem, error) 
 	}
 	result := judge(builder, text)
 	if len(result.Errors) > 0 {
-		lines := make([]string, len(result.Errors))
+		lines, hint := make([]string, len(result.Errors)), "correct --organization"
 		for i, p := range result.Errors {
-			lines[i] = p.String()
+			if lines[i] = p.String(); strings.HasSuffix(p.Path, ".plan") {
+				hint = "correct --plan; a plan of the gateway's own is written into the file afterwards"
+			}
 		}
-		return nil, &UsageError{Msg: strings.Join(lines, "\n"), Hint: "correct --organization and --plan"}
+		return nil, &UsageError{Msg: strings.Join(lines, "\n"), Hint: hint}
 	}
 	return result.Warnings, nil
 }

@@ -184,7 +184,7 @@ func TestProjectsImportFails(t *testing.T) {
 		{"no ref, but remotes", []string{"--supabase", remotes}, 2, "does not say the project's ref", importRef},
 		{"a ref that is none", []string{"--supabase", fine, "--ref", "my-app"}, 2, `--ref "my-app"`, "supabase.co"},
 		{"a plan without an organization", []string{"--supabase", fine, "--plan", "pro"}, 2, "--plan needs --organization", "--organization ID"},
-		{"an unknown plan", []string{"--supabase", fine, "--organization", "acme", "--plan", "proo"}, 2, "organizations[0].plan", "--plan"},
+		{"an unknown plan", []string{"--supabase", fine, "--organization", "acme", "--plan", "proo"}, 2, "organizations[0].plan", "correct --plan; a plan of the gateway's own"},
 		{"an organization that is none", []string{"--supabase", fine, "--organization", "a b"}, 2, "organizations[0].id", "--organization"},
 		{"force without a file", []string{"--supabase", fine, "--force"}, 2, "--force needs --out", "--out FILE"},
 		{"a file that cannot be", []string{"--supabase", fine, "--out", filepath.Join(fine, "nowhere", "p.json")}, 1, "writing projects: ", "--out"},

@@ -49,10 +49,13 @@ on each day; on a terminal it need not be asked for (--daily=false).`,
 		if *daily || terminal && !cmd.Flags().Changed("daily") && !cmd.Flags().Changed("output") {
 			asked["daily"] = "true"
 		}
-		return question{uri: withQuery("/edge_functions/usage", asked)}, into, nil
+		return question{uri: withQuery("/edge_functions/usage", asked), hints: organizationHints}, into, nil
 	})
 	return cmd
 }
+
+// organizationHints are for answers about an organization that is not there.
+var organizationHints = map[string]string{"organization": organizationsHint}
 
 // withQuery appends those of the parameters that have a value.
 func withQuery(path string, parameters map[string]string) string {

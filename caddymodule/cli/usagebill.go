@@ -25,7 +25,7 @@ are over and all gateways have said what they used.`,
 		if err := checkMonth(*month); err != nil {
 			return question{}, nil, err
 		}
-		return question{uri: withQuery("/edge_functions/usage/bill", map[string]string{"period": *month, "organization": *org})}, new(billAnswer), nil
+		return question{uri: withQuery("/edge_functions/usage/bill", map[string]string{"period": *month, "organization": *org}), hints: organizationHints}, new(billAnswer), nil
 	})
 	return cmd
 }

@@ -147,7 +147,7 @@ func (a admin) download(o exportOptions, out io.Writer) (totals usage.Totals, er
 	if o.format == string(usage.FOCUS) {
 		ask["focus_version"], ask["columns"] = o.focusVersion, o.columns
 	}
-	q := question{uri: withQuery("/edge_functions/usage/export", ask)}
+	q := question{uri: withQuery("/edge_functions/usage/export", ask), hints: organizationHints}
 	resp, err := caddycmd.AdminAPIRequest(a.address, http.MethodGet, q.uri, nil, nil)
 	if err != nil {
 		return totals, a.failure(err, q)

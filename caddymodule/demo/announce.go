@@ -56,7 +56,7 @@ func (d *demo) announce(w io.Writer) error {
 		address = " --address " + d.admin
 	}
 	fmt.Fprintf(&b, "   edgegate status%s\n   edgegate explain%s\n", address, address)
-	b.WriteString("   (`go run ./cmd/edgegate status` in the repository)\n")
+	fmt.Fprintf(&b, "   (`go run ./cmd/edgegate status%s` in the repository)\n", address)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -76,7 +76,7 @@ func (c config) unreadProblems(runtime bool) (all []projects.Problem) {
 		switch {
 		case runtime && len(key) > 1 && key[0] == "edge_runtime":
 			all = append(all, projects.Problem{
-				Path: key.String(), Message: "it has no effect here", Remedy: "variables can stand in the .env of the functions, anything else is Supabase's runtime's",
+				Path: key.String(), Message: "it has no effect here", Remedy: "variables belong into the .env of the functions; the rest is for Supabase's own runtime",
 			})
 			continue
 		case section != 0 && (section != 2 || key[0] != "remotes"), len(key) < section+3:

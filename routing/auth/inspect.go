@@ -154,7 +154,11 @@ func (i *inspector) signature(t *token) error {
 			i.skip("signature")
 			return ErrSignature
 		}
-		i.pass("key", fmt.Sprintf("%d HMAC secrets to try", len(i.v.secrets)))
+		secrets := "1 HMAC secret"
+		if n := len(i.v.secrets); n != 1 {
+			secrets = fmt.Sprintf("%d HMAC secrets", n)
+		}
+		i.pass("key", secrets+" to try")
 		position, err := i.v.bySecret(t)
 		if err != nil {
 			return i.refuse("signature", err)

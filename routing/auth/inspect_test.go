@@ -3,6 +3,7 @@ package auth
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -53,6 +54,12 @@ func TestInspect(t *testing.T) {
 		"too early":       {v, ecPair.token(`{"iss":"i","aud":"a","role":"r","nbf":1800000001}`), "not_before", "ec-1"},
 		"all claims":      {v, ecPair.token(`{"exp":1,"nbf":1900000000}`), "expiry not_before issuer audience role", "ec-1"},
 		"role":            {v, ecPair.token(`{"iss":"i","aud":"a"}`), "role", "ec-1"},
+	}
+	for n, want := range map[int]string{1: "1 HMAC secret to try", 2: "2 HMAC secrets to try"} {
+		some := verifierOf(t, Config{Secrets: [][]byte{secret, oldSecret}[:n]})
+		if got := some.Inspect(good, now).Checks; !slices.ContainsFunc(got, func(c InspectionCheck) bool { return c.Detail == want }) {
+			t.Errorf("%+v, want %q", got, want)
+		}
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

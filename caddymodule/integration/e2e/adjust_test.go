@@ -110,11 +110,21 @@ func TestAdjust(t *testing.T) {
 		"in the future":               adjust("1", time.Now().Add(time.Hour)),
 		`did you mean \"acme\"?`:      append([]string{"usage", "adjust", "acne", "1"}, where...),
 		`did you mean \"default\"?`:   append([]string{"usage", "adjust", "acme", "1", "--project", "defualt"}, where[2:]...),
+		`did you mean \"ok\"?`:        append([]string{"usage", "adjust", "acme", "1", "--function", "okk", "--project", "default"}, where[4:]...),
+		`function \"nope\": project`:  append([]string{"usage", "adjust", "acme", "1", "--function", "nope", "--project", "default"}, where[4:]...),
+		`did you mean \"eu-central-1`: append([]string{"usage", "adjust", "acme", "1", "--region", "eu-centrla-1"}, slices.Concat(where[:4], where[6:])...),
 		"function: must not have a |": append([]string{"usage", "adjust", "acme", "1", "--project", "default", "--function", "a|b"}, where[4:]...),
 	} {
 		if code, said := g.fails(t, args...); code != 1 || !strings.Contains(said, want) {
 			t.Errorf("%q: %d, %s, want %s", args, code, said, want)
 		}
+	}
+	// Nothing is shown of an organization only where it is one.
+	for _, what := range []string{"show", "bill", "export"} {
+		if code, said := g.fails(t, "usage", what, "--org", "acne"); code != 1 || !strings.Contains(said, `did you mean \"acme\"?`) || !strings.Contains(said, "lists the organizations") {
+			t.Errorf("usage %s: %d, %s", what, code, said)
+		}
+		g.command(t, "usage", what, "--org", "acme", "--period", "2001-01")
 	}
 	check := func(when string) {
 		t.Helper()
