@@ -61,6 +61,10 @@ func TestUsageExport(t *testing.T) {
 	if text, err := os.ReadFile(file); err != nil || string(text) != "line_id\n1\n" {
 		t.Errorf("%q, %v", text, err)
 	}
+	stdout, stderr, code = execute(t, "usage", "export", "--address", address, "--out", file, "-o", "json")
+	if want := `{"file":"` + file + `","rows":1,"quantity":2000,"amount_minor":150,"currency":"USD"}`; code != 0 || stderr != "" || strings.Join(strings.Fields(stdout), "") != want {
+		t.Errorf("%d, %q, %q, want %s", code, stdout, stderr, want)
+	}
 	broken := filepath.Join(t.TempDir(), "broken.csv")
 	if _, stderr, code := execute(t, "usage", "export", "--address", exporter(t, false), "--out", broken); code != 1 || !strings.Contains(stderr, "ended early") {
 		t.Errorf("%d, %s", code, stderr)
@@ -70,7 +74,7 @@ func TestUsageExport(t *testing.T) {
 	}
 	for _, args := range []string{
 		"--format xml", "--period november", "--format focus --focus-version 1.1", "--focus-version 1.3", "--columns BilledCost",
-		"--format focus --columns BilledCost,ProviderName",
+		"--format focus --columns BilledCost,ProviderName", "-o json", "-o csv",
 	} {
 		if _, stderr, code := execute(t, append([]string{"usage", "export"}, strings.Fields(args)...)...); code != 2 {
 			t.Errorf("%q: %d, %s", args, code, stderr)

@@ -23,20 +23,20 @@ import (
 
 // exportOptions are the flags of usage export.
 type exportOptions struct {
-	address, format, month, org, out, focusVersion, columns string
+	address, format, month, org, out, output, focusVersion, columns string
 }
 
 func usageExport() *cobra.Command {
 	formats, versions := strings.Join(usage.Formats(), "|"), strings.Join(usage.FOCUSVersions(), "|")
 	cmd := &cobra.Command{
-		Use:   "export [--format " + formats + "] [--period MONTH] [--org ID] [--out FILE] [--focus-version " + versions + "] [--columns NAMES] [--address ADDR]",
+		Use:   "export [--format " + formats + "] [--period MONTH] [--org ID] [--out FILE] [--focus-version " + versions + "] [--columns NAMES] [--address ADDR] [-o table|json]",
 		Short: "Writes what is billed, line by line",
 		Long: `Writes a line for each hour, project, function and region of the current billing
 period of each organization, or of those that started in a month, with what it
 costs: as CSV, as JSON lines, as Parquet, or as CSV with the columns of FOCUS.
 The columns are the same in all but FOCUS, which has those of a version, or some
-of them. With --out the file is there when it
-is whole, and not before.`,
+of them. With --out the file is there when it is whole, and not before, and what
+its lines add up to is said, with -o json as JSON.`,
 		Example: examples("usage export", " --period 2026-11 > november.csv", " --format parquet --out november.parquet", " --format focus --org acme", " --format focus --focus-version 1.2 --columns InvoiceId,BilledCost"),
 	}
 	cmd.DisableFlagsInUseLine = true // they are all in Use
@@ -49,7 +49,11 @@ is whole, and not before.`,
 	f.StringVar(&o.out, "out", "", "write to this file")
 	f.StringVar(&o.focusVersion, "focus-version", usage.FOCUS14, versions)
 	f.StringVar(&o.columns, "columns", "", "columns of FOCUS, with commas between; all of the version without it")
-	Run(cmd, func(context.Context) error { return export(cmd, o) })
+	output := outputFlag(cmd, "json: with --out, what the lines add up to")
+	Run(cmd, func(context.Context) error {
+		o.output = *output
+		return export(cmd, o)
+	})
 	return cmd
 }
 
@@ -64,6 +68,12 @@ func (o *exportOptions) focus() (f usage.FOCUSOptions) {
 func export(cmd *cobra.Command, o exportOptions) error {
 	if err := OneOf("format", o.format, usage.Formats()...); err != nil {
 		return err
+	}
+	if err := checkOutput(o.output); err != nil {
+		return err
+	}
+	if o.output == "json" && o.out == "" {
+		return &UsageError{Msg: "-o json is about a file: standard output has the lines", Hint: "name it with --out, or write --format jsonl for lines of JSON"}
 	}
 	if err := OneOf("focus-version", o.focusVersion, usage.FOCUSVersions()...); err != nil {
 		return err
@@ -89,11 +99,21 @@ func export(cmd *cobra.Command, o exportOptions) error {
 		return err
 	}
 	totals, err := gateway.downloadTo(o, cmd)
-	if err == nil {
+	switch {
+	case err != nil:
+	case o.output == "json":
+		return showJSON(cmd, exportResult{o.out, totals})
+	default:
 		fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s lines, %s invocations, %s\n",
 			o.out, count(totals.Rows), count(totals.Quantity), amountOf(totals))
 	}
 	return err
+}
+
+// exportResult is what a file of an export has in it.
+type exportResult struct {
+	File string `json:"file"`
+	usage.Totals
 }
 
 // amountOf is what the lines of an export cost.
