@@ -40,7 +40,10 @@ func (a *App) billed(r *http.Request) (book *usage.Book, want func(organization,
 		counted[k.organization] = true
 	}
 	// Lines are there for longer than what was counted.
-	for range opened.bill.book.Lines(func(organization, _ string) bool { return organization == only }) {
+	for _, err := range opened.bill.book.Lines(func(organization, _ string) bool { return organization == only }) {
+		if err != nil {
+			return nil, nil, err
+		}
 		counted[only] = true
 		break
 	}

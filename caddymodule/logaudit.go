@@ -147,7 +147,7 @@ func hasURLSecret(text string) bool {
 
 // urlForms are how URLs are written without their secrets, by the option or the
 // exporter that has them.
-var urlForms = map[string]string{ //nolint:gosec // G101: these are examples, not credentials
+var urlForms = map[string]string{
 	"store":    "store redis redis://USER:{env.REDIS_PASSWORD}@HOST",
 	"projects": "projects redis redis://USER:{env.REDIS_PASSWORD}@HOST",
 	"webhook":  "export webhook {env.WEBHOOK_URL}",

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/url"
@@ -112,7 +113,7 @@ func (a *explainAnswer) table(w io.Writer, _ time.Time) {
 	rows := [][]string{
 		{"Request names", asked},
 		{"Runs in", chosen},
-		{"Reason", string(a.Reason)},
+		{"Reason", cmp.Or(string(a.Reason), none)},
 		{"Nearest to", string(a.Mode)},
 		{"Client's place", client},
 	}

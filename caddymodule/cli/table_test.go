@@ -103,6 +103,12 @@ func TestTables(t *testing.T) {
 			).Replace(nowhereText),
 		},
 		{
+			"2.5: a project without a region here",
+			[]string{"explain", "--project", "p"},
+			strings.NewReplacer("explicit", "", `"chosen":""`, `"chosen":"","why":"none is here"`).Replace(nowhereJSON), "GET /edge_functions/explain?project=p",
+			strings.NewReplacer("lab, eu-west-1", "no region", "explicit", "-", "every region it may run in is down or drained", "none is here").Replace(nowhereText),
+		},
+		{
 			"status of a fleet",
 			[]string{"status"},
 			strings.TrimSuffix(statusJSON, "}") + "," + fleetJSON, "GET /edge_functions/status", fleetText,

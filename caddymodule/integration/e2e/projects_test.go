@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -186,4 +187,40 @@ func TestSecretRotation(t *testing.T) {
 		}
 		return got[0] == 401
 	})
+}
+
+// BEHAVIOUR 2.5: a project that is bound to regions of other gateways is answered with what is known of them, and explained.
+func TestProjectWithoutRegionHere(t *testing.T) {
+	path, before := filepath.Join(t.TempDir(), "projects.json"), time.Now().Truncate(time.Millisecond)
+	elsewhere := projectOf(firstRef, jwtSecret)
+	elsewhere["regions"] = []string{"ap-east-1"}
+	replaceFile(t, path, document(elsewhere))
+	g := startGateway(t, config{source: "projects file " + path, backends: []backend{{region: "eu-central-1", address: startWitness(t).address()}}})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+"/functions/v1/hello-world", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = firstRef + ".example.test"
+	req.Header.Set("Apikey", publishableKey)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var body struct {
+		Code, Region, State string
+		Since               time.Time
+	}
+	if err := json.NewDecoder(res.Body).Decode(&body); err != nil {
+		t.Fatal(err)
+	}
+	if res.StatusCode != 503 || body.Code != "REGION_UNAVAILABLE" || body.Region != "ap-east-1" || body.State != "unknown" {
+		t.Errorf("%d, %+v", res.StatusCode, body)
+	}
+	if body.Since.Before(before) || body.Since.After(time.Now()) {
+		t.Errorf("since %s, which is not when the gateway started", body.Since)
+	}
+	if out := g.command(t, "explain", "--project", firstRef); !strings.Contains(out, "nowhere: this gateway has none of the project's regions (ap-east-1)") || !strings.Contains(out, "eu-central-1") {
+		t.Error(out)
+	}
 }
