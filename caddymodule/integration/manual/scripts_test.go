@@ -74,9 +74,12 @@ var scripts = []script{
 	{
 		page:      "docs/one-project.md",
 		caddyfile: true,
-		prepare:   func(s *session) { s.put("http://127.0.0.1:9000", s.backend()) },
+		prepare: func(s *session) {
+			s.put("9000", freePort(s.t))
+			s.copyTree("configs")
+		},
 		blocks: map[string]func(*session, block) error{"bash": func(s *session, b block) error {
-			said, code, err := s.run(". ./env\n" + b.text)
+			said, code, err := s.run(b.text)
 			if err != nil || code != 0 || strings.Count(strings.TrimSpace(said), ".") != 2 {
 				return fmt.Errorf("no token: %q, exit code %d, %v", said, code, err)
 			}
@@ -84,6 +87,7 @@ var scripts = []script{
 			return nil
 		}},
 		rules: []rule{
+			{command: "(cd configs/local && PORT=9000", do: start, until: regexp.MustCompile("listening on")},
 			{command: "umask 077"},
 			{command: "cat > env <<END"},
 			{command: "edgegate validate", output: among, after: func(s *session, _ string) {
