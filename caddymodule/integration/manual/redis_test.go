@@ -46,7 +46,7 @@ func TestRedisUser(t *testing.T) {
 		return reply
 	}
 	var user []any
-	for _, word := range strings.Fields(p.blocks[at].text) {
+	for word := range strings.FieldsSeq(p.blocks[at].text) {
 		user = append(user, word)
 	}
 	do(user...)
