@@ -3,14 +3,11 @@
 package manual
 
 import (
-	"context"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 )
@@ -35,16 +32,7 @@ func TestRedisUser(t *testing.T) {
 	}
 
 	server := redistest.Single(t)
-	client := redis.NewClient(&redis.Options{Addr: server.Address})
-	defer client.Close()
-	do := func(words ...any) any {
-		t.Helper()
-		reply, err := client.Do(context.Background(), words...).Result()
-		if err != nil {
-			t.Fatalf("%v: %v", words, err)
-		}
-		return reply
-	}
+	do := server.Exec
 	var user []any
 	for word := range strings.FieldsSeq(p.blocks[at].text) {
 		user = append(user, word)
