@@ -1,15 +1,19 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
 func init() {
@@ -86,11 +90,21 @@ func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
 		}
 		value, err := answer(app, r)
 		if err != nil {
-			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+			return caddy.APIError{HTTPStatus: statusOf(err), Err: err}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		return json.NewEncoder(w).Encode(value)
 	}
+}
+
+// statusOf is 400 for a question that cannot be answered, 503 for one that cannot
+// be answered now: the store is away.
+func statusOf(err error) int {
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || redisconn.ReplyCode(err) != "" {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
 }
 
 // Interface guards

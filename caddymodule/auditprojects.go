@@ -55,6 +55,13 @@ func unencrypted(location string) bool {
 	return ip == nil || !ip.IsLoopback()
 }
 
+func projectsRemedy(source string) string {
+	if source == "redis" {
+		return "see with `edgegate status` whether Redis answers; else correct what the message names"
+	}
+	return "`edgegate projects check FILE` lists what is wrong"
+}
+
 func (a *App) auditProjects() []Finding {
 	var findings []Finding
 	now := time.Now()
@@ -67,7 +74,7 @@ func (a *App) auditProjects() []Finding {
 		findings = append(findings, Finding{
 			Severity: Medium, Check: "projects_error", Subject: "projects " + status.Source,
 			Message: "the latest projects are not in force: " + oneLineText(*status.Error),
-			Remedy:  "`edgegate projects check FILE` lists what is wrong",
+			Remedy:  projectsRemedy(status.Source),
 		})
 	}
 	for _, problem := range status.Problems {

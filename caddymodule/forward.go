@@ -142,6 +142,9 @@ func (c *call) failed(err error) {
 		c.ended(c.lost())
 		c.meter.status = statusClientGone
 		c.meter.gone()
+		// Who has only ended its side of the connection still reads this.
+		c.identify(c.w.Header())
+		c.inv.CORS.Gateway(c.w.Header(), c.inv.Origin, c.inv.Exposed[:]...)
 		c.w.WriteHeader(statusClientGone)
 		return
 	}

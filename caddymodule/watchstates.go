@@ -151,7 +151,7 @@ func (b *books) ledgerState(now time.Time) (regions.State, error) {
 	if err := b.unrecorded.lately(now); err != nil {
 		return regions.StateDown, err
 	}
-	if err := b.ledger.Healthy(); err != nil {
+	if err := errors.Join(b.ledger.Healthy(), b.ledger.Room()); err != nil {
 		return regions.StateDegraded, err
 	}
 	return regions.StateUp, nil

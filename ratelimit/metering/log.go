@@ -215,7 +215,7 @@ func (l *log) prepare(s *Segment) error {
 	if l.full != nil && now.Sub(l.tried) < time.Second && !now.Before(l.tried) {
 		return l.full
 	}
-	next, err := CreateSegment(l.path(s.first+s.length()), s.first+s.length(), min(int(s.slots)*segmentGrowth, SegmentRecords), now)
+	next, err := CreateSegment(l.path(s.first+s.length()), s.first+s.length(), l.nextSlots(s), now)
 	if l.full, l.tried = nil, now; err != nil {
 		l.full = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		return l.full
@@ -224,6 +224,9 @@ func (l *log) prepare(s *Segment) error {
 	l.next = next
 	return nil
 }
+
+// nextSlots returns how many records the segment after s holds.
+func (*log) nextSlots(s *Segment) int { return min(int(s.slots)*segmentGrowth, SegmentRecords) }
 
 // ahead prepares the next segment when the active one is half full.
 func (l *log) ahead() error {

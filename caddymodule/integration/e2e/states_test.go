@@ -270,8 +270,8 @@ func TestDiskFull(t *testing.T) {
 	if err := os.Mkdir(disk, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// A disk of its own, which goes with the process. The first file of the ledger fits, the second does not.
-	g.in = []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs -o size=4m ledger "$0" && exec "$@"`, disk}
+	// A disk of its own, which goes with the process.
+	g.in = []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs -o size=64m ledger "$0" && exec "$@"`, disk}
 	g.start(t, config{
 		options:  "\t\tstore embedded " + disk,
 		backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"),
@@ -280,6 +280,23 @@ func TestDiskFull(t *testing.T) {
 		t.Fatalf("at first: ledger %s, store %s", state, storeState(t, g))
 	}
 
+	inside := func(command ...string) {
+		t.Helper()
+		in := []string{"-t", strconv.Itoa(g.cmd.Process.Pid), "-m"}
+		if out, err := exec.Command("nsenter", append(in, command...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", command, err, out)
+		}
+	}
+	inside("fallocate", "-l", "60M", filepath.Join(disk, "filler"))
+	t.Run("no room for the next file, before a call needs it", func(t *testing.T) {
+		waitUntil(t, "the ledger is degraded", func() bool {
+			state, _ := ledgerState(t, g)
+			return state == "degraded" && storeState(t, g) == "degraded"
+		})
+		if findings := auditChecks(t, g); !strings.Contains(findings["ledger_degraded"], "MiB left, its next file needs") {
+			t.Errorf("findings: %q", findings)
+		}
+	})
 	refused := callUntilRefused(t, g)
 	t.Run("status", func(t *testing.T) {
 		if state, why := ledgerState(t, g); state != "down" || !strings.Contains(why, "no space left on device") {
@@ -305,10 +322,7 @@ func TestDiskFull(t *testing.T) {
 		})
 	})
 	t.Run("it is over", func(t *testing.T) {
-		pid := strconv.Itoa(g.cmd.Process.Pid)
-		if out, err := exec.Command("nsenter", "-t", pid, "-m", "mount", "-o", "remount,size=64m", disk).CombinedOutput(); err != nil {
-			t.Fatalf("making room: %v\n%s", err, out)
-		}
+		inside("rm", filepath.Join(disk, "filler"))
 		waitUntil(t, "calls are answered again", func() bool { return callStatus(t, g) == http.StatusOK })
 		waitUntil(t, "the ledger is up", func() bool {
 			state, _ := ledgerState(t, g)
