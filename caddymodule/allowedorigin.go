@@ -33,10 +33,10 @@ func (c *call) allowOrigin(header http.Header) {
 		zap.String("sb_request_id", c.inv.ID), zap.String("project_ref", c.inv.Project.Ref), zap.String("function", function))
 }
 
-// warningInterval is how often a function's mistake is logged at most.
+// warningInterval is the least time between two warnings about a function.
 const warningInterval = time.Minute
 
-// onceAMinute says when a warning about a function is due. It takes the same memory
+// onceAMinute limits warnings about a function to one a minute. It takes the same memory
 // for any number of functions: those of the same slot share their minute.
 type onceAMinute struct {
 	last [256]atomic.Int64 // Unix nanoseconds

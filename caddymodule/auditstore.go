@@ -106,7 +106,7 @@ func warnOfInfo(ctx context.Context, conn *redisconn.Conn, url string, logger fu
 	}
 }
 
-// askInfoEvery is how long is waited after Redis could not be asked.
+// askInfoEvery is the pause after Redis could not be asked.
 const askInfoEvery = 5 * time.Second
 
 func storeAway(url, why string) Finding {

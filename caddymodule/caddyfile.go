@@ -27,8 +27,8 @@ func laterDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return nil, h.Errf("%s: %s", h.Val(), projects.NotBuilt)
 }
 
-// parseDirective is what RegisterHandlerDirective does, which shows nobody the
-// matcher.
+// parseDirective does the work of RegisterHandlerDirective, which would hide the
+// matcher from the check for traps.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
 	at := h.Token()

@@ -85,8 +85,8 @@ func statementAt(file string, line int, word string) *statement {
 	return found
 }
 
-// warnCaddyfile says what is wrong with a Caddyfile and yet may be meant, as Caddy
-// says it: the adapter has no other way for modules.
+// warnCaddyfile logs a warning about a line of a Caddyfile, in the form of Caddy's
+// own: modules cannot add to the list of warnings that the adapter returns.
 func warnCaddyfile(file string, line int, message string) {
 	caddy.Log().Named("config.adapter.caddyfile").Warn(message, zap.String("file", file), zap.Int("line", line))
 }

@@ -9,19 +9,16 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/projects"
 )
-
-// functionsPrefix is what paths of functions begin with, and what must still be
-// there when the directive sees them (BEHAVIOUR.md 1.1).
-const functionsPrefix = "/functions/v1"
 
 // warnOfTraps finds what is valid and yet reaches no function: a matcher of the
 // prefix alone, and whatever takes the prefix away before.
 func warnOfTraps(at caddyfile.Token, matcher caddy.ModuleMap) {
 	var paths []string
 	if json.Unmarshal(matcher["path"], &paths) == nil && len(paths) > 0 {
-		alone := func(path string) bool { return strings.TrimSuffix(path, "/") == functionsPrefix }
+		alone := func(path string) bool { return strings.TrimSuffix(path, "/") == routing.Prefix }
 		if slices.ContainsFunc(paths, alone) && !slices.ContainsFunc(paths, func(path string) bool { return strings.Contains(path, "*") }) {
 			warnCaddyfile(at.File, at.Line, "edge_functions: the matcher "+strings.Join(paths, " ")+
 				" is that path alone, so no function is reached; write `edge_functions /functions/v1/*`")
@@ -35,12 +32,12 @@ func warnOfTraps(at caddyfile.Token, matcher caddy.ModuleMap) {
 		for _, beside := range block.inner {
 			if len(beside.words) > 2 && beside.words[0] == "uri" && strips(beside.words[len(beside.words)-2:]) {
 				warnCaddyfile(at.File, beside.line, fmt.Sprintf("uri strip_prefix: takes %s away before edge_functions sees the path, so every call is 404; remove the line, "+
-					"functions get their paths without the prefix by themselves", functionsPrefix))
+					"functions get their paths without the prefix by themselves", routing.Prefix))
 			}
 		}
 		if len(block.words) > 1 && block.words[0] == "handle_path" && prefixOf(block.words[1]) {
 			warnCaddyfile(at.File, block.line, fmt.Sprintf("handle_path %s: takes %s away before edge_functions sees the path, so every call is 404; write `handle /functions/v1/*`, "+
-				"or `edge_functions /functions/v1/*` without a block round it", block.words[1], functionsPrefix))
+				"or `edge_functions /functions/v1/*` without a block round it", block.words[1], routing.Prefix))
 		}
 	}
 }
@@ -51,7 +48,7 @@ func strips(words []string) bool { return words[0] == "strip_prefix" && prefixOf
 func prefixOf(path string) bool {
 	path = strings.TrimRight(path, "*")
 	path = strings.TrimSuffix(path, "/")
-	return path != "" && (path == functionsPrefix || strings.HasPrefix(functionsPrefix, path+"/") || strings.HasPrefix(path, functionsPrefix+"/"))
+	return path != "" && (path == routing.Prefix || strings.HasPrefix(routing.Prefix, path+"/") || strings.HasPrefix(path, routing.Prefix+"/"))
 }
 
 // warnOfNoCredentials finds a project whose functions want a token that nothing

@@ -276,27 +276,7 @@ func serveFrames(t *testing.T, config *tls.Config, answer func(a *h2Answer)) (ad
 	if config != nil {
 		listener = tls.NewListener(listener, config)
 	}
-	var running sync.WaitGroup
-	var conns sync.Map
-	running.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			conns.Store(conn, nil)
-			running.Go(func() {
-				defer conns.Delete(conn)
-				defer conn.Close()
-				answerFrames(conn, answer)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		conns.Range(func(conn, _ any) bool { _ = conn.(net.Conn).Close(); return true })
-		running.Wait()
-	})
+	acceptAll(t, listener, func(conn net.Conn) { answerFrames(conn, answer) })
 	return address
 }
 

@@ -277,9 +277,10 @@ func freePorts(t *testing.T, n int) int {
 		free := true
 		for port := first; port < first+n && free; port++ {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-			if free = err == nil && !handedOut[port]; err == nil {
+			if err == nil {
 				_ = l.Close()
 			}
+			free = err == nil && !handedOut[port]
 		}
 		if free {
 			for port := first; port < first+n; port++ {
