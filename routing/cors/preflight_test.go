@@ -159,6 +159,7 @@ func FuzzResponse(f *testing.F) {
 	f.Add(app, "*", "x-total", "Accept", true)
 	f.Add(app, app+"\n*", "*,a b", "*", true)
 	f.Add(other, "", "", "", false)
+	f.Add(other, "\r,0", "", "", true)
 	policies := []*Policy{mustNew(f, Config{}), list(f)}
 	f.Fuzz(func(t *testing.T, origin, theirs, expose, vary string, ours bool) {
 		for _, p := range policies {

@@ -139,7 +139,7 @@ func TestResponse(t *testing.T) {
 func distinct(values []string) map[string]bool {
 	set := make(map[string]bool)
 	for item := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		if item = strings.TrimSpace(item); item != "" {
+		if item = strings.Trim(item, whitespace); item != "" {
 			set[item] = true
 		}
 	}
