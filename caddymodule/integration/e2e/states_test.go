@@ -67,7 +67,7 @@ func expectTransitions(t *testing.T, g *gateway, what string, want ...string) []
 	return got
 }
 
-// restartable is a backend that can die, and come back at the same address.
+// restartable is a backend that can die, and come back at the same address. Whoever starts it closes its server.
 type restartable struct {
 	address string
 	server  *http.Server
@@ -84,12 +84,12 @@ func (r *restartable) start(t *testing.T) {
 	r.address = listener.Addr().String()
 	r.server = &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 	go r.server.Serve(listener)
-	t.Cleanup(func() { r.server.Close() })
 }
 
 func TestStatesAreLogged(t *testing.T) {
 	backendA := &restartable{address: "127.0.0.1:0"}
 	backendA.start(t)
+	t.Cleanup(func() { backendA.server.Close() }) // the last one: it is restarted
 	redis := redistest.Single(t)
 	var failing atomic.Bool
 	keys := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
