@@ -106,10 +106,11 @@ func firstLine(err error) string {
 	return line
 }
 
-// troubleFor is how long a call that had to be refused stands for how things are.
+// troubleFor is for how long after a refused call the ledger, or the granting of
+// quotas, counts as down.
 const troubleFor = 10 * time.Second
 
-// trouble is what calls were last refused for. It is safe for concurrent use.
+// trouble keeps the cause of the last refused call. It is safe for concurrent use.
 type trouble struct{ last atomic.Pointer[refusedFor] }
 
 type refusedFor struct {

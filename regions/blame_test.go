@@ -10,10 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -342,114 +340,6 @@ func TestKindsOfErrors(t *testing.T) {
 			t.Errorf("%v: broken %v, of the connection %v", tc.err, isBroken(tc.err), isConnectionError(tc.err))
 		}
 	}
-}
-
-// A function whose answers end their connections, which say nothing of it, takes
-// no POST of others with it: those would find such a connection among the unused
-// ones. From its second time on it has connections of its own.
-func TestEndedConnectionsAreNotShared(t *testing.T) {
-	var mu sync.Mutex
-	var kept []net.Conn
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var running sync.WaitGroup
-	running.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			mu.Lock()
-			kept = append(kept, conn)
-			mu.Unlock()
-			running.Go(func() {
-				for {
-					head, err := readHead(conn)
-					if err != nil {
-						return
-					}
-					_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-					if strings.HasPrefix(head, "POST /evil") {
-						_ = conn.Close()
-						return
-					}
-				}
-			})
-		}
-	})
-	t.Cleanup(func() {
-		_ = listener.Close()
-		for _, conn := range kept {
-			_ = conn.Close()
-		}
-		running.Wait()
-	})
-	w := newWorld(t, region(t, first, "http://"+listener.Addr().String()))
-	call := func(callee Callee, path string) error {
-		x, ctx := Begin(t.Context(), w.nearest(first), Limits{})
-		defer x.End()
-		x.Callee = callee
-		req := newRequest(ctx, http.MethodPost, nil, 0)
-		req.URL = opaque(path)
-		_, err := w.exchange(req)
-		return err
-	}
-	if err := call(oneOfAcme, "/evil"); err != nil {
-		t.Fatal(err)
-	}
-	u := w.upstream(first)
-	for deadline := time.Now().Add(5 * time.Second); !u.suspects.has(time.Now(), oneOfAcme); {
-		if time.Now().After(deadline) {
-			t.Fatal("it is not suspected")
-		}
-		runtime.Gosched()
-	}
-	for range 50 {
-		for _, one := range []struct {
-			callee Callee
-			path   string
-		}{{oneOfAcme, "/evil"}, {oneOfGlobex, "/good"}} {
-			if err := call(one.callee, one.path); err != nil {
-				t.Fatalf("%s: %v", one.path, err)
-			}
-		}
-	}
-	untouched(t, u)
-}
-
-// What makes a function a suspect, and for how long.
-func TestSuspects(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var s suspects
-		check := func(after time.Duration, want bool) {
-			t.Helper()
-			time.Sleep(after)
-			if got := s.has(time.Now(), oneOfAcme); got != want {
-				t.Errorf("%v, want %v", got, want)
-			}
-		}
-		check(0, false)
-		s.add(time.Now(), oneOfAcme)
-		s.add(time.Now(), oneOfAcme) // of the same end
-		check(4*time.Second, true)
-		check(2*time.Second, false)
-		s.add(time.Now(), oneOfAcme)
-		check(59*time.Second, true)
-		check(2*time.Second, false)
-		s.add(time.Now(), oneOfAcme)
-		check(6*time.Second, false)
-		for i := range 2 * maxSuspects {
-			s.add(time.Now(), Callee{Function: fmt.Sprint(i)})
-		}
-		if len(s.seen) > maxSuspects {
-			t.Errorf("%d are remembered", len(s.seen))
-		}
-		time.Sleep(2 * suspectAgain)
-		s.add(time.Now(), oneOfAcme)
-		check(time.Second, true)
-	})
 }
 
 // A machine that is out of sockets says nothing about its backends.

@@ -41,7 +41,7 @@ is still used where every other one is down.`,
 	}
 }
 
-// checkOver says what no gateway would take for the time of a drain.
+// checkOver returns a usage error for a --over that every gateway would refuse.
 func checkOver(text string) error {
 	const hint = "write a duration of at most 24h, such as --over 30m"
 	over, err := caddy.ParseDuration(text)

@@ -67,7 +67,8 @@ the regions are the same.`,
 	}
 }
 
-// checkExplain says what no gateway would understand.
+// checkExplain returns a usage error for flag values that every gateway would
+// refuse.
 func checkExplain(region, from string, load []string) error {
 	if _, err := regions.ParseHint([]string{region}, ""); err != nil {
 		return &UsageError{Msg: fmt.Sprintf("--region %q: %v", region, err), Hint: "write a region, a list such as eu-west-1,us-east-1, or any"}

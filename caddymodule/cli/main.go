@@ -125,7 +125,7 @@ func manpages() *cobra.Command {
 	return cmd
 }
 
-// cobraCommand is what Caddy makes of a registered command.
+// cobraCommand builds the cobra command of a registered command, as Caddy does.
 func cobraCommand(c caddycmd.Command) *cobra.Command {
 	cmd := &cobra.Command{Use: strings.TrimSpace(c.Name + " " + c.Usage), Short: c.Short, Long: c.Long}
 	if c.CobraFunc != nil {
@@ -161,7 +161,7 @@ func refused(name string) *cobra.Command {
 	return cmd
 }
 
-// caddyCommand is how Caddy's texts name its commands.
+// caddyCommand matches the names of Caddy's commands in its texts: `caddy run`.
 var caddyCommand = regexp.MustCompile(`\bcaddy (run|start|stop|reload|adapt|validate|fmt|environ|storage|completion|reverse-proxy|file-server|respond|trust|untrust|hash-password|list-modules|manpage|version)\b`)
 
 // rename has the texts of all commands name the binary that is run.
