@@ -18,7 +18,10 @@ go test -race -count=1 -v -tags "$tags" -timeout "${TIMEOUT:-20m}" ./... >"$log"
 grep -E '^(ok|FAIL|\?)[[:space:]]' "$log" >"$summary" || true
 
 if ((code != 0)); then
-	grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|[[:space:]]*--- PASS|PASS$|ok[[:space:]])' "$log" || true
+	grep -vE '^(=== (RUN|PAUSE|CONT|NAME)|[[:space:]]*--- PASS|PASS$|ok[[:space:]]|redis: )' "$log" || true
+	echo "what failed, and the lines before it that say where:"
+	grep -E '^[[:space:]]+[a-z0-9_]+_test\.go:[0-9]+: |^[[:space:]]*--- FAIL|^(panic:|FAIL)' "$log" |
+		grep -B 12 -E -- '--- FAIL|^(panic:|FAIL)' | cut -c1-600 || true
 	die "go test failed, everything it said is in $log"
 fi
 if grep -E '^[[:space:]]*--- SKIP' "$log"; then

@@ -48,8 +48,9 @@ func newTransitions() *transitions {
 
 // observe takes in how all things of a kind are now and logs what changed. What
 // is not among them any more is forgotten without a line: it was taken out of the
-// configuration. A thing that is seen for the first time is logged only if
-// something is wrong with it.
+// configuration. A thing that is seen for the first time was in the state that
+// its kind begins in, so that what is logged does not depend on how soon after
+// its beginning it is looked at.
 func (t *transitions) observe(logger *zap.Logger, now time.Time, kind string, all []condition) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,19 +58,15 @@ func (t *transitions) observe(logger *zap.Logger, now time.Time, kind string, al
 	after := make(map[string]entered, len(all))
 	for _, c := range all {
 		was, known := before[c.name]
-		if known && was.state == c.state {
+		if !known {
+			was = entered{firstState(kind), now}
+		}
+		if was.state == c.state {
 			after[c.name] = was
 			continue
 		}
 		after[c.name] = entered{c.state, now}
-		level := levelOf(c.state)
-		if !known {
-			if level == zapcore.InfoLevel {
-				continue
-			}
-			was = entered{"unknown", now}
-		}
-		if line := logger.Check(level, "state changed"); line != nil {
+		if line := logger.Check(levelOf(c.state), "state changed"); line != nil {
 			line.Write(
 				zap.String("what", kind), zap.String("name", c.name),
 				zap.String("from", was.state), zap.String("to", c.state), zap.String("why", c.why),
@@ -78,6 +75,18 @@ func (t *transitions) observe(logger *zap.Logger, now time.Time, kind string, al
 		}
 	}
 	t.states[kind] = after
+}
+
+// firstState is the state that things of a kind begin in: most have to be heard
+// of, the others work until something shows that they do not.
+func firstState(kind string) string {
+	switch kind {
+	case kindBreaker:
+		return "closed"
+	case kindLedger, kindQuotas:
+		return "up"
+	}
+	return "unknown"
 }
 
 // levelOf is error for what makes calls fail, warn for what may soon.

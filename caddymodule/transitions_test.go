@@ -31,8 +31,8 @@ func TestTransitions(t *testing.T) {
 		all  []condition
 		want []string
 	}{
-		{"first seen: only what is wrong", []condition{{"a", "up", ""}, {"b", "unknown", ""}, {"c", "down", "refused"}}, []string{
-			"error region c: unknown->down (refused) after 0s",
+		{"first seen: it was unknown", []condition{{"a", "up", ""}, {"b", "unknown", ""}, {"c", "down", "refused"}}, []string{
+			"info region a: unknown->up () after 0s", "error region c: unknown->down (refused) after 0s",
 		}},
 		{"nothing changed, though the reason did", []condition{{"a", "up", ""}, {"b", "unknown", ""}, {"c", "down", "timeout"}}, nil},
 		{"each change is a line", []condition{{"a", "degraded", "slow"}, {"b", "up", ""}, {"c", "up", ""}}, []string{
@@ -46,9 +46,17 @@ func TestTransitions(t *testing.T) {
 			t.Errorf("%s:\n%s\nwant\n%s", step.name, strings.Join(got, "\n"), strings.Join(step.want, "\n"))
 		}
 	}
-	states.observe(logger, start, kindStore, []condition{{"a", "up", ""}})
-	if got := told(logs); got != nil {
-		t.Errorf("kinds have something in common: %q", got)
+	for kind, want := range map[string][]string{
+		kindStore:   {"info store a: unknown->up () after 0s"}, // though a region has its name
+		kindKeySet:  {"info key_set a: unknown->up () after 0s"},
+		kindLedger:  nil,
+		kindQuotas:  nil,
+		kindBreaker: {"info breaker a: closed->up () after 0s"},
+	} {
+		states.observe(logger, start, kind, []condition{{"a", "up", ""}})
+		if got := told(logs); !slices.Equal(got, want) {
+			t.Errorf("the first of kind %s: %q, want %q", kind, got, want)
+		}
 	}
 }
 

@@ -187,9 +187,9 @@ func TestProjectsAndKeySetsAreLogged(t *testing.T) {
 	if err := os.WriteFile(path, []byte(`{"projects":[{"ref":"short"}]}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	expectTransitions(t, g, "projects", "up stale")
+	expectTransitions(t, g, "projects", "unknown up", "up stale")
 	replaceFile(t, path, document(projectOf(firstRef, jwtSecret)))
-	expectTransitions(t, g, "projects", "up stale", "stale up")
+	expectTransitions(t, g, "projects", "unknown up", "up stale", "stale up")
 
 	missing := startGateway(t, config{
 		backends: []backend{{region: "eu-central-1", address: w.address()}},
