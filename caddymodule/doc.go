@@ -1,8 +1,10 @@
-// Package caddymodule is the glue between Caddy and the gateway: the app
-// edge_functions, which holds the configuration and the state that outlives
-// it, the HTTP handler of the same name, their Caddyfile syntax and the admin
-// API.
+// Package caddymodule brings every Caddy module of the gateway into a binary,
+// without the commands and the demo:
 //
-// It takes no decisions. What a request is and whether it may pass is decided
-// by package routing; where it runs and how it gets there by package regions.
+//	import _ "github.com/edgegate/edgegate/caddymodule"
+//
+// or with xcaddy: --with github.com/edgegate/edgegate/caddymodule.
+//
+// It has no code of its own. The app edge_functions and the HTTP handler of the
+// same name are in package gateway.
 package caddymodule

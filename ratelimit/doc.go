@@ -1,9 +1,11 @@
-// Package ratelimit decides how much may be used: of an organization's quota in
-// a billing period, and of short windows.
+// Package ratelimit is the directory of what is counted: how much may be used,
+// and how much was.
 //
-// A hard quota is exact by escrow: what may be used is granted beforehand by an
-// [Authority] that all gateways share, and an invocation takes from what its
-// gateway was granted. No request waits for the authority but where nothing is
-// left here. How much was used is the ledger's to say (package metering); this
-// package knows neither requests nor regions.
+//   - quota: of an organization's quota in a billing period, exact over gateways
+//   - rate: of limits over short windows, and of calls at a time
+//   - metering: the ledger, one record an invocation
+//   - usage: line items, prices and exports, computed from the ledger
+//   - redisconn: the connection to Redis
+//
+// It has no code of its own but the test that all scripts for Redis pass.
 package ratelimit

@@ -79,17 +79,17 @@ func said(t *testing.T, stderr string) (message, hint string) {
 	return line["error"], line["hint"]
 }
 
-// gateway is an admin API that answers everything with status and body, and notes what it was asked.
-type gateway struct {
+// fakeGateway is an admin API that answers everything with status and body, and notes what it was asked.
+type fakeGateway struct {
 	*httptest.Server
 	mu    sync.Mutex // guards asked and sent
 	asked []string
 	sent  []string // the bodies
 }
 
-func serve(t *testing.T, status int, body string) *gateway {
+func serve(t *testing.T, status int, body string) *fakeGateway {
 	t.Helper()
-	g := new(gateway)
+	g := new(fakeGateway)
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent, _ := io.ReadAll(r.Body)
 		g.mu.Lock()
@@ -104,20 +104,20 @@ func serve(t *testing.T, status int, body string) *gateway {
 	return g
 }
 
-func (g *gateway) questions() []string {
+func (g *fakeGateway) questions() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.asked
 }
 
 // bodies are what was posted, "" for a GET.
-func (g *gateway) bodies() []string {
+func (g *fakeGateway) bodies() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.sent
 }
 
-func (g *gateway) address() string { return g.Listener.Addr().String() }
+func (g *fakeGateway) address() string { return g.Listener.Addr().String() }
 
 // closedPipe is a standard output that nobody reads.
 type closedPipe struct{}

@@ -14,7 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/spf13/cobra"
 
-	"github.com/edgegate/edgegate/caddymodule"
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -50,7 +50,7 @@ that projects are bound to must be among its own. Without one, --apex and
 		if err := checkOutput(*output); err != nil {
 			return err
 		}
-		rules := projects.BuilderConfig{Apex: *apex, Regions: *regions, Resolve: caddymodule.ResolveSecret}
+		rules := projects.BuilderConfig{Apex: *apex, Regions: *regions, Resolve: gateway.ResolveSecret}
 		if *config != "" {
 			var err error
 			if rules, err = configuredRules(*config, *apex != "" || len(*regions) > 0); err != nil {
@@ -92,7 +92,7 @@ func configuredRules(file string, others bool) (projects.BuilderConfig, error) {
 	}
 	var rules projects.BuilderConfig
 	if err == nil {
-		rules, err = caddymodule.ProjectRules(config)
+		rules, err = gateway.ProjectRules(config)
 	}
 	if err != nil {
 		return rules, &FailureError{

@@ -10,13 +10,13 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/edgegate/edgegate/caddymodule"
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 )
 
 // none stands in a cell for what is not known or not measured.
 const none = "-"
 
-type statusAnswer struct{ caddymodule.Status }
+type statusAnswer struct{ gateway.Status }
 
 func (a *statusAnswer) complete() bool { return a.Version != "" && a.Regions != nil }
 
@@ -102,7 +102,7 @@ func (a *statusAnswer) matrix(now time.Time) [][]string {
 
 // projectsLine says where the projects come from, how many there are and since
 // when.
-func projectsLine(p caddymodule.StatusProjects, now time.Time) string {
+func projectsLine(p gateway.StatusProjects, now time.Time) string {
 	source := p.Source
 	if p.Location != "" {
 		source += " " + p.Location
@@ -117,7 +117,7 @@ func projectsLine(p caddymodule.StatusProjects, now time.Time) string {
 }
 
 type regionsAnswer struct {
-	Regions []caddymodule.RegionStatus `json:"regions"`
+	Regions []gateway.RegionStatus `json:"regions"`
 }
 
 func (a *regionsAnswer) complete() bool { return a.Regions != nil }
@@ -141,12 +141,12 @@ func (a *regionsAnswer) table(w io.Writer, now time.Time) {
 
 func regionHead() []string { return []string{"REGION", "STATE", "SINCE", "RTT", "LOAD"} }
 
-func regionCells(r caddymodule.RegionStatus, now time.Time) []string {
+func regionCells(r gateway.RegionStatus, now time.Time) []string {
 	return []string{r.Region, string(r.State), age(r.Since, now), number(r.RTT, "%.1f ms"), number(r.Load, "%.2f")}
 }
 
 // location says where the gateway is and how that is known.
-func location(l caddymodule.StatusLocation) string {
+func location(l gateway.StatusLocation) string {
 	place := l.Region
 	if place == "" && l.Coordinates != nil {
 		place = fmt.Sprintf("%g %g", l.Coordinates[0], l.Coordinates[1])
@@ -158,7 +158,7 @@ func location(l caddymodule.StatusLocation) string {
 }
 
 // summary counts backends by state, in the order in which states first come.
-func summary(backends []caddymodule.BackendStatus) string {
+func summary(backends []gateway.BackendStatus) string {
 	var states []string
 	count := make(map[string]int)
 	for _, b := range backends {

@@ -45,7 +45,7 @@ func exporter(t *testing.T, whole bool) string {
 		w.Header().Set(trailerTotals, `{"rows":1,"quantity":2000,"amount_minor":150,"currency":"USD"}`)
 	}))
 	t.Cleanup(server.Close)
-	return (&gateway{Server: server}).address()
+	return (&fakeGateway{Server: server}).address()
 }
 
 func TestUsageExport(t *testing.T) {

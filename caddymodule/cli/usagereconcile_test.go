@@ -62,7 +62,7 @@ func reconciler(t *testing.T, levels string, b *usage.Book) string {
 		}
 	}))
 	t.Cleanup(server.Close)
-	return (&gateway{Server: server}).address()
+	return (&fakeGateway{Server: server}).address()
 }
 
 const (

@@ -5,13 +5,13 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
-	"github.com/edgegate/edgegate/caddymodule"
 	"github.com/edgegate/edgegate/caddymodule/cli"
 	_ "github.com/edgegate/edgegate/caddymodule/demo"
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 )
 
 func main() {
 	caddy.CustomBinaryName = "edgegate"
-	caddy.CustomVersion = caddymodule.Version()
+	caddy.CustomVersion = gateway.Version()
 	cli.Main()
 }

@@ -1,0 +1,111 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+)
+
+func init() {
+	caddy.RegisterModule(adminAPI{})
+}
+
+// adminAPI is the admin endpoint /edge_functions/: what the command line and
+// operators ask a running gateway.
+type adminAPI struct{}
+
+// CaddyModule returns the Caddy module information.
+func (adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.edge_functions",
+		New: func() caddy.Module { return new(adminAPI) },
+	}
+}
+
+// adminRoute is the questions and orders of one path, by method.
+type adminRoute map[string]func(*App, *http.Request) (any, error)
+
+// Routes implements caddy.AdminRouter.
+func (adminAPI) Routes() []caddy.AdminRoute {
+	routes := map[string]adminRoute{
+		"/edge_functions/status":          {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
+		"/edge_functions/regions":         {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil }},
+		"/edge_functions/explain":         {http.MethodGet: (*App).explain},
+		"/edge_functions/projects":        {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
+		"/edge_functions/audit":           {http.MethodGet: (*App).audit},
+		"/edge_functions/usage":           {http.MethodGet: (*App).usage},
+		"/edge_functions/usage/bill":      {http.MethodGet: (*App).bill},
+		"/edge_functions/usage/reconcile": {http.MethodGet: (*App).reconcile},
+		"/edge_functions/usage/proof":     {http.MethodGet: (*App).proof},
+		"/edge_functions/usage/adjust":    {http.MethodGet: (*App).adjustments, http.MethodPost: (*App).adjust},
+		"/edge_functions/usage/exporters": {http.MethodGet: (*App).listExporters, http.MethodPost: (*App).push},
+		"/edge_functions/quota":           {http.MethodGet: (*App).quota, http.MethodPost: (*App).setQuota},
+		"/edge_functions/drain":           {http.MethodGet: (*App).drains, http.MethodPost: (*App).drain},
+		"/edge_functions/undrain":         {http.MethodPost: (*App).undrain},
+		// It changes nothing, but a token does not belong into a URL.
+		"/edge_functions/token": {http.MethodPost: (*App).inspectToken},
+	}
+	list := make([]caddy.AdminRoute, 0, len(routes))
+	for path, route := range routes {
+		list = append(list, caddy.AdminRoute{Pattern: path, Handler: adminHandler(route)})
+	}
+	return append(list, caddy.AdminRoute{Pattern: "/edge_functions/usage/export", Handler: caddy.AdminHandlerFunc(exportHandler)})
+}
+
+// activeApp is the app of the configuration in force: admin routers are made
+// before apps are.
+func activeApp() (*App, error) {
+	ctx := caddy.ActiveContext()
+	if ctx.Context == nil {
+		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the gateway is starting")}
+	}
+	app, err := ctx.AppIfConfigured("edge_functions")
+	if err != nil {
+		return nil, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("edge_functions is not configured")}
+	}
+	return app.(*App), nil
+}
+
+// adminHandler answers with JSON.
+func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		answer, ok := route[r.Method]
+		if !ok {
+			allowed := strings.Join(slices.Sorted(maps.Keys(route)), " and ")
+			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("only %s is allowed", allowed)}
+		}
+		app, err := activeApp()
+		if err != nil {
+			return err
+		}
+		value, err := answer(app, r)
+		if err != nil {
+			return caddy.APIError{HTTPStatus: statusOf(err), Err: err}
+		}
+		w.Header().Set("Content-Type", "application/json")
+		return json.NewEncoder(w).Encode(value)
+	}
+}
+
+// statusOf is 400 for a question that cannot be answered, 503 for one that cannot
+// be answered now: the store is away.
+func statusOf(err error) int {
+	var network net.Error
+	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || redisconn.ReplyCode(err) != "" {
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusBadRequest
+}
+
+// Interface guards
+var _ caddy.AdminRouter = adminAPI{}

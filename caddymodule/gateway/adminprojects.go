@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgegate/edgegate/routing/auth"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// projectsAnswer is what `edgegate projects list` shows.
+type projectsAnswer struct {
+	Source   string          `json:"source"`
+	Location string          `json:"location,omitempty"`
+	LoadedAt *time.Time      `json:"loaded_at"`
+	Error    *string         `json:"error"`
+	Projects []listedProject `json:"projects"`
+}
+
+type listedProject struct {
+	Ref          string   `json:"ref"`
+	Organization string   `json:"organization"` // "" for none
+	Plan         string   `json:"plan"`         // "" for none
+	Domains      []string `json:"domains"`
+	Functions    int      `json:"functions"`
+	LeftOut      int      `json:"left_out"` // beyond the plan
+	Regions      []string `json:"regions"`  // empty: all
+}
+
+// allProjects goes through the projects in force.
+func (a *App) allProjects() iter.Seq[*projects.Project] {
+	return func(yield func(*projects.Project) bool) {
+		if a.single != nil {
+			yield(a.single)
+			return
+		}
+		if snapshot := a.keeper.catalogue.Load(); snapshot != nil {
+			snapshot.All()(yield)
+		}
+	}
+}
+
+func (a *App) listProjects() projectsAnswer {
+	status := a.projectStatus()
+	answer := projectsAnswer{Source: status.Source, Location: status.Location, LoadedAt: status.LoadedAt, Error: status.Error, Projects: []listedProject{}}
+	for p := range a.allProjects() {
+		one := listedProject{
+			Ref: p.Ref, Functions: p.Functions(), LeftOut: p.LeftOut(),
+			Domains: append([]string{}, p.Domains...), Regions: append([]string{}, p.Regions...),
+		}
+		if o := p.Organization; o != nil {
+			one.Organization = o.ID
+			if o.Plan != nil {
+				one.Plan = o.Plan.Name
+			}
+		}
+		answer.Projects = append(answer.Projects, one)
+	}
+	return answer
+}
+
+// tokenQuestion is what `edgegate token inspect` asks.
+type tokenQuestion struct {
+	Token   string `json:"token"`
+	Project string `json:"project"` // ref; "" leaves it to the token, or to there being one
+}
+
+// tokenAnswer is what it shows.
+type tokenAnswer struct {
+	Project string `json:"project"`
+	auth.Inspection
+	Checks []tokenCheck `json:"checks"` // over those of the inspection
+}
+
+type tokenCheck struct {
+	Check   string `json:"check"`
+	OK      bool   `json:"ok"`
+	Skipped bool   `json:"skipped,omitempty"` // because of an earlier one
+	Detail  string `json:"detail"`
+}
+
+// maxQuestion bounds the body of a question, in bytes.
+const maxQuestion = 256 << 10
+
+func (a *App) inspectToken(r *http.Request) (any, error) {
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxQuestion))
+	var q tokenQuestion
+	if err != nil || json.Unmarshal(data, &q) != nil || q.Token == "" {
+		return nil, errors.New(`the body must be {"token":"...","project":"REF"}`)
+	}
+	project, err := a.projectOf(q)
+	if err != nil {
+		return nil, err
+	}
+	answer := tokenAnswer{Project: project.Ref, Inspection: project.Auth.Inspect(q.Token, time.Now())}
+	for _, c := range answer.Inspection.Checks {
+		answer.Checks = append(answer.Checks, tokenCheck{Check: c.Name, OK: c.OK, Skipped: c.Skipped, Detail: c.Detail})
+	}
+	return answer, nil
+}
+
+// projectOf finds the project whose keys a token is judged by.
+func (a *App) projectOf(q tokenQuestion) (*projects.Project, error) {
+	all := slices.Collect(a.allProjects())
+	ref := q.Project
+	if ref == "" && len(all) == 1 {
+		return all[0], nil
+	}
+	if ref == "" {
+		if ref = refClaim(q.Token); ref == "" {
+			return nil, fmt.Errorf("there are %d projects and the token names none in a ref claim: name one", len(all))
+		}
+	}
+	refs := make([]string, 0, len(all))
+	for _, p := range all {
+		if p.Ref == ref {
+			return p, nil
+		}
+		refs = append(refs, p.Ref)
+	}
+	return nil, fmt.Errorf("project %q: there is none of this ref%s", ref, didYouMean(ref, refs))
+}
+
+// refClaim reads the claim by which the platform's own tokens name their
+// project. Nothing is verified by it.
+func refClaim(token string) string {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return ""
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return ""
+	}
+	var claims struct {
+		Ref string `json:"ref"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return ""
+	}
+	return claims.Ref
+}

@@ -1,0 +1,53 @@
+package gateway
+
+import (
+	"hash/fnv"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/routing/cors"
+)
+
+// allowOrigin settles the CORS headers of a function's answer (BEHAVIOUR.md 4.3,
+// 4.5, 4.9). What other directives of the site have set already, such as `header`,
+// comes before the function's.
+func (c *call) allowOrigin(header http.Header) {
+	site := c.w.Header()
+	for _, name := range cors.Single() {
+		if values := site[name]; len(values) > 0 {
+			header[name] = append(values, header[name]...)
+			delete(site, name)
+		}
+	}
+	if !c.inv.CORS.Response(header, c.inv.Origin, c.inv.OwnCORS(), c.inv.Exposed[:]...) {
+		return
+	}
+	function := c.inv.Function.Slug
+	if !c.handler.contradictions.due(c.inv.Project.Ref, function, time.Now()) {
+		return
+	}
+	c.handler.logger.Warn("two different Access-Control-Allow-Origin in one answer, both removed: set it in one place only",
+		zap.String("sb_request_id", c.inv.ID), zap.String("project_ref", c.inv.Project.Ref), zap.String("function", function))
+}
+
+// warningInterval is the least time between two warnings about a function.
+const warningInterval = time.Minute
+
+// onceAMinute limits warnings about a function to one a minute. It takes the same memory
+// for any number of functions: those of the same slot share their minute.
+type onceAMinute struct {
+	last [256]atomic.Int64 // Unix nanoseconds
+}
+
+// due reports whether the last warning is a minute ago, and starts the next minute
+// if so.
+func (o *onceAMinute) due(project, function string, now time.Time) bool {
+	hash := fnv.New32a()
+	_, _ = hash.Write([]byte(project + "/" + function)) // never fails
+	slot := &o.last[hash.Sum32()%uint32(len(o.last))]
+	last := slot.Load()
+	return now.UnixNano()-last >= int64(warningInterval) && slot.CompareAndSwap(last, now.UnixNano())
+}

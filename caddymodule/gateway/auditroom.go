@@ -1,0 +1,19 @@
+package gateway
+
+// auditRoom finds regions that one of many projects can have for itself
+// (BEHAVIOUR.md 9.6).
+func (a *App) auditRoom() (findings []Finding) {
+	if !a.catalogue.Many() || a.InFlight != nil && a.InFlight.Project > 0 {
+		return nil
+	}
+	for _, r := range a.Regions {
+		if r.Capacity == 0 {
+			findings = append(findings, Finding{
+				Severity: Low, Check: "region_capacity", Subject: "region " + r.Name,
+				Message: "no `capacity` and no `in_flight project`: calls of one project that do not end can take the region away from the others",
+				Remedy:  "add `capacity N` to the region, with what it can run at once, or `in_flight project N` to the global option",
+			})
+		}
+	}
+	return findings
+}

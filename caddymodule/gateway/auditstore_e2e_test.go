@@ -1,0 +1,107 @@
+//go:build e2e
+
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
+)
+
+// What an operator should know of the Redis that quotas are in, by a server with each of the mistakes and one with none.
+func TestAuditStore(t *testing.T) {
+	checks := func(url string) map[string]bool {
+		t.Helper()
+		config, err := redisconn.Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := redisconn.Open(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		ledger, err := metering.Open(metering.Config{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		mirror := metering.OpenMirror(ledger, conn, func(error) {})
+		t.Cleanup(func() {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = mirror.Close(ctx)
+			_ = ledger.Close()
+		})
+		opened := new(books)
+		opened.shared.Store(&sharing{url: url, conn: conn, mirror: mirror})
+		a := &App{books: new(bookkeeping)}
+		a.books.open.Store(opened)
+		found := make(map[string]bool)
+		for _, f := range a.auditStore(t.Context()) {
+			found[f.Check] = true
+			if f.Remedy == "" || f.Message == "" || f.Check != "gateway_silent" && f.Subject != url {
+				t.Errorf("%+v", f)
+			}
+		}
+		return found
+	}
+	bad := redistest.Single(t, "maxmemory-policy allkeys-lru")
+	if got := checks(bad.URL()); !got["store_eviction"] || !got["store_appendonly"] || !got["store_replicas"] || got["clock_offset"] || len(got) != 3 {
+		t.Errorf("%v", got)
+	}
+	good := redistest.Sentinel(t, 1, "appendonly yes")
+	if got := checks(good.URL()); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	// Gateways that end properly, or that an operator has given up, hold nothing up.
+	master := good.Master()
+	ago := func(d time.Duration) int64 { return time.Now().Add(-d).Unix() }
+	master.Exec("HSET", "gw:instances", "there", ago(time.Minute), "left", "left", "lost", "lost")
+	if got := checks(good.URL()); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+	master.Exec("HSET", "gw:instances", "silent", ago(2*time.Hour))
+	if got := checks(good.URL()); !got["gateway_silent"] || len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+	// A user that may not run INFO: quotas work, and a restart of Redis cannot be noticed.
+	limited := redistest.Single(t, "appendonly yes", "user gateway on >secret ~* &* +@all -info")
+	url := "redis://gateway:secret@" + limited.Address
+	if got := checks(url); !got["store_info"] || len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+	for url, warnings := range map[string]int{url: 1, limited.URL(): 0} {
+		config, err := redisconn.Parse(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := redisconn.Open(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		core, logs := observer.New(zap.WarnLevel)
+		warnOfInfo(t.Context(), conn, config.String(), func() *zap.Logger { return zap.New(core) })
+		if logs.Len() != warnings || warnings > 0 && !strings.Contains(logs.All()[0].Message, "INFO") {
+			t.Errorf("%s: logged %v", config, logs.All())
+		}
+		if text := fmt.Sprint(logs.All()); strings.Contains(text, "secret") {
+			t.Errorf("the password is in %s", text)
+		}
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bad.Stop()
+	if got := checks(bad.URL()); !got["store_away"] || len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+}

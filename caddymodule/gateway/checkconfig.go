@@ -1,0 +1,33 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// ProjectRules returns what a configuration, as Caddy's JSON, demands of its
+// projects: its apex, regions and plans. It opens nothing.
+func ProjectRules(config []byte) (projects.BuilderConfig, error) {
+	var document struct {
+		Apps map[string]json.RawMessage `json:"apps"`
+	}
+	if err := json.Unmarshal(config, &document); err != nil {
+		return projects.BuilderConfig{}, fmt.Errorf("reading the configuration: %w", err)
+	}
+	raw, ok := document.Apps["edge_functions"]
+	if !ok {
+		return projects.BuilderConfig{}, errors.New("the configuration has no edge_functions global option")
+	}
+	app := new(App)
+	if err := json.Unmarshal(raw, app); err != nil {
+		return projects.BuilderConfig{}, fmt.Errorf("reading the configuration of edge_functions: %w", err)
+	}
+	set, err := app.regionSet()
+	if err != nil {
+		return projects.BuilderConfig{}, err
+	}
+	return app.projectRules(set), nil
+}

@@ -1,0 +1,203 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgegate/edgegate/regions"
+)
+
+// drainApp is two regions with a store of its own.
+func drainApp(t *testing.T) (config []byte, dir string) {
+	dir = t.TempDir()
+	quoted, err := json.Marshal(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return appConfig(strings.Replace(goodApp, `{`, `{"store":{"kind":"embedded","path":`+string(quoted)+`},`, 1)), dir
+}
+
+// post sends an order to the admin API.
+func post(t *testing.T, path, body string) (drainAnswer, error) {
+	t.Helper()
+	for _, route := range (adminAPI{}).Routes() {
+		if route.Pattern != path {
+			continue
+		}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := httptest.NewRecorder()
+		if err := route.Handler.ServeHTTP(w, r); err != nil {
+			return drainAnswer{}, err
+		}
+		var answer drainAnswer
+		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+		return answer, nil
+	}
+	t.Fatalf("no route %s", path)
+	return drainAnswer{}, nil
+}
+
+func regionState(t *testing.T, name string) regions.State {
+	t.Helper()
+	for _, r := range runningApp(t).regionStatus() {
+		if r.Region == name {
+			return r.State
+		}
+	}
+	t.Fatalf("no region %s", name)
+	return ""
+}
+
+// An order is kept over reloads and restarts, until it is taken back.
+func TestDrainIsKept(t *testing.T) {
+	config, dir := drainApp(t)
+	load(t, config)
+	answer, err := post(t, "/edge_functions/drain", `{"region":"eu-west-1","over":"0s","dry_run":true}`)
+	if err != nil || answer.State != regions.StateDrained || !answer.DryRun || regionState(t, "eu-west-1") != regions.StateUnknown {
+		t.Fatalf("dry run: %+v, %v, the region is %s", answer, err, regionState(t, "eu-west-1"))
+	}
+	answer, err = post(t, "/edge_functions/drain", `{"region":"eu-west-1","over":"0s"}`)
+	if err != nil || len(answer.Takers) != 1 || answer.Takers[0] != "us-east-1" || answer.Ends == nil {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	if state := regionState(t, "eu-west-1"); state != regions.StateDrained {
+		t.Fatalf("the region is %s", state)
+	}
+	if w, err := ask(t, http.MethodGet, "/edge_functions/drain"); err != nil || !strings.Contains(w.Body.String(), `{"drains":[{"region":"eu-west-1","state":"drained",`) {
+		t.Errorf("the orders: %v, %s", err, w.Body)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	if state := regionState(t, "eu-west-1"); state != regions.StateDrained {
+		t.Errorf("after a reload it is %s", state)
+	}
+	if err := caddy.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	if state := regionState(t, "eu-west-1"); state != regions.StateDrained {
+		t.Errorf("after a restart it is %s", state)
+	}
+	if answer, err = post(t, "/edge_functions/undrain", `{"region":"eu-west-1"}`); err != nil || answer.Ends != nil {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	if state := regionState(t, "eu-west-1"); state != regions.StateUnknown {
+		t.Errorf("undrained it is %s", state)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "drains.json")); err != nil {
+		t.Error(err)
+	}
+	if _, err := post(t, "/edge_functions/undrain", `{"region":"eu-west-1"}`); err == nil {
+		t.Error("what is not drained is undrained")
+	}
+}
+
+func TestDrainRefuses(t *testing.T) {
+	config, _ := drainApp(t)
+	load(t, config)
+	for name, tt := range map[string]struct{ body, want string }{
+		"no JSON":         {`region=x`, "the order is not"},
+		"unknown field":   {`{"region":"eu-west-1","at":"now"}`, `unknown field "at"`},
+		"unknown region":  {`{"region":"eu-wst-1"}`, `region "eu-wst-1" is not configured (did you mean "eu-west-1"?)`},
+		"not a duration":  {`{"region":"eu-west-1","over":"soon"}`, `over "soon": must be a duration such as 5m`},
+		"below nothing":   {`{"region":"eu-west-1","over":"-1s"}`, "must not be negative"},
+		"longer than 24h": {`{"region":"eu-west-1","over":"25h"}`, "at most 24h"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := post(t, "/edge_functions/drain", tt.body); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("err = %v, want in it %q", err, tt.want)
+			}
+		})
+	}
+	if _, err := post(t, "/edge_functions/drain", `{"region":"eu-west-1"}`); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := post(t, "/edge_functions/drain", `{"region":"us-east-1"}`)
+	if err != nil || len(answer.Takers) != 0 || len(answer.Warnings) == 0 {
+		t.Errorf("the last one: %+v, %v", answer, err)
+	}
+}
+
+// An order that cannot be kept is not carried out.
+func TestDrainNeedsItsStore(t *testing.T) {
+	config, dir := drainApp(t)
+	load(t, config)
+	if err := os.WriteFile(filepath.Join(dir, "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runningApp(t).memory.path = filepath.Join(dir, "x", "drains.json")
+	if _, err := post(t, "/edge_functions/drain", `{"region":"eu-west-1"}`); err == nil {
+		t.Error("no error")
+	}
+	if state := regionState(t, "eu-west-1"); state != regions.StateUnknown {
+		t.Errorf("it is %s", state)
+	}
+}
+
+// What other gateways order is taken over; nonsense in Redis is not.
+func TestTakeDrains(t *testing.T) {
+	config, _ := drainApp(t)
+	load(t, config)
+	app := runningApp(t)
+	text, err := json.Marshal(regions.Drain{Since: time.Now().Add(-time.Hour), Over: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.takeDrains(map[string]string{"eu-west-1": string(text), "us-east-1": "{", "mars": string(text)})
+	app.network.Refresh(time.Now())
+	if a, b := regionState(t, "eu-west-1"), regionState(t, "us-east-1"); a != regions.StateDrained || b != regions.StateUnknown {
+		t.Errorf("%s and %s", a, b)
+	}
+	kept, err := app.memory.drains()
+	if err != nil || len(kept) != 1 {
+		t.Errorf("kept: %v, %v", kept, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	app.closeDrained(ctx) // ends at once
+}
+
+// The admin API explains what would be.
+func TestExplainSupposes(t *testing.T) {
+	config, _ := drainApp(t)
+	load(t, config)
+	for query, want := range map[string]string{
+		"":                                   `"chosen":"eu-west-1"`,
+		"?down=eu-west-1":                    `"chosen":"us-east-1"`,
+		"?load=eu-west-1=1":                  `"reason":"spill"`,
+		"?region=us-east-1":                  `"reason":"explicit"`,
+		"?from=KE&project=default":           `"country":"KE"`,
+		"?request_id=abc&load=us-east-1=0.9": `"request_id":"abc"`,
+	} {
+		w, err := ask(t, http.MethodGet, "/edge_functions/explain"+query)
+		if err != nil || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %v, %s; want in it %s", query, err, w.Body, want)
+		}
+	}
+	for query, want := range map[string]string{
+		"?down=mars": `region "mars" is not configured`, "?load=us-east-1": `load "us-east-1": must be a region and its load`,
+		"?load=mars=1": `region "mars" is not configured`, "?from=kenya": `from "kenya"`, "?project=nobody": `project "nobody" is not there`,
+		"?form=KE": "allowed are region, from", "?region=any,x": "any",
+	} {
+		if _, err := ask(t, http.MethodGet, "/edge_functions/explain"+query); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want in it %q", query, err, want)
+		}
+	}
+}

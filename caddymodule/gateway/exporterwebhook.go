@@ -1,0 +1,210 @@
+package gateway
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/edgegate/edgegate/ratelimit/usage"
+	"github.com/edgegate/edgegate/ratelimit/usage/webhook"
+)
+
+func init() {
+	caddy.RegisterModule(new(WebhookExporter))
+}
+
+// The presets of webhooks.
+const presetOpenMeter = "openmeter"
+
+// openMeterRemembers is for how long OpenMeter knows events again, less a margin.
+const openMeterRemembers = 30 * 24 * time.Hour
+
+// titleDigits is how much of the hash of a URL is in a name (METERING.md 7.4).
+const titleDigits = 12
+
+// mostBatch bounds how many events are sent at once.
+const mostBatch = 1000
+
+// WebhookExporter sends each change of a line to an HTTP endpoint, as CloudEvents
+// in batches, signed after the Standard Webhooks convention
+// (https://www.standardwebhooks.com).
+type WebhookExporter struct {
+	// The endpoint, http or https. May have {env.X} in it.
+	URL string `json:"url"`
+
+	// What events are signed with: whsec_ and base64. Several while one replaces the
+	// other. May have {env.X} in them. Default: they are not signed.
+	Secrets []string `json:"secrets,omitempty"`
+
+	// What the Authorization header has after Bearer. May have {env.X} in it.
+	Token string `json:"token,omitempty"`
+
+	// openmeter: the endpoint is the address of OpenMeter; what is sent it takes as
+	// it is.
+	Preset string `json:"preset,omitempty"`
+
+	// How many events are sent at once. Default: 100.
+	Batch int `json:"batch,omitempty"`
+
+	// What it was told is kept under this name. Default: webhook- and a hash of the
+	// URL without password and query, which may be secrets, as may be its path. One
+	// whose URL changes otherwise needs it, or is told all again.
+	Title string `json:"name,omitempty"`
+
+	*webhook.Service `json:"-"`
+
+	former string // the name that builds before gave it
+}
+
+// CaddyModule returns the Caddy module information.
+func (*WebhookExporter) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  exporterNamespace + ".webhook",
+		New: func() caddy.Module { return new(WebhookExporter) },
+	}
+}
+
+// Provision checks the options. It calls nobody.
+func (w *WebhookExporter) Provision(caddy.Context) error {
+	if w.URL == "" {
+		return fmt.Errorf("webhook: the URL is missing; write `%s`", exportWebhookForm)
+	}
+	address, err := resolveKey(w.URL)
+	if err == nil {
+		err = checkURL(address)
+	}
+	if err != nil {
+		return fmt.Errorf("webhook: url: %w", err)
+	}
+	config := webhook.Config{URL: address, Batch: w.Batch, Title: w.Title}
+	if w.Token != "" {
+		if config.Bearer, err = resolveKey(w.Token); err != nil {
+			return fmt.Errorf("webhook: token: %w", err)
+		}
+	}
+	for _, text := range w.Secrets {
+		secret, err := resolveKey(text)
+		if err != nil {
+			return fmt.Errorf("webhook: secret: %w", err)
+		}
+		config.Secrets = append(config.Secrets, secret)
+	}
+	if w.Batch < 0 || w.Batch > mostBatch {
+		return fmt.Errorf("webhook: batch %d: must be from 1 to %d", w.Batch, mostBatch)
+	}
+	parsed, err := url.Parse(address)
+	if err != nil {
+		return errors.New("webhook: url: it cannot be read")
+	}
+	switch w.Preset {
+	case "":
+	case presetOpenMeter:
+		config.Remembers = openMeterRemembers
+		config.URL = parsed.JoinPath("api", "v1", "events").String()
+	default:
+		return fmt.Errorf("webhook: preset %q: allowed is %s%s", w.Preset, presetOpenMeter, didYouMean(w.Preset, []string{presetOpenMeter}))
+	}
+	if config.Title == "" {
+		place := parsed.Scheme + "://" + parsed.Host + parsed.EscapedPath()
+		hash := sha256.Sum256([]byte(place))
+		config.Title = "webhook-" + hex.EncodeToString(hash[:])[:titleDigits]
+		w.former = "webhook " + place
+	}
+	if w.Service, err = webhook.New(config); err != nil {
+		return fmt.Errorf("webhook: secret: %w", err)
+	}
+	return nil
+}
+
+// FormerName implements usage.Renamed.
+func (w *WebhookExporter) FormerName() string { return w.former }
+
+// UnmarshalCaddyfile reads
+//
+//	webhook <url> {
+//		preset openmeter
+//		secret <secret...>
+//		token <token>
+//		batch <number>
+//		name <name>
+//	}
+func (w *WebhookExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if err := secretArg(d, &w.URL, exportWebhookForm); err != nil {
+		return err
+	}
+	if !envPlaceholder.MatchString(w.URL) {
+		if err := checkURL(w.URL); err != nil {
+			return d.Errf("export webhook: %w; write `%s`", err, exportWebhookForm)
+		}
+	}
+	return block(d, options{
+		"preset": func(d *caddyfile.Dispenser) error { return oneOf(d, &w.Preset, presetOpenMeter) },
+		"secret": func(d *caddyfile.Dispenser) error {
+			if w.Secrets = d.RemainingArgs(); len(w.Secrets) == 0 {
+				return d.Errf("secret: it is missing%s; write `secret {env.WEBHOOK_SECRET}`", unsetVariable(d.File(), d.Line()))
+			}
+			return nil
+		},
+		"token": func(d *caddyfile.Dispenser) error { return secretArg(d, &w.Token, "token {env.OPENMETER_TOKEN}") },
+		"batch": func(d *caddyfile.Dispenser) error {
+			if err := number(d, &w.Batch); err != nil {
+				return err
+			}
+			if w.Batch < 1 || w.Batch > mostBatch {
+				return d.Errf("batch %d: must be from 1 to %d", w.Batch, mostBatch)
+			}
+			return nil
+		},
+		"name": func(d *caddyfile.Dispenser) error { return oneArg(d, &w.Title) },
+	})
+}
+
+const exportWebhookForm = "export webhook https://billing.example.com/usage [{ secret {env.WEBHOOK_SECRET} }]"
+
+// secretArg reads the only argument of an option that may be filled in later. The
+// error does not repeat it.
+func secretArg(d *caddyfile.Dispenser, into *string, form string) error {
+	name, args := d.Val(), d.RemainingArgs()
+	if len(args) != 1 || args[0] == "" {
+		return d.Errf("%s: one argument is needed, %d were given%s; write `%s`", name, len(args), unsetVariable(d.File(), d.Line()), form)
+	}
+	*into = args[0]
+	return nil
+}
+
+// urlArg reads the URL of a service.
+func urlArg(d *caddyfile.Dispenser, into *string) error {
+	if err := oneArg(d, into); err != nil {
+		return err
+	}
+	if err := checkURL(*into); err != nil {
+		return d.Errf("url: %w", err)
+	}
+	return nil
+}
+
+// checkURL says whether something can be sent to a URL. The error does not repeat
+// it, it may have a password in it.
+func checkURL(text string) error {
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
+		return errors.New("it must begin with http:// or https:// and name a host")
+	}
+	return nil
+}
+
+// Interface guards
+var (
+	_ Exporter              = (*WebhookExporter)(nil)
+	_ usage.Service         = (*WebhookExporter)(nil)
+	_ usage.Renamed         = (*WebhookExporter)(nil)
+	_ caddy.Provisioner     = (*WebhookExporter)(nil)
+	_ caddyfile.Unmarshaler = (*WebhookExporter)(nil)
+)

@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"io"
+	"log"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing"
+)
+
+const (
+	// statusClientGone is logged for a client that went away before its
+	// answer; nobody receives it.
+	statusClientGone = 499
+	// idleMargin is how much later than our own timers Caddy's idle timeouts
+	// cut a connection, so that ours tell the reason.
+	idleMargin = 30 * time.Second
+)
+
+// call is one request on its way through the handler.
+type call struct {
+	handler  *Handler
+	w        http.ResponseWriter
+	r        *http.Request
+	inv      routing.Invocation
+	exchange *regions.Exchange
+	head     *headWriter // nil before forward
+	socket   *socket     // nil unless the call became a WebSocket
+	start    time.Time
+	record   callRecord
+	unreset  bool // the answer is to be broken off, and the writer cannot
+	closing  bool // the answer announced the end of the connection
+	meter    meter
+	draining bool   // the answer keeps it, once the request's body was taken in
+	debug    string // how the region was chosen, for who may know
+}
+
+// forward sends the invocation to a region and its answer to the client.
+func (c *call) forward() {
+	exchange, ctx := regions.Begin(c.r.Context(), c.inv.Plan, c.inv.Limits)
+	c.exchange = exchange
+	exchange.Meter, exchange.Callee = &c.meter, c.inv.Callee()
+	exchange.Tenant, exchange.Socket = c.inv.Tenant, c.inv.Socket
+	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
+	c.ownTimeouts()
+	if !c.inv.Preflight { // its body goes nowhere: net/http reads it and keeps the connection in order
+		c.ownBody()
+	}
+	c.debug = c.explainCall()
+	if c.inv.Hint.Conflict {
+		if fields, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+			fields.Add(zap.Bool("region_conflict", true))
+		}
+	}
+	c.head = &headWriter{ResponseWriter: c.w}
+	var w http.ResponseWriter = c.head
+	if routing.IsWebSocket(c.r.Method, c.r.Header) {
+		w = &socketWriter{ResponseWriter: w, call: c}
+	} else {
+		// No other protocol is switched to: an upgrade to h2c would carry
+		// requests past the pipeline.
+		c.r.Header.Del("Upgrade")
+	}
+	proxy := httputil.ReverseProxy{
+		Rewrite:        c.rewrite,
+		Transport:      &regions.Transport{Network: c.handler.app.network, Retry: c.handler.app.retries, Replay: c.handler.app.lease.replay},
+		ModifyResponse: c.modifyResponse,
+		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { c.failed(err) },
+		BufferPool:     copyBuffers{},
+		ErrorLog:       silent,
+	}
+	proxy.ServeHTTP(w, c.r.WithContext(ctx))
+	c.brought()
+}
+
+// brought ends a call whose answer the proxy believes to have brought.
+func (c *call) brought() {
+	switch {
+	case c.socket != nil:
+		c.ended(c.socket.ending())
+	case !c.head.whole():
+		c.brokenOff() // the proxy is silent about it where it does not know the server
+		return
+	default:
+		c.ended(endComplete, nil)
+	}
+	c.linger()
+}
+
+// ownTimeouts makes room for our timers: Caddy's server cuts a request body or
+// a stream after a minute of silence by default.
+func (c *call) ownTimeouts() {
+	limit := c.inv.Limits.Idle + idleMargin
+	reader, writer := caddyhttp.IdleTimeoutsFromContext(c.r.Context())
+	if reader != nil {
+		reader.Override(limit, 0)
+	}
+	if writer != nil {
+		writer.Override(limit, 0, 0)
+	}
+}
+
+// rewrite makes the backend's request. Hop-by-hop headers are gone by now, so
+// what is set here stays.
+func (c *call) rewrite(pr *httputil.ProxyRequest) {
+	out := pr.Out
+	out.URL = &url.URL{Opaque: c.inv.Target}
+	if c.inv.Preflight {
+		dropBody(out)
+	}
+	trusted, _ := caddyhttp.GetVar(pr.In.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	out.Host = forwardedHeaders(out.Header, pr.In, trusted)
+	out.Header.Set(headerRequestID, c.inv.ID)
+	out.Header.Set(headerProjectRef, c.inv.Project.Ref)
+	trace := routing.ContinueTrace(pr.In.Header, c.inv.ID)
+	setOrDelete(out.Header, "Traceparent", trace.Parent)
+	setOrDelete(out.Header, "Tracestate", trace.State)
+	setOrDelete(out.Header, "Baggage", trace.Baggage)
+}
+
+// dropBody makes a request without a body: a preflight has none for the function
+// (BEHAVIOUR.md 4.1).
+func dropBody(out *http.Request) {
+	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer = http.NoBody, 0, nil, nil
+	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Trailer", "Expect"} {
+		out.Header.Del(name)
+	}
+}
+
+// failed answers an invocation that got no answer from a backend.
+func (c *call) failed(err error) {
+	refusal := c.handler.app.pipeline.Failed(&c.inv, err)
+	if refusal == nil {
+		c.ended(c.lost())
+		c.meter.status = statusClientGone
+		c.meter.gone()
+		// Who has only ended its side of the connection still reads this.
+		c.identify(c.w.Header())
+		c.inv.CORS.Gateway(c.w.Header(), c.inv.Origin, c.inv.Exposed[:]...)
+		c.w.WriteHeader(statusClientGone)
+		return
+	}
+	c.unanswered(refusal)
+	c.ended(refusedAs(refusal), err)
+	c.refuse(refusal)
+}
+
+func setOrDelete(header http.Header, name, value string) {
+	if value == "" {
+		header.Del(name)
+		return
+	}
+	header.Set(name, value)
+}
+
+// silent takes what httputil.ReverseProxy says about aborted copies: the
+// handler's own line says it without quoting the request.
+var silent = log.New(io.Discard, "", 0)
+
+// copyBuffers lends the buffers that bodies are copied through.
+type copyBuffers struct{}
+
+var bufferPool = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// Get implements httputil.BufferPool.
+func (copyBuffers) Get() []byte { return *bufferPool.Get().(*[]byte) }
+
+// Put implements httputil.BufferPool.
+func (copyBuffers) Put(b []byte) { bufferPool.Put(&b) }

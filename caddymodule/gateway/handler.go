@@ -1,0 +1,199 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/routing"
+	"github.com/edgegate/edgegate/routing/cors"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+func init() {
+	caddy.RegisterModule(new(Handler))
+}
+
+// Handler answers calls of edge functions: it admits or refuses them and
+// forwards what it admits to a region. It is terminal: a path that is no
+// function is 404 (BEHAVIOUR.md 1.7).
+type Handler struct {
+	// Who may read answers from a browser. Default: any origin, without
+	// credentials. A project's own policy wins.
+	CORS *projects.CORSConfig `json:"cors,omitempty"`
+
+	// What becomes of HTML on shared hosts: `text/plain` (default) or `keep`.
+	// A function's own choice wins.
+	HTML string `json:"html,omitempty"`
+
+	// Headers of answers that scripts in browsers may read, besides the gateway's
+	// own and those that the project and the function name. Default: none.
+	Expose []string `json:"expose,omitempty"`
+
+	app    *App
+	site   routing.Site
+	logger *zap.Logger
+
+	contradictions onceAMinute // of functions that allow two origins
+}
+
+// CaddyModule returns the Caddy module information.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "http.handlers.edge_functions",
+		New: func() caddy.Module { return new(Handler) },
+	}
+}
+
+// Provision finds the app and checks the site's options.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger()
+	app, err := ctx.AppIfConfigured("edge_functions")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return errors.New("the edge_functions global option is missing: it says which regions and functions there are")
+	}
+	if err != nil {
+		return err
+	}
+	h.app = app.(*App)
+	html, err := projects.ParseHTMLMode(h.HTML)
+	if err != nil {
+		return fmt.Errorf("html %w", err)
+	}
+	h.site.KeepHTML = html == projects.HTMLKeep
+	if h.CORS != nil {
+		if h.site.CORS, err = cors.New(cors.Config(*h.CORS)); err != nil {
+			return fmt.Errorf("cors: %w", err)
+		}
+	}
+	if h.site.Exposed, err = cors.ParseExposed(h.Expose); err != nil {
+		return fmt.Errorf("expose: %w", err)
+	}
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		keepListeners(server)
+		// Hijacked connections are unknown to the server that stops, and the
+		// order in which apps stop is random.
+		sockets := h.app.lease.sockets
+		server.RegisterOnShutdown(func() {
+			if caddy.Exiting() {
+				sockets.closeAll()
+			}
+		})
+	}
+	return nil
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler. It never returns an error:
+// Caddy would print the request with it.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
+	beginRequest(r)
+	h.app.awaitStart(r.Context())
+	c := &call{handler: h, w: w, r: r, start: time.Now()}
+	c.meter = meter{call: c, desk: h.app.books.arrivals.enter(), books: h.app.books.open.Load()}
+	defer c.end()
+	request := routing.Request{
+		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header, Trailer: r.Trailer,
+		ContentLength: r.ContentLength, Start: c.start, Client: h.app.client(r),
+		Usage: &c.meter,
+	}
+	if refusal := h.app.pipeline.Admit(&request, h.site, &c.inv); refusal != nil {
+		if refusal.Status >= http.StatusInternalServerError && refusal.Status != http.StatusNotImplemented {
+			c.unanswered(refusal)
+		}
+		c.refuse(refusal)
+		return nil
+	}
+	if c.inv.Answer != routing.AnswerNone {
+		c.noContent()
+		return nil
+	}
+	c.forward()
+	return nil
+}
+
+// Headers of every answer (BEHAVIOUR.md 2.7, 2.8).
+const (
+	headerRequestID  = "Sb-Request-Id"
+	headerVersion    = "Sb-Gateway-Version"
+	headerProjectRef = "Sb-Project-Ref"
+	headerErrorCode  = "Sb-Error-Code"
+	headerReason     = "X-Sb-Region-Reason"
+	headerServedBy   = "X-Served-By"
+
+	gatewayVersion  = "1"
+	defaultServedBy = "supabase-edge-runtime"
+)
+
+// noContent answers 204 what needs neither a function nor a refusal: preflights and
+// other OPTIONS (BEHAVIOUR.md 4.2, 4.7).
+func (c *call) noContent() {
+	header := c.w.Header()
+	c.identify(header)
+	if c.inv.Answer == routing.AnswerPreflight {
+		c.meter.became = wasPreflight
+		c.inv.CORS.Preflight(header, cors.NewPreflightRequest(c.r.Header))
+	} else {
+		c.meter.became = wasOptions
+		header.Set("Allow", c.inv.Allow)
+		c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
+	}
+	c.answerEarly()
+	c.w.WriteHeader(http.StatusNoContent)
+	c.ended(endComplete, nil)
+	c.linger()
+}
+
+// refuse writes an answer that the gateway makes itself.
+func (c *call) refuse(refusal *routing.Refusal) {
+	header := c.w.Header()
+	c.identify(header)
+	if c.region() != "" {
+		c.place(header)
+	}
+	c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
+	header.Set(headerErrorCode, refusal.Code)
+	header.Set("Content-Type", "application/json")
+	for name, value := range map[string]string{"Www-Authenticate": refusal.Challenge, "Allow": refusal.Allow} {
+		if value != "" {
+			header.Set(name, value)
+		}
+	}
+	if refusal.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
+	}
+	c.ended(endRefused, nil)
+	c.answerEarly()
+	c.meter.status = refusal.Status
+	c.meter.refused()
+	if refusal.Code == routing.CodeProjectRestricted {
+		header.Set(headerRemaining, "0")
+	}
+	body := refusal.Body()
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	c.w.WriteHeader(refusal.Status)
+	// A client that is gone by now has nothing to be told.
+	_, _ = c.w.Write(body)
+	c.linger()
+}
+
+// identify sets the headers of every answer.
+func (c *call) identify(header http.Header) {
+	header.Set(headerRequestID, c.inv.ID)
+	header.Set(headerVersion, gatewayVersion)
+	if c.inv.Project != nil {
+		header.Set(headerProjectRef, c.inv.Project.Ref)
+	}
+	c.meter.announce(header)
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"sync/atomic"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgegate/edgegate/ratelimit/rate"
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/auth"
+	"github.com/edgegate/edgegate/routing/auth/jwks"
+)
+
+// pool holds the state that outlives configurations, keyed by what a thing is:
+// never by its settings, never by a secret.
+var pool = caddy.NewUsagePool()
+
+const (
+	socketsKey     = "sockets"
+	keysKey        = "keys"
+	tokensKey      = "tokens"
+	rankerKey      = "ranker"
+	fleetKey       = "fleet"
+	limiterKey     = "limiter"
+	transitionsKey = "transitions"
+	repeatsKey     = "repeats"
+	inFlightKey    = "in_flight"
+	replayKey      = "replay"
+)
+
+// regionKey identifies the living state of a region.
+type regionKey struct{ region string }
+
+// upstreamKey identifies the living state of a backend.
+type upstreamKey struct{ region, address string }
+
+// projectsKey identifies the projects of a source. The apex is part of what
+// they are found by.
+type projectsKey struct{ source, location, apex string }
+
+// lease is one configuration's hold on the shared state. It is released once,
+// also when Caddy cleans up a configuration that never ran: another
+// configuration's hold is not touched.
+type lease struct {
+	sockets     *socketRegistry
+	keys        *jwks.Pool   // public keys by where they are fetched
+	tokens      *auth.Shared // verified tokens
+	fleet       *fleet       // the gateways that share the store
+	limiter     *rate.Limiter
+	transitions *transitions // of states that are logged
+	repeats     *repeats     // of what invocations are refused for
+	inFlight    *inFlight    // what runs, of whom there are caps
+	replay      *regions.ReplayMemory
+	held        []any // the pool's keys
+	done        atomic.Bool
+}
+
+// acquire takes the lease of a configuration.
+func acquire() *lease {
+	l := new(lease)
+	l.sockets = hold(l, socketsKey, newSocketRegistry)
+	l.keys = hold(l, keysKey, func() pooled[*jwks.Pool] {
+		return pooled[*jwks.Pool]{jwks.NewPool(jwks.PoolConfig{})}
+	}).value
+	l.tokens = hold(l, tokensKey, func() pooled[*auth.Shared] {
+		return pooled[*auth.Shared]{auth.NewShared(auth.SharedConfig{})}
+	}).value
+	l.fleet = hold(l, fleetKey, func() pooled[*fleet] { return pooled[*fleet]{newFleet()} }).value
+	l.limiter = hold(l, limiterKey, func() pooledLimiter { return pooledLimiter{rate.NewLimiter()} }).Limiter
+	l.transitions = hold(l, transitionsKey, func() pooled[*transitions] { return pooled[*transitions]{newTransitions()} }).value
+	l.repeats = hold(l, repeatsKey, newRepeats)
+	l.inFlight = hold(l, inFlightKey, func() pooled[*inFlight] {
+		return pooled[*inFlight]{&inFlight{InFlight: rate.NewInFlight()}}
+	}).value
+	l.replay = hold(l, replayKey, func() pooled[*regions.ReplayMemory] {
+		return pooled[*regions.ReplayMemory]{regions.NewReplayMemory()}
+	}).value
+	return l
+}
+
+// inFlight counts the calls under caps, and by inFlightScopes those that were
+// refused.
+type inFlight struct {
+	*rate.InFlight
+	refused [3]atomic.Uint64
+}
+
+// pooledLimiter is the rate limits' buckets.
+type pooledLimiter struct{ *rate.Limiter }
+
+// Destruct implements caddy.Destructor.
+func (p pooledLimiter) Destruct() error {
+	p.Close()
+	return nil
+}
+
+// pooled is state that ends by being forgotten.
+type pooled[T any] struct{ value T }
+
+// Destruct implements caddy.Destructor.
+func (pooled[T]) Destruct() error { return nil }
+
+// hold returns the pool's value under key, made by create where there is none,
+// and gives it back with the lease.
+func hold[T caddy.Destructor](l *lease, key any, create func() T) T {
+	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return create(), nil })
+	if err != nil {
+		panic(err) // the constructor returns none
+	}
+	l.held = append(l.held, key)
+	return value.(T)
+}
+
+// lastProjects returns the projects that the source last delivered to any
+// configuration.
+func (l *lease) lastProjects(source, location, apex string) *lastProjects {
+	return hold(l, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
+}
+
+// books returns the ledger in a directory, which may not be open yet.
+func (l *lease) books(dir string) *bookkeeping {
+	return hold(l, booksKey{dir}, func() *bookkeeping { return &bookkeeping{dir: dir} })
+}
+
+// living is the lease as package regions wants it.
+type living struct{ *lease }
+
+// Upstream implements regions.Living.
+func (l living) Upstream(region string, b regions.Backend) *regions.Upstream {
+	return hold(l.lease, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
+		return pooledUpstream{regions.NewUpstream(b)}
+	}).Upstream
+}
+
+// Region implements regions.Living.
+func (l living) Region(name string) *regions.RegionState {
+	return hold(l.lease, regionKey{name}, func() pooled[*regions.RegionState] {
+		return pooled[*regions.RegionState]{new(regions.RegionState)}
+	}).value
+}
+
+// Ranker implements regions.Living.
+func (l living) Ranker() *regions.Ranker {
+	return hold(l.lease, rankerKey, func() pooled[*regions.Ranker] {
+		return pooled[*regions.Ranker]{new(regions.Ranker)}
+	}).value
+}
+
+// release gives everything back; a nil lease and a second call do nothing.
+func (l *lease) release() error {
+	if l == nil || !l.done.CompareAndSwap(false, true) {
+		return nil
+	}
+	var first error
+	for _, key := range l.held {
+		if _, err := pool.Delete(key); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+var _ regions.Living = living{}
+
+type pooledUpstream struct{ *regions.Upstream }
+
+// Destruct closes the idle connections; those in use end with their requests.
+func (u pooledUpstream) Destruct() error {
+	u.Close()
+	return nil
+}

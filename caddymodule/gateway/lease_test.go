@@ -1,0 +1,181 @@
+package gateway
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgegate/edgegate/regions"
+)
+
+// references returns how many configurations hold a thing of the pool.
+func references(key any) int {
+	n, _ := pool.References(key)
+	return n
+}
+
+func backend(t *testing.T, address string) regions.Backend {
+	t.Helper()
+	b, err := regions.ParseBackend(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func mustRelease(t *testing.T, l *lease) {
+	t.Helper()
+	if err := l.release(); err != nil {
+		t.Errorf("release: %v", err)
+	}
+}
+
+func TestLeaseIsReleasedOnce(t *testing.T) {
+	b := backend(t, "http://127.0.0.1:9")
+	key := upstreamKey{region: "us-east-1", address: b.Address}
+	expect := func(when string, want int) {
+		t.Helper()
+		if sockets, upstreams := references(socketsKey), references(key); sockets != want || upstreams != want {
+			t.Errorf("%s: %d hold the sockets, %d the backend, want %d", when, sockets, upstreams, want)
+		}
+	}
+	expect("before", 0)
+	running, next := acquire(), acquire()
+	first, second := living{running}.Upstream("us-east-1", b), living{next}.Upstream("us-east-1", b)
+	if first != second || running.sockets != next.sockets {
+		t.Error("two configurations have two states of one backend")
+	}
+	expect("two configurations", 2)
+	mustRelease(t, next)
+	expect("the new one is cleaned up", 1)
+	mustRelease(t, next)
+	expect("Caddy cleans it up again", 1)
+	if third := (living{running}).Upstream("eu-west-1", b); third == first {
+		t.Error("one address in two regions has one state")
+	}
+	mustRelease(t, running)
+	expect("the last one is cleaned up", 0)
+	if n := references(upstreamKey{region: "eu-west-1", address: b.Address}); n != 0 {
+		t.Errorf("%d hold the other region's backend", n)
+	}
+}
+
+// Caddy cleans up what was never provisioned, too.
+func TestLeaseNil(t *testing.T) {
+	mustRelease(t, nil)
+	if err := new(App).Cleanup(); err != nil {
+		t.Error(err)
+	}
+}
+
+// appConfig is a whole configuration with only our app, without the admin endpoint and without traces on disk.
+func appConfig(app string) []byte {
+	return []byte(`{"admin":{"disabled":true,"config":{"persist":false}},
+		"logging":{"logs":{"default":{"writer":{"output":"discard"}}}},
+		"apps":{"edge_functions":` + app + `}}`)
+}
+
+const goodApp = `{"location":{"region":"eu-central-1"},
+	"regions":[{"name":"us-east-1","backends":["http://127.0.0.1:9"]},{"name":"eu-west-1","backends":["http://127.0.0.1:9","unix//run/edge.sock"]}],
+	"project":{"functions":[{"slug":"*"}]}}`
+
+// load runs a configuration until the test ends.
+func load(t *testing.T, config []byte) {
+	t.Helper()
+	if err := caddy.Load(config, true); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := caddy.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func firstUpstream(t *testing.T, app any) *regions.Upstream {
+	t.Helper()
+	network := app.(*App).network
+	region, ok := network.Set.Lookup("us-east-1")
+	if !ok {
+		t.Fatal("the region is not configured")
+	}
+	return network.Upstreams(region)[0]
+}
+
+// TestRefusedConfigChangesNothing is about a bug that unconditional releases have: Caddy also cleans up configurations
+// that failed to load, and with them goes the state of the running one.
+func TestRefusedConfigChangesNothing(t *testing.T) {
+	keys := []any{socketsKey, upstreamKey{"us-east-1", "http://127.0.0.1:9"}, upstreamKey{"eu-west-1", "http://127.0.0.1:9"}, upstreamKey{"eu-west-1", "unix//run/edge.sock"}}
+	expect := func(t *testing.T, want int) {
+		t.Helper()
+		for _, key := range keys {
+			if n := references(key); n != want {
+				t.Errorf("%v is held %d times, want %d", key, n, want)
+			}
+		}
+	}
+	t.Run("running", func(t *testing.T) {
+		load(t, appConfig(goodApp))
+		expect(t, 1)
+		running, err := caddy.ActiveContext().AppIfConfigured("edge_functions")
+		if err != nil {
+			t.Fatal(err)
+		}
+		upstream := firstUpstream(t, running)
+		for name, bad := range map[string]string{
+			"no regions":               `{"project":{"functions":[{"slug":"*"}]}}`,
+			"no project":               `{"regions":[{"name":"us-east-1","backends":["http://127.0.0.1:9"]}]}`,
+			"unknown field":            strings.Replace(goodApp, `{`, `{"plan":{},`, 1),
+			"a key of another type":    strings.Replace(goodApp, `{"region":"eu-central-1"}`, `7`, 1),
+			"a secret that is unset":   strings.Replace(goodApp, `"project":{`, `"project":{"jwt":{"secret":"{env.EDGEGATE_UNSET}"},`, 1),
+			"a duration below nothing": strings.Replace(goodApp, `{`, `{"idle_timeout":-1,`, 1),
+			// These fail after our app was provisioned.
+			"another app fails":          goodApp + `,"http":{"servers":{"a":{"listen":["127.0.0.1:70000"]}}}`,
+			"a module that is not there": goodApp + `,"nothing":{}`,
+		} {
+			t.Run(name, func(t *testing.T) {
+				if !json.Valid(appConfig(bad)) {
+					t.Fatal("the test's JSON is wrong")
+				}
+				if err := caddy.Load(appConfig(bad), true); err == nil {
+					t.Fatal("it was accepted")
+				}
+				expect(t, 1)
+				now, err := caddy.ActiveContext().AppIfConfigured("edge_functions")
+				if err != nil || now != running {
+					t.Errorf("another app runs: %v", err)
+				}
+			})
+		}
+		t.Run("a good one takes over", func(t *testing.T) {
+			if err := caddy.Load(appConfig(goodApp), true); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, 1)
+			next, err := caddy.ActiveContext().AppIfConfigured("edge_functions")
+			if err != nil || next == running {
+				t.Fatalf("the old app runs on: %v", err)
+			}
+			if firstUpstream(t, next) != upstream {
+				t.Error("the reload lost the state of the backend")
+			}
+		})
+	})
+	expect(t, 0)
+}
+
+// Validate provisions and cleans up; nothing of it may stay.
+func TestValidateLeavesNoLease(t *testing.T) {
+	var config caddy.Config
+	if err := json.Unmarshal(appConfig(goodApp), &config); err != nil {
+		t.Fatal(err)
+	}
+	if err := caddy.Validate(&config); err != nil {
+		t.Fatal(err)
+	}
+	if n := references(socketsKey); n != 0 {
+		t.Errorf("%d leases are left", n)
+	}
+}

@@ -1,0 +1,93 @@
+package gateway
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/locate"
+)
+
+// Locate says how the place of a client is found. The first that answers
+// counts: the headers in their order, then the files.
+type Locate struct {
+	// Headers that say the client's country, taken from trusted proxies only. Of
+	// CF-IPCountry, CloudFront-Viewer-Country and X-Vercel-IP-Country the headers
+	// for latitude and longitude count too.
+	Headers []string `json:"headers,omitempty"`
+
+	// MMDB files, of MaxMind's or DB-IP's layout. They are read again when they
+	// change.
+	MMDB []string `json:"mmdb,omitempty"`
+}
+
+// provisionLocator makes the locator. Missing files are warnings here and errors
+// at the start.
+func (a *App) provisionLocator() error {
+	if a.Locate == nil {
+		return nil
+	}
+	config := locate.Config{Headers: a.Locate.Headers}
+	for _, path := range a.Locate.MMDB {
+		absolute, err := caddy.FastAbs(path)
+		if err != nil {
+			return fmt.Errorf("locate: mmdb %q: %w", path, err)
+		}
+		config.MMDB = append(config.MMDB, absolute)
+	}
+	locator, err := locate.New(config)
+	if err != nil {
+		return fmt.Errorf("locate: %w", err)
+	}
+	for _, err := range locator.Check() {
+		a.logger.Warn("the gateway does not start without it", zap.Error(err))
+	}
+	a.locator = locator
+	return nil
+}
+
+// client returns where the caller is.
+func (a *App) client(r *http.Request) regions.Client {
+	if a.locator == nil {
+		return regions.Client{}
+	}
+	ctx := r.Context()
+	trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
+	text, _ := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string)
+	// What is no address is nowhere.
+	address, _ := netip.ParseAddr(text)
+	client := a.locator.Locate(r.Header.Get, trusted, address)
+	a.lease.fleet.count(client)
+	return client
+}
+
+func (a *App) parseLocate(d *caddyfile.Dispenser) error {
+	if a.Locate != nil {
+		return d.Errf("locate: given twice, put everything into one block")
+	}
+	if d.NextArg() {
+		return d.Errf("locate: unexpected %q; it has a block only", d.Val())
+	}
+	at := *d
+	a.Locate = new(Locate)
+	err := block(d, options{
+		"header": func(d *caddyfile.Dispenser) error { return someArgs(d, &a.Locate.Headers) },
+		"mmdb":   func(d *caddyfile.Dispenser) error { return someArgs(d, &a.Locate.MMDB) },
+	})
+	if err != nil {
+		return err
+	}
+	if len(a.Locate.Headers)+len(a.Locate.MMDB) == 0 {
+		return at.Errf("locate: nothing is in it; add `header CF-IPCountry` or `mmdb FILE`")
+	}
+	if _, err := locate.New(locate.Config{Headers: a.Locate.Headers, MMDB: a.Locate.MMDB}); err != nil {
+		return at.Errf("locate: %s", oneLine(err))
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing/plan"
+)
+
+// Nearest says how a region is chosen for requests that name none.
+type Nearest struct {
+	// From where the distance is measured: gateway (default) or client.
+	From string `json:"from,omitempty"`
+
+	// How much farther than the best a region may be to take what a full one
+	// leaves. Default: 150ms.
+	MaxSpill caddy.Duration `json:"max_spill,omitempty"`
+
+	// How much farther from the gateway than the nearest a region may be that
+	// is nearest to the client. Default: as far as it is.
+	MaxDetour caddy.Duration `json:"max_detour,omitempty"`
+}
+
+func (n *Nearest) policy() (plan.Policy, error) {
+	if n == nil {
+		return plan.Policy{}, nil
+	}
+	p := plan.Policy{Mode: plan.Mode(n.From), MaxSpill: time.Duration(n.MaxSpill), MaxDetour: time.Duration(n.MaxDetour)}
+	switch {
+	case n.From != "" && n.From != string(plan.NearGateway) && n.From != string(plan.NearClient):
+		return p, fmt.Errorf("nearest: %q: allowed are gateway, client", n.From)
+	case n.MaxSpill < 0 || n.MaxDetour < 0:
+		return p, errors.New("nearest: max_spill and max_detour must not be negative")
+	case n.MaxDetour > 0 && p.Mode != plan.NearClient:
+		return p, errors.New("nearest: max_detour is for `nearest client`")
+	}
+	return p, nil
+}
+
+// Retry says what may be sent to a second backend beside what was never sent to
+// the first.
+type Retry struct {
+	// Send requests of every method again whose connection broke before the
+	// first byte of an answer, though a function may have run. Default: GET,
+	// OPTIONS and those with an Idempotency-Key only.
+	Sent bool `json:"sent,omitempty"`
+
+	// Statuses that are given up for another backend's answer, for the same
+	// requests. Default: none.
+	Status []int `json:"status,omitempty"`
+
+	// How much of a request body is kept for that, in bytes. Default: 64 KiB, at
+	// most 1 MiB.
+	Body int64 `json:"body,omitempty"`
+}
+
+func (r *Retry) policy() (regions.RetryPolicy, error) {
+	if r == nil {
+		return regions.RetryPolicy{}, nil
+	}
+	if r.Body < 0 || r.Body > regions.MaxReplay {
+		return regions.RetryPolicy{}, errors.New("retry_body: must be at most 1MiB")
+	}
+	for i, status := range r.Status {
+		if status < http.StatusBadRequest || status > 599 || slices.Contains(r.Status[:i], status) {
+			return regions.RetryPolicy{}, fmt.Errorf("retry_status %d: must be a status from 400 to 599, once", status)
+		}
+	}
+	return regions.RetryPolicy{Sent: r.Sent, Status: r.Status, Replay: r.Body}, nil
+}
+
+// retry returns the policy to be filled in.
+func (a *App) retry() *Retry {
+	if a.Retry == nil {
+		a.Retry = new(Retry)
+	}
+	return a.Retry
+}
+
+func (a *App) parseNearest(d *caddyfile.Dispenser) error {
+	at := *d
+	n := new(Nearest)
+	if err := oneOf(d, &n.From, string(plan.NearGateway), string(plan.NearClient)); err != nil {
+		return err
+	}
+	a.Nearest = n
+	err := block(d, options{
+		"max_spill":  func(d *caddyfile.Dispenser) error { return duration(d, &n.MaxSpill) },
+		"max_detour": func(d *caddyfile.Dispenser) error { return duration(d, &n.MaxDetour) },
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := n.policy(); err != nil {
+		return at.Errf("%s", oneLine(err))
+	}
+	return nil
+}
+
+func (a *App) parseRetryStatus(d *caddyfile.Dispenser) error {
+	at := *d
+	args, err := plainArguments(d, 1, 200)
+	if err != nil {
+		return err
+	}
+	for _, arg := range args {
+		status, err := parseNumber(arg)
+		if err != nil {
+			return at.Errf("retry_status %q: must be a status from 400 to 599, such as 502", arg)
+		}
+		a.retry().Status = append(a.retry().Status, status)
+	}
+	if _, err := a.Retry.policy(); err != nil {
+		return at.Errf("%s", oneLine(err))
+	}
+	return nil
+}
+
+func (a *App) parseRetryBody(d *caddyfile.Dispenser) error {
+	at := *d
+	if err := size(d, &a.retry().Body); err != nil {
+		return err
+	}
+	if _, err := a.Retry.policy(); err != nil {
+		return at.Errf("%s", oneLine(err))
+	}
+	return nil
+}

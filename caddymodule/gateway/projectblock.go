@@ -1,0 +1,276 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// UnmarshalCaddyfile reads the block of a project, which the dispenser stands
+// in front of:
+//
+//	project default {
+//		domain <host...>
+//		regions <name...>
+//		plan <name>
+//		organization <id>
+//		quota <number>
+//		spend_cap on|off
+//		grace <duration>
+//		cycle_start <time>
+//		time_zone <zone>
+//		stripe_customer <id>
+//		jwt_secret <secret>
+//		jwks <url>|<file>|<json>
+//		jwt_issuer <iss...>
+//		jwt_audience <aud...>
+//		jwt_role <role...>
+//		jwt_leeway <duration>
+//		allow_eddsa on|off
+//		api_key publishable|secret <key>|sha256:<hex> [<name>] {
+//			expires_at <time>
+//		}
+//		max_body <size>
+//		wall_clock <duration>
+//		cors {
+//			origin <origin...>
+//			credentials on|off
+//		}
+//		expose <name...>
+//		function <slug>|* {
+//			id <uuid>
+//			version <number>
+//			verify_jwt on|off
+//			websocket_token query|subprotocol
+//			event_source_token query
+//			cors auto|function
+//			html text/plain|keep
+//			expose <name...>
+//			status ACTIVE|REMOVED|THROTTLED
+//			wall_clock <duration>
+//		}
+//	}
+func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	domains, functions := make(map[string]int), make(map[string]bool)
+	return block(d, options{
+		"domain":          func(d *caddyfile.Dispenser) error { return p.parseDomain(d, domains) },
+		"regions":         func(d *caddyfile.Dispenser) error { return someArgs(d, &p.Regions) },
+		"plan":            p.parsePlan,
+		"jwt_secret":      p.parseSecret,
+		"jwks":            p.parseJWKS,
+		"jwt_issuer":      func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Issuer)) },
+		"jwt_audience":    func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Audience)) },
+		"jwt_role":        func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Role)) },
+		"jwt_leeway":      func(d *caddyfile.Dispenser) error { return duration(d, &p.tokens().Leeway) },
+		"allow_eddsa":     func(d *caddyfile.Dispenser) error { return onOff(d, &p.tokens().AllowEdDSA) },
+		"api_key":         p.parseAPIKey,
+		"max_body":        func(d *caddyfile.Dispenser) error { return size(d, &p.MaxBody) },
+		"wall_clock":      func(d *caddyfile.Dispenser) error { return duration(d, &p.WallClock) },
+		"cors":            func(d *caddyfile.Dispenser) error { return parseCORS(d, &p.CORS) },
+		"expose":          func(d *caddyfile.Dispenser) error { return parseExpose(d, &p.Expose) },
+		"function":        func(d *caddyfile.Dispenser) error { return p.parseFunction(d, functions) },
+		"organization":    p.parseOrganization,
+		"quota":           func(d *caddyfile.Dispenser) error { return quotaValue(d, &p.Quota) },
+		"grace":           func(d *caddyfile.Dispenser) error { return duration(d, &p.Grace) },
+		"time_zone":       func(d *caddyfile.Dispenser) error { return zone(d, &p.TimeZone) },
+		"stripe_customer": func(d *caddyfile.Dispenser) error { return stripeCustomer(d, &p.StripeCustomer) },
+		"cycle_start":     func(d *caddyfile.Dispenser) error { return instant(d, &p.CycleStart) },
+		"spend_cap": func(d *caddyfile.Dispenser) error {
+			p.SpendCap = new(bool)
+			return onOff(d, p.SpendCap)
+		},
+		"placement": nil, "count_unauthorized": nil,
+	})
+}
+
+// tokens returns what is said of tokens, to add to it.
+func (p *Project) tokens() *projects.JWTConfig {
+	if p.JWT == nil {
+		p.JWT = new(projects.JWTConfig)
+	}
+	return p.JWT
+}
+
+// judge has a part of a project judged by itself, while its line is known.
+// What is in the environment is judged when the configuration is loaded.
+func judge(part projects.ProjectConfig) error {
+	builder, err := projects.NewBuilder(projects.BuilderConfig{Resolve: func(text string) (string, error) {
+		if envPlaceholder.MatchString(text) {
+			return strings.Repeat("later", 13), nil
+		}
+		return ResolveSecret(text)
+	}})
+	if err != nil {
+		return err
+	}
+	_, _, err = builder.Project(part)
+	var invalid *projects.InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	var texts []string
+	for _, problem := range invalid.Problems {
+		problem.Path = "" // it is the line
+		texts = append(texts, problem.String())
+	}
+	return errors.New(strings.Join(texts, "; "))
+}
+
+// parsePlan is here for `plan` being an option that others may repeat.
+func (p *Project) parsePlan(d *caddyfile.Dispenser) error {
+	if p.Plan != "" {
+		return d.Errf("plan: given twice, keep one")
+	}
+	return oneArg(d, &p.Plan)
+}
+
+// parseOrganization reads who pays, by the id that usage is shown under.
+func (p *Project) parseOrganization(d *caddyfile.Dispenser) error {
+	if err := oneArg(d, &p.Organization); err != nil {
+		return err
+	}
+	if !projects.ValidOrganizationID(p.Organization) {
+		return d.Errf("organization %q: must be letters, digits, _, - and ., at most 64", p.Organization)
+	}
+	return nil
+}
+
+// parseDomain reads a line of domains. seen has those of the lines before: all
+// of them are not judged again with every line.
+func (p *Project) parseDomain(d *caddyfile.Dispenser, seen map[string]int) error {
+	before := len(p.Domains)
+	if err := someArgs(d, &p.Domains); err != nil {
+		return err
+	}
+	for i, domain := range p.Domains[before:] {
+		host, err := projects.ParseDomain(domain)
+		if err != nil {
+			continue // judge says it with the others
+		}
+		if first, twice := seen[host]; twice {
+			return d.Errf("domain: %q: listed twice, first at domains[%d]", domain, first)
+		}
+		seen[host] = before + i
+	}
+	if err := judge(projects.ProjectConfig{Domains: p.Domains[before:]}); err != nil {
+		return d.Errf("domain: %w", err)
+	}
+	return nil
+}
+
+func (p *Project) parseSecret(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, 1)
+	if err != nil {
+		return err
+	}
+	secret := args[0]
+	if err := judge(projects.ProjectConfig{JWT: &projects.JWTConfig{Secret: secret}}); err != nil {
+		return d.Errf("jwt_secret: %w", err)
+	}
+	if t := p.tokens(); t.Secret == "" {
+		t.Secret = secret
+	} else {
+		t.Secrets = append(t.Secrets, secret)
+	}
+	return nil
+}
+
+// parseJWKS reads public keys in any of the three ways. What is in the
+// environment is told apart when the configuration is loaded.
+func (p *Project) parseJWKS(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 1, 1)
+	if err != nil {
+		return err
+	}
+	if envPlaceholder.MatchString(args[0]) {
+		p.LaterKeys = append(p.LaterKeys, args[0])
+		return nil
+	}
+	if err := addKeys(p.tokens(), args[0]); err != nil {
+		return d.Errf("jwks: %w", err)
+	}
+	return nil
+}
+
+// addKeys adds a set of public keys, by its looks inline, a URL or a file.
+func addKeys(to *projects.JWTConfig, text string) error {
+	var given bool
+	part := new(projects.JWTConfig)
+	switch {
+	case strings.HasPrefix(strings.TrimSpace(text), "{"):
+		part.JWKS, given = json.RawMessage(text), to.JWKS != nil
+		to.JWKS = part.JWKS
+	case strings.Contains(text, "://"):
+		part.JWKSURL, given = text, to.JWKSURL != ""
+		to.JWKSURL = text
+	default:
+		given = to.JWKSFile != ""
+		to.JWKSFile = text
+	}
+	if given {
+		return errors.New("given twice in the same way; a project may have one URL, one file and one inline set")
+	}
+	return judge(projects.ProjectConfig{JWT: part})
+}
+
+// hashed marks an API key that is given by its SHA-256.
+const hashed = "sha256:"
+
+func (p *Project) parseAPIKey(d *caddyfile.Dispenser) error {
+	args, err := arguments(d, 2, 3)
+	if err != nil {
+		return err
+	}
+	key := projects.APIKeyConfig{Type: args[0], Key: args[1]}
+	if sum, ok := strings.CutPrefix(args[1], hashed); ok {
+		key.Key, key.SHA256 = "", sum
+	}
+	if len(args) == 3 {
+		key.Name = args[2]
+	}
+	if err := judge(projects.ProjectConfig{APIKeys: []projects.APIKeyConfig{key}}); err != nil {
+		return d.Errf("api_key: %w; write `%s`", err, forms["api_key"])
+	}
+	err = block(d, options{"expires_at": func(d *caddyfile.Dispenser) error { return instant(d, &key.ExpiresAt) }})
+	p.APIKeys = append(p.APIKeys, key)
+	return err
+}
+
+func (p *Project) parseFunction(d *caddyfile.Dispenser, seen map[string]bool) error {
+	var f projects.FunctionConfig
+	if err := oneArg(d, &f.Slug); err != nil {
+		return err
+	}
+	if len(f.Slug) > projects.MaxSlug {
+		return d.Errf("function %.64s...: a slug has at most %d characters", f.Slug, projects.MaxSlug)
+	}
+	if f.Slug != projects.Wildcard && !projects.ValidSlug(f.Slug) || projects.Reserved(f.Slug) {
+		return d.Errf("function %q: a slug is made of letters, digits, _ and -, is not _internal, or is * for any other", f.Slug)
+	}
+	if seen[f.Slug] {
+		return d.Errf("function %s: given twice, keep one", f.Slug)
+	}
+	seen[f.Slug] = true
+	err := block(d, options{
+		"id":      func(d *caddyfile.Dispenser) error { return oneArg(d, &f.ID) },
+		"version": func(d *caddyfile.Dispenser) error { return number(d, &f.Version) },
+		"verify_jwt": func(d *caddyfile.Dispenser) error {
+			f.VerifyJWT = new(bool)
+			return onOff(d, f.VerifyJWT)
+		},
+		"websocket_token":    func(d *caddyfile.Dispenser) error { return oneOf(d, &f.WebSocketToken, "query", "subprotocol") },
+		"event_source_token": func(d *caddyfile.Dispenser) error { return oneOf(d, &f.EventSourceToken, "query") },
+		"expose":             func(d *caddyfile.Dispenser) error { return parseExpose(d, &f.Expose) },
+		"cors":               func(d *caddyfile.Dispenser) error { return oneOf(d, &f.CORS, "auto", "function") },
+		"html":               func(d *caddyfile.Dispenser) error { return oneOf(d, &f.HTML, "text/plain", "keep") },
+		"status":             func(d *caddyfile.Dispenser) error { return oneOf(d, &f.Status, "ACTIVE", "REMOVED", "THROTTLED") },
+		"wall_clock":         func(d *caddyfile.Dispenser) error { return duration(d, &f.WallClock) },
+		"placement":          nil, "replay": nil,
+	})
+	p.Functions = append(p.Functions, f)
+	return err
+}

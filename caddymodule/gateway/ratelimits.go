@@ -1,0 +1,195 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/edgegate/edgegate/ratelimit/rate"
+	"github.com/edgegate/edgegate/routing"
+)
+
+// Who a rate limit is of.
+const (
+	scopeProject  = "project"
+	scopeFunction = "function"
+	scopeClient   = "client_ip"
+	scopeSubject  = "subject"
+)
+
+var scopes = []string{scopeProject, scopeFunction, scopeClient, scopeSubject}
+
+// RateLimit bounds how fast invocations may come. Each is of one project.
+type RateLimit struct {
+	// project: all of it; function; client_ip: an IPv4 address or an IPv6 network
+	// of 64 bits; subject: the sub of a token, where there is one.
+	Scope string `json:"scope"`
+
+	// How many may come in Window on average.
+	Count int64 `json:"count"`
+
+	// At least a second.
+	Window caddy.Duration `json:"window"`
+
+	// How many may come at once. Default: Count.
+	Burst int64 `json:"burst,omitempty"`
+
+	// Nothing is refused; what would be is counted.
+	Shadow bool `json:"shadow,omitempty"`
+
+	// How gateways with a store in Redis share the limit: shared (default), by
+	// tokens that each has for 50 ms; strict, by a call for each request; local,
+	// not at all.
+	Mode string `json:"mode,omitempty"`
+}
+
+// rateModes are the modes by name.
+var rateModes = map[string]rate.Mode{
+	"": rate.Shared, "local": rate.Local, "shared": rate.Shared, "strict": rate.Strict,
+}
+
+// limit is a RateLimit that is in force.
+type limit struct {
+	scope string
+	rate  *rate.Limit
+}
+
+// provisionLimits makes the limits of a configuration.
+func (a *App) provisionLimits() error {
+	if len(a.RateLimits) > rate.MaxLimits {
+		return fmt.Errorf("rate_limit: %d are too many, at most %d are possible", len(a.RateLimits), rate.MaxLimits)
+	}
+	for _, r := range a.RateLimits {
+		built, err := r.build()
+		if err != nil {
+			return fmt.Errorf("rate_limit: %w", err)
+		}
+		for _, other := range a.rates {
+			if other.Name == built.rate.Name {
+				built.rate.Name += "-" + time.Duration(r.Window).String()
+			}
+		}
+		if slices.ContainsFunc(a.rates, func(other *rate.Limit) bool { return other.Name == built.rate.Name }) {
+			return fmt.Errorf("rate_limit %s: given twice for the same time, keep one", r.Scope)
+		}
+		a.limits, a.rates = append(a.limits, built), append(a.rates, built.rate)
+	}
+	var err error
+	if len(a.rates) > 0 {
+		a.ratePolicy, err = rate.PolicyHeader(a.rates)
+	}
+	return err
+}
+
+func (r *RateLimit) build() (limit, error) {
+	if r == nil || !slices.Contains(scopes, r.Scope) {
+		name := ""
+		if r != nil {
+			name = r.Scope
+		}
+		return limit{}, fmt.Errorf("%q: allowed are %s%s", name, strings.Join(scopes, ", "), didYouMean(name, scopes))
+	}
+	mode, ok := rateModes[r.Mode]
+	if !ok {
+		allowed := []string{"local", "shared", "strict"}
+		return limit{}, fmt.Errorf("mode %q: allowed are %s%s", r.Mode, strings.Join(allowed, ", "), didYouMean(r.Mode, allowed))
+	}
+	rate := &rate.Limit{Name: r.Scope, Count: r.Count, Window: time.Duration(r.Window), Burst: r.Burst, Shadow: r.Shadow, Mode: mode}
+	if !rate.Prepare() {
+		return limit{}, errors.New("the count must be from 1 to 1000000000 a second, and the burst from 1; write `" + forms["rate_limit"] + "`")
+	}
+	return limit{r.Scope, rate}, nil
+}
+
+// key says whose bucket a call takes from; false for nobody's.
+func (l *limit) key(m *meter, inv *routing.Invocation) (rate.Key, bool) {
+	key := rate.Key{Policy: l.rate.Name, Project: inv.Project.Ref}
+	switch l.scope {
+	case scopeFunction:
+		key.Name = inv.Function.Slug
+		if m.books != nil {
+			key.Name = m.books.counted(inv.Project, inv.Function, inv.Slug)
+		}
+	case scopeClient:
+		key.Address = clientNetwork(m)
+	case scopeSubject:
+		key.Name = inv.Identity.JWT.Subject
+		return key, key.Name != ""
+	}
+	return key, true
+}
+
+// clientNetwork is what a client cannot change: of IPv6 the first 64 bits, the
+// rest is its own.
+func clientNetwork(m *meter) netip.Addr {
+	text, _ := caddyhttp.GetVar(m.call.r.Context(), caddyhttp.ClientIPVarKey).(string)
+	address, err := netip.ParseAddr(text)
+	if err != nil {
+		return netip.Addr{}
+	}
+	address = address.Unmap().WithZone("")
+	if address.Is6() {
+		if network, err := address.Prefix(64); err == nil {
+			return network.Addr()
+		}
+	}
+	return address
+}
+
+// rateForm is a number and the time it is for.
+var rateForm = regexp.MustCompile(`^([0-9]{1,10})/([0-9]{0,4})(s|m|h|d)$`)
+
+// parseRateLimit reads `rate_limit SCOPE N/UNIT [burst N] [local|shared|strict]
+// [shadow]`.
+func (a *App) parseRateLimit(d *caddyfile.Dispenser) error {
+	args, err := plainArguments(d, 2, 6)
+	if err != nil {
+		return err
+	}
+	wrong := func() error {
+		return d.Errf("rate_limit %s: write `%s`", strings.Join(args, " "), forms["rate_limit"])
+	}
+	match := rateForm.FindStringSubmatch(args[1])
+	if match == nil {
+		return wrong()
+	}
+	unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[match[3]]
+	r := &RateLimit{Scope: args[0], Window: caddy.Duration(unit)}
+	if match[2] != "" {
+		n, _ := strconv.ParseInt(match[2], 10, 32) // four digits
+		r.Window *= caddy.Duration(n)
+	}
+	r.Count, _ = strconv.ParseInt(match[1], 10, 64) // ten digits
+	rest := args[2:]
+	if len(rest) >= 2 && rest[0] == "burst" {
+		if r.Burst, err = strconv.ParseInt(rest[1], 10, 64); err != nil || r.Burst < 1 {
+			return wrong()
+		}
+		rest = rest[2:]
+	}
+	if len(rest) > 0 {
+		if _, mode := rateModes[rest[0]]; mode { // no argument is ""
+			r.Mode, rest = rest[0], rest[1:]
+		}
+	}
+	if len(rest) == 1 && rest[0] == "shadow" {
+		r.Shadow, rest = true, nil
+	}
+	if len(rest) > 0 {
+		return wrong()
+	}
+	if _, err := r.build(); err != nil {
+		return d.Errf("rate_limit: %w", err)
+	}
+	a.RateLimits = append(a.RateLimits, r)
+	return nil
+}

@@ -1,0 +1,162 @@
+package gateway
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/routing"
+	"github.com/edgegate/edgegate/routing/rewrite"
+)
+
+// modifyResponse applies the header policy to a backend's answer
+// (BEHAVIOUR.md 2.7, 2.8, 4, 5, 6.3, 6.4).
+func (c *call) modifyResponse(res *http.Response) error {
+	if !c.mayAnswer(res.StatusCode) {
+		return routing.ErrInvalidStatus
+	}
+	c.head.expect(res.ContentLength)
+	header := res.Header
+	c.meter.status = res.StatusCode
+	c.identify(header)
+	c.place(header)
+	if header.Get(headerServedBy) == "" {
+		header.Set(headerServedBy, defaultServedBy)
+	}
+	if header.Get("Server") != "" {
+		c.w.Header().Del("Server")
+	}
+	c.allowOrigin(header)
+	if c.inv.SharedHost {
+		rewrite.SharedHost(header, res.StatusCode)
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return nil // the body is a connection: nothing of it may be read here
+	}
+	c.closeUnlessEnded()
+	errorCode(res)
+	if c.inv.PlainHTML {
+		plainHTML(res)
+	}
+	if len(header.Values("Content-Type")) == 0 {
+		// Present but nil keeps net/http from sniffing one (BEHAVIOUR.md 6.7).
+		c.w.Header()["Content-Type"] = nil
+	}
+	rewrite.Trailer(res.Trailer)
+	res.Body = &trailerPolicy{ReadCloser: &countedBody{res.Body, &c.meter}, res: res}
+	return nil
+}
+
+// mayAnswer reports whether a backend's status can be a final answer
+// (BEHAVIOUR.md section 5). net/http panics on those below 100.
+func (c *call) mayAnswer(status int) bool {
+	if status == http.StatusSwitchingProtocols {
+		return routing.IsWebSocket(c.r.Method, c.r.Header)
+	}
+	return status >= 200 && status < 600
+}
+
+// place says where the invocation ran, in the backend's stead if need be.
+func (c *call) place(header http.Header) {
+	header.Set(regions.HeaderRegion, c.region())
+	header.Set(headerReason, string(c.reason()))
+	setOrDelete(header, headerDebug, c.debug)
+}
+
+// region returns the name of the region that was asked last, or, where none
+// might be asked, that the plan has first.
+func (c *call) region() string {
+	switch {
+	case c.exchange != nil && c.exchange.Region != nil:
+		return c.exchange.Region.Name
+	case c.inv.Plan.Unavailable && len(c.inv.Plan.Candidates) > 0:
+		return c.inv.Plan.First().Name
+	}
+	return ""
+}
+
+func (c *call) reason() regions.Reason {
+	if c.exchange != nil {
+		return c.exchange.Reason
+	}
+	return c.inv.Plan.Candidates[0].Reason
+}
+
+// errorCode adds sb-error-code to a failed answer (BEHAVIOUR.md section 5).
+func errorCode(res *http.Response) {
+	if res.StatusCode < 500 || res.Header.Get(headerErrorCode) != "" {
+		return
+	}
+	var body []byte
+	if routing.MayHaveErrorCode(res.Header.Get("Content-Type"), res.ContentLength) {
+		var err error
+		body, err = io.ReadAll(io.LimitReader(res.Body, routing.MaxErrorBody+1))
+		res.Body = &prefixed{ReadCloser: res.Body, prefix: bytes.NewReader(body), err: err}
+	}
+	res.Header.Set(headerErrorCode, routing.ErrorCode(res.StatusCode, body))
+}
+
+// plainHTML makes text of HTML, also of HTML that only its body betrays.
+func plainHTML(res *http.Response) {
+	switch rewrite.Header(res.Header) {
+	case rewrite.Keep:
+	case rewrite.Plain:
+		rewrite.MakePlain(res.Header)
+	case rewrite.SniffBody:
+		if sniffedHTML(res) {
+			rewrite.MakePlain(res.Header)
+		} else {
+			rewrite.NoSniff(res.Header)
+		}
+	}
+}
+
+// sniffedHTML reads no more of the body than it takes to know.
+func sniffedHTML(res *http.Response) bool {
+	var (
+		prefix = make([]byte, 0, rewrite.SniffLength)
+		err    error
+		html   bool
+	)
+	for decided := false; !decided; {
+		var n int
+		n, err = res.Body.Read(prefix[len(prefix):cap(prefix)])
+		prefix = prefix[:len(prefix)+n]
+		html, decided = rewrite.Sniff(prefix, err != nil)
+	}
+	res.Body = &prefixed{ReadCloser: res.Body, prefix: bytes.NewReader(prefix), err: err}
+	return html
+}
+
+// prefixed gives back what was read of a body ahead of its copy.
+type prefixed struct {
+	io.ReadCloser
+	prefix *bytes.Reader
+	err    error // how reading ahead ended, delivered after the prefix
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if p.prefix.Len() > 0 {
+		return p.prefix.Read(b)
+	}
+	if p.err != nil {
+		return 0, p.err
+	}
+	return p.ReadCloser.Read(b)
+}
+
+// trailerPolicy keeps trailers from saying what only the head may say, also those
+// that were not announced.
+type trailerPolicy struct {
+	io.ReadCloser
+	res *http.Response
+}
+
+func (t *trailerPolicy) Read(b []byte) (int, error) {
+	n, err := t.ReadCloser.Read(b)
+	if err == io.EOF {
+		rewrite.Trailer(t.res.Trailer)
+	}
+	return n, err
+}

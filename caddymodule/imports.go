@@ -1,0 +1,5 @@
+package caddymodule
+
+import (
+	_ "github.com/edgegate/edgegate/caddymodule/gateway" // the app, the handler, their Caddyfile
+)

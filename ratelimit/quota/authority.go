@@ -1,0 +1,76 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+// ErrUnavailable says that nobody can be asked whether something is left.
+var ErrUnavailable = errors.New("the authority over quotas is away")
+
+// Authority grants units of quotas. Grants are cumulative over a period, so a
+// claim that is made twice, late or out of order grants nothing twice. It is
+// safe for concurrent use, and bounds the time of its calls itself.
+type Authority interface {
+	// Claim settles what a holder has. The error is ErrUnavailable, or wraps it;
+	// then the claim may have been settled or not.
+	Claim(ctx context.Context, c Claim) (Answer, error)
+
+	// SetLimit puts a limit in force in place of the configured one for an
+	// organization, in this and all later periods; nil takes it back.
+	SetLimit(ctx context.Context, organization string, limit *int64) error
+
+	// Limits returns the limits that were set, by organization; nil if none ever
+	// were, or all were lost.
+	Limits(ctx context.Context) (map[string]int64, error)
+}
+
+// Claim is what a holder of grants says and asks.
+type Claim struct {
+	Holder       string // the instance of the ledger
+	Organization string
+	Period       metering.Period
+	Limit        int64 // of the period, as configured
+	// Number orders the claims of a holder: one that arrives after a later one
+	// changes nothing.
+	Number uint64
+	// Holds is how many units it has: what it was granted or used without, less what
+	// it gives back. It is the holder who knows: an authority that says otherwise has
+	// lost something, or granted what did not arrive.
+	Holds int64
+	// Wants is how many it would like to have in all; what it gets may be less. No
+	// more than Holds: none.
+	Wants int64
+	// Starves says that it has none left.
+	Starves bool
+}
+
+// Answer is how things are after a claim.
+type Answer struct {
+	Granted int64 // what the holder has in all
+	Total   int64 // what all holders have
+	Limit   int64 // in force
+	// Since is when the first claim of a holder that starves got nothing; zero
+	// while something is left.
+	Since time.Time
+	// Needed says that another holder has nothing left: what is not used should go
+	// back.
+	Needed bool
+	// Epoch changes when grants may have been lost: a number that grows, a colon and
+	// whatever tells epochs apart. "": they never are.
+	Epoch string
+	// Learning says that no grants are made until all holders have said what they
+	// have.
+	Learning bool
+}
+
+// grant returns how many units to add to a holder's that wants more. Each time
+// at most a part of what is left, so that all holders get some until the end.
+func grant(wants, limit, total int64, holders int) int64 {
+	left := limit - total
+	part := max(1, left/int64(2*max(1, holders)))
+	return max(0, min(wants, part, left))
+}

@@ -1,0 +1,229 @@
+package quota
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+const (
+	// neededFor is how long a holder without units keeps others from holding on
+	// to theirs, after it asked.
+	neededFor = 3 * time.Second
+	// presentFor is how long a holder counts after its last claim.
+	presentFor = 15 * time.Second
+	// embeddedWait bounds the wait for another process that has the file.
+	embeddedWait = time.Second
+)
+
+var (
+	bucketLeases = []byte("leases")
+	bucketLimits = []byte("limits")
+)
+
+// Embedded is the authority of the gateways of one machine: a file, which each
+// of them opens for as long as a claim takes.
+type Embedded struct {
+	path string
+	now  func() time.Time
+	mu   sync.Mutex
+}
+
+// NewEmbedded returns the authority in a directory. It opens nothing.
+func NewEmbedded(dir string, now func() time.Time) *Embedded {
+	return &Embedded{path: filepath.Join(dir, "quotas.db"), now: now}
+}
+
+// lease is what is known of one organization in one period.
+type lease struct {
+	Total   int64             `json:"total"`
+	Holders map[string]holder `json:"holders"`
+	Since   int64             `json:"since,omitempty"`  // when nothing was left, in microseconds
+	Needed  int64             `json:"needed,omitempty"` // when a holder last got nothing
+	Needy   string            `json:"needy,omitempty"`  // which
+}
+
+type holder struct {
+	Granted int64  `json:"granted"`
+	Number  uint64 `json:"number"`
+	Seen    int64  `json:"seen"` // in microseconds
+}
+
+// with runs f in a transaction of the file.
+func (e *Embedded) with(write bool, f func(*bbolt.Tx) error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	db, err := bbolt.Open(e.path, 0o600, &bbolt.Options{Timeout: embeddedWait})
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrUnavailable, e.path, err)
+	}
+	run := db.View
+	if write {
+		run = db.Update
+	}
+	if err = errors.Join(run(f), db.Close()); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrUnavailable, e.path, err)
+	}
+	return nil
+}
+
+// Claim implements Authority.
+func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
+	var answer Answer
+	err := e.with(true, func(tx *bbolt.Tx) error {
+		leases, err := tx.CreateBucketIfNotExists(bucketLeases)
+		if err != nil {
+			return err
+		}
+		limit, set := storedLimit(tx, c.Organization)
+		if !set {
+			limit = c.Limit
+		}
+		key := []byte(c.Period.ID + "|" + c.Organization)
+		l := lease{Holders: make(map[string]holder)}
+		if text := leases.Get(key); text != nil {
+			if err := json.Unmarshal(text, &l); err != nil {
+				return fmt.Errorf("the lease of %s: %w", key, err)
+			}
+		}
+		answer = l.settle(c, limit, e.now())
+		text, err := json.Marshal(l)
+		if err != nil {
+			return err
+		}
+		return leases.Put(key, text)
+	})
+	return answer, err
+}
+
+// HeldBy implements Holdings.
+func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err error) {
+	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	err = e.with(false, func(tx *bbolt.Tx) error {
+		leases := tx.Bucket(bucketLeases)
+		if leases == nil {
+			return nil
+		}
+		return leases.ForEach(func(key, text []byte) error {
+			var l lease
+			if err := json.Unmarshal(text, &l); err != nil {
+				return fmt.Errorf("the lease of %s: %w", key, err)
+			}
+			period, organization, _ := strings.Cut(string(key), "|")
+			if h := l.Holders[holder]; h.Granted > 0 {
+				claims = append(claims, Claim{Holder: holder, Organization: organization, Period: metering.Period{ID: period}, Holds: h.Granted, Limit: anyLimit})
+			}
+			return nil
+		})
+	})
+	return claims, err
+}
+
+// settle is a claim's effect. It is the rule that every authority follows.
+func (l *lease) settle(c Claim, limit int64, now time.Time) Answer {
+	at := now.UnixMicro()
+	h := l.Holders[c.Holder]
+	before := h.Granted
+	if c.Number > h.Number {
+		h.Number = c.Number
+		h.Granted = c.Holds
+		l.Total += h.Granted - before
+		if c.Wants > h.Granted {
+			given := grant(c.Wants-h.Granted, limit, l.Total, l.present(c.Holder, at))
+			h.Granted += given
+			l.Total += given
+			switch {
+			case given > 0 && l.Needy == c.Holder:
+				l.Needed, l.Since = 0, 0
+			case given == 0 && c.Starves:
+				l.Needed, l.Needy = at, c.Holder
+				if l.Since == 0 {
+					l.Since = at
+				}
+			}
+		}
+	}
+	h.Seen = at
+	l.Holders[c.Holder] = h
+	if l.Total < limit {
+		l.Since = 0
+	}
+	answer := Answer{Granted: h.Granted, Total: l.Total, Limit: limit}
+	if l.Since != 0 {
+		answer.Since = time.UnixMicro(l.Since)
+	}
+	answer.Needed = l.Needy != c.Holder && at-l.Needed < neededFor.Microseconds()
+	return answer
+}
+
+// present returns how many holders there are, with the one that asks.
+func (l *lease) present(asks string, at int64) int {
+	n := 1
+	for name, h := range l.Holders {
+		if name != asks && at-h.Seen < presentFor.Microseconds() {
+			n++
+		}
+	}
+	return n
+}
+
+func storedLimit(tx *bbolt.Tx, organization string) (int64, bool) {
+	bucket := tx.Bucket(bucketLimits)
+	if bucket == nil {
+		return 0, false
+	}
+	value := bucket.Get([]byte(organization))
+	if len(value) != 8 {
+		return 0, false
+	}
+	return int64(binary.BigEndian.Uint64(value)), true
+}
+
+// SetLimit implements Authority.
+func (e *Embedded) SetLimit(_ context.Context, organization string, limit *int64) error {
+	return e.with(true, func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucketIfNotExists(bucketLimits)
+		if err != nil {
+			return err
+		}
+		if limit == nil {
+			return bucket.Delete([]byte(organization))
+		}
+		return bucket.Put([]byte(organization), binary.BigEndian.AppendUint64(nil, uint64(*limit)))
+	})
+}
+
+// Limits implements Authority.
+func (e *Embedded) Limits(context.Context) (map[string]int64, error) {
+	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	var limits map[string]int64
+	err := e.with(false, func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket(bucketLimits)
+		if bucket == nil {
+			return nil
+		}
+		limits = make(map[string]int64)
+		return bucket.ForEach(func(k, v []byte) error {
+			if len(v) == 8 {
+				limits[string(k)] = int64(binary.BigEndian.Uint64(v))
+			}
+			return nil
+		})
+	})
+	return limits, err
+}

@@ -1,0 +1,369 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/puzpuzpuz/xsync/v4"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+// Terms are what is agreed with an organization.
+type Terms struct {
+	// Quota is how many units it may use in a period; negative: any number.
+	Quota int64
+	// Hard says that the quota ends invocations. A soft one is never asked for.
+	Hard  bool
+	Grace time.Duration // how long invocations go on past a hard quota
+	// Open says that invocations go on where a grant is needed and nobody can be
+	// asked for it.
+	Open  bool
+	Cycle metering.Cycle
+}
+
+// ErrExhausted says that an organization's quota is used up.
+var ErrExhausted = errors.New("the quota is used up")
+
+const (
+	// claimWait bounds how long an invocation waits for a grant where nothing is
+	// left here.
+	claimWait = 3 * time.Second
+	// learnWait is how long it waits between claims on an authority that learns.
+	learnWait = 20 * time.Millisecond
+	// beat is how often what was used is compared with what was granted.
+	beat = time.Second
+	// forOutage is how much of the own rate is asked for beforehand, so that an
+	// authority that is away is not noticed far from the limit.
+	forOutage = 10 * time.Minute
+	// mostPart is the part of a limit that is asked for at once, at most.
+	mostPart = 20
+	// leastAsked is asked for where the rate is not known yet.
+	leastAsked = 100
+	// idleFor is after how long without a unit grants go back.
+	idleFor = 30 * time.Second
+	// The grants of the next period are asked for at a random moment between these
+	// before it begins.
+	prefetchFirst, prefetchLast = 10 * time.Minute, 30 * time.Second
+	// patience bounds how long a gateway without units waits until it asks again.
+	patience = 5 * time.Second
+)
+
+// Quotas keeps organizations within their quotas. It is safe for concurrent use.
+type Quotas struct {
+	ledger    *metering.Ledger
+	authority atomic.Pointer[Authority]
+	accounts  *xsync.Map[string, *account]
+	limits    atomic.Pointer[map[string]int64] // that were set by people
+	number    atomic.Uint64
+	epochs    atomic.Pointer[epochs] // of the authority
+	beats     int                    // of run
+	stock     stock                  // for run
+	stop      context.CancelFunc
+	stopped   sync.WaitGroup
+	ctx       context.Context //nolint:containedctx // of claims that no request waits for
+}
+
+// NewQuotas returns the quotas over what a ledger records. Close it before the
+// ledger.
+func NewQuotas(ledger *metering.Ledger, authority Authority) *Quotas {
+	q := &Quotas{ledger: ledger, accounts: xsync.NewMap[string, *account]()}
+	q.limits.Store(new(map[string]int64))
+	q.epochs.Store(newEpochs())
+	q.authority.Store(&authority)
+	q.number.Store(q.now()) // above those of the process before
+	q.ctx, q.stop = context.WithCancel(context.Background())
+	q.Refresh(q.ctx)
+	number := q.number.Add(1)
+	q.stopped.Go(q.run)
+	q.prepare(authority, number)
+	return q
+}
+
+// now is a number above those of all claims of processes that are gone, also if
+// the clock was set back since.
+func (q *Quotas) now() uint64 { return uint64(max(time.Now().UnixMicro(), q.ledger.Now().UnixMicro())) }
+
+// SetAuthority has another authority asked from now on. The one before gets back
+// what is not used; the new one is told what was used with the first claim.
+func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
+	number := q.number.Add(1)
+	before := *q.authority.Swap(&authority)
+	q.Refresh(ctx)
+	q.epochs.Store(newEpochs())
+	q.prepare(authority, number)
+	for _, a := range q.accounts.Range {
+		a.mu.Lock()
+		for _, t := range []*term{a.current.Load(), a.next} {
+			if t == nil || !t.wasClaimed() {
+				continue
+			}
+			<-t.claiming
+			t.drop()
+			c := q.complete(t, Claim{Holds: t.granted.Load(), Limit: t.limit.Load()})
+			t.known = false
+			t.since.Store(0)
+			t.total.Store(0)
+			// What does not arrive is asserted if it is ever asked again.
+			_, _ = before.Claim(ctx, c)
+			t.claiming <- struct{}{}
+		}
+		a.mu.Unlock()
+	}
+}
+
+// Unit is one that was taken. The zero Unit is none.
+type Unit struct {
+	At        time.Time // when; what is recorded of it must have this time
+	Remaining int64     // what is left of a hard quota, at least; -1: there is none
+	Limit     int64     // of it
+	term      *term
+	over      bool
+}
+
+// Return gives the unit back: nothing was sent. It may be called once.
+func (u Unit) Return() {
+	switch {
+	case u.term == nil:
+	case u.over:
+		u.term.over.Add(-1)
+	default:
+		u.term.unspent.Add(1)
+	}
+}
+
+// account is an organization.
+type account struct {
+	organization string
+	current      atomic.Pointer[term]
+
+	mu   sync.Mutex // guards next, and who makes a term
+	next *term      // of the next period, with its first grants
+	lead time.Duration
+}
+
+// term is an organization in one period. What it has used here is granted -
+// unspent + over.
+type term struct {
+	account *account
+	cycle   metering.Cycle
+	period  metering.Period
+	// Of period, in microseconds, since that is quicker to compare.
+	begins, ends int64
+
+	unspent  atomic.Int64 // of what was granted
+	over     atomic.Int64 // used without a grant, and not claimed yet
+	granted  atomic.Int64 // changes under claiming
+	total    atomic.Int64 // of all holders, as far as known
+	limit    atomic.Int64 // in force when it was last asked
+	since    atomic.Int64 // when nothing was left, in microseconds; 0: something is
+	chunk    atomic.Int64 // how many units are asked for at once; changes under claiming
+	learning atomic.Bool  // the authority grants nothing yet
+	retryAt  atomic.Int64 // when asking again makes sense, in microseconds
+
+	claiming chan struct{} // holds one token: who has it claims
+	asked    atomic.Bool   // a claim that nobody waits for is under way
+	known    bool          // the authority has answered once; under claiming
+	settled  string        // the epoch of its last answer; under claiming
+	adopted  int           // of how many logs of others it was told; under claiming
+
+	// For the beat:
+	usedBefore int64
+	usedAt     time.Time    // when something was last used
+	failures   int          // in a row; under claiming
+	paced      time.Time    // when chunk was settled; under claiming
+	empty      int          // claims in a row that brought nothing; under claiming
+	rate       atomic.Int64 // units a second
+}
+
+func (t *term) contains(at time.Time) bool {
+	micro := at.UnixMicro()
+	return micro >= t.begins && micro < t.ends
+}
+
+func (t *term) used() int64 { return t.granted.Load() - t.unspent.Load() + t.over.Load() }
+
+// term returns that of an organization now, and the time it is for.
+func (q *Quotas) term(organization string, terms *Terms) (*term, time.Time, error) {
+	a, ok := q.accounts.Load(organization)
+	if !ok {
+		a, _ = q.accounts.LoadOrStore(organization, &account{organization: organization, lead: randomLead()})
+	}
+	for {
+		at := q.ledger.Now()
+		t := a.current.Load()
+		if t != nil && t.contains(at) && t.cycle.Equal(terms.Cycle) {
+			return t, at, nil
+		}
+		if err := q.begin(a, terms.Cycle); err != nil {
+			return nil, at, err
+		}
+	}
+}
+
+func randomLead() time.Duration {
+	return prefetchLast + rand.N(prefetchFirst-prefetchLast) //nolint:gosec // spreads load, guards nothing
+}
+
+// begin makes the term that is now the current one.
+func (q *Quotas) begin(a *account, cycle metering.Cycle) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	period := cycle.At(q.ledger.Now())
+	if t := a.current.Load(); t != nil && t.cycle.Equal(cycle) && !period.Start.After(t.period.Start) {
+		return nil
+	}
+	next := a.next
+	if next == nil || !next.cycle.Equal(cycle) || next.period.ID != period.ID {
+		var err error
+		if next, err = q.newTerm(a, cycle, period); err != nil {
+			return err
+		}
+	}
+	a.next, a.lead = nil, randomLead()
+	a.current.Store(next)
+	return nil
+}
+
+// newTerm returns a term that knows what the ledger says was used.
+func (q *Quotas) newTerm(a *account, cycle metering.Cycle, period metering.Period) (*term, error) {
+	by, err := q.ledger.SpentBy(a.organization, period)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	t := &term{
+		account: a, cycle: cycle, period: period, begins: period.Start.UnixMicro(), ends: period.End.UnixMicro(), claiming: make(chan struct{}, 1),
+	}
+	t.over.Store(int64(by[q.ledger.Instance()]))
+	t.claiming <- struct{}{}
+	return t, nil
+}
+
+// bound reports whether a limit holds, and which.
+func (q *Quotas) bound(organization string, terms *Terms) (int64, bool) {
+	limit := q.limitOf(organization, terms)
+	return limit, terms.Hard && limit >= 0
+}
+
+// Restricted returns how long an organization's invocations will be refused, 0
+// if the next one may not be. It takes nothing.
+func (q *Quotas) Restricted(organization string, terms *Terms) time.Duration {
+	limit, hard := q.bound(organization, terms)
+	if !hard {
+		return 0
+	}
+	t, at, err := q.term(organization, terms)
+	if err != nil || !q.refuses(t, terms, limit, at) {
+		return 0
+	}
+	return t.period.End.Sub(at)
+}
+
+// refuses reports whether a term is known to have nothing left. It sees to it
+// that this is found out again from time to time.
+func (q *Quotas) refuses(t *term, terms *Terms, limit int64, at time.Time) bool {
+	since := t.since.Load()
+	if since == 0 || t.unspent.Load() > 0 || t.limit.Load() != limit || at.Before(time.UnixMicro(since).Add(terms.Grace)) {
+		return false
+	}
+	if at.UnixMicro() >= t.retryAt.Load() {
+		q.ask(t, terms, true)
+	}
+	return true
+}
+
+// Take takes a unit, which must be recorded in the ledger or given back. The
+// error is ErrExhausted, or ErrUnavailable where a grant is needed and nobody
+// can be asked for it.
+func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (Unit, error) {
+	for waited := false; ; waited = true {
+		limit, hard := q.bound(organization, terms) // a claim may bring another
+		t, at, err := q.term(organization, terms)
+		if err != nil {
+			return Unit{}, err
+		}
+		if !hard {
+			t.over.Add(1)
+			return Unit{At: at, Remaining: -1, term: t, over: true}, nil
+		}
+		for t.limit.Load() == limit {
+			left := t.unspent.Load()
+			if left <= 0 {
+				break
+			}
+			if t.unspent.CompareAndSwap(left, left-1) {
+				ungranted := max(0, t.limit.Load()-t.total.Load())
+				if left-1 < t.low() && ungranted > 0 {
+					q.ask(t, terms, false)
+				}
+				return Unit{At: at, Remaining: left - 1 + ungranted, Limit: limit, term: t}, nil
+			}
+		}
+		if q.refuses(t, terms, limit, at) {
+			return Unit{}, ErrExhausted
+		}
+		if t.since.Load() != 0 && t.limit.Load() == limit && t.unspent.Load() <= 0 { // grace
+			t.over.Add(1)
+			return Unit{At: at, Remaining: 0, Limit: limit, term: t, over: true}, nil
+		}
+		if waited && ctx.Err() != nil {
+			return t.without(terms, at, ErrUnavailable)
+		}
+		if !waited {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, claimWait)
+			defer cancel()
+		}
+		if err := q.claim(ctx, t, terms, true); err != nil {
+			return t.without(terms, at, err)
+		}
+		if t.learning.Load() && t.unspent.Load() <= 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(learnWait):
+			}
+		}
+	}
+}
+
+// without is a unit for which nobody could be asked, if the terms say so. It is
+// settled with the next claim.
+func (t *term) without(terms *Terms, at time.Time, err error) (Unit, error) {
+	if !terms.Open {
+		return Unit{}, err
+	}
+	t.over.Add(1)
+	return Unit{At: at, Remaining: -1, term: t, over: true}, nil
+}
+
+// low is how few unspent units make a term ask for more.
+func (t *term) low() int64 { return max(1, t.chunk.Load()*3/10) }
+
+// pace settles how many units a term asks for: what it needs in an outage, and
+// more than the last time if that was used up at once. The caller claims.
+func (t *term) pace(now time.Time, limit int64) {
+	next := max(t.rate.Load()*int64(forOutage/time.Second), leastAsked)
+	if now.Sub(t.paced) < beat {
+		next = max(next, 4*t.chunk.Load())
+	}
+	t.paced = now
+	t.chunk.Store(min(next, max(1, limit/mostPart)))
+}
+
+// ask claims without anybody waiting.
+func (q *Quotas) ask(t *term, terms *Terms, starves bool) {
+	if !t.asked.CompareAndSwap(false, true) {
+		return
+	}
+	copied := *terms
+	q.stopped.Go(func() {
+		defer t.asked.Store(false)
+		// The next beat, or request, tries again.
+		_ = q.claim(q.ctx, t, &copied, starves)
+	})
+}

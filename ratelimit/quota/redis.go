@@ -1,0 +1,211 @@
+package quota
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+)
+
+//go:embed claim.lua
+var claimText string
+
+//go:embed beat.lua
+var beatText string
+
+var (
+	claimScript = redisconn.NewScript(claimText)
+	beatScript  = redisconn.NewScript(beatText)
+)
+
+const (
+	// limitsKey is the hash of the limits that were set, by organization.
+	limitsKey = "gw:limits"
+	// limitsThere is a field of it that stays when all others are gone.
+	limitsThere = "|"
+)
+
+// callWait bounds one call.
+const callWait = 250 * time.Millisecond
+
+// Redis is the authority of all gateways that share a Redis: a hash for each
+// shard of the organizations.
+type Redis struct {
+	conn    *redisconn.Conn
+	history [metering.Shards]atomic.Bool // it was seen before: if it is not there, it was lost
+	holders func() int
+	calls   atomic.Uint64
+	claims  atomic.Uint64 // of the calls
+}
+
+// NewRedis returns the authority in a Redis. history says that this process's
+// ledger was in it before, so that an empty one has lost something; holders
+// returns how many gateways there are.
+func NewRedis(conn *redisconn.Conn, history bool, holders func() int) *Redis {
+	r := &Redis{conn: conn, holders: holders}
+	for shard := range r.history {
+		r.history[shard].Store(history)
+	}
+	return r
+}
+
+// Calls returns how many commands were sent.
+func (r *Redis) Calls() uint64 { return r.calls.Load() }
+
+// Shards implements Forgetful.
+func (*Redis) Shards() int { return metering.Shards }
+
+// Shard implements Forgetful.
+func (*Redis) Shard(organization string) int { return metering.Shard(organization) }
+
+func grantsKey(shard int) string { return fmt.Sprintf("gw:{q:%02d}:g", shard) }
+
+func oneOrNone(yes bool) string {
+	if yes {
+		return "1"
+	}
+	return "0"
+}
+
+// run runs a script within callWait. Its error is ErrUnavailable.
+func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, args ...any) ([]any, error) {
+	ctx, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	r.calls.Add(1)
+	reply, err := r.conn.Run(ctx, s, grantsKey(shard), args...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	list, ok := reply.([]any)
+	if !ok {
+		return nil, fmt.Errorf("%w: a script answered %T", ErrUnavailable, reply)
+	}
+	return list, nil
+}
+
+// Claim implements Authority.
+func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
+	shard := r.Shard(c.Organization)
+	r.claims.Add(1)
+	list, err := r.run(ctx, claimScript, shard, c.Holder, c.Organization, c.Period.ID, c.Limit, c.Number,
+		c.Holds, c.Wants, oneOrNone(c.Starves), r.holders(), "", oneOrNone(r.history[shard].Load()), "")
+	if err != nil {
+		return Answer{}, err
+	}
+	return claimAnswer(list)
+}
+
+func claimAnswer(list []any) (a Answer, err error) {
+	if len(list) != 7 {
+		return a, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
+	}
+	var since int64
+	for i, into := range []*int64{&a.Granted, &a.Total, &a.Limit, &since} {
+		text, _ := list[i].(string)
+		if *into, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return Answer{}, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
+		}
+	}
+	if since > 0 {
+		a.Since = time.UnixMicro(since)
+	}
+	needed, _ := list[4].(int64)
+	a.Epoch, _ = list[5].(string)
+	learning, _ := list[6].(int64)
+	a.Needed, a.Learning = needed == 1, learning == 1
+	return a, nil
+}
+
+// Join implements Forgetful.
+func (r *Redis) Join(ctx context.Context, holder string, shard int, settled string, leave bool) (epoch string, err error) {
+	join := "join"
+	if leave {
+		join = "leave"
+	}
+	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", 1, "", oneOrNone(r.history[shard].Load()), join, settled)
+	if err != nil {
+		return "", err
+	}
+	answer, err := claimAnswer(list)
+	if err != nil {
+		return "", err
+	}
+	r.history[shard].Store(true)
+	if settled != "" && answer.Epoch != settled {
+		return "", errMoved
+	}
+	return answer.Epoch, nil
+}
+
+// Beat implements Forgetful.
+func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error) {
+	args := append(make([]any, 0, 2+len(claims)), holder, "")
+	for _, c := range claims {
+		args = append(args, c.Period.ID+"|"+c.Organization)
+	}
+	list, err := r.run(ctx, beatScript, shard, args...)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(list) != 1+len(claims) {
+		return "", nil, fmt.Errorf("%w: a beat was answered %v", ErrUnavailable, list)
+	}
+	epoch, _ = list[0].(string)
+	for _, value := range list[1:] {
+		n, _ := value.(int64)
+		needed = append(needed, n == 1)
+	}
+	return epoch, needed, nil
+}
+
+// SetLimit implements Authority.
+func (r *Redis) SetLimit(ctx context.Context, organization string, limit *int64) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
+	defer cancel()
+	r.calls.Add(3)
+	// What claims are settled by comes last: it is put right by the list.
+	key, field := grantsKey(r.Shard(organization)), "l|"+organization
+	err := r.conn.HashSet(ctx, limitsKey, limitsThere, "")
+	switch {
+	case err != nil:
+	case limit == nil:
+		if err = r.conn.HashDelete(ctx, limitsKey, organization); err == nil {
+			err = r.conn.HashDelete(ctx, key, field)
+		}
+	default:
+		text := strconv.FormatInt(*limit, 10)
+		if err = r.conn.HashSet(ctx, limitsKey, organization, text); err == nil {
+			err = r.conn.HashSet(ctx, key, field, text)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return nil
+}
+
+// Limits implements Authority.
+func (r *Redis) Limits(ctx context.Context) (map[string]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callWait)
+	defer cancel()
+	r.calls.Add(3) // of which one reads
+	fields, err := r.conn.HashAll(ctx, limitsKey)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	if len(fields) == 0 {
+		return nil, nil
+	}
+	limits := make(map[string]int64, len(fields))
+	for organization, text := range fields {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			limits[organization] = n
+		}
+	}
+	return limits, nil
+}

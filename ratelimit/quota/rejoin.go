@@ -1,0 +1,280 @@
+package quota
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Forgetful is an Authority that may lose grants it has made: another server
+// takes over, or an old copy is restored. It makes no more then until all
+// holders have said what they have.
+type Forgetful interface {
+	Authority
+
+	// Shards is how many there are.
+	Shards() int
+
+	// Shard is the part that forgets as a whole.
+	Shard(organization string) int
+
+	// Join says that a holder has claimed all it has in a shard, or with leave
+	// that it has nothing. Who has not joined is granted nothing. settled is the epoch
+	// in which that was claimed, "" if there was nothing: in another one it is an
+	// error and changes nothing.
+	Join(ctx context.Context, holder string, shard int, settled string, leave bool) (epoch string, err error)
+
+	// Beat tells the epoch of a shard, and which of the holder's grants others
+	// need.
+	Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error)
+}
+
+// errMoved says that claims were not settled by one server: another took its place
+// meanwhile, and does not know of all.
+var errMoved = fmt.Errorf("%w: another server took its place", ErrUnavailable)
+
+// never is no epoch.
+const never = "-"
+
+// settledIn are the epochs in which claims were settled, by shard.
+type settledIn map[int]string
+
+// note takes in that of a claim.
+func (s settledIn) note(shard int, epoch string) error {
+	if before, ok := s[shard]; ok && before != epoch {
+		return errMoved
+	}
+	s[shard] = epoch
+	return nil
+}
+
+// epochs are those that this process has joined, by shard.
+type epochs struct {
+	mu      sync.Mutex // guards all
+	joined  map[int]string
+	joining map[int]bool
+	seen    map[int]string // the latest that was heard of
+}
+
+func newEpochs() *epochs {
+	return &epochs{joined: make(map[int]string), joining: make(map[int]bool), seen: make(map[int]string)}
+}
+
+// later reports whether an epoch came after another. A server that was replaced
+// may go on answering for a while: there is no way back to it.
+func later(epoch, than string) bool { return numberOf(epoch) > numberOf(than) }
+
+// numberOf is what grows of an epoch; 0 of none.
+func numberOf(epoch string) uint64 {
+	text, _, _ := strings.Cut(epoch, ":")
+	n, _ := strconv.ParseUint(text, 10, 64)
+	return n
+}
+
+// in reports whether an epoch is the one that was joined. None is once a later one
+// was heard of, or while one is joined: what the one before grants from then on
+// would not be said to the other.
+func (e *epochs) in(shard int, epoch string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.joined[shard] == epoch && !e.joining[shard] && !later(e.seen[shard], epoch)
+}
+
+// begin reports whether an epoch is new and nobody is joining it.
+func (e *epochs) begin(shard int, epoch string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	heard := epoch
+	if epoch == "" { // a server that has none yet: it will be a later one
+		heard = strconv.FormatUint(numberOf(e.joined[shard])+1, 10)
+	}
+	if later(heard, e.seen[shard]) {
+		e.seen[shard] = heard
+	}
+	if epoch != "" && !later(epoch, e.joined[shard]) || e.joining[shard] {
+		return false
+	}
+	e.joining[shard] = true
+	return true
+}
+
+func (e *epochs) end(shard int, epoch string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.joining[shard] = false
+	if later(epoch, e.joined[shard]) {
+		e.joined[shard] = epoch
+	}
+}
+
+func (e *epochs) shards() []int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	list := make([]int, 0, len(e.joined))
+	for shard := range e.joined {
+		list = append(list, shard)
+	}
+	return list
+}
+
+// prepare joins an authority before the first claim: gives back what the process
+// before had left, and says what the ledgers here say was used, in case the
+// authority lost it. number is below those of all claims of requests, which know
+// better.
+func (q *Quotas) prepare(authority Authority, number uint64) {
+	known := q.epochs.Load()
+	join := func() error {
+		_, err := q.takeStock(q.ctx, authority, q.ledger.Instance(), number)
+		if f, ok := authority.(Forgetful); ok && err == nil {
+			err = q.joinAll(f, known, number)
+		}
+		return err
+	}
+	q.stopped.Go(func() {
+		for join() != nil {
+			select {
+			case <-q.ctx.Done():
+				return
+			case <-time.After(beat):
+			}
+		}
+	})
+}
+
+// joinAll claims what was used, and joins all shards.
+func (q *Quotas) joinAll(f Forgetful, known *epochs, number uint64) error {
+	used, err := q.ledger.UsedNow()
+	if err != nil {
+		return err
+	}
+	in := make(settledIn)
+	for _, u := range used {
+		answer, err := f.Claim(q.ctx, Claim{
+			Holder: u.Instance, Organization: u.Organization, Period: u.Period, Number: number, Holds: int64(u.Units),
+		})
+		if err == nil {
+			err = in.note(f.Shard(u.Organization), answer.Epoch)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for shard := range f.Shards() {
+		if err := q.assertAll(f, shard, in); err != nil {
+			return err
+		}
+		epoch, err := f.Join(q.ctx, q.ledger.Instance(), shard, in[shard], false)
+		if err != nil {
+			return err
+		}
+		known.end(shard, epoch)
+	}
+	return nil
+}
+
+// observe sees to it that a new epoch learns what is held here.
+func (q *Quotas) observe(f Forgetful, shard int, epoch string) {
+	known := q.epochs.Load()
+	if !known.begin(shard, epoch) {
+		return
+	}
+	q.stopped.Go(func() {
+		joined, in := "", make(settledIn)
+		if q.assertAll(f, shard, in) == nil {
+			joined, _ = f.Join(q.ctx, q.ledger.Instance(), shard, in[shard], false) // the next beat tries again
+		}
+		known.end(shard, joined)
+	})
+}
+
+// assertAll claims everything that is held in a shard.
+func (q *Quotas) assertAll(f Forgetful, shard int, in settledIn) error {
+	for _, t := range q.claimed(f, shard) {
+		select {
+		case <-t.claiming:
+		case <-q.ctx.Done():
+			return q.ctx.Err()
+		}
+		t.assert()
+		err := q.settle(q.ctx, t, &Terms{Quota: t.limit.Load()}, Claim{Holds: t.granted.Load()})
+		if err == nil {
+			err = in.note(shard, t.settled)
+		}
+		t.claiming <- struct{}{}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claimed returns the terms with grants in a shard.
+func (q *Quotas) claimed(f Forgetful, shard int) (terms []*term) {
+	for _, a := range q.accounts.Range {
+		if f.Shard(a.organization) != shard {
+			continue
+		}
+		a.mu.Lock()
+		for _, t := range []*term{a.current.Load(), a.next} {
+			if t != nil && t.wasClaimed() {
+				terms = append(terms, t)
+			}
+		}
+		a.mu.Unlock()
+	}
+	return terms
+}
+
+// idleBeats is how many beats of the shards with grants there are to one of those
+// without.
+const idleBeats = 3
+
+// beatAll finds out for each shard whether it has forgotten what was granted, and
+// gives back what others need.
+func (q *Quotas) beatAll(f Forgetful) {
+	byShard := make(map[int][]*term)
+	for _, a := range q.accounts.Range {
+		if t := a.current.Load(); t != nil && t.wasClaimed() {
+			shard := f.Shard(a.organization)
+			byShard[shard] = append(byShard[shard], t)
+		}
+	}
+	for shard := range f.Shards() {
+		terms := byShard[shard]
+		if len(terms) == 0 && (q.beats/2+shard)%idleBeats != 0 {
+			continue
+		}
+		claims := make([]Claim, len(terms))
+		for i, t := range terms {
+			claims[i] = Claim{Organization: t.account.organization, Period: t.period}
+		}
+		epoch, needed, err := f.Beat(q.ctx, q.ledger.Instance(), shard, claims)
+		if err != nil {
+			return // nor will the others
+		}
+		q.observe(f, shard, epoch)
+		for i, t := range terms {
+			if needed[i] && t.unspent.Load() > 0 {
+				q.hold(t, func(ctx context.Context) error { return q.giveBack(ctx, t, &Terms{Quota: t.limit.Load()}) })
+			}
+		}
+	}
+}
+
+// leaveAll says of a holder that it has nothing but what was settled.
+func (q *Quotas) leaveAll(ctx context.Context, holder string, shards []int, in settledIn) {
+	f, ok := (*q.authority.Load()).(Forgetful)
+	if !ok {
+		return
+	}
+	for _, shard := range shards {
+		if ctx.Err() != nil {
+			return
+		}
+		// One who does not leave is waited for when the server is lost, for a while.
+		_, _ = f.Join(ctx, holder, shard, in[shard], true)
+	}
+}

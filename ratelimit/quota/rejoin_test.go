@@ -1,0 +1,140 @@
+package quota
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+// replaced is an authority of which one server takes another's place, while some connections still lead to the one before.
+type replaced struct {
+	*Embedded
+
+	mu       sync.Mutex // guards all below
+	claims   string     // the epoch of the server that claims go to
+	members  string     // of the one that is asked for everything else
+	joined   []string   // what that was told: settled in which epoch
+	joinable chan struct{}
+}
+
+func (*replaced) Shards() int      { return 1 }
+func (*replaced) Shard(string) int { return 0 }
+
+func (r *replaced) set(claims, members string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.claims, r.members = claims, members
+}
+
+func (r *replaced) Claim(ctx context.Context, c Claim) (Answer, error) {
+	a, err := r.Embedded.Claim(ctx, c)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a.Epoch = r.claims
+	return a, err
+}
+
+func (r *replaced) Join(_ context.Context, _ string, _ int, settled string, _ bool) (string, error) {
+	<-r.joinable
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if settled != "" && settled != r.members {
+		return "", errMoved
+	}
+	r.joined = append(r.joined, settled)
+	return r.members, nil
+}
+
+func (r *replaced) Beat(_ context.Context, _ string, _ int, claims []Claim) (string, []bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.members, make([]bool, len(claims)), nil
+}
+
+// A gateway has joined another server when that one knows what it holds, not when the one before was told; and from when it hears of
+// the other on, it takes nothing more from the one before.
+func TestJoiningWhileAServerIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	ledger, err := metering.Open(metering.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ledger.Close()
+	r := &replaced{Embedded: NewEmbedded(dir, time.Now), claims: "1:a", members: "1:a", joinable: make(chan struct{})}
+	q := NewQuotas(ledger, r)
+	defer q.Close(context.Background())
+	r.joinable <- struct{}{} // the first time
+	terms := hard(1_000_000)
+	take := func() bool {
+		_, err := q.Take(t.Context(), "acme", &terms)
+		return err == nil
+	}
+	if !becomesTrue(take) {
+		t.Fatal("nothing is granted")
+	}
+	term, _, err := q.term("acme", &terms)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Another server is there, but claims go to the one before.
+	r.set("1:a", "2:b")
+	q.observe(r, 0, "2:b")
+	held := term.granted.Load()
+	for range 5 { // while it joins, and after it could not
+		if err := q.claim(t.Context(), term, &Terms{Quota: terms.Quota + 1}, false); err != nil {
+			t.Fatal(err)
+		}
+		if now := term.granted.Load(); now != held {
+			t.Errorf("%d were held, and %d are with what the server before granted", held, now)
+		}
+		select {
+		case r.joinable <- struct{}{}:
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	if q.epochs.Load().in(0, "2:b") || len(r.joined) != 1 {
+		t.Errorf("it has joined by what the server before was told: %q", r.joined)
+	}
+	close(r.joinable)
+	r.set("2:b", "2:b")
+	if !becomesTrue(func() bool {
+		q.observe(r, 0, "2:b")
+		return q.epochs.Load().in(0, "2:b")
+	}) {
+		t.Error("it does not join when all goes to the new server")
+	}
+}
+
+// A server of which nobody has claimed anything yet may count a gateway as one that has joined, though its answer is lost.
+func TestEpochOfANewServer(t *testing.T) {
+	e := newEpochs()
+	e.end(3, "7:a")
+	if !e.in(3, "7:a") {
+		t.Fatal("it is not in the epoch that it joined")
+	}
+	if !e.begin(3, "") || e.in(3, "7:a") {
+		t.Error("it is in the one before while it joins")
+	}
+	if e.end(3, ""); e.in(3, "7:a") {
+		t.Error("it is in the one before, though it may have joined another")
+	}
+	if e.end(3, "9:b"); !e.in(3, "9:b") || e.in(3, "7:a") {
+		t.Error("it is not in the one that it joined last")
+	}
+}
+
+func becomesTrue(f func() bool) bool {
+	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for !f() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,133 @@
+package quota
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+// releaseAfter is for how long nothing must have been heard of a gateway whose
+// grants are released.
+const releaseAfter = time.Minute
+
+// ErrNotShared says that there are no other gateways.
+var ErrNotShared = errors.New("the store is not shared with other gateways")
+
+// Release gives back what a gateway that will never come back, with its disk, was
+// granted and has not used: as far as Redis knows what it used, which is up to
+// its last flush. The error says why not, in words for an operator.
+func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance string) error {
+	r, ok := (*q.authority.Load()).(*Redis)
+	if !ok {
+		return ErrNotShared
+	}
+	seen, err := mirror.Seen(ctx)
+	if err != nil {
+		return err
+	}
+	p, known := seen[instance]
+	if !known {
+		return fmt.Errorf("there is no gateway %q; those that were heard of: %s", instance, listed(seen))
+	}
+	if ago := time.Since(p.At); ago < releaseAfter {
+		return fmt.Errorf("gateway %s was heard of %s ago: it is there", instance, ago.Round(time.Second))
+	}
+	used, err := usedBy(ctx, mirror, instance)
+	if err != nil {
+		return err
+	}
+	held, err := r.HeldBy(ctx, instance)
+	if err != nil {
+		return err
+	}
+	in := make(settledIn)
+	for _, c := range held {
+		c.Number, c.Holds = q.now(), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
+		answer, err := r.Claim(ctx, c)
+		if err == nil {
+			err = in.note(r.Shard(c.Organization), answer.Epoch)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for shard := range r.Shards() {
+		if _, err := r.Join(ctx, instance, shard, in[shard], true); err != nil {
+			return err
+		}
+	}
+	return mirror.Lose(ctx, instance)
+}
+
+// listed is the gateways with when they were last heard of.
+func listed(seen map[string]metering.Presence) string {
+	list := make([]string, 0, len(seen))
+	for _, id := range slices.Sorted(maps.Keys(seen)) {
+		what := time.Since(seen[id].At).Round(time.Second).String() + " ago"
+		if seen[id].At.IsZero() {
+			what = "ended"
+		}
+		list = append(list, fmt.Sprintf("%s (%s)", id, what))
+	}
+	return strings.Join(list, ", ")
+}
+
+// usedBy is what a gateway used, by period and organization.
+func usedBy(ctx context.Context, mirror *metering.Mirror, instance string) (map[string]uint64, error) {
+	entries, err := mirror.Others(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	used := make(map[string]uint64)
+	for _, e := range entries {
+		if e.Instance == instance && e.Span == metering.Monthly {
+			used[e.ID+"|"+e.Subject.Organization] += e.Invocations
+		}
+	}
+	return used, nil
+}
+
+// HeldBy implements Holdings.
+func (r *Redis) HeldBy(ctx context.Context, holder string) (claims []Claim, err error) {
+	for shard := range r.Shards() {
+		some, err := r.heldBy(ctx, shard, holder)
+		if err != nil {
+			return nil, err
+		}
+		claims = append(claims, some...)
+	}
+	return claims, nil
+}
+
+// anyLimit stands for a limit that is not known, and above all that are: nothing
+// is granted by such a claim.
+const anyLimit = 1 << 53
+
+// heldBy returns what a holder has in a shard.
+func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []Claim, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
+	defer cancel()
+	r.calls.Add(3) // as in Limits
+	fields, err := r.conn.HashAll(ctx, grantsKey(shard))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	for field, value := range fields {
+		parts := strings.Split(field, "|")
+		if len(parts) != 4 || parts[0] != "g" || parts[3] != holder {
+			continue
+		}
+		var holds int64
+		if _, err := fmt.Sscanf(value, "%d:", &holds); err != nil {
+			return nil, fmt.Errorf("the field %q with %q is no grant", field, value)
+		}
+		claims = append(claims, Claim{Holder: holder, Organization: parts[2], Period: metering.Period{ID: parts[1]}, Holds: holds, Limit: anyLimit})
+	}
+	return claims, nil
+}

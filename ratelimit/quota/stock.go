@@ -1,0 +1,100 @@
+package quota
+
+import (
+	"context"
+	"slices"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+// Holdings is an Authority that can say what a holder has, in all periods that
+// it knows of: as claims on that.
+type Holdings interface {
+	Authority
+
+	HeldBy(ctx context.Context, holder string) ([]Claim, error)
+}
+
+// takeStock gives back what a log's process was granted and has not used: nobody
+// may ever call for it here, and others may need it. A later claim than number
+// knows better.
+func (q *Quotas) takeStock(ctx context.Context, authority Authority, instance string, number uint64) (in settledIn, err error) {
+	h, ok := authority.(Holdings)
+	if !ok {
+		return nil, nil
+	}
+	held, err := h.HeldBy(ctx, instance)
+	if err != nil {
+		return nil, err
+	}
+	used, err := q.usedBy(instance)
+	if err != nil {
+		return nil, err
+	}
+	// Of what it used now it may have been granted more than the authority knows.
+	now, err := q.ledger.UsedNow()
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range now {
+		same := func(c Claim) bool { return c.Organization == u.Organization && c.Period.ID == u.Period.ID }
+		if u.Instance == instance && !slices.ContainsFunc(held, same) {
+			held = append(held, Claim{Holder: instance, Organization: u.Organization, Period: u.Period, Limit: anyLimit})
+		}
+	}
+	in = make(settledIn)
+	for _, c := range held {
+		c.Number, c.Holds = number, used[c.Period.ID+"|"+c.Organization]
+		answer, err := authority.Claim(ctx, c)
+		if f, ok := authority.(Forgetful); ok && err == nil {
+			err = in.note(f.Shard(c.Organization), answer.Epoch)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return in, nil
+}
+
+// usedBy is what a log says was used, by period and organization.
+func (q *Quotas) usedBy(instance string) (map[string]int64, error) {
+	all, err := q.ledger.Usage()
+	if err != nil {
+		return nil, err
+	}
+	used := make(map[string]int64)
+	for i := range all {
+		if u := &all[i]; u.Instance == instance && u.Span == metering.Monthly {
+			used[u.Cycle.At(u.Start).ID+"|"+u.Organization] += int64(u.Invocations)
+		}
+	}
+	return used, nil
+}
+
+// stock is of which logs that were taken over an authority knows what they have.
+type stock struct {
+	of    Authority
+	taken int
+}
+
+// takeOver takes stock of the logs that were taken over since the last time.
+func (q *Quotas) takeOver() {
+	authority, orphans := *q.authority.Load(), q.ledger.Orphans()
+	if q.stock.of != authority {
+		q.stock = stock{of: authority}
+	}
+	for ; q.stock.taken < len(orphans); q.stock.taken++ {
+		orphan := orphans[q.stock.taken]
+		in, err := q.takeStock(q.ctx, authority, orphan, q.now())
+		if err != nil {
+			return // the next beat tries again
+		}
+		if f, ok := authority.(Forgetful); ok {
+			for shard := range f.Shards() {
+				if _, err := f.Join(q.ctx, orphan, shard, in[shard], true); err != nil {
+					return
+				}
+			}
+		}
+	}
+}
