@@ -1,12 +1,13 @@
 package gateway
 
 import (
-	"net"
 	"net/http"
 	"time"
 
 	"github.com/quic-go/quic-go"
 	"github.com/quic-go/quic-go/http3"
+
+	"github.com/edgegate/edgegate/caddymodule/handover"
 )
 
 // cut breaks an answer off so that no client takes it for whole. What came of
@@ -26,7 +27,7 @@ func (c *call) cut() {
 	case c.r.ProtoMajor == 1 && c.r.ProtoMinor == 0:
 		// The end of the connection may be the end of the body: only a reset says
 		// more.
-		c.resetOnClose()
+		handover.ResetOnClose(c.r)
 		fallthrough
 	default:
 		err = conn.SetWriteDeadline(time.Unix(1, 0))
@@ -56,16 +57,5 @@ func streamOf(w http.ResponseWriter) *http3.Stream {
 		default:
 			return nil
 		}
-	}
-}
-
-// resetOnClose makes the end of a TCP connection visible as a break.
-func (c *call) resetOnClose() {
-	conn, ok := c.r.Context().Value(sharedConnKey{}).(*sharedConn)
-	if !ok {
-		return
-	}
-	if tcp, ok := conn.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
 	}
 }

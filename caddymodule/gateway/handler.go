@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/handover"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -76,7 +77,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("expose: %w", err)
 	}
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
-		keepListeners(server)
+		handover.Keep(server)
 		// Hijacked connections are unknown to the server that stops, and the
 		// order in which apps stop is random.
 		sockets := h.app.lease.sockets
@@ -92,7 +93,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // ServeHTTP implements caddyhttp.MiddlewareHandler. It never returns an error:
 // Caddy would print the request with it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	beginRequest(r)
+	handover.Begin(r)
 	h.app.awaitStart(r.Context())
 	c := &call{handler: h, w: w, r: r, start: time.Now()}
 	c.meter = meter{call: c, desk: h.app.books.arrivals.enter(), books: h.app.books.open.Load()}

@@ -1,4 +1,4 @@
-package gateway
+package handover
 
 import (
 	"context"
@@ -18,10 +18,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-func TestKeepListeners(t *testing.T) {
+func TestKeep(t *testing.T) {
 	server := &caddyhttp.Server{Listen: []string{":80", "tcp/127.0.0.1:8080", "unix//run/a.sock", "tcp4/:81", "udp/:82", "a:b"}}
 	for range 2 { // each handler of a server calls it
-		keepListeners(server)
+		Keep(server)
 	}
 	want := []string{"edgegate/:80", "edgegate/127.0.0.1:8080", "unix//run/a.sock", "tcp4/:81", "udp/:82", "a:b"}
 	if got := strings.Join(server.Listen, " "); got != strings.Join(want, " ") {
@@ -249,7 +249,7 @@ func TestListenErrors(t *testing.T) {
 		"not our host":   {"192.0.2.1", port},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if use, err := listenShared(t.Context(), handoverNetwork, tt.host, tt.port, 0, net.ListenConfig{}); err == nil {
+			if use, err := listenShared(t.Context(), network, tt.host, tt.port, 0, net.ListenConfig{}); err == nil {
 				t.Errorf("opened %v", use)
 			}
 			if n := len(sharedListeners.open); n != 0 {
@@ -267,7 +267,7 @@ func TestAcquireAndRelease(t *testing.T) {
 	for range 8 {
 		workers.Go(func() {
 			for range 50 {
-				use, err := listenShared(context.Background(), handoverNetwork, "127.0.0.1", "0", 0, net.ListenConfig{})
+				use, err := listenShared(context.Background(), network, "127.0.0.1", "0", 0, net.ListenConfig{})
 				if err != nil {
 					t.Error(err)
 					return

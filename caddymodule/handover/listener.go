@@ -1,4 +1,4 @@
-package gateway
+package handover
 
 import (
 	"context"
@@ -13,25 +13,25 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
-// handoverNetwork is the network whose TCP sockets stay open over reloads.
+// network is the network whose TCP sockets stay open over reloads.
 // Caddy opens a second socket for the new configuration and closes the old
 // one, upon which the kernel resets every connection that waited in it; and it
 // closes connections that are idle between two requests, which a client may be
 // about to use. Here both pass on to the new configuration.
-const handoverNetwork = "edgegate"
+const network = "edgegate"
 
 func init() {
-	caddy.RegisterNetwork(handoverNetwork, listenShared)
-	caddyhttp.RegisterNetworkHTTP3(handoverNetwork, "udp")
+	caddy.RegisterNetwork(network, listenShared)
+	caddyhttp.RegisterNetworkHTTP3(network, "udp")
 }
 
-// keepListeners makes the TCP sockets of a server outlive its configuration.
+// Keep makes the TCP sockets of a server outlive its configuration.
 // It must be called before the server starts, and may be called again.
-func keepListeners(server *caddyhttp.Server) {
+func Keep(server *caddyhttp.Server) {
 	changed := false
 	for i, address := range server.Listen {
 		if parsed, err := caddy.ParseNetworkAddress(address); err == nil && parsed.Network == "tcp" {
-			parsed.Network = handoverNetwork
+			parsed.Network = network
 			server.Listen[i], changed = parsed.String(), true
 		}
 	}

@@ -1,4 +1,4 @@
-package gateway
+package handover
 
 import (
 	"context"
@@ -234,7 +234,7 @@ func TestAbortedOnce(t *testing.T) {
 			entered, release := make(chan struct{}, 1), make(chan struct{})
 			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if tt.ours {
-					beginRequest(r)
+					Begin(r)
 				}
 				executed.Add(1)
 				if tt.do != nil {

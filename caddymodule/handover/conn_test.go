@@ -1,4 +1,4 @@
-package gateway
+package handover
 
 import (
 	"bytes"
@@ -66,7 +66,7 @@ func (f *connFixture) write(t *testing.T) {
 func (f *connFixture) begins(length int64) {
 	r := httptest.NewRequest(http.MethodPost, "/", http.NoBody)
 	r.ContentLength = length
-	beginRequest(r.WithContext(connContext(r.Context(), f.sharedConn)))
+	Begin(r.WithContext(connContext(r.Context(), f.sharedConn)))
 }
 
 // ends closes the connection and returns what is handed over, or that it ended for good.

@@ -1,4 +1,4 @@
-package gateway
+package handover
 
 import (
 	"bufio"
@@ -30,7 +30,7 @@ func noLeak(t *testing.T) {
 // listenOn opens another use of a loopback socket, or the first one for port 0.
 func listenOn(t *testing.T, port string) *listenerUse {
 	t.Helper()
-	use, err := listenShared(t.Context(), handoverNetwork, "127.0.0.1", port, 0, net.ListenConfig{})
+	use, err := listenShared(t.Context(), network, "127.0.0.1", port, 0, net.ListenConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func (g *generation) address() string { return g.use.Addr().String() }
 // handling tells the connection that the request is being handled, as Handler does.
 func handling(f http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		beginRequest(r)
+		Begin(r)
 		f(w, r)
 	})
 }

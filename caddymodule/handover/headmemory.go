@@ -1,4 +1,4 @@
-package gateway
+package handover
 
 import "sync/atomic"
 
@@ -9,7 +9,7 @@ const (
 	// smallHead is how much of it any connection may keep.
 	smallHead = 4 << 10
 	// mostLargeHeads is how many connections may keep more at a time: with 16 KiB
-	// each that is 16 MiB for all (BEHAVIOUR.md 9.6). Heads beyond stay with their
+	// each that is 16 MiB for all (contract 9.6). Heads beyond stay with their
 	// server, like long ones: only a reload in their midst can tell.
 	mostLargeHeads = 1 << 10
 )

@@ -1,4 +1,4 @@
-package gateway
+package handover
 
 import (
 	"bytes"
@@ -57,9 +57,9 @@ type sharedConn struct {
 
 type sharedConnKey struct{}
 
-// beginRequest notes that a request is being handled: it must not be given to
+// Begin notes that a request is being handled: it must not be given to
 // another server any more.
-func beginRequest(r *http.Request) {
+func Begin(r *http.Request) {
 	if c, ok := r.Context().Value(sharedConnKey{}).(*sharedConn); ok && r.ProtoMajor == 1 {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -67,6 +67,19 @@ func beginRequest(r *http.Request) {
 		if !c.blurred {
 			c.rest = r.ContentLength
 		}
+	}
+}
+
+// ResetOnClose has the end of the request's TCP connection reach the client as
+// a reset, which no client takes for the end of an answer. It does nothing for
+// connections that are not of a server passed to Keep.
+func ResetOnClose(r *http.Request) {
+	conn, ok := r.Context().Value(sharedConnKey{}).(*sharedConn)
+	if !ok {
+		return
+	}
+	if tcp, ok := conn.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
 	}
 }
 
