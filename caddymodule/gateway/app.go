@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/locate"
@@ -196,7 +197,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.pipeline = routing.NewPipeline(a.catalogue, a.network, routing.Settings{
 		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody, Nearest: nearest, CapacityShare: a.CapacityShare,
 	})
-	return a.registerMetrics(ctx)
+	return metrics.Register(ctx.GetMetricsRegistry(), a.scrape)
 }
 
 func (a *App) regionSet() (*regions.Set, error) {

@@ -245,26 +245,6 @@ func TestAuditConfig(t *testing.T) {
 	}
 }
 
-func TestMetrics(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "projects.json")
-	write(t, path, fileJSON("hello"))
-	load(t, sourceApp(fmt.Sprintf(`{"source":"file","path":%q}`, path)))
-	ctx := caddy.ActiveContext()
-	families, err := ctx.GetMetricsRegistry().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	values := make(map[string]float64)
-	for _, family := range families {
-		if m := family.GetMetric()[0]; strings.HasPrefix(family.GetName(), "edgegate_") && len(m.GetLabel()) == 0 {
-			values[family.GetName()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
-		}
-	}
-	if len(values) != len(metrics) || values["edgegate_projects"] != 1 || values["edgegate_functions"] != 1 || values["edgegate_projects_last_load_successful"] != 1 {
-		t.Errorf("metrics %v", values)
-	}
-}
-
 // TestUnavailable: until the projects were loaded once, a host that is not found says nothing (503, not BEHAVIOUR 1.7).
 func TestUnavailable(t *testing.T) {
 	load(t, sourceApp(`{"source":"redis","url":"redis://127.0.0.1:1"}`))

@@ -1,14 +1,13 @@
 package gateway
 
 import (
+	"fmt"
 	"maps"
+	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
-
-	"github.com/edgegate/edgegate/regions"
 )
 
 func TestRegionMetrics(t *testing.T) {
@@ -48,25 +47,22 @@ func TestRegionMetrics(t *testing.T) {
 	}
 }
 
-func TestRegionMetricsOfStates(t *testing.T) {
-	for state, want := range map[regions.State]struct{ up, degraded, down float64 }{
-		regions.StateUnknown:  {1, 0, 0},
-		regions.StateUp:       {1, 0, 0},
-		regions.StateDegraded: {1, 1, 0},
-		regions.StateDown:     {0, 0, 1},
-		regions.StateDrained:  {0, 0, 0},
-	} {
-		capacity := int64(7)
-		r := RegionStatus{State: state, RTT: milliseconds(20 * time.Millisecond), Capacity: &capacity, Backends: []BackendStatus{{State: state}}}
-		values := make(map[string]float64)
-		for _, m := range regionMetrics {
-			values[m.name] = *m.read(&r)
+func TestMetrics(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "projects.json")
+	write(t, path, fileJSON("hello"))
+	load(t, sourceApp(fmt.Sprintf(`{"source":"file","path":%q}`, path)))
+	ctx := caddy.ActiveContext()
+	families, err := ctx.GetMetricsRegistry().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := make(map[string]float64)
+	for _, family := range families {
+		if m := family.GetMetric()[0]; strings.HasPrefix(family.GetName(), "edgegate_") && len(m.GetLabel()) == 0 {
+			values[family.GetName()] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
-		if values["edgegate_region_up"] != want.up || values["edgegate_region_degraded"] != want.degraded || values["edgegate_region_backends_down"] != want.down {
-			t.Errorf("%s: %v", state, values)
-		}
-		if values["edgegate_region_rtt_seconds"] != 0.02 || values["edgegate_region_capacity"] != 7 {
-			t.Errorf("%s: %v", state, values)
-		}
+	}
+	if values["edgegate_projects"] != 1 || values["edgegate_functions"] != 1 || values["edgegate_projects_last_load_successful"] != 1 {
+		t.Errorf("metrics %v", values)
 	}
 }

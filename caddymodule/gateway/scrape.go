@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"errors"
+
+	"github.com/edgegate/edgegate/caddymodule/metrics"
+	"github.com/edgegate/edgegate/regions"
+)
+
+// scrape reads the values of all metrics. Their names and help texts are package
+// metrics'.
+func (a *App) scrape() metrics.Values {
+	v := metrics.Values{
+		Projects:   a.projectMetrics(),
+		RateLimits: a.lease.limiter.Stats(),
+		Replay:     a.lease.replay.Stats(),
+		Tokens:     a.lease.tokens.Stats(),
+		InFlight:   metrics.InFlight{Callers: a.lease.inFlight.Len(), Refused: make(map[string]uint64, len(inFlightScopes))},
+		Regions:    a.regionMetrics(),
+		Exporters:  a.exporterMetrics(),
+	}
+	keys := a.lease.keys.Status()
+	v.KeySets = metrics.KeySets{Sets: keys.Sets, Failing: keys.Failing, OldestAge: keys.OldestAge}
+	for i, scope := range inFlightScopes {
+		v.InFlight.Refused[scope] = a.lease.inFlight.refused[i].Load()
+	}
+	if opened := a.books.open.Load(); opened != nil {
+		v.Ledger = metrics.Ledger{Writable: opened.ledger.Healthy() == nil, Waiting: opened.ledger.Waiting()}
+		if shared := opened.shared.Load(); shared != nil {
+			v.Store = metrics.Store{Unflushed: shared.mirror.Age(), ClockOffset: shared.mirror.ClockOffset()}
+		}
+	}
+	return v
+}
+
+func (a *App) projectMetrics() metrics.Projects {
+	status := a.projectStatus()
+	p := metrics.Projects{
+		Projects:  status.Projects,
+		Functions: status.Functions,
+		OverPlan:  status.OverPlan,
+		Problems:  status.ProblemsTotal,
+		Stale:     status.Error != nil,
+	}
+	if status.LoadedAt != nil {
+		p.LoadedAt = *status.LoadedAt
+	}
+	if a.keeper != nil {
+		p.Failures = a.keeper.current().failures
+	}
+	return p
+}
+
+func (a *App) regionMetrics() []metrics.Region {
+	view := a.network.View()
+	list := make([]metrics.Region, 0, len(view.Regions))
+	for i := range view.Regions {
+		r := &view.Regions[i]
+		m := metrics.Region{
+			Name:       r.Region.Name,
+			State:      r.State,
+			InFlight:   r.Load.InFlight(),
+			Backends:   len(r.Backends),
+			Refused:    roomMetrics(&r.Load.Calls).Refused,
+			WebSockets: roomMetrics(&r.Load.Sockets),
+		}
+		if r.Known {
+			m.RTT = new(r.Distance.RTT)
+		}
+		if a.network.State(r.Region).Drain().Active() {
+			m.Drained = r.Drained
+		}
+		if _, known := r.Load.Factor(); known {
+			m.Capacity = new(r.Load.Capacity())
+		}
+		for _, b := range r.Backends {
+			if b.State == regions.StateDown {
+				m.BackendsDown++
+			}
+		}
+		list = append(list, m)
+	}
+	return list
+}
+
+func roomMetrics(r *regions.Room) metrics.Room {
+	room := statusRoom(r)
+	return metrics.Room{Held: room.Held, Capacity: room.Capacity, Refused: room.Refused}
+}
+
+func (a *App) exporterMetrics() []metrics.Exporter {
+	opened := a.books.open.Load()
+	if opened == nil {
+		return nil
+	}
+	list := make([]metrics.Exporter, 0, len(a.exporters))
+	for _, exporter := range a.exporters {
+		s := opened.bill.exporting.state(exporter.Name())
+		m := metrics.Exporter{
+			Name:        exporter.Name(),
+			Failing:     s.err != nil && !errors.Is(s.err, errNoTurn),
+			LastSuccess: s.worked,
+			Due:         s.standing.Due,
+			Unanswered:  s.standing.Unanswered,
+			Rejected:    s.standing.Rejected,
+		}
+		for _, n := range s.result.Held {
+			m.Held += n
+		}
+		list = append(list, m)
+	}
+	return list
+}
