@@ -311,7 +311,7 @@ func (a *App) limitGrace() error {
 // them alone.
 func (a *App) Stop() error {
 	if caddy.Exiting() {
-		a.lease.sockets.closeAll()
+		a.lease.sockets.CloseAll()
 	}
 	// The context of the configuration ends later than this.
 	if a.cancel != nil {

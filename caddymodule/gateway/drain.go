@@ -143,7 +143,7 @@ func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool)
 	r := &view.Regions[i]
 	answer := drainAnswer{
 		Region: region.Name, State: r.Health, DryRun: dry, Takers: []string{}, Warnings: []string{},
-		InFlight: r.Load.InFlight(), WebSockets: a.lease.sockets.inRegion(region.Name),
+		InFlight: r.Load.InFlight(), WebSockets: a.lease.sockets.InRegion(region.Name),
 	}
 	if !drain.Active() {
 		return answer
@@ -182,7 +182,7 @@ func (a *App) closeDrained(ctx context.Context) {
 		case now := <-tick.C:
 			for _, r := range a.network.Set.All() {
 				if part := a.network.State(r).Drain().Closed(now); part > 0 {
-					a.lease.sockets.closePart(r.Name, part)
+					a.lease.sockets.CloseShare(r.Name, part)
 				}
 			}
 		}

@@ -63,7 +63,7 @@ func (c *call) end() {
 		c.exchange.End()
 	}
 	if c.socket != nil {
-		c.meter.bytesOut = c.socket.bytesOut()
+		c.meter.bytesOut = c.socket.BytesOut()
 	}
 	c.record.bytesOut = int64(c.meter.bytesOut)
 	c.meter.finish()

@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/sockets"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
 )
@@ -32,8 +33,8 @@ type call struct {
 	r        *http.Request
 	inv      routing.Invocation
 	exchange *regions.Exchange
-	head     *headWriter // nil before forward
-	socket   *socket     // nil unless the call became a WebSocket
+	head     *headWriter     // nil before forward
+	socket   *sockets.Socket // nil unless the call became a WebSocket
 	start    time.Time
 	record   callRecord
 	unreset  bool // the answer is to be broken off, and the writer cannot
@@ -63,7 +64,7 @@ func (c *call) forward() {
 	c.head = &headWriter{ResponseWriter: c.w}
 	var w http.ResponseWriter = c.head
 	if routing.IsWebSocket(c.r.Method, c.r.Header) {
-		w = &socketWriter{ResponseWriter: w, call: c}
+		w = c.socketWriter(w)
 	} else {
 		// No other protocol is switched to: an upgrade to h2c would carry
 		// requests past the pipeline.
@@ -85,7 +86,7 @@ func (c *call) forward() {
 func (c *call) brought() {
 	switch {
 	case c.socket != nil:
-		c.ended(c.socket.ending())
+		c.ended(socketEnding(c.socket.Outcome()))
 	case !c.head.whole():
 		c.brokenOff() // the proxy is silent about it where it does not know the server
 		return

@@ -83,7 +83,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		sockets := h.app.lease.sockets
 		server.RegisterOnShutdown(func() {
 			if caddy.Exiting() {
-				sockets.closeAll()
+				sockets.CloseAll()
 			}
 		})
 	}

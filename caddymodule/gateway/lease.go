@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgegate/edgegate/caddymodule/sockets"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth"
@@ -42,7 +43,7 @@ type projectsKey struct{ source, location, apex string }
 // also when Caddy cleans up a configuration that never ran: another
 // configuration's hold is not touched.
 type lease struct {
-	sockets     *socketRegistry
+	sockets     *sockets.Registry
 	keys        *jwks.Pool   // public keys by where they are fetched
 	tokens      *auth.Shared // verified tokens
 	fleet       *fleet       // the gateways that share the store
@@ -58,7 +59,7 @@ type lease struct {
 // acquire takes the lease of a configuration.
 func acquire() *lease {
 	l := new(lease)
-	l.sockets = hold(l, socketsKey, newSocketRegistry)
+	l.sockets = hold(l, socketsKey, sockets.NewRegistry)
 	l.keys = hold(l, keysKey, func() pooled[*jwks.Pool] {
 		return pooled[*jwks.Pool]{jwks.NewPool(jwks.PoolConfig{})}
 	}).value

@@ -152,7 +152,7 @@ func (a *App) status() Status {
 		Store:    a.clocked(a.storeStatus(time.Now())),
 		Ledger:   a.ledgerStatus(time.Now()),
 		Projects: a.projectStatus(),
-		Sockets:  a.lease.sockets.open(),
+		Sockets:  a.lease.sockets.Len(),
 		Gateway:  a.gatewayID(),
 		Host:     hostname(),
 	}
