@@ -232,9 +232,9 @@ var errNotOpen = errors.New("the ledger is not open")
 
 // terms are what is agreed with an organization; nil is nobody, who may do
 // anything.
-func terms(o *projects.Organization) (id string, t quota.Terms) {
+func terms(o *projects.Organization) (id string, t quota.Allowance) {
 	if o == nil {
-		return "", quota.Terms{Quota: -1}
+		return "", quota.Allowance{Quota: -1}
 	}
 	t.Quota, t.Hard = o.Allowance()
 	t.Grace, t.Cycle, t.Open = o.Grace, cycle(o), unmetered(o)

@@ -51,19 +51,19 @@ func (q *Quotas) look(a *account) {
 	}
 	t.rate.Store((t.rate.Load()*9 + (used - t.usedBefore)) / 10)
 	t.usedBefore = used
-	terms := &Terms{Quota: t.limit.Load(), Hard: true, Cycle: t.cycle}
+	allowance := &Allowance{Quota: t.limit.Load(), Hard: true, Cycle: t.cycle}
 	switch {
 	case !t.period.Contains(now):
 	case t.unspent.Load() > 0 && now.Sub(t.usedAt) >= idleFor:
-		q.hold(t, func(ctx context.Context) error { return q.giveBack(ctx, t, terms) })
+		q.hold(t, func(ctx context.Context) error { return q.giveBack(ctx, t, allowance) })
 	case t.unspent.Load() > 0 && q.others(t):
 		// Somebody may need what is not used here.
 		q.hold(t, func(ctx context.Context) error {
 			t.assert()
-			return q.settle(ctx, t, terms, Claim{Holds: t.granted.Load()})
+			return q.settle(ctx, t, allowance, Claim{Holds: t.granted.Load()})
 		})
 	}
-	q.prefetch(a, t, terms, now)
+	q.prefetch(a, t, allowance, now)
 }
 
 func (t *term) wasClaimed() bool { return t.limit.Load() > 0 && t.granted.Load() > 0 }
@@ -88,7 +88,7 @@ func (q *Quotas) hold(t *term, f func(context.Context) error) {
 }
 
 // prefetch has the first grants of the next period ready before it begins.
-func (q *Quotas) prefetch(a *account, t *term, terms *Terms, now time.Time) {
+func (q *Quotas) prefetch(a *account, t *term, allowance *Allowance, now time.Time) {
 	if t.period.End.Sub(now) > a.lead || t.used() == 0 {
 		return
 	}
@@ -103,7 +103,7 @@ func (q *Quotas) prefetch(a *account, t *term, terms *Terms, now time.Time) {
 		a.next = next
 	}
 	if !a.next.wasClaimed() {
-		_ = q.claim(q.ctx, a.next, terms, false) // the period's first request asks again
+		_ = q.claim(q.ctx, a.next, allowance, false) // the period's first request asks again
 	}
 }
 
@@ -119,7 +119,7 @@ func (q *Quotas) Close(ctx context.Context) {
 		for _, t := range []*term{a.current.Load(), a.next} {
 			if t != nil && t.wasClaimed() && ctx.Err() == nil {
 				<-t.claiming
-				err := q.giveBack(ctx, t, &Terms{Quota: t.limit.Load()})
+				err := q.giveBack(ctx, t, &Allowance{Quota: t.limit.Load()})
 				if forgets && err == nil {
 					err = in.note(f.Shard(a.organization), t.settled)
 				}
@@ -147,17 +147,17 @@ type State struct {
 }
 
 // State returns how things are. It asks nobody.
-func (q *Quotas) State(organization string, terms *Terms) (State, error) {
-	t, at, err := q.term(organization, terms)
+func (q *Quotas) State(organization string, allowance *Allowance) (State, error) {
+	t, at, err := q.term(organization, allowance)
 	if err != nil {
 		return State{}, err
 	}
-	limit, hard := q.bound(organization, terms)
+	limit, hard := q.bound(organization, allowance)
 	_, set := (*q.limits.Load())[organization]
 	used := t.used()
 	s := State{Period: t.period, Used: used, Total: max(t.total.Load(), used), Limit: limit, Set: set, Hard: hard}
 	if hard {
-		s.Refusing = q.refuses(t, terms, limit, at)
+		s.Refusing = q.refuses(t, allowance, limit, at)
 		s.Grace = !s.Refusing && t.since.Load() != 0 && t.unspent.Load() <= 0
 	}
 	return s, nil

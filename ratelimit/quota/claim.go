@@ -6,14 +6,14 @@ import (
 )
 
 // claim gets units, unless another claim has got some meanwhile.
-func (q *Quotas) claim(ctx context.Context, t *term, terms *Terms, starves bool) error {
+func (q *Quotas) claim(ctx context.Context, t *term, allowance *Allowance, starves bool) error {
 	select {
 	case <-t.claiming:
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
 	defer func() { t.claiming <- struct{}{} }()
-	limit := q.limitOf(t.account.organization, terms)
+	limit := q.limitOf(t.account.organization, allowance)
 	if starves && t.unspent.Load() > 0 && t.limit.Load() == limit {
 		return nil
 	}
@@ -21,17 +21,17 @@ func (q *Quotas) claim(ctx context.Context, t *term, terms *Terms, starves bool)
 		return fmt.Errorf("%w: it did not answer a moment ago", ErrUnavailable)
 	}
 	if limit < t.limit.Load() { // what was granted under the higher limit goes back
-		if err := q.giveBack(ctx, t, terms); err != nil {
+		if err := q.giveBack(ctx, t, allowance); err != nil {
 			return err
 		}
 	}
-	if err := q.adopt(ctx, t, terms); err != nil {
+	if err := q.adopt(ctx, t, allowance); err != nil {
 		return err
 	}
 	t.assert()
 	t.limit.Store(limit)
 	t.pace(q.ledger.Now(), limit)
-	return q.settle(ctx, t, terms, Claim{Holds: t.granted.Load(), Wants: t.used() + t.chunk.Load(), Starves: starves && t.unspent.Load() <= 0})
+	return q.settle(ctx, t, allowance, Claim{Holds: t.granted.Load(), Wants: t.used() + t.chunk.Load(), Starves: starves && t.unspent.Load() <= 0})
 }
 
 // drop makes what is not used nobody's. The caller claims, and says so.
@@ -55,8 +55,8 @@ func (t *term) assert() {
 }
 
 // settle sends a claim and takes in its answer. The caller claims.
-func (q *Quotas) settle(ctx context.Context, t *term, terms *Terms, c Claim) error {
-	c.Limit = terms.Quota
+func (q *Quotas) settle(ctx context.Context, t *term, allowance *Allowance, c Claim) error {
+	c.Limit = allowance.Quota
 	authority := *q.authority.Load()
 	answer, err := authority.Claim(ctx, q.complete(t, c))
 	if err != nil {
@@ -89,11 +89,11 @@ func (q *Quotas) settle(ctx context.Context, t *term, terms *Terms, c Claim) err
 	t.since.Store(since)
 	t.learning.Store(answer.Learning)
 	t.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(t.empty, 10))).UnixMicro())
-	if answer.Limit != q.limitOf(t.account.organization, terms) {
-		q.agree(ctx, t.account.organization, terms, answer.Limit)
+	if answer.Limit != q.limitOf(t.account.organization, allowance) {
+		q.agree(ctx, t.account.organization, allowance, answer.Limit)
 	}
 	if answer.Needed && t.unspent.Load() > 0 && !c.Starves {
-		return q.giveBack(ctx, t, terms)
+		return q.giveBack(ctx, t, allowance)
 	}
 	return nil
 }
@@ -106,14 +106,14 @@ func (q *Quotas) complete(t *term, c Claim) Claim {
 }
 
 // giveBack returns what is not used. The caller claims.
-func (q *Quotas) giveBack(ctx context.Context, t *term, terms *Terms) error {
+func (q *Quotas) giveBack(ctx context.Context, t *term, allowance *Allowance) error {
 	t.drop()
-	return q.settle(ctx, t, terms, Claim{Holds: t.granted.Load()})
+	return q.settle(ctx, t, allowance, Claim{Holds: t.granted.Load()})
 }
 
 // adopt settles what processes that are gone have left of their grants. The
 // caller claims.
-func (q *Quotas) adopt(ctx context.Context, t *term, terms *Terms) error {
+func (q *Quotas) adopt(ctx context.Context, t *term, allowance *Allowance) error {
 	orphans := q.ledger.Orphans()
 	if !t.known {
 		t.adopted = 0
@@ -127,7 +127,7 @@ func (q *Quotas) adopt(ctx context.Context, t *term, terms *Terms) error {
 	}
 	for _, orphan := range orphans[t.adopted:] {
 		answer, err := (*q.authority.Load()).Claim(ctx, Claim{
-			Holder: orphan, Organization: t.account.organization, Period: t.period, Limit: terms.Quota,
+			Holder: orphan, Organization: t.account.organization, Period: t.period, Limit: allowance.Quota,
 			Number: q.now(), Holds: int64(by[orphan]),
 		})
 		if err != nil {

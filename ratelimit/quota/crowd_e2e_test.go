@@ -24,7 +24,7 @@ type member struct {
 	calls  sync.RWMutex // each call holds it for reading, who ends the member for writing
 }
 
-func joinRedis(t *testing.T, url, dir string, terms Terms) *member {
+func joinRedis(t *testing.T, url, dir string, allowance Allowance) *member {
 	t.Helper()
 	config, err := redisconn.Parse(url)
 	if err != nil {
@@ -45,7 +45,7 @@ func joinRedis(t *testing.T, url, dir string, terms Terms) *member {
 	}
 	m := &member{conn: conn, mirror: metering.OpenMirror(ledger, conn, func(error) {})}
 	m.redis = NewRedis(conn, before, m.mirror.Present)
-	m.gateway = &gateway{Quotas: NewQuotas(ledger, m.redis), t: t, ledger: ledger, terms: terms}
+	m.gateway = &gateway{Quotas: NewQuotas(ledger, m.redis), t: t, ledger: ledger, allowance: allowance}
 	return m
 }
 
@@ -77,17 +77,17 @@ func (m *member) kill() {
 
 // crowd is members under load.
 type crowd struct {
-	t        *testing.T
-	urls     []string // of each member
-	terms    Terms
-	mu       sync.Mutex // guards members
-	members  []*member
-	dirs     []string
-	admitted atomic.Int64
-	refused  atomic.Int64
-	lost     uint64 // in the ledgers of those that are gone for good
-	stop     context.CancelFunc
-	running  sync.WaitGroup
+	t         *testing.T
+	urls      []string // of each member
+	allowance Allowance
+	mu        sync.Mutex // guards members
+	members   []*member
+	dirs      []string
+	admitted  atomic.Int64
+	refused   atomic.Int64
+	lost      uint64 // in the ledgers of those that are gone for good
+	stop      context.CancelFunc
+	running   sync.WaitGroup
 }
 
 // gather starts members that call as often as they can until they are told to stop.
@@ -100,10 +100,10 @@ func gather(t *testing.T, url string, n int, limit int64) *crowd {
 func gatherAt(t *testing.T, urls []string, limit int64) *crowd {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	c := &crowd{t: t, urls: urls, terms: hard(limit), stop: stop}
+	c := &crowd{t: t, urls: urls, allowance: hard(limit), stop: stop}
 	for i, url := range urls {
 		c.dirs = append(c.dirs, t.TempDir())
-		c.members = append(c.members, joinRedis(t, url, c.dirs[i], c.terms))
+		c.members = append(c.members, joinRedis(t, url, c.dirs[i], c.allowance))
 	}
 	for i := range urls {
 		for range 2 {
@@ -182,7 +182,7 @@ func (c *crowd) bounce(i int) {
 	c.t.Helper()
 	m := c.remove(i)
 	m.kill()
-	m = joinRedis(c.t, c.urls[i], c.dirs[i], c.terms)
+	m = joinRedis(c.t, c.urls[i], c.dirs[i], c.allowance)
 	c.mu.Lock()
 	c.members[i] = m
 	c.mu.Unlock()

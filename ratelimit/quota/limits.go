@@ -3,11 +3,11 @@ package quota
 import "context"
 
 // limitOf is the limit in force, by what is known here.
-func (q *Quotas) limitOf(organization string, terms *Terms) int64 {
+func (q *Quotas) limitOf(organization string, allowance *Allowance) int64 {
 	if limit, ok := (*q.limits.Load())[organization]; ok {
 		return limit
 	}
-	return terms.Quota
+	return allowance.Quota
 }
 
 // Refresh reads the limits that were set by people. It reports whether that
@@ -67,8 +67,8 @@ func (q *Quotas) SetLimit(ctx context.Context, organization string, limit *int64
 // agree is for a claim that was settled by another limit than the one known
 // here. One was set a moment ago; or the authority lost one of the two places in
 // which it keeps them, or did not get to the second: then the list is right.
-func (q *Quotas) agree(ctx context.Context, organization string, terms *Terms, settledBy int64) {
-	if !q.Refresh(ctx) || q.limitOf(organization, terms) == settledBy {
+func (q *Quotas) agree(ctx context.Context, organization string, allowance *Allowance, settledBy int64) {
+	if !q.Refresh(ctx) || q.limitOf(organization, allowance) == settledBy {
 		return
 	}
 	var limit *int64

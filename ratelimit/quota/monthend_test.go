@@ -43,7 +43,7 @@ func TestMonthEnd(t *testing.T) {
 			// Each look at the clock takes it on by as long as it is between two of 100,000 a second.
 			var clock atomic.Int64
 			clock.Store(ends.End.Add(-time.Second).UnixMicro())
-			g := &gateway{t: t, terms: Terms{Quota: tt.quota, Hard: tt.quota >= 0, Cycle: tt.cycle}}
+			g := &gateway{t: t, allowance: Allowance{Quota: tt.quota, Hard: tt.quota >= 0, Cycle: tt.cycle}}
 			now := func() time.Time { return time.UnixMicro(clock.Add(int64(time.Second/time.Microsecond) / second)) }
 			dir := t.TempDir()
 			var err error

@@ -14,17 +14,18 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// Terms are what is agreed with an organization.
-type Terms struct {
-	// Quota is how many units it may use in a period; negative: any number.
-	Quota int64
-	// Hard says that the quota ends invocations. A soft one is never asked for.
+// Allowance is what an organization may use in a billing period, and what happens
+// at its limit.
+type Allowance struct {
+	Quota int64 // units in a period; negative: unlimited
+	// Hard has invocations refused at the quota. A soft quota needs no grants: its
+	// units are only counted.
 	Hard  bool
-	Grace time.Duration // how long invocations go on past a hard quota
-	// Open says that invocations go on where a grant is needed and nobody can be
-	// asked for it.
+	Grace time.Duration // how long invocations go on past a hard quota; default: not at all
+	// Open admits invocations that need a grant while the authority cannot be
+	// reached. They are counted, and settled by the next claim. Default: refused.
 	Open  bool
-	Cycle metering.Cycle
+	Cycle metering.Cycle // of the billing periods
 }
 
 // ErrExhausted says that an organization's quota is used up.
@@ -189,7 +190,7 @@ func (t *term) contains(at time.Time) bool {
 func (t *term) used() int64 { return t.granted.Load() - t.unspent.Load() + t.over.Load() }
 
 // term returns that of an organization now, and the time it is for.
-func (q *Quotas) term(organization string, terms *Terms) (*term, time.Time, error) {
+func (q *Quotas) term(organization string, allowance *Allowance) (*term, time.Time, error) {
 	a, ok := q.accounts.Load(organization)
 	if !ok {
 		a, _ = q.accounts.LoadOrStore(organization, &account{organization: organization, lead: randomLead()})
@@ -197,10 +198,10 @@ func (q *Quotas) term(organization string, terms *Terms) (*term, time.Time, erro
 	for {
 		at := q.ledger.Now()
 		t := a.current.Load()
-		if t != nil && t.contains(at) && t.cycle.Equal(terms.Cycle) {
+		if t != nil && t.contains(at) && t.cycle.Equal(allowance.Cycle) {
 			return t, at, nil
 		}
-		if err := q.begin(a, terms.Cycle); err != nil {
+		if err := q.begin(a, allowance.Cycle); err != nil {
 			return nil, at, err
 		}
 	}
@@ -245,20 +246,20 @@ func (q *Quotas) newTerm(a *account, cycle metering.Cycle, period metering.Perio
 }
 
 // bound reports whether a limit holds, and which.
-func (q *Quotas) bound(organization string, terms *Terms) (int64, bool) {
-	limit := q.limitOf(organization, terms)
-	return limit, terms.Hard && limit >= 0
+func (q *Quotas) bound(organization string, allowance *Allowance) (int64, bool) {
+	limit := q.limitOf(organization, allowance)
+	return limit, allowance.Hard && limit >= 0
 }
 
 // Restricted returns how long an organization's invocations will be refused, 0
 // if the next one may not be. It takes nothing.
-func (q *Quotas) Restricted(organization string, terms *Terms) time.Duration {
-	limit, hard := q.bound(organization, terms)
+func (q *Quotas) Restricted(organization string, allowance *Allowance) time.Duration {
+	limit, hard := q.bound(organization, allowance)
 	if !hard {
 		return 0
 	}
-	t, at, err := q.term(organization, terms)
-	if err != nil || !q.refuses(t, terms, limit, at) {
+	t, at, err := q.term(organization, allowance)
+	if err != nil || !q.refuses(t, allowance, limit, at) {
 		return 0
 	}
 	return t.period.End.Sub(at)
@@ -266,13 +267,13 @@ func (q *Quotas) Restricted(organization string, terms *Terms) time.Duration {
 
 // refuses reports whether a term is known to have nothing left. It sees to it
 // that this is found out again from time to time.
-func (q *Quotas) refuses(t *term, terms *Terms, limit int64, at time.Time) bool {
+func (q *Quotas) refuses(t *term, allowance *Allowance, limit int64, at time.Time) bool {
 	since := t.since.Load()
-	if since == 0 || t.unspent.Load() > 0 || t.limit.Load() != limit || at.Before(time.UnixMicro(since).Add(terms.Grace)) {
+	if since == 0 || t.unspent.Load() > 0 || t.limit.Load() != limit || at.Before(time.UnixMicro(since).Add(allowance.Grace)) {
 		return false
 	}
 	if at.UnixMicro() >= t.retryAt.Load() {
-		q.ask(t, terms, true)
+		q.ask(t, allowance, true)
 	}
 	return true
 }
@@ -280,10 +281,10 @@ func (q *Quotas) refuses(t *term, terms *Terms, limit int64, at time.Time) bool 
 // Take takes a unit, which must be recorded in the ledger or given back. The
 // error is ErrExhausted, or ErrUnavailable where a grant is needed and nobody
 // can be asked for it.
-func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (Unit, error) {
+func (q *Quotas) Take(ctx context.Context, organization string, allowance *Allowance) (Unit, error) {
 	for waited := false; ; waited = true {
-		limit, hard := q.bound(organization, terms) // a claim may bring another
-		t, at, err := q.term(organization, terms)
+		limit, hard := q.bound(organization, allowance) // a claim may bring another
+		t, at, err := q.term(organization, allowance)
 		if err != nil {
 			return Unit{}, err
 		}
@@ -299,12 +300,12 @@ func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (U
 			if t.unspent.CompareAndSwap(left, left-1) {
 				ungranted := max(0, t.limit.Load()-t.total.Load())
 				if left-1 < t.low() && ungranted > 0 {
-					q.ask(t, terms, false)
+					q.ask(t, allowance, false)
 				}
 				return Unit{At: at, Remaining: left - 1 + ungranted, Limit: limit, term: t}, nil
 			}
 		}
-		if q.refuses(t, terms, limit, at) {
+		if q.refuses(t, allowance, limit, at) {
 			return Unit{}, ErrExhausted
 		}
 		if t.since.Load() != 0 && t.limit.Load() == limit && t.unspent.Load() <= 0 { // grace
@@ -312,15 +313,15 @@ func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (U
 			return Unit{At: at, Remaining: 0, Limit: limit, term: t, over: true}, nil
 		}
 		if waited && ctx.Err() != nil {
-			return t.without(terms, at, ErrUnavailable)
+			return t.without(allowance, at, ErrUnavailable)
 		}
 		if !waited {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, claimWait)
 			defer cancel()
 		}
-		if err := q.claim(ctx, t, terms, true); err != nil {
-			return t.without(terms, at, err)
+		if err := q.claim(ctx, t, allowance, true); err != nil {
+			return t.without(allowance, at, err)
 		}
 		if t.learning.Load() && t.unspent.Load() <= 0 {
 			select {
@@ -331,10 +332,10 @@ func (q *Quotas) Take(ctx context.Context, organization string, terms *Terms) (U
 	}
 }
 
-// without is a unit for which nobody could be asked, if the terms say so. It is
+// without is a unit for which nobody could be asked, if the allowance says so. It is
 // settled with the next claim.
-func (t *term) without(terms *Terms, at time.Time, err error) (Unit, error) {
-	if !terms.Open {
+func (t *term) without(allowance *Allowance, at time.Time, err error) (Unit, error) {
+	if !allowance.Open {
 		return Unit{}, err
 	}
 	t.over.Add(1)
@@ -356,11 +357,11 @@ func (t *term) pace(now time.Time, limit int64) {
 }
 
 // ask claims without anybody waiting.
-func (q *Quotas) ask(t *term, terms *Terms, starves bool) {
+func (q *Quotas) ask(t *term, allowance *Allowance, starves bool) {
 	if !t.asked.CompareAndSwap(false, true) {
 		return
 	}
-	copied := *terms
+	copied := *allowance
 	q.stopped.Go(func() {
 		defer t.asked.Store(false)
 		// The next beat, or request, tries again.

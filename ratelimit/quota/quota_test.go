@@ -28,18 +28,18 @@ func (c *clock) advance(d time.Duration) { c.micro.Add(d.Microseconds()) }
 // gateway is a ledger with quotas over it.
 type gateway struct {
 	*Quotas
-	t      *testing.T
-	ledger *metering.Ledger
-	terms  Terms
+	t         *testing.T
+	ledger    *metering.Ledger
+	allowance Allowance
 }
 
-func openGateway(t *testing.T, dir string, c *clock, terms Terms) *gateway {
+func openGateway(t *testing.T, dir string, c *clock, allowance Allowance) *gateway {
 	t.Helper()
 	ledger, err := metering.Open(metering.Config{Dir: dir, Now: c.now})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gateway{Quotas: NewQuotas(ledger, NewEmbedded(dir, c.now)), t: t, ledger: ledger, terms: terms}
+	return &gateway{Quotas: NewQuotas(ledger, NewEmbedded(dir, c.now)), t: t, ledger: ledger, allowance: allowance}
 }
 
 func (g *gateway) close() {
@@ -57,11 +57,11 @@ func (g *gateway) call() error {
 }
 
 func (g *gateway) take() (Unit, error) {
-	unit, err := g.Take(context.Background(), "acme", &g.terms)
+	unit, err := g.Take(context.Background(), "acme", &g.allowance)
 	if err != nil {
 		return unit, err
 	}
-	subject, err := g.ledger.Subject(metering.Subject{Organization: "acme", Project: "p", Function: "f", Cycle: g.terms.Cycle})
+	subject, err := g.ledger.Subject(metering.Subject{Organization: "acme", Project: "p", Function: "f", Cycle: g.allowance.Cycle})
 	if err == nil {
 		_, err = g.ledger.Admit(subject, 0, unit.At, 0)
 	}
@@ -85,7 +85,7 @@ func (g *gateway) used(most int) int {
 	return most
 }
 
-func hard(quota int64) Terms { return Terms{Quota: quota, Hard: true} }
+func hard(quota int64) Allowance { return Allowance{Quota: quota, Hard: true} }
 
 func TestQuotaIsExact(t *testing.T) {
 	for _, quota := range []int64{0, 1, 2, 7, 1000} {
@@ -106,7 +106,7 @@ func TestQuotaIsExact(t *testing.T) {
 		if passed.Load() != quota {
 			t.Errorf("%d of %d", passed.Load(), quota)
 		}
-		if wait := g.Restricted("acme", &g.terms); wait != 6*24*time.Hour+12*time.Hour {
+		if wait := g.Restricted("acme", &g.allowance); wait != 6*24*time.Hour+12*time.Hour {
 			t.Errorf("restricted for %s", wait)
 		}
 		g.close()
@@ -209,7 +209,7 @@ func TestQuotaUnitsGoBack(t *testing.T) {
 	g := openGateway(t, t.TempDir(), newClock(), hard(3))
 	defer g.close()
 	for range 20 {
-		unit, err := g.Take(t.Context(), "acme", &g.terms)
+		unit, err := g.Take(t.Context(), "acme", &g.allowance)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -229,7 +229,7 @@ func (away) Claim(context.Context, Claim) (Answer, error) { return Answer{}, Err
 // METERING.md 3.3: where the plan says so, invocations go on without anybody to ask, and are settled later.
 func TestQuotaOpenWithoutAuthority(t *testing.T) {
 	c := newClock()
-	g := openGateway(t, t.TempDir(), c, Terms{Quota: 1000, Hard: true, Open: true})
+	g := openGateway(t, t.TempDir(), c, Allowance{Quota: 1000, Hard: true, Open: true})
 	defer g.close()
 	here := *g.authority.Load()
 	gone := Authority(away{here})
@@ -265,7 +265,7 @@ func TestQuotaWithoutAuthority(t *testing.T) {
 	if err := g.call(); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("%v", err)
 	}
-	soft := Terms{Quota: 1000}
+	soft := Allowance{Quota: 1000}
 	if _, err := g.Take(t.Context(), "acme", &soft); err != nil {
 		t.Errorf("a soft plan asks nobody: %v", err)
 	}
@@ -363,7 +363,7 @@ func BenchmarkTakeAndAdmit(b *testing.B) {
 	}
 	q := NewQuotas(ledger, NewEmbedded(dir, time.Now))
 	defer func() { q.Close(b.Context()); _ = ledger.Close() }()
-	for name, terms := range map[string]Terms{"hard": hard(1 << 50), "soft": {Quota: 1 << 50}} {
+	for name, allowance := range map[string]Allowance{"hard": hard(1 << 50), "soft": {Quota: 1 << 50}} {
 		b.Run(name, func(b *testing.B) {
 			subject := metering.Subject{Organization: name, Project: "abcdefghijklmnopqrst", Function: "hello-world"}
 			took := make([]time.Duration, 0, b.N/batch+1)
@@ -371,7 +371,7 @@ func BenchmarkTakeAndAdmit(b *testing.B) {
 			b.ResetTimer()
 			began := time.Now()
 			for i := range b.N {
-				unit, err := q.Take(context.Background(), name, &terms)
+				unit, err := q.Take(context.Background(), name, &allowance)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -13,7 +13,7 @@ func TestQuotaRemaining(t *testing.T) {
 			t.Errorf("%d remain, want %d, %v", unit.Remaining, want, err)
 		}
 	}
-	g.terms.Hard = false
+	g.allowance.Hard = false
 	if unit, err := g.take(); err != nil || unit.Remaining != -1 {
 		t.Errorf("of a soft quota: %d, %v", unit.Remaining, err)
 	}
@@ -27,23 +27,23 @@ func TestQuotaIsLifted(t *testing.T) {
 	for i, lift := range []func(){
 		func() {},
 		func() { c.advance(6*24*time.Hour + 12*time.Hour) },
-		func() { g.terms.Quota = 4 },
-		func() { g.terms.Quota = 6 },
+		func() { g.allowance.Quota = 4 },
+		func() { g.allowance.Quota = 6 },
 	} {
 		lift()
-		if wait := g.Restricted("acme", &g.terms); wait != 0 {
+		if wait := g.Restricted("acme", &g.allowance); wait != 0 {
 			t.Errorf("%d: restricted for %s", i, wait)
 		}
 		if n := g.used(10); n != 2 {
 			t.Errorf("%d: %d of 2", i, n)
 		}
 	}
-	g.terms.Hard = false
-	if n := g.used(10); n != 10 || g.Restricted("acme", &g.terms) != 0 {
+	g.allowance.Hard = false
+	if n := g.used(10); n != 10 || g.Restricted("acme", &g.allowance) != 0 {
 		t.Errorf("without the cap %d of 10", n)
 	}
 	// With the cap again, what was used meanwhile counts.
-	g.terms = hard(18)
+	g.allowance = hard(18)
 	if n := g.used(10); n != 2 {
 		t.Errorf("with the cap again %d of 2", n)
 	}
@@ -51,12 +51,12 @@ func TestQuotaIsLifted(t *testing.T) {
 
 func TestQuotaGrace(t *testing.T) {
 	c := newClock()
-	g := openGateway(t, t.TempDir(), c, Terms{Quota: 2, Hard: true, Grace: time.Minute})
+	g := openGateway(t, t.TempDir(), c, Allowance{Quota: 2, Hard: true, Grace: time.Minute})
 	defer g.close()
 	if n := g.used(10); n != 10 {
 		t.Errorf("%d of 10 in grace", n)
 	}
-	if state, err := g.State("acme", &g.terms); err != nil || !state.Grace || state.Refusing || state.Used != 10 {
+	if state, err := g.State("acme", &g.allowance); err != nil || !state.Grace || state.Refusing || state.Used != 10 {
 		t.Errorf("%+v, %v", state, err)
 	}
 	c.advance(time.Minute)
@@ -64,7 +64,7 @@ func TestQuotaGrace(t *testing.T) {
 		t.Errorf("%d after grace", n)
 	}
 	// An upgrade counts what was used in grace.
-	g.terms = hard(12)
+	g.allowance = hard(12)
 	if n := g.used(10); n != 2 {
 		t.Errorf("%d of 2 after an upgrade", n)
 	}
@@ -84,7 +84,7 @@ func TestQuotaSetByPeople(t *testing.T) {
 	if n := g.used(10); n != 5 {
 		t.Errorf("%d of 5", n)
 	}
-	if state, err := g.State("acme", &g.terms); err != nil || !state.Set || state.Limit != 15 || !state.Refusing || state.Used != 15 {
+	if state, err := g.State("acme", &g.allowance); err != nil || !state.Set || state.Limit != 15 || !state.Refusing || state.Used != 15 {
 		t.Errorf("%+v, %v", state, err)
 	}
 	if err := g.SetLimit(t.Context(), "acme", nil); err != nil {

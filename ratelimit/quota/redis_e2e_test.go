@@ -176,7 +176,7 @@ func TestRedisCommands(t *testing.T) {
 		defer tick.Stop()
 		for i := range n {
 			<-tick.C
-			unit, err := m.Take(t.Context(), organizations[i%len(organizations)], &m.terms)
+			unit, err := m.Take(t.Context(), organizations[i%len(organizations)], &m.allowance)
 			if err != nil {
 				t.Fatal(err)
 			}

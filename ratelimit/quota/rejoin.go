@@ -199,7 +199,7 @@ func (q *Quotas) assertAll(f Forgetful, shard int, in settledIn) error {
 			return q.ctx.Err()
 		}
 		t.assert()
-		err := q.settle(q.ctx, t, &Terms{Quota: t.limit.Load()}, Claim{Holds: t.granted.Load()})
+		err := q.settle(q.ctx, t, &Allowance{Quota: t.limit.Load()}, Claim{Holds: t.granted.Load()})
 		if err == nil {
 			err = in.note(shard, t.settled)
 		}
@@ -258,7 +258,7 @@ func (q *Quotas) beatAll(f Forgetful) {
 		q.observe(f, shard, epoch)
 		for i, t := range terms {
 			if needed[i] && t.unspent.Load() > 0 {
-				q.hold(t, func(ctx context.Context) error { return q.giveBack(ctx, t, &Terms{Quota: t.limit.Load()}) })
+				q.hold(t, func(ctx context.Context) error { return q.giveBack(ctx, t, &Allowance{Quota: t.limit.Load()}) })
 			}
 		}
 	}

@@ -67,15 +67,15 @@ func TestJoiningWhileAServerIsReplaced(t *testing.T) {
 	q := NewQuotas(ledger, r)
 	defer q.Close(context.Background())
 	r.joinable <- struct{}{} // the first time
-	terms := hard(1_000_000)
+	allowance := hard(1_000_000)
 	take := func() bool {
-		_, err := q.Take(t.Context(), "acme", &terms)
+		_, err := q.Take(t.Context(), "acme", &allowance)
 		return err == nil
 	}
 	if !becomesTrue(take) {
 		t.Fatal("nothing is granted")
 	}
-	term, _, err := q.term("acme", &terms)
+	term, _, err := q.term("acme", &allowance)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestJoiningWhileAServerIsReplaced(t *testing.T) {
 	q.observe(r, 0, "2:b")
 	held := term.granted.Load()
 	for range 5 { // while it joins, and after it could not
-		if err := q.claim(t.Context(), term, &Terms{Quota: terms.Quota + 1}, false); err != nil {
+		if err := q.claim(t.Context(), term, &Allowance{Quota: allowance.Quota + 1}, false); err != nil {
 			t.Fatal(err)
 		}
 		if now := term.granted.Load(); now != held {
