@@ -40,66 +40,66 @@ func (q *Quotas) lookAll() {
 
 // look is the beat of one account.
 func (q *Quotas) look(a *account) {
-	t := a.current.Load()
-	if t == nil || !t.wasClaimed() {
+	w := a.current.Load()
+	if w == nil || !w.wasClaimed() {
 		return
 	}
 	now := q.ledger.Now()
-	used := t.used()
-	if used != t.usedBefore || t.usedAt.IsZero() {
-		t.usedAt = now
+	used := w.used()
+	if used != w.usedBefore || w.usedAt.IsZero() {
+		w.usedAt = now
 	}
-	t.rate.Store((t.rate.Load()*9 + (used - t.usedBefore)) / 10)
-	t.usedBefore = used
-	allowance := &Allowance{Quota: t.limit.Load(), Hard: true, Cycle: t.cycle}
+	w.rate.Store((w.rate.Load()*9 + (used - w.usedBefore)) / 10)
+	w.usedBefore = used
+	allowance := &Allowance{Quota: w.limit.Load(), Hard: true, Cycle: w.cycle}
 	switch {
-	case !t.period.Contains(now):
-	case t.unspent.Load() > 0 && now.Sub(t.usedAt) >= idleFor:
-		q.hold(t, func(ctx context.Context) error { return q.giveBack(ctx, t, allowance) })
-	case t.unspent.Load() > 0 && q.others(t):
+	case !w.period.Contains(now):
+	case w.unspent.Load() > 0 && now.Sub(w.usedAt) >= idleFor:
+		q.hold(w, func(ctx context.Context) error { return q.giveBack(ctx, w, allowance) })
+	case w.unspent.Load() > 0 && q.others(w):
 		// Somebody may need what is not used here.
-		q.hold(t, func(ctx context.Context) error {
-			t.assert()
-			return q.settle(ctx, t, allowance, Claim{Holds: t.granted.Load()})
+		q.hold(w, func(ctx context.Context) error {
+			w.assert()
+			return q.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
 		})
 	}
-	q.prefetch(a, t, allowance, now)
+	q.prefetch(a, w, allowance, now)
 }
 
-func (t *term) wasClaimed() bool { return t.limit.Load() > 0 && t.granted.Load() > 0 }
+func (w *window) wasClaimed() bool { return w.limit.Load() > 0 && w.granted.Load() > 0 }
 
 // others reports whether anybody else holds grants,
 // where it is not asked for all at once.
-func (q *Quotas) others(t *term) bool {
+func (q *Quotas) others(w *window) bool {
 	_, all := (*q.authority.Load()).(Forgetful)
-	return !all && t.total.Load() > t.granted.Load()
+	return !all && w.total.Load() > w.granted.Load()
 }
 
 // hold runs f as the one who claims, unless somebody does.
-func (q *Quotas) hold(t *term, f func(context.Context) error) {
+func (q *Quotas) hold(w *window, f func(context.Context) error) {
 	select {
-	case <-t.claiming:
+	case <-w.claiming:
 	default:
 		return
 	}
-	defer func() { t.claiming <- struct{}{} }()
+	defer func() { w.claiming <- struct{}{} }()
 	// The next beat tries again.
 	_ = f(q.ctx)
 }
 
 // prefetch has the first grants of the next period ready before it begins.
-func (q *Quotas) prefetch(a *account, t *term, allowance *Allowance, now time.Time) {
-	if t.period.End.Sub(now) > a.lead || t.used() == 0 {
+func (q *Quotas) prefetch(a *account, w *window, allowance *Allowance, now time.Time) {
+	if w.period.End.Sub(now) > a.lead || w.used() == 0 {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.next == nil {
-		next, err := q.newTerm(a, t.cycle, t.cycle.Next(t.period))
+		next, err := q.newWindow(a, w.cycle, w.cycle.Next(w.period))
 		if err != nil {
 			return
 		}
-		next.rate.Store(t.rate.Load())
+		next.rate.Store(w.rate.Load())
 		a.next = next
 	}
 	if !a.next.wasClaimed() {
@@ -116,17 +116,17 @@ func (q *Quotas) Close(ctx context.Context) {
 	in := make(settledIn)
 	for _, a := range q.accounts.Range {
 		a.mu.Lock()
-		for _, t := range []*term{a.current.Load(), a.next} {
-			if t != nil && t.wasClaimed() && ctx.Err() == nil {
-				<-t.claiming
-				err := q.giveBack(ctx, t, &Allowance{Quota: t.limit.Load()})
+		for _, w := range []*window{a.current.Load(), a.next} {
+			if w != nil && w.wasClaimed() && ctx.Err() == nil {
+				<-w.claiming
+				err := q.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()})
 				if forgets && err == nil {
-					err = in.note(f.Shard(a.organization), t.settled)
+					err = in.note(f.Shard(a.organization), w.settled)
 				}
 				if forgets && err != nil { // the next process finds in the ledger what it has to say
 					in[f.Shard(a.organization)] = never
 				}
-				t.claiming <- struct{}{}
+				w.claiming <- struct{}{}
 			}
 		}
 		a.mu.Unlock()
@@ -148,17 +148,17 @@ type State struct {
 
 // State returns how things are. It asks nobody.
 func (q *Quotas) State(organization string, allowance *Allowance) (State, error) {
-	t, at, err := q.term(organization, allowance)
+	w, at, err := q.window(organization, allowance)
 	if err != nil {
 		return State{}, err
 	}
 	limit, hard := q.bound(organization, allowance)
 	_, set := (*q.limits.Load())[organization]
-	used := t.used()
-	s := State{Period: t.period, Used: used, Total: max(t.total.Load(), used), Limit: limit, Set: set, Hard: hard}
+	used := w.used()
+	s := State{Period: w.period, Used: used, Total: max(w.total.Load(), used), Limit: limit, Set: set, Hard: hard}
 	if hard {
-		s.Refusing = q.refuses(t, allowance, limit, at)
-		s.Grace = !s.Refusing && t.since.Load() != 0 && t.unspent.Load() <= 0
+		s.Refusing = q.refuses(w, allowance, limit, at)
+		s.Grace = !s.Refusing && w.since.Load() != 0 && w.unspent.Load() <= 0
 	}
 	return s, nil
 }

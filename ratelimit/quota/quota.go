@@ -100,19 +100,19 @@ func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
 	q.prepare(authority, number)
 	for _, a := range q.accounts.Range {
 		a.mu.Lock()
-		for _, t := range []*term{a.current.Load(), a.next} {
-			if t == nil || !t.wasClaimed() {
+		for _, w := range []*window{a.current.Load(), a.next} {
+			if w == nil || !w.wasClaimed() {
 				continue
 			}
-			<-t.claiming
-			t.drop()
-			c := q.complete(t, Claim{Holds: t.granted.Load(), Limit: t.limit.Load()})
-			t.known = false
-			t.since.Store(0)
-			t.total.Store(0)
+			<-w.claiming
+			w.drop()
+			c := q.complete(w, Claim{Holds: w.granted.Load(), Limit: w.limit.Load()})
+			w.known = false
+			w.since.Store(0)
+			w.total.Store(0)
 			// What does not arrive is asserted if it is ever asked again.
 			_, _ = before.Claim(ctx, c)
-			t.claiming <- struct{}{}
+			w.claiming <- struct{}{}
 		}
 		a.mu.Unlock()
 	}
@@ -123,34 +123,34 @@ type Unit struct {
 	At        time.Time // when; what is recorded of it must have this time
 	Remaining int64     // what is left of a hard quota, at least; -1: there is none
 	Limit     int64     // of it
-	term      *term
+	window    *window
 	over      bool
 }
 
 // Return gives the unit back: nothing was sent. It may be called once.
 func (u Unit) Return() {
 	switch {
-	case u.term == nil:
+	case u.window == nil:
 	case u.over:
-		u.term.over.Add(-1)
+		u.window.over.Add(-1)
 	default:
-		u.term.unspent.Add(1)
+		u.window.unspent.Add(1)
 	}
 }
 
 // account is an organization.
 type account struct {
 	organization string
-	current      atomic.Pointer[term]
+	current      atomic.Pointer[window]
 
-	mu   sync.Mutex // guards next, and who makes a term
-	next *term      // of the next period, with its first grants
+	mu   sync.Mutex // guards next, and who makes a window
+	next *window    // of the next period, with its first grants
 	lead time.Duration
 }
 
-// term is an organization in one period. What it has used here is granted -
+// window is an organization in one period. What it has used here is granted -
 // unspent + over.
-type term struct {
+type window struct {
 	account *account
 	cycle   metering.Cycle
 	period  metering.Period
@@ -182,24 +182,24 @@ type term struct {
 	rate       atomic.Int64 // units a second
 }
 
-func (t *term) contains(at time.Time) bool {
+func (w *window) contains(at time.Time) bool {
 	micro := at.UnixMicro()
-	return micro >= t.begins && micro < t.ends
+	return micro >= w.begins && micro < w.ends
 }
 
-func (t *term) used() int64 { return t.granted.Load() - t.unspent.Load() + t.over.Load() }
+func (w *window) used() int64 { return w.granted.Load() - w.unspent.Load() + w.over.Load() }
 
-// term returns that of an organization now, and the time it is for.
-func (q *Quotas) term(organization string, allowance *Allowance) (*term, time.Time, error) {
+// window returns that of an organization now, and the time it is for.
+func (q *Quotas) window(organization string, allowance *Allowance) (*window, time.Time, error) {
 	a, ok := q.accounts.Load(organization)
 	if !ok {
 		a, _ = q.accounts.LoadOrStore(organization, &account{organization: organization, lead: randomLead()})
 	}
 	for {
 		at := q.ledger.Now()
-		t := a.current.Load()
-		if t != nil && t.contains(at) && t.cycle.Equal(allowance.Cycle) {
-			return t, at, nil
+		w := a.current.Load()
+		if w != nil && w.contains(at) && w.cycle.Equal(allowance.Cycle) {
+			return w, at, nil
 		}
 		if err := q.begin(a, allowance.Cycle); err != nil {
 			return nil, at, err
@@ -211,18 +211,18 @@ func randomLead() time.Duration {
 	return prefetchLast + rand.N(prefetchFirst-prefetchLast) //nolint:gosec // spreads load, guards nothing
 }
 
-// begin makes the term that is now the current one.
+// begin makes the window that is now the current one.
 func (q *Quotas) begin(a *account, cycle metering.Cycle) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	period := cycle.At(q.ledger.Now())
-	if t := a.current.Load(); t != nil && t.cycle.Equal(cycle) && !period.Start.After(t.period.Start) {
+	if w := a.current.Load(); w != nil && w.cycle.Equal(cycle) && !period.Start.After(w.period.Start) {
 		return nil
 	}
 	next := a.next
 	if next == nil || !next.cycle.Equal(cycle) || next.period.ID != period.ID {
 		var err error
-		if next, err = q.newTerm(a, cycle, period); err != nil {
+		if next, err = q.newWindow(a, cycle, period); err != nil {
 			return err
 		}
 	}
@@ -231,18 +231,18 @@ func (q *Quotas) begin(a *account, cycle metering.Cycle) error {
 	return nil
 }
 
-// newTerm returns a term that knows what the ledger says was used.
-func (q *Quotas) newTerm(a *account, cycle metering.Cycle, period metering.Period) (*term, error) {
+// newWindow returns a window that knows what the ledger says was used.
+func (q *Quotas) newWindow(a *account, cycle metering.Cycle, period metering.Period) (*window, error) {
 	by, err := q.ledger.SpentBy(a.organization, period)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	t := &term{
+	w := &window{
 		account: a, cycle: cycle, period: period, begins: period.Start.UnixMicro(), ends: period.End.UnixMicro(), claiming: make(chan struct{}, 1),
 	}
-	t.over.Store(int64(by[q.ledger.Instance()]))
-	t.claiming <- struct{}{}
-	return t, nil
+	w.over.Store(int64(by[q.ledger.Instance()]))
+	w.claiming <- struct{}{}
+	return w, nil
 }
 
 // bound reports whether a limit holds, and which.
@@ -258,22 +258,22 @@ func (q *Quotas) Restricted(organization string, allowance *Allowance) time.Dura
 	if !hard {
 		return 0
 	}
-	t, at, err := q.term(organization, allowance)
-	if err != nil || !q.refuses(t, allowance, limit, at) {
+	w, at, err := q.window(organization, allowance)
+	if err != nil || !q.refuses(w, allowance, limit, at) {
 		return 0
 	}
-	return t.period.End.Sub(at)
+	return w.period.End.Sub(at)
 }
 
-// refuses reports whether a term is known to have nothing left. It sees to it
+// refuses reports whether a window is known to have nothing left. It sees to it
 // that this is found out again from time to time.
-func (q *Quotas) refuses(t *term, allowance *Allowance, limit int64, at time.Time) bool {
-	since := t.since.Load()
-	if since == 0 || t.unspent.Load() > 0 || t.limit.Load() != limit || at.Before(time.UnixMicro(since).Add(allowance.Grace)) {
+func (q *Quotas) refuses(w *window, allowance *Allowance, limit int64, at time.Time) bool {
+	since := w.since.Load()
+	if since == 0 || w.unspent.Load() > 0 || w.limit.Load() != limit || at.Before(time.UnixMicro(since).Add(allowance.Grace)) {
 		return false
 	}
-	if at.UnixMicro() >= t.retryAt.Load() {
-		q.ask(t, allowance, true)
+	if at.UnixMicro() >= w.retryAt.Load() {
+		q.ask(w, allowance, true)
 	}
 	return true
 }
@@ -284,46 +284,46 @@ func (q *Quotas) refuses(t *term, allowance *Allowance, limit int64, at time.Tim
 func (q *Quotas) Take(ctx context.Context, organization string, allowance *Allowance) (Unit, error) {
 	for waited := false; ; waited = true {
 		limit, hard := q.bound(organization, allowance) // a claim may bring another
-		t, at, err := q.term(organization, allowance)
+		w, at, err := q.window(organization, allowance)
 		if err != nil {
 			return Unit{}, err
 		}
 		if !hard {
-			t.over.Add(1)
-			return Unit{At: at, Remaining: -1, term: t, over: true}, nil
+			w.over.Add(1)
+			return Unit{At: at, Remaining: -1, window: w, over: true}, nil
 		}
-		for t.limit.Load() == limit {
-			left := t.unspent.Load()
+		for w.limit.Load() == limit {
+			left := w.unspent.Load()
 			if left <= 0 {
 				break
 			}
-			if t.unspent.CompareAndSwap(left, left-1) {
-				ungranted := max(0, t.limit.Load()-t.total.Load())
-				if left-1 < t.low() && ungranted > 0 {
-					q.ask(t, allowance, false)
+			if w.unspent.CompareAndSwap(left, left-1) {
+				ungranted := max(0, w.limit.Load()-w.total.Load())
+				if left-1 < w.low() && ungranted > 0 {
+					q.ask(w, allowance, false)
 				}
-				return Unit{At: at, Remaining: left - 1 + ungranted, Limit: limit, term: t}, nil
+				return Unit{At: at, Remaining: left - 1 + ungranted, Limit: limit, window: w}, nil
 			}
 		}
-		if q.refuses(t, allowance, limit, at) {
+		if q.refuses(w, allowance, limit, at) {
 			return Unit{}, ErrExhausted
 		}
-		if t.since.Load() != 0 && t.limit.Load() == limit && t.unspent.Load() <= 0 { // grace
-			t.over.Add(1)
-			return Unit{At: at, Remaining: 0, Limit: limit, term: t, over: true}, nil
+		if w.since.Load() != 0 && w.limit.Load() == limit && w.unspent.Load() <= 0 { // grace
+			w.over.Add(1)
+			return Unit{At: at, Remaining: 0, Limit: limit, window: w, over: true}, nil
 		}
 		if waited && ctx.Err() != nil {
-			return t.without(allowance, at, ErrUnavailable)
+			return w.without(allowance, at, ErrUnavailable)
 		}
 		if !waited {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithTimeout(ctx, claimWait)
 			defer cancel()
 		}
-		if err := q.claim(ctx, t, allowance, true); err != nil {
-			return t.without(allowance, at, err)
+		if err := q.claim(ctx, w, allowance, true); err != nil {
+			return w.without(allowance, at, err)
 		}
-		if t.learning.Load() && t.unspent.Load() <= 0 {
+		if w.learning.Load() && w.unspent.Load() <= 0 {
 			select {
 			case <-ctx.Done():
 			case <-time.After(learnWait):
@@ -334,37 +334,37 @@ func (q *Quotas) Take(ctx context.Context, organization string, allowance *Allow
 
 // without is a unit for which nobody could be asked, if the allowance says so. It is
 // settled with the next claim.
-func (t *term) without(allowance *Allowance, at time.Time, err error) (Unit, error) {
+func (w *window) without(allowance *Allowance, at time.Time, err error) (Unit, error) {
 	if !allowance.Open {
 		return Unit{}, err
 	}
-	t.over.Add(1)
-	return Unit{At: at, Remaining: -1, term: t, over: true}, nil
+	w.over.Add(1)
+	return Unit{At: at, Remaining: -1, window: w, over: true}, nil
 }
 
-// low is how few unspent units make a term ask for more.
-func (t *term) low() int64 { return max(1, t.chunk.Load()*3/10) }
+// low is how few unspent units make a window ask for more.
+func (w *window) low() int64 { return max(1, w.chunk.Load()*3/10) }
 
-// pace settles how many units a term asks for: what it needs in an outage, and
+// pace settles how many units a window asks for: what it needs in an outage, and
 // more than the last time if that was used up at once. The caller claims.
-func (t *term) pace(now time.Time, limit int64) {
-	next := max(t.rate.Load()*int64(forOutage/time.Second), leastAsked)
-	if now.Sub(t.paced) < beat {
-		next = max(next, 4*t.chunk.Load())
+func (w *window) pace(now time.Time, limit int64) {
+	next := max(w.rate.Load()*int64(forOutage/time.Second), leastAsked)
+	if now.Sub(w.paced) < beat {
+		next = max(next, 4*w.chunk.Load())
 	}
-	t.paced = now
-	t.chunk.Store(min(next, max(1, limit/mostPart)))
+	w.paced = now
+	w.chunk.Store(min(next, max(1, limit/mostPart)))
 }
 
 // ask claims without anybody waiting.
-func (q *Quotas) ask(t *term, allowance *Allowance, starves bool) {
-	if !t.asked.CompareAndSwap(false, true) {
+func (q *Quotas) ask(w *window, allowance *Allowance, starves bool) {
+	if !w.asked.CompareAndSwap(false, true) {
 		return
 	}
 	copied := *allowance
 	q.stopped.Go(func() {
-		defer t.asked.Store(false)
+		defer w.asked.Store(false)
 		// The next beat, or request, tries again.
-		_ = q.claim(q.ctx, t, &copied, starves)
+		_ = q.claim(q.ctx, w, &copied, starves)
 	})
 }

@@ -192,18 +192,18 @@ func (q *Quotas) observe(f Forgetful, shard int, epoch string) {
 
 // assertAll claims everything that is held in a shard.
 func (q *Quotas) assertAll(f Forgetful, shard int, in settledIn) error {
-	for _, t := range q.claimed(f, shard) {
+	for _, w := range q.claimed(f, shard) {
 		select {
-		case <-t.claiming:
+		case <-w.claiming:
 		case <-q.ctx.Done():
 			return q.ctx.Err()
 		}
-		t.assert()
-		err := q.settle(q.ctx, t, &Allowance{Quota: t.limit.Load()}, Claim{Holds: t.granted.Load()})
+		w.assert()
+		err := q.settle(q.ctx, w, &Allowance{Quota: w.limit.Load()}, Claim{Holds: w.granted.Load()})
 		if err == nil {
-			err = in.note(shard, t.settled)
+			err = in.note(shard, w.settled)
 		}
-		t.claiming <- struct{}{}
+		w.claiming <- struct{}{}
 		if err != nil {
 			return err
 		}
@@ -211,21 +211,21 @@ func (q *Quotas) assertAll(f Forgetful, shard int, in settledIn) error {
 	return nil
 }
 
-// claimed returns the terms with grants in a shard.
-func (q *Quotas) claimed(f Forgetful, shard int) (terms []*term) {
+// claimed returns the windows with grants in a shard.
+func (q *Quotas) claimed(f Forgetful, shard int) (windows []*window) {
 	for _, a := range q.accounts.Range {
 		if f.Shard(a.organization) != shard {
 			continue
 		}
 		a.mu.Lock()
-		for _, t := range []*term{a.current.Load(), a.next} {
-			if t != nil && t.wasClaimed() {
-				terms = append(terms, t)
+		for _, w := range []*window{a.current.Load(), a.next} {
+			if w != nil && w.wasClaimed() {
+				windows = append(windows, w)
 			}
 		}
 		a.mu.Unlock()
 	}
-	return terms
+	return windows
 }
 
 // idleBeats is how many beats of the shards with grants there are to one of those
@@ -235,30 +235,30 @@ const idleBeats = 3
 // beatAll finds out for each shard whether it has forgotten what was granted, and
 // gives back what others need.
 func (q *Quotas) beatAll(f Forgetful) {
-	byShard := make(map[int][]*term)
+	byShard := make(map[int][]*window)
 	for _, a := range q.accounts.Range {
-		if t := a.current.Load(); t != nil && t.wasClaimed() {
+		if w := a.current.Load(); w != nil && w.wasClaimed() {
 			shard := f.Shard(a.organization)
-			byShard[shard] = append(byShard[shard], t)
+			byShard[shard] = append(byShard[shard], w)
 		}
 	}
 	for shard := range f.Shards() {
-		terms := byShard[shard]
-		if len(terms) == 0 && (q.beats/2+shard)%idleBeats != 0 {
+		windows := byShard[shard]
+		if len(windows) == 0 && (q.beats/2+shard)%idleBeats != 0 {
 			continue
 		}
-		claims := make([]Claim, len(terms))
-		for i, t := range terms {
-			claims[i] = Claim{Organization: t.account.organization, Period: t.period}
+		claims := make([]Claim, len(windows))
+		for i, w := range windows {
+			claims[i] = Claim{Organization: w.account.organization, Period: w.period}
 		}
 		epoch, needed, err := f.Beat(q.ctx, q.ledger.Instance(), shard, claims)
 		if err != nil {
 			return // nor will the others
 		}
 		q.observe(f, shard, epoch)
-		for i, t := range terms {
-			if needed[i] && t.unspent.Load() > 0 {
-				q.hold(t, func(ctx context.Context) error { return q.giveBack(ctx, t, &Allowance{Quota: t.limit.Load()}) })
+		for i, w := range windows {
+			if needed[i] && w.unspent.Load() > 0 {
+				q.hold(w, func(ctx context.Context) error { return q.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()}) })
 			}
 		}
 	}

@@ -75,19 +75,19 @@ func TestJoiningWhileAServerIsReplaced(t *testing.T) {
 	if !becomesTrue(take) {
 		t.Fatal("nothing is granted")
 	}
-	term, _, err := q.term("acme", &allowance)
+	window, _, err := q.window("acme", &allowance)
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Another server is there, but claims go to the one before.
 	r.set("1:a", "2:b")
 	q.observe(r, 0, "2:b")
-	held := term.granted.Load()
+	held := window.granted.Load()
 	for range 5 { // while it joins, and after it could not
-		if err := q.claim(t.Context(), term, &Allowance{Quota: allowance.Quota + 1}, false); err != nil {
+		if err := q.claim(t.Context(), window, &Allowance{Quota: allowance.Quota + 1}, false); err != nil {
 			t.Fatal(err)
 		}
-		if now := term.granted.Load(); now != held {
+		if now := window.granted.Load(); now != held {
 			t.Errorf("%d were held, and %d are with what the server before granted", held, now)
 		}
 		select {
