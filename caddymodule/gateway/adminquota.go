@@ -93,7 +93,7 @@ func (a *App) quotaOf(o *projects.Organization) (organizationQuota, error) {
 	if err != nil {
 		return organizationQuota{}, err
 	}
-	q := organizationQuota{ID: id, Period: period(state.Period), Hard: state.Hard, Set: state.Set, State: quotaOK}
+	q := organizationQuota{ID: id, Period: period(state.Period), Hard: state.Hard, Set: state.Overridden, State: quotaOK}
 	for _, n := range by {
 		q.Used += n
 	}
@@ -158,7 +158,7 @@ func (a *App) setQuota(r *http.Request) (any, error) {
 	if opened == nil {
 		return nil, errNotOpen
 	}
-	if err := opened.quotas.SetLimit(r.Context(), o.ID, order.Limit); err != nil {
+	if err := opened.quotas.SetOverride(r.Context(), o.ID, order.Limit); err != nil {
 		if errors.Is(err, quota.ErrUnavailable) {
 			return nil, errors.New("the store cannot be written; nothing was changed")
 		}

@@ -153,7 +153,7 @@ func (b *bookkeeping) unshare(opened *books, s *sharing) {
 	ctx, cancel := context.WithTimeout(context.Background(), shareWait)
 	defer cancel()
 	embedded := quota.NewEmbedded(b.dir, time.Now)
-	if err := opened.quotas.MoveLimits(ctx, embedded); err != nil {
+	if err := opened.quotas.CopyOverrides(ctx, embedded); err != nil {
 		b.logger.Load().Error("quotas that were set in Redis are not set here; set them again", zap.Error(err))
 	}
 	opened.quotas.SetAuthority(ctx, embedded)

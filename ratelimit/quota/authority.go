@@ -19,13 +19,13 @@ type Authority interface {
 	// then the claim may have been settled or not.
 	Claim(ctx context.Context, c Claim) (Answer, error)
 
-	// SetLimit puts a limit in force in place of the configured one for an
-	// organization, in this and all later periods; nil takes it back.
-	SetLimit(ctx context.Context, organization string, limit *int64) error
+	// SetOverride puts a limit in force in place of the configured one for an
+	// organization, in this and all later periods; nil removes it.
+	SetOverride(ctx context.Context, organization string, limit *int64) error
 
-	// Limits returns the limits that were set, by organization; nil if none ever
-	// were, or all were lost.
-	Limits(ctx context.Context) (map[string]int64, error)
+	// Overrides returns the limits that SetOverride set, by organization; nil if
+	// none ever were, or all were lost.
+	Overrides(ctx context.Context) (map[string]int64, error)
 }
 
 // Claim is what a holder of grants says and asks.

@@ -24,7 +24,7 @@ func (q *Quotas) run() {
 func (q *Quotas) lookAll() {
 	q.takeOver()
 	if q.beats%2 == 0 {
-		q.Refresh(q.ctx)
+		q.refreshOverrides(q.ctx)
 	}
 	for _, a := range q.accounts.Range {
 		if q.ctx.Err() != nil {
@@ -136,14 +136,14 @@ func (q *Quotas) Close(ctx context.Context) {
 
 // State is how far an organization's quota is used in the current period.
 type State struct {
-	Period   metering.Period
-	Used     int64 // by this process; all of it where nobody else holds grants
-	Total    int64 // granted to all holders, or used here without
-	Limit    int64 // in force; negative: none
-	Set      bool  // by people, not by the configuration
-	Hard     bool
-	Refusing bool
-	Grace    bool // it goes on past the quota
+	Period     metering.Period
+	Used       int64 // by this process; all of it where nobody else holds grants
+	Total      int64 // granted to all holders, or used here without
+	Limit      int64 // in force; negative: none
+	Overridden bool  // the limit was set by an operator, not by the configuration
+	Hard       bool
+	Refusing   bool
+	Grace      bool // it goes on past the quota
 }
 
 // State returns how things are. It asks nobody.
@@ -153,9 +153,9 @@ func (q *Quotas) State(organization string, allowance *Allowance) (State, error)
 		return State{}, err
 	}
 	limit, hard := q.bound(organization, allowance)
-	_, set := (*q.limits.Load())[organization]
+	_, overridden := (*q.overrides.Load())[organization]
 	used := w.used()
-	s := State{Period: w.period, Used: used, Total: max(w.total.Load(), used), Limit: limit, Set: set, Hard: hard}
+	s := State{Period: w.period, Used: used, Total: max(w.total.Load(), used), Limit: limit, Overridden: overridden, Hard: hard}
 	if hard {
 		s.Refusing = q.refuses(w, allowance, limit, at)
 		s.Grace = !s.Refusing && w.since.Load() != 0 && w.unspent.Load() <= 0

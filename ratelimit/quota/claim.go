@@ -13,7 +13,7 @@ func (q *Quotas) claim(ctx context.Context, w *window, allowance *Allowance, sta
 		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
 	defer func() { w.claiming <- struct{}{} }()
-	limit := q.limitOf(w.account.organization, allowance)
+	limit := q.effectiveLimit(w.account.organization, allowance)
 	if starves && w.unspent.Load() > 0 && w.limit.Load() == limit {
 		return nil
 	}
@@ -89,8 +89,8 @@ func (q *Quotas) settle(ctx context.Context, w *window, allowance *Allowance, c 
 	w.since.Store(since)
 	w.learning.Store(answer.Learning)
 	w.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(w.empty, 10))).UnixMicro())
-	if answer.Limit != q.limitOf(w.account.organization, allowance) {
-		q.agree(ctx, w.account.organization, allowance, answer.Limit)
+	if answer.Limit != q.effectiveLimit(w.account.organization, allowance) {
+		q.repairOverride(ctx, w.account.organization, allowance, answer.Limit)
 	}
 	if answer.Needed && w.unspent.Load() > 0 && !c.Starves {
 		return q.giveBack(ctx, w, allowance)

@@ -28,8 +28,8 @@ const (
 )
 
 var (
-	bucketLeases = []byte("leases")
-	bucketLimits = []byte("limits")
+	bucketLeases    = []byte("leases")
+	bucketOverrides = []byte("limits")
 )
 
 // Embedded is the authority of the gateways of one machine: a file, which each
@@ -86,8 +86,8 @@ func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
 		if err != nil {
 			return err
 		}
-		limit, set := storedLimit(tx, c.Organization)
-		if !set {
+		limit, overridden := overrideOf(tx, c.Organization)
+		if !overridden {
 			limit = c.Limit
 		}
 		key := []byte(c.Period.ID + "|" + c.Organization)
@@ -180,8 +180,8 @@ func (l *lease) present(asks string, at int64) int {
 	return n
 }
 
-func storedLimit(tx *bbolt.Tx, organization string) (int64, bool) {
-	bucket := tx.Bucket(bucketLimits)
+func overrideOf(tx *bbolt.Tx, organization string) (int64, bool) {
+	bucket := tx.Bucket(bucketOverrides)
 	if bucket == nil {
 		return 0, false
 	}
@@ -192,10 +192,10 @@ func storedLimit(tx *bbolt.Tx, organization string) (int64, bool) {
 	return int64(binary.BigEndian.Uint64(value)), true
 }
 
-// SetLimit implements Authority.
-func (e *Embedded) SetLimit(_ context.Context, organization string, limit *int64) error {
+// SetOverride implements Authority.
+func (e *Embedded) SetOverride(_ context.Context, organization string, limit *int64) error {
 	return e.with(true, func(tx *bbolt.Tx) error {
-		bucket, err := tx.CreateBucketIfNotExists(bucketLimits)
+		bucket, err := tx.CreateBucketIfNotExists(bucketOverrides)
 		if err != nil {
 			return err
 		}
@@ -207,23 +207,23 @@ func (e *Embedded) SetLimit(_ context.Context, organization string, limit *int64
 }
 
 // Limits implements Authority.
-func (e *Embedded) Limits(context.Context) (map[string]int64, error) {
+func (e *Embedded) Overrides(context.Context) (map[string]int64, error) {
 	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	var limits map[string]int64
+	var overrides map[string]int64
 	err := e.with(false, func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket(bucketLimits)
+		bucket := tx.Bucket(bucketOverrides)
 		if bucket == nil {
 			return nil
 		}
-		limits = make(map[string]int64)
+		overrides = make(map[string]int64)
 		return bucket.ForEach(func(k, v []byte) error {
 			if len(v) == 8 {
-				limits[string(k)] = int64(binary.BigEndian.Uint64(v))
+				overrides[string(k)] = int64(binary.BigEndian.Uint64(v))
 			}
 			return nil
 		})
 	})
-	return limits, err
+	return overrides, err
 }

@@ -60,7 +60,7 @@ type Quotas struct {
 	ledger    *metering.Ledger
 	authority atomic.Pointer[Authority]
 	accounts  *xsync.Map[string, *account]
-	limits    atomic.Pointer[map[string]int64] // that were set by people
+	overrides atomic.Pointer[map[string]int64] // by organization; a copy of the authority's
 	number    atomic.Uint64
 	epochs    atomic.Pointer[epochs] // of the authority
 	beats     int                    // of run
@@ -74,12 +74,12 @@ type Quotas struct {
 // ledger.
 func NewQuotas(ledger *metering.Ledger, authority Authority) *Quotas {
 	q := &Quotas{ledger: ledger, accounts: xsync.NewMap[string, *account]()}
-	q.limits.Store(new(map[string]int64))
+	q.overrides.Store(new(map[string]int64))
 	q.epochs.Store(newEpochs())
 	q.authority.Store(&authority)
 	q.number.Store(q.now()) // above those of the process before
 	q.ctx, q.stop = context.WithCancel(context.Background())
-	q.Refresh(q.ctx)
+	q.refreshOverrides(q.ctx)
 	number := q.number.Add(1)
 	q.stopped.Go(q.run)
 	q.prepare(authority, number)
@@ -95,7 +95,7 @@ func (q *Quotas) now() uint64 { return uint64(max(time.Now().UnixMicro(), q.ledg
 func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
 	number := q.number.Add(1)
 	before := *q.authority.Swap(&authority)
-	q.Refresh(ctx)
+	q.refreshOverrides(ctx)
 	q.epochs.Store(newEpochs())
 	q.prepare(authority, number)
 	for _, a := range q.accounts.Range {
@@ -247,7 +247,7 @@ func (q *Quotas) newWindow(a *account, cycle metering.Cycle, period metering.Per
 
 // bound reports whether a limit holds, and which.
 func (q *Quotas) bound(organization string, allowance *Allowance) (int64, bool) {
-	limit := q.limitOf(organization, allowance)
+	limit := q.effectiveLimit(organization, allowance)
 	return limit, allowance.Hard && limit >= 0
 }
 

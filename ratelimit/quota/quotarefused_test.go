@@ -78,16 +78,16 @@ func TestQuotaSetByPeople(t *testing.T) {
 		t.Fatal(n)
 	}
 	limit := int64(15)
-	if err := g.SetLimit(t.Context(), "acme", &limit); err != nil {
+	if err := g.SetOverride(t.Context(), "acme", &limit); err != nil {
 		t.Fatal(err)
 	}
 	if n := g.used(10); n != 5 {
 		t.Errorf("%d of 5", n)
 	}
-	if state, err := g.State("acme", &g.allowance); err != nil || !state.Set || state.Limit != 15 || !state.Refusing || state.Used != 15 {
+	if state, err := g.State("acme", &g.allowance); err != nil || !state.Overridden || state.Limit != 15 || !state.Refusing || state.Used != 15 {
 		t.Errorf("%+v, %v", state, err)
 	}
-	if err := g.SetLimit(t.Context(), "acme", nil); err != nil {
+	if err := g.SetOverride(t.Context(), "acme", nil); err != nil {
 		t.Fatal(err)
 	}
 	if n := g.used(10); n != 10 {

@@ -24,10 +24,11 @@ var (
 )
 
 const (
-	// limitsKey is the hash of the limits that were set, by organization.
-	limitsKey = "gw:limits"
-	// limitsThere is a field of it that stays when all others are gone.
-	limitsThere = "|"
+	// overridesKey is the hash of the overrides, by organization.
+	overridesKey = "gw:limits"
+	// overridesMarker is a field that the hash keeps when the last override is
+	// removed: a missing hash was lost.
+	overridesMarker = "|"
 )
 
 // callWait bounds one call.
@@ -163,23 +164,23 @@ func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Cla
 	return epoch, needed, nil
 }
 
-// SetLimit implements Authority.
-func (r *Redis) SetLimit(ctx context.Context, organization string, limit *int64) error {
+// SetOverride implements Authority.
+func (r *Redis) SetOverride(ctx context.Context, organization string, limit *int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
 	defer cancel()
 	r.calls.Add(3)
-	// What claims are settled by comes last: it is put right by the list.
+	// The list comes first: repairOverride mends the field that claims read by it.
 	key, field := grantsKey(r.Shard(organization)), "l|"+organization
-	err := r.conn.HashSet(ctx, limitsKey, limitsThere, "")
+	err := r.conn.HashSet(ctx, overridesKey, overridesMarker, "")
 	switch {
 	case err != nil:
 	case limit == nil:
-		if err = r.conn.HashDelete(ctx, limitsKey, organization); err == nil {
+		if err = r.conn.HashDelete(ctx, overridesKey, organization); err == nil {
 			err = r.conn.HashDelete(ctx, key, field)
 		}
 	default:
 		text := strconv.FormatInt(*limit, 10)
-		if err = r.conn.HashSet(ctx, limitsKey, organization, text); err == nil {
+		if err = r.conn.HashSet(ctx, overridesKey, organization, text); err == nil {
 			err = r.conn.HashSet(ctx, key, field, text)
 		}
 	}
@@ -190,22 +191,22 @@ func (r *Redis) SetLimit(ctx context.Context, organization string, limit *int64)
 }
 
 // Limits implements Authority.
-func (r *Redis) Limits(ctx context.Context) (map[string]int64, error) {
+func (r *Redis) Overrides(ctx context.Context) (map[string]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callWait)
 	defer cancel()
 	r.calls.Add(3) // of which one reads
-	fields, err := r.conn.HashAll(ctx, limitsKey)
+	fields, err := r.conn.HashAll(ctx, overridesKey)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if len(fields) == 0 {
 		return nil, nil
 	}
-	limits := make(map[string]int64, len(fields))
+	overrides := make(map[string]int64, len(fields))
 	for organization, text := range fields {
 		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			limits[organization] = n
+			overrides[organization] = n
 		}
 	}
-	return limits, nil
+	return overrides, nil
 }

@@ -202,15 +202,15 @@ func TestRedisCommands(t *testing.T) {
 }
 
 // Of a limit that was set one of its two places is lost, or both: calls go on by it.
-func TestRedisLimitsAreMended(t *testing.T) {
+func TestRedisOverridesAreMended(t *testing.T) {
 	s := redistest.Single(t, appendonly)
 	m := joinRedis(t, s.URL(), t.TempDir(), hard(10))
 	defer m.leave()
-	if err := m.SetLimit(t.Context(), "acme", new(int64(1000))); err != nil {
+	if err := m.SetOverride(t.Context(), "acme", new(int64(1000))); err != nil {
 		t.Fatal(err)
 	}
 	there := func() bool {
-		limits, err := m.redis.Limits(t.Context())
+		limits, err := m.redis.Overrides(t.Context())
 		return err == nil && limits["acme"] == 1000
 	}
 	calls := 0
@@ -234,7 +234,7 @@ func TestRedisLimitsAreMended(t *testing.T) {
 		}
 	}
 	// Where it is not on the list it is not in force, whatever a shard says.
-	s.Exec("HDEL", limitsKey, "acme")
+	s.Exec("HDEL", overridesKey, "acme")
 	if !becomes(time.Minute, func() bool { return errors.Is(m.call(), ErrExhausted) }) {
 		t.Error("the configured limit does not hold")
 	}

@@ -113,7 +113,7 @@ const anyLimit = 1 << 53
 func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []Claim, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
 	defer cancel()
-	r.calls.Add(3) // as in Limits
+	r.calls.Add(3) // as in Overrides
 	fields, err := r.conn.HashAll(ctx, grantsKey(shard))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)

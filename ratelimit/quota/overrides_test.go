@@ -7,10 +7,10 @@ import (
 )
 
 // A limit that was set holds from the first call of a process on.
-func TestLimitsOverRestarts(t *testing.T) {
+func TestOverridesOverRestarts(t *testing.T) {
 	c := newClock()
 	dir := t.TempDir()
-	if err := NewEmbedded(dir, c.now).SetLimit(t.Context(), "acme", new(int64(20))); err != nil {
+	if err := NewEmbedded(dir, c.now).SetOverride(t.Context(), "acme", new(int64(20))); err != nil {
 		t.Fatal(err)
 	}
 	g := openGateway(t, dir, c, hard(10))
@@ -25,31 +25,31 @@ func TestLimitsOverRestarts(t *testing.T) {
 }
 
 // Whoever is asked next knows what is in force: another store, one that was emptied, and the own one of before.
-func TestLimitsMove(t *testing.T) {
+func TestOverridesAreCopied(t *testing.T) {
 	c := newClock()
 	g := openGateway(t, t.TempDir(), c, hard(10))
 	defer g.close()
 	check := func(what string, a Authority, want map[string]int64) {
 		t.Helper()
-		if got, err := a.Limits(t.Context()); err != nil || !maps.Equal(got, want) {
+		if got, err := a.Overrides(t.Context()); err != nil || !maps.Equal(got, want) {
 			t.Errorf("%s: %v, %v, want %v", what, got, err, want)
 		}
 	}
-	if err := g.SetLimit(t.Context(), "acme", new(int64(20))); err != nil {
+	if err := g.SetOverride(t.Context(), "acme", new(int64(20))); err != nil {
 		t.Fatal(err)
 	}
 	first, second := *g.authority.Load(), Authority(NewEmbedded(t.TempDir(), c.now))
 	g.SetAuthority(t.Context(), second)
 	check("a store where none were set", second, map[string]int64{"acme": 20})
 
-	if err := g.SetLimit(t.Context(), "acme", nil); err != nil {
+	if err := g.SetOverride(t.Context(), "acme", nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.SetLimit(t.Context(), "other", new(int64(5))); err != nil {
+	if err := g.SetOverride(t.Context(), "other", new(int64(5))); err != nil {
 		t.Fatal(err)
 	}
 	g.SetAuthority(t.Context(), NewEmbedded(t.TempDir(), c.now))
-	if err := g.MoveLimits(t.Context(), first); err != nil {
+	if err := g.CopyOverrides(t.Context(), first); err != nil {
 		t.Fatal(err)
 	}
 	g.SetAuthority(t.Context(), first)
