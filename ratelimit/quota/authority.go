@@ -28,6 +28,42 @@ type Authority interface {
 	Overrides(ctx context.Context) (map[string]int64, error)
 }
 
+// EpochAuthority is an Authority that may lose grants it has made: its server is
+// replaced by a replica that lags behind, or set back to an old copy. Each such
+// loss begins another epoch, in which no grants are made until all holders have
+// said what they hold. Organizations are divided into shards, each of which has
+// epochs of its own.
+type EpochAuthority interface {
+	Authority
+
+	// Shards returns the number of shards.
+	Shards() int
+
+	// Shard returns the shard of an organization, from 0.
+	Shard(organization string) int
+
+	// Join says that a holder has claimed all that it holds in a shard; until then
+	// it is granted nothing. settledIn is the epoch in which it claimed, "" if it
+	// holds nothing. In another epoch Join is an error and changes nothing.
+	Join(ctx context.Context, holder string, shard int, settledIn string) (epoch string, err error)
+
+	// Leave says that a holder holds nothing but what it has used, and will claim no
+	// more: nobody waits for it in the next epoch. settledIn is as in Join.
+	Leave(ctx context.Context, holder string, shard int, settledIn string) error
+
+	// Beat returns the epoch of a shard, and for each of the holder's claims whether
+	// another holder reclaims what is not used.
+	Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error)
+}
+
+// HoldingsAuthority is an Authority that can list what a holder holds, in all
+// periods that it knows of: as claims of just that.
+type HoldingsAuthority interface {
+	Authority
+
+	HeldBy(ctx context.Context, holder string) ([]Claim, error)
+}
+
 // Claim is what a holder of grants says and asks.
 type Claim struct {
 	Holder       string // the instance of the ledger

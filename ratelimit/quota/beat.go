@@ -32,7 +32,7 @@ func (q *Quotas) lookAll() {
 		}
 		q.look(a)
 	}
-	if f, ok := (*q.authority.Load()).(Forgetful); ok && q.beats%2 == 1 {
+	if f, ok := (*q.authority.Load()).(EpochAuthority); ok && q.beats%2 == 1 {
 		q.beatAll(f)
 	}
 	q.beats++
@@ -71,7 +71,7 @@ func (w *window) wasClaimed() bool { return w.limit.Load() > 0 && w.granted.Load
 // others reports whether anybody else holds grants,
 // where it is not asked for all at once.
 func (q *Quotas) others(w *window) bool {
-	_, all := (*q.authority.Load()).(Forgetful)
+	_, all := (*q.authority.Load()).(EpochAuthority)
 	return !all && w.total.Load() > w.granted.Load()
 }
 
@@ -112,7 +112,7 @@ func (q *Quotas) prefetch(a *account, w *window, allowance *Allowance, now time.
 func (q *Quotas) Close(ctx context.Context) {
 	q.stop()
 	q.stopped.Wait()
-	f, forgets := (*q.authority.Load()).(Forgetful)
+	f, forgets := (*q.authority.Load()).(EpochAuthority)
 	in := make(settledIn)
 	for _, a := range q.accounts.Range {
 		a.mu.Lock()

@@ -66,7 +66,7 @@ func (q *Quotas) settle(ctx context.Context, w *window, allowance *Allowance, c 
 	}
 	w.failures, w.known, w.settled = 0, true, answer.Epoch
 	w.empty++
-	if f, ok := authority.(Forgetful); ok {
+	if f, ok := authority.(EpochAuthority); ok {
 		shard := f.Shard(w.account.organization)
 		if !q.epochs.Load().in(shard, answer.Epoch) {
 			// Of a server that was replaced, or that has replaced another: what it grants
@@ -133,7 +133,7 @@ func (q *Quotas) adopt(ctx context.Context, w *window, allowance *Allowance) err
 		if err != nil {
 			return err
 		}
-		if f, ok := (*q.authority.Load()).(Forgetful); ok {
+		if f, ok := (*q.authority.Load()).(EpochAuthority); ok {
 			shard := f.Shard(w.account.organization)
 			q.leaveAll(ctx, orphan, []int{shard}, settledIn{shard: answer.Epoch})
 		}

@@ -107,7 +107,7 @@ func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
 	return answer, err
 }
 
-// HeldBy implements Holdings.
+// HeldBy implements HoldingsAuthority.
 func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err error) {
 	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
 		return nil, nil

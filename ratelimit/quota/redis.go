@@ -58,10 +58,10 @@ func NewRedis(conn *redisconn.Conn, history bool, holders func() int) *Redis {
 // Calls returns how many commands were sent.
 func (r *Redis) Calls() uint64 { return r.calls.Load() }
 
-// Shards implements Forgetful.
+// Shards implements EpochAuthority.
 func (*Redis) Shards() int { return metering.Shards }
 
-// Shard implements Forgetful.
+// Shard implements EpochAuthority.
 func (*Redis) Shard(organization string) int { return metering.Shard(organization) }
 
 func grantsKey(shard int) string { return fmt.Sprintf("gw:{q:%02d}:g", shard) }
@@ -122,13 +122,19 @@ func claimAnswer(list []any) (a Answer, err error) {
 	return a, nil
 }
 
-// Join implements Forgetful.
-func (r *Redis) Join(ctx context.Context, holder string, shard int, settled string, leave bool) (epoch string, err error) {
-	join := "join"
-	if leave {
-		join = "leave"
-	}
-	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", 1, "", oneOrNone(r.history[shard].Load()), join, settled)
+// Join implements EpochAuthority.
+func (r *Redis) Join(ctx context.Context, holder string, shard int, settledIn string) (epoch string, err error) {
+	return r.changeMembership(ctx, "join", holder, shard, settledIn)
+}
+
+// Leave implements EpochAuthority.
+func (r *Redis) Leave(ctx context.Context, holder string, shard int, settledIn string) error {
+	_, err := r.changeMembership(ctx, "leave", holder, shard, settledIn)
+	return err
+}
+
+func (r *Redis) changeMembership(ctx context.Context, change, holder string, shard int, settledIn string) (epoch string, err error) {
+	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", 1, "", oneOrNone(r.history[shard].Load()), change, settledIn)
 	if err != nil {
 		return "", err
 	}
@@ -137,13 +143,13 @@ func (r *Redis) Join(ctx context.Context, holder string, shard int, settled stri
 		return "", err
 	}
 	r.history[shard].Store(true)
-	if settled != "" && answer.Epoch != settled {
+	if settledIn != "" && answer.Epoch != settledIn {
 		return "", errMoved
 	}
 	return answer.Epoch, nil
 }
 
-// Beat implements Forgetful.
+// Beat implements EpochAuthority.
 func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error) {
 	args := append(make([]any, 0, 2+len(claims)), holder, "")
 	for _, c := range claims {

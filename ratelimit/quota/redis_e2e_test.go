@@ -99,7 +99,7 @@ func authorityIn(t *testing.T, url string, holders int) *Redis {
 	r := NewRedis(conn, false, func() int { return holders })
 	for shard := range r.Shards() {
 		for i := range 3 {
-			if _, err := r.Join(t.Context(), fmt.Sprint(i), shard, "", false); err != nil {
+			if _, err := r.Join(t.Context(), fmt.Sprint(i), shard, ""); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -9,29 +9,6 @@ import (
 	"time"
 )
 
-// Forgetful is an Authority that may lose grants it has made: another server
-// takes over, or an old copy is restored. It makes no more then until all
-// holders have said what they have.
-type Forgetful interface {
-	Authority
-
-	// Shards is how many there are.
-	Shards() int
-
-	// Shard is the part that forgets as a whole.
-	Shard(organization string) int
-
-	// Join says that a holder has claimed all it has in a shard, or with leave
-	// that it has nothing. Who has not joined is granted nothing. settled is the epoch
-	// in which that was claimed, "" if there was nothing: in another one it is an
-	// error and changes nothing.
-	Join(ctx context.Context, holder string, shard int, settled string, leave bool) (epoch string, err error)
-
-	// Beat tells the epoch of a shard, and which of the holder's grants others
-	// need.
-	Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error)
-}
-
 // errMoved says that claims were not settled by one server: another took its place
 // meanwhile, and does not know of all.
 var errMoved = fmt.Errorf("%w: another server took its place", ErrUnavailable)
@@ -128,7 +105,7 @@ func (q *Quotas) prepare(authority Authority, number uint64) {
 	known := q.epochs.Load()
 	join := func() error {
 		_, err := q.takeStock(q.ctx, authority, q.ledger.Instance(), number)
-		if f, ok := authority.(Forgetful); ok && err == nil {
+		if f, ok := authority.(EpochAuthority); ok && err == nil {
 			err = q.joinAll(f, known, number)
 		}
 		return err
@@ -145,7 +122,7 @@ func (q *Quotas) prepare(authority Authority, number uint64) {
 }
 
 // joinAll claims what was used, and joins all shards.
-func (q *Quotas) joinAll(f Forgetful, known *epochs, number uint64) error {
+func (q *Quotas) joinAll(f EpochAuthority, known *epochs, number uint64) error {
 	used, err := q.ledger.UsedNow()
 	if err != nil {
 		return err
@@ -166,7 +143,7 @@ func (q *Quotas) joinAll(f Forgetful, known *epochs, number uint64) error {
 		if err := q.assertAll(f, shard, in); err != nil {
 			return err
 		}
-		epoch, err := f.Join(q.ctx, q.ledger.Instance(), shard, in[shard], false)
+		epoch, err := f.Join(q.ctx, q.ledger.Instance(), shard, in[shard])
 		if err != nil {
 			return err
 		}
@@ -176,7 +153,7 @@ func (q *Quotas) joinAll(f Forgetful, known *epochs, number uint64) error {
 }
 
 // observe sees to it that a new epoch learns what is held here.
-func (q *Quotas) observe(f Forgetful, shard int, epoch string) {
+func (q *Quotas) observe(f EpochAuthority, shard int, epoch string) {
 	known := q.epochs.Load()
 	if !known.begin(shard, epoch) {
 		return
@@ -184,14 +161,14 @@ func (q *Quotas) observe(f Forgetful, shard int, epoch string) {
 	q.stopped.Go(func() {
 		joined, in := "", make(settledIn)
 		if q.assertAll(f, shard, in) == nil {
-			joined, _ = f.Join(q.ctx, q.ledger.Instance(), shard, in[shard], false) // the next beat tries again
+			joined, _ = f.Join(q.ctx, q.ledger.Instance(), shard, in[shard]) // the next beat tries again
 		}
 		known.end(shard, joined)
 	})
 }
 
 // assertAll claims everything that is held in a shard.
-func (q *Quotas) assertAll(f Forgetful, shard int, in settledIn) error {
+func (q *Quotas) assertAll(f EpochAuthority, shard int, in settledIn) error {
 	for _, w := range q.claimed(f, shard) {
 		select {
 		case <-w.claiming:
@@ -212,7 +189,7 @@ func (q *Quotas) assertAll(f Forgetful, shard int, in settledIn) error {
 }
 
 // claimed returns the windows with grants in a shard.
-func (q *Quotas) claimed(f Forgetful, shard int) (windows []*window) {
+func (q *Quotas) claimed(f EpochAuthority, shard int) (windows []*window) {
 	for _, a := range q.accounts.Range {
 		if f.Shard(a.organization) != shard {
 			continue
@@ -234,7 +211,7 @@ const idleBeats = 3
 
 // beatAll finds out for each shard whether it has forgotten what was granted, and
 // gives back what others need.
-func (q *Quotas) beatAll(f Forgetful) {
+func (q *Quotas) beatAll(f EpochAuthority) {
 	byShard := make(map[int][]*window)
 	for _, a := range q.accounts.Range {
 		if w := a.current.Load(); w != nil && w.wasClaimed() {
@@ -266,7 +243,7 @@ func (q *Quotas) beatAll(f Forgetful) {
 
 // leaveAll says of a holder that it has nothing but what was settled.
 func (q *Quotas) leaveAll(ctx context.Context, holder string, shards []int, in settledIn) {
-	f, ok := (*q.authority.Load()).(Forgetful)
+	f, ok := (*q.authority.Load()).(EpochAuthority)
 	if !ok {
 		return
 	}
@@ -275,6 +252,6 @@ func (q *Quotas) leaveAll(ctx context.Context, holder string, shards []int, in s
 			return
 		}
 		// One who does not leave is waited for when the server is lost, for a while.
-		_, _ = f.Join(ctx, holder, shard, in[shard], true)
+		_ = f.Leave(ctx, holder, shard, in[shard])
 	}
 }

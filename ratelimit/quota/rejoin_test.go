@@ -37,7 +37,12 @@ func (r *replaced) Claim(ctx context.Context, c Claim) (Answer, error) {
 	return a, err
 }
 
-func (r *replaced) Join(_ context.Context, _ string, _ int, settled string, _ bool) (string, error) {
+func (r *replaced) Leave(ctx context.Context, holder string, shard int, settled string) error {
+	_, err := r.Join(ctx, holder, shard, settled)
+	return err
+}
+
+func (r *replaced) Join(_ context.Context, _ string, _ int, settled string) (string, error) {
 	<-r.joinable
 	r.mu.Lock()
 	defer r.mu.Unlock()

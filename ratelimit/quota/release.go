@@ -58,7 +58,7 @@ func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance 
 		}
 	}
 	for shard := range r.Shards() {
-		if _, err := r.Join(ctx, instance, shard, in[shard], true); err != nil {
+		if err := r.Leave(ctx, instance, shard, in[shard]); err != nil {
 			return err
 		}
 	}
@@ -93,7 +93,7 @@ func usedBy(ctx context.Context, mirror *metering.Mirror, instance string) (map[
 	return used, nil
 }
 
-// HeldBy implements Holdings.
+// HeldBy implements HoldingsAuthority.
 func (r *Redis) HeldBy(ctx context.Context, holder string) (claims []Claim, err error) {
 	for shard := range r.Shards() {
 		some, err := r.heldBy(ctx, shard, holder)

@@ -7,19 +7,11 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// Holdings is an Authority that can say what a holder has, in all periods that
-// it knows of: as claims on that.
-type Holdings interface {
-	Authority
-
-	HeldBy(ctx context.Context, holder string) ([]Claim, error)
-}
-
 // takeStock gives back what a log's process was granted and has not used: nobody
 // may ever call for it here, and others may need it. A later claim than number
 // knows better.
 func (q *Quotas) takeStock(ctx context.Context, authority Authority, instance string, number uint64) (in settledIn, err error) {
-	h, ok := authority.(Holdings)
+	h, ok := authority.(HoldingsAuthority)
 	if !ok {
 		return nil, nil
 	}
@@ -46,7 +38,7 @@ func (q *Quotas) takeStock(ctx context.Context, authority Authority, instance st
 	for _, c := range held {
 		c.Number, c.Holds = number, used[c.Period.ID+"|"+c.Organization]
 		answer, err := authority.Claim(ctx, c)
-		if f, ok := authority.(Forgetful); ok && err == nil {
+		if f, ok := authority.(EpochAuthority); ok && err == nil {
 			err = in.note(f.Shard(c.Organization), answer.Epoch)
 		}
 		if err != nil {
@@ -89,9 +81,9 @@ func (q *Quotas) takeOver() {
 		if err != nil {
 			return // the next beat tries again
 		}
-		if f, ok := authority.(Forgetful); ok {
+		if f, ok := authority.(EpochAuthority); ok {
 			for shard := range f.Shards() {
-				if _, err := f.Join(q.ctx, orphan, shard, in[shard], true); err != nil {
+				if err := f.Leave(q.ctx, orphan, shard, in[shard]); err != nil {
 					return
 				}
 			}
