@@ -98,9 +98,9 @@ type Answer struct {
 	// Epoch changes when grants may have been lost: a number that grows, a colon and
 	// whatever tells epochs apart. "": they never are.
 	Epoch string
-	// Learning says that no grants are made until all holders have said what they
+	// Recovering says that no grants are made until all holders have said what they
 	// have.
-	Learning bool
+	Recovering bool
 }
 
 // grant returns how many units to add to a holder's that wants more. Each time

@@ -71,7 +71,7 @@ func (q *Quotas) settle(ctx context.Context, w *window, allowance *Allowance, c 
 		if !q.epochs.Load().in(shard, answer.Epoch) {
 			// Of a server that was replaced, or that has replaced another: what it grants
 			// may be unknown to those who have joined the later one.
-			answer.Granted, answer.Learning = w.granted.Load(), true
+			answer.Granted, answer.Recovering = w.granted.Load(), true
 		}
 		q.observe(f, shard, answer.Epoch)
 	}
@@ -83,11 +83,11 @@ func (q *Quotas) settle(ctx context.Context, w *window, allowance *Allowance, c 
 	w.total.Store(answer.Total)
 	w.limit.Store(answer.Limit)
 	since := int64(0)
-	if !answer.Since.IsZero() && !answer.Learning {
+	if !answer.Since.IsZero() && !answer.Recovering {
 		since = answer.Since.UnixMicro()
 	}
 	w.since.Store(since)
-	w.learning.Store(answer.Learning)
+	w.recovering.Store(answer.Recovering)
 	w.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(w.empty, 10))).UnixMicro())
 	if answer.Limit != q.effectiveLimit(w.account.organization, allowance) {
 		q.repairOverride(ctx, w.account.organization, allowance, answer.Limit)

@@ -25,7 +25,7 @@ type modelLease struct {
 	granted, number [2]int8
 	total           int8
 	asserted        [2]bool // in this epoch
-	forgot          bool    // and grants nothing until all have asserted
+	recovering      bool    // and grants nothing until all have asserted
 }
 
 type modelMessage struct {
@@ -48,7 +48,7 @@ type guards struct {
 	spendGranted  bool // S <= C: a unit is taken only if there is one
 	orderClaims   bool // a claim that arrives after a later one changes nothing
 	dropBefore    bool // what is given back is nobody's before it is said
-	learn         bool // an authority that forgot waits for all
+	recover       bool // an authority that recovering waits for all
 	assertGranted bool // and they say what they were granted
 	trustHolder   bool // who knows better than the authority how little it has
 }
@@ -69,7 +69,7 @@ func settleModel(l *modelLease, m modelMessage, g guards) int8 {
 	if !g.orderClaims {
 		c.Number = uint64(l.number[m.gateway]) + 1
 	}
-	if l.forgot && g.learn {
+	if l.recovering && g.recover {
 		c.Wants = 0
 	}
 	real.settle(c, modelLimit, time.UnixMicro(1))
@@ -80,7 +80,7 @@ func settleModel(l *modelLease, m modelMessage, g guards) int8 {
 	if m.asserts {
 		l.asserted[m.gateway] = true
 		if l.asserted == [2]bool{true, true} {
-			l.forgot = false
+			l.recovering = false
 		}
 	}
 	return l.granted[m.gateway]
@@ -183,7 +183,7 @@ func (w world) next(g guards) (all []world) {
 		if w.faults < modelFaults {
 			n := w // another server takes over, with what it has; connections end
 			n.lease = w.before
-			n.lease.asserted, n.lease.forgot = [2]bool{}, true
+			n.lease.asserted, n.lease.recovering = [2]bool{}, true
 			n.before = n.lease
 			n.messages = [3]modelMessage{}
 			n.faults++
@@ -211,7 +211,7 @@ func (w world) broken() string {
 		return "more was used than the limit"
 	case held > modelLimit:
 		return "more is held than the limit"
-	case !w.lease.forgot && w.lease.total > modelLimit:
+	case !w.lease.recovering && w.lease.total > modelLimit:
 		return "more was granted than the limit"
 	case w.lease.total != w.lease.granted[0]+w.lease.granted[1]:
 		return "the sum is not that of the grants"
@@ -262,7 +262,7 @@ func TestModelNeedsEachGuard(t *testing.T) {
 		"take what is not granted":      func(g *guards) { g.spendGranted = false },
 		"take claims in any order":      func(g *guards) { g.orderClaims = false },
 		"keep what was given back":      func(g *guards) { g.dropBefore = false },
-		"grant without having learnt":   func(g *guards) { g.learn = false },
+		"grant before all have joined":  func(g *guards) { g.recover = false },
 		"assert less than what is held": func(g *guards) { g.assertGranted = false },
 		"have back what was given back": func(g *guards) { g.trustHolder = false },
 	} {

@@ -35,8 +35,8 @@ const (
 	// claimWait bounds how long an invocation waits for a grant where nothing is
 	// left here.
 	claimWait = 3 * time.Second
-	// learnWait is how long it waits between claims on an authority that learns.
-	learnWait = 20 * time.Millisecond
+	// recoveryWait is how long it waits between claims while the authority recovers.
+	recoveryWait = 20 * time.Millisecond
 	// beat is how often what was used is compared with what was granted.
 	beat = time.Second
 	// forOutage is how much of the own rate is asked for beforehand, so that an
@@ -157,15 +157,15 @@ type window struct {
 	// Of period, in microseconds, since that is quicker to compare.
 	begins, ends int64
 
-	unspent  atomic.Int64 // of what was granted
-	over     atomic.Int64 // used without a grant, and not claimed yet
-	granted  atomic.Int64 // changes under claiming
-	total    atomic.Int64 // of all holders, as far as known
-	limit    atomic.Int64 // in force when it was last asked
-	since    atomic.Int64 // when nothing was left, in microseconds; 0: something is
-	chunk    atomic.Int64 // how many units are asked for at once; changes under claiming
-	learning atomic.Bool  // the authority grants nothing yet
-	retryAt  atomic.Int64 // when asking again makes sense, in microseconds
+	unspent    atomic.Int64 // of what was granted
+	over       atomic.Int64 // used without a grant, and not claimed yet
+	granted    atomic.Int64 // changes under claiming
+	total      atomic.Int64 // of all holders, as far as known
+	limit      atomic.Int64 // in force when it was last asked
+	since      atomic.Int64 // when nothing was left, in microseconds; 0: something is
+	chunk      atomic.Int64 // how many units are asked for at once; changes under claiming
+	recovering atomic.Bool  // the authority grants nothing yet
+	retryAt    atomic.Int64 // when asking again makes sense, in microseconds
 
 	claiming chan struct{} // holds one token: who has it claims
 	asked    atomic.Bool   // a claim that nobody waits for is under way
@@ -323,10 +323,10 @@ func (q *Quotas) Take(ctx context.Context, organization string, allowance *Allow
 		if err := q.claim(ctx, w, allowance, true); err != nil {
 			return w.without(allowance, at, err)
 		}
-		if w.learning.Load() && w.unspent.Load() <= 0 {
+		if w.recovering.Load() && w.unspent.Load() <= 0 {
 			select {
 			case <-ctx.Done():
-			case <-time.After(learnWait):
+			case <-time.After(recoveryWait):
 			}
 		}
 	}

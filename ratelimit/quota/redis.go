@@ -117,8 +117,8 @@ func claimAnswer(list []any) (a Answer, err error) {
 	}
 	needed, _ := list[4].(int64)
 	a.Epoch, _ = list[5].(string)
-	learning, _ := list[6].(int64)
-	a.Needed, a.Learning = needed == 1, learning == 1
+	recovering, _ := list[6].(int64)
+	a.Needed, a.Recovering = needed == 1, recovering == 1
 	return a, nil
 }
 
