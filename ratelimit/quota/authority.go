@@ -80,8 +80,8 @@ type Claim struct {
 	// Wants is how many it would like to have in all; what it gets may be less. No
 	// more than Holds: none.
 	Wants int64
-	// Starves says that it has none left.
-	Starves bool
+	// Starved says that it has none left.
+	Starved bool
 }
 
 // Answer is how things are after a claim.
@@ -89,7 +89,7 @@ type Answer struct {
 	Granted int64 // what the holder has in all
 	Total   int64 // what all holders have
 	Limit   int64 // in force
-	// Since is when the first claim of a holder that starves got nothing; zero
+	// Since is when the first claim of a holder that starved got nothing; zero
 	// while something is left.
 	Since time.Time
 	// Needed says that another holder has nothing left: what is not used should go

@@ -6,7 +6,7 @@ import (
 )
 
 // claim gets units, unless another claim has got some meanwhile.
-func (q *Quotas) claim(ctx context.Context, w *window, allowance *Allowance, starves bool) error {
+func (q *Quotas) claim(ctx context.Context, w *window, allowance *Allowance, starved bool) error {
 	select {
 	case <-w.claiming:
 	case <-ctx.Done():
@@ -14,7 +14,7 @@ func (q *Quotas) claim(ctx context.Context, w *window, allowance *Allowance, sta
 	}
 	defer func() { w.claiming <- struct{}{} }()
 	limit := q.effectiveLimit(w.account.organization, allowance)
-	if starves && w.unspent.Load() > 0 && w.limit.Load() == limit {
+	if starved && w.unspent.Load() > 0 && w.limit.Load() == limit {
 		return nil
 	}
 	if w.failures > 0 && q.ledger.Now().UnixMicro() < w.retryAt.Load() {
@@ -31,7 +31,7 @@ func (q *Quotas) claim(ctx context.Context, w *window, allowance *Allowance, sta
 	w.assert()
 	w.limit.Store(limit)
 	w.pace(q.ledger.Now(), limit)
-	return q.settle(ctx, w, allowance, Claim{Holds: w.granted.Load(), Wants: w.used() + w.chunk.Load(), Starves: starves && w.unspent.Load() <= 0})
+	return q.settle(ctx, w, allowance, Claim{Holds: w.granted.Load(), Wants: w.used() + w.chunk.Load(), Starved: starved && w.unspent.Load() <= 0})
 }
 
 // drop makes what is not used nobody's. The caller claims, and says so.
@@ -92,7 +92,7 @@ func (q *Quotas) settle(ctx context.Context, w *window, allowance *Allowance, c 
 	if answer.Limit != q.effectiveLimit(w.account.organization, allowance) {
 		q.repairOverride(ctx, w.account.organization, allowance, answer.Limit)
 	}
-	if answer.Needed && w.unspent.Load() > 0 && !c.Starves {
+	if answer.Needed && w.unspent.Load() > 0 && !c.Starved {
 		return q.giveBack(ctx, w, allowance)
 	}
 	return nil

@@ -148,7 +148,7 @@ func (l *lease) settle(c Claim, limit int64, now time.Time) Answer {
 			switch {
 			case given > 0 && l.Needy == c.Holder:
 				l.Needed, l.Since = 0, 0
-			case given == 0 && c.Starves:
+			case given == 0 && c.Starved:
 				l.Needed, l.Needy = at, c.Holder
 				if l.Since == 0 {
 					l.Since = at

@@ -33,7 +33,7 @@ func leaseModel(limit int64, all int) porcupine.Model {
 				}
 				l.Holders[fmt.Sprint(i)] = h
 			}
-			c.Starves = false
+			c.Starved = false
 			want := l.settle(c, limit, time.UnixMicro(1))
 			for i := range s.granted {
 				h := l.Holders[fmt.Sprint(i)]

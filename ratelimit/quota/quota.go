@@ -357,7 +357,7 @@ func (w *window) pace(now time.Time, limit int64) {
 }
 
 // ask claims without anybody waiting.
-func (q *Quotas) ask(w *window, allowance *Allowance, starves bool) {
+func (q *Quotas) ask(w *window, allowance *Allowance, starved bool) {
 	if !w.asked.CompareAndSwap(false, true) {
 		return
 	}
@@ -365,6 +365,6 @@ func (q *Quotas) ask(w *window, allowance *Allowance, starves bool) {
 	q.stopped.Go(func() {
 		defer w.asked.Store(false)
 		// The next beat, or request, tries again.
-		_ = q.claim(q.ctx, w, &copied, starves)
+		_ = q.claim(q.ctx, w, &copied, starved)
 	})
 }

@@ -94,7 +94,7 @@ func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
 	shard := r.Shard(c.Organization)
 	r.claims.Add(1)
 	list, err := r.run(ctx, claimScript, shard, c.Holder, c.Organization, c.Period.ID, c.Limit, c.Number,
-		c.Holds, c.Wants, oneOrNone(c.Starves), r.holders(), "", oneOrNone(r.history[shard].Load()), "")
+		c.Holds, c.Wants, oneOrNone(c.Starved), r.holders(), "", oneOrNone(r.history[shard].Load()), "")
 	if err != nil {
 		return Answer{}, err
 	}

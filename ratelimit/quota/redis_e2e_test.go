@@ -145,7 +145,7 @@ func TestRedisGrantsByTheRule(t *testing.T) {
 			c := Claim{
 				Holder: fmt.Sprint(random.IntN(3)), Organization: fmt.Sprint("rule", round), Period: period, Limit: limit,
 				Number: random.Uint64N(100), Holds: random.Int64N(20), Wants: random.Int64N(30),
-				Starves: random.IntN(2) == 0,
+				Starved: random.IntN(2) == 0,
 			}
 			want := l.settle(c, limit, time.Now())
 			got, err := r.Claim(t.Context(), c)
