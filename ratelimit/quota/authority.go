@@ -53,7 +53,7 @@ type EpochAuthority interface {
 
 	// Beat returns the epoch of a shard, and for each of the holder's claims whether
 	// another holder reclaims what is not used.
-	Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error)
+	Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error)
 }
 
 // HoldingsAuthority is an Authority that can list what a holder holds, in all
@@ -92,9 +92,9 @@ type Answer struct {
 	// Since is when the first claim of a holder that starved got nothing; zero
 	// while something is left.
 	Since time.Time
-	// Needed says that another holder has nothing left: what is not used should go
+	// Reclaim says that another holder has nothing left: what is not used should go
 	// back.
-	Needed bool
+	Reclaim bool
 	// Epoch changes when grants may have been lost: a number that grows, a colon and
 	// whatever tells epochs apart. "": they never are.
 	Epoch string

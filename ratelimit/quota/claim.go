@@ -92,7 +92,7 @@ func (q *Quotas) settle(ctx context.Context, w *window, allowance *Allowance, c 
 	if answer.Limit != q.effectiveLimit(w.account.organization, allowance) {
 		q.repairOverride(ctx, w.account.organization, allowance, answer.Limit)
 	}
-	if answer.Needed && w.unspent.Load() > 0 && !c.Starved {
+	if answer.Reclaim && w.unspent.Load() > 0 && !c.Starved {
 		return q.giveBack(ctx, w, allowance)
 	}
 	return nil

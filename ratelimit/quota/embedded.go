@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	// neededFor is how long a holder without units keeps others from holding on
+	// reclaimFor is how long a holder without units keeps others from holding on
 	// to theirs, after it asked.
-	neededFor = 3 * time.Second
+	reclaimFor = 3 * time.Second
 	// presentFor is how long a holder counts after its last claim.
 	presentFor = 15 * time.Second
 	// embeddedWait bounds the wait for another process that has the file.
@@ -47,11 +47,11 @@ func NewEmbedded(dir string, now func() time.Time) *Embedded {
 
 // lease is what is known of one organization in one period.
 type lease struct {
-	Total   int64             `json:"total"`
-	Holders map[string]holder `json:"holders"`
-	Since   int64             `json:"since,omitempty"`  // when nothing was left, in microseconds
-	Needed  int64             `json:"needed,omitempty"` // when a holder last got nothing
-	Needy   string            `json:"needy,omitempty"`  // which
+	Total         int64             `json:"total"`
+	Holders       map[string]holder `json:"holders"`
+	Since         int64             `json:"since,omitempty"`  // when nothing was left, in microseconds
+	StarvedAt     int64             `json:"needed,omitempty"` // when a starved holder last got nothing, in microseconds
+	StarvedHolder string            `json:"needy,omitempty"`  // which holder that was
 }
 
 type holder struct {
@@ -146,10 +146,10 @@ func (l *lease) settle(c Claim, limit int64, now time.Time) Answer {
 			h.Granted += given
 			l.Total += given
 			switch {
-			case given > 0 && l.Needy == c.Holder:
-				l.Needed, l.Since = 0, 0
+			case given > 0 && l.StarvedHolder == c.Holder:
+				l.StarvedAt, l.Since = 0, 0
 			case given == 0 && c.Starved:
-				l.Needed, l.Needy = at, c.Holder
+				l.StarvedAt, l.StarvedHolder = at, c.Holder
 				if l.Since == 0 {
 					l.Since = at
 				}
@@ -165,7 +165,7 @@ func (l *lease) settle(c Claim, limit int64, now time.Time) Answer {
 	if l.Since != 0 {
 		answer.Since = time.UnixMicro(l.Since)
 	}
-	answer.Needed = l.Needy != c.Holder && at-l.Needed < neededFor.Microseconds()
+	answer.Reclaim = l.StarvedHolder != c.Holder && at-l.StarvedAt < reclaimFor.Microseconds()
 	return answer
 }
 

@@ -115,10 +115,10 @@ func claimAnswer(list []any) (a Answer, err error) {
 	if since > 0 {
 		a.Since = time.UnixMicro(since)
 	}
-	needed, _ := list[4].(int64)
+	reclaim, _ := list[4].(int64)
 	a.Epoch, _ = list[5].(string)
 	recovering, _ := list[6].(int64)
-	a.Needed, a.Recovering = needed == 1, recovering == 1
+	a.Reclaim, a.Recovering = reclaim == 1, recovering == 1
 	return a, nil
 }
 
@@ -150,7 +150,7 @@ func (r *Redis) changeMembership(ctx context.Context, change, holder string, sha
 }
 
 // Beat implements EpochAuthority.
-func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, needed []bool, err error) {
+func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error) {
 	args := append(make([]any, 0, 2+len(claims)), holder, "")
 	for _, c := range claims {
 		args = append(args, c.Period.ID+"|"+c.Organization)
@@ -165,9 +165,9 @@ func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Cla
 	epoch, _ = list[0].(string)
 	for _, value := range list[1:] {
 		n, _ := value.(int64)
-		needed = append(needed, n == 1)
+		reclaim = append(reclaim, n == 1)
 	}
-	return epoch, needed, nil
+	return epoch, reclaim, nil
 }
 
 // SetOverride implements Authority.

@@ -228,13 +228,13 @@ func (q *Quotas) beatAll(f EpochAuthority) {
 		for i, w := range windows {
 			claims[i] = Claim{Organization: w.account.organization, Period: w.period}
 		}
-		epoch, needed, err := f.Beat(q.ctx, q.ledger.Instance(), shard, claims)
+		epoch, reclaim, err := f.Beat(q.ctx, q.ledger.Instance(), shard, claims)
 		if err != nil {
 			return // nor will the others
 		}
 		q.observe(f, shard, epoch)
 		for i, w := range windows {
-			if needed[i] && w.unspent.Load() > 0 {
+			if reclaim[i] && w.unspent.Load() > 0 {
 				q.hold(w, func(ctx context.Context) error { return q.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()}) })
 			}
 		}
