@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/capacity"
 )
 
 // Why an exchange was ended by the gateway. Transport returns them as they
@@ -64,7 +66,7 @@ type Exchange struct {
 	Meter Meter
 	// Tenant is on whose behalf a region's room is taken, and Socket says that
 	// it is the room of WebSockets (BEHAVIOUR.md 9.6).
-	Tenant Tenant
+	Tenant capacity.Tenant
 	Socket bool
 	// Callee tells whose code is run.
 	Callee Callee
@@ -87,9 +89,9 @@ type Exchange struct {
 	// answered is set at response headers: from then on only the response
 	// moves the idle timer.
 	answered bool
-	over     bool // nothing moves the idle timer any more
-	seat     Seat // in Region
-	entered  bool // there was a seat
+	over     bool          // nothing moves the idle timer any more
+	seat     capacity.Seat // in Region
+	entered  bool          // there was a seat
 }
 
 // Meter records invocations (BEHAVIOUR.md 7.1, 7.2).

@@ -203,7 +203,9 @@ func newWorld(t testing.TB, rs ...Region) *world {
 		}
 		for _, r := range w.Set.All() {
 			for _, socket := range []bool{false, true} {
-				checkEmpty(t, w.State(r).load.Of(socket))
+				if n := w.State(r).load.Of(socket).Held(); n != 0 {
+					t.Errorf("%s: %d places are held at the end", r.Name, n)
+				}
 			}
 			for _, u := range w.Upstreams(r) {
 				if n := u.inFlight.Load(); n != 0 {
@@ -314,4 +316,16 @@ func check(t *testing.T, x *Exchange, err, wantErr error, name string, reason Re
 
 func pattern(n int) []byte {
 	return []byte(strings.Repeat("0123456789abcdefghijklmnopqrstuvwxyz-", n/37+1)[:n])
+}
+
+// checkError compares an error with its exact text, "" for none.
+func checkError(t *testing.T, err error, want string) {
+	t.Helper()
+	got := ""
+	if err != nil {
+		got = err.Error()
+	}
+	if got != want {
+		t.Errorf("error\n got: %s\nwant: %s", got, want)
+	}
 }

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // viewEvery is how often the view is made anew although nothing is reported to
@@ -28,7 +31,7 @@ type Living interface {
 // is safe for concurrent use.
 type RegionState struct {
 	verdict Verdict
-	load    Load
+	load    capacity.Load
 	drain   atomic.Pointer[Drain]
 }
 
@@ -114,7 +117,7 @@ func (n *Network) Refresh(now time.Time) *View {
 		for _, u := range n.upstreams[r] {
 			in.Backends = append(in.Backends, u.View(now))
 		}
-		in.Prior, in.PriorKnown = Prior(n.config.Location.Place, r.Place())
+		in.Prior, in.PriorKnown = geo.Prior(n.config.Location.Place, r.Place())
 		list = append(list, state.verdict.Judge(now, in))
 	}
 	v := NewView(now, list, n.ranker, n.config.Location)
@@ -151,7 +154,7 @@ func (n *Network) Run(ctx context.Context, security map[string]*tls.Config) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, r := range n.Set.All() {
-		prior, _ := Prior(n.config.Location.Place, r.Place())
+		prior, _ := geo.Prior(n.config.Location.Place, r.Place())
 		for _, u := range n.upstreams[r] {
 			wg.Go(func() { u.probe(ctx, r, prior) })
 		}

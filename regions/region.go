@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // anyName is the word that stands for "no region in particular" in x-region
@@ -24,7 +26,7 @@ type Region struct {
 	Backends []Backend
 	// Coordinates hold only if HasCoordinates is true. NewSet fills them in
 	// for known names, so in a Set they always hold.
-	Coordinates    Coordinates
+	Coordinates    geo.Coordinates
 	HasCoordinates bool
 	// Bias is added to the expected round trip when regions are ordered: a
 	// positive one makes the region less preferred. Default 0.
@@ -39,7 +41,7 @@ type Region struct {
 	// named must answer 2xx; for DefaultHealthURI any answer will do.
 	HealthURI string
 
-	client *clientTarget // for ClientRTT, in a Set
+	target *geo.Target // prepared by NewSet; nil outside a Set
 }
 
 const (
@@ -61,8 +63,17 @@ func (r *Region) Sockets() int64 {
 }
 
 // Place returns where the region is.
-func (r *Region) Place() Place {
-	return Place{Region: r.Name, Coordinates: r.Coordinates, Known: r.HasCoordinates}
+func (r *Region) Place() geo.Place {
+	return geo.Place{Region: r.Name, Coordinates: r.Coordinates, Known: r.HasCoordinates}
+}
+
+// Target returns the region's place as geo.ClientRTT takes it, nil where the
+// place is unknown. For a region of a Set it costs nothing.
+func (r *Region) Target() *geo.Target {
+	if r.target != nil {
+		return r.target
+	}
+	return geo.TargetOf(r.Place())
 }
 
 // Upgrades reports whether a backend of the region can switch protocols, as
@@ -86,12 +97,12 @@ func (r Region) prepare() (*Region, []error) {
 		if err := r.Coordinates.Valid(); err != nil {
 			fail("%w", err)
 		}
-	} else if known, ok := Known(r.Name); ok {
+	} else if known, ok := geo.Known(r.Name); ok {
 		r.Coordinates, r.HasCoordinates = known.Coordinates, true
 	} else if nameErr == nil {
 		// A wrong name is the one thing to mend first.
 		hint := ""
-		if near, ok := Nearest(r.Name, KnownNames()); ok {
+		if near, ok := Nearest(r.Name, geo.KnownNames()); ok {
 			hint = fmt.Sprintf(" (did you mean %q?)", near)
 		}
 		fail("the place of this name is not known: add `coordinates LAT LON`%s", hint)

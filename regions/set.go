@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // MaxRegions is how many regions a gateway can have, several times of those that
@@ -42,9 +44,7 @@ func NewSet(rs []Region) (*Set, error) {
 			problems = append(problems, fmt.Errorf("region %q: the name is used twice", r.Name))
 			continue
 		}
-		if target, ok := clientTargetOf(region); ok {
-			region.client = target
-		}
+		region.target = geo.TargetOf(region.Place())
 		set.byName[r.Name] = region
 		set.all = append(set.all, region)
 		set.names = append(set.names, r.Name)
@@ -73,11 +73,11 @@ func (s *Set) Names() []string { return s.names }
 // Place returns the place of a name: the configured region's, else that of a
 // region known out of the box, so that a gateway can be located in a region
 // it doesn't serve.
-func (s *Set) Place(name string) (Place, bool) {
+func (s *Set) Place(name string) (geo.Place, bool) {
 	if r, ok := s.byName[name]; ok {
 		return r.Place(), true
 	}
-	return PlaceOf(name)
+	return geo.PlaceOf(name)
 }
 
 // Ranked is a region with what it was ordered by.
@@ -94,18 +94,18 @@ type Ranked struct {
 // ranked is false and the regions are in configuration order with Prior and
 // Score zero, which is the reason `default` of BEHAVIOUR 2.7. The caller owns
 // the slice.
-func (s *Set) Order(from Place) (order []Ranked, ranked bool) {
+func (s *Set) Order(from geo.Place) (order []Ranked, ranked bool) {
 	order = make([]Ranked, len(s.all))
 	for i, r := range s.all {
 		order[i].Region = r
 	}
 	// Regions of a Set always have a place, so only from can be unknown.
-	if _, ok := from.resolve(); !ok {
+	if !from.Locatable() {
 		return order, false
 	}
 	for i := range order {
 		r := order[i].Region
-		order[i].Prior, _ = Prior(from, r.Place())
+		order[i].Prior, _ = geo.Prior(from, r.Place())
 		order[i].Score = order[i].Prior + r.Bias
 	}
 	slices.SortStableFunc(order, func(a, b Ranked) int { return cmp.Compare(a.Score, b.Score) })

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 func newSet(t testing.TB, rs ...Region) *Set {
@@ -44,16 +46,16 @@ func TestSetLookup(t *testing.T) {
 }
 
 func TestSetPlace(t *testing.T) {
-	moved := Coordinates{52.5, 13.4}
+	moved := geo.Coordinates{Latitude: 52.5, Longitude: 13.4}
 	set := newSet(t, Region{Name: "us-east-1", Coordinates: moved, HasCoordinates: true})
 	for _, tc := range []struct {
 		name string
-		want Coordinates
+		want geo.Coordinates
 		ok   bool
 	}{
 		{"us-east-1", moved, true},
-		{"eu-west-1", Coordinates{53.35, -6.26}, true},
-		{"lab", Coordinates{}, false},
+		{"eu-west-1", geo.Coordinates{Latitude: 53.35, Longitude: -6.26}, true},
+		{"lab", geo.Coordinates{}, false},
 	} {
 		if got, ok := set.Place(tc.name); ok != tc.ok || got.Coordinates != tc.want || got.Known != tc.ok {
 			t.Errorf("Place(%q) = %+v, %v", tc.name, got, ok)
@@ -68,25 +70,25 @@ func TestOrder(t *testing.T) {
 		rs[2].Bias = bias
 		return rs
 	}
-	lab := Region{Name: "lab", Coordinates: Coordinates{52.5, 13.4}, HasCoordinates: true}
+	lab := Region{Name: "lab", Coordinates: geo.Coordinates{Latitude: 52.5, Longitude: 13.4}, HasCoordinates: true}
 	twin := lab
 	twin.Name = "twin"
 	for _, tc := range []struct {
 		name    string
 		regions []Region
-		from    Place
+		from    geo.Place
 		want    []string
 	}{
-		{"from Frankfurt", three, Place{Region: "eu-central-1"}, []string{"eu-west-1", "us-east-1", "ap-south-1"}},
-		{"from Tokyo", three, Place{Region: "ap-northeast-1"}, []string{"ap-south-1", "us-east-1", "eu-west-1"}},
-		{"own region", three, Place{Region: "us-east-1"}, []string{"us-east-1", "eu-west-1", "ap-south-1"}},
-		{"from coordinates", three, Place{Coordinates: Coordinates{-1.29, 36.82}, Known: true}, []string{"ap-south-1", "eu-west-1", "us-east-1"}},
-		{"bias not enough", biased(60 * time.Millisecond), Place{Region: "eu-central-1"}, []string{"eu-west-1", "us-east-1", "ap-south-1"}},
-		{"bias enough", biased(70 * time.Millisecond), Place{Region: "eu-central-1"}, []string{"us-east-1", "eu-west-1", "ap-south-1"}},
-		{"bias that attracts", biased(-200 * time.Millisecond), Place{Region: "us-east-1"}, []string{"eu-west-1", "us-east-1", "ap-south-1"}},
-		{"region without built-in coordinates", append([]Region{{Name: "us-east-1"}}, lab), Place{Region: "eu-central-1"}, []string{"lab", "us-east-1"}},
-		{"equals keep the configuration's order", []Region{twin, lab}, Place{Region: "eu-central-1"}, []string{"twin", "lab"}},
-		{"equals the other way round", []Region{lab, twin}, Place{Region: "eu-central-1"}, []string{"lab", "twin"}},
+		{"from Frankfurt", three, geo.Place{Region: "eu-central-1"}, []string{"eu-west-1", "us-east-1", "ap-south-1"}},
+		{"from Tokyo", three, geo.Place{Region: "ap-northeast-1"}, []string{"ap-south-1", "us-east-1", "eu-west-1"}},
+		{"own region", three, geo.Place{Region: "us-east-1"}, []string{"us-east-1", "eu-west-1", "ap-south-1"}},
+		{"from coordinates", three, geo.Place{Coordinates: geo.Coordinates{Latitude: -1.29, Longitude: 36.82}, Known: true}, []string{"ap-south-1", "eu-west-1", "us-east-1"}},
+		{"bias not enough", biased(60 * time.Millisecond), geo.Place{Region: "eu-central-1"}, []string{"eu-west-1", "us-east-1", "ap-south-1"}},
+		{"bias enough", biased(70 * time.Millisecond), geo.Place{Region: "eu-central-1"}, []string{"us-east-1", "eu-west-1", "ap-south-1"}},
+		{"bias that attracts", biased(-200 * time.Millisecond), geo.Place{Region: "us-east-1"}, []string{"eu-west-1", "us-east-1", "ap-south-1"}},
+		{"region without built-in coordinates", append([]Region{{Name: "us-east-1"}}, lab), geo.Place{Region: "eu-central-1"}, []string{"lab", "us-east-1"}},
+		{"equals keep the configuration's order", []Region{twin, lab}, geo.Place{Region: "eu-central-1"}, []string{"twin", "lab"}},
+		{"equals the other way round", []Region{lab, twin}, geo.Place{Region: "eu-central-1"}, []string{"lab", "twin"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			set := newSet(t, slices.Clone(tc.regions)...)
@@ -97,7 +99,7 @@ func TestOrder(t *testing.T) {
 			var got []string
 			for i, r := range order {
 				got = append(got, r.Region.Name)
-				prior, ok := Prior(tc.from, r.Region.Place())
+				prior, ok := geo.Prior(tc.from, r.Region.Place())
 				if !ok || r.Prior != prior || r.Score != prior+r.Region.Bias {
 					t.Errorf("%s: prior %v, score %v, want %v and the bias %v", r.Region.Name, r.Prior, r.Score, prior, r.Region.Bias)
 				}
@@ -116,7 +118,7 @@ func TestOrder(t *testing.T) {
 // configuration's, and the reason will be `default`.
 func TestOrderFromNowhere(t *testing.T) {
 	set := newSet(t, Region{Name: "us-east-1", Bias: time.Second}, Region{Name: "eu-west-1"})
-	for _, from := range []Place{{}, {Region: "lab"}} {
+	for _, from := range []geo.Place{{}, {Region: "lab"}} {
 		order, ranked := set.Order(from)
 		if ranked {
 			t.Errorf("%+v: ranked", from)
@@ -130,9 +132,9 @@ func TestOrderFromNowhere(t *testing.T) {
 
 func TestOrderIsTheCallers(t *testing.T) {
 	set := newSet(t, Region{Name: "us-east-1"}, Region{Name: "eu-west-1"})
-	order, _ := set.Order(Place{Region: "eu-west-2"})
+	order, _ := set.Order(geo.Place{Region: "eu-west-2"})
 	clear(order)
-	if again, _ := set.Order(Place{Region: "eu-west-2"}); again[0].Region == nil || again[0].Region.Name != "eu-west-1" {
+	if again, _ := set.Order(geo.Place{Region: "eu-west-2"}); again[0].Region == nil || again[0].Region.Name != "eu-west-1" {
 		t.Errorf("a caller changed the order: %+v", again)
 	}
 	if got := set.Names(); !slices.Equal(got, []string{"us-east-1", "eu-west-1"}) {
@@ -142,11 +144,11 @@ func TestOrderIsTheCallers(t *testing.T) {
 
 func BenchmarkOrder(b *testing.B) {
 	var rs []Region
-	for _, name := range KnownNames() {
+	for _, name := range geo.KnownNames() {
 		rs = append(rs, Region{Name: name})
 	}
 	set := newSet(b, rs...)
-	from, _ := PlaceOf("eu-central-1")
+	from, _ := geo.PlaceOf("eu-central-1")
 	b.ReportAllocs()
 	for b.Loop() {
 		set.Order(from)

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/capacity"
 )
 
 const (
@@ -34,7 +36,7 @@ type RegionInput struct {
 	Prior      time.Duration
 	PriorKnown bool
 	Drain      Drain
-	Load       *Load
+	Load       *capacity.Load
 }
 
 // Judge returns the region as it is now. Times must not go back.

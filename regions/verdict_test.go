@@ -4,6 +4,9 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 const ms = time.Millisecond
@@ -42,7 +45,7 @@ func TestVerdictHealth(t *testing.T) {
 			r := region(t, first, "http://a")
 			r.Bias = 3 * ms
 			got := new(Verdict).Judge(time.Unix(0, 0), RegionInput{
-				Region: &r, Backends: tc.backends, Prior: 70 * ms, PriorKnown: true, Load: new(Load),
+				Region: &r, Backends: tc.backends, Prior: 70 * ms, PriorKnown: true, Load: new(capacity.Load),
 			})
 			if got.Health != tc.health || got.State != tc.health || got.Healthy != tc.healthy {
 				t.Errorf("%s with %d healthy, want %s with %d", got.Health, got.Healthy, tc.health, tc.healthy)
@@ -83,7 +86,7 @@ func TestVerdictSlowStart(t *testing.T) {
 		}, StateUp, 140 * time.Second, 0.25},
 	} {
 		got := v.Judge(start.Add(step.after), RegionInput{
-			Region: &r, Backends: []BackendView{backend(step.state, Distance{})}, Drain: step.drain, Load: new(Load),
+			Region: &r, Backends: []BackendView{backend(step.state, Distance{})}, Drain: step.drain, Load: new(capacity.Load),
 		})
 		if got.State != step.want || got.Since != start.Add(step.since) || got.SlowStart != step.share {
 			t.Errorf("after %v: %s since %v with %v, want %s since %v with %v",
@@ -103,7 +106,7 @@ func TestVerdictKeepsShare(t *testing.T) {
 	drain := Drain{Since: start, Over: 5 * time.Minute}
 	var v Verdict
 	judge := func(after time.Duration, backends []BackendView, d Drain) float64 {
-		got := v.Judge(start.Add(after), RegionInput{Region: &r, Backends: backends, Drain: d, Load: new(Load)})
+		got := v.Judge(start.Add(after), RegionInput{Region: &r, Backends: backends, Drain: d, Load: new(capacity.Load)})
 		return got.SlowStart * (1 - got.Drained)
 	}
 	judge(0, up, drain)
@@ -149,7 +152,7 @@ func TestNewView(t *testing.T) {
 		r := region(t, name, "http://a")
 		return RegionView{Region: &r, Health: health, State: health, Distance: d, Known: known, Score: d.RTT}
 	}
-	configured := Location{Place: Place{Region: first}, Source: LocationConfigured}
+	configured := Location{Place: geo.Place{Region: first}, Source: LocationConfigured}
 	unknown := Location{Source: LocationUnknown}
 	for _, tc := range []struct {
 		name     string
@@ -206,20 +209,5 @@ func TestNewView(t *testing.T) {
 				t.Error("Lookup finds mars")
 			}
 		})
-	}
-}
-
-func TestLoad(t *testing.T) {
-	var l Load
-	l.Add(3)
-	if _, known := l.Factor(); known || l.InFlight() != 3 {
-		t.Error("a load without a capacity")
-	}
-	l.SetCapacity(12)
-	if factor, known := l.Factor(); !known || factor != 0.25 || l.Capacity() != 12 {
-		t.Errorf("load %v, %v", factor, known)
-	}
-	if factor, known := Pretend(0.9).Factor(); !known || factor != 0.9 {
-		t.Errorf("pretended load %v, %v", factor, known)
 	}
 }

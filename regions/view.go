@@ -1,6 +1,11 @@
 package regions
 
-import "time"
+import (
+	"time"
+
+	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/geo"
+)
 
 // View is what a gateway knows of its regions at one moment. It is immutable
 // but for the counters of requests in flight, which are the living ones.
@@ -19,7 +24,7 @@ type View struct {
 
 // Location is where a gateway is, and how that is known.
 type Location struct {
-	Place  Place
+	Place  geo.Place
 	Source LocationSource
 }
 
@@ -72,7 +77,7 @@ type RegionView struct {
 	// down.
 	LastResort bool
 	// Load counts the requests in flight.
-	Load *Load
+	Load *capacity.Load
 }
 
 // Usable reports whether automatic requests may run in the region.

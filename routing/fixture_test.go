@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -33,7 +34,7 @@ var testNow = time.Date(2026, 11, 5, 12, 0, 0, 0, time.UTC)
 
 // frankfurt is the gateway's place in the tests: the order by the built-in
 // prior is then eu-central-1, eu-west-1, us-east-1.
-var frankfurt = regions.Place{Region: "eu-central-1"}
+var frankfurt = geo.Place{Region: "eu-central-1"}
 
 // testFunctions has one function for each setting that Admit reads.
 func testFunctions() []projects.Function {
@@ -54,7 +55,7 @@ type fixture struct {
 	residency []string
 	cors      *cors.Config
 	expose    []string
-	from      regions.Place
+	from      geo.Place
 	catalogue Projects
 	settings  Settings
 }
@@ -123,7 +124,7 @@ func newProject(t testing.TB, cfg projects.ProjectConfig) *projects.Project {
 
 // newNetwork returns regions of one backend each, on ports where nothing
 // listens: they were free a moment ago.
-func newNetwork(t testing.TB, from regions.Place, names ...string) *regions.Network {
+func newNetwork(t testing.TB, from geo.Place, names ...string) *regions.Network {
 	t.Helper()
 	var list []regions.Region
 	for _, name := range names {
@@ -145,7 +146,7 @@ func newNetwork(t testing.TB, from regions.Place, names ...string) *regions.Netw
 		t.Fatal(err)
 	}
 	location := regions.Location{Place: from, Source: regions.LocationConfigured}
-	if from == (regions.Place{}) {
+	if from == (geo.Place{}) {
 		location.Source = regions.LocationUnknown
 	}
 	return regions.NewNetwork(regions.NetworkConfig{Set: set, Living: &living{states: map[string]*regions.RegionState{}}, Location: location})

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/routing/auth"
 	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/plan"
@@ -36,8 +37,8 @@ type Invocation struct {
 	Identity auth.Identity
 	Hint     regions.Hint
 	Plan     regions.Plan
-	Tenant   regions.Tenant // whose room in a region it takes
-	Socket   bool           // a WebSocket, which has room of its own
+	Tenant   capacity.Tenant // whose room in a region it takes
+	Socket   bool            // a WebSocket, which has room of its own
 	Limits   regions.Limits
 
 	candidates [ordinaryRegions]regions.Candidate // of Plan, if they fit

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/routing/plan"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -39,8 +40,8 @@ func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
 }
 
 // Tenant returns a project as one that takes room in regions.
-func (p *Pipeline) Tenant(project *projects.Project) regions.Tenant {
-	t := regions.Tenant{Project: project.Ref, Weight: project.Weight()}
+func (p *Pipeline) Tenant(project *projects.Project) capacity.Tenant {
+	t := capacity.Tenant{Project: project.Ref, Weight: project.Weight()}
 	if p.projects.Many() {
 		t.Share = p.settings.CapacityShare
 	}

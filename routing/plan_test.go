@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/routing/plan"
 )
 
@@ -163,7 +164,7 @@ func TestAdmitResidency(t *testing.T) {
 // does not know where it is.
 func TestAdmitPlanWithoutPlace(t *testing.T) {
 	f := newFixture()
-	f.from = regions.Place{}
+	f.from = geo.Place{}
 	plan := admit(t, f.pipeline(t), request("/functions/v1/open")).Plan
 	if got := strings.Join(names(plan), " "); got != "us-east-1 eu-west-1 eu-central-1" {
 		t.Errorf("2.7: regions %s", got)

@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // Header looks up the values of a request header by its canonical name.
@@ -25,7 +25,7 @@ type Request struct {
 	Trailer       http.Header // by the names announced, without values; nil for none
 	ContentLength int64       // bytes; -1 when unknown
 	Start         time.Time   // when the request arrived
-	Client        regions.Client
+	Client        geo.Client
 	Usage         Usage // what the caller may use; nil: as much as it likes
 }
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -72,14 +72,14 @@ func TestAdmitTenant(t *testing.T) {
 		catalogue hosts
 		share     int64
 		header    []string
-		want      regions.Tenant
+		want      capacity.Tenant
 		socket    bool
 	}{
-		{"the only one", hosts{sharedHost: {Project: one}}, 0, nil, regions.Tenant{Project: one.Ref, Weight: 1}, false},
-		{"one of two", hosts{sharedHost: {Project: one}, "b": {Project: two}}, 0, nil, regions.Tenant{Project: one.Ref, Weight: 1, Share: 80}, false},
-		{"another share", hosts{sharedHost: {Project: one}, "b": {Project: two}}, 50, nil, regions.Tenant{Project: one.Ref, Weight: 1, Share: 50}, false},
-		{"a weight", hosts{sharedHost: {Project: &heavy}, "b": {Project: one}}, 0, nil, regions.Tenant{Project: two.Ref, Weight: 7, Share: 80}, false},
-		{"a WebSocket", hosts{sharedHost: {Project: one}}, 0, socket, regions.Tenant{Project: one.Ref, Weight: 1}, true},
+		{"the only one", hosts{sharedHost: {Project: one}}, 0, nil, capacity.Tenant{Project: one.Ref, Weight: 1}, false},
+		{"one of two", hosts{sharedHost: {Project: one}, "b": {Project: two}}, 0, nil, capacity.Tenant{Project: one.Ref, Weight: 1, Share: 80}, false},
+		{"another share", hosts{sharedHost: {Project: one}, "b": {Project: two}}, 50, nil, capacity.Tenant{Project: one.Ref, Weight: 1, Share: 50}, false},
+		{"a weight", hosts{sharedHost: {Project: &heavy}, "b": {Project: one}}, 0, nil, capacity.Tenant{Project: two.Ref, Weight: 7, Share: 80}, false},
+		{"a WebSocket", hosts{sharedHost: {Project: one}}, 0, socket, capacity.Tenant{Project: one.Ref, Weight: 1}, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f.catalogue, f.settings.CapacityShare = tc.catalogue, tc.share

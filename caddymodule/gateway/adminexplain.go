@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/plan"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -54,7 +55,7 @@ func (a *App) hypothetical(query url.Values) (*plan.Query, error) {
 		if !plan.ValidCountry(country) {
 			return nil, fmt.Errorf("from %q: must be a country's two capital letters, such as KE", country)
 		}
-		q.Client = regions.Client{Country: country, Source: "said"}
+		q.Client = geo.Client{Country: country, Source: "said"}
 	}
 	if a.single != nil {
 		q.Tenant = a.pipeline.Tenant(a.single)

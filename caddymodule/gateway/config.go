@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -22,23 +23,23 @@ type Location struct {
 	Longitude *float64 `json:"longitude,omitempty"`
 }
 
-func (l *Location) place(set *regions.Set) (regions.Place, error) {
+func (l *Location) place(set *regions.Set) (geo.Place, error) {
 	switch {
 	case (l.Latitude == nil) != (l.Longitude == nil):
-		return regions.Place{}, errors.New("location: give latitude and longitude, not one of them")
+		return geo.Place{}, errors.New("location: give latitude and longitude, not one of them")
 	case l.Latitude != nil && l.Region != "":
-		return regions.Place{}, errors.New("location: give a region or coordinates, not both")
+		return geo.Place{}, errors.New("location: give a region or coordinates, not both")
 	case l.Latitude != nil:
-		c := regions.Coordinates{Latitude: *l.Latitude, Longitude: *l.Longitude}
+		c := geo.Coordinates{Latitude: *l.Latitude, Longitude: *l.Longitude}
 		if err := c.Valid(); err != nil {
-			return regions.Place{}, fmt.Errorf("location: %w", err)
+			return geo.Place{}, fmt.Errorf("location: %w", err)
 		}
-		return regions.Place{Coordinates: c, Known: true}, nil
+		return geo.Place{Coordinates: c, Known: true}, nil
 	}
 	place, ok := set.Place(l.Region)
 	if !ok {
-		return regions.Place{}, fmt.Errorf("location: the place of region %q is not known%s; name a region, or give latitude and longitude",
-			l.Region, didYouMean(l.Region, slices.Concat(set.Names(), regions.KnownNames())))
+		return geo.Place{}, fmt.Errorf("location: the place of region %q is not known%s; name a region, or give latitude and longitude",
+			l.Region, didYouMean(l.Region, slices.Concat(set.Names(), geo.KnownNames())))
 	}
 	return place, nil
 }
@@ -82,7 +83,7 @@ func (r *Region) build() (regions.Region, error) {
 	}
 	region := regions.Region{Name: r.Name, Bias: time.Duration(r.Bias), Capacity: r.Capacity, WebSockets: r.WebSockets, HealthURI: r.HealthURI}
 	if r.Coordinates != nil {
-		region.Coordinates = regions.Coordinates{Latitude: r.Coordinates[0], Longitude: r.Coordinates[1]}
+		region.Coordinates = geo.Coordinates{Latitude: r.Coordinates[0], Longitude: r.Coordinates[1]}
 		region.HasCoordinates = true
 	}
 	var errs []error

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 const (
@@ -78,7 +79,7 @@ func hostname() string {
 }
 
 // count notes a call from a country.
-func (f *fleet) count(c regions.Client) {
+func (f *fleet) count(c geo.Client) {
 	if len(c.Country) == 2 {
 		if i := 26*(int(c.Country[0])-'A') + int(c.Country[1]) - 'A'; i >= 0 && i < len(f.calls) {
 			f.calls[i].Add(1)
@@ -176,8 +177,8 @@ func (a *App) misroutedClients() []MisroutedClients {
 	if heard == nil {
 		return list
 	}
-	own, ok := placeOf(a.network.View().Location.Place)
-	if !ok {
+	own := geo.TargetOf(a.network.View().Location.Place)
+	if own == nil {
 		return list
 	}
 	for i := range a.lease.fleet.calls {
@@ -185,8 +186,8 @@ func (a *App) misroutedClients() []MisroutedClients {
 		if calls == 0 {
 			continue
 		}
-		client := regions.Client{Country: string([]byte{byte('A' + i/26), byte('A' + i%26)})}
-		here, ok := regions.ClientRTT(client, own)
+		client := geo.Client{Country: string([]byte{byte('A' + i/26), byte('A' + i%26)})}
+		here, ok := geo.ClientRTT(client, own)
 		if !ok {
 			continue
 		}
@@ -202,35 +203,22 @@ func (a *App) misroutedClients() []MisroutedClients {
 
 // nearer returns the gateway that is nearest to a client, if it is so by more
 // than what counts, and by how much.
-func nearer(client regions.Client, here time.Duration, heard []heartbeat, own string) (best *heartbeat, saves time.Duration) {
+func nearer(client geo.Client, here time.Duration, heard []heartbeat, own string) (best *heartbeat, saves time.Duration) {
 	saves = misrouted
 	for i := range heard {
 		h := &heard[i]
-		place := regions.Place{Region: h.Place.Region}
+		place := geo.Place{Region: h.Place.Region}
 		if c := h.Place.Coordinates; c != nil {
-			place.Coordinates, place.Known = regions.Coordinates{Latitude: c[0], Longitude: c[1]}, true
+			place.Coordinates, place.Known = geo.Coordinates{Latitude: c[0], Longitude: c[1]}, true
 		}
-		there, ok := placeOf(place)
-		if h.Gateway == own || !ok {
+		if h.Gateway == own {
 			continue
 		}
-		if rtt, ok := regions.ClientRTT(client, there); ok && here-rtt > saves {
+		if rtt, ok := geo.ClientRTT(client, geo.TargetOf(place)); ok && here-rtt > saves {
 			best, saves = h, here-rtt
 		}
 	}
 	return best, saves
-}
-
-// placeOf makes a region of a gateway's place, which distances are known to.
-func placeOf(p regions.Place) (*regions.Region, bool) {
-	if !p.Known {
-		known, ok := regions.PlaceOf(p.Region)
-		if !ok {
-			return nil, false
-		}
-		p = known
-	}
-	return &regions.Region{Name: p.Region, Coordinates: p.Coordinates, HasCoordinates: true}, true
 }
 
 // viewAt is the regions as another gateway sees them, by its id or the region
@@ -257,7 +245,7 @@ func (h *heartbeat) view(own *regions.View) *regions.View {
 	v := *own
 	v.Regions = slices.Clone(own.Regions)
 	v.Ranked = true
-	v.Location = regions.Location{Place: regions.Place{Region: h.Place.Region}, Source: h.Place.Source}
+	v.Location = regions.Location{Place: geo.Place{Region: h.Place.Region}, Source: h.Place.Source}
 	for i := range v.Regions {
 		r := &v.Regions[i]
 		seen, ok := h.Regions[r.Region.Name]

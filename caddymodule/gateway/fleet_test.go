@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // beatOf is the heartbeat of a gateway that is 9 ms from us-east-1 and has lost
@@ -56,7 +57,7 @@ func TestMisroutedClients(t *testing.T) {
 	}, now)
 	app.lease.fleet.last.Store(&heard)
 	for _, country := range []string{"JP", "DE", "JP", "", "j", "zz", "KR"} {
-		app.lease.fleet.count(regions.Client{Country: country})
+		app.lease.fleet.count(geo.Client{Country: country})
 	}
 	got := app.misroutedClients()
 	if len(got) != 2 || got[0].Country != "JP" || got[0].Calls != 2 || got[0].Gateway != "tokyo" || got[0].Region != "ap-northeast-1" || got[0].Saves < 100 ||

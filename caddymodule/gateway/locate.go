@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/regions/locate"
 )
 
@@ -53,9 +53,9 @@ func (a *App) provisionLocator() error {
 }
 
 // client returns where the caller is.
-func (a *App) client(r *http.Request) regions.Client {
+func (a *App) client(r *http.Request) geo.Client {
 	if a.locator == nil {
-		return regions.Client{}
+		return geo.Client{}
 	}
 	ctx := r.Context()
 	trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)

@@ -10,7 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/edgegate/edgegate/ratelimit/rate"
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -160,13 +160,13 @@ type StatusRoom struct {
 	Refused  map[string]uint64 `json:"refused"`  // calls answered 503 for it since this gateway started, by why
 }
 
-func statusRoom(r *regions.Room) StatusRoom {
-	s := StatusRoom{Held: r.Held(), Refused: make(map[string]uint64, len(regions.Crowdings))}
+func statusRoom(r *capacity.Room) StatusRoom {
+	s := StatusRoom{Held: r.Held(), Refused: make(map[string]uint64, len(capacity.Crowdings))}
 	if capacity := r.Capacity(); capacity > 0 {
 		s.Capacity = &capacity
 	}
 	for i, n := range r.Refused() {
-		s.Refused[string(regions.Crowdings[i])] = n
+		s.Refused[string(capacity.Crowdings[i])] = n
 	}
 	return s
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/oschwald/maxminddb-golang/v2"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // Status is the state of a database.
@@ -86,18 +86,18 @@ func read(path string) (*maxminddb.Reader, error) {
 }
 
 // client looks an address up. What a broken entry says counts as nothing.
-func (d *database) client(ip netip.Addr) (regions.Client, bool) {
+func (d *database) client(ip netip.Addr) (geo.Client, bool) {
 	reader := d.reader.Load()
 	if reader == nil || ip.Is6() && reader.Metadata.IPVersion == 4 {
-		return regions.Client{}, false
+		return geo.Client{}, false
 	}
 	result := reader.Lookup(ip)
 	if !result.Found() {
-		return regions.Client{}, false
+		return geo.Client{}, false
 	}
 	var r record
 	if err := result.Decode(&r); err != nil {
-		return regions.Client{}, false
+		return geo.Client{}, false
 	}
 	return r.client(d.source)
 }

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // family is a header with a country and those with coordinates beside it.
@@ -41,12 +41,12 @@ func familyOf(name string) family {
 // client returns what the headers say. Without a country they say nothing:
 // networks set XX or T1 where they do not know, and coordinates of nothing
 // better.
-func (f *family) client(header func(name string) string) (regions.Client, bool) {
+func (f *family) client(header func(name string) string) (geo.Client, bool) {
 	country, ok := parseCountry(header(f.country))
 	if !ok {
-		return regions.Client{}, false
+		return geo.Client{}, false
 	}
-	client := regions.Client{Country: country, Source: f.source}
+	client := geo.Client{Country: country, Source: f.source}
 	if f.latitude != "" {
 		client.Coordinates, client.HasCoordinates = parseCoordinates(header(f.latitude), header(f.longitude))
 	}
@@ -74,12 +74,12 @@ func letter(c byte) bool { return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' }
 // maxDegrees bounds what is parsed: no degrees need more characters.
 const maxDegrees = 32
 
-func parseCoordinates(latitude, longitude string) (regions.Coordinates, bool) {
+func parseCoordinates(latitude, longitude string) (geo.Coordinates, bool) {
 	lat, okLat := parseDegrees(latitude)
 	lon, okLon := parseDegrees(longitude)
-	c := regions.Coordinates{Latitude: lat, Longitude: lon}
+	c := geo.Coordinates{Latitude: lat, Longitude: lon}
 	if !okLat || !okLon || c.Valid() != nil {
-		return regions.Coordinates{}, false
+		return geo.Coordinates{}, false
 	}
 	return c, true
 }

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // recheck is how often the databases' files are looked at.
@@ -146,7 +146,7 @@ func (l *Locator) Status() []Status {
 // or its coordinates. The headers are read, by their canonical names, only if
 // the request came from a trusted proxy. Its Source is "header:NAME",
 // "mmdb:FILE" without the directory, or "unknown".
-func (l *Locator) Locate(header func(name string) string, trusted bool, clientIP netip.Addr) regions.Client {
+func (l *Locator) Locate(header func(name string) string, trusted bool, clientIP netip.Addr) geo.Client {
 	if trusted {
 		for i := range l.headers {
 			if client, ok := l.headers[i].client(header); ok {
@@ -162,7 +162,7 @@ func (l *Locator) Locate(header func(name string) string, trusted bool, clientIP
 			}
 		}
 	}
-	return regions.Client{Source: unknown}
+	return geo.Client{Source: unknown}
 }
 
 // sharedSpace is what carriers use inside (RFC 6598): whose address it is,

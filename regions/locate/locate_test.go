@@ -9,7 +9,7 @@ import (
 
 	"github.com/oschwald/maxminddb-golang/v2"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 func headers(pairs ...string) func(string) string {
@@ -66,10 +66,10 @@ func TestLocate(t *testing.T) {
 		"169.254.0.0/16": {"country": "SE"},
 		"fd00::/8":       {"country": "SE"},
 	})
-	at := func(country, source string, place ...float64) regions.Client {
-		c := regions.Client{Country: country, Source: source}
+	at := func(country, source string, place ...float64) geo.Client {
+		c := geo.Client{Country: country, Source: source}
 		if len(place) == 2 {
-			c.Coordinates, c.HasCoordinates = regions.Coordinates{Latitude: place[0], Longitude: place[1]}, true
+			c.Coordinates, c.HasCoordinates = geo.Coordinates{Latitude: place[0], Longitude: place[1]}, true
 		}
 		return c
 	}
@@ -80,7 +80,7 @@ func TestLocate(t *testing.T) {
 		header  func(string) string
 		trusted bool
 		ip      string
-		want    regions.Client
+		want    geo.Client
 	}{
 		{"Cloudflare's country", headers("CF-IPCountry", "KE"), true, "1.1.1.1", at("KE", "header:CF-IPCountry")},
 		{"with coordinates", headers("CF-IPCountry", "KE", "CF-IPLatitude", "-1.29", "CF-IPLongitude", "36.82"), true, "1.1.1.1", at("KE", "header:CF-IPCountry", -1.29, 36.82)},
@@ -186,7 +186,7 @@ func FuzzHeaders(f *testing.F) {
 		values := map[string]string{"Cf-Ipcountry": country, "Cf-Iplatitude": latitude, "Cf-Iplongitude": longitude}
 		c := l.Locate(func(name string) string { return values[name] }, true, netip.Addr{})
 		if c.Country == "" {
-			if c != (regions.Client{Source: unknown}) {
+			if c != (geo.Client{Source: unknown}) {
 				t.Fatalf("no country, but %+v", c)
 			}
 			return

@@ -3,7 +3,7 @@ package locate
 import (
 	"github.com/oschwald/maxminddb-golang/v2/mmdbdata"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // record is what is read of an entry. MaxMind nests, and DB-IP does as MaxMind
@@ -23,8 +23,8 @@ type record struct {
 }
 
 // client returns what a record says; false if that is nothing.
-func (r *record) client(source string) (regions.Client, bool) {
-	client := regions.Client{Source: source}
+func (r *record) client(source string) (geo.Client, bool) {
+	client := geo.Client{Source: source}
 	for _, c := range [...]country{r.Country, r.CountryCode} {
 		if code, ok := parseCountry(string(c)); ok {
 			client.Country = code
@@ -32,7 +32,7 @@ func (r *record) client(source string) (regions.Client, bool) {
 		}
 	}
 	for _, pair := range [...][2]degrees{{r.Location.Latitude, r.Location.Longitude}, {r.Latitude, r.Longitude}, {r.Lat, r.Lng}} {
-		c := regions.Coordinates{Latitude: pair[0].value, Longitude: pair[1].value}
+		c := geo.Coordinates{Latitude: pair[0].value, Longitude: pair[1].value}
 		if pair[0].known && pair[1].known && c.Valid() == nil {
 			client.Coordinates, client.HasCoordinates = c, true
 			break

@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // BenchmarkDecide decides among 14 regions of 4 backends.
 func BenchmarkDecide(b *testing.B) {
 	var list []regions.Region
-	for i, name := range regions.KnownNames()[:14] {
+	for i, name := range geo.KnownNames()[:14] {
 		r := regions.Region{Name: name}
 		for j := range 4 {
 			backend, err := regions.ParseBackend(fmt.Sprintf("http://10.%d.0.%d", i, j+1))
@@ -30,7 +32,7 @@ func BenchmarkDecide(b *testing.B) {
 		v := &regions.View{Ranked: true}
 		for i, r := range set.All() {
 			rtt := time.Duration(10*(i+1)) * time.Millisecond
-			load := new(regions.Load)
+			load := new(capacity.Load)
 			load.SetCapacity(1000)
 			v.Regions = append(v.Regions, regions.RegionView{
 				Region: r, State: regions.StateUp, Health: regions.StateUp, Healthy: 4, Backends: make([]regions.BackendView, 4),
@@ -55,9 +57,9 @@ func BenchmarkDecide(b *testing.B) {
 		{"residency", Policy{}, view(), Query{Residency: []string{"eu-west-1", "us-east-1", "sa-east-1"}}},
 		{"named", Policy{}, view(), Query{Hint: regions.Hint{Regions: []string{"sa-east-1"}}}},
 		{"list", Policy{}, view(), Query{Hint: regions.Hint{Regions: []string{"sa-east-1", "eu-west-1"}, Any: true}}},
-		{"near the client", Policy{Mode: NearClient}, view(), Query{Client: regions.Client{Country: "KE"}}},
-		{"near the client's coordinates", Policy{Mode: NearClient}, view(), Query{Client: regions.Client{
-			Country: "KE", Coordinates: regions.Coordinates{Latitude: -1.3, Longitude: 36.8}, HasCoordinates: true,
+		{"near the client", Policy{Mode: NearClient}, view(), Query{Client: geo.Client{Country: "KE"}}},
+		{"near the client's coordinates", Policy{Mode: NearClient}, view(), Query{Client: geo.Client{
+			Country: "KE", Coordinates: geo.Coordinates{Latitude: -1.3, Longitude: 36.8}, HasCoordinates: true,
 		}}},
 	} {
 		b.Run(tc.name, func(b *testing.B) {

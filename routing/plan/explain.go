@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // Explanation is what would become of a request, and why.
@@ -97,7 +99,7 @@ func (p *Planner) place(v *regions.View, plan regions.Plan, s share) int {
 	return i
 }
 
-func explainClient(c regions.Client) ExplainedClient {
+func explainClient(c geo.Client) ExplainedClient {
 	e := ExplainedClient{Source: c.Source}
 	if e.Source == "" {
 		e.Source = "unknown"
@@ -108,9 +110,9 @@ func explainClient(c regions.Client) ExplainedClient {
 	return e
 }
 
-func explainRegion(mode Mode, r *regions.RegionView, client regions.Client) ExplainedRegion {
+func explainRegion(mode Mode, r *regions.RegionView, client geo.Client) ExplainedRegion {
 	o := ExplainedRegion{Region: r.Region.Name, Health: r.Health, State: r.State}
-	rtt, near := regions.ClientRTT(client, r.Region)
+	rtt, near := geo.ClientRTT(client, r.Region.Target())
 	if r.Known {
 		o.RTT, o.Score = milliseconds(r.Distance.RTT), milliseconds(r.Score)
 	}
@@ -201,16 +203,16 @@ func (p *Planner) because(r *regions.RegionView, c cut, q *Query) string {
 // crowding tells why a region has no room for a project, where there are others
 // (BEHAVIOUR.md 9.6).
 func crowding(r *regions.RegionView, q *Query) string {
-	if q.Tenant.Project == "" || r.Load.Pretended() {
+	if q.Tenant.Project == "" || r.Load.IsFixed() {
 		return ""
 	}
 	s := r.Load.Of(q.Socket).Standing(&q.Tenant)
 	switch s.Crowding {
-	case regions.CrowdedShare:
+	case capacity.CrowdedShare:
 		return fmt.Sprintf(" for the project: it holds %d of %d places, and one may hold %d (capacity_share)", s.Held, s.Capacity, s.Most)
-	case regions.CrowdedFair:
+	case capacity.CrowdedFair:
 		return fmt.Sprintf(" for the project: %d of %d places are taken, and it holds its fair share with %d", s.All, s.Capacity, s.Held)
-	case regions.CrowdedFull:
+	case capacity.CrowdedFull:
 		return fmt.Sprintf(" for everybody: %d of %d places are taken", s.All, s.Capacity)
 	}
 	return ""

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // An explanation says why each region was chosen or not.
@@ -162,14 +163,14 @@ func TestExplain(t *testing.T) {
 		{
 			"a detour", func(*fleet) {},
 			Policy{Mode: NearClient, MaxDetour: 100 * time.Millisecond},
-			Query{Client: regions.Client{Country: "JP"}},
+			Query{Client: geo.Client{Country: "JP"}},
 			"us-east-1", regions.ReasonNearest,
 			map[string]string{"ap-northeast-1": "more than 100ms farther from the gateway", "eu-west-1": "us-east-1 is better"},
 		},
 		{
 			"near the client", func(*fleet) {},
 			Policy{Mode: NearClient},
-			Query{Client: regions.Client{Country: "JP", Source: "said"}},
+			Query{Client: geo.Client{Country: "JP", Source: "said"}},
 			"ap-northeast-1", regions.ReasonNearest,
 			map[string]string{"eu-central-1": "ap-northeast-1 is better"},
 		},
@@ -198,7 +199,7 @@ func TestExplain(t *testing.T) {
 
 func TestExplainClient(t *testing.T) {
 	f := newFleet(t)
-	e, err := New(Policy{Mode: NearClient}).Explain(f.view, &Query{Client: regions.Client{Country: "JP", Source: "header:CF-IPCountry"}})
+	e, err := New(Policy{Mode: NearClient}).Explain(f.view, &Query{Client: geo.Client{Country: "JP", Source: "header:CF-IPCountry"}})
 	if err != nil || *e.Client.Country != "JP" || e.Client.Source != "header:CF-IPCountry" || e.Candidates[0].Client == nil {
 		t.Errorf("%+v, %v", e, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 )
 
 // fleet is a view of regions that a test changes. Frankfurt is where the gateway
@@ -42,7 +43,7 @@ func newFleet(t testing.TB) *fleet {
 		v.Regions = append(v.Regions, regions.RegionView{
 			Region: r, State: regions.StateUp, Health: regions.StateUp, Healthy: 4, Backends: make([]regions.BackendView, 4),
 			Distance: regions.Distance{RTT: rtt, Base: rtt, Fast: rtt, Measured: true}, Known: true, Score: rtt,
-			SlowStart: 1, Load: new(regions.Load),
+			SlowStart: 1, Load: new(capacity.Load),
 		})
 		v.Order = append(v.Order, i)
 	}
@@ -71,7 +72,7 @@ func (f *fleet) drained(names ...string) {
 	}
 }
 
-func (f *fleet) load(name string, factor float64) { f.region(name).Load = regions.Pretend(factor) }
+func (f *fleet) load(name string, factor float64) { f.region(name).Load = capacity.FixedLoad(factor) }
 
 func (f *fleet) loads(factor float64) {
 	for _, name := range fleetNames {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // Mode says from where "nearest" is measured.
@@ -48,9 +50,9 @@ type Policy struct {
 type Query struct {
 	Hint      regions.Hint
 	Residency []string // regions the project may use; nil: every one
-	Client    regions.Client
+	Client    geo.Client
 	ID        string // of the request; the same one gives the same choice
-	Tenant    regions.Tenant
+	Tenant    capacity.Tenant
 	Socket    bool // it is a WebSocket, which has room of its own (BEHAVIOUR.md 9.6)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // BEHAVIOUR 2.6, 2.7: where requests run that name no region, which part of them
@@ -295,7 +296,7 @@ func TestInvalidRegion(t *testing.T) {
 // Nearest to the client: by the built-in table, unless the detour is too long
 // or nothing is known of the client.
 func TestNearClient(t *testing.T) {
-	japan := regions.Client{Country: "JP"}
+	japan := geo.Client{Country: "JP"}
 	for _, tc := range []struct {
 		name   string
 		policy Policy
@@ -327,7 +328,7 @@ func TestNearClientOfNowhere(t *testing.T) {
 		f.view.Regions[i].Known = false
 	}
 	p := New(Policy{Mode: NearClient, MaxDetour: time.Millisecond})
-	japan := Query{Client: regions.Client{Country: "JP"}}
+	japan := Query{Client: geo.Client{Country: "JP"}}
 	if got, _ := f.decide(p, japan); got["ap-northeast-1 nearest"] < 0.99 {
 		t.Errorf("got %v", got)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // The decision is on the path of every request: no allocation where the caller
@@ -26,7 +28,7 @@ func TestDecideAllocates(t *testing.T) {
 		{"named", Policy{}, Query{Hint: hint(t, "us-east-1")}},
 		{"list", Policy{}, Query{Hint: hint(t, "us-east-1,eu-west-1")}},
 		{"list and any", Policy{}, Query{Hint: hint(t, "us-east-1,eu-west-1,any")}},
-		{"near the client", Policy{Mode: NearClient, MaxDetour: time.Second}, Query{Client: regions.Client{Country: "KE"}}},
+		{"near the client", Policy{Mode: NearClient, MaxDetour: time.Second}, Query{Client: geo.Client{Country: "KE"}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			p := New(tc.policy)
@@ -128,7 +130,7 @@ func arbitrary(t *testing.T, text, id string, data []byte) (*fleet, *Planner, *Q
 			r.State, r.Drained = regions.StateDraining, float64(next())/255
 		}
 		if state&64 != 0 {
-			r.Load = regions.Pretend(float64(next()) / 200)
+			r.Load = capacity.FixedLoad(float64(next()) / 200)
 		}
 		if state&128 != 0 {
 			r.SlowStart = 0.1 + 0.9*float64(next())/255

@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 )
 
 // BEHAVIOUR 9.6, 2.7: a region is as full as the one who asks makes it. Who holds much of it is sent away first; who holds little
 // stays, though all is taken. WebSockets are no load.
 func TestRoomOfATenant(t *testing.T) {
-	noisy, quiet := regions.Tenant{Project: "noisy", Share: 80}, regions.Tenant{Project: "quiet", Share: 80}
+	noisy, quiet := capacity.Tenant{Project: "noisy", Share: 80}, capacity.Tenant{Project: "quiet", Share: 80}
 	const near, next = "eu-central-1", "eu-west-1"
 	for _, tc := range []struct {
 		name    string
@@ -87,12 +88,12 @@ func TestRoomOfATenant(t *testing.T) {
 			load.Sockets.SetCapacity(400)
 			for _, who := range []string{"noisy", "others", "quiet"} {
 				for range tc.calls[who] {
-					if _, why := load.Calls.Enter(&regions.Tenant{Project: who, Share: 80}); why != "" {
+					if _, why := load.Calls.Enter(&capacity.Tenant{Project: who, Share: 80}); why != "" {
 						t.Fatalf("%s: %s", who, why)
 					}
 				}
 				for range tc.sockets[who] {
-					if _, why := load.Sockets.Enter(&regions.Tenant{Project: who, Share: 80}); why != "" {
+					if _, why := load.Sockets.Enter(&capacity.Tenant{Project: who, Share: 80}); why != "" {
 						t.Fatalf("%s: %s", who, why)
 					}
 				}

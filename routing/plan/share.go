@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 const (
@@ -128,13 +129,13 @@ func (p *Planner) order(v *regions.View, q *Query, into []share) []share {
 // client's place is unknown.
 func (p *Planner) byClient(v *regions.View, q *Query, into []share) []share {
 	nearest, known := nearestRTT(v, q.Residency)
-	from, client := len(into), regions.ClientRTTsOf(&q.Client)
+	from, client := len(into), geo.ClientRTTsOf(&q.Client)
 	for _, i := range v.Order {
 		r := &v.Regions[i]
 		if !allowed(q.Residency, r.Region.Name) {
 			continue
 		}
-		rtt, ok := client.To(r.Region)
+		rtt, ok := client.To(r.Region.Target())
 		if !ok {
 			return into[:from]
 		}

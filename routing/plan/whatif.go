@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 )
 
 // WhatIf is what to suppose about the regions.
@@ -54,7 +55,7 @@ func Suppose(v *regions.View, what WhatIf) (*regions.View, error) {
 		if !(load >= 0 && load <= math.MaxFloat64) { // NaN is neither
 			return nil, fmt.Errorf("load of %s: must be a number from 0 on", name)
 		}
-		changed.Regions[i].Load = regions.Pretend(load)
+		changed.Regions[i].Load = capacity.FixedLoad(load)
 	}
 	return &changed, nil
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // maxMilliseconds is more than any round trip on earth; a value above it is a
@@ -26,14 +26,14 @@ type City struct {
 	Name string
 	// Country is the ISO 3166-1 alpha-2 code in upper case.
 	Country     string
-	Coordinates regions.Coordinates
+	Coordinates geo.Coordinates
 	// RTT has a round trip for every region of the file, by name.
 	RTT map[string]time.Duration
 }
 
 // Client returns the city as a caller's place with its coordinates.
-func (c *City) Client() regions.Client {
-	return regions.Client{Country: c.Country, Coordinates: c.Coordinates, HasCoordinates: true, Source: "city"}
+func (c *City) Client() geo.Client {
+	return geo.Client{Country: c.Country, Coordinates: c.Coordinates, HasCoordinates: true, Source: "city"}
 }
 
 // CSVError is what is wrong in a file of measured cities, and where.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 const twoCities = `# source: somewhere
@@ -26,7 +26,7 @@ func TestReadCities(t *testing.T) {
 		t.Fatalf("%d cities, want 2", len(cities))
 	}
 	nairobi, fort := cities[0], cities[1]
-	if nairobi.Name != "Nairobi" || nairobi.Country != "KE" || nairobi.Coordinates != (regions.Coordinates{Latitude: -1.29, Longitude: 36.82}) {
+	if nairobi.Name != "Nairobi" || nairobi.Country != "KE" || nairobi.Coordinates != (geo.Coordinates{Latitude: -1.29, Longitude: 36.82}) {
 		t.Errorf("got %+v", nairobi)
 	}
 	if nairobi.RTT["eu-west-1"] != 152125*time.Microsecond || nairobi.RTT["own"] != 0 || len(nairobi.RTT) != 2 {

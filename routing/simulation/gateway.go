@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // What a gateway does, by ROUTING.md; regions does it on the wall's clock.
@@ -49,12 +51,12 @@ func (l *link) view(now time.Duration) regions.BackendView {
 // gateway is one of the fleet, with the decision's real parts.
 type gateway struct {
 	number int
-	place  regions.Place
+	place  geo.Place
 	base   []time.Duration // true round trips by region
 	links  []link          // by region, then backend
 
 	verdicts []regions.Verdict
-	loads    []*regions.Load
+	loads    []*capacity.Load
 	ranker   regions.Ranker
 	current  *regions.View
 	first    string // the nearest region, whatever its health
@@ -63,13 +65,13 @@ type gateway struct {
 	tries    window          // requests, retries
 }
 
-func (w *world) newGateway(place regions.Place, random *rand.Rand) *gateway {
+func (w *world) newGateway(place geo.Place, random *rand.Rand) *gateway {
 	all := w.set.All()
 	g := &gateway{number: len(w.gateways), place: place, verdicts: make([]regions.Verdict, len(all)), seen: make([]time.Duration, len(w.faults))}
 	for r, region := range all {
-		rtt, _ := regions.Prior(place, region.Place())
+		rtt, _ := geo.Prior(place, region.Place())
 		g.base = append(g.base, rtt)
-		g.loads = append(g.loads, new(regions.Load))
+		g.loads = append(g.loads, new(capacity.Load))
 		for b := range w.scenario.Backends {
 			g.links = append(g.links, link{gateway: g.number, region: r, backend: b})
 			number := int32(g.number*len(all)*w.scenario.Backends + len(g.links) - 1) // #nosec G115 -- at most 64 x 64 x 16

@@ -10,7 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 func (p *scenarioParser) scalar(n *yaml.Node, path string) (string, bool) {
@@ -191,19 +191,19 @@ func (p *scenarioParser) checkEvent(s *Scenario, e *Event, path string) {
 }
 
 // gatewayPlace is where a gateway stands.
-func gatewayPlace(name string) (regions.Place, error) {
+func gatewayPlace(name string) (geo.Place, error) {
 	if slices.Contains(builtInRegions(), name) {
-		place, _ := regions.PlaceOf(name)
+		place, _ := geo.PlaceOf(name)
 		return place, nil
 	}
 	latitude, longitude, two := strings.Cut(name, " ")
 	lat, errLat := strconv.ParseFloat(latitude, 64)
 	lon, errLon := strconv.ParseFloat(longitude, 64)
-	c := regions.Coordinates{Latitude: lat, Longitude: lon}
+	c := geo.Coordinates{Latitude: lat, Longitude: lon}
 	if !two || errors.Join(errLat, errLon, c.Valid()) != nil {
-		return regions.Place{}, fmt.Errorf("%q is neither a region nor coordinates; allowed are %s, or as 52.4 4.9", name, strings.Join(builtInRegions(), ", "))
+		return geo.Place{}, fmt.Errorf("%q is neither a region nor coordinates; allowed are %s, or as 52.4 4.9", name, strings.Join(builtInRegions(), ", "))
 	}
-	return regions.Place{Coordinates: c, Known: true}, nil
+	return geo.Place{Coordinates: c, Known: true}, nil
 }
 
 // builtInRegions are those between which the round trips are known.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // BuiltInCities returns a city for each country that round trips were learnt
@@ -20,15 +21,15 @@ func BuiltInCities() ([]City, error) {
 	}
 	cities := make([]City, 0, len(populations))
 	for _, p := range populations {
-		at, ok := regions.CountryPlace(p.country)
+		at, ok := geo.CountryPlace(p.country)
 		if !ok {
 			continue
 		}
 		city := City{Name: p.country, Country: p.country, Coordinates: at, RTT: make(map[string]time.Duration, len(list))}
 		for i := range list {
-			known, _ := regions.Known(list[i].Name)
+			known, _ := geo.Known(list[i].Name)
 			list[i].Coordinates, list[i].HasCoordinates = known.Coordinates, true
-			rtt, ok := regions.ClientRTT(regions.Client{Country: p.country}, &list[i])
+			rtt, ok := geo.ClientRTT(geo.Client{Country: p.country}, list[i].Target())
 			if !ok {
 				return nil, fmt.Errorf("no round trip is known from %s to %s", p.country, list[i].Name)
 			}
@@ -41,12 +42,12 @@ func BuiltInCities() ([]City, error) {
 
 // client is a city with what a run needs of it.
 type client struct {
-	place    regions.Client // what gateways know of it
-	at       regions.Coordinates
-	country  regions.Coordinates // its country's place
-	toRegion []time.Duration     // by the region's index
-	gateways []int               // nearest first
-	sum      float64             // of the weights up to this one
+	place    geo.Client // what gateways know of it
+	at       geo.Coordinates
+	country  geo.Coordinates // its country's place
+	toRegion []time.Duration // by the region's index
+	gateways []int           // nearest first
+	sum      float64         // of the weights up to this one
 }
 
 // newClients weighs cities by the people of their countries, shared evenly by
@@ -66,9 +67,9 @@ func (w *world) newClients(cities []City) error {
 		sum += weight
 		c := client{place: city.Client(), at: city.Coordinates, country: city.Coordinates, sum: sum}
 		if w.scenario.Locate == LocateCountry {
-			c.place = regions.Client{Country: city.Country, Source: "city"}
+			c.place = geo.Client{Country: city.Country, Source: "city"}
 		}
-		if at, ok := regions.CountryPlace(city.Country); ok {
+		if at, ok := geo.CountryPlace(city.Country); ok {
 			c.country = at
 		}
 		for _, r := range w.set.All() {
@@ -83,7 +84,7 @@ func (w *world) newClients(cities []City) error {
 			place := w.gateways[g].place
 			rtt, ok := city.RTT[place.Region]
 			if !ok {
-				rtt, _ = regions.Prior(regions.Place{Coordinates: city.Coordinates, Known: true}, place)
+				rtt, _ = geo.Prior(geo.Place{Coordinates: city.Coordinates, Known: true}, place)
 			}
 			distance[g] = rtt
 			c.gateways = append(c.gateways, g)

@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/faultproxy"
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // fleetRegions are the regions of the fault tests, nearest first as seen from eu-central-1. Their round trips are those
@@ -87,12 +87,12 @@ func startRegionProcess(t *testing.T, name string) string {
 func startFleet(t *testing.T, options string, more ...string) *fleet {
 	t.Helper()
 	f := &fleet{ways: make(map[string]*faultproxy.Proxy)}
-	home, _ := regions.PlaceOf(fleetRegions[0])
+	home, _ := geo.PlaceOf(fleetRegions[0])
 	var backends []backend
 	for i, name := range fleetRegions {
 		address := startRegionProcess(t, name)
-		place, _ := regions.PlaceOf(name)
-		roundTrip, ok := regions.Prior(home, place)
+		place, _ := geo.PlaceOf(name)
+		roundTrip, ok := geo.Prior(home, place)
 		if !ok {
 			t.Fatalf("%s is not in the table", name)
 		}

@@ -4,9 +4,9 @@
 // trips; what the numbers are used for is package regions' business. The data
 // itself is not part of this repository. From its root:
 //
-//	go run ./regions/internal/priorgen -in ../data/rtt14.csv -out regions/prior_rtt.go
+//	go run ./regions/internal/priorgen -in ../data/rtt14.csv -out regions/geo/prior_rtt.go
 //
-// or, with the path in the environment, PRIOR_CSV=../../data/rtt14.csv go generate ./regions.
+// or, with the path in the environment, PRIOR_CSV=../../data/rtt14.csv go generate ./regions/geo.
 package main
 
 import (

@@ -75,7 +75,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if file.Name.Name != "regions" || !ast.IsGenerated(file) {
+	if file.Name.Name != "geo" || !ast.IsGenerated(file) {
 		t.Errorf("package %s, marked as generated: %v", file.Name.Name, ast.IsGenerated(file))
 	}
 	for _, want := range []string{

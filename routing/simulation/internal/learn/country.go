@@ -6,14 +6,14 @@ import (
 	"io"
 	"strconv"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // country is a line of the file of populations.
 type country struct {
 	Code       string
 	Population int64
-	Centroid   regions.Coordinates
+	Centroid   geo.Coordinates
 	// CentroidSource is the project that Centroid comes from.
 	CentroidSource string
 }

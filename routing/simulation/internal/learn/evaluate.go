@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/routing/simulation"
 )
 
@@ -57,8 +57,8 @@ type method struct {
 	expect func(c *simulation.City, learnt *row) []float64
 }
 
-func methods(targets []target, points map[string]regions.Coordinates) []method {
-	byLine := func(from regions.Coordinates) []float64 {
+func methods(targets []target, points map[string]geo.Coordinates) []method {
+	byLine := func(from geo.Coordinates) []float64 {
 		ms := make([]float64, len(targets))
 		for i, t := range targets {
 			ms[i] = line(from, t.Place)

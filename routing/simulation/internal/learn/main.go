@@ -17,7 +17,7 @@ import (
 	"io"
 	"os"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/routing/simulation"
 )
 
@@ -94,9 +94,9 @@ func read(cityPath, countryPath string) (*input, error) {
 	if in.countries, err = readCountries(g); err != nil {
 		return nil, fmt.Errorf("reading countries: %w", err)
 	}
-	for _, name := range regions.KnownNames() {
+	for _, name := range geo.KnownNames() {
 		if _, measured := in.cities[0].RTT[name]; measured {
-			known, _ := regions.Known(name)
+			known, _ := geo.Known(name)
 			in.targets = append(in.targets, target{name, known.Coordinates})
 		}
 	}

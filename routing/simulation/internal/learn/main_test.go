@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // world is a small one: Frankfurt, three cities of two countries that reach
@@ -23,22 +23,22 @@ func world(t *testing.T) (cities, countries string) {
 	b.WriteString("city,country,lat,lon,ap-northeast-1,eu-central-1,own\n")
 	for _, c := range []struct {
 		name, country string
-		at            regions.Coordinates
+		at            geo.Coordinates
 		detour        float64
 	}{
-		{"Berlin", "DE", regions.Coordinates{Latitude: 52.5, Longitude: 13.4}, 0},
-		{"Munich", "DE", regions.Coordinates{Latitude: 48.1, Longitude: 11.6}, 0},
-		{"Madrid", "ES", regions.Coordinates{Latitude: 40.4, Longitude: -3.7}, 0},
-		{"Seoul", "KR", regions.Coordinates{Latitude: 37.6, Longitude: 127.0}, 60},
-		{"Busan", "KR", regions.Coordinates{Latitude: 35.2, Longitude: 129.1}, 60},
-		{"Taipei", "TW", regions.Coordinates{Latitude: 25.0, Longitude: 121.6}, 60},
-		{"Sydney", "AU", regions.Coordinates{Latitude: -33.9, Longitude: 151.2}, 0},
-		{"Perth", "AU", regions.Coordinates{Latitude: -31.9, Longitude: 115.9}, 0},
-		{"Boston", "US", regions.Coordinates{Latitude: 42.4, Longitude: -71.1}, 0},
-		{"Denver", "US", regions.Coordinates{Latitude: 39.7, Longitude: -105.0}, 0},
+		{"Berlin", "DE", geo.Coordinates{Latitude: 52.5, Longitude: 13.4}, 0},
+		{"Munich", "DE", geo.Coordinates{Latitude: 48.1, Longitude: 11.6}, 0},
+		{"Madrid", "ES", geo.Coordinates{Latitude: 40.4, Longitude: -3.7}, 0},
+		{"Seoul", "KR", geo.Coordinates{Latitude: 37.6, Longitude: 127.0}, 60},
+		{"Busan", "KR", geo.Coordinates{Latitude: 35.2, Longitude: 129.1}, 60},
+		{"Taipei", "TW", geo.Coordinates{Latitude: 25.0, Longitude: 121.6}, 60},
+		{"Sydney", "AU", geo.Coordinates{Latitude: -33.9, Longitude: 151.2}, 0},
+		{"Perth", "AU", geo.Coordinates{Latitude: -31.9, Longitude: 115.9}, 0},
+		{"Boston", "US", geo.Coordinates{Latitude: 42.4, Longitude: -71.1}, 0},
+		{"Denver", "US", geo.Coordinates{Latitude: 39.7, Longitude: -105.0}, 0},
 	} {
-		tokyo, _ := regions.Known("ap-northeast-1")
-		frankfurt, _ := regions.Known("eu-central-1")
+		tokyo, _ := geo.Known("ap-northeast-1")
+		frankfurt, _ := geo.Known("eu-central-1")
 		fmt.Fprintf(&b, "%s,%s,%.1f,%.1f,%.3f,%.3f,1\n", c.name, c.country, c.at.Latitude, c.at.Longitude,
 			line(c.at, tokyo.Coordinates)+c.detour, line(c.at, frankfurt.Coordinates))
 	}
@@ -93,7 +93,7 @@ func TestModel(t *testing.T) {
 			t.Errorf("%s, far away, has a detour of %.1f ms, want about 0", far.Code, d)
 		}
 	}
-	if germany.Place.DistanceKm(regions.Coordinates{Latitude: 50.3, Longitude: 12.5}) > 20 {
+	if germany.Place.DistanceKm(geo.Coordinates{Latitude: 50.3, Longitude: 12.5}) > 20 {
 		t.Errorf("the middle of Berlin and Munich is %v", germany.Place)
 	}
 	if north.Place != points["KP"] {
@@ -102,9 +102,9 @@ func TestModel(t *testing.T) {
 }
 
 func TestShiftedFollowsTheLine(t *testing.T) {
-	targets := []target{{"a", regions.Coordinates{}}}
-	r := row{Place: regions.Coordinates{Latitude: 10}, Milliseconds: []float64{100}}
-	farther := r.shifted(regions.Coordinates{Latitude: 20}, targets)[0]
+	targets := []target{{"a", geo.Coordinates{}}}
+	r := row{Place: geo.Coordinates{Latitude: 10}, Milliseconds: []float64{100}}
+	farther := r.shifted(geo.Coordinates{Latitude: 20}, targets)[0]
 	if want := 100 + linePerKm*1111.95; farther < want-0.1 || farther > want+0.1 {
 		t.Errorf("ten degrees farther: %.2f ms, want %.2f", farther, want)
 	}
@@ -119,7 +119,7 @@ func TestPlacesLeavesODbLOut(t *testing.T) {
 	if _, ok := points["ZW"]; ok {
 		t.Error("a centroid under the ODbL is used")
 	}
-	if points["PS"] != capitals["PS"] || points["PS"] == (regions.Coordinates{}) {
+	if points["PS"] != capitals["PS"] || points["PS"] == (geo.Coordinates{}) {
 		t.Errorf("PS is at %v, want its capital", points["PS"])
 	}
 	for code, c := range capitals {
@@ -138,8 +138,8 @@ func TestRunWritesSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]string{
-		"table.go":       {"package regions", "3179c6e", "MIT licence", "CC BY 4.0", "no\n// centroid under the ODbL", "\t\"ap-northeast-1\",\n\t\"eu-central-1\",\n}", `{"KP", Coordinates{40.00, 127.00}, [...]uint16{`, `{"TW", `},
-		"holdout.go":     {"package regions", "MIT licence", "var holdoutCountries", "var holdoutCities"},
+		"table.go":       {"package geo", "3179c6e", "MIT licence", "CC BY 4.0", "no\n// centroid under the ODbL", "\t\"ap-northeast-1\",\n\t\"eu-central-1\",\n}", `{"KP", Coordinates{40.00, 127.00}, [...]uint16{`, `{"TW", `},
+		"holdout.go":     {"package geo", "MIT licence", "var holdoutCountries", "var holdoutCities"},
 		"populations.go": {"package simulation", "ODC-PDDL", "\t{\"AU\", 27000000},\n\t{\"DE\", 83000000},"},
 	} {
 		source, err := os.ReadFile(out(name))

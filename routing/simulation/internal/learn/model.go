@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/routing/simulation"
 )
 
@@ -26,7 +26,7 @@ const (
 	cityVariance    = 200  // ms^2, of one city and its measurement
 )
 
-func line(from, to regions.Coordinates) float64 {
+func line(from, to geo.Coordinates) float64 {
 	return lineFixed + linePerKm*from.DistanceKm(to)
 }
 
@@ -34,13 +34,13 @@ func line(from, to regions.Coordinates) float64 {
 // and the place that it is for.
 type row struct {
 	Code         string
-	Place        regions.Coordinates
+	Place        geo.Coordinates
 	Milliseconds []float64
 }
 
 // shifted returns the round trips for a place in the country, by the same rule
-// as regions.ClientRTT.
-func (r *row) shifted(place regions.Coordinates, targets []target) []float64 {
+// as geo.ClientRTT.
+func (r *row) shifted(place geo.Coordinates, targets []target) []float64 {
 	ms := make([]float64, len(targets))
 	for i, t := range targets {
 		ms[i] = r.Milliseconds[i] + line(place, t.Place) - line(r.Place, t.Place)
@@ -51,7 +51,7 @@ func (r *row) shifted(place regions.Coordinates, targets []target) []float64 {
 // target is a region that round trips are learnt to.
 type target struct {
 	Name  string
-	Place regions.Coordinates
+	Place geo.Coordinates
 }
 
 // model is a Gaussian process over the cities that it was fitted to.
@@ -85,7 +85,7 @@ func fit(cities []simulation.City, targets []target) (*model, error) {
 }
 
 // at returns the round trips to expect from a place.
-func (m *model) at(code string, place regions.Coordinates) []float64 {
+func (m *model) at(code string, place geo.Coordinates) []float64 {
 	ms := make([]float64, len(m.targets))
 	for t := range m.targets {
 		ms[t] = line(place, m.targets[t].Place)
@@ -101,7 +101,7 @@ func (m *model) at(code string, place regions.Coordinates) []float64 {
 
 // country returns the average over a country's cities, or, where there is none,
 // what to expect at the given point.
-func (m *model) country(code string, point regions.Coordinates) row {
+func (m *model) country(code string, point geo.Coordinates) row {
 	var x, y, z, n float64
 	sum := make([]float64, len(m.targets))
 	for i := range m.cities {
@@ -122,7 +122,7 @@ func (m *model) country(code string, point regions.Coordinates) row {
 	for t := range sum {
 		sum[t] /= n
 	}
-	middle := regions.Coordinates{
+	middle := geo.Coordinates{
 		Latitude:  math.Atan2(z, math.Hypot(x, y)) * 180 / math.Pi,
 		Longitude: math.Atan2(y, x) * 180 / math.Pi,
 	}
@@ -133,7 +133,7 @@ func milliseconds(c *simulation.City, t target) float64 {
 	return c.RTT[t.Name].Seconds() * 1000
 }
 
-func covariance(code string, place regions.Coordinates, other *simulation.City) float64 {
+func covariance(code string, place geo.Coordinates, other *simulation.City) float64 {
 	k := detourVariance * math.Exp(-place.DistanceKm(other.Coordinates)/detourKm)
 	if code == other.Country {
 		k += countryVariance

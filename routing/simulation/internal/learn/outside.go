@@ -9,7 +9,7 @@ import (
 // evaluateOutside prints how far off the round trips to a region are that is
 // not in the table, by leaving each region out in its turn: by the line alone,
 // with the detour to the nearest region left, and with that detour fading over
-// a distance. regions.ClientRTT does the last.
+// a distance. geo.ClientRTT does the last.
 func evaluateOutside(w io.Writer, in *input) {
 	fmt.Fprintln(w, "\nregions that are not in the table, mean error over all cities")
 	if len(in.targets) < 2 {

@@ -3,14 +3,14 @@ package main
 import (
 	"maps"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 )
 
 // capitals stand in for centroids: of places that the population file
 // doesn't have, and of those whose centroid there comes under the ODbL, which
 // asks more of a derived table than this repository's licence gives. They are
 // plain facts, to two decimals.
-var capitals = map[string]regions.Coordinates{
+var capitals = map[string]geo.Coordinates{
 	"AI": {Latitude: 18.22, Longitude: -63.05},   // The Valley
 	"AS": {Latitude: -14.28, Longitude: -170.70}, // American Samoa's capital
 	"AW": {Latitude: 12.52, Longitude: -70.03},   // Oranjestad
@@ -57,8 +57,8 @@ var capitals = map[string]regions.Coordinates{
 var openCentroids = map[string]bool{"360info": true}
 
 // places returns a point for every country that has a free one.
-func places(countries []country) map[string]regions.Coordinates {
-	points := make(map[string]regions.Coordinates, len(countries)+len(capitals))
+func places(countries []country) map[string]geo.Coordinates {
+	points := make(map[string]geo.Coordinates, len(countries)+len(capitals))
 	for _, c := range countries {
 		if openCentroids[c.CentroidSource] {
 			points[c.Code] = c.Centroid

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"text/template"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/routing/simulation"
 )
 
@@ -33,7 +33,7 @@ const sources = `// Learnt from round trips that WonderProxy measured between ci
 
 `
 
-var tableSource = template.Must(template.New("table").Parse(head + sources + `package regions
+var tableSource = template.Must(template.New("table").Parse(head + sources + `package geo
 
 // clientRegions are the columns of clientCountries.
 var clientRegions = [...]string{
@@ -46,7 +46,7 @@ var clientCountries = []clientCountry{
 {{define "rows"}}{{range .}}	{ {{- printf "%q" .Code}}, Coordinates{ {{- .Place}}}, [...]uint16{ {{- .Tenths -}} }},
 {{end}}{{end}}`))
 
-var holdoutSource = template.Must(template.Must(tableSource.Clone()).New("holdout").Parse(head + sources + `package regions
+var holdoutSource = template.Must(template.Must(tableSource.Clone()).New("holdout").Parse(head + sources + `package geo
 
 // holdoutCountries are learnt without any of holdoutCities.
 var holdoutCountries = []clientCountry{
@@ -83,7 +83,7 @@ type rendered struct {
 	Name, Code, Place, Tenths, Weight string
 }
 
-func render(name, code string, place regions.Coordinates, ms []float64, weight float64) (rendered, error) {
+func render(name, code string, place geo.Coordinates, ms []float64, weight float64) (rendered, error) {
 	var tenths bytes.Buffer
 	for i, v := range ms {
 		if !(v >= 0 && v < math.MaxUint16/10) {

@@ -1,6 +1,6 @@
-package regions
+package geo
 
-//go:generate go run ../routing/simulation/internal/learn -cities $CITIES_CSV -countries $COUNTRIES_CSV -table clientrtt_table.go -holdout clientrtt_holdout_test.go -populations ../routing/simulation/populations.go
+//go:generate go run ../../routing/simulation/internal/learn -cities $CITIES_CSV -countries $COUNTRIES_CSV -table clientrtt_table.go -holdout clientrtt_holdout_test.go -populations ../../routing/simulation/populations.go
 
 import (
 	"math"
@@ -29,7 +29,7 @@ const (
 
 // ClientRTT returns the round trip to expect between a client and a region
 // before anything was measured. It is false where the client's country and
-// coordinates are unknown, or the region's place is.
+// coordinates are unknown, or to is nil.
 //
 // For a region of the built-in table it is what was learnt for the client's
 // country; how much nearer or farther than the country's middle the client is,
@@ -38,8 +38,8 @@ const (
 // elsewhere, gets the line of 24.1 ms + 0.0167 ms per kilometre, and the
 // country's detour to the nearest region in the table, the less of it the
 // farther that is. Clients of unknown countries get the line alone.
-func ClientRTT(c Client, r *Region) (rtt time.Duration, ok bool) {
-	return clients.rtt(&c, r)
+func ClientRTT(c Client, to *Target) (rtt time.Duration, ok bool) {
+	return clients.rtt(&c, to)
 }
 
 // clientCountry is what was learnt of a country.
@@ -102,15 +102,9 @@ func (t *clientTable) of(c *Client) ClientRTTs {
 }
 
 // To returns what ClientRTT does.
-func (e *ClientRTTs) To(r *Region) (rtt time.Duration, ok bool) {
-	if !e.known && !e.located {
+func (e *ClientRTTs) To(to *Target) (rtt time.Duration, ok bool) {
+	if to == nil || !e.known && !e.located {
 		return 0, false
-	}
-	to := r.client
-	if to == nil {
-		if to, ok = clientTargetOf(r); !ok {
-			return 0, false
-		}
 	}
 	if to.tabulated() && e.known && !e.located {
 		return time.Duration(e.table.countries[e.row].tenths[to.column]) * (time.Millisecond / 10), true
@@ -123,9 +117,9 @@ func (e *ClientRTTs) To(r *Region) (rtt time.Duration, ok bool) {
 	return time.Duration(max(ms, lightPerKm*km) * float64(time.Millisecond)), true
 }
 
-func (t *clientTable) rtt(c *Client, r *Region) (time.Duration, bool) {
+func (t *clientTable) rtt(c *Client, to *Target) (time.Duration, bool) {
 	e := t.of(c)
-	return e.To(r)
+	return e.To(to)
 }
 
 func clientLine(km float64) float64 { return clientFixed + clientPerKm*km }
@@ -151,61 +145,62 @@ func countrySlot(code string) (int, bool) {
 	return int(a)*26 + int(b), true
 }
 
-// clientTarget is where a region is, and what the table says about it.
-type clientTarget struct {
+// Target is the place of a region, prepared for ClientRTT: the table's column
+// for it is looked up once. It is immutable.
+type Target struct {
 	at          unit
 	coordinates Coordinates
 	column      int     // the region's own, else the nearest one's
 	detour      float64 // the part of the column's detours to count, 1 for its own
 }
 
-func (t *clientTarget) tabulated() bool { return t.detour == 1 }
+func (t *Target) tabulated() bool { return t.detour == 1 }
 
 // clientColumns are the places of clientRegions.
-var clientColumns = func() (columns [len(clientRegions)]clientTarget) {
+var clientColumns = func() (columns [len(clientRegions)]Target) {
 	for i, name := range clientRegions {
 		known, _ := Known(name)
-		columns[i] = clientTarget{at: unitOf(known.Coordinates), coordinates: known.Coordinates, column: i, detour: 1}
+		columns[i] = Target{at: unitOf(known.Coordinates), coordinates: known.Coordinates, column: i, detour: 1}
 	}
 	return columns
 }()
 
 // clientKnown are the places of knownRegions, in their order.
-var clientKnown = func() []clientTarget {
-	targets := make([]clientTarget, len(knownRegions))
+var clientKnown = func() []Target {
+	targets := make([]Target, len(knownRegions))
 	for i, known := range knownRegions {
 		if column := slices.Index(clientRegions[:], known.Name); column >= 0 {
 			targets[i] = clientColumns[column]
 		} else {
-			targets[i] = clientTargetNear(known.Coordinates)
+			targets[i] = targetNear(known.Coordinates)
 		}
 	}
 	return targets
 }()
 
-// clientTargetOf returns where a region is. As for Prior, a known name for
-// another place doesn't get the table's numbers.
-func clientTargetOf(r *Region) (*clientTarget, bool) {
+// TargetOf prepares a place. It returns nil where the place is unknown. As for
+// Prior, a known name for another place doesn't get the table's numbers.
+func TargetOf(p Place) *Target {
 	for i := range knownRegions {
-		if knownRegions[i].Name != r.Name {
+		if knownRegions[i].Name != p.Region {
 			continue
 		}
 		known := &clientKnown[i]
-		if !r.HasCoordinates || r.Coordinates == known.coordinates || r.Coordinates.DistanceKm(known.coordinates) <= sameMetroKm {
-			return known, true
+		if !p.Known || p.Coordinates == known.coordinates || p.Coordinates.DistanceKm(known.coordinates) <= sameMetroKm {
+			return known
 		}
 		break
 	}
-	if !r.HasCoordinates {
-		return nil, false
+	if !p.Known {
+		return nil
 	}
-	near := clientTargetNear(r.Coordinates)
-	return &near, true
+	near := targetNear(p.Coordinates)
+	return &near
 }
 
-// clientTargetNear returns a place that no column is for: detours to it are
+// targetNear returns a place that no column is for: detours to it are
 // those to the nearest region that has one, fading with the distance.
-func clientTargetNear(c Coordinates) clientTarget {
+func targetNear(c Coordinates) Target {
 	at := unitOf(c)
 	best, cos := 0, -2.0
 	for i := range clientColumns {
@@ -214,7 +209,7 @@ func clientTargetNear(c Coordinates) clientTarget {
 		}
 	}
 	fading := math.Exp(-at.km(&clientColumns[best].at) / clientDetourKm)
-	return clientTarget{at: at, coordinates: c, column: best, detour: min(fading, math.Nextafter(1, 0))}
+	return Target{at: at, coordinates: c, column: best, detour: min(fading, math.Nextafter(1, 0))}
 }
 
 // unit is a point of the earth as a vector of length one: distances between

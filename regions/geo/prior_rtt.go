@@ -5,7 +5,7 @@
 // 3179c6e (those of its regions that are listed below).
 // MIT licence, copyright (c) the relab/hotstuff authors.
 
-package regions
+package geo
 
 // priorNames are the regions of priorMicroseconds, in the order of its rows
 // and columns.

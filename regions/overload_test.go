@@ -7,15 +7,17 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/capacity"
 )
 
 var (
-	me     = Tenant{Project: "me", Share: 80}
-	others = Tenant{Project: "others", Share: 80}
+	me     = capacity.Tenant{Project: "me", Share: 80}
+	others = capacity.Tenant{Project: "others", Share: 80}
 )
 
 // fill has a tenant hold n places until the test ends.
-func fill(t *testing.T, room *Room, who Tenant, n int) {
+func fill(t *testing.T, room *capacity.Room, who capacity.Tenant, n int) {
 	t.Helper()
 	for i := range n {
 		seat, why := room.Enter(&who)
@@ -160,7 +162,7 @@ func TestWaitForRoomIsBounded(t *testing.T) {
 		for range 20 {
 			took[<-ends]++
 		}
-		if took[0] != 4 || took[roomWait] != waitersLeast {
+		if took[0] != 4 || took[roomWait] != 16 {
 			t.Errorf("they waited %v", took)
 		}
 	})
@@ -194,5 +196,16 @@ func TestSockets(t *testing.T) {
 				t.Errorf("%d, want %d", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestOverloadedNamesTheReason(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, c := range capacity.Crowdings {
+		err := overloaded(c)
+		if !errors.Is(err, ErrOverloaded) || seen[err.Error()] {
+			t.Errorf("%s: %v", c, err)
+		}
+		seen[err.Error()] = true
 	}
 }

@@ -1,4 +1,4 @@
-package regions
+package geo
 
 import (
 	"math"
@@ -7,32 +7,32 @@ import (
 	"time"
 )
 
-func knownRegion(t testing.TB, name string) *Region {
+func knownPlace(t testing.TB, name string) Place {
 	t.Helper()
 	known, ok := Known(name)
 	if !ok {
 		t.Fatalf("%s is no known region", name)
 	}
-	return &Region{Name: name, Coordinates: known.Coordinates, HasCoordinates: true}
+	return Place{Region: name, Coordinates: known.Coordinates, Known: true}
 }
 
-func tabulatedRegions(t testing.TB) []*Region {
+func tabulatedPlaces(t testing.TB) []Place {
 	t.Helper()
-	list := make([]*Region, len(clientRegions))
+	list := make([]Place, len(clientRegions))
 	for i, name := range clientRegions {
-		list[i] = knownRegion(t, name)
+		list[i] = knownPlace(t, name)
 	}
 	return list
 }
 
 // nearestTo returns the index of the region with the lowest round trip.
-func nearestTo(t testing.TB, table *clientTable, c Client, list []*Region) int {
+func nearestTo(t testing.TB, table *clientTable, c Client, list []Place) int {
 	t.Helper()
 	best, lowest := -1, time.Duration(math.MaxInt64)
 	for i, r := range list {
-		rtt, ok := table.rtt(&c, r)
+		rtt, ok := table.rtt(&c, TargetOf(r))
 		if !ok {
-			t.Fatalf("nothing is known of %+v to %s", c, r.Name)
+			t.Fatalf("nothing is known of %+v to %s", c, r.Region)
 		}
 		if rtt < lowest {
 			best, lowest = i, rtt
@@ -44,7 +44,7 @@ func nearestTo(t testing.TB, table *clientTable, c Client, list []*Region) int {
 // The gain of ROUTING.md that the table is there for: on cities that it has
 // not seen it costs less than the great circle, and at most 10 ms.
 func TestClientRTTBeatsTheGreatCircleOnCitiesItHasNotSeen(t *testing.T) {
-	list := tabulatedRegions(t)
+	list := tabulatedPlaces(t)
 	extra := func(expect func(country string, at Coordinates) int) float64 {
 		var sum, weight float64
 		for _, city := range holdoutCities {
@@ -83,7 +83,7 @@ func TestClientRTTBeatsTheGreatCircleOnCitiesItHasNotSeen(t *testing.T) {
 // table has not: at 20 ms of it the correction makes choices worse, though the gateway stands where it helps most. It
 // would also let clients steer their country by answering late. So there is none.
 func TestCorrectionByOneGatewayMisroutes(t *testing.T) {
-	list := tabulatedRegions(t)
+	list := tabulatedPlaces(t)
 	held := newClientTable(holdoutCountries)
 	const prior = 20
 	extra := func(observations, lastMile float64) float64 {
@@ -93,7 +93,7 @@ func TestCorrectionByOneGatewayMisroutes(t *testing.T) {
 			here := slices.Index(city.tenths[:], nearest)
 			best, lowest := 0, math.Inf(1)
 			for i, r := range list {
-				rtt, _ := held.rtt(&Client{Country: city.country}, r)
+				rtt, _ := held.rtt(&Client{Country: city.country}, TargetOf(r))
 				ms := float64(rtt) / float64(time.Millisecond)
 				if i == here {
 					ms = (prior*ms + observations*(float64(city.tenths[i])/10+lastMile)) / (prior + observations)
@@ -123,7 +123,7 @@ func TestClientRTTColumnsAreThoseOfPrior(t *testing.T) {
 }
 
 func TestClientRTTByCountry(t *testing.T) {
-	list := tabulatedRegions(t)
+	list := tabulatedPlaces(t)
 	for _, tc := range []struct {
 		name string
 		c    Client
@@ -139,7 +139,7 @@ func TestClientRTTByCountry(t *testing.T) {
 		{"coordinates and a code of no country", Client{Country: "ZZ", Coordinates: Coordinates{48.9, 2.4}, HasCoordinates: true}, []string{"eu-west-3"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if got := list[nearestTo(t, clients, tc.c, list)].Name; !slices.Contains(tc.want, got) {
+			if got := list[nearestTo(t, clients, tc.c, list)].Region; !slices.Contains(tc.want, got) {
 				t.Errorf("nearest is %s, want one of %v", got, tc.want)
 			}
 		})
@@ -147,11 +147,11 @@ func TestClientRTTByCountry(t *testing.T) {
 }
 
 func TestClientRTTUnknown(t *testing.T) {
-	region := knownRegion(t, "eu-west-1")
+	region := knownPlace(t, "eu-west-1")
 	for _, tc := range []struct {
 		name string
 		c    Client
-		r    *Region
+		r    Place
 	}{
 		{"nowhere", Client{}, region},
 		{"a code of no country", Client{Country: "ZZ"}, region},
@@ -159,10 +159,10 @@ func TestClientRTTUnknown(t *testing.T) {
 		{"no letters", Client{Country: "1!"}, region},
 		{"a letter and what follows Z", Client{Country: "A["}, region},
 		{"three letters", Client{Country: "DEU"}, region},
-		{"a region without a place", Client{Country: "DE"}, &Region{Name: "basement"}},
+		{"a region without a place", Client{Country: "DE"}, Place{Region: "basement"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			if rtt, ok := ClientRTT(tc.c, tc.r); ok {
+			if rtt, ok := ClientRTT(tc.c, TargetOf(tc.r)); ok {
 				t.Errorf("got %v, want nothing", rtt)
 			}
 		})
@@ -170,30 +170,30 @@ func TestClientRTTUnknown(t *testing.T) {
 }
 
 func TestClientRTTToRegionsOutsideTheTable(t *testing.T) {
-	near := func(t *testing.T, c Client, r *Region, from, to time.Duration) {
+	near := func(t *testing.T, c Client, r Place, from, to time.Duration) {
 		t.Helper()
-		if rtt, ok := ClientRTT(c, r); !ok || rtt < from || rtt > to {
-			t.Errorf("%s to %s: %v, %v, want %v to %v", c.Country, r.Name, rtt, ok, from, to)
+		if rtt, ok := ClientRTT(c, TargetOf(r)); !ok || rtt < from || rtt > to {
+			t.Errorf("%s to %s: %v, %v, want %v to %v", c.Country, r.Region, rtt, ok, from, to)
 		}
 	}
 	frankfurt := Client{Country: "DE", Coordinates: Coordinates{50.11, 8.68}, HasCoordinates: true}
 	t.Run("a known name near one of the table", func(t *testing.T) {
-		known, _ := ClientRTT(Client{Country: "DE"}, knownRegion(t, "eu-central-1"))
-		near(t, Client{Country: "DE"}, knownRegion(t, "eu-central-2"), known, known+20*time.Millisecond)
+		known, _ := ClientRTT(Client{Country: "DE"}, TargetOf(knownPlace(t, "eu-central-1")))
+		near(t, Client{Country: "DE"}, knownPlace(t, "eu-central-2"), known, known+20*time.Millisecond)
 	})
 	t.Run("the name of another place gets the other place's", func(t *testing.T) {
-		moved := &Region{Name: "eu-central-1", Coordinates: Coordinates{-33.87, 151.21}, HasCoordinates: true}
+		moved := Place{Region: "eu-central-1", Coordinates: Coordinates{-33.87, 151.21}, Known: true}
 		near(t, frankfurt, moved, 250*time.Millisecond, 350*time.Millisecond)
 	})
 	t.Run("a name of one's own in a city of the table is like it", func(t *testing.T) {
-		sydney := knownRegion(t, "ap-southeast-2")
-		own := &Region{Name: "down-under", Coordinates: sydney.Coordinates, HasCoordinates: true}
-		want, _ := ClientRTT(frankfurt, sydney)
+		sydney := knownPlace(t, "ap-southeast-2")
+		own := Place{Region: "down-under", Coordinates: sydney.Coordinates, Known: true}
+		want, _ := ClientRTT(frankfurt, TargetOf(sydney))
 		near(t, frankfurt, own, want-time.Microsecond, want+time.Microsecond)
 	})
 	t.Run("coordinates alone follow the line", func(t *testing.T) {
 		frankfurt.Country = ""
-		own := &Region{Name: "own", Coordinates: Coordinates{50.11, 8.68}, HasCoordinates: true}
+		own := Place{Region: "own", Coordinates: Coordinates{50.11, 8.68}, Known: true}
 		near(t, frankfurt, own, 24100*time.Microsecond, 24101*time.Microsecond)
 	})
 }
@@ -201,15 +201,15 @@ func TestClientRTTToRegionsOutsideTheTable(t *testing.T) {
 // Light is the limit: no place in a country gets a round trip below it, however
 // much nearer to the region than the country's middle it is.
 func TestClientRTTIsNeverFasterThanLight(t *testing.T) {
-	list := append(tabulatedRegions(t), knownRegion(t, "eu-north-1"), knownRegion(t, "ap-east-1"))
+	list := append(tabulatedPlaces(t), knownPlace(t, "eu-north-1"), knownPlace(t, "ap-east-1"))
 	for _, country := range clientCountries {
 		for lat := -90.0; lat <= 90; lat += 15 {
 			for lon := -180.0; lon <= 180; lon += 15 {
 				at := Coordinates{lat, lon}
 				for _, r := range list {
-					rtt, ok := ClientRTT(Client{Country: country.code, Coordinates: at, HasCoordinates: true}, r)
+					rtt, ok := ClientRTT(Client{Country: country.code, Coordinates: at, HasCoordinates: true}, TargetOf(r))
 					if km := at.DistanceKm(r.Coordinates); !ok || rtt < time.Duration(lightPerKm*km*1e6)-time.Microsecond {
-						t.Fatalf("%s at %v to %s, %.0f km: %v, %v", country.code, at, r.Name, km, rtt, ok)
+						t.Fatalf("%s at %v to %s, %.0f km: %v, %v", country.code, at, r.Region, km, rtt, ok)
 					}
 				}
 			}
@@ -241,10 +241,10 @@ func BenchmarkClientRTT(b *testing.B) {
 		{"region_outside_the_table", "eu-north-1", Client{Country: "KE", Coordinates: nairobi, HasCoordinates: true}},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
-			region := knownRegion(b, bc.region)
+			to := TargetOf(knownPlace(b, bc.region))
 			b.ReportAllocs()
 			for b.Loop() {
-				ClientRTT(bc.c, region)
+				ClientRTT(bc.c, to)
 			}
 		})
 	}

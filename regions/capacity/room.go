@@ -1,7 +1,6 @@
-package regions
+package capacity
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -44,24 +43,6 @@ const (
 
 // Crowdings are the reasons in the order of Room.Refused.
 var Crowdings = [...]Crowding{CrowdedFull, CrowdedFair, CrowdedShare}
-
-// Err returns ErrOverloaded with the reason, for logs.
-func (c Crowding) Err() error {
-	switch c {
-	case CrowdedFair:
-		return errFair
-	case CrowdedShare:
-		return errShare
-	case CrowdedFull:
-	}
-	return errFull
-}
-
-var (
-	errFull  = fmt.Errorf("%w: nothing is left of its capacity", ErrOverloaded)
-	errFair  = fmt.Errorf("%w: the project holds its fair share", ErrOverloaded)
-	errShare = fmt.Errorf("%w: the project holds its capacity_share", ErrOverloaded)
-)
 
 // Room hands out the places of a region for one kind of calls, fairly among
 // projects. While some are free, everybody gets one, up to its Share. When all
@@ -116,14 +97,30 @@ func (r *Room) Refused() (counts [len(Crowdings)]uint64) {
 	return counts
 }
 
-// refuse counts a call that ended without a place.
-func (r *Room) refuse(why Crowding) {
+// Refuse counts a call that ended without a place.
+func (r *Room) Refuse(why Crowding) {
 	for i, c := range Crowdings {
 		if c == why {
 			r.refused[i].Add(1)
 		}
 	}
 }
+
+const (
+	// At most an eighth of a room's capacity of calls, or waitersLeast, wait at a
+	// time: each of them costs memory, and looks again and again.
+	waitersPart  = 8
+	waitersLeast = 16
+)
+
+// BeginWait counts a call that waits for a place. It is false where too many
+// wait already; EndWait must follow either way.
+func (r *Room) BeginWait() bool {
+	return r.waiting.Add(1) <= max(r.Capacity()/waitersPart, waitersLeast)
+}
+
+// EndWait is called once after each BeginWait.
+func (r *Room) EndWait() { r.waiting.Add(-1) }
 
 // Enter takes a place. Without one it says why there is none.
 func (r *Room) Enter(t *Tenant) (Seat, Crowding) {

@@ -1,4 +1,4 @@
-package regions
+package geo
 
 // CountryPlace returns where the clients of a country are taken to be: the
 // middle of its measured cities, else its centroid. code is its ISO 3166-1

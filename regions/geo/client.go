@@ -1,4 +1,4 @@
-package regions
+package geo
 
 // Client is where a caller is, as far as that is known. The zero value is
 // nowhere.

@@ -1,6 +1,6 @@
-package regions
+package geo
 
-//go:generate go run ./internal/priorgen -in $PRIOR_CSV -out prior_rtt.go
+//go:generate go run ../internal/priorgen -in $PRIOR_CSV -out prior_rtt.go
 
 import "time"
 
@@ -68,6 +68,13 @@ func Prior(from, to Place) (rtt time.Duration, ok bool) {
 	}
 	km := from.Coordinates.DistanceKm(to.Coordinates)
 	return priorFixed + time.Duration(km*float64(priorPerKm)), true
+}
+
+// Locatable reports whether the coordinates of the place are known: set, or
+// built in for its region's name.
+func (p Place) Locatable() bool {
+	_, ok := p.resolve()
+	return ok
 }
 
 // resolve fills in the coordinates of a place that has only a known name.

@@ -1,7 +1,6 @@
-package regions
+package capacity
 
 import (
-	"errors"
 	"fmt"
 	"math/big"
 	"math/rand/v2"
@@ -285,17 +284,6 @@ func TestRoomForgets(t *testing.T) {
 		t.Errorf("%d tenants, %d spare, %d weights", len(room.tenants), len(room.spare), len(room.byLevel))
 	}
 	checkEmpty(t, room)
-}
-
-func TestCrowdingErr(t *testing.T) {
-	seen := make(map[string]bool)
-	for _, c := range Crowdings {
-		err := c.Err()
-		if !errors.Is(err, ErrOverloaded) || seen[err.Error()] {
-			t.Errorf("%s: %v", c, err)
-		}
-		seen[err.Error()] = true
-	}
 }
 
 // A call's way in and out: with few places taken, and full with a thousand

@@ -1,20 +1,40 @@
 package regions
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"github.com/edgegate/edgegate/regions/capacity"
+)
 
 const (
 	// roomWait is how long a request waits for room in a full region, and
 	// roomLook how often it looks.
 	roomWait = 100 * time.Millisecond
 	roomLook = 5 * time.Millisecond
-	// Of those that wait for one room there are at most an eighth of its
-	// capacity, or waitersLeast: who waits costs memory, and looks.
-	waitersPart  = 8
-	waitersLeast = 16
 )
 
+// What ErrOverloaded says of each reason, for logs.
+var (
+	errFull  = fmt.Errorf("%w: nothing is left of its capacity", ErrOverloaded)
+	errFair  = fmt.Errorf("%w: the project holds its fair share", ErrOverloaded)
+	errShare = fmt.Errorf("%w: the project holds its capacity_share", ErrOverloaded)
+)
+
+// overloaded returns ErrOverloaded with the reason.
+func overloaded(why capacity.Crowding) error {
+	switch why {
+	case capacity.CrowdedFair:
+		return errFair
+	case capacity.CrowdedShare:
+		return errShare
+	case capacity.CrowdedFull:
+	}
+	return errFull
+}
+
 // enter takes room for the exchange in a region; else it says why there is none.
-func (t *Transport) enter(x *Exchange, r *Region) Crowding {
+func (t *Transport) enter(x *Exchange, r *Region) capacity.Crowding {
 	room := t.Network.states[r].load.Of(x.Socket)
 	seat, why := room.Enter(&x.Tenant)
 	if why != "" {
@@ -35,7 +55,7 @@ func (t *Transport) enter(x *Exchange, r *Region) Crowding {
 func (x *Exchange) leave() {
 	x.mu.Lock()
 	seat := x.seat
-	x.seat = Seat{}
+	x.seat = capacity.Seat{}
 	x.mu.Unlock()
 	seat.Leave()
 }
@@ -47,10 +67,10 @@ func (t *Transport) waitForRoom(x *Exchange) error {
 	if why == "" {
 		return nil
 	}
-	defer room.waiting.Add(-1)
-	if room.waiting.Add(1) > max(room.Capacity()/waitersPart, waitersLeast) {
-		room.refuse(why)
-		return why.Err()
+	defer room.EndWait()
+	if !room.BeginWait() {
+		room.Refuse(why)
+		return overloaded(why)
 	}
 	deadline := time.NewTimer(roomWait)
 	defer deadline.Stop()
@@ -61,8 +81,8 @@ func (t *Transport) waitForRoom(x *Exchange) error {
 		case <-x.done:
 			return ErrClientGone
 		case <-deadline.C:
-			room.refuse(why)
-			return why.Err()
+			room.Refuse(why)
+			return overloaded(why)
 		case <-look.C:
 			if why = t.enter(x, x.Region); why == "" {
 				return nil

@@ -1,4 +1,4 @@
-package regions
+package capacity
 
 // levels counts, for tenants of one weight, how many hold at least k places, for
 // each k. It is a Fenwick tree (P. Fenwick, "A New Data Structure for Cumulative

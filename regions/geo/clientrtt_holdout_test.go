@@ -9,7 +9,7 @@
 // 360info and geoboundaries.org. Where those have none it is the capital: no
 // centroid under the ODbL is used.
 
-package regions
+package geo
 
 // holdoutCountries are learnt without any of holdoutCities.
 var holdoutCountries = []clientCountry{

@@ -1,4 +1,4 @@
-package regions
+package capacity
 
 import "sync/atomic"
 
@@ -9,7 +9,7 @@ type Load struct {
 	Calls   Room
 	Sockets Room
 
-	said atomic.Pointer[float64]
+	fixed atomic.Pointer[float64]
 }
 
 // Of returns the room for WebSockets or for calls.
@@ -45,8 +45,8 @@ func (l *Load) SetCapacity(n int64) { l.Calls.SetCapacity(n) }
 // Factor returns the calls in flight as a part of the capacity. It is false
 // where the capacity is unknown: then a region is never full.
 func (l *Load) Factor() (float64, bool) {
-	if said := l.said.Load(); said != nil {
-		return *said, true
+	if fixed := l.fixed.Load(); fixed != nil {
+		return *fixed, true
 	}
 	capacity := l.Calls.Capacity()
 	if capacity <= 0 {
@@ -58,19 +58,19 @@ func (l *Load) Factor() (float64, bool) {
 // For returns how full the region is for a call of a tenant, or a WebSocket; see
 // Room.Factor.
 func (l *Load) For(t *Tenant, socket bool) (float64, bool) {
-	if said := l.said.Load(); said != nil {
-		return *said, true
+	if fixed := l.fixed.Load(); fixed != nil {
+		return *fixed, true
 	}
 	return l.Of(socket).Factor(t)
 }
 
-// Pretended reports whether the Load is one of Pretend.
-func (l *Load) Pretended() bool { return l.said.Load() != nil }
+// IsFixed reports whether FixedLoad made the Load.
+func (l *Load) IsFixed() bool { return l.fixed.Load() != nil }
 
-// Pretend returns a Load with a factor that is said, not counted, for questions
-// of what would be.
-func Pretend(factor float64) *Load {
+// FixedLoad returns a Load whose Factor is given, not counted: for answers to
+// what-if questions.
+func FixedLoad(factor float64) *Load {
 	l := new(Load)
-	l.said.Store(&factor)
+	l.fixed.Store(&factor)
 	return l
 }
