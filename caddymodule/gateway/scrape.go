@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 )
 
 // scrape reads the values of all metrics. Their names and help texts are package
@@ -83,7 +84,7 @@ func (a *App) regionMetrics() []metrics.Region {
 	return list
 }
 
-func roomMetrics(r *regions.Room) metrics.Room {
+func roomMetrics(r *capacity.Room) metrics.Room {
 	room := statusRoom(r)
 	return metrics.Room{Held: room.Held, Capacity: room.Capacity, Refused: room.Refused}
 }
