@@ -130,7 +130,7 @@ func (a *App) elsewhere(ctx context.Context, of metering.Part, needed bool) (map
 	if s == nil || !needed {
 		return nil, nil
 	}
-	others, err := s.mirror.Others(ctx, of.Organization)
+	others, err := s.mirror.PeerSums(ctx, of.Organization)
 	if err != nil {
 		return nil, fmt.Errorf("reading what other gateways used: %w", err)
 	}

@@ -100,7 +100,7 @@ func (a *App) quotaOf(o *projects.Organization) (organizationQuota, error) {
 	if s := opened.shared.Load(); s != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), shareWait)
 		defer cancel()
-		others, err := s.mirror.Others(ctx, id)
+		others, err := s.mirror.PeerSums(ctx, id)
 		if err != nil {
 			return q, fmt.Errorf("reading what other gateways used: %w", err)
 		}

@@ -212,7 +212,7 @@ func (c *reconciliation) redis(ctx context.Context, s *sharing) error {
 	if _, err := s.mirror.Flush(ctx); err != nil {
 		return fmt.Errorf("sending sums to Redis: %w", err)
 	}
-	entries, err := s.mirror.Own(ctx)
+	entries, err := s.mirror.OwnSums(ctx)
 	if err != nil {
 		return fmt.Errorf("reading sums from Redis: %w", err)
 	}

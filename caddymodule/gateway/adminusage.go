@@ -119,7 +119,7 @@ func (a *App) usage(r *http.Request) (any, error) {
 		}
 	}
 	if s := opened.shared.Load(); s != nil {
-		others, err := s.mirror.Others(r.Context(), only)
+		others, err := s.mirror.PeerSums(r.Context(), only)
 		if err != nil {
 			return nil, fmt.Errorf("reading what other gateways used: %w", err)
 		}

@@ -122,7 +122,7 @@ const silentAfter = time.Hour
 
 // silentGateways finds those that hold up bills and grants.
 func silentGateways(ctx context.Context, s *sharing) []Finding {
-	seen, err := s.mirror.Seen(ctx)
+	seen, err := s.mirror.Peers(ctx)
 	if err != nil {
 		return nil // what is wrong with Redis is said elsewhere
 	}

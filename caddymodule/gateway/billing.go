@@ -103,14 +103,14 @@ func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) 
 		if id, err = s.mirror.Identity(ctx, b.dir); err != nil {
 			return nil, fmt.Errorf("reading the id of the ledger from Redis: %w", err)
 		}
-		others, err := s.mirror.Others(ctx, "")
+		others, err := s.mirror.PeerSums(ctx, "")
 		if err != nil {
 			return nil, fmt.Errorf("reading what other gateways used: %w", err)
 		}
 		if sums, err = app.addOthers(sums, others, used); err != nil {
 			return nil, err
 		}
-		seen, err := s.mirror.Seen(ctx)
+		seen, err := s.mirror.Peers(ctx)
 		if err != nil {
 			return nil, fmt.Errorf("reading which gateways there are: %w", err)
 		}

@@ -58,10 +58,10 @@ type Mirror struct {
 	ok      atomic.Int64 // when all that was to be sent was last there, in microseconds
 	calls   atomic.Uint64
 
-	present atomic.Int64
-	clock   atomic.Int64    // the offset of Redis' clock
-	offsets offsets         // for one goroutine
-	told    map[string]bool // who left; for one goroutine
+	present  atomic.Int64
+	clock    atomic.Int64    // the offset of Redis' clock
+	offsets  offsets         // for one goroutine
+	leftSent map[string]bool // who left; for one goroutine
 
 	mu     sync.Mutex // guards shards, and who flushes
 	shards map[shardOf]*shard
@@ -84,7 +84,7 @@ type shard struct {
 // go on, and that it does again with nil. Close it before the ledger and the
 // Conn.
 func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirror {
-	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, shards: make(map[shardOf]*shard), told: make(map[string]bool)}
+	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, shards: make(map[shardOf]*shard), leftSent: make(map[string]bool)}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.ok.Store(time.Now().UnixMicro())
 	ledger.mu.Lock()
@@ -140,7 +140,7 @@ func (m *Mirror) Close(ctx context.Context) error {
 	m.done.Wait()
 	_, err := m.Flush(ctx)
 	if err == nil {
-		err = m.tell(ctx, m.ledger.Instance(), presenceLeft)
+		err = m.setPresence(ctx, m.ledger.Instance(), presenceLeft)
 	}
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()

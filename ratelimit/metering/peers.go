@@ -75,8 +75,8 @@ const (
 	presenceLost = "lost"
 )
 
-// Seen tells what was last heard of each ledger that was ever sent to Redis.
-func (m *Mirror) Seen(ctx context.Context) (map[string]Presence, error) {
+// Peers tells what was last heard of each ledger that was ever sent to Redis.
+func (m *Mirror) Peers(ctx context.Context) (map[string]Presence, error) {
 	m.calls.Add(hashAllCalls)
 	found, err := m.conn.HashAll(ctx, instancesKey)
 	if err != nil {
@@ -93,34 +93,34 @@ func (m *Mirror) Seen(ctx context.Context) (map[string]Presence, error) {
 	return seen, nil
 }
 
-// tell says what is to be known of a ledger.
-func (m *Mirror) tell(ctx context.Context, instance, what string) error {
+// setPresence says what is to be known of a ledger.
+func (m *Mirror) setPresence(ctx context.Context, instance, what string) error {
 	ctx, cancel := context.WithTimeout(ctx, flushWait)
 	defer cancel()
 	m.calls.Add(1)
 	return m.conn.HashSet(ctx, instancesKey, instance, what)
 }
 
-// Lose notes that a gateway will never come back.
-func (m *Mirror) Lose(ctx context.Context, instance string) error {
-	return m.tell(ctx, instance, presenceLost)
+// MarkLost notes that a gateway will never come back.
+func (m *Mirror) MarkLost(ctx context.Context, instance string) error {
+	return m.setPresence(ctx, instance, presenceLost)
 }
 
 // register tells others which ledgers there are, and that all was sent that they
 // had at a time.
 func (m *Mirror) register(ctx context.Context, at time.Time) error {
-	if err := m.tell(ctx, m.ledger.Instance(), strconv.FormatInt(at.Unix(), 10)); err != nil {
+	if err := m.setPresence(ctx, m.ledger.Instance(), strconv.FormatInt(at.Unix(), 10)); err != nil {
 		return err
 	}
 	for _, id := range m.ledger.Orphans() { // in which nothing is written any more
-		if !m.told[id] {
-			if err := m.tell(ctx, id, presenceLeft); err != nil {
+		if !m.leftSent[id] {
+			if err := m.setPresence(ctx, id, presenceLeft); err != nil {
 				return err
 			}
-			m.told[id] = true
+			m.leftSent[id] = true
 		}
 	}
-	seen, err := m.Seen(ctx)
+	seen, err := m.Peers(ctx)
 	if err != nil {
 		return err
 	}
@@ -134,10 +134,10 @@ func (m *Mirror) register(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// Others returns the sums of all logs but this process's own, of one
+// PeerSums returns the sums of all logs but this process's own, of one
 // organization or, with "", of all.
-func (m *Mirror) Others(ctx context.Context, organization string) ([]Entry, error) {
-	seen, err := m.Seen(ctx)
+func (m *Mirror) PeerSums(ctx context.Context, organization string) ([]Entry, error) {
+	seen, err := m.Peers(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -147,8 +147,8 @@ func (m *Mirror) Others(ctx context.Context, organization string) ([]Entry, erro
 	return m.entries(ctx, slices.Sorted(maps.Keys(seen)), organization)
 }
 
-// Own returns what Redis has of this process's own logs.
-func (m *Mirror) Own(ctx context.Context) ([]Entry, error) {
+// OwnSums returns what Redis has of this process's own logs.
+func (m *Mirror) OwnSums(ctx context.Context) ([]Entry, error) {
 	return m.entries(ctx, append(m.ledger.Orphans(), m.ledger.Instance()), "")
 }
 

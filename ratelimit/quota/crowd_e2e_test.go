@@ -242,7 +242,7 @@ func (c *crowd) settle(limit int64) {
 		mirrored := uint64(0)
 		if !becomes(10*time.Second, func() bool {
 			var others []metering.Entry
-			others, err = c.members[(i+1)%len(c.members)].mirror.Others(c.t.Context(), "acme")
+			others, err = c.members[(i+1)%len(c.members)].mirror.PeerSums(c.t.Context(), "acme")
 			mirrored = 0
 			for _, e := range others {
 				if e.Instance == m.ledger.Instance() && e.Span == metering.Monthly {

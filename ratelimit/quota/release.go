@@ -27,7 +27,7 @@ func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance 
 	if !ok {
 		return ErrNotShared
 	}
-	seen, err := mirror.Seen(ctx)
+	seen, err := mirror.Peers(ctx)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance 
 			return err
 		}
 	}
-	return mirror.Lose(ctx, instance)
+	return mirror.MarkLost(ctx, instance)
 }
 
 // listed is the gateways with when they were last heard of.
@@ -80,7 +80,7 @@ func listed(seen map[string]metering.Presence) string {
 
 // usedBy is what a gateway used, by period and organization.
 func usedBy(ctx context.Context, mirror *metering.Mirror, instance string) (map[string]uint64, error) {
-	entries, err := mirror.Others(ctx, "")
+	entries, err := mirror.PeerSums(ctx, "")
 	if err != nil {
 		return nil, err
 	}
