@@ -98,7 +98,7 @@ func (l *Ledger) Adjustments() ([]Adjustment, error) {
 		return nil, err
 	}
 	var all []Adjustment
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		for i := range b.projection.adjusted {
 			all = append(all, b.adjustment(&b.projection.adjusted[i]))
 		}
@@ -108,7 +108,7 @@ func (l *Ledger) Adjustments() ([]Adjustment, error) {
 }
 
 // adjustment is a record with its names and its note.
-func (b *book) adjustment(r *Record) Adjustment {
+func (b *instanceLog) adjustment(r *Record) Adjustment {
 	n := b.dictionary.noted(r.Revision)
 	return Adjustment{
 		Subject: b.dictionary.lookup(SubjectID(r.Subject)), Region: b.dictionary.regionName(r.Region), At: r.At, Units: r.adjusted(),

@@ -36,8 +36,8 @@ type archived struct {
 	Previous string `json:"previous"` // the SHA256 of the line before; "" for the first
 }
 
-// archive compresses the segments of a book that are full and kept in its sums.
-func (b *book) archive(done uint64) error {
+// archive compresses the segments of an instance log that are full and kept in its sums.
+func (b *instanceLog) archive(done uint64) error {
 	b.archiving.Lock()
 	defer b.archiving.Unlock()
 	paths, err := segmentFiles(b.log.dir)
@@ -67,7 +67,7 @@ func firstOf(path string) (first uint64, err error) {
 }
 
 // archiveOne replaces a segment, which ends before next, with its archive.
-func (b *book) archiveOne(path string, next uint64) error {
+func (b *instanceLog) archiveOne(path string, next uint64) error {
 	dir := filepath.Join(b.instance.dir, "archive")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err

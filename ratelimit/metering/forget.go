@@ -36,7 +36,7 @@ func (p *projection) forgettable(now time.Time) (keys []sumKey) {
 }
 
 // forget removes sums of hours that are over since long.
-func (b *book) forget(now time.Time) error {
+func (b *instanceLog) forget(now time.Time) error {
 	keys := b.projection.forgettable(now)
 	if len(keys) == 0 {
 		return nil
@@ -72,7 +72,7 @@ func (l *Ledger) forget(now time.Time) (err error) {
 		return nil
 	}
 	l.forgot = now
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		if err == nil {
 			err = b.forget(now)
 		}

@@ -44,7 +44,7 @@ type Config struct {
 // logs beside it whose processes are gone. It is safe for concurrent use.
 type Ledger struct {
 	config   Config
-	own      *book
+	own      *instanceLog
 	begun    uint64 // the last record of the process before
 	mode     atomic.Pointer[Sync]
 	strict   atomic.Bool
@@ -55,8 +55,8 @@ type Ledger struct {
 	kick     chan struct{} // somebody waits for the disk
 	stopped  sync.WaitGroup
 
-	mu       sync.Mutex // guards all below, and what of the books is for one goroutine
-	orphans  []*book
+	mu       sync.Mutex // guards all below, and what of the logs is for one goroutine
+	orphans  []*instanceLog
 	synced   uint64 // on the disk
 	waiting  *sync.Cond
 	failed   error // of the last try to write to the disk
@@ -69,8 +69,8 @@ type Ledger struct {
 	clock time.Time            // of the machine, in the round before
 }
 
-// book is the log of one instance with its sums.
-type book struct {
+// instanceLog is the log of one instance with its sums.
+type instanceLog struct {
 	instance   *instance
 	log        *log
 	dictionary *dictionary
@@ -97,13 +97,13 @@ func Open(config Config) (*Ledger, error) {
 	l.waiting = sync.NewCond(&l.mu)
 	l.SetSync(SyncGroup)
 	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
-	if l.own, err = openBook(own, config.Now); err != nil {
+	if l.own, err = openInstanceLog(own, config.Now); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(own, orphans)))
 	}
 	for i, orphan := range orphans {
-		b, err := openBook(orphan, config.Now)
+		b, err := openInstanceLog(orphan, config.Now)
 		if err != nil {
-			return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(nil, orphans[i:]), l.closeBooks()))
+			return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(nil, orphans[i:]), l.closeLogs()))
 		}
 		l.orphans = append(l.orphans, b)
 	}
@@ -120,7 +120,7 @@ func (l *Ledger) archive() {
 	tick := time.NewTicker(archiveEvery)
 	defer tick.Stop()
 	for {
-		for _, b := range l.books() {
+		for _, b := range l.logs() {
 			l.mu.Lock()
 			done := b.saved
 			l.mu.Unlock()
@@ -136,8 +136,8 @@ func (l *Ledger) archive() {
 	}
 }
 
-func openBook(i *instance, now func() time.Time) (*book, error) {
-	b := &book{instance: i}
+func openInstanceLog(i *instance, now func() time.Time) (*instanceLog, error) {
+	b := &instanceLog{instance: i}
 	var err error
 	if b.dictionary, err = openDictionary(filepath.Join(i.dir, "dict.seg")); err != nil {
 		return nil, err
@@ -167,7 +167,7 @@ func openBook(i *instance, now func() time.Time) (*book, error) {
 }
 
 // close gives the files back, with all sums kept.
-func (b *book) close() error {
+func (b *instanceLog) close() error {
 	b.log.end()
 	_, err := b.log.each(b.projection.add)
 	err = errors.Join(err, b.dictionary.sync())
@@ -305,7 +305,7 @@ func (l *Ledger) step() error {
 	return errors.Join(err, l.forget(now))
 }
 
-func (l *Ledger) save(b *book, now time.Time) error {
+func (l *Ledger) save(b *instanceLog, now time.Time) error {
 	last := b.projection.last
 	if err := b.dictionary.sync(); err != nil {
 		return err
@@ -341,7 +341,7 @@ func (l *Ledger) wait(seq uint64) error {
 	return nil
 }
 
-func (l *Ledger) books() []*book { return append([]*book{l.own}, l.orphans...) }
+func (l *Ledger) logs() []*instanceLog { return append([]*instanceLog{l.own}, l.orphans...) }
 
 // MirroredIn notes where the sums are sent from now on, and reports whether that
 // is where they were sent before.
@@ -366,12 +366,12 @@ func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.keepRefused(l.config.Now(), true)
-	return errors.Join(l.keepLater(), l.closeBooks())
+	return errors.Join(l.keepLater(), l.closeLogs())
 }
 
-func (l *Ledger) closeBooks() error {
+func (l *Ledger) closeLogs() error {
 	var err error
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		err = errors.Join(err, b.close())
 	}
 	return err

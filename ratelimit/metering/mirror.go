@@ -89,7 +89,7 @@ func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirr
 	m.ok.Store(time.Now().UnixMicro())
 	ledger.mu.Lock()
 	ledger.mirrored = true
-	for _, b := range ledger.books() {
+	for _, b := range ledger.logs() {
 		b.projection.mirrored(true, time.Now())
 	}
 	ledger.mu.Unlock()
@@ -146,7 +146,7 @@ func (m *Mirror) Close(ctx context.Context) error {
 	defer m.ledger.mu.Unlock()
 	m.ledger.mirrored = false
 	m.ledger.ahead.Store(0)
-	for _, b := range m.ledger.books() {
+	for _, b := range m.ledger.logs() {
 		b.projection.mirrored(false, time.Now())
 	}
 	return err
@@ -209,7 +209,7 @@ func (m *Mirror) collect() ([]*push, error) {
 	}
 	now := time.Now()
 	var pushes []*push
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		changed := make(map[int]*push)
 		for key := range b.projection.unsent {
 			organization := b.dictionary.lookup(key.subject).Organization
@@ -240,7 +240,7 @@ func (m *Mirror) collect() ([]*push, error) {
 
 // fields are the names and values of a sum in Redis. An organization whose
 // cycle was changed has several sums of one name.
-func (b *book) fields(key sumKey) []any {
+func (b *instanceLog) fields(key sumKey) []any {
 	subject, at := b.dictionary.lookup(key.subject), time.Unix(key.start, 0).UTC()
 	span := hourID(at)
 	if key.span == Monthly {
@@ -313,7 +313,7 @@ func (m *Mirror) send(ctx context.Context, p *push) error {
 func (m *Mirror) sent(p *push) {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
-	for _, b := range m.ledger.books() {
+	for _, b := range m.ledger.logs() {
 		if b.instance.id != p.of.instance {
 			continue
 		}
@@ -327,7 +327,7 @@ func (m *Mirror) sent(p *push) {
 func (m *Mirror) everything(of shardOf) (*push, error) {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
-	for _, b := range m.ledger.books() {
+	for _, b := range m.ledger.logs() {
 		if b.instance.id != of.instance {
 			continue
 		}

@@ -44,7 +44,7 @@ func (l *Ledger) Last() (map[string]uint64, error) {
 		return nil, err
 	}
 	last := make(map[string]uint64)
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		last[b.instance.id] = b.projection.last
 	}
 	return last, nil
@@ -59,17 +59,17 @@ func (l *Ledger) Prove(of Part, since map[string]uint64, has map[string]Sums) ([
 		return nil, err
 	}
 	l.mu.Lock()
-	books := l.books()
+	logs := l.logs()
 	l.mu.Unlock()
-	all := make([]Proof, 0, len(books))
-	for _, b := range books {
+	all := make([]Proof, 0, len(logs))
+	for _, b := range logs {
 		id := b.instance.id
 		all = append(all, b.prove(&of, last[id], since[id], has[id]))
 	}
 	return all, nil
 }
 
-func (b *book) prove(of *Part, last, since uint64, has Sums) Proof {
+func (b *instanceLog) prove(of *Part, last, since uint64, has Sums) Proof {
 	b.archiving.Lock() // files stay where they are
 	defer b.archiving.Unlock()
 	p, hash, subjects := Proof{Instance: b.instance.id}, sha256.New(), make(map[uint32]*Subject)
@@ -117,7 +117,7 @@ func (p *Proof) Same(has Sums) bool { return p.same(&has) }
 
 // isOf reports whether a record is of a line. subjects are those that were
 // looked up; nil for others.
-func (b *book) isOf(of *Part, r *Record, subjects map[uint32]*Subject) bool {
+func (b *instanceLog) isOf(of *Part, r *Record, subjects map[uint32]*Subject) bool {
 	if r.Type != TypeAdmitted && r.Type != TypeDone && r.Type != TypeVoid || r.At.Before(of.Start) || !r.At.Before(of.Start.Add(time.Hour)) {
 		return false
 	}

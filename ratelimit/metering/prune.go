@@ -25,7 +25,7 @@ func (p *projection) old(key sumKey, now time.Time) bool {
 }
 
 // old is that of a sum and of those that have its name in Redis.
-func (b *book) old(key sumKey, now time.Time) bool {
+func (b *instanceLog) old(key sumKey, now time.Time) bool {
 	for _, id := range b.dictionary.siblings(key.subject) {
 		if !b.projection.old(sumKey{id, key.region, key.span, key.start}, now) {
 			return false
@@ -39,7 +39,7 @@ func (b *book) old(key sumKey, now time.Time) bool {
 func (m *Mirror) prune(ctx context.Context) error {
 	now, fields := time.Now(), make(map[shardOf][]string)
 	m.ledger.mu.Lock()
-	for _, b := range m.ledger.books() {
+	for _, b := range m.ledger.logs() {
 		for key := range b.projection.sums {
 			if !b.old(key, now) || key.old(now.Add(-pruneEvery-24*time.Hour)) {
 				continue

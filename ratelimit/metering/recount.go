@@ -20,10 +20,10 @@ type Recounted struct {
 // record is handed to also, which may be nil.
 func (l *Ledger) Recount(also func(instance string, r *Record)) ([]Recounted, error) {
 	l.mu.Lock()
-	books := l.books()
+	logs := l.logs()
 	l.mu.Unlock()
-	all := make([]Recounted, 0, len(books))
-	for _, b := range books {
+	all := make([]Recounted, 0, len(logs))
+	for _, b := range logs {
 		r, err := l.recount(b, also)
 		if err != nil {
 			return nil, err
@@ -33,7 +33,7 @@ func (l *Ledger) Recount(also func(instance string, r *Record)) ([]Recounted, er
 	return all, nil
 }
 
-func (l *Ledger) recount(b *book, also func(instance string, r *Record)) (Recounted, error) {
+func (l *Ledger) recount(b *instanceLog, also func(instance string, r *Record)) (Recounted, error) {
 	b.archiving.Lock() // files stay where they are
 	defer b.archiving.Unlock()
 	l.mu.Lock()
@@ -43,7 +43,7 @@ func (l *Ledger) recount(b *book, also func(instance string, r *Record)) (Recoun
 	if err != nil {
 		return r, err
 	}
-	again := &book{instance: b.instance, dictionary: b.dictionary, projection: newProjection(b.dictionary.lookup)}
+	again := &instanceLog{instance: b.instance, dictionary: b.dictionary, projection: newProjection(b.dictionary.lookup)}
 	r.Damage = b.readAll(r.Last, func(_ *logFile, record *Record) error {
 		if r.Records++; record.Seq != r.Records {
 			return fmt.Errorf("record %d is missing: %d comes next", r.Records, record.Seq)
@@ -66,7 +66,7 @@ type logFile struct {
 
 // readAll hands over the records of a log from the first one on, to the last,
 // with the files that they are in.
-func (b *book) readAll(last uint64, visit func(*logFile, *Record) error) error {
+func (b *instanceLog) readAll(last uint64, visit func(*logFile, *Record) error) error {
 	archivedTo := uint64(0)
 	err := eachArchive(b.instance.dir, func(line *archived, records []Record) error {
 		from := &logFile{name: filepath.Join("archive", line.File), sha256: line.SHA256}

@@ -132,7 +132,7 @@ func (l *Ledger) Refusals() ([]Refusals, error) {
 		return nil, err
 	}
 	var all []Refusals
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		for key, t := range b.projection.refused {
 			all = append(all, Refusals{
 				Subject: b.dictionary.lookup(key.subject), Instance: b.instance.id, Status: int(key.status),

@@ -62,7 +62,7 @@ func (l *Ledger) takeOver() error {
 			continue
 		}
 		delete(l.free, id)
-		b, err := openBook(found, l.config.Now)
+		b, err := openInstanceLog(found, l.config.Now)
 		if err != nil {
 			errs = append(errs, errors.Join(err, found.close()))
 			continue

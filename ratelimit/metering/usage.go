@@ -26,7 +26,7 @@ func (l *Ledger) Usage() ([]Usage, error) {
 		return nil, err
 	}
 	var all []Usage
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		all = append(all, b.usage()...)
 	}
 	slices.SortFunc(all, func(a, b Usage) int {
@@ -41,7 +41,7 @@ func (l *Ledger) Usage() ([]Usage, error) {
 }
 
 // usage are the sums of one log, in no order.
-func (b *book) usage() []Usage {
+func (b *instanceLog) usage() []Usage {
 	all := make([]Usage, 0, len(b.projection.sums))
 	for key, sums := range b.projection.sums {
 		all = append(all, Usage{
@@ -71,7 +71,7 @@ func (l *Ledger) SpentBy(organization string, period Period) (map[string]uint64,
 		return nil, err
 	}
 	by := make(map[string]uint64)
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		by[b.instance.id] = b.projection.spent(organization, period)
 	}
 	return by, nil
@@ -94,7 +94,7 @@ func (l *Ledger) UsedNow() ([]Used, error) {
 		return nil, err
 	}
 	var all []Used
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		seen := make(map[account]bool)
 		for key := range b.projection.sums {
 			s := b.dictionary.lookup(key.subject)

@@ -54,7 +54,7 @@ func (l *Ledger) UnknownZones() []UnknownZone {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	found := make(map[string][]string)
-	for _, b := range l.books() {
+	for _, b := range l.logs() {
 		for _, s := range b.dictionary.all() {
 			if !s.Cycle.Known() {
 				found[s.Cycle.Zone.String()] = append(found[s.Cycle.Zone.String()], s.Organization)
