@@ -95,7 +95,7 @@ func (n *arrived) level(recorded int64) reconcileLevel {
 		add(outcomeNames[k], n.became[k])
 	}
 	add("invocations in the ledger", recorded)
-	add("invocations to be recorded", int64(n.at.Later))
+	add("invocations to be recorded", int64(n.at.Deferred))
 	add("under way", n.waiting)
 	if l.Difference = max(l.Expected-l.Found, l.Found-l.Expected); l.Difference != 0 {
 		l.First = "a request was sent without a record, or ended in a way that nobody counted"

@@ -182,7 +182,7 @@ func TestArrivalsMissAWayOut(t *testing.T) {
 	c = newCounter(t)
 	m = c.admitted()
 	c.send(m)
-	if _, err := c.books.ledger.Begin(m.subject, m.region, m.unit.At, 0); err != nil {
+	if _, err := c.books.ledger.Begin(metering.Invocation{Subject: m.subject, Region: m.region, At: m.unit.At}); err != nil {
 		t.Fatal(err)
 	}
 	if l := c.level(); l.Difference != 1 || l.Found != 2 {

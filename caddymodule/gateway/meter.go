@@ -185,16 +185,26 @@ func (m *meter) record(region string, open bool) (err error) {
 	m.desk.mu.Lock()
 	defer m.desk.mu.Unlock()
 	if err == nil {
-		m.seq, err = m.books.ledger.Begin(m.subject, m.region, m.unit.At, 0)
+		m.seq, err = m.books.ledger.Begin(m.invocation())
 	}
 	if err != nil && open {
 		m.later, err = region, nil
-		m.books.ledger.Later(m.counted(), m.later, m.unit.At, 1)
+		m.books.ledger.Defer(m.deferral(), 1)
 	}
 	if err == nil {
 		m.desk.waiting--
 	}
 	return err
+}
+
+// invocation is the call as the ledger records it.
+func (m *meter) invocation() metering.Invocation {
+	return metering.Invocation{Subject: m.subject, Region: m.region, At: m.unit.At}
+}
+
+// deferral is the call as the ledger records it once it can write again.
+func (m *meter) deferral() metering.Deferral {
+	return metering.Deferral{Subject: m.counted(), Region: m.later, At: m.unit.At}
 }
 
 // gone is for a client that went away before an answer.
@@ -236,10 +246,10 @@ func (m *meter) takeBack() error {
 	defer m.desk.mu.Unlock()
 	switch {
 	case m.later != "":
-		m.books.ledger.Later(m.counted(), m.later, m.unit.At, -1)
+		m.books.ledger.Defer(m.deferral(), -1)
 		m.later = ""
 	case m.seq != 0:
-		if err := m.books.ledger.Void(m.seq, m.subject, m.region, m.unit.At); err != nil {
+		if err := m.books.ledger.Void(m.seq, m.invocation()); err != nil {
 			return err
 		}
 		m.seq = 0
@@ -271,7 +281,7 @@ func (m *meter) finish() {
 		if x := m.call.exchange; x != nil {
 			ending.Attempts = x.Attempts
 		}
-		if err := m.books.ledger.Done(m.seq, m.subject, m.region, m.unit.At, ending); err != nil {
+		if err := m.books.ledger.Done(m.seq, m.invocation(), ending); err != nil {
 			m.lost(err)
 		}
 	}

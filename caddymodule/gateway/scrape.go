@@ -26,7 +26,7 @@ func (a *App) scrape() metrics.Values {
 		v.InFlight.Refused[scope] = a.lease.inFlight.refused[i].Load()
 	}
 	if opened := a.books.open.Load(); opened != nil {
-		v.Ledger = metrics.Ledger{Writable: opened.ledger.Healthy() == nil, Waiting: opened.ledger.Waiting()}
+		v.Ledger = metrics.Ledger{Writable: opened.ledger.Healthy() == nil, Waiting: opened.ledger.Deferred()}
 		if shared := opened.shared.Load(); shared != nil {
 			v.Store = metrics.Store{Unflushed: shared.mirror.Age(), ClockOffset: shared.mirror.ClockOffset()}
 		}

@@ -50,7 +50,7 @@ func (f *zoneFixture) count(t *testing.T, ledger *metering.Ledger) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ledger.Admit(subject, region, f.now, 0); err != nil {
+		if _, err := ledger.Admit(metering.Invocation{Subject: subject, Region: region, At: f.now}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -78,23 +78,23 @@ func TestLedgerRecordsLater(t *testing.T) {
 	}
 	id, r := numbers(t, l, "acme", "eu")
 	for range firstSegment {
-		if _, err := l.Admit(id, r, now, 0); err != nil {
+		if _, err := l.Admit(Invocation{Subject: id, Region: r, At: now}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l.Later(s, "eu", now, 1)
-	l.Later(s, "us", now.Add(time.Second), 1)
-	l.Later(s, "us", now.Add(40*24*time.Hour), 1)
-	l.Later(s, "us", now.Add(2*time.Second), -1)
-	if err := l.step(); err == nil || l.Waiting() != 2 {
-		t.Errorf("%d wait, %v", l.Waiting(), err)
+	l.Defer(Deferral{Subject: s, Region: "eu", At: now}, 1)
+	l.Defer(Deferral{Subject: s, Region: "us", At: now.Add(time.Second)}, 1)
+	l.Defer(Deferral{Subject: s, Region: "us", At: now.Add(40 * 24 * time.Hour)}, 1)
+	l.Defer(Deferral{Subject: s, Region: "us", At: now.Add(2 * time.Second)}, -1)
+	if err := l.step(); err == nil || l.Deferred() != 2 {
+		t.Errorf("%d wait, %v", l.Deferred(), err)
 	}
 	if err := os.Remove(inTheWay); err != nil {
 		t.Fatal(err)
 	}
 	c.advance(time.Second) // it is tried once a second
-	if err := l.step(); err != nil || l.Waiting() != 0 {
-		t.Errorf("with room again %d wait, %v", l.Waiting(), err)
+	if err := l.step(); err != nil || l.Deferred() != 0 {
+		t.Errorf("with room again %d wait, %v", l.Deferred(), err)
 	}
 	if got := monthly(t, l, "acme").Invocations; got != firstSegment+2 {
 		t.Errorf("%d invocations", got)
@@ -103,16 +103,16 @@ func TestLedgerRecordsLater(t *testing.T) {
 		t.Errorf("%v of the later month, %v", by, err)
 	}
 	// What turns out not to have been sent is taken back, also of what is recorded by now.
-	l.Later(s, "eu", now, -1)
-	if err := l.step(); err != nil || l.Waiting() != 0 {
-		t.Errorf("%d wait, %v", l.Waiting(), err)
+	l.Defer(Deferral{Subject: s, Region: "eu", At: now}, -1)
+	if err := l.step(); err != nil || l.Deferred() != 0 {
+		t.Errorf("%d wait, %v", l.Deferred(), err)
 	}
 	if got := monthly(t, l, "acme"); got.Invocations != firstSegment+1 || got.Voided != 1 {
 		t.Errorf("%+v", got)
 	}
 	c.advance(3 * time.Hour)
-	if err := l.step(); err != nil || len(l.later) != 1 { // the other is of a month to come
-		t.Errorf("%d are kept, %v", len(l.later), err)
+	if err := l.step(); err != nil || len(l.deferred) != 1 { // the other is of a month to come
+		t.Errorf("%d are kept, %v", len(l.deferred), err)
 	}
 }
 

@@ -2,59 +2,74 @@ package metering
 
 import "time"
 
-// unwritten is what was sent without a record, by the wish of an operator.
-type unwritten struct {
-	subject      Subject
-	region       string
-	period, hour int64 // starts, in seconds
+// Deferral is an invocation that was sent without a record because the ledger
+// could not be written and the operator allowed it.
+type Deferral struct {
+	Subject Subject
+	Region  string
+	At      time.Time // when it was admitted
 }
 
-// Later counts an invocation that cannot be recorded now, or takes it back with
-// -1. It is recorded as soon as that can be done; the end of the process before
-// that loses it.
-func (l *Ledger) Later(s Subject, region string, at time.Time, n int) {
-	key := unwritten{s, region, s.Cycle.At(at).Start.Unix(), at.Truncate(time.Hour).Unix()}
+// deferredKey groups deferred invocations that one record can count together:
+// they fall into the same sums.
+type deferredKey struct {
+	subject      Subject
+	region       string
+	period, hour int64 // their starts, in Unix seconds
+}
+
+// deferred counts the invocations of one deferredKey without a record.
+type deferred struct {
+	at  time.Time // when the first was admitted
+	n   int       // invocations to record; negative: recorded ones to void
+	seq uint64    // their last record; 0: none yet
+}
+
+// deferredVoidFor is how long after its admission a deferred invocation can
+// still be taken back.
+const deferredVoidFor = 2 * time.Hour
+
+// Defer counts n invocations that cannot be recorded now; -1 takes one back. They
+// are recorded as soon as the ledger can be written again. If the process ends
+// before that, they are lost.
+func (l *Ledger) Defer(d Deferral, n int) {
+	key := deferredKey{d.Subject, d.Region, d.Subject.Cycle.At(d.At).Start.Unix(), d.At.Truncate(time.Hour).Unix()}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.later == nil {
-		l.later = make(map[unwritten]*waiting)
+	if l.deferred == nil {
+		l.deferred = make(map[deferredKey]*deferred)
 	}
-	w := l.later[key]
+	w := l.deferred[key]
 	if w == nil {
-		w = &waiting{at: at}
-		l.later[key] = w
+		w = &deferred{at: d.At}
+		l.deferred[key] = w
 	}
 	w.n += n
 }
 
-// waiting is how many invocations of a kind wait for their record, less those
-// that must be taken back of what is recorded.
-type waiting struct {
-	at  time.Time // when the first was admitted
-	n   int
-	seq uint64 // of the last record, 0 without one
-}
-
-// takenBackFor is after how long nothing is taken back any more.
-const takenBackFor = 2 * time.Hour
-
-// Waiting returns how many invocations have no record yet.
-func (l *Ledger) Waiting() (n int) {
+// Deferred returns how many deferred invocations have no record yet, less the
+// recorded ones that are still to be voided.
+func (l *Ledger) Deferred() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, w := range l.later {
+	return l.deferredCount()
+}
+
+// deferredCount is Deferred for callers that hold mu.
+func (l *Ledger) deferredCount() (n int) {
+	for _, w := range l.deferred {
 		n += w.n
 	}
 	return n
 }
 
-// keepLater writes down what could not be. The caller holds mu.
-func (l *Ledger) keepLater() error {
+// recordDeferred writes the records of deferred invocations. The caller holds mu.
+func (l *Ledger) recordDeferred() error {
 	now := l.config.Now()
-	for key, w := range l.later {
+	for key, w := range l.deferred {
 		if w.n == 0 {
-			if now.Sub(w.at) > takenBackFor || w.seq == 0 {
-				delete(l.later, key)
+			if now.Sub(w.at) > deferredVoidFor || w.seq == 0 {
+				delete(l.deferred, key)
 			}
 			continue
 		}

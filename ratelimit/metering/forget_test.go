@@ -28,7 +28,7 @@ func TestHoursAreForgotten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := l.Admit(id, place, l.Now(), 0); err != nil {
+		if _, err := l.Admit(Invocation{Subject: id, Region: place, At: l.Now()}); err != nil {
 			t.Fatal(err)
 		}
 	}

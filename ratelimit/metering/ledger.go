@@ -55,15 +55,15 @@ type Ledger struct {
 	kick     chan struct{} // somebody waits for the disk
 	stopped  sync.WaitGroup
 
-	mu       sync.Mutex // guards all below, and what of the logs is for one goroutine
-	orphans  []*instanceLog
-	synced   uint64 // on the disk
-	waiting  *sync.Cond
-	failed   error // of the last try to write to the disk
-	saved    time.Time
-	forgot   time.Time // when it was last looked for sums that are not kept
-	later    map[unwritten]*waiting
-	mirrored bool // sums are sent to a mirror
+	mu        sync.Mutex // guards all below, and what of the logs is for one goroutine
+	orphans   []*instanceLog
+	synced    uint64     // on the disk
+	syncTried *sync.Cond // broadcast after each attempt to sync
+	failed    error      // of the last try to write to the disk
+	saved     time.Time
+	forgot    time.Time // when it was last looked for sums that are not kept
+	deferred  map[deferredKey]*deferred
+	mirrored  bool // sums are sent to a mirror
 
 	free  map[string]time.Time // logs that nobody has, since when; for one goroutine
 	clock time.Time            // of the machine, in the round before
@@ -94,7 +94,7 @@ func Open(config Config) (*Ledger, error) {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, err)
 	}
 	l := &Ledger{config: config, stop: make(chan struct{}), kick: make(chan struct{}, 1), free: make(map[string]time.Time), saved: config.Now()}
-	l.waiting = sync.NewCond(&l.mu)
+	l.syncTried = sync.NewCond(&l.mu)
 	l.SetSync(SyncGroup)
 	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
 	if l.own, err = openInstanceLog(own, config.Now); err != nil {
@@ -201,28 +201,44 @@ func (l *Ledger) Functions(project string) []string { return l.own.dictionary.fu
 // Region returns the number of a region.
 func (l *Ledger) Region(name string) (uint16, error) { return l.own.dictionary.region(name) }
 
-// Admit records an invocation that is about to be sent, admitted at a time of
-// Now. Nothing may be sent if it fails; the error is ErrUnavailable then.
-func (l *Ledger) Admit(subject SubjectID, region uint16, at time.Time, revision uint32) (seq uint64, err error) {
-	if seq, err = l.Begin(subject, region, at, revision); err != nil {
+// Invocation identifies what Admit, Void and Done record: who called what, in
+// which region, and when it was admitted. All records of one invocation carry
+// the same values.
+type Invocation struct {
+	Subject SubjectID // from Ledger.Subject
+	Region  uint16    // from Ledger.Region
+	At      time.Time // when it was admitted, by Ledger.Now
+}
+
+// record returns a record of one unit of the invocation.
+func (i *Invocation) record(t Type, ref uint64) Record {
+	return Record{Type: t, Ref: ref, Region: i.Region, At: i.At, Subject: uint32(i.Subject), Units: 1}
+}
+
+// Admit records an invocation that is about to be sent and returns the number of
+// its record. The error wraps ErrUnavailable; nothing may be sent then.
+func (l *Ledger) Admit(i Invocation) (seq uint64, err error) {
+	if seq, err = l.Begin(i); err != nil {
 		return 0, err
 	}
 	if err = l.Await(seq); err != nil {
-		// Nothing will be sent, and yet the record may come to the disk.
-		return 0, errors.Join(err, l.Void(seq, subject, region, at))
+		// Nothing will be sent, but the record may still reach the disk.
+		return 0, errors.Join(err, l.Void(seq, i))
 	}
 	return seq, nil
 }
 
-// Begin is Admit without waiting for the disk, which is left to Await.
-func (l *Ledger) Begin(subject SubjectID, region uint16, at time.Time, revision uint32) (seq uint64, err error) {
-	r := Record{Type: TypeAdmitted, Region: region, At: at, Subject: uint32(subject), Units: 1, Revision: revision}
+// Begin writes the record of Admit without waiting for the disk. Call Await
+// before the invocation is sent.
+func (l *Ledger) Begin(i Invocation) (seq uint64, err error) {
+	r := i.record(TypeAdmitted, 0)
 	err = l.own.log.append(&r)
 	return r.Seq, err
 }
 
-// Await returns when what Begin recorded is as safe as the mode of syncing says.
-// Where it fails the record is there, and may not be on the disk.
+// Await waits until the record that Begin wrote is as safe as the sync mode
+// promises: with SyncStrict on the disk, otherwise it returns at once. If it
+// fails, the record exists but may not be on the disk.
 func (l *Ledger) Await(seq uint64) error {
 	if !l.strict.Load() {
 		return nil
@@ -230,30 +246,30 @@ func (l *Ledger) Await(seq uint64) error {
 	return l.wait(seq)
 }
 
-// Void takes back what Admit recorded: nothing was sent.
-func (l *Ledger) Void(seq uint64, subject SubjectID, region uint16, at time.Time) error {
-	return l.own.log.append(&Record{Type: TypeVoid, Ref: seq, Region: region, At: at, Subject: uint32(subject), Units: 1})
+// Void records that the invocation admitted as seq was never sent.
+func (l *Ledger) Void(seq uint64, i Invocation) error {
+	r := i.record(TypeVoid, seq)
+	return l.own.log.append(&r)
 }
 
-// Ending is how an invocation ended.
+// Ending describes how an invocation ended.
 type Ending struct {
-	Status            int
-	Attempts          int
-	Cut               bool // before its end
-	Duration          time.Duration
-	BytesIn, BytesOut uint64
+	Status            int           // HTTP status of the response
+	Attempts          int           // how many times it was sent
+	Cut               bool          // the response ended before it was complete
+	Duration          time.Duration // from admission to the end
+	BytesIn, BytesOut uint64        // of the request body and the response body
 }
 
-// Done records that what Admit recorded has ended.
-func (l *Ledger) Done(seq uint64, subject SubjectID, region uint16, at time.Time, e Ending) error {
-	flags := uint8(0)
+// Done records the end of the invocation that was admitted as seq.
+func (l *Ledger) Done(seq uint64, i Invocation, e Ending) error {
+	r := i.record(TypeDone, seq)
 	if e.Cut {
-		flags = FlagCut
+		r.Flags = FlagCut
 	}
-	return l.own.log.append(&Record{
-		Type: TypeDone, Flags: flags, Ref: seq, Region: region, At: at, Subject: uint32(subject), Units: 1,
-		Status: uint16(e.Status), Attempts: uint8(min(e.Attempts, 255)), Duration: e.Duration, BytesIn: e.BytesIn, BytesOut: e.BytesOut,
-	})
+	r.Status, r.Attempts, r.Duration = uint16(e.Status), uint8(min(e.Attempts, 255)), e.Duration
+	r.BytesIn, r.BytesOut = e.BytesIn, e.BytesOut
+	return l.own.log.append(&r)
 }
 
 // run syncs, adds up and prepares, until Close.
@@ -271,7 +287,7 @@ func (l *Ledger) run() {
 		l.mu.Lock()
 		before := l.failed
 		l.failed = err
-		l.waiting.Broadcast()
+		l.syncTried.Broadcast()
 		l.mu.Unlock()
 		if (err == nil) != (before == nil) || err != nil && err.Error() != before.Error() {
 			l.config.Trouble(err)
@@ -285,8 +301,8 @@ func (l *Ledger) step() error {
 	defer l.mu.Unlock()
 	b, err, now := l.own, l.own.log.ahead(), l.config.Now()
 	l.noteStep(now, now.Sub(l.clock))
-	l.keepRefused(now, false)
-	err = errors.Join(err, l.keepLater())
+	l.recordRefused(now, false)
+	err = errors.Join(err, l.recordDeferred())
 	if *l.mode.Load() != SyncNone {
 		err = errors.Join(err, b.dictionary.sync())
 		synced, syncErr := b.log.sync()
@@ -333,7 +349,7 @@ func (l *Ledger) wait(seq uint64) error {
 		case l.kick <- struct{}{}:
 		default:
 		}
-		l.waiting.Wait()
+		l.syncTried.Wait()
 		if l.failed != nil && l.synced < seq {
 			return fmt.Errorf("%w: %w", ErrUnavailable, l.failed)
 		}
@@ -365,8 +381,8 @@ func (l *Ledger) Close() error {
 	l.stopped.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.keepRefused(l.config.Now(), true)
-	return errors.Join(l.keepLater(), l.closeLogs())
+	l.recordRefused(l.config.Now(), true)
+	return errors.Join(l.recordDeferred(), l.closeLogs())
 }
 
 func (l *Ledger) closeLogs() error {

@@ -32,7 +32,7 @@ func closeLedger(t *testing.T, l *Ledger) {
 
 func admit(t *testing.T, l *Ledger, subject SubjectID, region uint16, at time.Time) uint64 {
 	t.Helper()
-	seq, err := l.Admit(subject, region, at, 0)
+	seq, err := l.Admit(Invocation{Subject: subject, Region: region, At: at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,11 +78,11 @@ func TestLedgerAddsUp(t *testing.T) {
 	other, us := numbers(t, l, "other", "us")
 	at := time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC)
 	first := admit(t, l, acme, eu, at)
-	if err := l.Done(first, acme, eu, at, Ending{Status: 200, Attempts: 1, Duration: time.Hour}); err != nil {
+	if err := l.Done(first, Invocation{Subject: acme, Region: eu, At: at}, Ending{Status: 200, Attempts: 1, Duration: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	second := admit(t, l, acme, eu, at)
-	if err := l.Void(second, acme, eu, at); err != nil {
+	if err := l.Void(second, Invocation{Subject: acme, Region: eu, At: at}); err != nil {
 		t.Fatal(err)
 	}
 	admit(t, l, acme, us, at)
@@ -121,7 +121,7 @@ func TestLedgerAddsUp(t *testing.T) {
 	}
 	check(l)
 	closeLedger(t, l)
-	if _, err := l.Admit(acme, eu, at, 0); !errors.Is(err, ErrUnavailable) {
+	if _, err := l.Admit(Invocation{Subject: acme, Region: eu, At: at}); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("after its end: %v", err)
 	}
 	l = openLedger(t, dir)
@@ -244,7 +244,7 @@ func TestLedgerStrict(t *testing.T) {
 	for range 4 {
 		running.Go(func() {
 			for range 10 {
-				seq, err := l.Admit(s, r, now, 0)
+				seq, err := l.Admit(Invocation{Subject: s, Region: r, At: now})
 				if err != nil {
 					t.Error(err)
 				}
@@ -271,14 +271,14 @@ func TestLedgerStrictWithASyncError(t *testing.T) {
 	l.own.log.active.Load().flush = func([]byte) error { return broken }
 	l.mu.Unlock()
 	want := Sums{Invocations: 2}
-	seq, err := l.Admit(s, r, now, 0)
+	seq, err := l.Admit(Invocation{Subject: s, Region: r, At: now})
 	if err != nil {
 		want = Sums{Invocations: 1, Voided: 1}
 		if !errors.Is(err, ErrUnavailable) || !errors.Is(err, broken) || seq != 0 {
 			t.Errorf("record %d, %v", seq, err)
 		}
 	}
-	if _, err := l.Admit(s, r, now, 0); err != nil {
+	if _, err := l.Admit(Invocation{Subject: s, Region: r, At: now}); err != nil {
 		t.Errorf("into the new file: %v", err)
 	}
 	if got := monthly(t, l, "acme"); got.Invocations != want.Invocations || got.Voided != want.Voided {
@@ -308,7 +308,7 @@ func admitForEver(dir string) {
 	r, _ := l.Region("eu")
 	for err == nil {
 		var seq uint64
-		if seq, err = l.Admit(s, r, l.Now(), 0); err == nil {
+		if seq, err = l.Admit(Invocation{Subject: s, Region: r, At: l.Now()}); err == nil {
 			b := []byte{byte(seq), byte(seq >> 8), byte(seq >> 16), byte(seq >> 24)}
 			_, err = os.Stdout.Write(b)
 		}
@@ -360,7 +360,7 @@ func BenchmarkAdmit(b *testing.B) {
 	r, _ := l.Region("eu")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := l.Admit(s, r, l.Now(), 0); err != nil {
+		if _, err := l.Admit(Invocation{Subject: s, Region: r, At: l.Now()}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -20,7 +20,7 @@ func TestLedgerRotates(t *testing.T) {
 	for range writers {
 		running.Go(func() {
 			for range each {
-				if _, err := l.Admit(s, r, now, 0); err != nil {
+				if _, err := l.Admit(Invocation{Subject: s, Region: r, At: now}); err != nil {
 					t.Error(err)
 				}
 			}

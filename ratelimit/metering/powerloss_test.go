@@ -83,7 +83,7 @@ func TestLedgerOutlivesPowerLoss(t *testing.T) {
 							return
 						default:
 						}
-						if _, err := l.Admit(s, r, now, 0); err != nil {
+						if _, err := l.Admit(Invocation{Subject: s, Region: r, At: now}); err != nil {
 							t.Error(err)
 							return
 						}

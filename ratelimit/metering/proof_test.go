@@ -31,7 +31,7 @@ func TestProve(t *testing.T) {
 		}
 	}
 	void := admit(t, l, s, r, hour)
-	if err := l.Void(void, s, r, hour); err != nil {
+	if err := l.Void(void, Invocation{Subject: s, Region: r, At: hour}); err != nil {
 		t.Fatal(err)
 	}
 	closeLedger(t, l)

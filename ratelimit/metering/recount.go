@@ -122,23 +122,20 @@ func readFile(path string, after, last uint64, visit func(*logFile, *Record) err
 	return nil
 }
 
-// Position is where the log of this process is.
+// Position tells how far the log of this process is.
 type Position struct {
 	Instance string
-	Begun    uint64 // the last record of the process before
+	Begun    uint64 // the last record that was there when the log was opened
 	Last     uint64 // the last record
-	Later    int    // invocations that wait for their record, less those to be taken back
+	Deferred int    // see Ledger.Deferred
 }
 
-// Position returns where the log is. All records up to it are written when it
+// Position returns the end of the log. All records up to it are written when it
 // returns.
 func (l *Ledger) Position() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := Position{Instance: l.Instance(), Begun: l.begun}
-	for _, w := range l.later {
-		p.Later += w.n
-	}
+	p := Position{Instance: l.Instance(), Begun: l.begun, Deferred: l.deferredCount()}
 	s := l.own.log.active.Load()
 	p.Last = s.first + min(s.taken.Load(), s.length()) - 1
 	for {

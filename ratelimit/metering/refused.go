@@ -42,9 +42,9 @@ func (l *Ledger) Refused(s Subject, status int) {
 	n.Add(1)
 }
 
-// keepRefused writes the counts down, each second and at the end. The caller
+// recordRefused writes the counts down, each second and at the end. The caller
 // holds mu.
-func (l *Ledger) keepRefused(now time.Time, all bool) {
+func (l *Ledger) recordRefused(now time.Time, all bool) {
 	if age := now.Sub(l.refusals.kept); !all && age >= 0 && age < refusedEvery {
 		return
 	}

@@ -63,7 +63,7 @@ func (g *gateway) take() (Unit, error) {
 	}
 	subject, err := g.ledger.Subject(metering.Subject{Organization: "acme", Project: "p", Function: "f", Cycle: g.allowance.Cycle})
 	if err == nil {
-		_, err = g.ledger.Admit(subject, 0, unit.At, 0)
+		_, err = g.ledger.Admit(metering.Invocation{Subject: subject, Region: 0, At: unit.At})
 	}
 	if err != nil {
 		g.t.Error(err)
@@ -379,7 +379,7 @@ func BenchmarkTakeAndAdmit(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				if _, err := ledger.Admit(id, 0, unit.At, 0); err != nil {
+				if _, err := ledger.Admit(metering.Invocation{Subject: id, Region: 0, At: unit.At}); err != nil {
 					b.Fatal(err)
 				}
 				if i%batch == batch-1 {

@@ -182,7 +182,7 @@ func TestRedisCommands(t *testing.T) {
 			}
 			subject, err := m.ledger.Subject(metering.Subject{Organization: organizations[i%len(organizations)]})
 			if err == nil {
-				_, err = m.ledger.Admit(subject, 0, unit.At, 0)
+				_, err = m.ledger.Admit(metering.Invocation{Subject: subject, Region: 0, At: unit.At})
 			}
 			if err != nil {
 				t.Fatal(err)

@@ -31,9 +31,9 @@ func usedBefore(t *testing.T, dir string, ago time.Duration, invocations int) {
 		t.Fatal(err)
 	}
 	for range invocations {
-		seq, err := l.Admit(subject, region, at, 0)
+		seq, err := l.Admit(metering.Invocation{Subject: subject, Region: region, At: at})
 		if err == nil {
-			err = l.Done(seq, subject, region, at, metering.Ending{Status: 200})
+			err = l.Done(seq, metering.Invocation{Subject: subject, Region: region, At: at}, metering.Ending{Status: 200})
 		}
 		if err != nil {
 			t.Fatal(err)
