@@ -71,7 +71,7 @@ func (l *Ledger) Adjust(a Adjustment) (Adjustment, error) {
 		r.Flags = FlagMinus
 	}
 	// The note is on the disk before the record that has its number.
-	if r.Revision, err = l.own.dictionary.note(note{a.Operator, a.Reason, a.Made.UnixMicro()}); err != nil {
+	if r.Note, err = l.own.dictionary.note(note{a.Operator, a.Reason, a.Made.UnixMicro()}); err != nil {
 		return a, err
 	}
 	if err := l.own.dictionary.sync(); err != nil {
@@ -109,7 +109,7 @@ func (l *Ledger) Adjustments() ([]Adjustment, error) {
 
 // adjustment is a record with its names and its note.
 func (b *instanceLog) adjustment(r *Record) Adjustment {
-	n := b.dictionary.noted(r.Revision)
+	n := b.dictionary.noted(r.Note)
 	return Adjustment{
 		Subject: b.dictionary.lookup(SubjectID(r.Subject)), Region: b.dictionary.regionName(r.Region), At: r.At, Units: r.adjusted(),
 		Reason: n.Reason, Operator: n.Operator, Made: time.UnixMicro(n.Made).UTC(), Instance: b.instance.id, Seq: r.Seq,

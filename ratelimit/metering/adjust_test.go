@@ -138,8 +138,8 @@ func TestCheckpointReadsOldSums(t *testing.T) {
 func TestPackKeepsAdjustments(t *testing.T) {
 	records := day(20)
 	for i, r := range []Record{
-		{Type: TypeVoid, Region: 1, At: now.Add(-1000 * time.Hour), Subject: 3, Units: math.MaxUint32, Flags: FlagMinus, Revision: 1},
-		{Type: TypeVoid, Region: 2, At: now, Subject: 4, Units: 1, Revision: 2},
+		{Type: TypeVoid, Region: 1, At: now.Add(-1000 * time.Hour), Subject: 3, Units: math.MaxUint32, Flags: FlagMinus, Note: 1},
+		{Type: TypeVoid, Region: 2, At: now, Subject: 4, Units: 1, Note: 2},
 	} {
 		r.Seq = uint64(len(records) + 1)
 		records = append(records, r)

@@ -47,7 +47,7 @@ func TestPack(t *testing.T) {
 			r := Record{
 				Type: TypeDone, Flags: rapid.Uint8().Draw(t, "flags"), Attempts: rapid.Uint8().Draw(t, "attempts"), Region: rapid.Uint16().Draw(t, "region"),
 				Status: rapid.Uint16().Draw(t, "status"), Seq: 5 + uint64(i), At: time.UnixMicro(rapid.Int64Range(-1e15, 1e16).Draw(t, "at")).UTC(),
-				Subject: rapid.Uint32().Draw(t, "subject"), Units: rapid.Uint32().Draw(t, "units"), Revision: rapid.Uint32().Draw(t, "revision"),
+				Subject: rapid.Uint32().Draw(t, "subject"), Units: rapid.Uint32().Draw(t, "units"), Note: rapid.Uint32().Draw(t, "revision"),
 				Duration: time.Duration(rapid.Uint32().Draw(t, "duration")) * time.Microsecond,
 				BytesIn:  uint64(rapid.Uint32().Draw(t, "in")), BytesOut: uint64(rapid.Uint32().Draw(t, "out")), Ref: rapid.Uint64Range(0, 4+uint64(i)).Draw(t, "ref"),
 			}

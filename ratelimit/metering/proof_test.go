@@ -45,7 +45,7 @@ func TestProve(t *testing.T) {
 		_, _ = want.Write(record.bytes())
 	}
 	adjusted := adjust(t, l, -7, hour.Add(30*time.Minute))
-	record := Record{Type: TypeVoid, Flags: FlagMinus, Region: r, At: adjusted.At, Subject: uint32(s), Units: 7, Revision: 1, Seq: adjusted.Seq}
+	record := Record{Type: TypeVoid, Flags: FlagMinus, Region: r, At: adjusted.At, Subject: uint32(s), Units: 7, Note: 1, Seq: adjusted.Seq}
 	_, _ = want.Write(record.bytes())
 	since, err := l.Last()
 	if err != nil || since[l.Instance()] != adjusted.Seq {

@@ -52,7 +52,7 @@ type Record struct {
 	At       time.Time
 	Subject  uint32 // an index into the dictionary: who called what
 	Units    uint32 // of what is counted
-	Revision uint32 // of the grant; of an adjustment the number of its note
+	Note     uint32 // of an adjustment: the number of its note in the dictionary; otherwise 0
 	// Duration, BytesIn and BytesOut are of TypeDone. What is beyond 71 minutes or
 	// 4 GiB is kept as that.
 	Duration          time.Duration
@@ -86,7 +86,7 @@ func (r *Record) encode(b []byte) uint32 {
 	le.PutUint64(b[24:], uint64(r.Subject)|uint64(r.Units)<<32)
 	le.PutUint64(b[32:], uint64(r.Status)|uint64(r.Attempts)<<16|uint64(saturate(max(0, r.Duration/time.Microsecond)))<<32)
 	le.PutUint64(b[40:], uint64(saturate(r.BytesIn))|uint64(saturate(r.BytesOut))<<32)
-	le.PutUint64(b[48:], uint64(r.Revision))
+	le.PutUint64(b[48:], uint64(r.Note))
 	le.PutUint64(b[56:], r.Ref)
 	return checksum(b)
 }
@@ -123,7 +123,7 @@ func (r *Record) decode(b []byte) error {
 		Subject: uint32(sums), Units: uint32(sums >> 32),
 		Status: uint16(done), Attempts: uint8(done >> 16), Duration: time.Duration(done>>32) * time.Microsecond,
 		BytesIn: bytes & math.MaxUint32, BytesOut: bytes >> 32,
-		Revision: le.Uint32(b[48:]), Ref: le.Uint64(b[56:]),
+		Note: le.Uint32(b[48:]), Ref: le.Uint64(b[56:]),
 	}
 	if !r.Type.valid() {
 		return fmt.Errorf("there is no type %q of records: was it written by a newer version?", rune(r.Type))

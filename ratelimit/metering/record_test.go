@@ -11,7 +11,7 @@ import (
 func sample() Record {
 	return Record{
 		Type: TypeDone, Flags: 3, Attempts: 2, Region: 513, Status: 546, Seq: 1 << 40, Ref: 1<<40 - 5,
-		At: time.Date(2026, 11, 24, 12, 0, 0, 123456000, time.UTC), Subject: 70000, Units: 1, Revision: 9,
+		At: time.Date(2026, 11, 24, 12, 0, 0, 123456000, time.UTC), Subject: 70000, Units: 1, Note: 9,
 		Duration: 1500 * time.Microsecond, BytesIn: 10, BytesOut: 5 << 20,
 	}
 }
@@ -29,7 +29,7 @@ func TestRecordRoundTrip(t *testing.T) {
 		{Type: TypeAdmitted, At: time.Unix(0, 0).UTC()},
 		{
 			Type: TypeVoid, Flags: math.MaxUint8, Attempts: math.MaxUint8, Region: math.MaxUint16, Status: math.MaxUint16, Seq: math.MaxUint64,
-			Ref: math.MaxUint64, At: time.Unix(-5, 0).UTC(), Subject: math.MaxUint32, Units: math.MaxUint32, Revision: math.MaxUint32,
+			Ref: math.MaxUint64, At: time.Unix(-5, 0).UTC(), Subject: math.MaxUint32, Units: math.MaxUint32, Note: math.MaxUint32,
 			Duration: math.MaxUint32 * time.Microsecond, BytesIn: math.MaxUint32, BytesOut: math.MaxUint32,
 		},
 	} {
