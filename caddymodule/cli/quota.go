@@ -9,6 +9,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/ratelimit/billing"
 )
 
 func quotaCommand(now func() time.Time) caddycmd.Command {
@@ -91,19 +93,7 @@ granted again. GATEWAY is its id, as status, the logs and gw:instances have it.`
 	return cmd
 }
 
-type quotaAnswer struct {
-	Organizations []struct {
-		ID        string `json:"id"`
-		Plan      string `json:"plan"`
-		Period    period `json:"period"`
-		Limit     *int64 `json:"limit"`
-		Used      uint64 `json:"used"`
-		Remaining *int64 `json:"remaining"`
-		State     string `json:"state"`
-		Hard      bool   `json:"hard"`
-		Set       bool   `json:"set"`
-	} `json:"organizations"`
-}
+type quotaAnswer struct{ billing.QuotaAnswer }
 
 func (a *quotaAnswer) complete() bool { return a.Organizations != nil }
 
@@ -129,7 +119,7 @@ func (a *quotaAnswer) table(w io.Writer, _ time.Time) {
 		}
 		rows = append(rows, []string{
 			printable(o.ID), printable(cmp.Or(o.Plan, none)), o.Period.End.UTC().Format("2006-01-02 15:04"),
-			limit, count(o.Used), remaining, printable(o.State),
+			limit, count(o.Used), remaining, printable(string(o.State)),
 		})
 	}
 	write(w, rows)

@@ -10,6 +10,8 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/ratelimit/billing"
 )
 
 func usageCommand(now func() time.Time) caddycmd.Command {
@@ -71,34 +73,9 @@ func withQuery(path string, parameters map[string]string) string {
 	return path + "?" + query.Encode()
 }
 
-type period struct {
-	ID    string    `json:"id"`
-	Start time.Time `json:"start"`
-	End   time.Time `json:"end"`
-}
-
 type usageAnswer struct {
+	billing.UsageAnswer
 	screen screen
-
-	Organizations []struct {
-		ID          string `json:"id"`
-		Period      period `json:"period"`
-		Invocations uint64 `json:"invocations"`
-		Adjusted    int64  `json:"adjusted"`
-		Projects    []struct {
-			Ref       string `json:"ref"`
-			Functions []struct {
-				Slug        string `json:"slug"`
-				Region      string `json:"region"`
-				Invocations uint64 `json:"invocations"`
-				Adjusted    int64  `json:"adjusted"`
-			} `json:"functions"`
-		} `json:"projects"`
-		Daily []struct {
-			Date        string `json:"date"`
-			Invocations int64  `json:"invocations"`
-		} `json:"daily"`
-	} `json:"organizations"`
 }
 
 func (a *usageAnswer) complete() bool { return a.Organizations != nil }

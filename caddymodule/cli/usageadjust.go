@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/edgegate/edgegate/ratelimit/billing"
 )
 
 // adjustOptions are the arguments and flags of usage adjust.
@@ -149,22 +151,7 @@ func takeSigned(cmd *cobra.Command) {
 	}
 }
 
-type adjustAnswer struct {
-	Adjustments []struct {
-		Organization string    `json:"organization"`
-		Project      string    `json:"project"`
-		Function     string    `json:"function"`
-		Region       string    `json:"region"`
-		At           time.Time `json:"at"`
-		Units        int64     `json:"units"`
-		Reason       string    `json:"reason"`
-		Operator     string    `json:"operator"`
-		Made         time.Time `json:"made"`
-	} `json:"adjustments"`
-	Period *period `json:"period"`
-	Before int64   `json:"before"`
-	After  int64   `json:"after"`
-}
+type adjustAnswer struct{ billing.AdjustAnswer }
 
 func (a *adjustAnswer) complete() bool { return a.Adjustments != nil }
 
@@ -182,8 +169,8 @@ func (a *adjustAnswer) table(w io.Writer, _ time.Time) {
 		})
 	}
 	write(w, rows)
-	if a.Period != nil {
+	if a.Period != nil && a.Before != nil && a.After != nil {
 		fmt.Fprintf(w, "\n%s is billed %s invocations in %s now, %s before.\n",
-			printable(a.Adjustments[0].Organization), count(a.After), printable(a.Period.ID), count(a.Before))
+			printable(a.Adjustments[0].Organization), count(*a.After), printable(a.Period.ID), count(*a.Before))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/ratelimit/billing"
 )
 
 func usageBill(now func() time.Time) *cobra.Command {
@@ -30,20 +32,7 @@ are over and all gateways have said what they used.`,
 	return cmd
 }
 
-type billAnswer struct {
-	Organizations []struct {
-		ID          string `json:"id"`
-		Plan        string `json:"plan"`
-		Period      period `json:"period"`
-		State       string `json:"state"`
-		Included    int64  `json:"included"`
-		Invocations int64  `json:"invocations"`
-		Over        int64  `json:"over"`
-		Packages    int64  `json:"packages"`
-		Amount      string `json:"amount"`
-		Currency    string `json:"currency"`
-	} `json:"organizations"`
-}
+type billAnswer struct{ billing.BillAnswer }
 
 func (a *billAnswer) complete() bool { return a.Organizations != nil }
 
@@ -60,7 +49,7 @@ func (a *billAnswer) table(w io.Writer, _ time.Time) {
 		}
 		rows = append(rows, []string{
 			printable(cmp.Or(o.ID, none)), printable(o.Period.ID), printable(cmp.Or(o.Plan, none)), included, count(o.Invocations), count(o.Over),
-			count(o.Packages), printable(o.Amount + " " + o.Currency), printable(o.State),
+			count(o.Packages), printable(o.Amount + " " + o.Currency), printable(string(o.State)),
 		})
 	}
 	write(w, rows)

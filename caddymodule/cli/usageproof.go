@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -34,45 +35,7 @@ The exit code is 1 if the records do not make up what the line has.`,
 	return cmd
 }
 
-type proofSums struct {
-	Quantity int64 `json:"quantity"`
-}
-
-type proofAnswer struct {
-	Line    usage.Line `json:"line"`
-	Intact  bool       `json:"intact"`
-	Sources []struct {
-		Gateway string     `json:"gateway"`
-		Line    proofSums  `json:"line"`
-		Redis   *proofSums `json:"redis"`
-		Records *struct {
-			proofSums
-			First       uint64 `json:"first"`
-			Last        uint64 `json:"last"`
-			Admitted    int    `json:"admitted_records"`
-			Ended       int    `json:"ended_records"`
-			Voided      int    `json:"voided_records"`
-			Adjustments []struct {
-				At       time.Time `json:"at"`
-				Units    int64     `json:"units"`
-				Reason   string    `json:"reason"`
-				Operator string    `json:"operator"`
-				Made     time.Time `json:"made"`
-				Record   uint64    `json:"record"`
-			} `json:"adjustments"`
-			SHA256 string `json:"sha256"`
-			Files  []struct {
-				File    string `json:"file"`
-				SHA256  string `json:"sha256"`
-				Records int    `json:"records"`
-			} `json:"files"`
-			Read   uint64 `json:"read"`
-			Damage string `json:"damage"`
-		} `json:"records"`
-		Matches *bool `json:"matches"`
-	} `json:"sources"`
-	OK bool `json:"ok"`
-}
+type proofAnswer struct{ billing.ProofAnswer }
 
 func (a *proofAnswer) complete() bool { return a.Sources != nil && a.Line.LineID != "" }
 
@@ -101,7 +64,7 @@ func (a *proofAnswer) table(w io.Writer, _ time.Time) {
 		if r := s.Records; r != nil {
 			row = []string{
 				printable(s.Gateway), count(s.Line.Quantity), count(r.Quantity), count(r.First), count(r.Last), count(int64(r.Admitted)), count(int64(r.Ended)),
-				count(int64(r.Voided)), count(int64(len(r.Adjustments))), map[bool]string{true: "yes", false: "NO"}[s.Matches != nil && *s.Matches],
+				count(int64(r.VoidRecords)), count(int64(len(r.Adjustments))), map[bool]string{true: "yes", false: "NO"}[s.Matches != nil && *s.Matches],
 			}
 		}
 		rows = append(rows, row)

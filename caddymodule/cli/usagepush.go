@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/ratelimit/billing"
 )
 
 func usageExporters(now func() time.Time) *cobra.Command {
@@ -48,21 +50,7 @@ take. The exit code is 1 if one of them fails.`,
 // pushTimeout is for services that answer slowly.
 const pushTimeout = 10 * time.Minute
 
-type exportersAnswer struct {
-	Exporters []struct {
-		Name       string         `json:"name"`
-		State      string         `json:"state"`
-		WorkedAt   *time.Time     `json:"worked_at"`
-		NextAt     *time.Time     `json:"next_at"`
-		Error      *string        `json:"error"`
-		Sent       int            `json:"sent"`
-		Held       map[string]int `json:"held"`
-		Due        int            `json:"due"`
-		Unanswered int            `json:"unanswered"`
-		Rejected   int            `json:"rejected"`
-		Reasons    []string       `json:"reasons"`
-	} `json:"exporters"`
-}
+type exportersAnswer struct{ billing.ExportersAnswer }
 
 func (a *exportersAnswer) complete() bool { return a.Exporters != nil }
 
@@ -72,7 +60,7 @@ type pushAnswer struct{ exportersAnswer }
 // yes implements verdict.
 func (a *pushAnswer) yes() bool {
 	for _, e := range a.Exporters {
-		if e.State == "failing" {
+		if e.State == billing.ExporterFailing {
 			return false
 		}
 	}

@@ -1,0 +1,66 @@
+package billing
+
+// QuotaAnswer says how far quotas are used: the answer of `edgegate quota show`, `quota
+// set` and `quota release`.
+type QuotaAnswer struct {
+	// Organizations has those of the projects in force, by id.
+	Organizations []OrganizationQuota `json:"organizations"`
+}
+
+// QuotaState says how far a quota is used.
+type QuotaState string
+
+// The states of a quota, the best first.
+const (
+	QuotaOK         QuotaState = "ok"
+	QuotaNear       QuotaState = "near"       // 80 % or more are used
+	QuotaOver       QuotaState = "over"       // all of it is used, and invocations go on
+	QuotaRestricted QuotaState = "restricted" // invocations are answered 402
+)
+
+// OrganizationQuota is the quota of one organization in its current period.
+type OrganizationQuota struct {
+	// ID is the organization's.
+	ID string `json:"id"`
+
+	// Plan is the name of its plan; empty without one.
+	Plan string `json:"plan"`
+
+	// Period is the current billing period.
+	Period Period `json:"period"`
+
+	// Limit is the number of invocations that the period includes; null without a
+	// limit.
+	Limit *int64 `json:"limit"`
+
+	// Used counts the invocations of all gateways in the period.
+	Used uint64 `json:"used"`
+
+	// Remaining is the part of Limit that is not used, at least 0; null without a
+	// limit.
+	Remaining *int64 `json:"remaining"`
+
+	// State says how far the quota is used.
+	State QuotaState `json:"state"`
+
+	// Hard says that invocations are refused beyond the limit and its grace.
+	Hard bool `json:"hard"`
+
+	// Set says that the limit was set by an order, not by the configuration.
+	Set bool `json:"set"`
+}
+
+// QuotaOrder sets a limit in place of the configured one, or releases the grants of a
+// gateway: the order of `edgegate quota set` and `quota release`.
+type QuotaOrder struct {
+	// Organization is the id of the organization whose limit is set.
+	Organization string `json:"organization"`
+
+	// Limit is the new number of invocations of each period, at least 0; null for the
+	// configured one again.
+	Limit *int64 `json:"limit"`
+
+	// Release is the id of a gateway that will never come back, whose grants are given
+	// back. With it the other fields are ignored.
+	Release string `json:"release"`
+}
