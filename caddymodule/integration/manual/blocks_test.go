@@ -34,7 +34,7 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// TestOrderOfTheDrawing compares the checks of README.md's drawing with the list in behaviour.md: the same statuses in the same order.
+// TestOrderOfTheDrawing compares the checks of README.md's drawing with the table in contract.md: the same statuses in the same order.
 func TestOrderOfTheDrawing(t *testing.T) {
 	var drawn, said []string
 	for _, p := range papers(t) {
@@ -47,13 +47,13 @@ func TestOrderOfTheDrawing(t *testing.T) {
 					}
 				}
 			}
-		case "docs/behaviour.md":
+		case "docs/contract.md":
 			within := false
 			for _, l := range p.prose {
-				if strings.HasPrefix(l.text, "## ") {
-					within = l.text == "## Order of the checks"
+				if strings.HasPrefix(l.text, "#") {
+					within = l.text == "### Order of the checks"
 				}
-				if within && regexp.MustCompile(`^\d+\. `).MatchString(l.text) {
+				if within && regexp.MustCompile(`^\| 3\.\d+ \|`).MatchString(l.text) {
 					said = append(said, regexp.MustCompile(`\b[2-5]\d\d\b`).FindString(l.text))
 				}
 			}
@@ -65,7 +65,7 @@ func TestOrderOfTheDrawing(t *testing.T) {
 	for _, status := range drawn {
 		at := slices.Index(said, status)
 		if at < 0 {
-			t.Fatalf("drawn are %q, behaviour.md says %q: %s is not there, or stands elsewhere", drawn, said, status)
+			t.Fatalf("drawn are %q, contract.md says %q: %s is not there, or stands elsewhere", drawn, said, status)
 		}
 		said = said[at+1:]
 	}

@@ -151,10 +151,10 @@ type plain struct {
 }
 
 var plainBlocks = []plain{
-	{"README.md", regexp.MustCompile(`(?s)client.*edge_functions.*answer`), "a drawing; TestOrderOfTheDrawing compares it with behaviour.md"},
+	{"README.md", regexp.MustCompile(`(?s)client.*edge_functions.*answer`), "a drawing; TestOrderOfTheDrawing compares it with contract.md"},
 	{"docs/quick-start.md", regexp.MustCompile(`^\[eu-central-1/hello\] starting\n\[eu-central-1/hello\] Listening on http://127\.0\.0\.1:\d+/\n\[eu-central-1/hello\] ready after \d+ ms\n$`), "output of a function; the session of the page waits for such lines"},
 	{"docs/one-project.md", regexp.MustCompile(`^\.\.\. project default: jwt\.secret: the environment variable JWT_SECRET is not set or empty \.\.\.\n$`), "an error; the session of the page causes it"},
-	{"docs/behaviour.md", regexp.MustCompile(`^content-type: text/plain\nx-content-type-options: nosniff\ncontent-security-policy: default-src 'none'; sandbox\n$`), "headers; the end-to-end suite compares them"},
+	{"docs/contract.md", regexp.MustCompile(`^content-type: text/plain\nx-content-type-options: nosniff\ncontent-security-policy: default-src 'none'; sandbox\n$`), "headers; the end-to-end suite compares them"},
 	{"docs/counting.md", regexp.MustCompile(`\AACL SETUSER edgegate .*\n\z`), "a user of Redis; TestRedisUser runs a gateway with it"},
 	{"docs/counting.md", regexp.MustCompile(`(?m)\ADIRECTORY/inst/ID/wal`), "files; the session of the page looks for them"},
 }

@@ -31,28 +31,29 @@ func TestRefusals(t *testing.T) {
 		}
 		return text
 	}
-	behaviour, troubleshooting := read("docs/behaviour.md"), read("docs/troubleshooting.md")
+	contract, troubleshooting := read("docs/contract.md"), read("docs/troubleshooting.md")
 	section := func(heading string) string {
 		t.Helper()
-		_, after, ok := strings.Cut(behaviour, "\n## "+heading+"\n")
+		_, after, ok := strings.Cut(contract, "\n"+heading+"\n")
 		if !ok {
-			t.Fatalf("docs/behaviour.md has no section %s", heading)
+			t.Fatalf("docs/contract.md has no section %s", heading)
 		}
-		before, _, _ := strings.Cut(after, "\n## ")
+		level, _, _ := strings.Cut(heading, " ")
+		before, _, _ := strings.Cut(after, "\n"+level+" ")
 		return before
 	}
-	statuses := section("Statuses that the gateway makes") + section("Answers of functions")
+	statuses := section("## 5. Statuses")
 
 	for _, of := range []struct {
 		what, sources, pattern string
 		pages                  map[string]string
 	}{
-		{"message", "routing/*.go", `refuse\(http\.\w+, \w+,\s+"([^"%]+)"\)`, map[string]string{"behaviour.md": statuses}},
-		{"code", "routing/*.go", `\bCode\w+ += "([A-Z_]+)"`, map[string]string{"behaviour.md": statuses, "troubleshooting.md": troubleshooting}},
-		{"code", "routing/auth/*.go", `\bCode\w+ += "([A-Z_]+)"`, map[string]string{"behaviour.md": statuses, "troubleshooting.md": troubleshooting}},
-		{"description", "routing/auth/failure.go", `challenge\("\w+", "([^"]+)"\)`, map[string]string{"behaviour.md": statuses}},
-		{"description", "routing/auth/failure.go", `invalid\(\w+, "[^"]+", "([^"]+)", cause\)`, map[string]string{"behaviour.md": statuses}},
-		{"header", "routing/cors/expose.go", `"((?:x-)?sb-[a-z-]+|retry-after|www-authenticate|ratelimit[a-z-]*)"`, map[string]string{"behaviour.md": section("Headers to the client")}},
+		{"message", "routing/*.go", `refuse\(http\.\w+, \w+,\s+"([^"%]+)"\)`, map[string]string{"contract.md": statuses}},
+		{"code", "routing/*.go", `\bCode\w+ += "([A-Z_]+)"`, map[string]string{"contract.md": statuses, "troubleshooting.md": troubleshooting}},
+		{"code", "routing/auth/*.go", `\bCode\w+ += "([A-Z_]+)"`, map[string]string{"contract.md": statuses, "troubleshooting.md": troubleshooting}},
+		{"description", "routing/auth/failure.go", `challenge\("\w+", "([^"]+)"\)`, map[string]string{"contract.md": statuses}},
+		{"description", "routing/auth/failure.go", `invalid\(\w+, "[^"]+", "([^"]+)", cause\)`, map[string]string{"contract.md": statuses}},
+		{"header", "routing/cors/expose.go", `"((?:x-)?sb-[a-z-]+|retry-after|www-authenticate|ratelimit[a-z-]*)"`, map[string]string{"contract.md": section("### Headers to the client")}},
 	} {
 		all := regexp.MustCompile(of.pattern).FindAllStringSubmatch(read(of.sources), -1)
 		if len(all) == 0 {

@@ -235,7 +235,7 @@ var scripts = []script{
 		},
 	},
 	{
-		page: "docs/behaviour.md",
+		page: "docs/contract.md",
 		prepare: func(s *session) {
 			s.put("localhost:8311", "localhost:"+s.port)
 			s.gateway("{\nedge_functions {\n" + regionsOf("eu-central-1 "+s.backend()) + anyOpenProject + "}\n}\n" + anySite)

@@ -58,7 +58,7 @@ func TestSpoiled(t *testing.T) {
 		"a flag of Caddy's":         {named, "edgegate run --config Caddyfile", "edgegate run --conf Caddyfile"},
 		"a target":                  {named, "make quick", "make quickly"},
 		"a benchmark":               {named, "go test -run '^$' -bench Admit ./routing", "go test -run '^$' -bench Admits ./routing"},
-		"a package":                 {named, "go test -run Model ./ratelimit", "go test -run Model ./ratelimits"},
+		"a package":                 {named, "go test -run Model ./ratelimit/quota", "go test -run Model ./ratelimit/quotas"},
 		"a file that curl sends":    {named, "curl $api -d @configs/stripe/meter-overage.form", "curl $api -d @configs/stripe/meter.form"},
 		"a language":                {fences, "```json\n{}\n```\n", "```jsonc\n{}\n```\n"},
 		"a block without one":       {fences, "```json\n{}\n```\n", "```\nwhatever\n```\n"},
