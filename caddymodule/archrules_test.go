@@ -27,7 +27,7 @@ var arrows = []arrow{
 	},
 	{
 		"routing/...",
-		[]string{"routing/...", "regions", "regions/geo", "regions/capacity"},
+		[]string{"routing/...", "regions", "regions/geo", "regions/capacity", "regions/spelling"},
 		"routing decides on values: of the rooms it knows only the types and snapshots of regions, what else it needs it declares as an interface",
 	},
 	{
@@ -39,6 +39,11 @@ var arrows = []arrow{
 		"regions/capacity/...",
 		[]string{"regions/capacity/..."},
 		"places in a region are counted without knowing the region: its rule is tested against a model alone",
+	},
+	{
+		"regions/spelling",
+		nil,
+		"spelling is the one did-you-mean of the tree: every room may import it, so it imports none",
 	},
 	{
 		"regions/...",
@@ -62,8 +67,8 @@ var arrows = []arrow{
 	},
 	{
 		"ratelimit/...",
-		[]string{"ratelimit/..."},
-		"ratelimit counts under opaque keys: it knows neither requests nor regions",
+		[]string{"ratelimit/...", "regions/spelling"},
+		"ratelimit counts under opaque keys: it knows neither requests nor regions (spelling compares names of whatever kind)",
 	},
 }
 
@@ -260,6 +265,9 @@ func TestForbiddenImport(t *testing.T) {
 		{"routing names a tenant", "routing/plan.go", module + "/regions/capacity", true},
 		{"a distance needs a region", "regions/geo/prior.go", module + "/regions", false},
 		{"a place is counted for a region", "regions/capacity/room.go", module + "/regions", false},
+		{"routing says what was meant", "routing/projects/decode.go", module + "/regions/spelling", true},
+		{"ratelimit says what was meant", "ratelimit/billing/adjust.go", module + "/regions/spelling", true},
+		{"spelling knows regions", "regions/spelling/spelling.go", module + "/regions", false},
 		{"routing locates clients itself", "routing/plan.go", module + "/regions/locate", false},
 		{"routing takes quota itself", "routing/pipeline.go", module + "/ratelimit", false},
 		{"a part of routing knows the glue", "routing/cors/cors.go", module + "/caddymodule", false},

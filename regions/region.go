@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions/geo"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // anyName is the word that stands for "no region in particular" in x-region
@@ -101,11 +102,7 @@ func (r Region) prepare() (*Region, []error) {
 		r.Coordinates, r.HasCoordinates = known.Coordinates, true
 	} else if nameErr == nil {
 		// A wrong name is the one thing to mend first.
-		hint := ""
-		if near, ok := Nearest(r.Name, geo.KnownNames()); ok {
-			hint = fmt.Sprintf(" (did you mean %q?)", near)
-		}
-		fail("the place of this name is not known: add `coordinates LAT LON`%s", hint)
+		fail("the place of this name is not known: add `coordinates LAT LON`%s", spelling.DidYouMean(r.Name, geo.KnownNames()))
 	}
 	if r.Capacity < 0 || r.Capacity > MaxCapacity {
 		fail("the capacity must be from 0 to %d", MaxCapacity)

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // exitUsage is the exit code of wrong usage, after INTERFACE.md.
@@ -112,7 +112,7 @@ func OneOf(flag, value string, allowed ...string) error {
 	last := len(allowed) - 1
 	list := strings.TrimPrefix(strings.Join(allowed[:last], ", ")+" and "+allowed[last], " and ")
 	e := &UsageError{Msg: fmt.Sprintf("--%s %q: allowed are %s", flag, value, list)}
-	if near, ok := regions.Nearest(value, allowed); ok {
+	if near, ok := spelling.ClosestName(value, allowed); ok {
 		e.Hint = fmt.Sprintf("did you mean --%s %s?", flag, near)
 	}
 	return e
@@ -127,7 +127,7 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 		}
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if near, ok := regions.Nearest(unknown.GetSpecifiedName(), names); ok {
+		if near, ok := spelling.ClosestName(unknown.GetSpecifiedName(), names); ok {
 			e.Hint = fmt.Sprintf("did you mean --%s?", near)
 		}
 	}

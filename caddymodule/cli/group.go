@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // commandName is what can be a misspelt command. Anything else that stands in
@@ -46,7 +46,7 @@ func wrongCommand(parent string, names, args []string) error {
 		return &UsageError{Msg: "not a command of " + parent, Hint: commands}
 	}
 	e := &UsageError{Msg: fmt.Sprintf("%q is not a command of %s", args[0], parent), Hint: commands}
-	if near, ok := regions.Nearest(args[0], names); ok {
+	if near, ok := spelling.ClosestName(args[0], names); ok {
 		e.Hint = fmt.Sprintf("did you mean %s %s?", parent, near)
 	}
 	return e

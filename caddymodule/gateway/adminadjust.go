@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -177,14 +178,14 @@ func (a *App) adjusted(order *adjustOrder, used accounts, at time.Time) (meterin
 		}
 	}
 	if !slices.Contains(known, order.Project) {
-		return s, fmt.Errorf("project %q: organization %s has no such project%s", order.Project, order.Organization, didYouMean(order.Project, known))
+		return s, fmt.Errorf("project %q: organization %s has no such project%s", order.Project, order.Organization, spelling.DidYouMean(order.Project, known))
 	}
 	if err := order.checkFunction(project, used); err != nil {
 		return s, err
 	}
 	names := slices.Concat(a.network.Set.Names(), used.regions())
 	if !slices.Contains(names, order.Region) {
-		return s, fmt.Errorf("region %q: is not configured, and nothing was used there%s", order.Region, didYouMean(order.Region, names))
+		return s, fmt.Errorf("region %q: is not configured, and nothing was used there%s", order.Region, spelling.DidYouMean(order.Region, names))
 	}
 	s.Cycle = used.cycle(order.Organization, at, s.Cycle)
 	return s, nil
@@ -208,7 +209,7 @@ func (o *adjustOrder) checkFunction(project *projects.Project, used accounts) er
 		}
 	}
 	if !slices.Contains(slugs, o.Function) {
-		return fmt.Errorf("function %q: project %s has no such function, and had no call of it%s", o.Function, o.Project, didYouMean(o.Function, slugs))
+		return fmt.Errorf("function %q: project %s has no such function, and had no call of it%s", o.Function, o.Project, spelling.DidYouMean(o.Function, slugs))
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/geo"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/plan"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -27,7 +28,7 @@ func (a *App) explain(r *http.Request) (any, error) {
 	query := r.URL.Query()
 	for name := range query {
 		if !slices.Contains(explainParameters, name) {
-			return nil, fmt.Errorf("parameter %q: allowed are %s%s", name, strings.Join(explainParameters, ", "), didYouMean(name, explainParameters))
+			return nil, fmt.Errorf("parameter %q: allowed are %s%s", name, strings.Join(explainParameters, ", "), spelling.DidYouMean(name, explainParameters))
 		}
 	}
 	view, err := a.suppose(query)
@@ -90,7 +91,7 @@ func (a *App) suppose(query url.Values) (*regions.View, error) {
 	view, err := plan.Suppose(view, what)
 	if unknown := (*plan.InvalidRegionError)(nil); errors.As(err, &unknown) {
 		return nil, fmt.Errorf("region %q is not configured%s; configured are %s",
-			unknown.Region, didYouMean(unknown.Region, unknown.Allowed), strings.Join(unknown.Allowed, ", "))
+			unknown.Region, spelling.DidYouMean(unknown.Region, unknown.Allowed), strings.Join(unknown.Allowed, ", "))
 	}
 	return view, err
 }
@@ -116,5 +117,5 @@ func (a *App) projectByRef(ref string) (*projects.Project, error) {
 		}
 		refs = append(refs, p.Ref)
 	}
-	return nil, fmt.Errorf("project %q is not there%s", ref, didYouMean(ref, refs))
+	return nil, fmt.Errorf("project %q is not there%s", ref, spelling.DidYouMean(ref, refs))
 }

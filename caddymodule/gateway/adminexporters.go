@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/usage"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // exportersAnswer is what `edgegate usage exporters` and `usage push` show.
@@ -109,7 +110,7 @@ func (a *App) push(r *http.Request) (any, error) {
 	case len(names) == 0:
 		return nil, errors.New("there is no exporter; add `export` to the edge_functions global option")
 	case order.Exporter != "" && !slices.Contains(names, order.Exporter):
-		return nil, fmt.Errorf("exporter %q: there are %s%s", order.Exporter, strings.Join(names, ", "), didYouMean(order.Exporter, names))
+		return nil, fmt.Errorf("exporter %q: there are %s%s", order.Exporter, strings.Join(names, ", "), spelling.DidYouMean(order.Exporter, names))
 	}
 	if _, err := a.books.bill(r.Context()); err != nil {
 		return nil, err

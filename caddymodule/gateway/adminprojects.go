@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/auth"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -126,7 +127,7 @@ func (a *App) projectOf(q tokenQuestion) (*projects.Project, error) {
 		}
 		refs = append(refs, p.Ref)
 	}
-	return nil, fmt.Errorf("project %q: there is none of this ref%s", ref, didYouMean(ref, refs))
+	return nil, fmt.Errorf("project %q: there is none of this ref%s", ref, spelling.DidYouMean(ref, refs))
 }
 
 // refClaim reads the claim by which the platform's own tokens name their

@@ -10,7 +10,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -72,11 +72,7 @@ func (a *App) organization(id string) (*projects.Organization, error) {
 		}
 		ids = append(ids, o.ID)
 	}
-	near := ""
-	if found, ok := regions.Nearest(id, ids); ok {
-		near = fmt.Sprintf(" (did you mean %q?)", found)
-	}
-	return nil, fmt.Errorf("organization %q: no project in force has it%s", id, near)
+	return nil, fmt.Errorf("organization %q: no project in force has it%s", id, spelling.DidYouMean(id, ids))
 }
 
 func (a *App) quotaOf(o *projects.Organization) (organizationQuota, error) {

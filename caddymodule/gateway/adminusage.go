@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -161,7 +162,7 @@ func (a *App) knownOrganization(id string, counted map[string]bool) error {
 		return nil
 	}
 	ids = slices.DeleteFunc(ids, func(id string) bool { return id == "" })
-	return fmt.Errorf("organization %q: no project in force has it, and nothing was counted of it%s", id, didYouMean(id, ids))
+	return fmt.Errorf("organization %q: no project in force has it, and nothing was counted of it%s", id, spelling.DidYouMean(id, ids))
 }
 
 // used reports whether there is anything to tell of a sum: what was called and

@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -123,7 +124,7 @@ func suggestion(name string, known options) string {
 	if text := habits[name]; text != "" {
 		return "; " + text
 	}
-	if hint := didYouMean(name, slices.Sorted(maps.Keys(known))); hint != "" {
+	if hint := spelling.DidYouMean(name, slices.Sorted(maps.Keys(known))); hint != "" {
 		return hint
 	}
 	if text := places[name]; text != "" {

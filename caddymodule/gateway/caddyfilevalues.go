@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
 
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -150,7 +151,7 @@ func oneOf(d *caddyfile.Dispenser, into *string, allowed ...string) error {
 		return err
 	}
 	if !slices.Contains(allowed, value) {
-		return d.Errf("%s %q: allowed are %s%s", name, value, strings.Join(allowed, ", "), didYouMean(value, allowed))
+		return d.Errf("%s %q: allowed are %s%s", name, value, strings.Join(allowed, ", "), spelling.DidYouMean(value, allowed))
 	}
 	*into = value
 	return nil

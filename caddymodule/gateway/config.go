@@ -13,6 +13,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/geo"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -39,7 +40,7 @@ func (l *Location) place(set *regions.Set) (geo.Place, error) {
 	place, ok := set.Place(l.Region)
 	if !ok {
 		return geo.Place{}, fmt.Errorf("location: the place of region %q is not known%s; name a region, or give latitude and longitude",
-			l.Region, didYouMean(l.Region, slices.Concat(set.Names(), geo.KnownNames())))
+			l.Region, spelling.DidYouMean(l.Region, slices.Concat(set.Names(), geo.KnownNames())))
 	}
 	return place, nil
 }
@@ -176,7 +177,7 @@ func (p *Project) checkRegions(set *regions.Set) error {
 		switch {
 		case !slices.Contains(set.Names(), name):
 			errs = append(errs, fmt.Errorf("regions: %q is not configured%s; configured are %s",
-				name, didYouMean(name, set.Names()), strings.Join(set.Names(), ", ")))
+				name, spelling.DidYouMean(name, set.Names()), strings.Join(set.Names(), ", ")))
 		case slices.Contains(p.Regions[:i], name):
 			errs = append(errs, fmt.Errorf("regions: %q is listed twice, keep one", name))
 		}
@@ -294,12 +295,4 @@ func (s *Store) check() error {
 		return fmt.Errorf("store: sync %q: allowed are %s", s.Sync, strings.Join(metering.SyncModes(), ", "))
 	}
 	return nil
-}
-
-// didYouMean returns the hint of an error message, "" without a near miss.
-func didYouMean(name string, among []string) string {
-	if near, ok := regions.Nearest(strings.ToLower(name), among); ok {
-		return fmt.Sprintf(" (did you mean %q?)", near)
-	}
-	return ""
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // drainOrder is what is posted to drain a region, or to take that back.
@@ -54,7 +55,7 @@ func (a *App) readOrder(r *http.Request) (drainOrder, *regions.Region, error) {
 	if !ok {
 		names := a.network.Set.Names()
 		return order, nil, fmt.Errorf("region %q is not configured%s; configured are %s",
-			order.Region, didYouMean(order.Region, names), strings.Join(names, ", "))
+			order.Region, spelling.DidYouMean(order.Region, names), strings.Join(names, ", "))
 	}
 	return order, region, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/edgegate/edgegate/ratelimit/usage"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // exporterNamespace is where the modules of Exporter are.
@@ -38,7 +39,7 @@ func (a *App) parseExport(d *caddyfile.Dispenser) error {
 	}
 	name := d.Val()
 	if !slices.Contains(names, name) {
-		return d.Errf("export %q: allowed are %s%s", name, strings.Join(names, ", "), didYouMean(name, names))
+		return d.Errf("export %q: allowed are %s%s", name, strings.Join(names, ", "), spelling.DidYouMean(name, names))
 	}
 	exporter, err := caddyfile.UnmarshalModule(d, exporterNamespace+"."+name)
 	if err != nil {

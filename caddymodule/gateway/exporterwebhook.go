@@ -13,6 +13,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/ratelimit/usage/webhook"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 func init() {
@@ -108,7 +109,7 @@ func (w *WebhookExporter) Provision(caddy.Context) error {
 		config.Remembers = openMeterRemembers
 		config.URL = parsed.JoinPath("api", "v1", "events").String()
 	default:
-		return fmt.Errorf("webhook: preset %q: allowed is %s%s", w.Preset, presetOpenMeter, didYouMean(w.Preset, []string{presetOpenMeter}))
+		return fmt.Errorf("webhook: preset %q: allowed is %s%s", w.Preset, presetOpenMeter, spelling.DidYouMean(w.Preset, []string{presetOpenMeter}))
 	}
 	if config.Title == "" {
 		place := parsed.Scheme + "://" + parsed.Host + parsed.EscapedPath()

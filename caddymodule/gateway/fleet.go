@@ -16,6 +16,7 @@ import (
 
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/geo"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 const (
@@ -237,7 +238,7 @@ func (a *App) viewAt(gateway string) (*regions.View, error) {
 	if len(names) == 0 {
 		return nil, errors.New("at: no other gateway is heard; they need a `store redis` that they share")
 	}
-	return nil, fmt.Errorf("at %q: no such gateway is heard%s; heard are %s", gateway, didYouMean(gateway, names), strings.Join(names, ", "))
+	return nil, fmt.Errorf("at %q: no such gateway is heard%s; heard are %s", gateway, spelling.DidYouMean(gateway, names), strings.Join(names, ", "))
 }
 
 // view is own with the distances and verdicts of the heartbeat.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -282,7 +283,7 @@ func (a *App) parseProjects(d *caddyfile.Dispenser) error {
 	}
 	name, sources := d.Val(), sourceNames()
 	if !slices.Contains(sources, name) {
-		return d.Errf("projects %q: allowed are %s%s", name, strings.Join(sources, ", "), didYouMean(name, sources))
+		return d.Errf("projects %q: allowed are %s%s", name, strings.Join(sources, ", "), spelling.DidYouMean(name, sources))
 	}
 	source, err := caddyfile.UnmarshalModule(d, sourceNamespace+"."+name)
 	if err != nil {

@@ -18,6 +18,8 @@ import (
 	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
+
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 func init() {
@@ -139,7 +141,7 @@ func (e *LogEncoder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 		name, names := d.Val(), moduleNames(encoderNamespace)
 		if !slices.Contains(names, name) {
-			return d.Errf("wrap %q: allowed are %s%s", name, strings.Join(names, ", "), didYouMean(name, names))
+			return d.Errf("wrap %q: allowed are %s%s", name, strings.Join(names, ", "), spelling.DidYouMean(name, names))
 		}
 		encoder, err := caddyfile.UnmarshalModule(d, encoderNamespace+"."+name)
 		if err != nil {

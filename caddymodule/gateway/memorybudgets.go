@@ -7,6 +7,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
+
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // Memory bounds what callers can make the gateway hold, in bytes for all calls
@@ -88,7 +90,7 @@ func (a *App) parseMemory(d *caddyfile.Dispenser) error {
 		*b.bytes = int64(value)
 	}
 	if !slices.Contains(names, args[0]) {
-		return d.Errf("memory %q: allowed are %s%s", args[0], strings.Join(names, ", "), didYouMean(args[0], names))
+		return d.Errf("memory %q: allowed are %s%s", args[0], strings.Join(names, ", "), spelling.DidYouMean(args[0], names))
 	}
 	return nil
 }

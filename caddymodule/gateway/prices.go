@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/edgegate/edgegate/ratelimit/usage"
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -34,11 +33,7 @@ func (a *App) checkCurrency() error {
 	if slices.Contains(all, code) {
 		return nil
 	}
-	near := ""
-	if found, ok := regions.Nearest(strings.ToUpper(code), all); ok {
-		near = fmt.Sprintf(" (did you mean %q?)", found)
-	}
-	return fmt.Errorf("currency %q: must be a code of ISO 4217 such as EUR%s", code, near)
+	return fmt.Errorf("currency %q: must be a code of ISO 4217 such as EUR%s", code, spelling.DidYouMean(code, all))
 }
 
 // checkPrices says which prices of plans are none of the currency.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -156,7 +157,7 @@ func (a *App) checkPlan() error {
 	if _, ok := plans[a.Project.Plan]; !ok {
 		names := slices.Sorted(maps.Keys(plans))
 		return fmt.Errorf("plan %q: there is none of this name%s; plans are %s",
-			a.Project.Plan, didYouMean(a.Project.Plan, names), strings.Join(names, ", "))
+			a.Project.Plan, spelling.DidYouMean(a.Project.Plan, names), strings.Join(names, ", "))
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/edgegate/edgegate/ratelimit/rate"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing"
 )
 
@@ -96,12 +97,12 @@ func (r *RateLimit) build() (limit, error) {
 		if r != nil {
 			name = r.Scope
 		}
-		return limit{}, fmt.Errorf("%q: allowed are %s%s", name, strings.Join(scopes, ", "), didYouMean(name, scopes))
+		return limit{}, fmt.Errorf("%q: allowed are %s%s", name, strings.Join(scopes, ", "), spelling.DidYouMean(name, scopes))
 	}
 	mode, ok := rateModes[r.Mode]
 	if !ok {
 		allowed := []string{"local", "shared", "strict"}
-		return limit{}, fmt.Errorf("mode %q: allowed are %s%s", r.Mode, strings.Join(allowed, ", "), didYouMean(r.Mode, allowed))
+		return limit{}, fmt.Errorf("mode %q: allowed are %s%s", r.Mode, strings.Join(allowed, ", "), spelling.DidYouMean(r.Mode, allowed))
 	}
 	rate := &rate.Limit{Name: r.Scope, Count: r.Count, Window: time.Duration(r.Window), Burst: r.Burst, Shadow: r.Shadow, Mode: mode}
 	if !rate.Prepare() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -106,7 +107,7 @@ func (a *App) parseInFlight(d *caddyfile.Dispenser) error {
 		return err
 	}
 	if !slices.Contains(inFlightScopes, args[0]) {
-		return d.Errf("in_flight %q: allowed are %s%s", args[0], strings.Join(inFlightScopes, ", "), didYouMean(args[0], inFlightScopes))
+		return d.Errf("in_flight %q: allowed are %s%s", args[0], strings.Join(inFlightScopes, ", "), spelling.DidYouMean(args[0], inFlightScopes))
 	}
 	if a.InFlight == nil {
 		a.InFlight = new(InFlight)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -84,7 +84,7 @@ func (c config) unreadProblems(runtime bool) (all []projects.Problem) {
 		}
 		name := key[section+2]
 		remedy := "it has no effect here; known are " + strings.Join(functionKeys, ", ")
-		if near, ok := regions.Nearest(name, functionKeys); ok {
+		if near, ok := spelling.ClosestName(name, functionKeys); ok {
 			remedy = fmt.Sprintf("did you mean %s?", near)
 		}
 		all = append(all, projects.Problem{Path: key.String(), Message: fmt.Sprintf("the key %s is not known", name), Remedy: remedy})

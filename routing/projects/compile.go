@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/cors"
 )
 
@@ -166,7 +167,7 @@ func (c *compiler) regions() []string {
 		name := c.cfg.Regions[i]
 		c.problems = append(c.problems, Problem{
 			Path:    fmt.Sprintf("regions[%d]", i),
-			Message: fmt.Sprintf("%s is not configured here%s", quoted(name), didYouMean(name, c.config.Regions)),
+			Message: fmt.Sprintf("%s is not configured here%s", quoted(name), spelling.DidYouMean(name, c.config.Regions)),
 			Remedy:  "configured are " + strings.Join(c.config.Regions, ", "),
 		})
 	}

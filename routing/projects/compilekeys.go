@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/auth"
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
@@ -127,7 +128,7 @@ func (c *compiler) apiKey(path string, cfg *APIKeyConfig) (auth.APIKey, bool) {
 		key.Type = auth.KeyType(cfg.Type)
 	default:
 		// It is not repeated: who mixes the fields up has a key in it.
-		c.wrong(path+".type", "the type is publishable or secret%s", didYouMean(cfg.Type, []string{"publishable", "secret"}))
+		c.wrong(path+".type", "the type is publishable or secret%s", spelling.DidYouMean(cfg.Type, []string{"publishable", "secret"}))
 		good = false
 	}
 	if cfg.Key == "" && cfg.SHA256 == "" {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // decode fills the struct that target points to with a JSON object that is
@@ -224,7 +226,7 @@ var shapes = func() map[reflect.Type]shape {
 // unknownField says what was probably meant, or what there is.
 func unknownField(name string, known []string) Problem {
 	message := "unknown field " + quoted(name)
-	if hint := didYouMean(name, known); hint != "" {
+	if hint := spelling.DidYouMean(name, known); hint != "" {
 		return Problem{Message: message + hint}
 	}
 	return Problem{Message: fmt.Sprintf("%s: allowed are %s", message, strings.Join(known, ", "))}

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // CORSMode says who answers for cross-origin calls of a function
@@ -108,16 +108,7 @@ func parseName[T ~uint8](text string, names []string) (T, error) {
 }
 
 func notAllowed(text string, allowed []string) error {
-	return fmt.Errorf("%s: allowed are %s%s", quoted(text), strings.Join(allowed, ", "), didYouMean(text, allowed))
-}
-
-// didYouMean is the part of a message that names the nearest match, "" without
-// one.
-func didYouMean(text string, among []string) string {
-	if near, ok := regions.Nearest(text, among); ok && near != text {
-		return fmt.Sprintf(" (did you mean %q?)", near)
-	}
-	return ""
+	return fmt.Errorf("%s: allowed are %s%s", quoted(text), strings.Join(allowed, ", "), spelling.DidYouMean(text, allowed))
 }
 
 // quoted shows what was written, cut so that a message stays readable.

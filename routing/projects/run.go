@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // digest identifies a record's text. It is no short hash: who can write one
@@ -168,7 +170,7 @@ func (r *run) organization(id string) (*Organization, error) {
 	if r.hints++; r.hints > maxErrors {
 		return nil, errors.New("unknown organization") // looking for the nearest match costs
 	}
-	return nil, fmt.Errorf("unknown organization%s", didYouMean(id, slices.Sorted(maps.Keys(r.byID))))
+	return nil, fmt.Errorf("unknown organization%s", spelling.DidYouMean(id, slices.Sorted(maps.Keys(r.byID))))
 }
 
 // decode reads the record's object.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 //go:embed scenarios/*.yaml
@@ -27,7 +27,7 @@ func Load(name string) (*Scenario, error) {
 	text, err := library.ReadFile(path.Join("scenarios", name+".yaml"))
 	if err != nil {
 		hint := "there are " + strings.Join(scenarioNames, ", ")
-		if near, ok := regions.Nearest(name, scenarioNames); ok {
+		if near, ok := spelling.ClosestName(name, scenarioNames); ok {
 			hint = "did you mean " + near + "?"
 		}
 		return nil, fmt.Errorf("no scenario has the name %q; %s", name, hint)

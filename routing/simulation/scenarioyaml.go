@@ -10,7 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/plan"
 )
 
@@ -149,7 +149,7 @@ func (p *scenarioParser) object(n *yaml.Node, path string, fields []field) {
 		switch {
 		case at < 0:
 			hint := ""
-			if near, ok := regions.Nearest(key.Value, names); ok {
+			if near, ok := spelling.ClosestName(key.Value, names); ok {
 				hint = fmt.Sprintf(" (did you mean %s?)", near)
 			}
 			p.fail(key, inner, "no such field%s; there are %s", hint, strings.Join(names, ", "))

@@ -1,11 +1,11 @@
-package regions
+package spelling
 
 import (
 	"strings"
 	"testing"
 )
 
-func TestNearest(t *testing.T) {
+func TestClosestName(t *testing.T) {
 	for _, tc := range []struct {
 		name, typed string
 		among       []string
@@ -25,7 +25,7 @@ func TestNearest(t *testing.T) {
 		{"far longer", strings.Repeat("x", 1<<20), []string{"eu-west-1"}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			got, ok := Nearest(tc.typed, tc.among)
+			got, ok := ClosestName(tc.typed, tc.among)
 			if got != tc.want || ok != (tc.want != "") {
 				t.Errorf("got %q, %v, want %q", got, ok, tc.want)
 			}
@@ -43,5 +43,23 @@ func TestEdits(t *testing.T) {
 		if got := edits(tc.a, tc.b); got != tc.want {
 			t.Errorf("edits(%q, %q) = %d, want %d", tc.a, tc.b, got, tc.want)
 		}
+	}
+}
+
+func TestDidYouMean(t *testing.T) {
+	for _, tc := range []struct {
+		name, typed string
+		want        string
+	}{
+		{"near", "eu-wst-1", ` (did you mean "eu-west-1"?)`},
+		{"another case", "EU-WEST-1", ` (did you mean "eu-west-1"?)`},
+		{"the name itself", "eu-west-1", ""},
+		{"nothing near", "mars", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			if got := DidYouMean(tc.typed, []string{"eu-west-1"}); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
 	}
 }
