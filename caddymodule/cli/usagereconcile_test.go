@@ -14,9 +14,9 @@ import (
 )
 
 // book is a book with three hours, of which two are over.
-func book(t *testing.T, used int64) *usage.Book {
+func book(t *testing.T, used int64) *usage.LineStore {
 	t.Helper()
-	b := usage.NewBook(filepath.Join(t.TempDir(), "billing.db"), "ledger")
+	b := usage.NewLineStore(filepath.Join(t.TempDir(), "billing.db"), "ledger")
 	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	var sums []usage.Sum
 	for i := range 3 {
@@ -33,7 +33,7 @@ func book(t *testing.T, used int64) *usage.Book {
 	return b
 }
 
-func lines(t *testing.T, b *usage.Book, path string, format usage.Format) string {
+func lines(t *testing.T, b *usage.LineStore, path string, format usage.Format) string {
 	t.Helper()
 	file, err := os.Create(path)
 	if err != nil {
@@ -47,7 +47,7 @@ func lines(t *testing.T, b *usage.Book, path string, format usage.Format) string
 }
 
 // reconciler is a gateway with levels and lines.
-func reconciler(t *testing.T, levels string, b *usage.Book) string {
+func reconciler(t *testing.T, levels string, b *usage.LineStore) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "reconcile") {

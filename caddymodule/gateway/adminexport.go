@@ -25,7 +25,7 @@ var exportTypes = map[usage.Format]string{
 }
 
 // billed is the book, up to date, and what a question asks of it.
-func (a *App) billed(r *http.Request) (book *usage.Book, want func(organization, period string) bool, err error) {
+func (a *App) billed(r *http.Request) (book *usage.LineStore, want func(organization, period string) bool, err error) {
 	month, err := monthOf(r)
 	if err != nil {
 		return nil, nil, err

@@ -28,7 +28,7 @@ const (
 
 // billing keeps the lines of what was used.
 type billing struct {
-	book      *usage.Book
+	book      *usage.LineStore
 	exporting *exporting
 	cancel    context.CancelFunc
 	done      sync.WaitGroup
@@ -37,7 +37,7 @@ type billing struct {
 // startBilling begins to keep lines, and to export them, until close.
 func (b *bookkeeping) startBilling() *billing {
 	ctx, cancel := context.WithCancel(context.Background())
-	bill := &billing{book: usage.NewBook(filepath.Join(b.dir, "billing.db"), ""), exporting: newExporting(b), cancel: cancel}
+	bill := &billing{book: usage.NewLineStore(filepath.Join(b.dir, "billing.db"), ""), exporting: newExporting(b), cancel: cancel}
 	bill.done.Go(func() { b.keepLines(ctx) })
 	bill.done.Go(func() { bill.exporting.run(ctx) })
 	return bill

@@ -228,7 +228,7 @@ func (e *exporting) tend(ctx context.Context, pages usage.Common, service string
 // outbox is that of a service in the store in force.
 func (e *exporting) outbox(s usage.Service) *usage.Outbox {
 	opened := e.books.open.Load()
-	o := &usage.Outbox{Book: opened.bill.book, Pages: opened.bill.book.Pages(), Now: time.Now}
+	o := &usage.Outbox{Store: opened.bill.book, Pages: opened.bill.book.Pages(), Now: time.Now}
 	if shared := opened.shared.Load(); shared != nil {
 		o.Pages, o.Keep = usage.SharedPages(opened.bill.book, shared.conn), pagesKept
 		o.May = func(ctx context.Context) error {

@@ -44,14 +44,14 @@ type periods func(organization, id string) (metering.Period, metering.Cycle, boo
 // SetPeriods says how to find the period of an organization with an id. Without
 // it periods are those that their ids tell, which may end early if they start at
 // the end of a month.
-func (b *Book) SetPeriods(named func(organization, id string) (metering.Period, metering.Cycle, bool)) {
+func (b *LineStore) SetPeriods(named func(organization, id string) (metering.Period, metering.Cycle, bool)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.periods = named
 }
 
 // period is called with b.mu held.
-func (b *Book) period(organization, id string) (metering.Period, metering.Cycle) {
+func (b *LineStore) period(organization, id string) (metering.Period, metering.Cycle) {
 	if b.periods != nil {
 		if p, cycle, ok := b.periods(organization, id); ok {
 			return p, cycle
@@ -130,7 +130,7 @@ func (u *update) remember(news []byte, n uint64, was *entry) error {
 
 // Charges returns a charge for each line that Lines has: what there is to pay as
 // it is known now. While it runs nothing can be updated.
-func (b *Book) Charges(want func(organization, period string) bool) iter.Seq2[Charge, error] {
+func (b *LineStore) Charges(want func(organization, period string) bool) iter.Seq2[Charge, error] {
 	return func(yield func(Charge, error) bool) {
 		var of Key // the last whose period was looked up
 		var billed metering.Period
@@ -155,10 +155,10 @@ func (b *Book) Charges(want func(organization, period string) bool) iter.Seq2[Ch
 // same whenever it is asked for. While it runs nothing can be updated.
 func (b Batch) Charges() iter.Seq2[Charge, error] {
 	return func(yield func(Charge, error) bool) {
-		err := b.book.with(false, func(tx *bbolt.Tx) error {
+		err := b.store.with(false, func(tx *bbolt.Tx) error {
 			news := tx.Bucket(bucketNews)
 			for n := b.From; n <= b.To; n++ {
-				is, was, err := b.book.changed(tx, news.Get(binary.BigEndian.AppendUint64(nil, n)), n)
+				is, was, err := b.store.changed(tx, news.Get(binary.BigEndian.AppendUint64(nil, n)), n)
 				if err != nil {
 					return err
 				}
@@ -179,7 +179,7 @@ func (b Batch) Charges() iter.Seq2[Charge, error] {
 
 // changed is what a line became by the entry n of the news, and what it was; nil
 // if it is the first of it.
-func (b *Book) changed(tx *bbolt.Tx, news []byte, n uint64) (is, was *Charge, err error) {
+func (b *LineStore) changed(tx *bbolt.Tx, news []byte, n uint64) (is, was *Charge, err error) {
 	key, k, err := parseNews(news)
 	if err != nil {
 		return nil, nil, err

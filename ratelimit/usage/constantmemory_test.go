@@ -12,11 +12,11 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// bookOf is a book with so many lines, of a hundred invocations each: of two hundred records of the ledger.
-func bookOf(t *testing.T, lines int) *usage.Book {
+// storeOf is a line store with so many lines, of a hundred invocations each: of two hundred records of the ledger.
+func storeOf(t *testing.T, lines int) *usage.LineStore {
 	t.Helper()
-	book := usage.NewBook(filepath.Join(t.TempDir(), "billing.db"), "ledger")
-	book.NoSync()
+	store := usage.NewLineStore(filepath.Join(t.TempDir(), "billing.db"), "ledger")
+	store.NoSync()
 	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	const functions = 500
 	for first := 0; first < lines; first += functions {
@@ -28,12 +28,12 @@ func bookOf(t *testing.T, lines int) *usage.Book {
 				Sources: []usage.Source{{Instance: "one", First: 1, Invocations: 100, Completed: 100}},
 			})
 		}
-		_, err := book.Update(at.Add(2*time.Hour), sums, func(string) (usage.Terms, bool) { return soldTerms, true }, func(time.Time) bool { return true })
+		_, err := store.Update(at.Add(2*time.Hour), sums, func(string) (usage.Terms, bool) { return soldTerms, true }, func(time.Time) bool { return true })
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	return book
+	return store
 }
 
 // measured is a sequence of which each step is noticed.
@@ -50,9 +50,9 @@ func measured[T any](all iter.Seq2[T, error], notice func()) iter.Seq2[T, error]
 // An export of what ten million records of the ledger say needs no more memory than one of half of it.
 func TestExportInConstantMemory(t *testing.T) {
 	const lines = 50_000
-	small, large := bookOf(t, lines/2), bookOf(t, lines)
+	small, large := storeOf(t, lines/2), storeOf(t, lines)
 	for _, format := range usage.Formats() {
-		peak := func(book *usage.Book) (highest uint64) {
+		peak := func(store *usage.LineStore) (highest uint64) {
 			n, start, all := 0, time.Now(), func(string, string) bool { return true }
 			measure := func() {
 				if n++; n%2500 == 0 {
@@ -65,9 +65,9 @@ func TestExportInConstantMemory(t *testing.T) {
 			var totals usage.Totals
 			var err error
 			if usage.Format(format) == usage.FOCUS {
-				totals, err = usage.WriteFOCUS(io.Discard, usage.FOCUSOptions{}, measured(book.Charges(all), measure))
+				totals, err = usage.WriteFOCUS(io.Discard, usage.FOCUSOptions{}, measured(store.Charges(all), measure))
 			} else {
-				totals, err = usage.Write(io.Discard, usage.Format(format), measured(book.Lines(all), measure))
+				totals, err = usage.Write(io.Discard, usage.Format(format), measured(store.Lines(all), measure))
 			}
 			if err != nil || totals.Quantity != 100*int64(n) {
 				t.Fatalf("%+v, %v", totals, err)

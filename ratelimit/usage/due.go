@@ -43,7 +43,7 @@ func parsePageText(text []byte) (PageKey, error) {
 const dueMost = 10_000
 
 // noteDue notes the pages of all news since the last time.
-func (b *Book) noteDue(service string, span time.Duration) error {
+func (b *LineStore) noteDue(service string, span time.Duration) error {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -103,7 +103,7 @@ func dueOf(tx *bbolt.Tx, service string) (*bbolt.Bucket, error) {
 }
 
 // due returns the pages that are due for a service, by period.
-func (b *Book) due(service string) (pages []duePage, err error) {
+func (b *LineStore) due(service string) (pages []duePage, err error) {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
@@ -125,7 +125,7 @@ func (b *Book) due(service string) (pages []duePage, err error) {
 }
 
 // notDue takes pages off the list, but those of which more happened since.
-func (b *Book) notDue(service string, done []duePage) error {
+func (b *LineStore) notDue(service string, done []duePage) error {
 	if len(done) == 0 {
 		return nil
 	}
@@ -148,7 +148,7 @@ func (b *Book) notDue(service string, done []duePage) error {
 }
 
 // again puts pages on the list.
-func (b *Book) again(service string, keys []PageKey) error {
+func (b *LineStore) again(service string, keys []PageKey) error {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -169,8 +169,8 @@ func (b *Book) again(service string, keys []PageKey) error {
 }
 
 // spans visits the lines of pages that do not change any more but by corrections,
-// until it is told that they are enough. The visitor must not use the book.
-func (b *Book) spans(pages []duePage, span time.Duration, visit func(i int, lines []Line) (more bool, err error)) error {
+// until it is told that they are enough. The visitor must not use the line store.
+func (b *LineStore) spans(pages []duePage, span time.Duration, visit func(i int, lines []Line) (more bool, err error)) error {
 	return b.with(false, func(tx *bbolt.Tx) error {
 		for i := range pages {
 			lines, err := b.span(tx, pages[i].PageKey, span)
@@ -186,7 +186,7 @@ func (b *Book) spans(pages []duePage, span time.Duration, visit func(i int, line
 	})
 }
 
-func (b *Book) span(tx *bbolt.Tx, k PageKey, span time.Duration) (lines []Line, err error) {
+func (b *LineStore) span(tx *bbolt.Tx, k PageKey, span time.Duration) (lines []Line, err error) {
 	start, err := time.Parse(spanLayouts[span], k.Span)
 	if err != nil {
 		return nil, fmt.Errorf("the page %v: %w", k, err)

@@ -40,7 +40,7 @@ type Deliverer interface {
 }
 
 // Drain delivers all that is new to a sink. It returns how many lines that were.
-func (b *Book) Drain(ctx context.Context, sink Deliverer) (delivered int, err error) {
+func (b *LineStore) Drain(ctx context.Context, sink Deliverer) (delivered int, err error) {
 	for ctx.Err() == nil {
 		after, err := b.Cursor(sink.Name())
 		if err != nil {

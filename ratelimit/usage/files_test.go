@@ -53,7 +53,7 @@ func delivered(t *testing.T, dir string, format Format) map[string]Line {
 }
 
 // same compares what was delivered with what is billed.
-func (b *bookTest) same(got map[string]Line) {
+func (b *storeTest) same(got map[string]Line) {
 	b.t.Helper()
 	for _, l := range b.lines() {
 		if l.State != Provisional && got[l.LineID] != l {
@@ -69,7 +69,7 @@ func (b *bookTest) same(got map[string]Line) {
 func TestFiles(t *testing.T) {
 	for _, format := range []Format{CSV, JSONL, Parquet} {
 		t.Run(string(format), func(t *testing.T) {
-			b, sink := newBook(t), &Files{Dir: filepath.Join(t.TempDir(), "out"), Format: format}
+			b, sink := newStore(t), &Files{Dir: filepath.Join(t.TempDir(), "out"), Format: format}
 			drain := func(want int) {
 				t.Helper()
 				if n, err := b.Drain(t.Context(), sink); n != want || err != nil {
@@ -115,7 +115,7 @@ func (s *stumbling) Deliver(ctx context.Context, b Batch) error {
 // Nothing is missing and nothing there twice, at whatever step the process ends.
 func TestFilesOutliveKills(t *testing.T) {
 	for step := 1; step <= 12; step++ {
-		b, files := newBook(t), &Files{Dir: t.TempDir(), Format: JSONL}
+		b, files := newStore(t), &Files{Dir: t.TempDir(), Format: JSONL}
 		for hour := range 6 {
 			b.over = hour
 			b.update(used("one", "f", hour, int64(10+hour)), used("two", "f", hour/2, int64(hour+1)))

@@ -11,14 +11,14 @@ import (
 )
 
 // LineID is the id of the line of a key.
-func (b *Book) LineID(k Key) string {
+func (b *LineStore) LineID(k Key) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return lineID(b.ledger, k)
 }
 
 // Find returns the line with an id, and what each ledger has of it.
-func (b *Book) Find(id string) (l Line, of []Source, found bool, err error) {
+func (b *LineStore) Find(id string) (l Line, of []Source, found bool, err error) {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return l, nil, false, nil
 	}

@@ -111,7 +111,7 @@ func TestFOCUSFilesAddUp(t *testing.T) {
 
 // A bill that was final is not open again when it is not known any more that nothing is missing.
 func TestFOCUSStaysClosed(t *testing.T) {
-	b, known := newBook(t), true
+	b, known := newStore(t), true
 	update := func(at time.Time, sums ...Sum) {
 		t.Helper()
 		_, err := b.Update(at, sums, func(string) (Terms, bool) { return b.terms, true }, func(end time.Time) bool { return known && !end.After(at) })

@@ -12,10 +12,10 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// ledger is a book of several organizations for some months in which all happens: plans with a price and without, any number included,
+// ledger is a line store of several organizations for some months in which all happens: plans with a price and without, any number included,
 // nobody to bill, periods that begin at any time, names of any letters, and what comes late, also after the bill.
 type ledger struct {
-	*Book
+	*LineStore
 	t      *testing.T
 	random *rand.Rand
 	now    time.Time
@@ -44,7 +44,7 @@ func newLedger(t *testing.T, seed uint64) *ledger {
 	}
 	berlin, kolkata := zone("Europe/Berlin"), zone("Asia/Kolkata")
 	l := &ledger{
-		Book: NewBook(filepath.Join(t.TempDir(), "billing.db"), "ledger"), t: t, random: rand.New(rand.NewPCG(seed, 4)),
+		LineStore: NewLineStore(filepath.Join(t.TempDir(), "billing.db"), "ledger"), t: t, random: rand.New(rand.NewPCG(seed, 4)),
 		now: time.Date(2026, 2, 20, 0, 0, 0, 0, time.UTC), used: make(map[Key]int64), late: make(map[Key]int64), closed: make(map[string]*big.Rat),
 		payers: []focusPayer{
 			{"acme", metering.Cycle{}, Terms{Plan: "pro", Included: 200, Package: 100, Minor: 205, Currency: "USD"}, true},

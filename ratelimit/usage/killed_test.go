@@ -42,11 +42,11 @@ func exportUntil(at, kind, path, url string) {
 			select {}
 		}
 	}
-	book := usage.NewBook(path, "ledger")
+	store := usage.NewLineStore(path, "ledger")
 	if format, ok := strings.CutPrefix(kind, "file:"); ok {
-		_, err = book.Drain(context.Background(), stepping{&usage.Files{Dir: url, Format: usage.Format(format)}, step})
+		_, err = store.Drain(context.Background(), stepping{&usage.Files{Dir: url, Format: usage.Format(format)}, step})
 	} else {
-		o := &usage.Outbox{Book: book, Pages: book.Pages(), Now: time.Now}
+		o := &usage.Outbox{Store: store, Pages: store.Pages(), Now: time.Now}
 		o.AtSteps(step)
 		_, err = o.Run(context.Background(), service(kind, url))
 	}
@@ -137,7 +137,7 @@ func TestFilesKilled(t *testing.T) {
 			}
 			r.update(r.late)
 			files := &usage.Files{Dir: dir, Format: format}
-			if _, err := r.book.Drain(t.Context(), files); err != nil {
+			if _, err := r.store.Drain(t.Context(), files); err != nil {
 				t.Fatal(err)
 			}
 			if kills == 0 {

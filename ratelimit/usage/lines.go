@@ -16,7 +16,7 @@ import (
 // Lines returns the lines of the periods that want says yes to, in the order of
 // period, organization and time. The sequence ends at the first error. While it
 // runs nothing can be updated.
-func (b *Book) Lines(want func(organization, period string) bool) iter.Seq2[Line, error] {
+func (b *LineStore) Lines(want func(organization, period string) bool) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		err := b.entries(want, func(k Key, e *entry) error {
 			if !yield(e.line(b.ledger, k), nil) {
@@ -34,7 +34,7 @@ func (b *Book) Lines(want func(organization, period string) bool) iter.Seq2[Line
 var errStopped = errors.New("stopped")
 
 // entries hands over what Lines makes lines of.
-func (b *Book) entries(want func(organization, period string) bool, visit func(Key, *entry) error) error {
+func (b *LineStore) entries(want func(organization, period string) bool, visit func(Key, *entry) error) error {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
@@ -73,7 +73,7 @@ type Day struct {
 
 // Days returns the days on which something was called, in the order of Lines. An
 // hour that two days have a part of is of the one in which it begins.
-func (b *Book) Days(want func(organization, period string) bool) (days []Day, err error) {
+func (b *LineStore) Days(want func(organization, period string) bool) (days []Day, err error) {
 	zone, of := time.UTC, ""
 	err = b.entries(want, func(k Key, e *entry) error {
 		if k.Period != of {

@@ -16,7 +16,7 @@ func adjusted(instance, function string, hour int, added, deducted int64) Sum {
 
 // What people adjust is billed; of an hour that is final it makes a correction, and the amounts follow.
 func TestBookAdjusts(t *testing.T) {
-	b := newBook(t)
+	b := newStore(t)
 	b.over = 2
 	b.update(used("one", "f", 0, 2_000_005), used("one", "f", 1, 10))
 	if lines := b.lines(); lines[0].AmountMinor != 200 || lines[0].Revision != 1 {
@@ -48,9 +48,9 @@ func TestBookAdjusts(t *testing.T) {
 }
 
 func TestBookFinds(t *testing.T) {
-	b := newBook(t)
+	b := newStore(t)
 	if _, _, found, err := b.Find("x"); found || err != nil {
-		t.Errorf("in an empty book: %v", err)
+		t.Errorf("in an empty store: %v", err)
 	}
 	b.update(used("one", "f", 0, 1), used("two", "f", 0, 2), used("one", "g", 3, 4))
 	for _, want := range b.lines() {
@@ -66,7 +66,7 @@ func TestBookFinds(t *testing.T) {
 
 // Days are those of the period's time zone, and have what was called.
 func TestBookDays(t *testing.T) {
-	b := newBook(t)
+	b := newStore(t)
 	all := func(string, string) bool { return true }
 	if days, err := b.Days(all); len(days) != 0 || err != nil {
 		t.Errorf("%+v, %v", days, err)
@@ -98,7 +98,7 @@ func TestBookDays(t *testing.T) {
 func TestBookAdjustsInAnyOrder(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 2))
-		b := newBook(t)
+		b := newStore(t)
 		b.terms = Terms{Plan: "small", Included: 100, Package: 10, Minor: 7, Currency: "USD"}
 		var history []Sum // each says all that its gateway has
 		latest, want := make(map[[2]int]Source), int64(0)

@@ -16,11 +16,11 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// Book keeps lines on the disk: those of hours that are over do not change any
+// LineStore keeps lines on the disk: those of hours that are over do not change any
 // more but by corrections, whatever becomes of plans and prices. It is safe for
 // concurrent use, also by several processes of a machine: the file is open only
 // as long as it is used.
-type Book struct {
+type LineStore struct {
 	path   string
 	noSync bool // for tests, which would wait for disks
 
@@ -38,14 +38,14 @@ var (
 // unknownTerms are those of organizations of which nothing else is said.
 var unknownTerms = Terms{Included: -1, Currency: DefaultCurrency}
 
-// bookWait bounds the wait for another process.
-const bookWait = 5 * time.Second
+// storeWait bounds the wait for another process.
+const storeWait = 5 * time.Second
 
-// NewBook returns the book in a file. It opens nothing.
-func NewBook(path, ledgerID string) *Book { return &Book{path: path, ledger: ledgerID} }
+// NewLineStore returns the line store in a file. It opens nothing.
+func NewLineStore(path, ledgerID string) *LineStore { return &LineStore{path: path, ledger: ledgerID} }
 
 // SetLedger changes the id of the ledger, which lines are named by.
-func (b *Book) SetLedger(id string) {
+func (b *LineStore) SetLedger(id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ledger = id
@@ -102,19 +102,19 @@ func parseLineKey(k []byte, into *Key) error {
 
 func groupKey(organization, period string) []byte { return []byte(period + "\x00" + organization) }
 
-func (b *Book) with(write bool, f func(*bbolt.Tx) error) error {
+func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: bookWait, NoSync: b.noSync})
+	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: storeWait, NoSync: b.noSync})
 	if err != nil {
-		return fmt.Errorf("the book of usage %s: %w", b.path, err)
+		return fmt.Errorf("the line store %s: %w", b.path, err)
 	}
 	run := db.View
 	if write {
 		run = db.Update
 	}
 	if err := errors.Join(run(f), db.Close()); err != nil {
-		return fmt.Errorf("the book of usage %s: %w", b.path, err)
+		return fmt.Errorf("the line store %s: %w", b.path, err)
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func (b *Book) with(write bool, f func(*bbolt.Tx) error) error {
 // known, or else what holds for nobody: lines keep those that were in force when
 // their hour ended. over reports whether all that ends at a time is known. Lines
 // that were final and differ become corrections. It returns how many lines changed.
-func (b *Book) Update(now time.Time, sums []Sum, terms func(organization string) (Terms, bool), over func(end time.Time) bool) (changed int, err error) {
+func (b *LineStore) Update(now time.Time, sums []Sum, terms func(organization string) (Terms, bool), over func(end time.Time) bool) (changed int, err error) {
 	sums = merge(sums)
 	err = b.with(true, func(tx *bbolt.Tx) error {
 		lines, err := tx.CreateBucketIfNotExists(bucketLines)

@@ -20,19 +20,19 @@ func used(instance, function string, hour int, n int64) Sum {
 	}
 }
 
-type bookTest struct {
-	*Book
+type storeTest struct {
+	*LineStore
 	t     *testing.T
 	terms Terms
 	over  int // hours that are
 }
 
-func newBook(t *testing.T) *bookTest {
+func newStore(t *testing.T) *storeTest {
 	t.Helper()
-	return &bookTest{Book: NewBook(filepath.Join(t.TempDir(), "billing.db"), "ledger"), t: t, terms: pro()}
+	return &storeTest{LineStore: NewLineStore(filepath.Join(t.TempDir(), "billing.db"), "ledger"), t: t, terms: pro()}
 }
 
-func (b *bookTest) update(sums ...Sum) (changed int) {
+func (b *storeTest) update(sums ...Sum) (changed int) {
 	b.t.Helper()
 	changed, err := b.Update(month.Add(time.Duration(b.over)*time.Hour), sums, func(string) (Terms, bool) { return b.terms, true }, func(end time.Time) bool {
 		return !end.After(month.Add(time.Duration(b.over) * time.Hour))
@@ -44,7 +44,7 @@ func (b *bookTest) update(sums ...Sum) (changed int) {
 }
 
 // lines returns all lines and checks that they are a bill: each goes on where the one before ended.
-func (b *bookTest) lines() (all []Line) {
+func (b *storeTest) lines() (all []Line) {
 	b.t.Helper()
 	cumulated, amount, ids := int64(0), int64(0), make(map[string]bool)
 	for l, err := range b.Lines(func(string, string) bool { return true }) {
@@ -65,9 +65,9 @@ func (b *bookTest) lines() (all []Line) {
 }
 
 func TestBookClosesHours(t *testing.T) {
-	b := newBook(t)
+	b := newStore(t)
 	if n := len(b.lines()); n != 0 {
-		t.Errorf("an empty book has %d lines", n)
+		t.Errorf("an empty line store has %d lines", n)
 	}
 	b.update(used("one", "f", 0, 1_900_000), used("two", "f", 0, 50_000), used("one", "g", 0, 100_000))
 	lines := b.lines()
@@ -110,7 +110,7 @@ func TestBookClosesHours(t *testing.T) {
 
 // A gateway that is not heard of for a while, or was set back, has not used less.
 func TestBookOnlyGrows(t *testing.T) {
-	b := newBook(t)
+	b := newStore(t)
 	b.over = 1
 	b.update(used("one", "f", 0, 10), used("two", "f", 0, 5))
 	for _, sums := range [][]Sum{{used("one", "f", 0, 10)}, {used("two", "f", 0, 3)}, {used("two", "f", 0, 0)}, {}} {
@@ -131,7 +131,7 @@ func TestBookOnlyGrows(t *testing.T) {
 func TestBookInAnyOrder(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		b := newBook(t)
+		b := newStore(t)
 		b.terms = Terms{Plan: "small", Included: 100, Package: 10, Minor: 7, Currency: "USD"}
 		counts, want := make(map[[3]int]int64), int64(0)
 		for range 60 {

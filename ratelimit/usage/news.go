@@ -18,7 +18,7 @@ type Batch struct {
 	From, To uint64 // the numbers of the first and the last
 	Lines    []Line
 
-	book *Book // that it is of
+	store *LineStore // that it is of
 }
 
 // all are the lines of a batch.
@@ -51,8 +51,8 @@ func (u *update) note(key []byte, was *entry) error {
 
 // News returns what happened after a number, at most so many lines. There is
 // nothing new where it has no lines.
-func (b *Book) News(after uint64, most int) (batch Batch, err error) {
-	batch.book = b
+func (b *LineStore) News(after uint64, most int) (batch Batch, err error) {
+	batch.store = b
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return batch, nil
 	}
@@ -79,7 +79,7 @@ func (b *Book) News(after uint64, most int) (batch Batch, err error) {
 }
 
 // noted is the line of an entry of the news.
-func (b *Book) noted(lines *bbolt.Bucket, value []byte) (l Line, err error) {
+func (b *LineStore) noted(lines *bbolt.Bucket, value []byte) (l Line, err error) {
 	key, k, err := parseNews(value)
 	if err != nil {
 		return l, err
@@ -111,7 +111,7 @@ func parseNews(value []byte) (key []byte, k Key, err error) {
 }
 
 // Cursor returns up to which number a sink has lines.
-func (b *Book) Cursor(sink string) (n uint64, err error) {
+func (b *LineStore) Cursor(sink string) (n uint64, err error) {
 	err = b.with(true, func(tx *bbolt.Tx) error {
 		cursors, err := tx.CreateBucketIfNotExists(bucketCursors)
 		if err != nil {
@@ -126,7 +126,7 @@ func (b *Book) Cursor(sink string) (n uint64, err error) {
 }
 
 // SetCursor notes up to which number a sink has lines.
-func (b *Book) SetCursor(sink string, n uint64) error {
+func (b *LineStore) SetCursor(sink string, n uint64) error {
 	return b.with(true, func(tx *bbolt.Tx) error {
 		cursors, err := tx.CreateBucketIfNotExists(bucketCursors)
 		if err != nil {

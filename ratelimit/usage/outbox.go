@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// Outbox brings the lines of a book to services, each change once: what is sent
+// Outbox brings the lines of a line store to services, each change once: what is sent
 // is written down before, and what became of it after. A message of which that is
 // not known is sent again with its name.
 type Outbox struct {
-	Book  *Book
+	Store *LineStore
 	Pages Pages
 	Now   func() time.Time
 	// May is asked again and again whether this process is the one that sends.
@@ -43,11 +43,11 @@ func (o *Outbox) Run(ctx context.Context, s Service) (Result, error) {
 	if err := s.Prepare(ctx); err != nil {
 		return r, err
 	}
-	if err := o.Book.noteDue(s.Name(), s.Span()); err != nil {
+	if err := o.Store.noteDue(s.Name(), s.Span()); err != nil {
 		return r, err
 	}
 	o.at("noted")
-	due, err := o.Book.due(s.Name())
+	due, err := o.Store.due(s.Name())
 	if err != nil {
 		return r, err
 	}
@@ -145,7 +145,7 @@ func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPag
 	}
 	var pages []*openPage
 	left := s.Most()
-	err = o.Book.spans(due, s.Span(), func(i int, lines []Line) (more bool, err error) {
+	err = o.Store.spans(due, s.Span(), func(i int, lines []Line) (more bool, err error) {
 		p := &openPage{due: due[i]}
 		text := texts[due[i].PageKey]
 		if text == nil && o.Keep > 0 && len(lines) > 0 && o.Now().Sub(lines[0].WindowStart) > o.Keep {
@@ -225,7 +225,7 @@ func (o *Outbox) finish(s Service, pages []*openPage) error {
 			done = append(done, p.due)
 		}
 	}
-	return o.Book.notDue(s.Name(), done)
+	return o.Store.notDue(s.Name(), done)
 }
 
 // complaints takes back what a service could not use after all.
@@ -254,5 +254,5 @@ func (o *Outbox) complaints(ctx context.Context, s Complainer) (taken int, err e
 	if err != nil {
 		return 0, err
 	}
-	return taken, o.Book.again(s.Name(), slices.Collect(maps.Keys(changed)))
+	return taken, o.Store.again(s.Name(), slices.Collect(maps.Keys(changed)))
 }

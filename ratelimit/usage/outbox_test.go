@@ -81,11 +81,11 @@ func servers(t *testing.T, url func(name string, at string) string, batch int) [
 
 func same(_, at string) string { return at }
 
-// rig is a book in which something is used, hour after hour.
+// rig is a line store in which something is used, hour after hour.
 type rig struct {
 	t      *testing.T
 	path   string
-	book   *usage.Book
+	store  *usage.LineStore
 	random *rand.Rand
 	start  time.Time
 	hour   int
@@ -95,10 +95,10 @@ type rig struct {
 func newRig(t *testing.T, seed uint64) *rig {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "billing.db")
-	book := usage.NewBook(path, "ledger")
-	book.NoSync()
+	store := usage.NewLineStore(path, "ledger")
+	store.NoSync()
 	return &rig{
-		t: t, path: path, book: book, random: rand.New(rand.NewPCG(seed, 1)), start: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
+		t: t, path: path, store: store, random: rand.New(rand.NewPCG(seed, 1)), start: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
 	}
 }
 
@@ -129,7 +129,7 @@ func (r *rig) pass() {
 func (r *rig) update(sums []usage.Sum) {
 	r.t.Helper()
 	now := r.start.Add(time.Duration(r.hour) * time.Hour)
-	_, err := r.book.Update(now, sums, func(string) (usage.Terms, bool) { return soldTerms, true }, func(end time.Time) bool { return !end.After(now) })
+	_, err := r.store.Update(now, sums, func(string) (usage.Terms, bool) { return soldTerms, true }, func(end time.Time) bool { return !end.After(now) })
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -138,7 +138,7 @@ func (r *rig) update(sums []usage.Sum) {
 // billed is what a service should have counted of an account, as sink.has says it.
 func (r *rig) billed(account string, overage bool) (n int64) {
 	r.t.Helper()
-	for l, err := range r.book.Lines(func(o, _ string) bool { return o == account }) {
+	for l, err := range r.store.Lines(func(o, _ string) bool { return o == account }) {
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func (r *rig) billed(account string, overage bool) (n int64) {
 }
 
 func (r *rig) outbox(s *sink) *usage.Outbox {
-	return &usage.Outbox{Book: r.book, Pages: r.book.Pages(), Now: s.faults.Now}
+	return &usage.Outbox{Store: r.store, Pages: r.store.Pages(), Now: s.faults.Now}
 }
 
 // settled sees that a service has what is billed, and that nothing waits.
@@ -281,7 +281,7 @@ func TestPoison(t *testing.T) {
 		t.Fatalf("%+v, %v", result, err)
 	}
 	var missing int64
-	for l, err := range r.book.Lines(func(o, _ string) bool { return o == "acme" }) {
+	for l, err := range r.store.Lines(func(o, _ string) bool { return o == "acme" }) {
 		if err != nil {
 			t.Fatal(err)
 		}

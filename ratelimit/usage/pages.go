@@ -18,14 +18,14 @@ import (
 // bucketPages has the pages of each service.
 var bucketPages = []byte("pages")
 
-// Pages returns the pages that are kept in the book.
-func (b *Book) Pages() Pages { return (*bookPages)(b) }
+// Pages returns the pages that are kept in the line store.
+func (b *LineStore) Pages() Pages { return (*storedPages)(b) }
 
-type bookPages Book
+type storedPages LineStore
 
-func (b *bookPages) Load(_ context.Context, service string, keys []PageKey) (map[PageKey][]byte, error) {
+func (b *storedPages) Load(_ context.Context, service string, keys []PageKey) (map[PageKey][]byte, error) {
 	found := make(map[PageKey][]byte)
-	err := (*Book)(b).with(false, func(tx *bbolt.Tx) error {
+	err := (*LineStore)(b).with(false, func(tx *bbolt.Tx) error {
 		pages := tx.Bucket(bucketPages)
 		if pages == nil || pages.Bucket([]byte(service)) == nil {
 			return nil
@@ -40,8 +40,8 @@ func (b *bookPages) Load(_ context.Context, service string, keys []PageKey) (map
 	return found, err
 }
 
-func (b *bookPages) Save(_ context.Context, service string, pages map[PageKey][]byte) error {
-	return (*Book)(b).with(true, func(tx *bbolt.Tx) error {
+func (b *storedPages) Save(_ context.Context, service string, pages map[PageKey][]byte) error {
+	return (*LineStore)(b).with(true, func(tx *bbolt.Tx) error {
 		all, err := tx.CreateBucketIfNotExists(bucketPages)
 		if err != nil {
 			return err
@@ -59,8 +59,8 @@ func (b *bookPages) Save(_ context.Context, service string, pages map[PageKey][]
 	})
 }
 
-func (b *bookPages) Each(_ context.Context, service string, visit func(PageKey, []byte) error) error {
-	return (*Book)(b).with(false, func(tx *bbolt.Tx) error {
+func (b *storedPages) Each(_ context.Context, service string, visit func(PageKey, []byte) error) error {
+	return (*LineStore)(b).with(false, func(tx *bbolt.Tx) error {
 		pages := tx.Bucket(bucketPages)
 		if pages == nil || pages.Bucket([]byte(service)) == nil {
 			return nil
@@ -77,15 +77,17 @@ func (b *bookPages) Each(_ context.Context, service string, visit func(PageKey, 
 
 // sharedPages are for gateways that share a Redis: who goes on sending for one
 // that is gone knows what that has sent. What a gateway has sent itself is in its
-// book too, also from before it had Redis.
+// line store too, also from before it had Redis.
 type sharedPages struct {
 	conn *redisconn.Conn
 	own  Pages
 }
 
 // SharedPages returns the pages that are kept in Redis, in gw:{q:NN}:x:SERVICE by
-// the shard of the account, and in a book.
-func SharedPages(book *Book, conn *redisconn.Conn) Common { return sharedPages{conn, book.Pages()} }
+// the shard of the account, and in a line store.
+func SharedPages(store *LineStore, conn *redisconn.Conn) Common {
+	return sharedPages{conn, store.Pages()}
+}
 
 // pagesWait bounds a call to Redis.
 const pagesWait = 5 * time.Second
@@ -181,7 +183,7 @@ func (r sharedPages) Forget(ctx context.Context, service string, before time.Tim
 	return nil
 }
 
-// Follow copies the pages in Redis to the book: a Redis that is emptied takes them
+// Follow copies the pages in Redis to the line store: a Redis that is emptied takes them
 // from nobody.
 func (r sharedPages) Follow(ctx context.Context, service string) error {
 	pages := make(map[PageKey][]byte)

@@ -61,7 +61,7 @@ func TestBillsOfTheExamples(t *testing.T) {
 		{"two projects of 1.2 M each", 1_200_000, 1_200_000, 200},
 	} {
 		for _, currency := range []string{"USD", "JPY", "KWD"} {
-			b := newBook(t)
+			b := newStore(t)
 			b.terms.Currency = currency
 			const hours = 7
 			rest := [2]int64{tt.first, tt.other}

@@ -26,7 +26,7 @@ type Renamed interface {
 // far it is in the news, what is due, and the pages. It does nothing where nothing
 // is kept under the former name, so it may be done again. What the new name has
 // already stays.
-func (b *Book) Rename(former, name string) error {
+func (b *LineStore) Rename(former, name string) error {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

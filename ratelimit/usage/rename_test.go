@@ -35,7 +35,7 @@ func TestRenamedSinkIsToldNothingAgain(t *testing.T) {
 		r.pass() // is due when it is renamed
 		before, _ := fake.Calls()
 		for range 2 { // it may be done again
-			if err := r.book.Rename(former.service.Name(), now.service.Name()); err != nil {
+			if err := r.store.Rename(former.service.Name(), now.service.Name()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -52,17 +52,17 @@ func TestRenamedSinkIsToldNothingAgain(t *testing.T) {
 	}
 }
 
-// A new book and one that knows nothing of a sink stay as they are.
+// A new line store and one that knows nothing of a sink stay as they are.
 func TestRenameOfNothing(t *testing.T) {
 	r := newRig(t, 1)
-	if err := r.book.Rename("a", "b"); err != nil {
+	if err := r.store.Rename("a", "b"); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(r.path); !os.IsNotExist(err) {
-		t.Errorf("a book was made: %v", err)
+		t.Errorf("a file was made: %v", err)
 	}
 	r.pass()
-	if err := r.book.Rename("former-name", "new-name"); err != nil {
+	if err := r.store.Rename("former-name", "new-name"); err != nil {
 		t.Error(err)
 	}
 	if data, _ := os.ReadFile(r.path); strings.Contains(string(data), "new-name") {

@@ -22,7 +22,7 @@ const reasonsMost = 10
 
 // Standing returns how far a service is.
 func (o *Outbox) Standing(ctx context.Context, s Service) (st Standing, err error) {
-	due, err := o.Book.due(s.Name())
+	due, err := o.Store.due(s.Name())
 	if err != nil {
 		return st, err
 	}
@@ -82,7 +82,7 @@ func (o *Outbox) pages(ctx context.Context, s Service, due []duePage, visit func
 // Again has messages sent anew that the service did not take: with another name,
 // since it may know the one they had. It returns how many.
 func (o *Outbox) Again(ctx context.Context, s Service) (n int, err error) {
-	due, err := o.Book.due(s.Name())
+	due, err := o.Store.due(s.Name())
 	if err != nil {
 		return 0, err
 	}
@@ -111,11 +111,11 @@ func (p *page) forgive() (changed bool) {
 // Told compares what a service should have of some periods with what it was told.
 // Of those that are pending more is on its way, or held.
 func (o *Outbox) Told(ctx context.Context, s Service, want func(organization, period string) bool, visit func(item *Item, told int64, pending bool)) error {
-	keys, err := o.Book.pagesOf(s.Span(), want)
+	keys, err := o.Store.pagesOf(s.Span(), want)
 	if err != nil {
 		return err
 	}
-	waiting, err := o.Book.due(s.Name())
+	waiting, err := o.Store.due(s.Name())
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (o *Outbox) told(ctx context.Context, s Service, chunk []duePage, pending m
 	if err != nil {
 		return err
 	}
-	return o.Book.spans(chunk, s.Span(), func(i int, lines []Line) (bool, error) {
+	return o.Store.spans(chunk, s.Span(), func(i int, lines []Line) (bool, error) {
 		var p page
 		if text := texts[keys[i]]; text != nil {
 			if err := json.Unmarshal(text, &p); err != nil {
@@ -157,7 +157,7 @@ func (o *Outbox) told(ctx context.Context, s Service, chunk []duePage, pending m
 }
 
 // pagesOf returns the pages that the lines of some periods are on.
-func (b *Book) pagesOf(span time.Duration, want func(organization, period string) bool) (pages []duePage, err error) {
+func (b *LineStore) pagesOf(span time.Duration, want func(organization, period string) bool) (pages []duePage, err error) {
 	err = b.entries(want, func(k Key, _ *entry) error {
 		page := PageKey{Account: k.Organization, Period: k.Period, Span: k.Start.Format(spanLayouts[span])}
 		if n := len(pages); n == 0 || pages[n-1].PageKey != page {

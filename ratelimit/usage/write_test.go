@@ -16,10 +16,10 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// some are the lines of a book.
+// some are the lines of a line store.
 func some(t *testing.T) []Line {
 	t.Helper()
-	b := newBook(t)
+	b := newStore(t)
 	b.over = 1
 	b.update(used("one", "f", 0, 1_999_999), used("two", "a,\"b\"\n", 1, 1_000_002), used("one", "f", 1, 5))
 	return b.lines()

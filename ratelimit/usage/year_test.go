@@ -57,7 +57,7 @@ func (y *year) day(today time.Time) (sums []usage.Sum) {
 // close brings the lines up to date, when all that ended before a time is known.
 func (y *year) close(at time.Time, sums []usage.Sum) {
 	y.t.Helper()
-	_, err := y.book.Update(at, sums, func(id string) (usage.Terms, bool) {
+	_, err := y.store.Update(at, sums, func(id string) (usage.Terms, bool) {
 		for _, o := range y.payers {
 			if o.id == id {
 				return o.terms, true
@@ -105,7 +105,7 @@ func TestYear(t *testing.T) {
 		if day%7 != 0 && !last {
 			continue
 		}
-		if _, err := y.book.Drain(t.Context(), files); err != nil {
+		if _, err := y.store.Drain(t.Context(), files); err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range sinks {
@@ -126,7 +126,7 @@ func (y *year) check(sold usage.Terms, files *usage.Files) {
 	y.t.Helper()
 	written := written(y.t, files)
 	got, amounts, corrections := make(map[[2]string]int64), make(map[[2]string]int64), 0
-	for l, err := range y.book.Lines(func(string, string) bool { return true }) {
+	for l, err := range y.store.Lines(func(string, string) bool { return true }) {
 		if err != nil {
 			y.t.Fatal(err)
 		}

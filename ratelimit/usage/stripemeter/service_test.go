@@ -49,7 +49,7 @@ func TestSetUp(t *testing.T) {
 		post(t, server.URL+"/v1/prices", "price-overage.form", "&recurring[meter]=mtr_edge_invocations_overage")
 		start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 		fake.Set(start.AddDate(0, 0, 12))
-		book := usage.NewBook(filepath.Join(t.TempDir(), "billing.db"), "ledger")
+		store := usage.NewLineStore(filepath.Join(t.TempDir(), "billing.db"), "ledger")
 		var sums []usage.Sum
 		for day := range int64(10) {
 			n := used / 10
@@ -63,7 +63,7 @@ func TestSetUp(t *testing.T) {
 			})
 		}
 		pro := usage.Terms{Plan: "pro", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}
-		_, err := book.Update(fake.Now(), sums, func(string) (usage.Terms, bool) { return pro, true }, func(time.Time) bool { return true })
+		_, err := store.Update(fake.Now(), sums, func(string) (usage.Terms, bool) { return pro, true }, func(time.Time) bool { return true })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,12 +71,12 @@ func TestSetUp(t *testing.T) {
 			Key: key, Meter: "edge_invocations", Overage: "edge_invocations_overage", URL: server.URL, Now: fake.Now,
 			Customers: func() map[string]string { return map[string]string{"acme": "cus_acme"} },
 		})
-		o := &usage.Outbox{Book: book, Pages: book.Pages(), Now: fake.Now}
+		o := &usage.Outbox{Store: store, Pages: store.Pages(), Now: fake.Now}
 		if _, err := o.Run(t.Context(), s); err != nil {
 			t.Fatal(err)
 		}
 		billed := int64(0)
-		for l, err := range book.Lines(func(string, string) bool { return true }) {
+		for l, err := range store.Lines(func(string, string) bool { return true }) {
 			if err != nil {
 				t.Fatal(err)
 			}
