@@ -26,7 +26,7 @@ func book(t *testing.T, used int64) *usage.LineStore {
 			Sources: []usage.Source{{Instance: "one", First: 1, Invocations: used, Completed: used}},
 		})
 	}
-	terms := func(string) (usage.Terms, bool) { return usage.Terms{Included: -1, Currency: "USD"}, true }
+	terms := func(string) (usage.Price, bool) { return usage.Price{Included: -1, Currency: "USD"}, true }
 	if _, err := b.Update(start, sums, terms, func(end time.Time) bool { return end.Before(start.Add(3 * time.Hour)) }); err != nil {
 		t.Fatal(err)
 	}

@@ -128,17 +128,17 @@ func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) 
 	}
 	opened.bill.book.SetLedger(id)
 	opened.bill.book.SetPeriods(app.periods().named)
-	prices := make(map[string]usage.Terms)
+	prices := make(map[string]usage.Price)
 	for _, o := range app.organizations() {
 		if o != nil {
 			prices[o.ID] = app.priceOf(o)
 		}
 	}
-	_, err = opened.bill.book.Update(now, sums, func(id string) (usage.Terms, bool) {
+	_, err = opened.bill.book.Update(now, sums, func(id string) (usage.Price, bool) {
 		if t, ok := prices[id]; ok {
 			return t, true
 		}
-		return usage.Terms{Included: -1, Currency: app.currency()}, false
+		return usage.Price{Included: -1, Currency: app.currency()}, false
 	}, func(end time.Time) bool { return !now.Before(end.Add(settleAfter)) && known(end.Add(settleAfter)) })
 	if err == nil {
 		b.billedLogs = logs

@@ -67,9 +67,9 @@ type priced struct {
 }
 
 // priceOf are the terms that an organization's invocations are billed by.
-func (a *App) priceOf(o *projects.Organization) usage.Terms {
+func (a *App) priceOf(o *projects.Organization) usage.Price {
 	quota, hard := o.Allowance()
-	t := usage.Terms{Included: max(-1, quota), Currency: a.currency()}
+	t := usage.Price{Included: max(-1, quota), Currency: a.currency()}
 	if o.Plan == nil {
 		return t
 	}

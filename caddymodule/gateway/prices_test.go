@@ -14,17 +14,17 @@ func TestPriceOf(t *testing.T) {
 		name string
 		app  *App
 		plan string
-		want usage.Terms
+		want usage.Price
 	}{
-		{"no plan", &App{}, "", usage.Terms{Included: -1, Currency: "USD"}},
-		{"a hard one", &App{}, "free", usage.Terms{Plan: "free", Included: 500_000, Currency: "USD"}},
-		{"a built-in one", &App{}, "team", usage.Terms{Plan: "team", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}},
-		{"with its spend cap", &App{}, "pro", usage.Terms{Plan: "pro", Included: 2_000_000, Currency: "USD"}},
-		{"a built-in one in yen", &App{Currency: "JPY"}, "team", usage.Terms{Plan: "team", Included: 2_000_000, Package: 1_000_000, Minor: 2, Currency: "JPY"}},
+		{"no plan", &App{}, "", usage.Price{Included: -1, Currency: "USD"}},
+		{"a hard one", &App{}, "free", usage.Price{Plan: "free", Included: 500_000, Currency: "USD"}},
+		{"a built-in one", &App{}, "team", usage.Price{Plan: "team", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}},
+		{"with its spend cap", &App{}, "pro", usage.Price{Plan: "pro", Included: 2_000_000, Currency: "USD"}},
+		{"a built-in one in yen", &App{Currency: "JPY"}, "team", usage.Price{Plan: "team", Included: 2_000_000, Package: 1_000_000, Minor: 2, Currency: "JPY"}},
 		{
 			"an own one in dinars", &App{Currency: "KWD", Plans: map[string]*Plan{"own": {Quota: &small, Overage: &projects.Overage{Price: "0.615", Package: 5}, SpendCap: &off}}},
 			"own",
-			usage.Terms{Plan: "own", Included: 10, Package: 5, Minor: 615, Currency: "KWD"},
+			usage.Price{Plan: "own", Included: 10, Package: 5, Minor: 615, Currency: "KWD"},
 		},
 	} {
 		o := &projects.Organization{ID: "acme"}

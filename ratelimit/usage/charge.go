@@ -234,5 +234,5 @@ func changesOf(tx *bbolt.Tx, news []byte, n uint64) (this, next change, err erro
 
 // charge is an entry with all its columns and its price.
 func (e *entry) charge(ledger string, k Key, billed metering.Period) Charge {
-	return Charge{Line: e.line(ledger, k), Package: max(0, e.Terms.Package), Minor: max(0, e.Terms.Minor), Billed: billed}
+	return Charge{Line: e.line(ledger, k), Package: max(0, e.Price.Package), Minor: max(0, e.Price.Minor), Billed: billed}
 }

@@ -29,7 +29,7 @@ type ledger struct {
 type focusPayer struct {
 	id    string
 	cycle metering.Cycle
-	terms Terms
+	price Price
 	known bool
 }
 
@@ -47,13 +47,13 @@ func newLedger(t *testing.T, seed uint64) *ledger {
 		LineStore: NewLineStore(filepath.Join(t.TempDir(), "billing.db"), "ledger"), t: t, random: rand.New(rand.NewPCG(seed, 4)),
 		now: time.Date(2026, 2, 20, 0, 0, 0, 0, time.UTC), used: make(map[Key]int64), late: make(map[Key]int64), closed: make(map[string]*big.Rat),
 		payers: []focusPayer{
-			{"acme", metering.Cycle{}, Terms{Plan: "pro", Included: 200, Package: 100, Minor: 205, Currency: "USD"}, true},
-			{"last, \"Inc.\"", metering.Cycle{Anchor: time.Date(2026, 1, 31, 2, 30, 0, 0, berlin), Zone: berlin}, Terms{Plan: "any, \"all\"", Package: 7, Minor: 1, Currency: "EUR"}, true},
-			{"half", metering.Cycle{Zone: kolkata}, Terms{Plan: "single", Included: 3, Package: 1, Minor: 100, Currency: "USD"}, true},
-			{"free", metering.Cycle{}, Terms{Plan: "free", Included: 50, Currency: "USD"}, true},
-			{"without", metering.Cycle{}, Terms{Included: -1, Currency: "USD"}, true},
-			{"unknown", metering.Cycle{}, Terms{Included: -1, Currency: "USD"}, false},
-			{"", metering.Cycle{}, Terms{Included: -1, Currency: "USD"}, true}, // projects of no organization
+			{"acme", metering.Cycle{}, Price{Plan: "pro", Included: 200, Package: 100, Minor: 205, Currency: "USD"}, true},
+			{"last, \"Inc.\"", metering.Cycle{Anchor: time.Date(2026, 1, 31, 2, 30, 0, 0, berlin), Zone: berlin}, Price{Plan: "any, \"all\"", Package: 7, Minor: 1, Currency: "EUR"}, true},
+			{"half", metering.Cycle{Zone: kolkata}, Price{Plan: "single", Included: 3, Package: 1, Minor: 100, Currency: "USD"}, true},
+			{"free", metering.Cycle{}, Price{Plan: "free", Included: 50, Currency: "USD"}, true},
+			{"without", metering.Cycle{}, Price{Included: -1, Currency: "USD"}, true},
+			{"unknown", metering.Cycle{}, Price{Included: -1, Currency: "USD"}, false},
+			{"", metering.Cycle{}, Price{Included: -1, Currency: "USD"}, true}, // projects of no organization
 		},
 	}
 	l.noSync = true
@@ -96,7 +96,7 @@ func (l *ledger) pass() {
 	}
 	l.now = l.now.Add(12 * time.Hour)
 	if l.now.Day() == 10 {
-		l.payers[0].terms.Minor++ // the price goes up
+		l.payers[0].price.Minor++ // the price goes up
 	}
 	for k, n := range l.late {
 		if l.random.IntN(30) == 0 {
@@ -114,9 +114,9 @@ func (l *ledger) hear(k Key, n int64) {
 
 func (l *ledger) update() {
 	l.t.Helper()
-	_, err := l.Update(l.now, l.heard, func(id string) (Terms, bool) {
+	_, err := l.Update(l.now, l.heard, func(id string) (Price, bool) {
 		p := l.payer(id)
-		return p.terms, p.known
+		return p.price, p.known
 	}, func(end time.Time) bool { return !end.After(l.now) })
 	if err != nil {
 		l.t.Fatal(err)

@@ -40,7 +40,7 @@ type Line struct {
 	Period      string    `json:"period" parquet:"period,dict"`
 	AccountID   string    `json:"account_id" parquet:"account_id,dict"` // the organization
 	Plan        string    `json:"plan" parquet:"plan,dict"`
-	PlanRev     string    `json:"plan_rev" parquet:"plan_rev,dict"` // changes with the terms of the plan
+	PlanRev     string    `json:"plan_rev" parquet:"plan_rev,dict"` // changes with the price of the plan
 	ProjectID   string    `json:"project_id" parquet:"project_id,dict"`
 	FunctionID  string    `json:"function_id" parquet:"function_id,dict"`
 	Region      string    `json:"region" parquet:"region,dict"`

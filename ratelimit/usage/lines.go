@@ -95,7 +95,7 @@ func (b *LineStore) Days(want func(organization, period string) bool) (days []Da
 
 // line is an entry with all its columns.
 func (e *entry) line(ledger string, k Key) Line {
-	total, t := e.total(), e.Terms
+	total, t := e.total(), e.Price
 	after := e.after()
 	l := Line{
 		Schema: Schema, LedgerID: ledger, LineID: lineID(ledger, k), Revision: e.Revision, Period: k.Period,

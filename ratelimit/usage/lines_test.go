@@ -99,7 +99,7 @@ func TestBookAdjustsInAnyOrder(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		b := newStore(t)
-		b.terms = Terms{Plan: "small", Included: 100, Package: 10, Minor: 7, Currency: "USD"}
+		b.price = Price{Plan: "small", Included: 100, Package: 10, Minor: 7, Currency: "USD"}
 		var history []Sum // each says all that its gateway has
 		latest, want := make(map[[2]int]Source), int64(0)
 		for range 80 {

@@ -35,8 +35,8 @@ var (
 	keyOpen     = []byte("open")  // in each: from when on lines are provisional
 )
 
-// unknownTerms are those of organizations of which nothing else is said.
-var unknownTerms = Terms{Included: -1, Currency: DefaultCurrency}
+// unknownPrice are those of organizations of which nothing else is said.
+var unknownPrice = Price{Included: -1, Currency: DefaultCurrency}
 
 // storeWait bounds the wait for another process.
 const storeWait = 5 * time.Second
@@ -55,7 +55,7 @@ func (b *LineStore) SetLedger(id string) {
 type entry struct {
 	End      int64    `json:"e"` // in seconds
 	Before   int64    `json:"b,omitempty"`
-	Terms    Terms    `json:"t"`
+	Price    Price    `json:"t"`
 	Revision int64    `json:"r,omitempty"`
 	State    State    `json:"s"`
 	Sources  []Source `json:"i"` // by name
@@ -77,7 +77,7 @@ func (e *entry) after() int64 {
 
 // equal reports whether two entries say the same.
 func (e *entry) equal(other *entry) bool {
-	return e.End == other.End && e.Before == other.Before && e.Terms == other.Terms && e.State == other.State &&
+	return e.End == other.End && e.Before == other.Before && e.Price == other.Price && e.State == other.State &&
 		slices.Equal(e.Sources, other.Sources)
 }
 
@@ -120,11 +120,11 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 }
 
 // Update takes in what was used, as far as it is known: each source says all that
-// it has of a line. terms are those of an organization now, and whether it is
+// it has of a line. price returns that of an organization now, and whether it is
 // known, or else what holds for nobody: lines keep those that were in force when
 // their hour ended. over reports whether all that ends at a time is known. Lines
 // that were final and differ become corrections. It returns how many lines changed.
-func (b *LineStore) Update(now time.Time, sums []Sum, terms func(organization string) (Terms, bool), over func(end time.Time) bool) (changed int, err error) {
+func (b *LineStore) Update(now time.Time, sums []Sum, price func(organization string) (Price, bool), over func(end time.Time) bool) (changed int, err error) {
 	sums = merge(sums)
 	err = b.with(true, func(tx *bbolt.Tx) error {
 		lines, err := tx.CreateBucketIfNotExists(bucketLines)
@@ -163,7 +163,7 @@ func (b *LineStore) Update(now time.Time, sums []Sum, terms func(organization st
 			u := update{bucket: bucket, group: []byte(key), news: news, over: over, now: now}
 			u.period, _ = b.period(organization, period)
 			u.settled = settled
-			u.terms, u.known = terms(organization)
+			u.price, u.known = price(organization)
 			n, err := u.run(group)
 			if err != nil {
 				return err
@@ -180,28 +180,28 @@ type update struct {
 	bucket, news *bbolt.Bucket
 	group        []byte // the name of bucket
 	now          time.Time
-	terms        Terms
-	known        bool // terms are
+	price        Price
+	known        bool // price is what the projects say, not the default
 	over         func(end time.Time) bool
 	period       metering.Period
 	settled      time.Time // up to when all was known before
 	closed       bool      // the bill was final before
 }
 
-// agreed are the terms of a provisional line, after one with others.
-func (u *update) agreed(e, before *entry) Terms {
+// agreed is the price of a provisional line, after one with others.
+func (u *update) agreed(e, before *entry) Price {
 	switch {
 	case u.known && u.now.Before(time.Unix(e.End, 0)):
-		return u.terms
-	case e.Terms != (Terms{}): // of when its hour ended
-		return e.Terms
+		return u.price
+	case e.Price != (Price{}): // of when its hour ended
+		return e.Price
 	case before != nil: // the line is new, its hour is not
-		return before.Terms
+		return before.Price
 	}
-	if u.terms == (Terms{}) {
-		return unknownTerms
+	if u.price == (Price{}) {
+		return unknownPrice
 	}
-	return u.terms
+	return u.price
 }
 
 // run takes in sums, which are in order.
@@ -276,7 +276,7 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 		n.Before = sum
 		sum = n.after()
 		if n.State == Provisional {
-			n.Terms = u.agreed(&n, last)
+			n.Price = u.agreed(&n, last)
 			if u.over(time.Unix(n.End, 0)) {
 				n.State = Final
 			}

@@ -23,18 +23,18 @@ func used(instance, function string, hour int, n int64) Sum {
 type storeTest struct {
 	*LineStore
 	t     *testing.T
-	terms Terms
+	price Price
 	over  int // hours that are
 }
 
 func newStore(t *testing.T) *storeTest {
 	t.Helper()
-	return &storeTest{LineStore: NewLineStore(filepath.Join(t.TempDir(), "billing.db"), "ledger"), t: t, terms: pro()}
+	return &storeTest{LineStore: NewLineStore(filepath.Join(t.TempDir(), "billing.db"), "ledger"), t: t, price: pro()}
 }
 
 func (b *storeTest) update(sums ...Sum) (changed int) {
 	b.t.Helper()
-	changed, err := b.Update(month.Add(time.Duration(b.over)*time.Hour), sums, func(string) (Terms, bool) { return b.terms, true }, func(end time.Time) bool {
+	changed, err := b.Update(month.Add(time.Duration(b.over)*time.Hour), sums, func(string) (Price, bool) { return b.price, true }, func(end time.Time) bool {
 		return !end.After(month.Add(time.Duration(b.over) * time.Hour))
 	})
 	if err != nil {
@@ -58,7 +58,7 @@ func (b *storeTest) lines() (all []Line) {
 		amount += l.AmountMinor
 		all = append(all, l)
 	}
-	if want := b.terms.Amount(cumulated); amount != want {
+	if want := b.price.Amount(cumulated); amount != want {
 		b.t.Errorf("the lines cost %d, %d invocations cost %d", amount, cumulated, want)
 	}
 	return all
@@ -84,7 +84,7 @@ func TestBookClosesHours(t *testing.T) {
 		t.Errorf("%d lines changed by what was known", n)
 	}
 	// The plan changes: hours that are over cost what they cost.
-	b.terms.Minor = 300
+	b.price.Minor = 300
 	b.update(used("one", "f", 1, 900_000))
 	lines = nil
 	for l, err := range b.Lines(func(organization, period string) bool { return organization == "acme" && period == "2026-11" }) {
@@ -96,7 +96,7 @@ func TestBookClosesHours(t *testing.T) {
 	if len(lines) != 3 || lines[0].State != Final || lines[0].Revision != 1 || lines[0].LineID != id || lines[1].AmountMinor != 200 || lines[2].State != Provisional {
 		t.Errorf("%+v", lines)
 	}
-	b.terms.Minor = 200
+	b.price.Minor = 200
 	// Something comes late: a correction, also of what was counted after it.
 	b.update(used("three", "a", 0, 7))
 	lines = b.lines()
@@ -132,7 +132,7 @@ func TestBookInAnyOrder(t *testing.T) {
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 1))
 		b := newStore(t)
-		b.terms = Terms{Plan: "small", Included: 100, Package: 10, Minor: 7, Currency: "USD"}
+		b.price = Price{Plan: "small", Included: 100, Package: 10, Minor: 7, Currency: "USD"}
 		counts, want := make(map[[3]int]int64), int64(0)
 		for range 60 {
 			var sums []Sum

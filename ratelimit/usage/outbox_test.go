@@ -21,8 +21,8 @@ const (
 	stripeKey  = "sk_test_fake"
 )
 
-// soldTerms include 1000 and sell a hundred for 2.00.
-var soldTerms = usage.Terms{Plan: "pro", Included: 1000, Package: 100, Minor: 200, Currency: "USD"}
+// soldPrice include 1000 and sell a hundred for 2.00.
+var soldPrice = usage.Price{Plan: "pro", Included: 1000, Package: 100, Minor: 200, Currency: "USD"}
 
 // sink is a service under test with what stands in for it.
 type sink struct {
@@ -129,7 +129,7 @@ func (r *rig) pass() {
 func (r *rig) update(sums []usage.Sum) {
 	r.t.Helper()
 	now := r.start.Add(time.Duration(r.hour) * time.Hour)
-	_, err := r.store.Update(now, sums, func(string) (usage.Terms, bool) { return soldTerms, true }, func(end time.Time) bool { return !end.After(now) })
+	_, err := r.store.Update(now, sums, func(string) (usage.Price, bool) { return soldPrice, true }, func(end time.Time) bool { return !end.After(now) })
 	if err != nil {
 		r.t.Fatal(err)
 	}

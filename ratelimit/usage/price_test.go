@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-func pro() Terms {
-	return Terms{Plan: "pro", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}
+func pro() Price {
+	return Price{Plan: "pro", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}
 }
 
 // BEHAVIOUR.md 7.4, with the worked examples of the public price rule.
@@ -31,14 +31,14 @@ func TestAmount(t *testing.T) {
 			t.Errorf("%d invocations: %d packages for %d, want %d for %d", tt.used, p, m, tt.packages, tt.minor)
 		}
 	}
-	for name, free := range map[string]Terms{
+	for name, free := range map[string]Price{
 		"no plan": {Included: -1, Package: 1, Minor: 1}, "a hard quota": {Included: 500_000}, "no price": {Included: 1, Package: 1},
 	} {
 		if n := free.Amount(10_000_000); n != 0 {
 			t.Errorf("%s: %d", name, n)
 		}
 	}
-	if dear := (Terms{Package: 1, Minor: math.MaxInt64}); dear.Amount(2) != math.MaxInt64 {
+	if dear := (Price{Package: 1, Minor: math.MaxInt64}); dear.Amount(2) != math.MaxInt64 {
 		t.Error("a sum that is too large has turned around")
 	}
 }
@@ -62,7 +62,7 @@ func TestBillsOfTheExamples(t *testing.T) {
 	} {
 		for _, currency := range []string{"USD", "JPY", "KWD"} {
 			b := newStore(t)
-			b.terms.Currency = currency
+			b.price.Currency = currency
 			const hours = 7
 			rest := [2]int64{tt.first, tt.other}
 			for hour := range hours {
@@ -103,14 +103,14 @@ func TestBillsOfTheExamples(t *testing.T) {
 // METERING.md section 4 (2): amounts grow, follow the rule, and those of parts sum up to that of the whole.
 func TestAmountProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		terms := Terms{
+		price := Price{
 			Included: rapid.Int64Range(-1, 10_000).Draw(t, "included"), Package: rapid.Int64Range(1, 5000).Draw(t, "package"),
 			Minor: rapid.Int64Range(0, 100_000).Draw(t, "minor"),
 		}
 		at, sum := int64(0), int64(0)
 		for range rapid.IntRange(1, 50).Draw(t, "parts") {
 			next := at + rapid.Int64Range(0, 3000).Draw(t, "part")
-			part := terms.Amount(next) - terms.Amount(at)
+			part := price.Amount(next) - price.Amount(at)
 			if part < 0 {
 				t.Fatalf("from %d to %d it costs %d", at, next, part)
 			}
@@ -118,12 +118,12 @@ func TestAmountProperties(t *testing.T) {
 			at = next
 		}
 		over := new(big.Rat)
-		if terms.Included >= 0 && at > terms.Included {
-			over.SetFrac64(at-terms.Included, terms.Package)
+		if price.Included >= 0 && at > price.Included {
+			over.SetFrac64(at-price.Included, price.Package)
 		}
 		packages := new(big.Int).Div(new(big.Int).Add(over.Num(), new(big.Int).Sub(over.Denom(), big.NewInt(1))), over.Denom()).Int64()
-		if want := packages * terms.Minor; sum != want || terms.Amount(at) != want {
-			t.Fatalf("%d invocations: the parts cost %d, the whole %d, want %d", at, sum, terms.Amount(at), want)
+		if want := packages * price.Minor; sum != want || price.Amount(at) != want {
+			t.Fatalf("%d invocations: the parts cost %d, the whole %d, want %d", at, sum, price.Amount(at), want)
 		}
 	})
 }

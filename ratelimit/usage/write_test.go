@@ -97,7 +97,7 @@ func TestWrite(t *testing.T) {
 // Export of lines by format, in lines a second; memory does not depend on how many.
 func BenchmarkWrite(b *testing.B) {
 	start := month
-	e := entry{End: start.Add(3600e9).Unix(), Terms: pro(), State: Final, Revision: 1, Sources: []Source{{Instance: "a", First: 1, Invocations: 1000, Completed: 1000}}}
+	e := entry{End: start.Add(3600e9).Unix(), Price: pro(), State: Final, Revision: 1, Sources: []Source{{Instance: "a", First: 1, Invocations: 1000, Completed: 1000}}}
 	for _, format := range Formats() {
 		b.Run(format, func(b *testing.B) {
 			b.ReportAllocs()

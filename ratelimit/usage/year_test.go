@@ -14,7 +14,7 @@ import (
 type payer struct {
 	id    string
 	cycle metering.Cycle
-	terms usage.Terms
+	price usage.Price
 }
 
 // year is a simulated one.
@@ -57,13 +57,13 @@ func (y *year) day(today time.Time) (sums []usage.Sum) {
 // close brings the lines up to date, when all that ended before a time is known.
 func (y *year) close(at time.Time, sums []usage.Sum) {
 	y.t.Helper()
-	_, err := y.store.Update(at, sums, func(id string) (usage.Terms, bool) {
+	_, err := y.store.Update(at, sums, func(id string) (usage.Price, bool) {
 		for _, o := range y.payers {
 			if o.id == id {
-				return o.terms, true
+				return o.price, true
 			}
 		}
-		return usage.Terms{}, false
+		return usage.Price{}, false
 	}, func(end time.Time) bool { return !end.After(at) })
 	if err != nil {
 		y.t.Fatal(err)
@@ -77,8 +77,8 @@ func TestYear(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free := usage.Terms{Plan: "free", Included: 5000, Currency: "USD"}
-	sold := usage.Terms{Plan: "pro", Included: 20_000, Package: 1000, Minor: 200, Currency: "USD"}
+	free := usage.Price{Plan: "free", Included: 5000, Currency: "USD"}
+	sold := usage.Price{Plan: "pro", Included: 20_000, Package: 1000, Minor: 200, Currency: "USD"}
 	y := &year{rig: newRig(t, 2026), used: make(map[[2]string]int64), payers: []payer{
 		{"acme", metering.Cycle{}, sold},
 		{"globex", metering.Cycle{Anchor: time.Date(2026, 1, 31, 2, 0, 0, 0, berlin), Zone: berlin}, sold},
@@ -92,7 +92,7 @@ func TestYear(t *testing.T) {
 	for day := range days {
 		today := start.AddDate(0, 0, day)
 		if today.Equal(time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)) {
-			y.payers[2].terms = sold
+			y.payers[2].price = sold
 		}
 		sums, closed, last := y.day(today), today, day == days-1 // the day before is over
 		if day%9 == 0 || last {                                  // the slow one is heard of
@@ -122,7 +122,7 @@ func TestYear(t *testing.T) {
 }
 
 // check compares the bills with what was used, and the files with the bills.
-func (y *year) check(sold usage.Terms, files *usage.Files) {
+func (y *year) check(sold usage.Price, files *usage.Files) {
 	y.t.Helper()
 	written := written(y.t, files)
 	got, amounts, corrections := make(map[[2]string]int64), make(map[[2]string]int64), 0

@@ -62,8 +62,8 @@ func TestSetUp(t *testing.T) {
 				Sources: []usage.Source{{Instance: "one", First: 1, Invocations: n, Completed: n}},
 			})
 		}
-		pro := usage.Terms{Plan: "pro", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}
-		_, err := store.Update(fake.Now(), sums, func(string) (usage.Terms, bool) { return pro, true }, func(time.Time) bool { return true })
+		pro := usage.Price{Plan: "pro", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}
+		_, err := store.Update(fake.Now(), sums, func(string) (usage.Price, bool) { return pro, true }, func(time.Time) bool { return true })
 		if err != nil {
 			t.Fatal(err)
 		}
