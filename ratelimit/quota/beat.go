@@ -22,7 +22,7 @@ func (q *Quotas) run() {
 }
 
 func (q *Quotas) lookAll() {
-	q.takeOver()
+	q.settleOrphans()
 	if q.beats%2 == 0 {
 		q.refreshOverrides(q.ctx)
 	}

@@ -25,7 +25,7 @@ func (q *Quotas) claim(ctx context.Context, w *window, allowance *Allowance, sta
 			return err
 		}
 	}
-	if err := q.adopt(ctx, w, allowance); err != nil {
+	if err := q.settleOrphansOf(ctx, w, allowance); err != nil {
 		return err
 	}
 	w.assert()
@@ -111,9 +111,9 @@ func (q *Quotas) giveBack(ctx context.Context, w *window, allowance *Allowance) 
 	return q.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
 }
 
-// adopt settles what processes that are gone have left of their grants. The
+// settleOrphansOf settles what processes that are gone have left of their grants. The
 // caller claims.
-func (q *Quotas) adopt(ctx context.Context, w *window, allowance *Allowance) error {
+func (q *Quotas) settleOrphansOf(ctx context.Context, w *window, allowance *Allowance) error {
 	orphans := q.ledger.Orphans()
 	if !w.known {
 		w.adopted = 0

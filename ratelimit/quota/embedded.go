@@ -124,7 +124,7 @@ func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err
 			}
 			period, organization, _ := strings.Cut(string(key), "|")
 			if h := l.Holders[holder]; h.Granted > 0 {
-				claims = append(claims, Claim{Holder: holder, Organization: organization, Period: metering.Period{ID: period}, Holds: h.Granted, Limit: anyLimit})
+				claims = append(claims, Claim{Holder: holder, Organization: organization, Period: metering.Period{ID: period}, Holds: h.Granted, Limit: noLimit})
 			}
 			return nil
 		})

@@ -64,7 +64,7 @@ type Quotas struct {
 	number    atomic.Uint64
 	epochs    atomic.Pointer[epochs] // of the authority
 	beats     int                    // of run
-	stock     stock                  // for run
+	orphans   settledOrphans         // for run
 	stop      context.CancelFunc
 	stopped   sync.WaitGroup
 	ctx       context.Context //nolint:containedctx // of claims that no request waits for

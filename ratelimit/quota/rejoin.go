@@ -104,7 +104,7 @@ func (e *epochs) shards() []int {
 func (q *Quotas) prepare(authority Authority, number uint64) {
 	known := q.epochs.Load()
 	join := func() error {
-		_, err := q.takeStock(q.ctx, authority, q.ledger.Instance(), number)
+		_, err := q.settleHoldings(q.ctx, authority, q.ledger.Instance(), number)
 		if f, ok := authority.(EpochAuthority); ok && err == nil {
 			err = q.joinAll(f, known, number)
 		}

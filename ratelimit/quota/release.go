@@ -105,9 +105,9 @@ func (r *Redis) HeldBy(ctx context.Context, holder string) (claims []Claim, err 
 	return claims, nil
 }
 
-// anyLimit stands for a limit that is not known, and above all that are: nothing
+// noLimit stands for a limit that is not known, and above all that are: nothing
 // is granted by such a claim.
-const anyLimit = 1 << 53
+const noLimit = 1 << 53
 
 // heldBy returns what a holder has in a shard.
 func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []Claim, err error) {
@@ -127,7 +127,7 @@ func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []
 		if _, err := fmt.Sscanf(value, "%d:", &holds); err != nil {
 			return nil, fmt.Errorf("the field %q with %q is no grant", field, value)
 		}
-		claims = append(claims, Claim{Holder: holder, Organization: parts[2], Period: metering.Period{ID: parts[1]}, Holds: holds, Limit: anyLimit})
+		claims = append(claims, Claim{Holder: holder, Organization: parts[2], Period: metering.Period{ID: parts[1]}, Holds: holds, Limit: noLimit})
 	}
 	return claims, nil
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// takeStock gives back what a log's process was granted and has not used: nobody
+// settleHoldings gives back what a log's process was granted and has not used: nobody
 // may ever call for it here, and others may need it. A later claim than number
 // knows better.
-func (q *Quotas) takeStock(ctx context.Context, authority Authority, instance string, number uint64) (in settledIn, err error) {
+func (q *Quotas) settleHoldings(ctx context.Context, authority Authority, instance string, number uint64) (in settledIn, err error) {
 	h, ok := authority.(HoldingsAuthority)
 	if !ok {
 		return nil, nil
@@ -31,7 +31,7 @@ func (q *Quotas) takeStock(ctx context.Context, authority Authority, instance st
 	for _, u := range now {
 		same := func(c Claim) bool { return c.Organization == u.Organization && c.Period.ID == u.Period.ID }
 		if u.Instance == instance && !slices.ContainsFunc(held, same) {
-			held = append(held, Claim{Holder: instance, Organization: u.Organization, Period: u.Period, Limit: anyLimit})
+			held = append(held, Claim{Holder: instance, Organization: u.Organization, Period: u.Period, Limit: noLimit})
 		}
 	}
 	in = make(settledIn)
@@ -63,21 +63,23 @@ func (q *Quotas) usedBy(instance string) (map[string]int64, error) {
 	return used, nil
 }
 
-// stock is of which logs that were taken over an authority knows what they have.
-type stock struct {
-	of    Authority
-	taken int
+// settledOrphans counts the logs of other processes (Ledger.Orphans) whose
+// holdings were settled with an authority.
+type settledOrphans struct {
+	authority Authority
+	n         int
 }
 
-// takeOver takes stock of the logs that were taken over since the last time.
-func (q *Quotas) takeOver() {
+// settleOrphans settles the holdings of the logs that were taken over since the
+// last time.
+func (q *Quotas) settleOrphans() {
 	authority, orphans := *q.authority.Load(), q.ledger.Orphans()
-	if q.stock.of != authority {
-		q.stock = stock{of: authority}
+	if q.orphans.authority != authority {
+		q.orphans = settledOrphans{authority: authority}
 	}
-	for ; q.stock.taken < len(orphans); q.stock.taken++ {
-		orphan := orphans[q.stock.taken]
-		in, err := q.takeStock(q.ctx, authority, orphan, q.now())
+	for ; q.orphans.n < len(orphans); q.orphans.n++ {
+		orphan := orphans[q.orphans.n]
+		in, err := q.settleHoldings(q.ctx, authority, orphan, q.now())
 		if err != nil {
 			return // the next beat tries again
 		}
