@@ -41,7 +41,7 @@ type bookkeeping struct {
 // books are a ledger and what is decided by it.
 type books struct {
 	ledger *metering.Ledger
-	quotas *quota.Quotas
+	quotas *quota.Manager
 	slugs  *xsync.Map[string, *slugs] // by the ref of the project
 	shared atomic.Pointer[sharing]    // nil with an embedded store
 	bill   *billing
@@ -92,7 +92,7 @@ func (b *bookkeeping) start(a *App) error {
 		warnOfZones(ledger, a.logger)
 		opened = &books{
 			ledger: ledger, slugs: xsync.NewMap[string, *slugs](),
-			quotas: quota.NewQuotas(ledger, quota.NewEmbedded(b.dir, time.Now)),
+			quotas: quota.NewManager(ledger, quota.NewEmbedded(b.dir, time.Now)),
 		}
 		opened.bill = b.startBilling()
 		b.open.Store(opened)

@@ -8,43 +8,43 @@ import (
 )
 
 // run keeps what is known here and what the authority knows together.
-func (q *Quotas) run() {
+func (m *Manager) run() {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	for {
 		select {
-		case <-q.ctx.Done():
+		case <-m.ctx.Done():
 			return
 		case <-tick.C:
 		}
-		q.lookAll()
+		m.lookAll()
 	}
 }
 
-func (q *Quotas) lookAll() {
-	q.settleOrphans()
-	if q.beats%2 == 0 {
-		q.refreshOverrides(q.ctx)
+func (m *Manager) lookAll() {
+	m.settleOrphans()
+	if m.beats%2 == 0 {
+		m.refreshOverrides(m.ctx)
 	}
-	for _, a := range q.accounts.Range {
-		if q.ctx.Err() != nil {
+	for _, a := range m.accounts.Range {
+		if m.ctx.Err() != nil {
 			return
 		}
-		q.look(a)
+		m.look(a)
 	}
-	if f, ok := (*q.authority.Load()).(EpochAuthority); ok && q.beats%2 == 1 {
-		q.beatAll(f)
+	if f, ok := (*m.authority.Load()).(EpochAuthority); ok && m.beats%2 == 1 {
+		m.beatAll(f)
 	}
-	q.beats++
+	m.beats++
 }
 
 // look is the beat of one account.
-func (q *Quotas) look(a *account) {
+func (m *Manager) look(a *account) {
 	w := a.current.Load()
 	if w == nil || !w.wasClaimed() {
 		return
 	}
-	now := q.ledger.Now()
+	now := m.ledger.Now()
 	used := w.used()
 	if used != w.usedBefore || w.usedAt.IsZero() {
 		w.usedAt = now
@@ -55,28 +55,28 @@ func (q *Quotas) look(a *account) {
 	switch {
 	case !w.period.Contains(now):
 	case w.unspent.Load() > 0 && now.Sub(w.usedAt) >= idleFor:
-		q.hold(w, func(ctx context.Context) error { return q.giveBack(ctx, w, allowance) })
-	case w.unspent.Load() > 0 && q.others(w):
+		m.hold(w, func(ctx context.Context) error { return m.giveBack(ctx, w, allowance) })
+	case w.unspent.Load() > 0 && m.others(w):
 		// Somebody may need what is not used here.
-		q.hold(w, func(ctx context.Context) error {
+		m.hold(w, func(ctx context.Context) error {
 			w.assert()
-			return q.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
+			return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
 		})
 	}
-	q.prefetch(a, w, allowance, now)
+	m.prefetch(a, w, allowance, now)
 }
 
 func (w *window) wasClaimed() bool { return w.limit.Load() > 0 && w.granted.Load() > 0 }
 
 // others reports whether anybody else holds grants,
 // where it is not asked for all at once.
-func (q *Quotas) others(w *window) bool {
-	_, all := (*q.authority.Load()).(EpochAuthority)
+func (m *Manager) others(w *window) bool {
+	_, all := (*m.authority.Load()).(EpochAuthority)
 	return !all && w.total.Load() > w.granted.Load()
 }
 
 // hold runs f as the one who claims, unless somebody does.
-func (q *Quotas) hold(w *window, f func(context.Context) error) {
+func (m *Manager) hold(w *window, f func(context.Context) error) {
 	select {
 	case <-w.claiming:
 	default:
@@ -84,18 +84,18 @@ func (q *Quotas) hold(w *window, f func(context.Context) error) {
 	}
 	defer func() { w.claiming <- struct{}{} }()
 	// The next beat tries again.
-	_ = f(q.ctx)
+	_ = f(m.ctx)
 }
 
 // prefetch has the first grants of the next period ready before it begins.
-func (q *Quotas) prefetch(a *account, w *window, allowance *Allowance, now time.Time) {
+func (m *Manager) prefetch(a *account, w *window, allowance *Allowance, now time.Time) {
 	if w.period.End.Sub(now) > a.lead || w.used() == 0 {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.next == nil {
-		next, err := q.newWindow(a, w.cycle, w.cycle.Next(w.period))
+		next, err := m.newWindow(a, w.cycle, w.cycle.Next(w.period))
 		if err != nil {
 			return
 		}
@@ -103,23 +103,23 @@ func (q *Quotas) prefetch(a *account, w *window, allowance *Allowance, now time.
 		a.next = next
 	}
 	if !a.next.wasClaimed() {
-		_ = q.claim(q.ctx, a.next, allowance, false) // the period's first request asks again
+		_ = m.claim(m.ctx, a.next, allowance, false) // the period's first request asks again
 	}
 }
 
 // Close gives back what is not used, as far as that can be done before ctx ends.
 // Nothing may be taken any more.
-func (q *Quotas) Close(ctx context.Context) {
-	q.stop()
-	q.stopped.Wait()
-	f, forgets := (*q.authority.Load()).(EpochAuthority)
+func (m *Manager) Close(ctx context.Context) {
+	m.stop()
+	m.stopped.Wait()
+	f, forgets := (*m.authority.Load()).(EpochAuthority)
 	in := make(settledIn)
-	for _, a := range q.accounts.Range {
+	for _, a := range m.accounts.Range {
 		a.mu.Lock()
 		for _, w := range []*window{a.current.Load(), a.next} {
 			if w != nil && w.wasClaimed() && ctx.Err() == nil {
 				<-w.claiming
-				err := q.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()})
+				err := m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()})
 				if forgets && err == nil {
 					err = in.note(f.Shard(a.organization), w.settled)
 				}
@@ -131,7 +131,7 @@ func (q *Quotas) Close(ctx context.Context) {
 		}
 		a.mu.Unlock()
 	}
-	q.leaveAll(ctx, q.ledger.Instance(), q.epochs.Load().shards(), in)
+	m.leaveAll(ctx, m.ledger.Instance(), m.epochs.Load().shards(), in)
 }
 
 // State is how far an organization's quota is used in the current period.
@@ -147,17 +147,17 @@ type State struct {
 }
 
 // State returns how things are. It asks nobody.
-func (q *Quotas) State(organization string, allowance *Allowance) (State, error) {
-	w, at, err := q.window(organization, allowance)
+func (m *Manager) State(organization string, allowance *Allowance) (State, error) {
+	w, at, err := m.window(organization, allowance)
 	if err != nil {
 		return State{}, err
 	}
-	limit, hard := q.bound(organization, allowance)
-	_, overridden := (*q.overrides.Load())[organization]
+	limit, hard := m.bound(organization, allowance)
+	_, overridden := (*m.overrides.Load())[organization]
 	used := w.used()
 	s := State{Period: w.period, Used: used, Total: max(w.total.Load(), used), Limit: limit, Overridden: overridden, Hard: hard}
 	if hard {
-		s.Refusing = q.refuses(w, allowance, limit, at)
+		s.Refusing = m.refuses(w, allowance, limit, at)
 		s.Grace = !s.Refusing && w.since.Load() != 0 && w.unspent.Load() <= 0
 	}
 	return s, nil

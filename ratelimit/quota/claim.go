@@ -6,32 +6,32 @@ import (
 )
 
 // claim gets units, unless another claim has got some meanwhile.
-func (q *Quotas) claim(ctx context.Context, w *window, allowance *Allowance, starved bool) error {
+func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, starved bool) error {
 	select {
 	case <-w.claiming:
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", ErrUnavailable, ctx.Err())
 	}
 	defer func() { w.claiming <- struct{}{} }()
-	limit := q.effectiveLimit(w.account.organization, allowance)
+	limit := m.effectiveLimit(w.account.organization, allowance)
 	if starved && w.unspent.Load() > 0 && w.limit.Load() == limit {
 		return nil
 	}
-	if w.failures > 0 && q.ledger.Now().UnixMicro() < w.retryAt.Load() {
+	if w.failures > 0 && m.ledger.Now().UnixMicro() < w.retryAt.Load() {
 		return fmt.Errorf("%w: it did not answer a moment ago", ErrUnavailable)
 	}
 	if limit < w.limit.Load() { // what was granted under the higher limit goes back
-		if err := q.giveBack(ctx, w, allowance); err != nil {
+		if err := m.giveBack(ctx, w, allowance); err != nil {
 			return err
 		}
 	}
-	if err := q.settleOrphansOf(ctx, w, allowance); err != nil {
+	if err := m.settleOrphansOf(ctx, w, allowance); err != nil {
 		return err
 	}
 	w.assert()
 	w.limit.Store(limit)
-	w.pace(q.ledger.Now(), limit)
-	return q.settle(ctx, w, allowance, Claim{Holds: w.granted.Load(), Wants: w.used() + w.chunk.Load(), Starved: starved && w.unspent.Load() <= 0})
+	w.pace(m.ledger.Now(), limit)
+	return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load(), Wants: w.used() + w.chunk.Load(), Starved: starved && w.unspent.Load() <= 0})
 }
 
 // drop makes what is not used nobody's. The caller claims, and says so.
@@ -55,25 +55,25 @@ func (w *window) assert() {
 }
 
 // settle sends a claim and takes in its answer. The caller claims.
-func (q *Quotas) settle(ctx context.Context, w *window, allowance *Allowance, c Claim) error {
+func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c Claim) error {
 	c.Limit = allowance.Quota
-	authority := *q.authority.Load()
-	answer, err := authority.Claim(ctx, q.complete(w, c))
+	authority := *m.authority.Load()
+	answer, err := authority.Claim(ctx, m.complete(w, c))
 	if err != nil {
 		w.failures++
-		w.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(w.failures, 10))).UnixMicro())
+		w.retryAt.Store(m.ledger.Now().Add(min(patience, beat<<min(w.failures, 10))).UnixMicro())
 		return err
 	}
 	w.failures, w.known, w.settled = 0, true, answer.Epoch
 	w.empty++
 	if f, ok := authority.(EpochAuthority); ok {
 		shard := f.Shard(w.account.organization)
-		if !q.epochs.Load().in(shard, answer.Epoch) {
+		if !m.epochs.Load().in(shard, answer.Epoch) {
 			// Of a server that was replaced, or that has replaced another: what it grants
 			// may be unknown to those who have joined the later one.
 			answer.Granted, answer.Recovering = w.granted.Load(), true
 		}
-		q.observe(f, shard, answer.Epoch)
+		m.observe(f, shard, answer.Epoch)
 	}
 	if more := answer.Granted - w.granted.Load(); more != 0 {
 		w.granted.Add(more)
@@ -88,54 +88,54 @@ func (q *Quotas) settle(ctx context.Context, w *window, allowance *Allowance, c 
 	}
 	w.since.Store(since)
 	w.recovering.Store(answer.Recovering)
-	w.retryAt.Store(q.ledger.Now().Add(min(patience, beat<<min(w.empty, 10))).UnixMicro())
-	if answer.Limit != q.effectiveLimit(w.account.organization, allowance) {
-		q.repairOverride(ctx, w.account.organization, allowance, answer.Limit)
+	w.retryAt.Store(m.ledger.Now().Add(min(patience, beat<<min(w.empty, 10))).UnixMicro())
+	if answer.Limit != m.effectiveLimit(w.account.organization, allowance) {
+		m.repairOverride(ctx, w.account.organization, allowance, answer.Limit)
 	}
 	if answer.Reclaim && w.unspent.Load() > 0 && !c.Starved {
-		return q.giveBack(ctx, w, allowance)
+		return m.giveBack(ctx, w, allowance)
 	}
 	return nil
 }
 
 // complete fills in who claims what.
-func (q *Quotas) complete(w *window, c Claim) Claim {
-	c.Holder, c.Organization, c.Period = q.ledger.Instance(), w.account.organization, w.period
-	c.Number = q.number.Add(1)
+func (m *Manager) complete(w *window, c Claim) Claim {
+	c.Holder, c.Organization, c.Period = m.ledger.Instance(), w.account.organization, w.period
+	c.Number = m.number.Add(1)
 	return c
 }
 
 // giveBack returns what is not used. The caller claims.
-func (q *Quotas) giveBack(ctx context.Context, w *window, allowance *Allowance) error {
+func (m *Manager) giveBack(ctx context.Context, w *window, allowance *Allowance) error {
 	w.drop()
-	return q.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
+	return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
 }
 
 // settleOrphansOf settles what processes that are gone have left of their grants. The
 // caller claims.
-func (q *Quotas) settleOrphansOf(ctx context.Context, w *window, allowance *Allowance) error {
-	orphans := q.ledger.Orphans()
+func (m *Manager) settleOrphansOf(ctx context.Context, w *window, allowance *Allowance) error {
+	orphans := m.ledger.Orphans()
 	if !w.known {
 		w.adopted = 0
 	}
 	if len(orphans) == w.adopted {
 		return nil
 	}
-	by, err := q.ledger.SpentBy(w.account.organization, w.period)
+	by, err := m.ledger.SpentBy(w.account.organization, w.period)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	for _, orphan := range orphans[w.adopted:] {
-		answer, err := (*q.authority.Load()).Claim(ctx, Claim{
+		answer, err := (*m.authority.Load()).Claim(ctx, Claim{
 			Holder: orphan, Organization: w.account.organization, Period: w.period, Limit: allowance.Quota,
-			Number: q.now(), Holds: int64(by[orphan]),
+			Number: m.now(), Holds: int64(by[orphan]),
 		})
 		if err != nil {
 			return err
 		}
-		if f, ok := (*q.authority.Load()).(EpochAuthority); ok {
+		if f, ok := (*m.authority.Load()).(EpochAuthority); ok {
 			shard := f.Shard(w.account.organization)
-			q.leaveAll(ctx, orphan, []int{shard}, settledIn{shard: answer.Epoch})
+			m.leaveAll(ctx, orphan, []int{shard}, settledIn{shard: answer.Epoch})
 		}
 	}
 	w.adopted = len(orphans)

@@ -45,7 +45,7 @@ func joinRedis(t *testing.T, url, dir string, allowance Allowance) *member {
 	}
 	m := &member{conn: conn, mirror: metering.OpenMirror(ledger, conn, func(error) {})}
 	m.redis = NewRedis(conn, before, m.mirror.Present)
-	m.gateway = &gateway{Quotas: NewQuotas(ledger, m.redis), t: t, ledger: ledger, allowance: allowance}
+	m.gateway = &gateway{Manager: NewManager(ledger, m.redis), t: t, ledger: ledger, allowance: allowance}
 	return m
 }
 
@@ -64,8 +64,8 @@ func (m *member) leave() {
 // kill ends a member as a signal would: nothing is given back, nothing sent.
 func (m *member) kill() {
 	m.t.Helper()
-	m.Quotas.stop()
-	m.Quotas.stopped.Wait()
+	m.Manager.stop()
+	m.Manager.stopped.Wait()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = m.mirror.Close(ctx)
@@ -155,8 +155,8 @@ func (c *crowd) remove(i int) *member {
 func (c *crowd) lose(i int) (instance string) {
 	c.t.Helper()
 	m := c.remove(i)
-	m.Quotas.stop()
-	m.Quotas.stopped.Wait()
+	m.Manager.stop()
+	m.Manager.stopped.Wait()
 	if _, err := m.mirror.Flush(c.t.Context()); err != nil {
 		c.t.Error(err)
 	}

@@ -10,7 +10,7 @@ import (
 // settleHoldings gives back what a log's process was granted and has not used: nobody
 // may ever call for it here, and others may need it. A later claim than number
 // knows better.
-func (q *Quotas) settleHoldings(ctx context.Context, authority Authority, instance string, number uint64) (in settledIn, err error) {
+func (m *Manager) settleHoldings(ctx context.Context, authority Authority, instance string, number uint64) (in settledIn, err error) {
 	h, ok := authority.(HoldingsAuthority)
 	if !ok {
 		return nil, nil
@@ -19,12 +19,12 @@ func (q *Quotas) settleHoldings(ctx context.Context, authority Authority, instan
 	if err != nil {
 		return nil, err
 	}
-	used, err := q.usedBy(instance)
+	used, err := m.usedBy(instance)
 	if err != nil {
 		return nil, err
 	}
 	// Of what it used now it may have been granted more than the authority knows.
-	now, err := q.ledger.UsedNow()
+	now, err := m.ledger.UsedNow()
 	if err != nil {
 		return nil, err
 	}
@@ -49,8 +49,8 @@ func (q *Quotas) settleHoldings(ctx context.Context, authority Authority, instan
 }
 
 // usedBy is what a log says was used, by period and organization.
-func (q *Quotas) usedBy(instance string) (map[string]int64, error) {
-	all, err := q.ledger.Usage()
+func (m *Manager) usedBy(instance string) (map[string]int64, error) {
+	all, err := m.ledger.Usage()
 	if err != nil {
 		return nil, err
 	}
@@ -72,20 +72,20 @@ type settledOrphans struct {
 
 // settleOrphans settles the holdings of the logs that were taken over since the
 // last time.
-func (q *Quotas) settleOrphans() {
-	authority, orphans := *q.authority.Load(), q.ledger.Orphans()
-	if q.orphans.authority != authority {
-		q.orphans = settledOrphans{authority: authority}
+func (m *Manager) settleOrphans() {
+	authority, orphans := *m.authority.Load(), m.ledger.Orphans()
+	if m.orphans.authority != authority {
+		m.orphans = settledOrphans{authority: authority}
 	}
-	for ; q.orphans.n < len(orphans); q.orphans.n++ {
-		orphan := orphans[q.orphans.n]
-		in, err := q.settleHoldings(q.ctx, authority, orphan, q.now())
+	for ; m.orphans.n < len(orphans); m.orphans.n++ {
+		orphan := orphans[m.orphans.n]
+		in, err := m.settleHoldings(m.ctx, authority, orphan, m.now())
 		if err != nil {
 			return // the next beat tries again
 		}
 		if f, ok := authority.(EpochAuthority); ok {
 			for shard := range f.Shards() {
-				if err := f.Leave(q.ctx, orphan, shard, in[shard]); err != nil {
+				if err := f.Leave(m.ctx, orphan, shard, in[shard]); err != nil {
 					return
 				}
 			}

@@ -50,7 +50,7 @@ func TestMonthEnd(t *testing.T) {
 			if g.ledger, err = metering.Open(metering.Config{Dir: dir, Now: now}); err != nil {
 				t.Fatal(err)
 			}
-			g.Quotas = NewQuotas(g.ledger, NewEmbedded(dir, now))
+			g.Manager = NewManager(g.ledger, NewEmbedded(dir, now))
 			defer g.close()
 			var before, after atomic.Int64
 			var running sync.WaitGroup

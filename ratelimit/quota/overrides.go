@@ -7,8 +7,8 @@ import "context"
 // copy here is read again every second tick.
 
 // effectiveLimit returns the limit in force, as far as known here.
-func (q *Quotas) effectiveLimit(organization string, allowance *Allowance) int64 {
-	if limit, ok := (*q.overrides.Load())[organization]; ok {
+func (m *Manager) effectiveLimit(organization string, allowance *Allowance) int64 {
+	if limit, ok := (*m.overrides.Load())[organization]; ok {
 		return limit
 	}
 	return allowance.Quota
@@ -16,18 +16,18 @@ func (q *Quotas) effectiveLimit(organization string, allowance *Allowance) int64
 
 // refreshOverrides reads the overrides from the authority. It reports whether the
 // copy here and the authority agree now.
-func (q *Quotas) refreshOverrides(ctx context.Context) bool {
-	authority := *q.authority.Load()
+func (m *Manager) refreshOverrides(ctx context.Context) bool {
+	authority := *m.authority.Load()
 	overrides, err := authority.Overrides(ctx)
 	if err != nil {
 		return false
 	}
-	known := *q.overrides.Load()
+	known := *m.overrides.Load()
 	if overrides == nil && len(known) > 0 {
 		// The authority is a new one, or its store was emptied: write ours into it.
 		return writeOverrides(ctx, authority, known) == nil
 	}
-	q.overrides.Store(&overrides)
+	m.overrides.Store(&overrides)
 	return true
 }
 
@@ -43,8 +43,8 @@ func writeOverrides(ctx context.Context, to Authority, overrides map[string]int6
 // CopyOverrides replaces the overrides of another authority by those in force:
 // call it before SetAuthority, since the other may have some of an earlier time.
 // The error is that of the authority.
-func (q *Quotas) CopyOverrides(ctx context.Context, to Authority) error {
-	known := *q.overrides.Load()
+func (m *Manager) CopyOverrides(ctx context.Context, to Authority) error {
+	known := *m.overrides.Load()
 	stale, err := to.Overrides(ctx)
 	if err != nil {
 		return err
@@ -63,11 +63,11 @@ func (q *Quotas) CopyOverrides(ctx context.Context, to Authority) error {
 // SetOverride puts a limit in force in place of the configured one, for all
 // gateways that share the authority; nil removes the override. The error is
 // ErrUnavailable, or wraps it.
-func (q *Quotas) SetOverride(ctx context.Context, organization string, limit *int64) error {
-	if err := (*q.authority.Load()).SetOverride(ctx, organization, limit); err != nil {
+func (m *Manager) SetOverride(ctx context.Context, organization string, limit *int64) error {
+	if err := (*m.authority.Load()).SetOverride(ctx, organization, limit); err != nil {
 		return err
 	}
-	q.refreshOverrides(ctx)
+	m.refreshOverrides(ctx)
 	return nil
 }
 
@@ -77,13 +77,13 @@ func (q *Quotas) SetOverride(ctx context.Context, organization string, limit *in
 // places where it keeps an override, or was interrupted between writing them. Then
 // its list of overrides is right, and the limit that claims are settled by is
 // written anew.
-func (q *Quotas) repairOverride(ctx context.Context, organization string, allowance *Allowance, settledBy int64) {
-	if !q.refreshOverrides(ctx) || q.effectiveLimit(organization, allowance) == settledBy {
+func (m *Manager) repairOverride(ctx context.Context, organization string, allowance *Allowance, settledBy int64) {
+	if !m.refreshOverrides(ctx) || m.effectiveLimit(organization, allowance) == settledBy {
 		return
 	}
 	var limit *int64
-	if known, ok := (*q.overrides.Load())[organization]; ok {
+	if known, ok := (*m.overrides.Load())[organization]; ok {
 		limit = &known
 	}
-	_ = (*q.authority.Load()).SetOverride(ctx, organization, limit) // the next claim finds out
+	_ = (*m.authority.Load()).SetOverride(ctx, organization, limit) // the next claim finds out
 }

@@ -27,7 +27,7 @@ func (c *clock) advance(d time.Duration) { c.micro.Add(d.Microseconds()) }
 
 // gateway is a ledger with quotas over it.
 type gateway struct {
-	*Quotas
+	*Manager
 	t         *testing.T
 	ledger    *metering.Ledger
 	allowance Allowance
@@ -39,7 +39,7 @@ func openGateway(t *testing.T, dir string, c *clock, allowance Allowance) *gatew
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gateway{Quotas: NewQuotas(ledger, NewEmbedded(dir, c.now)), t: t, ledger: ledger, allowance: allowance}
+	return &gateway{Manager: NewManager(ledger, NewEmbedded(dir, c.now)), t: t, ledger: ledger, allowance: allowance}
 }
 
 func (g *gateway) close() {
@@ -361,7 +361,7 @@ func BenchmarkTakeAndAdmit(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	q := NewQuotas(ledger, NewEmbedded(dir, time.Now))
+	q := NewManager(ledger, NewEmbedded(dir, time.Now))
 	defer func() { q.Close(b.Context()); _ = ledger.Close() }()
 	for name, allowance := range map[string]Allowance{"hard": hard(1 << 50), "soft": {Quota: 1 << 50}} {
 		b.Run(name, func(b *testing.B) {

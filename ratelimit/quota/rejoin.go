@@ -101,19 +101,19 @@ func (e *epochs) shards() []int {
 // before had left, and says what the ledgers here say was used, in case the
 // authority lost it. number is below those of all claims of requests, which know
 // better.
-func (q *Quotas) prepare(authority Authority, number uint64) {
-	known := q.epochs.Load()
+func (m *Manager) prepare(authority Authority, number uint64) {
+	known := m.epochs.Load()
 	join := func() error {
-		_, err := q.settleHoldings(q.ctx, authority, q.ledger.Instance(), number)
+		_, err := m.settleHoldings(m.ctx, authority, m.ledger.Instance(), number)
 		if f, ok := authority.(EpochAuthority); ok && err == nil {
-			err = q.joinAll(f, known, number)
+			err = m.joinAll(f, known, number)
 		}
 		return err
 	}
-	q.stopped.Go(func() {
+	m.stopped.Go(func() {
 		for join() != nil {
 			select {
-			case <-q.ctx.Done():
+			case <-m.ctx.Done():
 				return
 			case <-time.After(beat):
 			}
@@ -122,14 +122,14 @@ func (q *Quotas) prepare(authority Authority, number uint64) {
 }
 
 // joinAll claims what was used, and joins all shards.
-func (q *Quotas) joinAll(f EpochAuthority, known *epochs, number uint64) error {
-	used, err := q.ledger.UsedNow()
+func (m *Manager) joinAll(f EpochAuthority, known *epochs, number uint64) error {
+	used, err := m.ledger.UsedNow()
 	if err != nil {
 		return err
 	}
 	in := make(settledIn)
 	for _, u := range used {
-		answer, err := f.Claim(q.ctx, Claim{
+		answer, err := f.Claim(m.ctx, Claim{
 			Holder: u.Instance, Organization: u.Organization, Period: u.Period, Number: number, Holds: int64(u.Units),
 		})
 		if err == nil {
@@ -140,10 +140,10 @@ func (q *Quotas) joinAll(f EpochAuthority, known *epochs, number uint64) error {
 		}
 	}
 	for shard := range f.Shards() {
-		if err := q.assertAll(f, shard, in); err != nil {
+		if err := m.assertAll(f, shard, in); err != nil {
 			return err
 		}
-		epoch, err := f.Join(q.ctx, q.ledger.Instance(), shard, in[shard])
+		epoch, err := f.Join(m.ctx, m.ledger.Instance(), shard, in[shard])
 		if err != nil {
 			return err
 		}
@@ -153,30 +153,30 @@ func (q *Quotas) joinAll(f EpochAuthority, known *epochs, number uint64) error {
 }
 
 // observe sees to it that a new epoch learns what is held here.
-func (q *Quotas) observe(f EpochAuthority, shard int, epoch string) {
-	known := q.epochs.Load()
+func (m *Manager) observe(f EpochAuthority, shard int, epoch string) {
+	known := m.epochs.Load()
 	if !known.begin(shard, epoch) {
 		return
 	}
-	q.stopped.Go(func() {
+	m.stopped.Go(func() {
 		joined, in := "", make(settledIn)
-		if q.assertAll(f, shard, in) == nil {
-			joined, _ = f.Join(q.ctx, q.ledger.Instance(), shard, in[shard]) // the next beat tries again
+		if m.assertAll(f, shard, in) == nil {
+			joined, _ = f.Join(m.ctx, m.ledger.Instance(), shard, in[shard]) // the next beat tries again
 		}
 		known.end(shard, joined)
 	})
 }
 
 // assertAll claims everything that is held in a shard.
-func (q *Quotas) assertAll(f EpochAuthority, shard int, in settledIn) error {
-	for _, w := range q.claimed(f, shard) {
+func (m *Manager) assertAll(f EpochAuthority, shard int, in settledIn) error {
+	for _, w := range m.claimed(f, shard) {
 		select {
 		case <-w.claiming:
-		case <-q.ctx.Done():
-			return q.ctx.Err()
+		case <-m.ctx.Done():
+			return m.ctx.Err()
 		}
 		w.assert()
-		err := q.settle(q.ctx, w, &Allowance{Quota: w.limit.Load()}, Claim{Holds: w.granted.Load()})
+		err := m.settle(m.ctx, w, &Allowance{Quota: w.limit.Load()}, Claim{Holds: w.granted.Load()})
 		if err == nil {
 			err = in.note(shard, w.settled)
 		}
@@ -189,8 +189,8 @@ func (q *Quotas) assertAll(f EpochAuthority, shard int, in settledIn) error {
 }
 
 // claimed returns the windows with grants in a shard.
-func (q *Quotas) claimed(f EpochAuthority, shard int) (windows []*window) {
-	for _, a := range q.accounts.Range {
+func (m *Manager) claimed(f EpochAuthority, shard int) (windows []*window) {
+	for _, a := range m.accounts.Range {
 		if f.Shard(a.organization) != shard {
 			continue
 		}
@@ -211,9 +211,9 @@ const idleBeats = 3
 
 // beatAll finds out for each shard whether it has forgotten what was granted, and
 // gives back what others need.
-func (q *Quotas) beatAll(f EpochAuthority) {
+func (m *Manager) beatAll(f EpochAuthority) {
 	byShard := make(map[int][]*window)
-	for _, a := range q.accounts.Range {
+	for _, a := range m.accounts.Range {
 		if w := a.current.Load(); w != nil && w.wasClaimed() {
 			shard := f.Shard(a.organization)
 			byShard[shard] = append(byShard[shard], w)
@@ -221,29 +221,29 @@ func (q *Quotas) beatAll(f EpochAuthority) {
 	}
 	for shard := range f.Shards() {
 		windows := byShard[shard]
-		if len(windows) == 0 && (q.beats/2+shard)%idleBeats != 0 {
+		if len(windows) == 0 && (m.beats/2+shard)%idleBeats != 0 {
 			continue
 		}
 		claims := make([]Claim, len(windows))
 		for i, w := range windows {
 			claims[i] = Claim{Organization: w.account.organization, Period: w.period}
 		}
-		epoch, reclaim, err := f.Beat(q.ctx, q.ledger.Instance(), shard, claims)
+		epoch, reclaim, err := f.Beat(m.ctx, m.ledger.Instance(), shard, claims)
 		if err != nil {
 			return // nor will the others
 		}
-		q.observe(f, shard, epoch)
+		m.observe(f, shard, epoch)
 		for i, w := range windows {
 			if reclaim[i] && w.unspent.Load() > 0 {
-				q.hold(w, func(ctx context.Context) error { return q.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()}) })
+				m.hold(w, func(ctx context.Context) error { return m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()}) })
 			}
 		}
 	}
 }
 
 // leaveAll says of a holder that it has nothing but what was settled.
-func (q *Quotas) leaveAll(ctx context.Context, holder string, shards []int, in settledIn) {
-	f, ok := (*q.authority.Load()).(EpochAuthority)
+func (m *Manager) leaveAll(ctx context.Context, holder string, shards []int, in settledIn) {
+	f, ok := (*m.authority.Load()).(EpochAuthority)
 	if !ok {
 		return
 	}

@@ -69,7 +69,7 @@ func TestJoiningWhileAServerIsReplaced(t *testing.T) {
 	}
 	defer ledger.Close()
 	r := &replaced{Embedded: NewEmbedded(dir, time.Now), claims: "1:a", members: "1:a", joinable: make(chan struct{})}
-	q := NewQuotas(ledger, r)
+	q := NewManager(ledger, r)
 	defer q.Close(context.Background())
 	r.joinable <- struct{}{} // the first time
 	allowance := hard(1_000_000)

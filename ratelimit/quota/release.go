@@ -22,8 +22,8 @@ var ErrNotShared = errors.New("the store is not shared with other gateways")
 // Release gives back what a gateway that will never come back, with its disk, was
 // granted and has not used: as far as Redis knows what it used, which is up to
 // its last flush. The error says why not, in words for an operator.
-func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance string) error {
-	r, ok := (*q.authority.Load()).(*Redis)
+func (m *Manager) Release(ctx context.Context, mirror *metering.Mirror, instance string) error {
+	r, ok := (*m.authority.Load()).(*Redis)
 	if !ok {
 		return ErrNotShared
 	}
@@ -48,7 +48,7 @@ func (q *Quotas) Release(ctx context.Context, mirror *metering.Mirror, instance 
 	}
 	in := make(settledIn)
 	for _, c := range held {
-		c.Number, c.Holds = q.now(), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
+		c.Number, c.Holds = m.now(), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
 		answer, err := r.Claim(ctx, c)
 		if err == nil {
 			err = in.note(r.Shard(c.Organization), answer.Epoch)

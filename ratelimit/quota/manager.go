@@ -55,8 +55,8 @@ const (
 	patience = 5 * time.Second
 )
 
-// Quotas keeps organizations within their quotas. It is safe for concurrent use.
-type Quotas struct {
+// Manager keeps organizations within their quotas. It is safe for concurrent use.
+type Manager struct {
 	ledger    *metering.Ledger
 	authority atomic.Pointer[Authority]
 	accounts  *xsync.Map[string, *account]
@@ -70,35 +70,37 @@ type Quotas struct {
 	ctx       context.Context //nolint:containedctx // of claims that no request waits for
 }
 
-// NewQuotas returns the quotas over what a ledger records. Close it before the
+// NewManager returns the quotas over what a ledger records. Close it before the
 // ledger.
-func NewQuotas(ledger *metering.Ledger, authority Authority) *Quotas {
-	q := &Quotas{ledger: ledger, accounts: xsync.NewMap[string, *account]()}
-	q.overrides.Store(new(map[string]int64))
-	q.epochs.Store(newEpochs())
-	q.authority.Store(&authority)
-	q.number.Store(q.now()) // above those of the process before
-	q.ctx, q.stop = context.WithCancel(context.Background())
-	q.refreshOverrides(q.ctx)
-	number := q.number.Add(1)
-	q.stopped.Go(q.run)
-	q.prepare(authority, number)
-	return q
+func NewManager(ledger *metering.Ledger, authority Authority) *Manager {
+	m := &Manager{ledger: ledger, accounts: xsync.NewMap[string, *account]()}
+	m.overrides.Store(new(map[string]int64))
+	m.epochs.Store(newEpochs())
+	m.authority.Store(&authority)
+	m.number.Store(m.now()) // above those of the process before
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	m.refreshOverrides(m.ctx)
+	number := m.number.Add(1)
+	m.stopped.Go(m.run)
+	m.prepare(authority, number)
+	return m
 }
 
 // now is a number above those of all claims of processes that are gone, also if
 // the clock was set back since.
-func (q *Quotas) now() uint64 { return uint64(max(time.Now().UnixMicro(), q.ledger.Now().UnixMicro())) }
+func (m *Manager) now() uint64 {
+	return uint64(max(time.Now().UnixMicro(), m.ledger.Now().UnixMicro()))
+}
 
 // SetAuthority has another authority asked from now on. The one before gets back
 // what is not used; the new one is told what was used with the first claim.
-func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
-	number := q.number.Add(1)
-	before := *q.authority.Swap(&authority)
-	q.refreshOverrides(ctx)
-	q.epochs.Store(newEpochs())
-	q.prepare(authority, number)
-	for _, a := range q.accounts.Range {
+func (m *Manager) SetAuthority(ctx context.Context, authority Authority) {
+	number := m.number.Add(1)
+	before := *m.authority.Swap(&authority)
+	m.refreshOverrides(ctx)
+	m.epochs.Store(newEpochs())
+	m.prepare(authority, number)
+	for _, a := range m.accounts.Range {
 		a.mu.Lock()
 		for _, w := range []*window{a.current.Load(), a.next} {
 			if w == nil || !w.wasClaimed() {
@@ -106,7 +108,7 @@ func (q *Quotas) SetAuthority(ctx context.Context, authority Authority) {
 			}
 			<-w.claiming
 			w.drop()
-			c := q.complete(w, Claim{Holds: w.granted.Load(), Limit: w.limit.Load()})
+			c := m.complete(w, Claim{Holds: w.granted.Load(), Limit: w.limit.Load()})
 			w.known = false
 			w.since.Store(0)
 			w.total.Store(0)
@@ -190,18 +192,18 @@ func (w *window) contains(at time.Time) bool {
 func (w *window) used() int64 { return w.granted.Load() - w.unspent.Load() + w.over.Load() }
 
 // window returns that of an organization now, and the time it is for.
-func (q *Quotas) window(organization string, allowance *Allowance) (*window, time.Time, error) {
-	a, ok := q.accounts.Load(organization)
+func (m *Manager) window(organization string, allowance *Allowance) (*window, time.Time, error) {
+	a, ok := m.accounts.Load(organization)
 	if !ok {
-		a, _ = q.accounts.LoadOrStore(organization, &account{organization: organization, lead: randomLead()})
+		a, _ = m.accounts.LoadOrStore(organization, &account{organization: organization, lead: randomLead()})
 	}
 	for {
-		at := q.ledger.Now()
+		at := m.ledger.Now()
 		w := a.current.Load()
 		if w != nil && w.contains(at) && w.cycle.Equal(allowance.Cycle) {
 			return w, at, nil
 		}
-		if err := q.begin(a, allowance.Cycle); err != nil {
+		if err := m.begin(a, allowance.Cycle); err != nil {
 			return nil, at, err
 		}
 	}
@@ -212,17 +214,17 @@ func randomLead() time.Duration {
 }
 
 // begin makes the window that is now the current one.
-func (q *Quotas) begin(a *account, cycle metering.Cycle) error {
+func (m *Manager) begin(a *account, cycle metering.Cycle) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	period := cycle.At(q.ledger.Now())
+	period := cycle.At(m.ledger.Now())
 	if w := a.current.Load(); w != nil && w.cycle.Equal(cycle) && !period.Start.After(w.period.Start) {
 		return nil
 	}
 	next := a.next
 	if next == nil || !next.cycle.Equal(cycle) || next.period.ID != period.ID {
 		var err error
-		if next, err = q.newWindow(a, cycle, period); err != nil {
+		if next, err = m.newWindow(a, cycle, period); err != nil {
 			return err
 		}
 	}
@@ -232,34 +234,34 @@ func (q *Quotas) begin(a *account, cycle metering.Cycle) error {
 }
 
 // newWindow returns a window that knows what the ledger says was used.
-func (q *Quotas) newWindow(a *account, cycle metering.Cycle, period metering.Period) (*window, error) {
-	by, err := q.ledger.SpentBy(a.organization, period)
+func (m *Manager) newWindow(a *account, cycle metering.Cycle, period metering.Period) (*window, error) {
+	by, err := m.ledger.SpentBy(a.organization, period)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	w := &window{
 		account: a, cycle: cycle, period: period, begins: period.Start.UnixMicro(), ends: period.End.UnixMicro(), claiming: make(chan struct{}, 1),
 	}
-	w.over.Store(int64(by[q.ledger.Instance()]))
+	w.over.Store(int64(by[m.ledger.Instance()]))
 	w.claiming <- struct{}{}
 	return w, nil
 }
 
 // bound reports whether a limit holds, and which.
-func (q *Quotas) bound(organization string, allowance *Allowance) (int64, bool) {
-	limit := q.effectiveLimit(organization, allowance)
+func (m *Manager) bound(organization string, allowance *Allowance) (int64, bool) {
+	limit := m.effectiveLimit(organization, allowance)
 	return limit, allowance.Hard && limit >= 0
 }
 
 // Restricted returns how long an organization's invocations will be refused, 0
 // if the next one may not be. It takes nothing.
-func (q *Quotas) Restricted(organization string, allowance *Allowance) time.Duration {
-	limit, hard := q.bound(organization, allowance)
+func (m *Manager) Restricted(organization string, allowance *Allowance) time.Duration {
+	limit, hard := m.bound(organization, allowance)
 	if !hard {
 		return 0
 	}
-	w, at, err := q.window(organization, allowance)
-	if err != nil || !q.refuses(w, allowance, limit, at) {
+	w, at, err := m.window(organization, allowance)
+	if err != nil || !m.refuses(w, allowance, limit, at) {
 		return 0
 	}
 	return w.period.End.Sub(at)
@@ -267,13 +269,13 @@ func (q *Quotas) Restricted(organization string, allowance *Allowance) time.Dura
 
 // refuses reports whether a window is known to have nothing left. It sees to it
 // that this is found out again from time to time.
-func (q *Quotas) refuses(w *window, allowance *Allowance, limit int64, at time.Time) bool {
+func (m *Manager) refuses(w *window, allowance *Allowance, limit int64, at time.Time) bool {
 	since := w.since.Load()
 	if since == 0 || w.unspent.Load() > 0 || w.limit.Load() != limit || at.Before(time.UnixMicro(since).Add(allowance.Grace)) {
 		return false
 	}
 	if at.UnixMicro() >= w.retryAt.Load() {
-		q.ask(w, allowance, true)
+		m.ask(w, allowance, true)
 	}
 	return true
 }
@@ -281,10 +283,10 @@ func (q *Quotas) refuses(w *window, allowance *Allowance, limit int64, at time.T
 // Take takes a unit, which must be recorded in the ledger or given back. The
 // error is ErrExhausted, or ErrUnavailable where a grant is needed and nobody
 // can be asked for it.
-func (q *Quotas) Take(ctx context.Context, organization string, allowance *Allowance) (Unit, error) {
+func (m *Manager) Take(ctx context.Context, organization string, allowance *Allowance) (Unit, error) {
 	for waited := false; ; waited = true {
-		limit, hard := q.bound(organization, allowance) // a claim may bring another
-		w, at, err := q.window(organization, allowance)
+		limit, hard := m.bound(organization, allowance) // a claim may bring another
+		w, at, err := m.window(organization, allowance)
 		if err != nil {
 			return Unit{}, err
 		}
@@ -300,12 +302,12 @@ func (q *Quotas) Take(ctx context.Context, organization string, allowance *Allow
 			if w.unspent.CompareAndSwap(left, left-1) {
 				ungranted := max(0, w.limit.Load()-w.total.Load())
 				if left-1 < w.low() && ungranted > 0 {
-					q.ask(w, allowance, false)
+					m.ask(w, allowance, false)
 				}
 				return Unit{At: at, Remaining: left - 1 + ungranted, Limit: limit, window: w}, nil
 			}
 		}
-		if q.refuses(w, allowance, limit, at) {
+		if m.refuses(w, allowance, limit, at) {
 			return Unit{}, ErrExhausted
 		}
 		if w.since.Load() != 0 && w.limit.Load() == limit && w.unspent.Load() <= 0 { // grace
@@ -320,7 +322,7 @@ func (q *Quotas) Take(ctx context.Context, organization string, allowance *Allow
 			ctx, cancel = context.WithTimeout(ctx, claimWait)
 			defer cancel()
 		}
-		if err := q.claim(ctx, w, allowance, true); err != nil {
+		if err := m.claim(ctx, w, allowance, true); err != nil {
 			return w.without(allowance, at, err)
 		}
 		if w.recovering.Load() && w.unspent.Load() <= 0 {
@@ -357,14 +359,14 @@ func (w *window) pace(now time.Time, limit int64) {
 }
 
 // ask claims without anybody waiting.
-func (q *Quotas) ask(w *window, allowance *Allowance, starved bool) {
+func (m *Manager) ask(w *window, allowance *Allowance, starved bool) {
 	if !w.asked.CompareAndSwap(false, true) {
 		return
 	}
 	copied := *allowance
-	q.stopped.Go(func() {
+	m.stopped.Go(func() {
 		defer w.asked.Store(false)
 		// The next beat, or request, tries again.
-		_ = q.claim(q.ctx, w, &copied, starved)
+		_ = m.claim(m.ctx, w, &copied, starved)
 	})
 }
