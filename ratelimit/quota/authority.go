@@ -102,11 +102,3 @@ type Answer struct {
 	// have.
 	Recovering bool
 }
-
-// grant returns how many units to add to a holder's that wants more. Each time
-// at most a part of what is left, so that all holders get some until the end.
-func grant(wants, limit, total int64, holders int) int64 {
-	left := limit - total
-	part := max(1, left/int64(2*max(1, holders)))
-	return max(0, min(wants, part, left))
-}

@@ -34,26 +34,6 @@ func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, st
 	return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load(), Wants: w.used() + w.chunk.Load(), Starved: starved && w.unspent.Load() <= 0})
 }
 
-// drop makes what is not used nobody's. The caller claims, and says so.
-func (w *window) drop() {
-	if back := w.unspent.Swap(0); back > 0 {
-		w.granted.Add(-back)
-	} else {
-		w.unspent.Add(back)
-	}
-	w.assert()
-}
-
-// assert makes a grant of what was used without one.
-func (w *window) assert() {
-	over := w.over.Swap(0)
-	if over < 0 { // given back after it was claimed
-		w.unspent.Add(-over)
-		return
-	}
-	w.granted.Add(over)
-}
-
 // settle sends a claim and takes in its answer. The caller claims.
 func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c Claim) error {
 	c.Limit = allowance.Quota

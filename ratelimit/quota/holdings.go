@@ -7,6 +7,10 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
+// noLimit stands for a limit that is not known, and above all that are: nothing
+// is granted by such a claim.
+const noLimit = 1 << 53
+
 // settleHoldings gives back what a log's process was granted and has not used: nobody
 // may ever call for it here, and others may need it. A later claim than number
 // knows better.

@@ -23,14 +23,6 @@ var (
 	beatScript  = redisconn.NewScript(beatText)
 )
 
-const (
-	// overridesKey is the hash of the overrides, by organization.
-	overridesKey = "gw:limits"
-	// overridesMarker is a field that the hash keeps when the last override is
-	// removed: a missing hash was lost.
-	overridesMarker = "|"
-)
-
 // callWait bounds one call.
 const callWait = 250 * time.Millisecond
 
@@ -168,51 +160,4 @@ func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Cla
 		reclaim = append(reclaim, n == 1)
 	}
 	return epoch, reclaim, nil
-}
-
-// SetOverride implements Authority.
-func (r *Redis) SetOverride(ctx context.Context, organization string, limit *int64) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
-	defer cancel()
-	r.calls.Add(3)
-	// The list comes first: repairOverride mends the field that claims read by it.
-	key, field := grantsKey(r.Shard(organization)), "l|"+organization
-	err := r.conn.HashSet(ctx, overridesKey, overridesMarker, "")
-	switch {
-	case err != nil:
-	case limit == nil:
-		if err = r.conn.HashDelete(ctx, overridesKey, organization); err == nil {
-			err = r.conn.HashDelete(ctx, key, field)
-		}
-	default:
-		text := strconv.FormatInt(*limit, 10)
-		if err = r.conn.HashSet(ctx, overridesKey, organization, text); err == nil {
-			err = r.conn.HashSet(ctx, key, field, text)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	return nil
-}
-
-// Limits implements Authority.
-func (r *Redis) Overrides(ctx context.Context) (map[string]int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, callWait)
-	defer cancel()
-	r.calls.Add(3) // of which one reads
-	fields, err := r.conn.HashAll(ctx, overridesKey)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-	}
-	if len(fields) == 0 {
-		return nil, nil
-	}
-	overrides := make(map[string]int64, len(fields))
-	for organization, text := range fields {
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			overrides[organization] = n
-		}
-	}
-	return overrides, nil
 }

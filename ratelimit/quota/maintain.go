@@ -3,8 +3,6 @@ package quota
 import (
 	"context"
 	"time"
-
-	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
 // run keeps what is known here and what the authority knows together.
@@ -66,8 +64,6 @@ func (m *Manager) look(a *account) {
 	m.prefetch(a, w, allowance, now)
 }
 
-func (w *window) wasClaimed() bool { return w.limit.Load() > 0 && w.granted.Load() > 0 }
-
 // others reports whether anybody else holds grants,
 // where it is not asked for all at once.
 func (m *Manager) others(w *window) bool {
@@ -105,60 +101,4 @@ func (m *Manager) prefetch(a *account, w *window, allowance *Allowance, now time
 	if !a.next.wasClaimed() {
 		_ = m.claim(m.ctx, a.next, allowance, false) // the period's first request asks again
 	}
-}
-
-// Close gives back what is not used, as far as that can be done before ctx ends.
-// Nothing may be taken any more.
-func (m *Manager) Close(ctx context.Context) {
-	m.stop()
-	m.stopped.Wait()
-	f, forgets := (*m.authority.Load()).(EpochAuthority)
-	in := make(settledIn)
-	for _, a := range m.accounts.Range {
-		a.mu.Lock()
-		for _, w := range []*window{a.current.Load(), a.next} {
-			if w != nil && w.wasClaimed() && ctx.Err() == nil {
-				<-w.claiming
-				err := m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()})
-				if forgets && err == nil {
-					err = in.note(f.Shard(a.organization), w.settled)
-				}
-				if forgets && err != nil { // the next process finds in the ledger what it has to say
-					in[f.Shard(a.organization)] = never
-				}
-				w.claiming <- struct{}{}
-			}
-		}
-		a.mu.Unlock()
-	}
-	m.leaveAll(ctx, m.ledger.Instance(), m.epochs.Load().shards(), in)
-}
-
-// State is how far an organization's quota is used in the current period.
-type State struct {
-	Period     metering.Period
-	Used       int64 // by this process; all of it where nobody else holds grants
-	Total      int64 // granted to all holders, or used here without
-	Limit      int64 // in force; negative: none
-	Overridden bool  // the limit was set by an operator, not by the configuration
-	Hard       bool
-	Refusing   bool
-	Grace      bool // it goes on past the quota
-}
-
-// State returns how things are. It asks nobody.
-func (m *Manager) State(organization string, allowance *Allowance) (State, error) {
-	w, at, err := m.window(organization, allowance)
-	if err != nil {
-		return State{}, err
-	}
-	limit, hard := m.bound(organization, allowance)
-	_, overridden := (*m.overrides.Load())[organization]
-	used := w.used()
-	s := State{Period: w.period, Used: used, Total: max(w.total.Load(), used), Limit: limit, Overridden: overridden, Hard: hard}
-	if hard {
-		s.Refusing = m.refuses(w, allowance, limit, at)
-		s.Grace = !s.Refusing && w.since.Load() != 0 && w.unspent.Load() <= 0
-	}
-	return s, nil
 }
