@@ -51,9 +51,9 @@ type EpochAuthority interface {
 	// more: nobody waits for it in the next epoch. settledIn is as in Join.
 	Leave(ctx context.Context, holder string, shard int, settledIn string) error
 
-	// Beat returns the epoch of a shard, and for each of the holder's claims whether
+	// Poll returns the epoch of a shard, and for each of the holder's claims whether
 	// another holder reclaims what is not used.
-	Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error)
+	Poll(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error)
 }
 
 // HoldingsAuthority is an Authority that can list what a holder holds, in all

@@ -28,9 +28,9 @@ func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, st
 	if err := m.settleOrphansOf(ctx, w, allowance); err != nil {
 		return err
 	}
-	w.assert()
+	w.claimUngranted()
 	w.limit.Store(limit)
-	w.pace(m.ledger.Now(), limit)
+	w.setChunk(m.ledger.Now(), limit)
 	return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load(), Wants: w.used() + w.chunk.Load(), Starved: starved && w.unspent.Load() <= 0})
 }
 
@@ -41,11 +41,11 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 	answer, err := authority.Claim(ctx, m.complete(w, c))
 	if err != nil {
 		w.failures++
-		w.retryAt.Store(m.ledger.Now().Add(min(patience, beat<<min(w.failures, 10))).UnixMicro())
+		w.retryAt.Store(m.ledger.Now().Add(min(maxRetryDelay, maintainEvery<<min(w.failures, 10))).UnixMicro())
 		return err
 	}
-	w.failures, w.known, w.settled = 0, true, answer.Epoch
-	w.empty++
+	w.failures, w.answered, w.settledIn = 0, true, answer.Epoch
+	w.emptyClaims++
 	if f, ok := authority.(EpochAuthority); ok {
 		shard := f.Shard(w.account.organization)
 		if !m.epochs.Load().in(shard, answer.Epoch) {
@@ -58,7 +58,7 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 	if more := answer.Granted - w.granted.Load(); more != 0 {
 		w.granted.Add(more)
 		w.unspent.Add(more)
-		w.empty = 0
+		w.emptyClaims = 0
 	}
 	w.total.Store(answer.Total)
 	w.limit.Store(answer.Limit)
@@ -68,7 +68,7 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 	}
 	w.since.Store(since)
 	w.recovering.Store(answer.Recovering)
-	w.retryAt.Store(m.ledger.Now().Add(min(patience, beat<<min(w.empty, 10))).UnixMicro())
+	w.retryAt.Store(m.ledger.Now().Add(min(maxRetryDelay, maintainEvery<<min(w.emptyClaims, 10))).UnixMicro())
 	if answer.Limit != m.effectiveLimit(w.account.organization, allowance) {
 		m.repairOverride(ctx, w.account.organization, allowance, answer.Limit)
 	}
@@ -81,13 +81,13 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 // complete fills in who claims what.
 func (m *Manager) complete(w *window, c Claim) Claim {
 	c.Holder, c.Organization, c.Period = m.ledger.Instance(), w.account.organization, w.period
-	c.Number = m.number.Add(1)
+	c.Number = m.lastNumber.Add(1)
 	return c
 }
 
 // giveBack returns what is not used. The caller claims.
 func (m *Manager) giveBack(ctx context.Context, w *window, allowance *Allowance) error {
-	w.drop()
+	w.dropUnspent()
 	return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
 }
 
@@ -95,29 +95,29 @@ func (m *Manager) giveBack(ctx context.Context, w *window, allowance *Allowance)
 // caller claims.
 func (m *Manager) settleOrphansOf(ctx context.Context, w *window, allowance *Allowance) error {
 	orphans := m.ledger.Orphans()
-	if !w.known {
-		w.adopted = 0
+	if !w.answered {
+		w.orphans = 0
 	}
-	if len(orphans) == w.adopted {
+	if len(orphans) == w.orphans {
 		return nil
 	}
 	by, err := m.ledger.SpentBy(w.account.organization, w.period)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	for _, orphan := range orphans[w.adopted:] {
+	for _, orphan := range orphans[w.orphans:] {
 		answer, err := (*m.authority.Load()).Claim(ctx, Claim{
 			Holder: orphan, Organization: w.account.organization, Period: w.period, Limit: allowance.Quota,
-			Number: m.now(), Holds: int64(by[orphan]),
+			Number: m.newNumber(), Holds: int64(by[orphan]),
 		})
 		if err != nil {
 			return err
 		}
 		if f, ok := (*m.authority.Load()).(EpochAuthority); ok {
 			shard := f.Shard(w.account.organization)
-			m.leaveAll(ctx, orphan, []int{shard}, settledIn{shard: answer.Epoch})
+			m.leaveAll(ctx, orphan, []int{shard}, settledEpochs{shard: answer.Epoch})
 		}
 	}
-	w.adopted = len(orphans)
+	w.orphans = len(orphans)
 	return nil
 }

@@ -7,20 +7,20 @@ import (
 	"sync"
 )
 
-// errMoved says that claims were not settled by one server: another took its place
+// errEpochChanged says that claims were not settled by one server: another took its place
 // meanwhile, and does not know of all.
-var errMoved = fmt.Errorf("%w: another server took its place", ErrUnavailable)
+var errEpochChanged = fmt.Errorf("%w: another server took its place", ErrUnavailable)
 
-// never is no epoch.
-const never = "-"
+// noEpoch is no epoch.
+const noEpoch = "-"
 
 // settledIn are the epochs in which claims were settled, by shard.
-type settledIn map[int]string
+type settledEpochs map[int]string
 
 // note takes in that of a claim.
-func (s settledIn) note(shard int, epoch string) error {
+func (s settledEpochs) note(shard int, epoch string) error {
 	if before, ok := s[shard]; ok && before != epoch {
-		return errMoved
+		return errEpochChanged
 	}
 	s[shard] = epoch
 	return nil

@@ -14,7 +14,7 @@ const noLimit = 1 << 53
 // settleHoldings gives back what a log's process was granted and has not used: nobody
 // may ever call for it here, and others may need it. A later claim than number
 // knows better.
-func (m *Manager) settleHoldings(ctx context.Context, authority Authority, instance string, number uint64) (in settledIn, err error) {
+func (m *Manager) settleHoldings(ctx context.Context, authority Authority, instance string, number uint64) (in settledEpochs, err error) {
 	h, ok := authority.(HoldingsAuthority)
 	if !ok {
 		return nil, nil
@@ -38,7 +38,7 @@ func (m *Manager) settleHoldings(ctx context.Context, authority Authority, insta
 			held = append(held, Claim{Holder: instance, Organization: u.Organization, Period: u.Period, Limit: noLimit})
 		}
 	}
-	in = make(settledIn)
+	in = make(settledEpochs)
 	for _, c := range held {
 		c.Number, c.Holds = number, used[c.Period.ID+"|"+c.Organization]
 		answer, err := authority.Claim(ctx, c)
@@ -83,7 +83,7 @@ func (m *Manager) settleOrphans() {
 	}
 	for ; m.orphans.n < len(orphans); m.orphans.n++ {
 		orphan := orphans[m.orphans.n]
-		in, err := m.settleHoldings(m.ctx, authority, orphan, m.now())
+		in, err := m.settleHoldings(m.ctx, authority, orphan, m.newNumber())
 		if err != nil {
 			return // the next beat tries again
 		}

@@ -9,7 +9,7 @@ import (
 // before had left, and says what the ledgers here say was used, in case the
 // authority lost it. number is below those of all claims of requests, which know
 // better.
-func (m *Manager) prepare(authority Authority, number uint64) {
+func (m *Manager) joinAuthority(authority Authority, number uint64) {
 	known := m.epochs.Load()
 	join := func() error {
 		_, err := m.settleHoldings(m.ctx, authority, m.ledger.Instance(), number)
@@ -23,7 +23,7 @@ func (m *Manager) prepare(authority Authority, number uint64) {
 			select {
 			case <-m.ctx.Done():
 				return
-			case <-time.After(beat):
+			case <-time.After(maintainEvery):
 			}
 		}
 	})
@@ -35,7 +35,7 @@ func (m *Manager) joinAll(f EpochAuthority, known *epochs, number uint64) error 
 	if err != nil {
 		return err
 	}
-	in := make(settledIn)
+	in := make(settledEpochs)
 	for _, u := range used {
 		answer, err := f.Claim(m.ctx, Claim{
 			Holder: u.Instance, Organization: u.Organization, Period: u.Period, Number: number, Holds: int64(u.Units),
@@ -48,7 +48,7 @@ func (m *Manager) joinAll(f EpochAuthority, known *epochs, number uint64) error 
 		}
 	}
 	for shard := range f.Shards() {
-		if err := m.assertAll(f, shard, in); err != nil {
+		if err := m.claimShard(f, shard, in); err != nil {
 			return err
 		}
 		epoch, err := f.Join(m.ctx, m.ledger.Instance(), shard, in[shard])
@@ -67,26 +67,26 @@ func (m *Manager) observe(f EpochAuthority, shard int, epoch string) {
 		return
 	}
 	m.stopped.Go(func() {
-		joined, in := "", make(settledIn)
-		if m.assertAll(f, shard, in) == nil {
+		joined, in := "", make(settledEpochs)
+		if m.claimShard(f, shard, in) == nil {
 			joined, _ = f.Join(m.ctx, m.ledger.Instance(), shard, in[shard]) // the next beat tries again
 		}
 		known.end(shard, joined)
 	})
 }
 
-// assertAll claims everything that is held in a shard.
-func (m *Manager) assertAll(f EpochAuthority, shard int, in settledIn) error {
-	for _, w := range m.claimed(f, shard) {
+// claimShard claims everything that is held in a shard.
+func (m *Manager) claimShard(f EpochAuthority, shard int, in settledEpochs) error {
+	for _, w := range m.windowsIn(f, shard) {
 		select {
 		case <-w.claiming:
 		case <-m.ctx.Done():
 			return m.ctx.Err()
 		}
-		w.assert()
+		w.claimUngranted()
 		err := m.settle(m.ctx, w, &Allowance{Quota: w.limit.Load()}, Claim{Holds: w.granted.Load()})
 		if err == nil {
-			err = in.note(shard, w.settled)
+			err = in.note(shard, w.settledIn)
 		}
 		w.claiming <- struct{}{}
 		if err != nil {
@@ -97,14 +97,14 @@ func (m *Manager) assertAll(f EpochAuthority, shard int, in settledIn) error {
 }
 
 // claimed returns the windows with grants in a shard.
-func (m *Manager) claimed(f EpochAuthority, shard int) (windows []*window) {
+func (m *Manager) windowsIn(f EpochAuthority, shard int) (windows []*window) {
 	for _, a := range m.accounts.Range {
 		if f.Shard(a.organization) != shard {
 			continue
 		}
 		a.mu.Lock()
 		for _, w := range []*window{a.current.Load(), a.next} {
-			if w != nil && w.wasClaimed() {
+			if w != nil && w.hasGrants() {
 				windows = append(windows, w)
 			}
 		}
@@ -113,44 +113,44 @@ func (m *Manager) claimed(f EpochAuthority, shard int) (windows []*window) {
 	return windows
 }
 
-// idleBeats is how many beats of the shards with grants there are to one of those
+// idleRounds is how many beats of the shards with grants there are to one of those
 // without.
-const idleBeats = 3
+const idleRounds = 3
 
-// beatAll finds out for each shard whether it has forgotten what was granted, and
+// pollAll finds out for each shard whether it has forgotten what was granted, and
 // gives back what others need.
-func (m *Manager) beatAll(f EpochAuthority) {
+func (m *Manager) pollAll(f EpochAuthority) {
 	byShard := make(map[int][]*window)
 	for _, a := range m.accounts.Range {
-		if w := a.current.Load(); w != nil && w.wasClaimed() {
+		if w := a.current.Load(); w != nil && w.hasGrants() {
 			shard := f.Shard(a.organization)
 			byShard[shard] = append(byShard[shard], w)
 		}
 	}
 	for shard := range f.Shards() {
 		windows := byShard[shard]
-		if len(windows) == 0 && (m.beats/2+shard)%idleBeats != 0 {
+		if len(windows) == 0 && (m.rounds/2+shard)%idleRounds != 0 {
 			continue
 		}
 		claims := make([]Claim, len(windows))
 		for i, w := range windows {
 			claims[i] = Claim{Organization: w.account.organization, Period: w.period}
 		}
-		epoch, reclaim, err := f.Beat(m.ctx, m.ledger.Instance(), shard, claims)
+		epoch, reclaim, err := f.Poll(m.ctx, m.ledger.Instance(), shard, claims)
 		if err != nil {
 			return // nor will the others
 		}
 		m.observe(f, shard, epoch)
 		for i, w := range windows {
 			if reclaim[i] && w.unspent.Load() > 0 {
-				m.hold(w, func(ctx context.Context) error { return m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()}) })
+				m.withClaim(w, func(ctx context.Context) error { return m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()}) })
 			}
 		}
 	}
 }
 
 // leaveAll says of a holder that it has nothing but what was settled.
-func (m *Manager) leaveAll(ctx context.Context, holder string, shards []int, in settledIn) {
+func (m *Manager) leaveAll(ctx context.Context, holder string, shards []int, in settledEpochs) {
 	f, ok := (*m.authority.Load()).(EpochAuthority)
 	if !ok {
 		return

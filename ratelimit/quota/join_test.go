@@ -47,13 +47,13 @@ func (r *replaced) Join(_ context.Context, _ string, _ int, settled string) (str
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if settled != "" && settled != r.members {
-		return "", errMoved
+		return "", errEpochChanged
 	}
 	r.joined = append(r.joined, settled)
 	return r.members, nil
 }
 
-func (r *replaced) Beat(_ context.Context, _ string, _ int, claims []Claim) (string, []bool, error) {
+func (r *replaced) Poll(_ context.Context, _ string, _ int, claims []Claim) (string, []bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.members, make([]bool, len(claims)), nil

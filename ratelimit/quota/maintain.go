@@ -6,8 +6,8 @@ import (
 )
 
 // run keeps what is known here and what the authority knows together.
-func (m *Manager) run() {
-	tick := time.NewTicker(beat)
+func (m *Manager) maintainLoop() {
+	tick := time.NewTicker(maintainEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -15,31 +15,31 @@ func (m *Manager) run() {
 			return
 		case <-tick.C:
 		}
-		m.lookAll()
+		m.maintainAll()
 	}
 }
 
-func (m *Manager) lookAll() {
+func (m *Manager) maintainAll() {
 	m.settleOrphans()
-	if m.beats%2 == 0 {
+	if m.rounds%2 == 0 {
 		m.refreshOverrides(m.ctx)
 	}
 	for _, a := range m.accounts.Range {
 		if m.ctx.Err() != nil {
 			return
 		}
-		m.look(a)
+		m.maintain(a)
 	}
-	if f, ok := (*m.authority.Load()).(EpochAuthority); ok && m.beats%2 == 1 {
-		m.beatAll(f)
+	if f, ok := (*m.authority.Load()).(EpochAuthority); ok && m.rounds%2 == 1 {
+		m.pollAll(f)
 	}
-	m.beats++
+	m.rounds++
 }
 
 // look is the beat of one account.
-func (m *Manager) look(a *account) {
+func (m *Manager) maintain(a *account) {
 	w := a.current.Load()
-	if w == nil || !w.wasClaimed() {
+	if w == nil || !w.hasGrants() {
 		return
 	}
 	now := m.ledger.Now()
@@ -52,12 +52,12 @@ func (m *Manager) look(a *account) {
 	allowance := &Allowance{Quota: w.limit.Load(), Hard: true, Cycle: w.cycle}
 	switch {
 	case !w.period.Contains(now):
-	case w.unspent.Load() > 0 && now.Sub(w.usedAt) >= idleFor:
-		m.hold(w, func(ctx context.Context) error { return m.giveBack(ctx, w, allowance) })
-	case w.unspent.Load() > 0 && m.others(w):
+	case w.unspent.Load() > 0 && now.Sub(w.usedAt) >= idleAfter:
+		m.withClaim(w, func(ctx context.Context) error { return m.giveBack(ctx, w, allowance) })
+	case w.unspent.Load() > 0 && m.othersHold(w):
 		// Somebody may need what is not used here.
-		m.hold(w, func(ctx context.Context) error {
-			w.assert()
+		m.withClaim(w, func(ctx context.Context) error {
+			w.claimUngranted()
 			return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
 		})
 	}
@@ -66,13 +66,13 @@ func (m *Manager) look(a *account) {
 
 // others reports whether anybody else holds grants,
 // where it is not asked for all at once.
-func (m *Manager) others(w *window) bool {
+func (m *Manager) othersHold(w *window) bool {
 	_, all := (*m.authority.Load()).(EpochAuthority)
 	return !all && w.total.Load() > w.granted.Load()
 }
 
 // hold runs f as the one who claims, unless somebody does.
-func (m *Manager) hold(w *window, f func(context.Context) error) {
+func (m *Manager) withClaim(w *window, f func(context.Context) error) {
 	select {
 	case <-w.claiming:
 	default:
@@ -98,7 +98,7 @@ func (m *Manager) prefetch(a *account, w *window, allowance *Allowance, now time
 		next.rate.Store(w.rate.Load())
 		a.next = next
 	}
-	if !a.next.wasClaimed() {
+	if !a.next.hasGrants() {
 		_ = m.claim(m.ctx, a.next, allowance, false) // the period's first request asks again
 	}
 }

@@ -142,7 +142,7 @@ func TestQuotaOfSeveralGateways(t *testing.T) {
 		}
 		running.Wait()
 		for _, g := range gateways {
-			g.lookAll()
+			g.maintainAll()
 		}
 		c.advance(time.Second)
 		sum = used[0] + used[1] + used[2]
@@ -314,7 +314,7 @@ func TestQuotaRollsOver(t *testing.T) {
 	if n := g.used(3); n != 3 {
 		t.Fatal(n)
 	}
-	g.lookAll()
+	g.maintainAll()
 	a, _ := g.accounts.Load("acme")
 	a.mu.Lock()
 	if a.next == nil || a.next.unspent.Load() == 0 {

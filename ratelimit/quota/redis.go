@@ -15,12 +15,12 @@ import (
 //go:embed claim.lua
 var claimText string
 
-//go:embed beat.lua
-var beatText string
+//go:embed poll.lua
+var pollText string
 
 var (
 	claimScript = redisconn.NewScript(claimText)
-	beatScript  = redisconn.NewScript(beatText)
+	pollScript  = redisconn.NewScript(pollText)
 )
 
 // callWait bounds one call.
@@ -136,23 +136,23 @@ func (r *Redis) changeMembership(ctx context.Context, change, holder string, sha
 	}
 	r.history[shard].Store(true)
 	if settledIn != "" && answer.Epoch != settledIn {
-		return "", errMoved
+		return "", errEpochChanged
 	}
 	return answer.Epoch, nil
 }
 
-// Beat implements EpochAuthority.
-func (r *Redis) Beat(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error) {
+// Poll implements EpochAuthority.
+func (r *Redis) Poll(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error) {
 	args := append(make([]any, 0, 2+len(claims)), holder, "")
 	for _, c := range claims {
 		args = append(args, c.Period.ID+"|"+c.Organization)
 	}
-	list, err := r.run(ctx, beatScript, shard, args...)
+	list, err := r.run(ctx, pollScript, shard, args...)
 	if err != nil {
 		return "", nil, err
 	}
 	if len(list) != 1+len(claims) {
-		return "", nil, fmt.Errorf("%w: a beat was answered %v", ErrUnavailable, list)
+		return "", nil, fmt.Errorf("%w: a poll was answered %v", ErrUnavailable, list)
 	}
 	epoch, _ = list[0].(string)
 	for _, value := range list[1:] {

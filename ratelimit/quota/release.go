@@ -46,9 +46,9 @@ func (m *Manager) Release(ctx context.Context, mirror *metering.Mirror, instance
 	if err != nil {
 		return err
 	}
-	in := make(settledIn)
+	in := make(settledEpochs)
 	for _, c := range held {
-		c.Number, c.Holds = m.now(), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
+		c.Number, c.Holds = m.newNumber(), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
 		answer, err := r.Claim(ctx, c)
 		if err == nil {
 			err = in.note(r.Shard(c.Organization), answer.Epoch)

@@ -22,7 +22,7 @@ func (m *Manager) State(organization string, allowance *Allowance) (State, error
 	if err != nil {
 		return State{}, err
 	}
-	limit, hard := m.bound(organization, allowance)
+	limit, hard := m.hardLimit(organization, allowance)
 	_, overridden := (*m.overrides.Load())[organization]
 	used := w.used()
 	s := State{Period: w.period, Used: used, Total: max(w.total.Load(), used), Limit: limit, Overridden: overridden, Hard: hard}

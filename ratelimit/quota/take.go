@@ -15,22 +15,22 @@ type Unit struct {
 	Remaining int64     // what is left of a hard quota, at least; -1: there is none
 	Limit     int64     // of it
 	window    *window
-	over      bool
+	ungranted bool
 }
 
 // Return gives the unit back: nothing was sent. It may be called once.
 func (u Unit) Return() {
 	switch {
 	case u.window == nil:
-	case u.over:
-		u.window.over.Add(-1)
+	case u.ungranted:
+		u.window.ungranted.Add(-1)
 	default:
 		u.window.unspent.Add(1)
 	}
 }
 
 // bound reports whether a limit holds, and which.
-func (m *Manager) bound(organization string, allowance *Allowance) (int64, bool) {
+func (m *Manager) hardLimit(organization string, allowance *Allowance) (int64, bool) {
 	limit := m.effectiveLimit(organization, allowance)
 	return limit, allowance.Hard && limit >= 0
 }
@@ -38,7 +38,7 @@ func (m *Manager) bound(organization string, allowance *Allowance) (int64, bool)
 // Restricted returns how long an organization's invocations will be refused, 0
 // if the next one may not be. It takes nothing.
 func (m *Manager) Restricted(organization string, allowance *Allowance) time.Duration {
-	limit, hard := m.bound(organization, allowance)
+	limit, hard := m.hardLimit(organization, allowance)
 	if !hard {
 		return 0
 	}
@@ -57,7 +57,7 @@ func (m *Manager) refuses(w *window, allowance *Allowance, limit int64, at time.
 		return false
 	}
 	if at.UnixMicro() >= w.retryAt.Load() {
-		m.ask(w, allowance, true)
+		m.claimInBackground(w, allowance, true)
 	}
 	return true
 }
@@ -67,14 +67,14 @@ func (m *Manager) refuses(w *window, allowance *Allowance, limit int64, at time.
 // can be asked for it.
 func (m *Manager) Take(ctx context.Context, organization string, allowance *Allowance) (Unit, error) {
 	for waited := false; ; waited = true {
-		limit, hard := m.bound(organization, allowance) // a claim may bring another
+		limit, hard := m.hardLimit(organization, allowance) // a claim may bring another
 		w, at, err := m.window(organization, allowance)
 		if err != nil {
 			return Unit{}, err
 		}
 		if !hard {
-			w.over.Add(1)
-			return Unit{At: at, Remaining: -1, window: w, over: true}, nil
+			w.ungranted.Add(1)
+			return Unit{At: at, Remaining: -1, window: w, ungranted: true}, nil
 		}
 		for w.limit.Load() == limit {
 			left := w.unspent.Load()
@@ -82,22 +82,22 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 				break
 			}
 			if w.unspent.CompareAndSwap(left, left-1) {
-				ungranted := max(0, w.limit.Load()-w.total.Load())
-				if left-1 < w.low() && ungranted > 0 {
-					m.ask(w, allowance, false)
+				unassigned := max(0, w.limit.Load()-w.total.Load())
+				if left-1 < w.refillBelow() && unassigned > 0 {
+					m.claimInBackground(w, allowance, false)
 				}
-				return Unit{At: at, Remaining: left - 1 + ungranted, Limit: limit, window: w}, nil
+				return Unit{At: at, Remaining: left - 1 + unassigned, Limit: limit, window: w}, nil
 			}
 		}
 		if m.refuses(w, allowance, limit, at) {
 			return Unit{}, ErrExhausted
 		}
 		if w.since.Load() != 0 && w.limit.Load() == limit && w.unspent.Load() <= 0 { // grace
-			w.over.Add(1)
-			return Unit{At: at, Remaining: 0, Limit: limit, window: w, over: true}, nil
+			w.ungranted.Add(1)
+			return Unit{At: at, Remaining: 0, Limit: limit, window: w, ungranted: true}, nil
 		}
 		if waited && ctx.Err() != nil {
-			return w.without(allowance, at, ErrUnavailable)
+			return w.takeUngranted(allowance, at, ErrUnavailable)
 		}
 		if !waited {
 			var cancel context.CancelFunc
@@ -105,7 +105,7 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 			defer cancel()
 		}
 		if err := m.claim(ctx, w, allowance, true); err != nil {
-			return w.without(allowance, at, err)
+			return w.takeUngranted(allowance, at, err)
 		}
 		if w.recovering.Load() && w.unspent.Load() <= 0 {
 			select {
@@ -118,23 +118,23 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 
 // without is a unit for which nobody could be asked, if the allowance says so. It is
 // settled with the next claim.
-func (w *window) without(allowance *Allowance, at time.Time, err error) (Unit, error) {
+func (w *window) takeUngranted(allowance *Allowance, at time.Time, err error) (Unit, error) {
 	if !allowance.Open {
 		return Unit{}, err
 	}
-	w.over.Add(1)
-	return Unit{At: at, Remaining: -1, window: w, over: true}, nil
+	w.ungranted.Add(1)
+	return Unit{At: at, Remaining: -1, window: w, ungranted: true}, nil
 }
 
 // ask claims without anybody waiting.
-func (m *Manager) ask(w *window, allowance *Allowance, starved bool) {
-	if !w.asked.CompareAndSwap(false, true) {
+func (m *Manager) claimInBackground(w *window, allowance *Allowance, starved bool) {
+	if !w.queued.CompareAndSwap(false, true) {
 		return
 	}
 	copied := *allowance
 	m.stopped.Go(func() {
-		defer w.asked.Store(false)
-		// The next beat, or request, tries again.
+		defer w.queued.Store(false)
+		// The next maintainEvery, or request, tries again.
 		_ = m.claim(m.ctx, w, &copied, starved)
 	})
 }

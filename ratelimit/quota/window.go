@@ -30,7 +30,7 @@ type window struct {
 	begins, ends int64
 
 	unspent    atomic.Int64 // of what was granted
-	over       atomic.Int64 // used without a grant, and not claimed yet
+	ungranted  atomic.Int64 // used without a grant, and not claimed yet
 	granted    atomic.Int64 // changes under claiming
 	total      atomic.Int64 // of all holders, as far as known
 	limit      atomic.Int64 // in force when it was last asked
@@ -39,19 +39,19 @@ type window struct {
 	recovering atomic.Bool  // the authority grants nothing yet
 	retryAt    atomic.Int64 // when asking again makes sense, in microseconds
 
-	claiming chan struct{} // holds one token: who has it claims
-	asked    atomic.Bool   // a claim that nobody waits for is under way
-	known    bool          // the authority has answered once; under claiming
-	settled  string        // the epoch of its last answer; under claiming
-	adopted  int           // of how many logs of others it was told; under claiming
+	claiming  chan struct{} // holds one token: who has it claims
+	queued    atomic.Bool   // a claim that nobody waits for is under way
+	answered  bool          // the authority has answered once; under claiming
+	settledIn string        // the epoch of its last answer; under claiming
+	orphans   int           // of how many logs of others it was told; under claiming
 
 	// For the beat:
-	usedBefore int64
-	usedAt     time.Time    // when something was last used
-	failures   int          // in a row; under claiming
-	paced      time.Time    // when chunk was settled; under claiming
-	empty      int          // claims in a row that brought nothing; under claiming
-	rate       atomic.Int64 // units a second
+	usedBefore  int64
+	usedAt      time.Time    // when something was last used
+	failures    int          // in a row; under claiming
+	chunkSetAt  time.Time    // when chunk was settled; under claiming
+	emptyClaims int          // claims in a row that brought nothing; under claiming
+	rate        atomic.Int64 // units a second
 }
 
 func (w *window) contains(at time.Time) bool {
@@ -59,37 +59,37 @@ func (w *window) contains(at time.Time) bool {
 	return micro >= w.begins && micro < w.ends
 }
 
-func (w *window) used() int64 { return w.granted.Load() - w.unspent.Load() + w.over.Load() }
+func (w *window) used() int64 { return w.granted.Load() - w.unspent.Load() + w.ungranted.Load() }
 
-func (w *window) wasClaimed() bool { return w.limit.Load() > 0 && w.granted.Load() > 0 }
+func (w *window) hasGrants() bool { return w.limit.Load() > 0 && w.granted.Load() > 0 }
 
 // low is how few unspent units make a window ask for more.
-func (w *window) low() int64 { return max(1, w.chunk.Load()*3/10) }
+func (w *window) refillBelow() int64 { return max(1, w.chunk.Load()*3/10) }
 
 // pace settles how many units a window asks for: what it needs in an outage, and
 // more than the last time if that was used up at once. The caller claims.
-func (w *window) pace(now time.Time, limit int64) {
-	next := max(w.rate.Load()*int64(forOutage/time.Second), leastAsked)
-	if now.Sub(w.paced) < beat {
+func (w *window) setChunk(now time.Time, limit int64) {
+	next := max(w.rate.Load()*int64(outageReserve/time.Second), minChunk)
+	if now.Sub(w.chunkSetAt) < maintainEvery {
 		next = max(next, 4*w.chunk.Load())
 	}
-	w.paced = now
-	w.chunk.Store(min(next, max(1, limit/mostPart)))
+	w.chunkSetAt = now
+	w.chunk.Store(min(next, max(1, limit/chunksPerLimit)))
 }
 
 // drop makes what is not used nobody's. The caller claims, and says so.
-func (w *window) drop() {
+func (w *window) dropUnspent() {
 	if back := w.unspent.Swap(0); back > 0 {
 		w.granted.Add(-back)
 	} else {
 		w.unspent.Add(back)
 	}
-	w.assert()
+	w.claimUngranted()
 }
 
 // assert makes a grant of what was used without one.
-func (w *window) assert() {
-	over := w.over.Swap(0)
+func (w *window) claimUngranted() {
+	over := w.ungranted.Swap(0)
 	if over < 0 { // given back after it was claimed
 		w.unspent.Add(-over)
 		return
@@ -116,7 +116,7 @@ func (m *Manager) window(organization string, allowance *Allowance) (*window, ti
 }
 
 func randomLead() time.Duration {
-	return prefetchLast + rand.N(prefetchFirst-prefetchLast) //nolint:gosec // spreads load, guards nothing
+	return prefetchLatest + rand.N(prefetchEarliest-prefetchLatest) //nolint:gosec // spreads load, guards nothing
 }
 
 // begin makes the window that is now the current one.
@@ -148,7 +148,7 @@ func (m *Manager) newWindow(a *account, cycle metering.Cycle, period metering.Pe
 	w := &window{
 		account: a, cycle: cycle, period: period, begins: period.Start.UnixMicro(), ends: period.End.UnixMicro(), claiming: make(chan struct{}, 1),
 	}
-	w.over.Store(int64(by[m.ledger.Instance()]))
+	w.ungranted.Store(int64(by[m.ledger.Instance()]))
 	w.claiming <- struct{}{}
 	return w, nil
 }
