@@ -8,23 +8,26 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// ErrUnavailable says that nobody can be asked whether something is left.
+// ErrUnavailable says that the authority cannot be asked whether anything is left.
 var ErrUnavailable = errors.New("the authority over quotas is away")
 
-// Authority grants units of quotas. Grants are cumulative over a period, so a
-// claim that is made twice, late or out of order grants nothing twice. It is
-// safe for concurrent use, and bounds the time of its calls itself.
+// Authority grants units of quotas to holders. A holder is one process with its
+// ledger, named by Ledger.Instance. A claim reports the sum that a holder has in a
+// period, and the answer is a sum again: a claim that arrives twice, late or out of
+// order grants nothing twice. An Authority is safe for concurrent use, and bounds
+// the time of its calls itself.
 type Authority interface {
-	// Claim settles what a holder has. The error is ErrUnavailable, or wraps it;
-	// then the claim may have been settled or not.
+	// Claim reports what a holder has, and asks for more. The error is
+	// ErrUnavailable, or wraps it; then the claim may have been settled or not.
 	Claim(ctx context.Context, c Claim) (Answer, error)
 
 	// SetOverride puts a limit in force in place of the configured one for an
-	// organization, in this and all later periods; nil removes it.
+	// organization, in this and all later periods; nil removes it. The error is
+	// ErrUnavailable, or wraps it; then it may have been done, or half of it.
 	SetOverride(ctx context.Context, organization string, limit *int64) error
 
 	// Overrides returns the limits that SetOverride set, by organization; nil if
-	// none ever were, or all were lost.
+	// none ever were, or all were lost. The error is ErrUnavailable, or wraps it.
 	Overrides(ctx context.Context) (map[string]int64, error)
 }
 
@@ -51,54 +54,56 @@ type EpochAuthority interface {
 	// more: nobody waits for it in the next epoch. settledIn is as in Join.
 	Leave(ctx context.Context, holder string, shard int, settledIn string) error
 
-	// Poll returns the epoch of a shard, and for each of the holder's claims whether
-	// another holder reclaims what is not used.
+	// Poll returns the epoch of a shard, "" if nobody has claimed since its server
+	// started, and for each of the holder's claims whether another holder is starved
+	// and reclaims what is not used. Of the claims it reads organization and period.
 	Poll(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error)
 }
 
-// HoldingsAuthority is an Authority that can list what a holder holds, in all
-// periods that it knows of: as claims of just that.
+// HoldingsAuthority is an Authority that can list what a holder holds.
 type HoldingsAuthority interface {
 	Authority
 
+	// HeldBy returns a claim for each organization and period of which the holder has
+	// units: Holds is their number. Of the period it has the ID alone.
 	HeldBy(ctx context.Context, holder string) ([]Claim, error)
 }
 
-// Claim is what a holder of grants says and asks.
+// Claim reports what a holder has of an organization's quota, and asks for more.
 type Claim struct {
 	Holder       string // the instance of the ledger
 	Organization string
 	Period       metering.Period
-	Limit        int64 // of the period, as configured
+	Limit        int64 // of the period, as configured; an override takes its place
 	// Number orders the claims of a holder: one that arrives after a later one
 	// changes nothing.
 	Number uint64
-	// Holds is how many units it has: what it was granted or used without, less what
-	// it gives back. It is the holder who knows: an authority that says otherwise has
-	// lost something, or granted what did not arrive.
+	// Holds is how many units the holder has in all: granted or used without a
+	// grant, less what it gives back. The authority takes it over: if it had another
+	// number, it lost a claim, or its last answer was lost.
 	Holds int64
-	// Wants is how many it would like to have in all; what it gets may be less. No
-	// more than Holds: none.
+	// Wants is how many units the holder would like to have in all. The authority may
+	// grant less; it grants nothing if Wants is at most Holds.
 	Wants int64
-	// Starved says that it has none left.
+	// Starved says that the holder has no unit left, and a request waits for one.
 	Starved bool
 }
 
-// Answer is how things are after a claim.
+// Answer is the state of an organization's quota after a claim.
 type Answer struct {
-	Granted int64 // what the holder has in all
-	Total   int64 // what all holders have
+	Granted int64 // units that the holder has in all
+	Total   int64 // units that all holders have
 	Limit   int64 // in force
-	// Since is when the first claim of a holder that starved got nothing; zero
-	// while something is left.
-	Since time.Time
-	// Reclaim says that another holder has nothing left: what is not used should go
-	// back.
+	// ExhaustedAt is when a starved holder first got nothing; zero while something is
+	// left.
+	ExhaustedAt time.Time
+	// Reclaim asks the holder to give back what it does not use: another one is
+	// starved.
 	Reclaim bool
-	// Epoch changes when grants may have been lost: a number that grows, a colon and
-	// whatever tells epochs apart. "": they never are.
+	// Epoch changes when grants may have been lost: a growing number, a colon, and an
+	// identifier of the server. "" says that this authority loses none.
 	Epoch string
-	// Recovering says that no grants are made until all holders have said what they
-	// have.
+	// Recovering says that the holder is granted nothing until all holders have
+	// joined the epoch, or were waited for.
 	Recovering bool
 }

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// claim gets units, unless another claim has got some meanwhile.
+// claim asks the authority for units, after all that must be said first. A starved
+// caller gets none if another claim has brought some meanwhile.
 func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, starved bool) error {
 	select {
 	case <-w.claiming:
@@ -18,7 +19,7 @@ func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, st
 		return nil
 	}
 	if w.failures > 0 && m.ledger.Now().UnixMicro() < w.retryAt.Load() {
-		return fmt.Errorf("%w: it did not answer a moment ago", ErrUnavailable)
+		return fmt.Errorf("%w: the last claim failed, and the next one is not due", ErrUnavailable)
 	}
 	if limit < w.limit.Load() { // what was granted under the higher limit goes back
 		if err := m.giveBack(ctx, w, allowance); err != nil {
@@ -31,10 +32,15 @@ func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, st
 	w.claimUngranted()
 	w.limit.Store(limit)
 	w.setChunk(m.ledger.Now(), limit)
-	return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load(), Wants: w.used() + w.chunk.Load(), Starved: starved && w.unspent.Load() <= 0})
+	return m.settle(ctx, w, allowance, Claim{
+		Holds:   w.granted.Load(),
+		Wants:   w.used() + w.chunk.Load(),
+		Starved: starved && w.unspent.Load() <= 0,
+	})
 }
 
-// settle sends a claim and takes in its answer. The caller claims.
+// settle sends a claim and applies its answer to the window. The caller holds the
+// claim token.
 func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c Claim) error {
 	c.Limit = allowance.Quota
 	authority := *m.authority.Load()
@@ -49,8 +55,9 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 	if f, ok := authority.(EpochAuthority); ok {
 		shard := f.Shard(w.account.organization)
 		if !m.epochs.Load().in(shard, answer.Epoch) {
-			// Of a server that was replaced, or that has replaced another: what it grants
-			// may be unknown to those who have joined the later one.
+			// The answer comes from a server that was replaced, or from its successor,
+			// which this process has not joined. Holders that have joined the successor
+			// may not know of this grant: it must not be used.
 			answer.Granted, answer.Recovering = w.granted.Load(), true
 		}
 		m.observe(f, shard, answer.Epoch)
@@ -62,11 +69,11 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 	}
 	w.total.Store(answer.Total)
 	w.limit.Store(answer.Limit)
-	since := int64(0)
-	if !answer.Since.IsZero() && !answer.Recovering {
-		since = answer.Since.UnixMicro()
+	exhaustedAt := int64(0)
+	if !answer.ExhaustedAt.IsZero() && !answer.Recovering {
+		exhaustedAt = answer.ExhaustedAt.UnixMicro()
 	}
-	w.since.Store(since)
+	w.exhaustedAt.Store(exhaustedAt)
 	w.recovering.Store(answer.Recovering)
 	w.retryAt.Store(m.ledger.Now().Add(min(maxRetryDelay, maintainEvery<<min(w.emptyClaims, 10))).UnixMicro())
 	if answer.Limit != m.effectiveLimit(w.account.organization, allowance) {
@@ -78,21 +85,23 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 	return nil
 }
 
-// complete fills in who claims what.
+// complete fills in the holder, the window and the number of a claim.
 func (m *Manager) complete(w *window, c Claim) Claim {
 	c.Holder, c.Organization, c.Period = m.ledger.Instance(), w.account.organization, w.period
 	c.Number = m.lastNumber.Add(1)
 	return c
 }
 
-// giveBack returns what is not used. The caller claims.
+// giveBack returns the unspent grants of a window. The caller holds the claim
+// token.
 func (m *Manager) giveBack(ctx context.Context, w *window, allowance *Allowance) error {
 	w.dropUnspent()
 	return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
 }
 
-// settleOrphansOf settles what processes that are gone have left of their grants. The
-// caller claims.
+// settleOrphansOf returns what ended processes, whose ledgers this one has taken
+// over, were granted in a window and have not used. The caller holds the claim
+// token.
 func (m *Manager) settleOrphansOf(ctx context.Context, w *window, allowance *Allowance) error {
 	orphans := m.ledger.Orphans()
 	if !w.answered {
@@ -103,12 +112,16 @@ func (m *Manager) settleOrphansOf(ctx context.Context, w *window, allowance *All
 	}
 	by, err := m.ledger.SpentBy(w.account.organization, w.period)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: reading what organization %q has used: %w", ErrUnavailable, w.account.organization, err)
 	}
 	for _, orphan := range orphans[w.orphans:] {
 		answer, err := (*m.authority.Load()).Claim(ctx, Claim{
-			Holder: orphan, Organization: w.account.organization, Period: w.period, Limit: allowance.Quota,
-			Number: m.newNumber(), Holds: int64(by[orphan]),
+			Holder:       orphan,
+			Organization: w.account.organization,
+			Period:       w.period,
+			Limit:        allowance.Quota,
+			Number:       m.newNumber(),
+			Holds:        int64(by[orphan]),
 		})
 		if err != nil {
 			return err

@@ -17,25 +17,32 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
+// embeddedWait bounds the wait for a process that has the file open.
+const embeddedWait = time.Second
+
+// The buckets of quotas.db: leases in JSON by `PERIOD|ORGANIZATION`, and overrides
+// as eight bytes, big-endian, by organization.
 var (
 	bucketLeases    = []byte("leases")
 	bucketOverrides = []byte("limits")
 )
 
-// Embedded is the authority of the gateways of one machine: a file, which each
-// of them opens for as long as a claim takes.
+// Embedded is the authority of the gateways of one machine. Its state is the file
+// quotas.db, which each process opens for as long as a call takes. It is safe for
+// concurrent use.
 type Embedded struct {
 	path string
 	now  func() time.Time
-	mu   sync.Mutex
+	mu   sync.Mutex // held while the file is open: one opening at a time in a process
 }
 
-// NewEmbedded returns the authority in a directory. It opens nothing.
+// NewEmbedded returns the authority whose file is in a directory; now is its clock.
+// It opens nothing.
 func NewEmbedded(dir string, now func() time.Time) *Embedded {
 	return &Embedded{path: filepath.Join(dir, "quotas.db"), now: now}
 }
 
-// with runs f in a transaction of the file.
+// with opens the file and runs f in a transaction. Its error wraps ErrUnavailable.
 func (e *Embedded) with(write bool, f func(*bbolt.Tx) error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -69,7 +76,7 @@ func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
 		l := lease{Holders: make(map[string]holder)}
 		if text := leases.Get(key); text != nil {
 			if err := json.Unmarshal(text, &l); err != nil {
-				return fmt.Errorf("the lease of %s: %w", key, err)
+				return fmt.Errorf("reading the lease of %s: %w", key, err)
 			}
 		}
 		answer = l.settle(c, limit, e.now())
@@ -95,11 +102,17 @@ func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err
 		return leases.ForEach(func(key, text []byte) error {
 			var l lease
 			if err := json.Unmarshal(text, &l); err != nil {
-				return fmt.Errorf("the lease of %s: %w", key, err)
+				return fmt.Errorf("reading the lease of %s: %w", key, err)
 			}
 			period, organization, _ := strings.Cut(string(key), "|")
 			if h := l.Holders[holder]; h.Granted > 0 {
-				claims = append(claims, Claim{Holder: holder, Organization: organization, Period: metering.Period{ID: period}, Holds: h.Granted, Limit: noLimit})
+				claims = append(claims, Claim{
+					Holder:       holder,
+					Organization: organization,
+					Period:       metering.Period{ID: period},
+					Holds:        h.Granted,
+					Limit:        noLimit,
+				})
 			}
 			return nil
 		})
@@ -107,6 +120,7 @@ func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err
 	return claims, err
 }
 
+// overrideOf returns the override of an organization, false if it has none.
 func overrideOf(tx *bbolt.Tx, organization string) (int64, bool) {
 	bucket := tx.Bucket(bucketOverrides)
 	if bucket == nil {

@@ -7,13 +7,14 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// noLimit stands for a limit that is not known, and above all that are: nothing
-// is granted by such a claim.
+// noLimit is the limit of claims that only give back, made without knowing the
+// configured one. It is above all real limits, so that ExhaustedAt is cleared.
 const noLimit = 1 << 53
 
-// settleHoldings gives back what a log's process was granted and has not used: nobody
-// may ever call for it here, and others may need it. A later claim than number
-// knows better.
+// settleHoldings gives back what the previous process of a ledger was granted and
+// has not used, in all periods: perhaps no request here ever claims for those
+// organizations again, while other holders are starved. number is that of the
+// claims.
 func (m *Manager) settleHoldings(ctx context.Context, authority Authority, instance string, number uint64) (in settledEpochs, err error) {
 	h, ok := authority.(HoldingsAuthority)
 	if !ok {
@@ -27,7 +28,7 @@ func (m *Manager) settleHoldings(ctx context.Context, authority Authority, insta
 	if err != nil {
 		return nil, err
 	}
-	// Of what it used now it may have been granted more than the authority knows.
+	// An authority that lost grants may not know of what was used since.
 	now, err := m.ledger.UsedNow()
 	if err != nil {
 		return nil, err
@@ -35,7 +36,12 @@ func (m *Manager) settleHoldings(ctx context.Context, authority Authority, insta
 	for _, u := range now {
 		same := func(c Claim) bool { return c.Organization == u.Organization && c.Period.ID == u.Period.ID }
 		if u.Instance == instance && !slices.ContainsFunc(held, same) {
-			held = append(held, Claim{Holder: instance, Organization: u.Organization, Period: u.Period, Limit: noLimit})
+			held = append(held, Claim{
+				Holder:       instance,
+				Organization: u.Organization,
+				Period:       u.Period,
+				Limit:        noLimit,
+			})
 		}
 	}
 	in = make(settledEpochs)
@@ -52,7 +58,7 @@ func (m *Manager) settleHoldings(ctx context.Context, authority Authority, insta
 	return in, nil
 }
 
-// usedBy is what a log says was used, by period and organization.
+// usedBy returns how many units a ledger says were used, by `PERIOD|ORGANIZATION`.
 func (m *Manager) usedBy(instance string) (map[string]int64, error) {
 	all, err := m.ledger.Usage()
 	if err != nil {
@@ -85,7 +91,7 @@ func (m *Manager) settleOrphans() {
 		orphan := orphans[m.orphans.n]
 		in, err := m.settleHoldings(m.ctx, authority, orphan, m.newNumber())
 		if err != nil {
-			return // the next beat tries again
+			return // the next round tries again
 		}
 		if f, ok := authority.(EpochAuthority); ok {
 			for shard := range f.Shards() {

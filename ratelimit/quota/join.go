@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// prepare joins an authority before the first claim: gives back what the process
-// before had left, and says what the ledgers here say was used, in case the
-// authority lost it. number is below those of all claims of requests, which know
-// better.
+// joinAuthority starts to join an authority in the background, until that
+// succeeds: it gives back what the previous process of this ledger had left, and
+// reports what the ledgers here say was used, in case the authority lost it. number
+// is below those of all claims of requests, so that these prevail.
 func (m *Manager) joinAuthority(authority Authority, number uint64) {
 	known := m.epochs.Load()
 	join := func() error {
@@ -29,7 +29,8 @@ func (m *Manager) joinAuthority(authority Authority, number uint64) {
 	})
 }
 
-// joinAll claims what was used, and joins all shards.
+// joinAll claims everything that was used by the ledgers here, and joins all
+// shards.
 func (m *Manager) joinAll(f EpochAuthority, known *epochs, number uint64) error {
 	used, err := m.ledger.UsedNow()
 	if err != nil {
@@ -38,7 +39,11 @@ func (m *Manager) joinAll(f EpochAuthority, known *epochs, number uint64) error 
 	in := make(settledEpochs)
 	for _, u := range used {
 		answer, err := f.Claim(m.ctx, Claim{
-			Holder: u.Instance, Organization: u.Organization, Period: u.Period, Number: number, Holds: int64(u.Units),
+			Holder:       u.Instance,
+			Organization: u.Organization,
+			Period:       u.Period,
+			Number:       number,
+			Holds:        int64(u.Units),
 		})
 		if err == nil {
 			err = in.note(f.Shard(u.Organization), answer.Epoch)
@@ -60,7 +65,8 @@ func (m *Manager) joinAll(f EpochAuthority, known *epochs, number uint64) error 
 	return nil
 }
 
-// observe sees to it that a new epoch learns what is held here.
+// observe joins the epoch of an answer in the background if it is a new one. After
+// an error, the next answer of that epoch starts it again.
 func (m *Manager) observe(f EpochAuthority, shard int, epoch string) {
 	known := m.epochs.Load()
 	if !known.begin(shard, epoch) {
@@ -69,13 +75,14 @@ func (m *Manager) observe(f EpochAuthority, shard int, epoch string) {
 	m.stopped.Go(func() {
 		joined, in := "", make(settledEpochs)
 		if m.claimShard(f, shard, in) == nil {
-			joined, _ = f.Join(m.ctx, m.ledger.Instance(), shard, in[shard]) // the next beat tries again
+			joined, _ = f.Join(m.ctx, m.ledger.Instance(), shard, in[shard])
 		}
 		known.end(shard, joined)
 	})
 }
 
-// claimShard claims everything that is held in a shard.
+// claimShard claims everything that this process holds in a shard, and notes the
+// epoch of the answers in in.
 func (m *Manager) claimShard(f EpochAuthority, shard int, in settledEpochs) error {
 	for _, w := range m.windowsIn(f, shard) {
 		select {
@@ -96,7 +103,7 @@ func (m *Manager) claimShard(f EpochAuthority, shard int, in settledEpochs) erro
 	return nil
 }
 
-// claimed returns the windows with grants in a shard.
+// windowsIn returns the windows of a shard that have grants.
 func (m *Manager) windowsIn(f EpochAuthority, shard int) (windows []*window) {
 	for _, a := range m.accounts.Range {
 		if f.Shard(a.organization) != shard {
@@ -113,12 +120,12 @@ func (m *Manager) windowsIn(f EpochAuthority, shard int) (windows []*window) {
 	return windows
 }
 
-// idleRounds is how many beats of the shards with grants there are to one of those
+// idleRounds is how many polls of a shard with grants there are to one of a shard
 // without.
 const idleRounds = 3
 
-// pollAll finds out for each shard whether it has forgotten what was granted, and
-// gives back what others need.
+// pollAll asks each shard for its epoch, joins new ones, and gives back unspent
+// grants that starved holders reclaim.
 func (m *Manager) pollAll(f EpochAuthority) {
 	byShard := make(map[int][]*window)
 	for _, a := range m.accounts.Range {
@@ -138,7 +145,7 @@ func (m *Manager) pollAll(f EpochAuthority) {
 		}
 		epoch, reclaim, err := f.Poll(m.ctx, m.ledger.Instance(), shard, claims)
 		if err != nil {
-			return // nor will the others
+			return // the other shards will not answer either
 		}
 		m.observe(f, shard, epoch)
 		for i, w := range windows {
@@ -149,7 +156,9 @@ func (m *Manager) pollAll(f EpochAuthority) {
 	}
 }
 
-// leaveAll says of a holder that it has nothing but what was settled.
+// leaveAll has a holder leave shards, if the authority has epochs. Errors are
+// dropped: in the next epoch, the authority waits for a holder that has not left,
+// but not for ever.
 func (m *Manager) leaveAll(ctx context.Context, holder string, shards []int, in settledEpochs) {
 	f, ok := (*m.authority.Load()).(EpochAuthority)
 	if !ok {
@@ -159,7 +168,6 @@ func (m *Manager) leaveAll(ctx context.Context, holder string, shards []int, in 
 		if ctx.Err() != nil {
 			return
 		}
-		// One who does not leave is waited for when the server is lost, for a while.
 		_ = f.Leave(ctx, holder, shard, in[shard])
 	}
 }

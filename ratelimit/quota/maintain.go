@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// run keeps what is known here and what the authority knows together.
+// maintainLoop keeps the windows and the authority in step until Close.
 func (m *Manager) maintainLoop() {
 	tick := time.NewTicker(maintainEvery)
 	defer tick.Stop()
@@ -19,6 +19,8 @@ func (m *Manager) maintainLoop() {
 	}
 }
 
+// maintainAll is one round. Overrides are read in every second one, and an
+// EpochAuthority is polled in those between.
 func (m *Manager) maintainAll() {
 	m.settleOrphans()
 	if m.rounds%2 == 0 {
@@ -36,7 +38,8 @@ func (m *Manager) maintainAll() {
 	m.rounds++
 }
 
-// look is the beat of one account.
+// maintain measures the rate of an account, gives back grants that are idle, asks
+// whether others reclaim some, and prepares the next period.
 func (m *Manager) maintain(a *account) {
 	w := a.current.Load()
 	if w == nil || !w.hasGrants() {
@@ -55,7 +58,7 @@ func (m *Manager) maintain(a *account) {
 	case w.unspent.Load() > 0 && now.Sub(w.usedAt) >= idleAfter:
 		m.withClaim(w, func(ctx context.Context) error { return m.giveBack(ctx, w, allowance) })
 	case w.unspent.Load() > 0 && m.othersHold(w):
-		// Somebody may need what is not used here.
+		// The answer says whether another holder reclaims what is not used here.
 		m.withClaim(w, func(ctx context.Context) error {
 			w.claimUngranted()
 			return m.settle(ctx, w, allowance, Claim{Holds: w.granted.Load()})
@@ -64,14 +67,15 @@ func (m *Manager) maintain(a *account) {
 	m.prefetch(a, w, allowance, now)
 }
 
-// others reports whether anybody else holds grants,
-// where it is not asked for all at once.
+// othersHold reports whether other holders have grants of a window. It is false
+// for an EpochAuthority, which is polled for all windows at once.
 func (m *Manager) othersHold(w *window) bool {
-	_, all := (*m.authority.Load()).(EpochAuthority)
-	return !all && w.total.Load() > w.granted.Load()
+	_, polled := (*m.authority.Load()).(EpochAuthority)
+	return !polled && w.total.Load() > w.granted.Load()
 }
 
-// hold runs f as the one who claims, unless somebody does.
+// withClaim runs f with the claim token of a window, unless somebody else has it.
+// After an error the next round tries again.
 func (m *Manager) withClaim(w *window, f func(context.Context) error) {
 	select {
 	case <-w.claiming:
@@ -79,11 +83,11 @@ func (m *Manager) withClaim(w *window, f func(context.Context) error) {
 		return
 	}
 	defer func() { w.claiming <- struct{}{} }()
-	// The next beat tries again.
 	_ = f(m.ctx)
 }
 
-// prefetch has the first grants of the next period ready before it begins.
+// prefetch claims the first grants of the next period before it begins, so that no
+// request waits for them.
 func (m *Manager) prefetch(a *account, w *window, allowance *Allowance, now time.Time) {
 	if w.period.End.Sub(now) > a.lead || w.used() == 0 {
 		return
@@ -99,6 +103,6 @@ func (m *Manager) prefetch(a *account, w *window, allowance *Allowance, now time
 		a.next = next
 	}
 	if !a.next.hasGrants() {
-		_ = m.claim(m.ctx, a.next, allowance, false) // the period's first request asks again
+		_ = m.claim(m.ctx, a.next, allowance, false) // after an error the period's first request claims
 	}
 }

@@ -26,52 +26,53 @@ type Allowance struct {
 }
 
 const (
-	// claimWait bounds how long an invocation waits for a grant where nothing is
-	// left here.
+	// claimWait bounds how long an invocation waits for a grant.
 	claimWait = 3 * time.Second
-	// recoveryWait is how long it waits between claims while the authority recovers.
+	// recoveryWait is the pause between its claims on a recovering authority.
 	recoveryWait = 20 * time.Millisecond
-	// maintainEvery is how often what was used is compared with what was granted.
+	// maintainEvery is the interval of maintainLoop.
 	maintainEvery = time.Second
-	// outageReserve is how much of the own rate is asked for beforehand, so that an
-	// authority that is away is not noticed far from the limit.
+	// outageReserve is for how long grants should last at the current rate, so that
+	// an authority may be away for that long.
 	outageReserve = 10 * time.Minute
-	// chunksPerLimit is the part of a limit that is asked for at once, at most.
+	// chunksPerLimit bounds a claim: it asks for at most the limit divided by this.
 	chunksPerLimit = 20
-	// minChunk is asked for where the rate is not known yet.
+	// minChunk is how many units a claim asks for, at least, while that is allowed.
 	minChunk = 100
-	// idleAfter is after how long without a unit grants go back.
+	// idleAfter is how long an organization must use nothing until its grants go back.
 	idleAfter = 30 * time.Second
-	// The grants of the next period are asked for at a random moment between these
-	// before it begins.
+	// The first grants of the next period are claimed at a random moment before it
+	// begins, between these two.
 	prefetchEarliest, prefetchLatest = 10 * time.Minute, 30 * time.Second
-	// maxRetryDelay bounds how long a gateway without units waits until it asks again.
+	// maxRetryDelay bounds the pause between claims that fail or bring nothing.
 	maxRetryDelay = 5 * time.Second
 )
 
-// Manager keeps organizations within their quotas. It is safe for concurrent use.
+// Manager keeps organizations within their quotas: it takes units from the grants
+// that it claims of an Authority. It is safe for concurrent use. Make one with
+// NewManager.
 type Manager struct {
 	ledger     *metering.Ledger
 	authority  atomic.Pointer[Authority]
 	accounts   *xsync.Map[string, *account]
 	overrides  atomic.Pointer[map[string]int64] // by organization; a copy of the authority's
-	lastNumber atomic.Uint64
-	epochs     atomic.Pointer[epochs] // of the authority
-	rounds     int                    // of run
-	orphans    settledOrphans         // for run
+	lastNumber atomic.Uint64                    // of a claim
+	epochs     atomic.Pointer[epochs]           // of the authority that were joined
+	rounds     int                              // of maintainLoop; its own
+	orphans    settledOrphans                   // of maintainLoop; its own
 	stop       context.CancelFunc
 	stopped    sync.WaitGroup
-	ctx        context.Context //nolint:containedctx // of claims that no request waits for
+	ctx        context.Context //nolint:containedctx // of claims in the background; ends with stop
 }
 
-// NewManager returns the quotas over what a ledger records. Close it before the
-// ledger.
+// NewManager returns a Manager of quotas whose use a ledger records. It claims in
+// the background, also after an authority was away. Close it before the ledger.
 func NewManager(ledger *metering.Ledger, authority Authority) *Manager {
 	m := &Manager{ledger: ledger, accounts: xsync.NewMap[string, *account]()}
 	m.overrides.Store(new(map[string]int64))
 	m.epochs.Store(newEpochs())
 	m.authority.Store(&authority)
-	m.lastNumber.Store(m.newNumber()) // above those of the process before
+	m.lastNumber.Store(m.newNumber())
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.refreshOverrides(m.ctx)
 	number := m.lastNumber.Add(1)
@@ -80,14 +81,16 @@ func NewManager(ledger *metering.Ledger, authority Authority) *Manager {
 	return m
 }
 
-// now is a number above those of all claims of processes that are gone, also if
-// the clock was set back since.
+// newNumber returns a claim number above those of all processes that have ended,
+// also if the clock was set back since: the time in microseconds, by whichever of
+// the machine's and the billing clock is ahead.
 func (m *Manager) newNumber() uint64 {
 	return uint64(max(time.Now().UnixMicro(), m.ledger.Now().UnixMicro()))
 }
 
-// SetAuthority has another authority asked from now on. The one before gets back
-// what is not used; the new one is told what was used with the first claim.
+// SetAuthority replaces the authority while units are taken. The one before gets
+// back what is not used, if it answers before ctx ends; the new one is told what
+// was used by the first claim of each window.
 func (m *Manager) SetAuthority(ctx context.Context, authority Authority) {
 	number := m.lastNumber.Add(1)
 	before := *m.authority.Swap(&authority)
@@ -104,9 +107,9 @@ func (m *Manager) SetAuthority(ctx context.Context, authority Authority) {
 			w.dropUnspent()
 			c := m.complete(w, Claim{Holds: w.granted.Load(), Limit: w.limit.Load()})
 			w.answered = false
-			w.since.Store(0)
+			w.exhaustedAt.Store(0)
 			w.total.Store(0)
-			// What does not arrive is asserted if it is ever asked again.
+			// If this is lost, the claim that follows a return to this authority tells it.
 			_, _ = before.Claim(ctx, c)
 			w.claiming <- struct{}{}
 		}
@@ -114,27 +117,33 @@ func (m *Manager) SetAuthority(ctx context.Context, authority Authority) {
 	}
 }
 
-// Close gives back what is not used, as far as that can be done before ctx ends.
-// Nothing may be taken any more.
+// Close gives all unspent grants back, as far as the authority answers before ctx
+// ends, and leaves it. Nothing may be taken any more.
 func (m *Manager) Close(ctx context.Context) {
 	m.stop()
 	m.stopped.Wait()
-	f, forgets := (*m.authority.Load()).(EpochAuthority)
+	authority, hasEpochs := (*m.authority.Load()).(EpochAuthority)
 	in := make(settledEpochs)
 	for _, a := range m.accounts.Range {
 		a.mu.Lock()
 		for _, w := range []*window{a.current.Load(), a.next} {
-			if w != nil && w.hasGrants() && ctx.Err() == nil {
-				<-w.claiming
-				err := m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()})
-				if forgets && err == nil {
-					err = in.note(f.Shard(a.organization), w.settledIn)
-				}
-				if forgets && err != nil { // the next process finds in the ledger what it has to say
-					in[f.Shard(a.organization)] = noEpoch
-				}
-				w.claiming <- struct{}{}
+			if w == nil || !w.hasGrants() || ctx.Err() != nil {
+				continue
 			}
+			<-w.claiming
+			err := m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()})
+			if hasEpochs {
+				shard := authority.Shard(a.organization)
+				if err == nil {
+					err = in.note(shard, w.settledIn)
+				}
+				if err != nil {
+					// Leave is refused by this: what the next process finds in the ledger
+					// is yet to be said.
+					in[shard] = noEpoch
+				}
+			}
+			w.claiming <- struct{}{}
 		}
 		a.mu.Unlock()
 	}

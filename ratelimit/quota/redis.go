@@ -105,7 +105,7 @@ func claimAnswer(list []any) (a Answer, err error) {
 		}
 	}
 	if since > 0 {
-		a.Since = time.UnixMicro(since)
+		a.ExhaustedAt = time.UnixMicro(since)
 	}
 	reclaim, _ := list[4].(int64)
 	a.Epoch, _ = list[5].(string)

@@ -152,7 +152,7 @@ func TestRedisGrantsByTheRule(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Granted != want.Granted || got.Total != want.Total || got.Limit != want.Limit || got.Since.IsZero() != want.Since.IsZero() || got.Reclaim != want.Reclaim {
+			if got.Granted != want.Granted || got.Total != want.Total || got.Limit != want.Limit || got.ExhaustedAt.IsZero() != want.ExhaustedAt.IsZero() || got.Reclaim != want.Reclaim {
 				t.Fatalf("%+v: the script says %+v, the rule %+v", c, got, want)
 			}
 		}

@@ -29,14 +29,15 @@ func (r *Redis) HeldBy(ctx context.Context, holder string) (claims []Claim, err 
 	return claims, nil
 }
 
-// heldBy returns what a holder has in a shard.
+// heldBy returns what a holder has in a shard: the fields
+// `g|PERIOD|ORGANIZATION|HOLDER` of its hash, which are `GRANTED:NUMBER`.
 func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []Claim, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
 	defer cancel()
 	r.calls.Add(3) // as in Overrides
 	fields, err := r.conn.HashAll(ctx, grantsKey(shard))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: reading grants: %w", ErrUnavailable, err)
 	}
 	for field, value := range fields {
 		parts := strings.Split(field, "|")
@@ -45,9 +46,15 @@ func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []
 		}
 		var holds int64
 		if _, err := fmt.Sscanf(value, "%d:", &holds); err != nil {
-			return nil, fmt.Errorf("the field %q with %q is no grant", field, value)
+			return nil, fmt.Errorf("reading grants in %s: field %q has %q, which is no grant", grantsKey(shard), field, value)
 		}
-		claims = append(claims, Claim{Holder: holder, Organization: parts[2], Period: metering.Period{ID: parts[1]}, Holds: holds, Limit: noLimit})
+		claims = append(claims, Claim{
+			Holder:       holder,
+			Organization: parts[2],
+			Period:       metering.Period{ID: parts[1]},
+			Holds:        holds,
+			Limit:        noLimit,
+		})
 	}
 	return claims, nil
 }
@@ -57,7 +64,8 @@ func (r *Redis) SetOverride(ctx context.Context, organization string, limit *int
 	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
 	defer cancel()
 	r.calls.Add(3)
-	// The list comes first: repairOverride mends the field that claims read by it.
+	// The list is written before the field that claims read: if the second write
+	// fails, repairOverride mends the field by the list.
 	key, field := grantsKey(r.Shard(organization)), "l|"+organization
 	err := r.conn.HashSet(ctx, overridesKey, overridesMarker, "")
 	switch {
@@ -73,19 +81,19 @@ func (r *Redis) SetOverride(ctx context.Context, organization string, limit *int
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: setting an override: %w", ErrUnavailable, err)
 	}
 	return nil
 }
 
-// Limits implements Authority.
+// Overrides implements Authority.
 func (r *Redis) Overrides(ctx context.Context) (map[string]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, callWait)
 	defer cancel()
-	r.calls.Add(3) // of which one reads
+	r.calls.Add(3) // HashAll asks for the length before and after
 	fields, err := r.conn.HashAll(ctx, overridesKey)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: reading overrides: %w", ErrUnavailable, err)
 	}
 	if len(fields) == 0 {
 		return nil, nil

@@ -12,16 +12,16 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// releaseAfter is for how long nothing must have been heard of a gateway whose
-// grants are released.
+// releaseAfter is how long a gateway must have been silent for Release.
 const releaseAfter = time.Minute
 
-// ErrNotShared says that there are no other gateways.
+// ErrNotShared says that Release has no other gateways: the store is embedded.
 var ErrNotShared = errors.New("the store is not shared with other gateways")
 
-// Release gives back what a gateway that will never come back, with its disk, was
-// granted and has not used: as far as Redis knows what it used, which is up to
-// its last flush. The error says why not, in words for an operator.
+// Release gives back the unspent grants of a gateway that was lost for good,
+// together with its disk. What it used is taken from its sums in Redis, so units
+// used after its last flush are granted once more. The error is ErrNotShared, or
+// tells an operator why nothing, or not all, was released.
 func (m *Manager) Release(ctx context.Context, mirror *metering.Mirror, instance string) error {
 	r, ok := (*m.authority.Load()).(*Redis)
 	if !ok {
@@ -65,7 +65,7 @@ func (m *Manager) Release(ctx context.Context, mirror *metering.Mirror, instance
 	return mirror.MarkLost(ctx, instance)
 }
 
-// listed is the gateways with when they were last heard of.
+// listed returns the gateways by id, each with its silence, for an error.
 func listed(seen map[string]metering.Presence) string {
 	list := make([]string, 0, len(seen))
 	for _, id := range slices.Sorted(maps.Keys(seen)) {
@@ -78,7 +78,8 @@ func listed(seen map[string]metering.Presence) string {
 	return strings.Join(list, ", ")
 }
 
-// usedBy is what a gateway used, by period and organization.
+// usedBy returns how many units a gateway used by its sums in Redis, by
+// `PERIOD|ORGANIZATION`.
 func usedBy(ctx context.Context, mirror *metering.Mirror, instance string) (map[string]uint64, error) {
 	entries, err := mirror.PeerSums(ctx, "")
 	if err != nil {

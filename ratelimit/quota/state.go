@@ -1,22 +1,22 @@
 package quota
 
-import (
-	"github.com/edgegate/edgegate/ratelimit/metering"
-)
+import "github.com/edgegate/edgegate/ratelimit/metering"
 
-// State is how far an organization's quota is used in the current period.
+// State is the state of an organization's quota in the current period, as far as
+// this process knows it.
 type State struct {
 	Period     metering.Period
-	Used       int64 // by this process; all of it where nobody else holds grants
-	Total      int64 // granted to all holders, or used here without
-	Limit      int64 // in force; negative: none
+	Used       int64 // units used by this process
+	Total      int64 // units that all holders have, or that were used here without a grant
+	Limit      int64 // in force; negative: unlimited
 	Overridden bool  // the limit was set by an operator, not by the configuration
-	Hard       bool
-	Refusing   bool
-	Grace      bool // it goes on past the quota
+	Hard       bool  // invocations end at the limit
+	Refusing   bool  // Take returns ErrExhausted
+	Grace      bool  // the quota is used up, and Grace of the Allowance is not over
 }
 
-// State returns how things are. It asks nobody.
+// State returns the state of an organization's quota. It does not wait for the
+// authority; the error is that of reading the ledger.
 func (m *Manager) State(organization string, allowance *Allowance) (State, error) {
 	w, at, err := m.window(organization, allowance)
 	if err != nil {
@@ -25,10 +25,17 @@ func (m *Manager) State(organization string, allowance *Allowance) (State, error
 	limit, hard := m.hardLimit(organization, allowance)
 	_, overridden := (*m.overrides.Load())[organization]
 	used := w.used()
-	s := State{Period: w.period, Used: used, Total: max(w.total.Load(), used), Limit: limit, Overridden: overridden, Hard: hard}
+	s := State{
+		Period:     w.period,
+		Used:       used,
+		Total:      max(w.total.Load(), used),
+		Limit:      limit,
+		Overridden: overridden,
+		Hard:       hard,
+	}
 	if hard {
 		s.Refusing = m.refuses(w, allowance, limit, at)
-		s.Grace = !s.Refusing && w.since.Load() != 0 && w.unspent.Load() <= 0
+		s.Grace = !s.Refusing && w.exhaustedAt.Load() != 0 && w.unspent.Load() <= 0
 	}
 	return s, nil
 }

@@ -6,19 +6,20 @@ import (
 	"time"
 )
 
-// ErrExhausted says that an organization's quota is used up.
+// ErrExhausted says that an organization has used its quota, and its grace.
 var ErrExhausted = errors.New("the quota is used up")
 
-// Unit is one that was taken. The zero Unit is none.
+// Unit is one unit of a quota that Take took. The zero Unit stands for none.
 type Unit struct {
-	At        time.Time // when; what is recorded of it must have this time
-	Remaining int64     // what is left of a hard quota, at least; -1: there is none
-	Limit     int64     // of it
+	At        time.Time // when it was taken; its record must have this time
+	Remaining int64     // at least so many units are left of a hard quota; -1: it is soft
+	Limit     int64     // of a hard quota
+
 	window    *window
-	ungranted bool
+	ungranted bool // taken without a grant
 }
 
-// Return gives the unit back: nothing was sent. It may be called once.
+// Return gives the unit back, because nothing was sent. It may be called once.
 func (u Unit) Return() {
 	switch {
 	case u.window == nil:
@@ -29,14 +30,15 @@ func (u Unit) Return() {
 	}
 }
 
-// bound reports whether a limit holds, and which.
+// hardLimit returns the limit in force, and whether invocations end at it.
 func (m *Manager) hardLimit(organization string, allowance *Allowance) (int64, bool) {
 	limit := m.effectiveLimit(organization, allowance)
 	return limit, allowance.Hard && limit >= 0
 }
 
-// Restricted returns how long an organization's invocations will be refused, 0
-// if the next one may not be. It takes nothing.
+// Restricted returns for how long an organization's invocations will be refused:
+// until the period ends, as far as known; 0 if the next one may pass. It takes
+// nothing.
 func (m *Manager) Restricted(organization string, allowance *Allowance) time.Duration {
 	limit, hard := m.hardLimit(organization, allowance)
 	if !hard {
@@ -49,11 +51,12 @@ func (m *Manager) Restricted(organization string, allowance *Allowance) time.Dur
 	return w.period.End.Sub(at)
 }
 
-// refuses reports whether a window is known to have nothing left. It sees to it
-// that this is found out again from time to time.
+// refuses reports whether a window is known to be used up, grace included. From
+// time to time it starts a claim in the background to find out whether that has
+// changed.
 func (m *Manager) refuses(w *window, allowance *Allowance, limit int64, at time.Time) bool {
-	since := w.since.Load()
-	if since == 0 || w.unspent.Load() > 0 || w.limit.Load() != limit || at.Before(time.UnixMicro(since).Add(allowance.Grace)) {
+	exhausted := w.exhaustedAt.Load()
+	if exhausted == 0 || w.unspent.Load() > 0 || w.limit.Load() != limit || at.Before(time.UnixMicro(exhausted).Add(allowance.Grace)) {
 		return false
 	}
 	if at.UnixMicro() >= w.retryAt.Load() {
@@ -62,12 +65,13 @@ func (m *Manager) refuses(w *window, allowance *Allowance, limit int64, at time.
 	return true
 }
 
-// Take takes a unit, which must be recorded in the ledger or given back. The
-// error is ErrExhausted, or ErrUnavailable where a grant is needed and nobody
-// can be asked for it.
+// Take takes one unit of an organization's quota. The caller records it in the
+// ledger, with the time Unit.At, or returns it. Without grants it waits for a claim
+// until ctx ends, three seconds at most. The error is ErrExhausted, or wraps
+// ErrUnavailable when a grant is needed and the authority does not answer.
 func (m *Manager) Take(ctx context.Context, organization string, allowance *Allowance) (Unit, error) {
 	for waited := false; ; waited = true {
-		limit, hard := m.hardLimit(organization, allowance) // a claim may bring another
+		limit, hard := m.hardLimit(organization, allowance) // again in each round: a claim may have read an override
 		w, at, err := m.window(organization, allowance)
 		if err != nil {
 			return Unit{}, err
@@ -92,7 +96,7 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 		if m.refuses(w, allowance, limit, at) {
 			return Unit{}, ErrExhausted
 		}
-		if w.since.Load() != 0 && w.limit.Load() == limit && w.unspent.Load() <= 0 { // grace
+		if w.exhaustedAt.Load() != 0 && w.limit.Load() == limit && w.unspent.Load() <= 0 { // grace
 			w.ungranted.Add(1)
 			return Unit{At: at, Remaining: 0, Limit: limit, window: w, ungranted: true}, nil
 		}
@@ -116,8 +120,8 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 	}
 }
 
-// without is a unit for which nobody could be asked, if the allowance says so. It is
-// settled with the next claim.
+// takeUngranted takes a unit without a grant if the allowance is open, for the next
+// claim to report. Otherwise it returns the error with which a claim has failed.
 func (w *window) takeUngranted(allowance *Allowance, at time.Time, err error) (Unit, error) {
 	if !allowance.Open {
 		return Unit{}, err
@@ -126,7 +130,7 @@ func (w *window) takeUngranted(allowance *Allowance, at time.Time, err error) (U
 	return Unit{At: at, Remaining: -1, window: w, ungranted: true}, nil
 }
 
-// ask claims without anybody waiting.
+// claimInBackground starts a claim that nobody waits for, unless one is under way.
 func (m *Manager) claimInBackground(w *window, allowance *Allowance, starved bool) {
 	if !w.queued.CompareAndSwap(false, true) {
 		return
@@ -134,7 +138,7 @@ func (m *Manager) claimInBackground(w *window, allowance *Allowance, starved boo
 	copied := *allowance
 	m.stopped.Go(func() {
 		defer w.queued.Store(false)
-		// The next maintainEvery, or request, tries again.
+		// After an error the next round of maintain, or the next request, tries again.
 		_ = m.claim(m.ctx, w, &copied, starved)
 	})
 }

@@ -10,48 +10,52 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// account is an organization.
+// account is the quota account of an organization: its current window, and for a
+// while before the period ends the next one.
 type account struct {
 	organization string
 	current      atomic.Pointer[window]
 
-	mu   sync.Mutex // guards next, and who makes a window
-	next *window    // of the next period, with its first grants
-	lead time.Duration
+	mu   sync.Mutex    // guards next and lead, and is held while a window is made
+	next *window       // of the next period, with its first grants; nil before prefetch
+	lead time.Duration // how long before the period's end prefetch makes next
 }
 
-// window is an organization in one period. What it has used here is granted -
-// unspent + over.
+// window is the quota of one organization in one period, as this process sees it.
+// The units used here are granted - unspent + ungranted. Fields marked "claim
+// token" change only while claiming is held.
 type window struct {
-	account *account
-	cycle   metering.Cycle
-	period  metering.Period
-	// Of period, in microseconds, since that is quicker to compare.
-	begins, ends int64
+	account      *account
+	cycle        metering.Cycle
+	period       metering.Period
+	begins, ends int64 // of period, in Unix microseconds: quicker to compare
 
-	unspent    atomic.Int64 // of what was granted
-	ungranted  atomic.Int64 // used without a grant, and not claimed yet
-	granted    atomic.Int64 // changes under claiming
-	total      atomic.Int64 // of all holders, as far as known
-	limit      atomic.Int64 // in force when it was last asked
-	since      atomic.Int64 // when nothing was left, in microseconds; 0: something is
-	chunk      atomic.Int64 // how many units are asked for at once; changes under claiming
-	recovering atomic.Bool  // the authority grants nothing yet
-	retryAt    atomic.Int64 // when asking again makes sense, in microseconds
+	unspent    atomic.Int64 // granted units that are left
+	ungranted  atomic.Int64 // units used without a grant that no claim has reported yet
+	granted    atomic.Int64 // units that the authority knows this process to hold; claim token
+	total      atomic.Int64 // units that all holders held at the last answer
+	limit      atomic.Int64 // that the last claim was settled by
+	chunk      atomic.Int64 // units that a claim asks for; claim token
+	rate       atomic.Int64 // units used a second, smoothed
+	recovering atomic.Bool  // the authority grants nothing until all holders have joined
+	// exhaustedAt is when the authority first had nothing left for a starved holder,
+	// and retryAt when another claim makes sense, both in Unix microseconds.
+	// exhaustedAt is 0 while something is left.
+	exhaustedAt atomic.Int64
+	retryAt     atomic.Int64
 
-	claiming  chan struct{} // holds one token: who has it claims
-	queued    atomic.Bool   // a claim that nobody waits for is under way
-	answered  bool          // the authority has answered once; under claiming
-	settledIn string        // the epoch of its last answer; under claiming
-	orphans   int           // of how many logs of others it was told; under claiming
+	claiming  chan struct{} // the claim token: a channel, so that waiting can end with a context
+	queued    atomic.Bool   // a claim in the background is under way
+	answered  bool          // this authority has answered a claim; claim token
+	settledIn string        // the epoch of the last answer; claim token
+	orphans   int           // how many of Ledger.Orphans were settled; claim token
 
-	// For the beat:
-	usedBefore  int64
-	usedAt      time.Time    // when something was last used
-	failures    int          // in a row; under claiming
-	chunkSetAt  time.Time    // when chunk was settled; under claiming
-	emptyClaims int          // claims in a row that brought nothing; under claiming
-	rate        atomic.Int64 // units a second
+	chunkSetAt  time.Time // claim token
+	failures    int       // claims in a row without an answer; claim token
+	emptyClaims int       // claims in a row that brought no unit; claim token
+
+	usedBefore int64     // at the last round of maintain; of maintainLoop alone
+	usedAt     time.Time // the last round at which more was used; of maintainLoop alone
 }
 
 func (w *window) contains(at time.Time) bool {
@@ -63,11 +67,12 @@ func (w *window) used() int64 { return w.granted.Load() - w.unspent.Load() + w.u
 
 func (w *window) hasGrants() bool { return w.limit.Load() > 0 && w.granted.Load() > 0 }
 
-// low is how few unspent units make a window ask for more.
+// refillBelow returns how many unspent units are so few that more are claimed.
 func (w *window) refillBelow() int64 { return max(1, w.chunk.Load()*3/10) }
 
-// pace settles how many units a window asks for: what it needs in an outage, and
-// more than the last time if that was used up at once. The caller claims.
+// setChunk settles how many units the next claim asks for: those of
+// outageReserve, and four times the last chunk if that lasted less than a second;
+// at most a part of the limit. The caller holds the claim token.
 func (w *window) setChunk(now time.Time, limit int64) {
 	next := max(w.rate.Load()*int64(outageReserve/time.Second), minChunk)
 	if now.Sub(w.chunkSetAt) < maintainEvery {
@@ -77,7 +82,9 @@ func (w *window) setChunk(now time.Time, limit int64) {
 	w.chunk.Store(min(next, max(1, limit/chunksPerLimit)))
 }
 
-// drop makes what is not used nobody's. The caller claims, and says so.
+// dropUnspent takes the unspent units away, so that nobody can use them, before
+// the authority is told that they are free. The caller holds the claim token and
+// claims.
 func (w *window) dropUnspent() {
 	if back := w.unspent.Swap(0); back > 0 {
 		w.granted.Add(-back)
@@ -87,17 +94,18 @@ func (w *window) dropUnspent() {
 	w.claimUngranted()
 }
 
-// assert makes a grant of what was used without one.
+// claimUngranted counts units that were used without a grant as granted, for the
+// next claim to report. The caller holds the claim token and claims.
 func (w *window) claimUngranted() {
-	over := w.ungranted.Swap(0)
-	if over < 0 { // given back after it was claimed
-		w.unspent.Add(-over)
+	used := w.ungranted.Swap(0)
+	if used < 0 { // units that were returned after a claim had reported them
+		w.unspent.Add(-used)
 		return
 	}
-	w.granted.Add(over)
+	w.granted.Add(used)
 }
 
-// window returns that of an organization now, and the time it is for.
+// window returns the current window of an organization, and the time in it.
 func (m *Manager) window(organization string, allowance *Allowance) (*window, time.Time, error) {
 	a, ok := m.accounts.Load(organization)
 	if !ok {
@@ -119,7 +127,8 @@ func randomLead() time.Duration {
 	return prefetchLatest + rand.N(prefetchEarliest-prefetchLatest) //nolint:gosec // spreads load, guards nothing
 }
 
-// begin makes the window that is now the current one.
+// begin replaces the current window of an account when its period is over or its
+// cycle was changed.
 func (m *Manager) begin(a *account, cycle metering.Cycle) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -139,14 +148,20 @@ func (m *Manager) begin(a *account, cycle metering.Cycle) error {
 	return nil
 }
 
-// newWindow returns a window that knows what the ledger says was used.
+// newWindow returns a window whose first claim reports what this process has used
+// in the period, by its ledger.
 func (m *Manager) newWindow(a *account, cycle metering.Cycle, period metering.Period) (*window, error) {
 	by, err := m.ledger.SpentBy(a.organization, period)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: reading what organization %q has used: %w", ErrUnavailable, a.organization, err)
 	}
 	w := &window{
-		account: a, cycle: cycle, period: period, begins: period.Start.UnixMicro(), ends: period.End.UnixMicro(), claiming: make(chan struct{}, 1),
+		account:  a,
+		cycle:    cycle,
+		period:   period,
+		begins:   period.Start.UnixMicro(),
+		ends:     period.End.UnixMicro(),
+		claiming: make(chan struct{}, 1),
 	}
 	w.ungranted.Store(int64(by[m.ledger.Instance()]))
 	w.claiming <- struct{}{}
