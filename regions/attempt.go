@@ -66,7 +66,7 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 
 // way returns over which connections the request goes.
 func (t *Transport) way(x *Exchange, u *Upstream, conn *connection, now time.Time) *http.Transport {
-	links := u.links.Load()
+	links := u.pools.Load()
 	if x.apart && u.multiplexes() || u.suspects.has(now, x.Callee) {
 		conn.apart = true
 		return links.apart
@@ -75,7 +75,7 @@ func (t *Transport) way(x *Exchange, u *Upstream, conn *connection, now time.Tim
 }
 
 // failed tells the backend's breaker and the meter how an attempt failed.
-func (t *Transport) failed(x *Exchange, u *Upstream, holds *held, conn *connection, f failure) failure {
+func (t *Transport) failed(x *Exchange, u *Upstream, holds *attemptResources, conn *connection, f failure) failure {
 	conn.release()
 	if x.Meter != nil && f.unsent {
 		x.Meter.Unsent()
@@ -191,7 +191,7 @@ func isHTTP2(conn net.Conn) bool {
 }
 
 // watch keeps the idle limit and the in-flight counts over the body of res.
-func (t *Transport) watch(x *Exchange, holds *held, res *http.Response) {
+func (t *Transport) watch(x *Exchange, holds *attemptResources, res *http.Response) {
 	x.gotHeaders()
 	holds.body = res.Body
 	if conn, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {

@@ -144,7 +144,7 @@ func clientFault(err error) error {
 type responseBody struct {
 	io.ReadCloser
 	x     *Exchange
-	held  *held
+	held  *attemptResources
 	timed bool
 }
 
@@ -169,7 +169,7 @@ func (b *responseBody) Close() error {
 type upgradedBody struct {
 	io.ReadWriteCloser
 	x      *Exchange
-	held   *held
+	held   *attemptResources
 	closed atomic.Bool
 }
 

@@ -81,7 +81,7 @@ type Exchange struct {
 	done   <-chan struct{}
 	onEnd  atomic.Pointer[func(cause error)]
 	wall   *time.Timer
-	held   *held // of the attempt under way, nil before the first
+	held   *attemptResources // of the attempt under way, nil before the first
 
 	mu   sync.Mutex // guards the fields below and serializes resets of idle
 	body *requestBody

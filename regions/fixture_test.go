@@ -190,7 +190,7 @@ func (s *ownState) Ranker() *Ranker { return &s.ranker }
 func newWorld(t testing.TB, rs ...Region) *world {
 	t.Helper()
 	w := &world{living: newState(t), set: make(map[string]*Region)}
-	w.Network = NewNetwork(NetworkConfig{Set: newSet(t, rs...), Living: w.living})
+	w.Network = NewNetwork(NetworkConfig{Set: newSet(t, rs...), States: w.living})
 	w.Transport = &Transport{Network: w.Network, Replay: NewReplayMemory()}
 	for _, r := range w.Set.All() {
 		w.set[r.Name] = r

@@ -16,9 +16,9 @@ import (
 // have changed: drains and slow starts go on, and breakers come to try again.
 const viewEvery = 250 * time.Millisecond
 
-// Living is the state that outlives configurations. It is safe for concurrent
+// StateStore is the state that outlives configurations. It is safe for concurrent
 // use.
-type Living interface {
+type StateStore interface {
 	// Upstream returns the state of a region's backend.
 	Upstream(region string, b Backend) *Upstream
 	// Region returns the state of a region.
@@ -49,7 +49,7 @@ func (s *RegionState) SetDrain(d Drain) { s.drain.Store(&d) }
 // NetworkConfig is what a Network is made of.
 type NetworkConfig struct {
 	Set      *Set
-	Living   Living
+	States   StateStore
 	Location Location
 }
 
@@ -74,7 +74,7 @@ type Network struct {
 // changes nothing there.
 func NewNetwork(config NetworkConfig) *Network {
 	n := &Network{
-		Set: config.Set, config: config, ranker: config.Living.Ranker(), changed: make(chan struct{}, 1),
+		Set: config.Set, config: config, ranker: config.States.Ranker(), changed: make(chan struct{}, 1),
 		upstreams: make(map[*Region][]*Upstream, len(config.Set.All())),
 		states:    make(map[*Region]*RegionState, len(config.Set.All())),
 	}
@@ -82,9 +82,9 @@ func NewNetwork(config NetworkConfig) *Network {
 		n.config.Location.Source = LocationUnknown
 	}
 	for _, r := range config.Set.All() {
-		n.states[r] = config.Living.Region(r.Name)
+		n.states[r] = config.States.Region(r.Name)
 		for _, b := range r.Backends {
-			n.upstreams[r] = append(n.upstreams[r], config.Living.Upstream(r.Name, b))
+			n.upstreams[r] = append(n.upstreams[r], config.States.Upstream(r.Name, b))
 		}
 	}
 	return n

@@ -9,7 +9,7 @@ import (
 
 func TestNewNetwork(t *testing.T) {
 	set := newSet(t, region(t, first, "http://a", "http://b"), region(t, second, "http://c"))
-	n := NewNetwork(NetworkConfig{Set: set, Living: newState(t)})
+	n := NewNetwork(NetworkConfig{Set: set, States: newState(t)})
 	var got []string
 	for _, r := range set.All() {
 		for _, u := range n.Upstreams(r) {

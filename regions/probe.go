@@ -41,7 +41,7 @@ func (u *Upstream) probe(ctx context.Context, r *Region, prior time.Duration) {
 		if soon || u.isDown() {
 			// Not over a connection that may be the last good one, nor with another
 			// try, as net/http makes on one that was used before.
-			u.links.Load().probes.CloseIdleConnections()
+			u.pools.Load().probes.CloseIdleConnections()
 		}
 		if soon = !u.probeOnce(ctx, r, prior) && soon; soon {
 			next = began.Add(probeSoon)
@@ -115,7 +115,7 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (got
 		Host:   u.Backend.Host,
 		Header: http.Header{"User-Agent": {"edgegate-health"}, HeaderRegion: {r.Name}},
 	}).WithContext(ctx)
-	res, err := u.links.Load().probes.RoundTrip(req)
+	res, err := u.pools.Load().probes.RoundTrip(req)
 	if err != nil {
 		u.faults.noteProbe(err)
 		got.void = isShortage(err)

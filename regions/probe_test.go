@@ -185,7 +185,7 @@ func TestStateSurvivesConfigurations(t *testing.T) {
 
 		r := region(t, first, "http://backend")
 		r.Capacity, r.HealthURI = 7, "/other"
-		next := NewNetwork(NetworkConfig{Set: newSet(t, r), Living: w.living})
+		next := NewNetwork(NetworkConfig{Set: newSet(t, r), States: w.living})
 		v := next.View()
 		if got := v.Regions[0]; got.Health != StateDown || got.State != StateDraining || !got.Backends[0].Since.Equal(since) || !got.Distance.Measured {
 			t.Errorf("the next configuration begins with %+v", got)

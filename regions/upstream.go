@@ -29,11 +29,11 @@ type Upstream struct {
 	Backend Backend
 
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	links    atomic.Pointer[links]
+	pools    atomic.Pointer[connPools]
 	inFlight atomic.Int64
 	far      atomic.Int64 // the round trip in nanoseconds, 0 while unknown
 	breaker  *breaker
-	breaks   breaks
+	brokenConns   brokenConns
 	suspects suspects
 	faults   faults                 // why it is down
 	asked    chan struct{}          // holds one: a probe is asked for
@@ -57,7 +57,7 @@ func NewUpstream(b Backend) *Upstream {
 		Backend: b, dial: dialer.DialContext, asked: make(chan struct{}, 1), state: StateUnknown, since: time.Now(),
 	}
 	u.breaker = newBreaker(u.tell)
-	u.links.Store(newLinks(u, nil))
+	u.pools.Store(newLinks(u, nil))
 	return u
 }
 
@@ -70,12 +70,12 @@ func (u *Upstream) Secure(config *tls.Config) {
 	u.security = config
 	u.mu.Unlock()
 	if !same {
-		u.links.Swap(newLinks(u, config)).close()
+		u.pools.Swap(newLinks(u, config)).close()
 	}
 }
 
 // Close closes the connections that are not in use.
-func (u *Upstream) Close() { u.links.Load().close() }
+func (u *Upstream) Close() { u.pools.Load().close() }
 
 // tell says that the state may have changed.
 func (u *Upstream) tell() {
@@ -100,7 +100,7 @@ func (u *Upstream) end() { u.inFlight.Add(-1) }
 // byte of its answer, and asks for the probe that tells what that means
 // (BEHAVIOUR.md 9.2).
 func (u *Upstream) broke(now time.Time, callee Callee) {
-	opens := u.breaks.add(now, callee)
+	opens := u.brokenConns.add(now, callee)
 	select {
 	case u.asked <- struct{}{}:
 	default:
@@ -121,7 +121,7 @@ func (u *Upstream) trip() {
 
 // answered notes that the backend gave an answer.
 func (u *Upstream) answered() {
-	u.breaks.answered()
+	u.brokenConns.answered()
 	u.mu.Lock()
 	first := !u.heard
 	u.heard = true
@@ -134,7 +134,7 @@ func (u *Upstream) answered() {
 // checked takes in the outcome of a probe that began at a time. rtt is 0 where
 // none was measured. It returns what the probes so far say.
 func (u *Upstream) checked(began, now time.Time, passed bool, rtt time.Duration) State {
-	if u.breaks.probed(began, now, passed) {
+	if u.brokenConns.probed(began, now, passed) {
 		u.trip()
 	}
 	u.mu.Lock()

@@ -149,7 +149,7 @@ func newNetwork(t testing.TB, from geo.Place, names ...string) *regions.Network 
 	if from == (geo.Place{}) {
 		location.Source = regions.LocationUnknown
 	}
-	return regions.NewNetwork(regions.NetworkConfig{Set: set, Living: &living{states: map[string]*regions.RegionState{}}, Location: location})
+	return regions.NewNetwork(regions.NetworkConfig{Set: set, States: &living{states: map[string]*regions.RegionState{}}, Location: location})
 }
 
 // living is the state of one network.

@@ -53,7 +53,7 @@ func TestUpgradeUnsupported(t *testing.T) {
 			}
 			p := f.pipeline(t)
 			p.network = regions.NewNetwork(regions.NetworkConfig{
-				Set: set, Living: &living{states: map[string]*regions.RegionState{}},
+				Set: set, States: &living{states: map[string]*regions.RegionState{}},
 				Location: regions.Location{Place: frankfurt, Source: regions.LocationConfigured},
 			})
 			r := request("/functions/v1/open", "X-Region", tt.hint)

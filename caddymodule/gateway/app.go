@@ -193,7 +193,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
 	}
-	a.network = regions.NewNetwork(regions.NetworkConfig{Set: set, Living: living{a.lease}, Location: location})
+	a.network = regions.NewNetwork(regions.NetworkConfig{Set: set, States: stateStore{a.lease}, Location: location})
 	a.pipeline = routing.NewPipeline(a.catalogue, a.network, routing.Settings{
 		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody, Nearest: nearest, CapacityShare: a.CapacityShare,
 	})

@@ -123,25 +123,25 @@ func (l *lease) books(dir string) *bookkeeping {
 	return hold(l, booksKey{dir}, func() *bookkeeping { return &bookkeeping{dir: dir} })
 }
 
-// living is the lease as package regions wants it.
-type living struct{ *lease }
+// stateStore gives package regions its state out of the lease.
+type stateStore struct{ *lease }
 
-// Upstream implements regions.Living.
-func (l living) Upstream(region string, b regions.Backend) *regions.Upstream {
+// Upstream implements regions.StateStore.
+func (l stateStore) Upstream(region string, b regions.Backend) *regions.Upstream {
 	return hold(l.lease, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
 		return pooledUpstream{regions.NewUpstream(b)}
 	}).Upstream
 }
 
-// Region implements regions.Living.
-func (l living) Region(name string) *regions.RegionState {
+// Region implements regions.StateStore.
+func (l stateStore) Region(name string) *regions.RegionState {
 	return hold(l.lease, regionKey{name}, func() pooled[*regions.RegionState] {
 		return pooled[*regions.RegionState]{new(regions.RegionState)}
 	}).value
 }
 
-// Ranker implements regions.Living.
-func (l living) Ranker() *regions.Ranker {
+// Ranker implements regions.StateStore.
+func (l stateStore) Ranker() *regions.Ranker {
 	return hold(l.lease, rankerKey, func() pooled[*regions.Ranker] {
 		return pooled[*regions.Ranker]{new(regions.Ranker)}
 	}).value
@@ -161,7 +161,7 @@ func (l *lease) release() error {
 	return first
 }
 
-var _ regions.Living = living{}
+var _ regions.StateStore = stateStore{}
 
 type pooledUpstream struct{ *regions.Upstream }
 

@@ -43,7 +43,7 @@ func TestLeaseIsReleasedOnce(t *testing.T) {
 	}
 	expect("before", 0)
 	running, next := acquire(), acquire()
-	first, second := living{running}.Upstream("us-east-1", b), living{next}.Upstream("us-east-1", b)
+	first, second := stateStore{running}.Upstream("us-east-1", b), stateStore{next}.Upstream("us-east-1", b)
 	if first != second || running.sockets != next.sockets {
 		t.Error("two configurations have two states of one backend")
 	}
@@ -52,7 +52,7 @@ func TestLeaseIsReleasedOnce(t *testing.T) {
 	expect("the new one is cleaned up", 1)
 	mustRelease(t, next)
 	expect("Caddy cleans it up again", 1)
-	if third := (living{running}).Upstream("eu-west-1", b); third == first {
+	if third := (stateStore{running}).Upstream("eu-west-1", b); third == first {
 		t.Error("one address in two regions has one state")
 	}
 	mustRelease(t, running)

@@ -6,12 +6,12 @@ import (
 	"sync/atomic"
 )
 
-// held is what one attempt holds until it is over: the breaker's permission, a
+// attemptResources is what one attempt holds until it is over: the breaker's permission, a
 // place on the backend, and the body of the answer. Each is given back once, at
 // the latest by Exchange.End, so that a panic or a caller that forgets a body
 // keeps nothing (BEHAVIOUR.md section 5). The seat in the region is the
 // exchange's, which may make several attempts there.
-type held struct {
+type attemptResources struct {
 	settle func(error) // tells the breaker how the attempt went; only the first call counts
 
 	upstream *Upstream
@@ -21,29 +21,29 @@ type held struct {
 }
 
 // hold notes the breaker's permission; done is what breaker.allow returned.
-func (x *Exchange) hold(done func(error)) *held {
+func (x *Exchange) hold(done func(error)) *attemptResources {
 	var once sync.Once
-	h := &held{settle: func(err error) { once.Do(func() { done(err) }) }}
+	h := &attemptResources{settle: func(err error) { once.Do(func() { done(err) }) }}
 	x.held = h
 	return h
 }
 
 // begin takes a place on the backend.
-func (h *held) begin(u *Upstream) {
+func (h *attemptResources) begin(u *Upstream) {
 	h.upstream = u
 	h.running.Store(true)
 	u.begin()
 }
 
 // end gives the place back. Calls after the first change nothing.
-func (h *held) end() {
+func (h *attemptResources) end() {
 	if h.running.CompareAndSwap(true, false) {
 		h.upstream.end()
 	}
 }
 
 // release gives back what is still held, and speaks against nobody.
-func (h *held) release() {
+func (h *attemptResources) release() {
 	h.settle(errNobody)
 	h.end()
 	if h.body != nil {

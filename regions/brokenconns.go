@@ -25,10 +25,10 @@ type Callee struct {
 	Function string
 }
 
-// breaks are the connections to one backend that broke before an answer, since
+// brokenConns are the connections to one backend that broke before an answer, since
 // the last answer or passed probe. The zero value has none. It is safe for
 // concurrent use.
-type breaks struct {
+type brokenConns struct {
 	some atomic.Bool // whether seen may hold any, for the path of every answer
 
 	mu sync.Mutex // guards the fields below
@@ -45,7 +45,7 @@ type brokenConnection struct {
 
 // add takes in a connection that broke, and reports whether the breaker opens by
 // it: if it does not, the probe that is asked for now decides.
-func (b *breaks) add(now time.Time, callee Callee) (opens bool) {
+func (b *brokenConns) add(now time.Time, callee Callee) (opens bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.some.Store(true)
@@ -63,7 +63,7 @@ func (b *breaks) add(now time.Time, callee Callee) (opens bool) {
 
 // enough reports whether the functions and owners seen make the break a matter
 // of the backend. It is called under mu.
-func (b *breaks) enough() bool {
+func (b *brokenConns) enough() bool {
 	owners := 0
 	for i, one := range b.seen {
 		if !slices.ContainsFunc(b.seen[:i], func(before brokenConnection) bool { return before.callee.Owner == one.callee.Owner }) {
@@ -74,7 +74,7 @@ func (b *breaks) enough() bool {
 }
 
 // answered forgets them: the backend answers.
-func (b *breaks) answered() {
+func (b *brokenConns) answered() {
 	if b.some.Load() {
 		b.mu.Lock()
 		b.seen, b.failed = nil, time.Time{}
@@ -85,7 +85,7 @@ func (b *breaks) answered() {
 
 // probed takes in the outcome of a probe, and reports whether the breaker opens
 // by it. One that passed answers for the connections that broke before it began.
-func (b *breaks) probed(began, now time.Time, passed bool) (opens bool) {
+func (b *brokenConns) probed(began, now time.Time, passed bool) (opens bool) {
 	if !b.some.Load() {
 		return false
 	}

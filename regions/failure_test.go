@@ -214,8 +214,8 @@ func TestAnswersThatAreNoneBlameNobody(t *testing.T) {
 func untouched(t *testing.T, u *Upstream) {
 	t.Helper()
 	view := u.View(time.Now())
-	if failures(u) != 0 || view.State == StateDown || view.FailureRate != 0 || u.breaks.some.Load() {
-		t.Errorf("%d failures, %s, failure rate %v, breaks %+v", failures(u), view.State, view.FailureRate, u.breaks.seen)
+	if failures(u) != 0 || view.State == StateDown || view.FailureRate != 0 || u.brokenConns.some.Load() {
+		t.Errorf("%d failures, %s, failure rate %v, breaks %+v", failures(u), view.State, view.FailureRate, u.brokenConns.seen)
 	}
 	if len(u.asked) != 0 {
 		t.Error("a probe was asked for")

@@ -24,8 +24,8 @@ const (
 	maxResponseHeader = 256 << 10
 )
 
-// links are the ways to one backend. They share no connection with each other.
-type links struct {
+// connPools are the ways to one backend. They share no connection with each other.
+type connPools struct {
 	calls *http.Transport
 	// probes have connections of their own: what a function does to the one that
 	// its answer comes over must not fail a probe (BEHAVIOUR.md 9.1).
@@ -35,13 +35,13 @@ type links struct {
 	apart *http.Transport
 }
 
-func newLinks(u *Upstream, security *tls.Config) *links {
-	l := &links{calls: newTransport(u, security), probes: newTransport(u, security), apart: newTransport(u, security)}
+func newLinks(u *Upstream, security *tls.Config) *connPools {
+	l := &connPools{calls: newTransport(u, security), probes: newTransport(u, security), apart: newTransport(u, security)}
 	l.apart.DisableKeepAlives = true
 	return l
 }
 
-func (l *links) close() {
+func (l *connPools) close() {
 	for _, t := range []*http.Transport{l.calls, l.probes, l.apart} {
 		t.CloseIdleConnections()
 	}
