@@ -18,7 +18,7 @@ import (
 func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retries) (*http.Response, failure) {
 	done, ok := u.allow()
 	if !ok && x.Reason == ReasonFailOpen {
-		// The one attempt when all are down (BEHAVIOUR.md 2.6) is made in spite of
+		// The one attempt when all are down (contract 2.6) is made in spite of
 		// the breaker, which learns by its own trials.
 		done, ok = func(error) {}, true
 	}
@@ -152,7 +152,7 @@ func (c *connection) follow(ctx context.Context, x *Exchange, multiplexed bool) 
 		},
 		WroteHeaders:         func() { c.wrote.Store(true) },
 		GotFirstResponseByte: func() { c.began.Store(true) },
-		// A sign of life, though it is not passed on (BEHAVIOUR.md 6.1).
+		// A sign of life, though it is not passed on (contract 6.1).
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
 			x.moved()
 			return nil

@@ -24,7 +24,7 @@ func idleWorld(t *testing.T, w *world, after string) {
 	}
 }
 
-// BEHAVIOUR 5: a place is given back when the exchange ends, whatever its
+// Contract 5: a place is given back when the exchange ends, whatever its
 // caller did with the answer.
 func TestEndGivesBack(t *testing.T) {
 	talk := upgrade(func(conn net.Conn, _ *bufio.ReadWriter) {
@@ -76,7 +76,7 @@ type panicky struct{}
 func (panicky) Sending(*Region) error { panic("no meter") }
 func (panicky) Unsent()               {}
 
-// BEHAVIOUR 5: a panic gives the breaker's permission back, also one of the few
+// Contract 5: a panic gives the breaker's permission back, also one of the few
 // that a breaker has while it tries a backend again, and blames nobody.
 func TestPanicKeepsNoPermission(t *testing.T) {
 	w := newWorld(t, region(t, first, serve(t, new(recorder))))
@@ -114,7 +114,7 @@ var cutAnswers = []string{
 	"HTTP/1.1 000 Nothing\r\nContent-Length: 5\r\n\r\nhello",
 }
 
-// BEHAVIOUR 5: wherever an answer breaks off, nothing stays in flight.
+// Contract 5: wherever an answer breaks off, nothing stays in flight.
 func TestCutAnywhere(t *testing.T) {
 	var sent string
 	address, _ := serveRaw(t, func(conn net.Conn) {
@@ -145,7 +145,7 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 6.1: an interim answer is a sign of life until the final one's
+// Contract 6.1: an interim answer is a sign of life until the final one's
 // headers; when there are no more, the limit runs from the last.
 func TestInterimAnswers(t *testing.T) {
 	const gap = 500 * time.Millisecond

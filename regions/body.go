@@ -165,7 +165,7 @@ func (b *responseBody) Close() error {
 }
 
 // upgradedBody is the connection behind a 101: bytes from the backend move the
-// idle timer (BEHAVIOUR.md 6.6).
+// idle timer (contract 6.6).
 type upgradedBody struct {
 	io.ReadWriteCloser
 	x      *Exchange

@@ -41,7 +41,7 @@ func post(ctx context.Context, body []byte, length int64) *http.Request {
 // onlyReader hides what net/http would know of the reader.
 type onlyReader struct{ io.Reader }
 
-// BEHAVIOUR 2.6, 7.2: a body of any size arrives whole at the next backend
+// Contract 2.6, 7.2: a body of any size arrives whole at the next backend
 // after others refused the connection, and exactly once.
 func TestBodyArrivesAtTheNextBackend(t *testing.T) {
 	eachBody(t, func(t *testing.T, body []byte, length int64) {
@@ -224,7 +224,7 @@ func TestCallersGetBodyIsNotUsed(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 5 (413): a chunked body is counted while it passes.
+// Contract 5 (413): a chunked body is counted while it passes.
 func TestBodyTooLarge(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -266,7 +266,7 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// BEHAVIOUR 5 (400, 408): whose fault a body that breaks is. No backend is
+// Contract 5 (400, 408): whose fault a body that breaks is. No backend is
 // blamed, none is asked again.
 func TestBodyFaults(t *testing.T) {
 	for _, tc := range []struct {

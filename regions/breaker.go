@@ -34,7 +34,7 @@ var errTripped = errors.New("connections of several owners broke, and a probe fa
 
 // breaker holds requests back from a backend that cannot be reached. Only a
 // connection that could not be made is reported to it as a failure
-// (BEHAVIOUR.md 9.1): an HTTP answer, whatever its status, is a success, and what
+// (contract 9.1): an HTTP answer, whatever its status, is a success, and what
 // ends a request later is nobody's fault.
 type breaker struct {
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]

@@ -10,7 +10,7 @@ import (
 const (
 	// Connections that break under requests to breaksFunctions functions of
 	// breaksOwners owners within breaksWindow, without an answer between them,
-	// make one failed probe enough to open the breaker (BEHAVIOUR.md 9.2).
+	// make one failed probe enough to open the breaker (contract 9.2).
 	breaksFunctions = 3
 	breaksOwners    = 2
 	breaksWindow    = 10 * time.Second

@@ -28,7 +28,7 @@ const (
 type connPools struct {
 	calls *http.Transport
 	// probes have connections of their own: what a function does to the one that
-	// its answer comes over must not fail a probe (BEHAVIOUR.md 9.1).
+	// its answer comes over must not fail a probe (contract 9.1).
 	probes *http.Transport
 	// apart has a connection for each request, which nobody shares or uses again:
 	// those of suspects.

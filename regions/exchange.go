@@ -47,8 +47,8 @@ var (
 
 // Limits are the times and sizes that bound an exchange; 0 means no limit.
 type Limits struct {
-	Idle      time.Duration // silence of the backend, BEHAVIOUR.md 6.1
-	WallClock time.Duration // counted from Start, BEHAVIOUR.md 6.2
+	Idle      time.Duration // silence of the backend, contract 6.1
+	WallClock time.Duration // counted from Start, contract 6.2
 	MaxBody   int64         // bytes of the request body
 	Start     time.Time     // when the request arrived
 }
@@ -65,7 +65,7 @@ type Exchange struct {
 	// Meter is told before anything is sent. Optional.
 	Meter Meter
 	// Tenant is on whose behalf a region's room is taken, and Socket says that
-	// it is the room of WebSockets (BEHAVIOUR.md 9.6).
+	// it is the room of WebSockets (contract 9.6).
 	Tenant capacity.Tenant
 	Socket bool
 	// Callee tells whose code is run.
@@ -94,7 +94,7 @@ type Exchange struct {
 	entered  bool          // there was a seat
 }
 
-// Meter records invocations (BEHAVIOUR.md 7.1, 7.2).
+// Meter records invocations (contract 7.1, 7.2).
 type Meter interface {
 	// Sending is called before each attempt. If it fails nothing is sent, and the
 	// exchange ends with ErrUnmetered.

@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// The limits are tested with those of BEHAVIOUR 6.1 and 6.2, on the clock of
+// The limits are tested with those of contract 6.1 and 6.2, on the clock of
 // synctest: connections are pipes, so that nothing but the code takes time.
 
 const idle = 150 * time.Second
 
-// BEHAVIOUR 6.1, 6.2: what ends an exchange before response headers, when, and
+// Contract 6.1, 6.2: what ends an exchange before response headers, when, and
 // by whose fault. Unblock is called only while a read of the client's body is
 // pending; no backend is marked down.
 func TestLimitsBeforeHeaders(t *testing.T) {
@@ -135,7 +135,7 @@ func answer(length string, hangs bool, steps ...step) func(http.ResponseWriter, 
 	}
 }
 
-// BEHAVIOUR 6.1, 6.2: what ends an answer that has begun. A body without
+// Contract 6.1, 6.2: what ends an answer that has begun. A body without
 // Content-Length may be silent for the idle limit, one with it for ever; only
 // the wall clock ends both.
 func TestLimitsAfterHeaders(t *testing.T) {
@@ -228,7 +228,7 @@ func TestUploadDuringTheAnswer(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 6.1: once the answer has begun, its silence is the backend's fault,
+// Contract 6.1: once the answer has begun, its silence is the backend's fault,
 // whatever the client still owes.
 func TestSilentAnswerWithAPendingUpload(t *testing.T) {
 	bubble(t, answer("", true, step{0, "a"}), func(t *testing.T, w *world) {

@@ -15,7 +15,7 @@ import (
 )
 
 // blame is what an attempt that brought no answer says of the backend
-// (BEHAVIOUR.md 9.1 to 9.5).
+// (contract 9.1 to 9.5).
 type blame uint8
 
 const (
@@ -33,7 +33,7 @@ type failure struct {
 	err    error
 	class  class
 	blame  blame
-	unsent bool // not a byte of the request went out (BEHAVIOUR.md 7.1)
+	unsent bool // not a byte of the request went out (contract 7.1)
 }
 
 // classify tells what a failed attempt means.

@@ -26,7 +26,7 @@ var (
 	oneOfGlobex   = Callee{"globex", "p3", "f1"}
 )
 
-// BEHAVIOUR 9.2: connections that break open the breaker only if they are of
+// Contract 9.2: connections that break open the breaker only if they are of
 // three functions of two owners within ten seconds, without an answer between
 // them, and a probe does not pass.
 func TestBreaksAndProbes(t *testing.T) {
@@ -102,7 +102,7 @@ func TestBreaksAndProbes(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 9.2: what breaks asks for a probe at once, however much breaks for one
+// Contract 9.2: what breaks asks for a probe at once, however much breaks for one
 // in 200 ms. A backend whose connections break and whose probes pass stays up; one
 // whose probes fail is down long before three regular ones would have said so.
 func TestBrokenConnectionsAskForProbes(t *testing.T) {
@@ -156,7 +156,7 @@ func TestOneBreakFindsWhatIsGone(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 9.3: answers that are none are their own call's failure, at once and
+// Contract 9.3: answers that are none are their own call's failure, at once and
 // nowhere else, and the backend stays what it was however many come.
 func TestAnswersThatAreNoneBlameNobody(t *testing.T) {
 	ok := "HTTP/1.1 200 OK\r\n"
@@ -222,7 +222,7 @@ func untouched(t *testing.T, u *Upstream) {
 	}
 }
 
-// BEHAVIOUR 9.3, 9.4, 7.1: what our own transport refuses to send is the call's
+// Contract 9.3, 9.4, 7.1: what our own transport refuses to send is the call's
 // failure, is not sent elsewhere, and does not count.
 func TestUnsendableRequestsBlameNobody(t *testing.T) {
 	for _, scheme := range []string{"http", "h2c"} {
@@ -269,7 +269,7 @@ func TestUnsendableRequestsBlameNobody(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 9.4: a WebSocket is asked for without HTTP/2. Backends that shake
+// Contract 9.4: a WebSocket is asked for without HTTP/2. Backends that shake
 // hands for nothing else are not blamed for it; a probe is asked for.
 func TestUpgradeWithoutHandshakeBlamesNobody(t *testing.T) {
 	own := newSigner(t)
@@ -302,7 +302,7 @@ func TestUpgradeWithoutHandshakeBlamesNobody(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 9.4: a body that ends before the length that was announced is its
+// Contract 9.4: a body that ends before the length that was announced is its
 // client's fault.
 func TestShortBody(t *testing.T) {
 	for _, length := range []int64{11, 1000} {

@@ -117,7 +117,7 @@ func (a *h2answer) headers(end bool, fields ...string) {
 
 func (a *h2answer) ok() { a.headers(true, ":status", "200") }
 
-// BEHAVIOUR 9.2, 9.3: whatever one function answers over HTTP/2, its backend is
+// Contract 9.2, 9.3: whatever one function answers over HTTP/2, its backend is
 // not blamed, and the answer is soon there.
 func TestAnswersOverHTTP2BlameNobody(t *testing.T) {
 	defer log.SetOutput(log.Writer()) // net/http says so for each

@@ -136,7 +136,7 @@ func checkPermutation(t *testing.T, order, all []*Upstream) {
 	}
 }
 
-// BEHAVIOUR 2.6: a region is given up only when all of its backends refuse.
+// Contract 2.6: a region is given up only when all of its backends refuse.
 func TestSeveralBackends(t *testing.T) {
 	alive := &recorder{}
 	w := newWorld(t, region(t, first, dead(t), serve(t, alive), dead(t)), region(t, second, serve(t, &recorder{})))

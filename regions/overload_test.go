@@ -28,7 +28,7 @@ func fill(t *testing.T, room *capacity.Room, who capacity.Tenant, n int) {
 	}
 }
 
-// BEHAVIOUR 9.6, 2.5, 2.7: a region that has no room for a call is passed over for those that may take it, and once something
+// Contract 9.6, 2.5, 2.7: a region that has no room for a call is passed over for those that may take it, and once something
 // failed for any; what is named is never left. Each region has a capacity of ten, of which "me" may hold eight.
 func TestRoomIsTaken(t *testing.T) {
 	type plan func(w *world) Plan
@@ -188,7 +188,7 @@ func TestRefusedCallsAreNoBudget(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 9.6: `websockets` is four times the capacity by default, and without both there is no limit.
+// Contract 9.6: `websockets` is four times the capacity by default, and without both there is no limit.
 func TestSockets(t *testing.T) {
 	for _, tc := range []struct{ capacity, websockets, want int64 }{{0, 0, 0}, {2000, 0, 8000}, {2000, 5, 5}, {0, 5, 5}} {
 		t.Run(fmt.Sprint(tc), func(t *testing.T) {

@@ -1,7 +1,7 @@
 package regions
 
 // Reason says why an invocation runs where it runs: a code of the closed list
-// of BEHAVIOUR.md 2.7, sent as x-sb-region-reason.
+// of contract 2.7, sent as x-sb-region-reason.
 type Reason string
 
 // The reasons that are given.
@@ -31,13 +31,13 @@ type Candidate struct {
 type Plan struct {
 	Candidates []Candidate // at least one
 	// Strict plans never leave the regions that the caller named
-	// (BEHAVIOUR.md 2.3, 2.5).
+	// (contract 2.3, 2.5).
 	Strict bool
 	// Full says that every candidate that may be used is: the first one is
 	// waited for, for a moment.
 	Full bool
 	// Unavailable says that no candidate may be asked: they are named to the
-	// caller only (BEHAVIOUR.md 2.5).
+	// caller only (contract 2.5).
 	Unavailable bool
 }
 

@@ -27,7 +27,7 @@ const (
 )
 
 // probe asks the backend until ctx is done: at intervals, and at once when a
-// connection broke (BEHAVIOUR.md 9.2). One of those that fails is followed by
+// connection broke (contract 9.2). One of those that fails is followed by
 // others, until one passes or the backend is down. They have a new connection
 // each, and so has every one while the backend is down.
 func (u *Upstream) probe(ctx context.Context, r *Region, prior time.Duration) {

@@ -58,7 +58,7 @@ func TestH2C(t *testing.T) {
 
 // An HTTP/1 server is no h2c backend: it gets the preface of HTTP/2, and its
 // answer is no HTTP/2. That is this call's failure, told apart on a connection of
-// its own, and is tried nowhere else (BEHAVIOUR 9.3). Probes take the region out.
+// its own, and is tried nowhere else (contract 9.3). Probes take the region out.
 func TestH2CToHTTP1(t *testing.T) {
 	one, other := &recorder{}, &recorder{}
 	w := newWorld(t, region(t, first, "h2c"+serve(t, one)[len("http"):]), region(t, second, serve(t, other)))

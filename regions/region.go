@@ -13,7 +13,7 @@ import (
 )
 
 // anyName is the word that stands for "no region in particular" in x-region
-// and forceFunctionRegion (BEHAVIOUR 2.1), so no region can be called so.
+// and forceFunctionRegion (contract 2.1), so no region can be called so.
 const anyName = "any"
 
 // maxNameLength bounds what ends up in headers and metric labels.
@@ -47,7 +47,7 @@ type Region struct {
 
 const (
 	// DefaultSockets is how many WebSockets a region can have open for each
-	// request that it can run (BEHAVIOUR.md 9.6).
+	// request that it can run (contract 9.6).
 	DefaultSockets = 4
 	// MaxCapacity is the largest capacity that can be configured. One without a
 	// limit is none that is left out.

@@ -13,7 +13,7 @@ const queryName = "forceFunctionRegion"
 // maxHintRegions bounds the work a client can ask for with one header.
 const maxHintRegions = MaxRegions
 
-// Hint is what a client said about where its invocation should run (BEHAVIOUR
+// Hint is what a client said about where its invocation should run (contract
 // 2.1 to 2.3). The zero value is a client that named no region.
 type Hint struct {
 	// Regions are the named regions in order of preference, without
@@ -30,7 +30,7 @@ type Hint struct {
 func (h Hint) Named() bool { return len(h.Regions) > 0 }
 
 // HintError is a list of regions that cannot be followed whatever regions
-// there are. It is the client's mistake: 400 INVALID_REGION (BEHAVIOUR 2.4).
+// there are. It is the client's mistake: 400 INVALID_REGION (contract 2.4).
 type HintError struct {
 	// Item is the item of the list that is wrong, at most 64 bytes of it.
 	Item string
@@ -43,7 +43,7 @@ func (e *HintError) Error() string { return fmt.Sprintf("region %q: %s", e.Item,
 
 // ParseHint reads the values of the x-region header and the first
 // forceFunctionRegion of a raw query. The header wins; absent, empty or `any`
-// leaves it to the query (BEHAVIOUR 2.2). Several header lines are one list
+// leaves it to the query (contract 2.2). Several header lines are one list
 // (RFC 9110 section 5.3), empty items of a list are ignored (5.6.1). Values of
 // the query are percent-decoded with + as a space, and taken literally where
 // that fails. Which regions exist is not looked at. The error is a *HintError:

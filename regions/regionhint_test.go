@@ -20,7 +20,7 @@ func TestParseHint(t *testing.T) {
 		query  string
 		want   Hint
 	}{
-		// BEHAVIOUR 2.1: header or parameter; `any` or empty is not named.
+		// Contract 2.1: header or parameter; `any` or empty is not named.
 		{"2.1 neither", nil, "", Hint{}},
 		{"2.1 other parameters", nil, "a=b&forceFunctionRegions=eu&forcefunctionregion=eu&=x&&c", Hint{}},
 		{"2.1 header", lines("eu-west-1"), "", list("eu-west-1")},
@@ -34,7 +34,7 @@ func TestParseHint(t *testing.T) {
 		{"2.1 empty parameter", nil, "forceFunctionRegion=", Hint{}},
 		{"2.1 case matters", lines("ANY"), "", list("ANY")},
 
-		// BEHAVIOUR 2.2: the header wins; absent, empty or `any` leaves it to
+		// Contract 2.2: the header wins; absent, empty or `any` leaves it to
 		// the query, of which the first value counts, percent-decoded.
 		{"2.2 header wins", lines("eu-west-1"), "forceFunctionRegion=us-east-1", conflict(list("eu-west-1"))},
 		{"2.2 any is no conflict", lines("eu-west-1"), "forceFunctionRegion=any", list("eu-west-1")},
@@ -55,7 +55,7 @@ func TestParseHint(t *testing.T) {
 		{"2.2 = in the value", nil, "forceFunctionRegion=a=b", list("a=b")},
 		{"2.2 a header isn't decoded", lines("a%2Cb"), "", list("a%2Cb")},
 
-		// BEHAVIOUR 2.3: lists, and RFC 9110 sections 5.3 and 5.6.1.
+		// Contract 2.3: lists, and RFC 9110 sections 5.3 and 5.6.1.
 		{"2.3 list", lines("eu-west-1, eu-west-2"), "", list("eu-west-1", "eu-west-2")},
 		{"2.3 list in the query", nil, "forceFunctionRegion=eu-west-1,eu-west-2", list("eu-west-1", "eu-west-2")},
 		{"2.3 ends in any", lines("eu-west-1,any"), "", orAny("eu-west-1")},
@@ -92,7 +92,7 @@ func many(n int) string {
 	return strings.Join(names, ",")
 }
 
-// BEHAVIOUR 2.3: `any` only last. What is wrong here is 400 INVALID_REGION.
+// Contract 2.3: `any` only last. What is wrong here is 400 INVALID_REGION.
 func TestParseHintErrors(t *testing.T) {
 	long := strings.Repeat("x", 1000)
 	for _, tc := range []struct {

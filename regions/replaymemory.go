@@ -11,7 +11,7 @@ import (
 const DefaultReplayMemory = 64 << 20
 
 // ReplayMemory bounds what the bodies of all calls take together that are kept to
-// be sent again (BEHAVIOUR.md 9.6). A body that finds no room is not kept: its
+// be sent again (contract 9.6). A body that finds no room is not kept: its
 // call goes on, and is not sent a second time. The zero value has no room; nil
 // has no bound. It is safe for concurrent use.
 type ReplayMemory struct {

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// BEHAVIOUR 9.6: whatever is read, sent again, settled and released, in any order, the books are right, a body is kept whole or not
+// Contract 9.6: whatever is read, sent again, settled and released, in any order, the books are right, a body is kept whole or not
 // at all, and cursors never skip a byte.
 func TestReplayMemoryBalances(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -83,7 +83,7 @@ func TestReplayMemoryBalances(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 9.6: with the memory used up, calls go on as before; only, what breaks is not sent a second time. What others gave back
+// Contract 9.6: with the memory used up, calls go on as before; only, what breaks is not sent a second time. What others gave back
 // serves the next ones.
 func TestReplayMemoryIsUsedUp(t *testing.T) {
 	const size = 8 << 10
@@ -140,7 +140,7 @@ func TestReplayMemoryIsUsedUp(t *testing.T) {
 	checkOnce(t, other, pattern(size))
 }
 
-// BEHAVIOUR 9.6: with the head of an answer nothing is kept any more, also of a body that still comes in, and nobody waits for it.
+// Contract 9.6: with the head of an answer nothing is kept any more, also of a body that still comes in, and nobody waits for it.
 func TestReplayMemoryIsGivenBackAtTheHead(t *testing.T) {
 	w := newWorld(t, region(t, first, serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)

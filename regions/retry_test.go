@@ -26,7 +26,7 @@ func (s *silentRegion) handle(conn net.Conn) {
 	_, _ = io.WriteString(conn, s.answer)
 }
 
-// BEHAVIOUR 7.2 and the retry classes: what a backend may have seen goes to
+// Contract 7.2 and the retry classes: what a backend may have seen goes to
 // another one if the method or an Idempotency-Key allows it, or the operator,
 // and never after the first byte of an answer.
 func TestSentRequests(t *testing.T) {
@@ -88,7 +88,7 @@ func TestSentRequests(t *testing.T) {
 	}
 }
 
-// A named region is not left, however the request may be repeated: BEHAVIOUR 2.5.
+// A named region is not left, however the request may be repeated: contract 2.5.
 func TestSentRequestStaysInItsRegion(t *testing.T) {
 	silent, other := &silentRegion{}, &recorder{}
 	one, _ := serveRaw(t, silent.handle)

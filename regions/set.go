@@ -56,7 +56,7 @@ func NewSet(rs []Region) (*Set, error) {
 }
 
 // Lookup returns the configured region of a name. Names are case-sensitive
-// (BEHAVIOUR 2.3). The region must not be changed.
+// (contract 2.3). The region must not be changed.
 func (s *Set) Lookup(name string) (*Region, bool) {
 	r, ok := s.byName[name]
 	return r, ok
@@ -92,7 +92,7 @@ type Ranked struct {
 // Order returns all regions, the nearest to a place first: by Prior plus bias,
 // in configuration order where those are equal. Where the place is unknown
 // ranked is false and the regions are in configuration order with Prior and
-// Score zero, which is the reason `default` of BEHAVIOUR 2.7. The caller owns
+// Score zero, which is the reason `default` of contract 2.7. The caller owns
 // the slice.
 func (s *Set) Order(from geo.Place) (order []Ranked, ranked bool) {
 	order = make([]Ranked, len(s.all))

@@ -22,7 +22,7 @@ func newSet(t testing.TB, rs ...Region) *Set {
 	return set
 }
 
-// BEHAVIOUR 2.3 and 2.4: names are case-sensitive, valid ones are those
+// Contract 2.3 and 2.4: names are case-sensitive, valid ones are those
 // configured; their order is the configuration's.
 func TestSetLookup(t *testing.T) {
 	set := newSet(t, Region{Name: "us-east-1"}, Region{Name: "eu-west-1"}, Region{Name: "ap-south-1"})
@@ -114,7 +114,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.7: without a location or a measurement the order is the
+// Contract 2.7: without a location or a measurement the order is the
 // configuration's, and the reason will be `default`.
 func TestOrderFromNowhere(t *testing.T) {
 	set := newSet(t, Region{Name: "us-east-1", Bias: time.Second}, Region{Name: "eu-west-1"})

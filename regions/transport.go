@@ -7,7 +7,7 @@ import (
 )
 
 // HeaderRegion names the region an invocation runs in, to the backend and to
-// the client (BEHAVIOUR.md 1.8, 2.7).
+// the client (contract 1.8, 2.7).
 const HeaderRegion = "X-Sb-Edge-Region"
 
 // Transport is the http.RoundTripper that carries out plans: it asks one

@@ -16,7 +16,7 @@ import (
 
 func opaque(target string) *url.URL { return &url.URL{Opaque: target} }
 
-// BEHAVIOUR 2.3, 2.5, 2.6, 2.7: which region runs an invocation, why, and after
+// Contract 2.3, 2.5, 2.6, 2.7: which region runs an invocation, why, and after
 // how many attempts. Each region of the network has one backend, which is
 // alive, dead, or held back after failures ("refused", and then it is dead or
 // "back" again).
@@ -117,7 +117,7 @@ func TestPlanIsCarriedOut(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.8, 2.7: each attempt says the region it goes to, once, whatever a
+// Contract 1.8, 2.7: each attempt says the region it goes to, once, whatever a
 // client sent; 1.3: the raw target passes byte for byte.
 func TestEachAttemptSaysItsRegion(t *testing.T) {
 	r := &recorder{}
@@ -258,7 +258,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 }
 
-// BEHAVIOUR 2.7: fail_open means that all are down. A region that took the
+// Contract 2.7: fail_open means that all are down. A region that took the
 // request and broke off was asked for another reason.
 func TestBrokenIsNotFailOpen(t *testing.T) {
 	breaks := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

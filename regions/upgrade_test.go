@@ -31,7 +31,7 @@ func upgradeRequest(ctx context.Context) *http.Request {
 	return req
 }
 
-// BEHAVIOUR 6.6: a 101 gives a connection for both ways that counts as in
+// Contract 6.6: a 101 gives a connection for both ways that counts as in
 // flight until it is closed, however often.
 func TestUpgrade(t *testing.T) {
 	echo := upgrade(func(conn net.Conn, rw *bufio.ReadWriter) { _, _ = io.Copy(conn, rw) })
@@ -64,7 +64,7 @@ func TestUpgrade(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 6.6: bytes from the backend move the idle limit of a WebSocket,
+// Contract 6.6: bytes from the backend move the idle limit of a WebSocket,
 // those of the client do not. The hook ends it instead of an abort.
 func TestUpgradeIdle(t *testing.T) {
 	for _, tc := range []struct {

@@ -28,16 +28,16 @@ const (
 type Upstream struct {
 	Backend Backend
 
-	dial     func(ctx context.Context, network, address string) (net.Conn, error)
-	pools    atomic.Pointer[connPools]
-	inFlight atomic.Int64
-	far      atomic.Int64 // the round trip in nanoseconds, 0 while unknown
-	breaker  *breaker
-	brokenConns   brokenConns
-	suspects suspects
-	faults   faults                 // why it is down
-	asked    chan struct{}          // holds one: a probe is asked for
-	changed  atomic.Pointer[func()] // told when the state may have changed
+	dial        func(ctx context.Context, network, address string) (net.Conn, error)
+	pools       atomic.Pointer[connPools]
+	inFlight    atomic.Int64
+	far         atomic.Int64 // the round trip in nanoseconds, 0 while unknown
+	breaker     *breaker
+	brokenConns brokenConns
+	suspects    suspects
+	faults      faults                 // why it is down
+	asked       chan struct{}          // holds one: a probe is asked for
+	changed     atomic.Pointer[func()] // told when the state may have changed
 
 	mu       sync.Mutex // guards the fields below
 	security *tls.Config
@@ -98,7 +98,7 @@ func (u *Upstream) end() { u.inFlight.Add(-1) }
 
 // broke notes that a connection broke after a request was written and before a
 // byte of its answer, and asks for the probe that tells what that means
-// (BEHAVIOUR.md 9.2).
+// (contract 9.2).
 func (u *Upstream) broke(now time.Time, callee Callee) {
 	opens := u.brokenConns.add(now, callee)
 	select {

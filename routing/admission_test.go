@@ -16,7 +16,7 @@ func (unloaded) Find(string) (projects.Match, bool) { return projects.Match{}, f
 func (u unloaded) Ready() bool                      { return u.ready }
 func (unloaded) Many() bool                         { return false }
 
-// BEHAVIOUR 1.7: 404 is for hosts that are known to be nobody's, which clients remember; before the projects are known it
+// Contract 1.7: 404 is for hosts that are known to be nobody's, which clients remember; before the projects are known it
 // is 503.
 func TestAdmitWithoutProjects(t *testing.T) {
 	f := newFixture()
@@ -55,7 +55,7 @@ func TestAdmitThrottled(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.15: a token beside the headers counts for WebSockets, and only where the function says so.
+// Contract 3.15: a token beside the headers counts for WebSockets, and only where the function says so.
 func TestAdmitWebSocketToken(t *testing.T) {
 	f := newFixture()
 	f.functions = append(

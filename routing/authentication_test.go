@@ -16,7 +16,7 @@ func unsigned(alg string) string {
 	return encode(fmt.Appendf(nil, `{"alg":%q}`, alg)) + "." + encode([]byte(`{}`)) + ".c2lnbmF0dXJl"
 }
 
-// BEHAVIOUR 3.1 to 3.11 through the pipeline: that the right headers reach
+// Contract 3.1 to 3.11 through the pipeline: that the right headers reach
 // package auth and that its words reach the client, byte for byte.
 func TestAdmitUnauthorized(t *testing.T) {
 	p := newFixture().pipeline(t)
@@ -83,7 +83,7 @@ func TestAdmitUnauthorized(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.1, 3.8, 3.9, 3.11: who passes, and as whom.
+// Contract 3.1, 3.8, 3.9, 3.11: who passes, and as whom.
 func TestAdmitIdentity(t *testing.T) {
 	p := newFixture().pipeline(t)
 	tests := []struct {
@@ -110,7 +110,7 @@ func TestAdmitIdentity(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.5, 3.8: tokens are judged at the request's own time.
+// Contract 3.5, 3.8: tokens are judged at the request's own time.
 func TestAdmitJudgesAtArrival(t *testing.T) {
 	p := newFixture().pipeline(t)
 	token := jwtHS256(`{"alg":"HS256"}`, fmt.Sprintf(`{"exp":%d}`, testNow.Unix()), testSecret)

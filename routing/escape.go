@@ -8,11 +8,11 @@ import (
 )
 
 // maxDecodings is how many rounds of decoding a path may need before it is
-// refused: honest clients never send more (BEHAVIOUR.md 1.5).
+// refused: honest clients never send more (contract 1.5).
 const maxDecodings = 4
 
 // escapesFunction reports whether some reading of the rest of a function's
-// path could leave /<slug> (BEHAVIOUR.md 1.5). Readers differ: a runtime may
+// path could leave /<slug> (contract 1.5). Readers differ: a runtime may
 // stop after any round of decoding, or decode dots and no slashes as URL
 // parsers do. So the last round is walked in the way that descends least.
 func escapesFunction(rest string) bool {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR 1.5: rests that some decoding moves out of the function.
+// Contract 1.5: rests that some decoding moves out of the function.
 func TestEscapesFunction(t *testing.T) {
 	attacks := []struct{ name, rest string }{
 		{"plain", "/.."},
@@ -167,7 +167,7 @@ func TestEscapesFunction(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.5: each way to write a dot joined with each way to write a
+// Contract 1.5: each way to write a dot joined with each way to write a
 // slash and what may stand behind, at every depth of encoding that is looked at.
 func TestEscapesFunctionInEverySpelling(t *testing.T) {
 	dots := append(spellings('.', "\uff0e", "\u2024", "\ufe52"), "%252e", "%%32e", "%%32%45", "%2525252e", "%252525252e", ".%09")

@@ -122,7 +122,7 @@ func findEscape(p, slug string) (string, bool) {
 	return "", false
 }
 
-// The oracle is only worth something if it finds escapes: BEHAVIOUR 1.5.
+// The oracle is only worth something if it finds escapes: contract 1.5.
 func TestFindEscape(t *testing.T) {
 	for _, rest := range []string{
 		"/..", "/%2e%2e/x", "/%252e%252e%255cx", `/..\x`, "/..%00x", "/.%09./x", "/a%2fb/%2e%2e/%2e%2e/x", "/..%23",
@@ -139,7 +139,7 @@ func TestFindEscape(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.3 to 1.7, 2.4 and section 5: whatever a client sends, Admit does
+// Contract 1.3 to 1.7, 2.4 and section 5: whatever a client sends, Admit does
 // not panic, what it lets pass stays inside a function that is not the
 // runtime's own, and what it refuses has a well-formed answer.
 func FuzzInvocation(f *testing.F) {

@@ -26,12 +26,12 @@ type Invocation struct {
 
 	Origin  string          // the request's Origin, "" without one
 	CORS    *cors.Policy    // the policy in force, never nil
-	Exposed [3]cors.Exposed // by the site, the project and the function (BEHAVIOUR.md 4.5)
+	Exposed [3]cors.Exposed // by the site, the project and the function (contract 4.5)
 	Answer  Answer          // what the gateway answers itself without refusing, AnswerNone if it does not
 	Allow   string          // of AnswerOptions: the methods
 
 	// Preflight says that it is a preflight that goes to the function: without a
-	// body, and it does not count (BEHAVIOUR.md 4.1).
+	// body, and it does not count (contract 4.1).
 	Preflight bool
 
 	Identity auth.Identity
@@ -45,7 +45,7 @@ type Invocation struct {
 
 	// SharedHost says that answers are restrained as on hosts that functions of
 	// several people share, and PlainHTML that HTML becomes text there besides
-	// (BEHAVIOUR.md 6.3, 6.4).
+	// (contract 6.3, 6.4).
 	SharedHost bool
 	PlainHTML  bool
 }
@@ -56,21 +56,21 @@ type Answer uint8
 const (
 	// AnswerNone leaves the answer to the function.
 	AnswerNone Answer = iota
-	// AnswerPreflight is that to a CORS preflight (BEHAVIOUR.md 4.2, 4.7).
+	// AnswerPreflight is that to a CORS preflight (contract 4.2, 4.7).
 	AnswerPreflight
 	// AnswerOptions is that to any other OPTIONS of a function in mode `cors auto`
-	// (BEHAVIOUR.md 4.2).
+	// (contract 4.2).
 	AnswerOptions
 )
 
 // OwnCORS reports whether the gateway adds its CORS headers to answers of the
-// function (BEHAVIOUR.md 4.1).
+// function (contract 4.1).
 func (inv *Invocation) OwnCORS() bool {
 	return inv.Function != nil && inv.Function.CORS == projects.CORSAuto
 }
 
 // Callee returns whose code is called, as far as blame depends on it
-// (BEHAVIOUR.md 9.2). A project that nobody pays for is an owner by itself, and
+// (contract 9.2). A project that nobody pays for is an owner by itself, and
 // all slugs under a wildcard are one function: clients choose them.
 func (inv *Invocation) Callee() regions.Callee {
 	owner := inv.Project.Ref
@@ -89,11 +89,11 @@ type Site struct {
 
 // Settings are what the global block says.
 type Settings struct {
-	IdleTimeout time.Duration // BEHAVIOUR.md 6.1; 0 means DefaultIdleTimeout
+	IdleTimeout time.Duration // contract 6.1; 0 means DefaultIdleTimeout
 	MaxBody     int64         // bytes; 0 means no limit
 	Nearest     plan.Policy   // how a region is chosen
 	// CapacityShare is how much of a region's capacity one of many projects may
-	// hold, in percent; 0 means DefaultCapacityShare (BEHAVIOUR.md 9.6).
+	// hold, in percent; 0 means DefaultCapacityShare (contract 9.6).
 	CapacityShare int64
 }
 
@@ -101,5 +101,5 @@ type Settings struct {
 // large project could use, in percent.
 const DefaultCapacityShare = 80
 
-// DefaultIdleTimeout is the hosted platform's (BEHAVIOUR.md 6.1).
+// DefaultIdleTimeout is the hosted platform's (contract 6.1).
 const DefaultIdleTimeout = 150 * time.Second

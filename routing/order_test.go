@@ -22,7 +22,7 @@ func (h hosts) Find(host string) (projects.Match, bool) {
 	return match, ok
 }
 
-// BEHAVIOUR section 3: the order is a security and billing invariant. The
+// Contract 3: the order is a security and billing invariant. The
 // request is wrong in every way at once; each step mends what the answer named.
 func TestOrder(t *testing.T) {
 	f := newFixture()
@@ -50,7 +50,7 @@ func TestOrder(t *testing.T) {
 	admit(t, p, r)
 }
 
-// BEHAVIOUR section 3: a preflight that the gateway answers is 204 before all of it; other OPTIONS after the client's 429 and before 401,
+// Contract 3: a preflight that the gateway answers is 204 before all of it; other OPTIONS after the client's 429 and before 401,
 // 413 and the region's 400; those of a function in mode `cors function` are wrong in all the ways that any method is.
 func TestOrderOfOptions(t *testing.T) {
 	f := newFixture()
@@ -104,7 +104,7 @@ func TestOrderOfOptions(t *testing.T) {
 	refused(t, p, r, 402, CodeProjectRestricted)
 }
 
-// BEHAVIOUR section 3, 2.8: what was found out before a refusal is there for
+// Contract 3, 2.8: what was found out before a refusal is there for
 // its headers, what comes later is not.
 func TestOrderFillsTheInvocation(t *testing.T) {
 	f := newFixture()

@@ -55,7 +55,7 @@ func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
 }
 
 // ErrInvalidStatus is a backend's status that HTTP does not have
-// (BEHAVIOUR.md section 5).
+// (contract 5).
 var ErrInvalidStatus = errors.New("invalid response status")
 
 // seconds writes a limit as the hosted platform does: 150s.
@@ -82,7 +82,7 @@ var runtimeCodes = []string{
 	"WORKER_ERROR", "BOOT_ERROR", CodeResourceLimit, "WORKER_LIMIT", CodeFunctionError, CodeIdleTimeout,
 }
 
-// ErrorCode returns the sb-error-code of a backend's 5xx (BEHAVIOUR.md section
+// ErrorCode returns the sb-error-code of a backend's 5xx (contract
 // 5). body may be longer than MaxErrorBody, or nil; then it has no say.
 func ErrorCode(status int, body []byte) string {
 	if len(body) <= MaxErrorBody {

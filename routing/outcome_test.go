@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/regions"
 )
 
-// BEHAVIOUR section 5, 6.1, 6.2: the answer to each way an invocation can fail,
+// Contract 5, 6.1, 6.2: the answer to each way an invocation can fail,
 // with the exact body.
 func TestFailed(t *testing.T) {
 	p := newFixture().pipeline(t)
@@ -80,7 +80,7 @@ func TestFailed(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.5: the body of 503 REGION_UNAVAILABLE.
+// Contract 2.5: the body of 503 REGION_UNAVAILABLE.
 func TestUnavailableBody(t *testing.T) {
 	refusal := refuse(503, CodeRegionUnavailable, "Region us-east-1 is not available")
 	refusal.Unavailable = &Unavailable{
@@ -94,7 +94,7 @@ func TestUnavailableBody(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR section 5: the sb-error-code of a backend's 5xx.
+// Contract 5: the sb-error-code of a backend's 5xx.
 func TestErrorCode(t *testing.T) {
 	padded := func(n int) string {
 		const head, tail = `{"code":"BOOT_ERROR","x":"`, `"}`
@@ -141,7 +141,7 @@ func TestErrorCode(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR section 5: only application/json of at most 1 KiB has a say.
+// Contract 5: only application/json of at most 1 KiB has a say.
 func TestMayHaveErrorCode(t *testing.T) {
 	tests := []struct {
 		contentType string

@@ -9,11 +9,11 @@ import (
 )
 
 // Prefix is the path under which functions are called in the path form
-// (BEHAVIOUR.md 1.1). It is stripped before the backend sees the path.
+// (contract 1.1). It is stripped before the backend sees the path.
 const Prefix = "/functions/v1"
 
 // functionPath returns the path that the backend gets, /<slug>[/rest], and the
-// slug in it. ok is false when the path names no function (BEHAVIOUR.md 1.1 to
+// slug in it. ok is false when the path names no function (contract 1.1 to
 // 1.4).
 func functionPath(path string, hostForm bool) (backendPath, slug string, ok bool) {
 	if !hostForm {
@@ -39,7 +39,7 @@ func functionPath(path string, hostForm bool) (backendPath, slug string, ok bool
 // breaksRequestLine reports whether a target has bytes that a request line
 // cannot carry: white space and control characters end its parts, and # ends a
 // URL. HTTP/2 and HTTP/3 deliver a target in a field of its own and let them
-// pass (BEHAVIOUR.md 1.5). Bytes from 0x80 on are left to the backend.
+// pass (contract 1.5). Bytes from 0x80 on are left to the backend.
 func breaksRequestLine(target string) bool {
 	for i := 0; i < len(target); i++ {
 		if c := target[i]; c <= ' ' || c == '#' || c == 0x7f {

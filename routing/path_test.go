@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR 1.1 to 1.4: which paths name a function, and what the backend gets.
+// Contract 1.1 to 1.4: which paths name a function, and what the backend gets.
 func TestFunctionPath(t *testing.T) {
 	tests := []struct {
 		name, path  string
@@ -59,7 +59,7 @@ func TestFunctionPath(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.5: the bytes that a target may not have, one by one, in the path
+// Contract 1.5: the bytes that a target may not have, one by one, in the path
 // and in the query.
 func TestBreaksRequestLine(t *testing.T) {
 	for c := range 256 {
@@ -72,7 +72,7 @@ func TestBreaksRequestLine(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.5: what is refused is refused for that reason and not before the
+// Contract 1.5: what is refused is refused for that reason and not before the
 // function is known; what stays passes byte for byte.
 func TestAdmitLooksAtTheRequestLine(t *testing.T) {
 	p := newFixture().pipeline(t)
@@ -89,7 +89,7 @@ func TestAdmitLooksAtTheRequestLine(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.5, 1.8: a host that no header line can carry is refused, though
+// Contract 1.5, 1.8: a host that no header line can carry is refused, though
 // a single project answers on every host.
 func TestAdmitLooksAtTheHost(t *testing.T) {
 	p := newFixture().pipeline(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// allowedMethods is the Allow header of 405 (BEHAVIOUR.md section 5).
+// allowedMethods is the Allow header of 405 (contract 5).
 const allowedMethods = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 
 // Projects looks projects up by host. It must be safe for concurrent use.
@@ -24,7 +24,7 @@ type Projects interface {
 	Many() bool
 }
 
-// Pipeline decides over requests in the fixed order of BEHAVIOUR.md section 3.
+// Pipeline decides over requests in the fixed order of contract 3.
 // It is immutable and safe for concurrent use.
 type Pipeline struct {
 	projects Projects
@@ -63,7 +63,7 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	match, refusal := p.callee(r, site, inv)
 	if preflight && (refusal != nil || inv.OwnCORS()) {
 		// Also to what is not there: a preflight that fails hides from the page why
-		// the call itself does (BEHAVIOUR.md 4.7).
+		// the call itself does (contract 4.7).
 		inv.Answer = AnswerPreflight
 		return nil
 	}
@@ -143,7 +143,7 @@ func (p *Pipeline) callee(r *Request, site Site, inv *Invocation) (projects.Matc
 	return match, refusal
 }
 
-// nobody is the answer to a host without a project: BEHAVIOUR.md 1.7, unless
+// nobody is the answer to a host without a project: contract 1.7, unless
 // nobody knows the projects yet.
 func (p *Pipeline) nobody() *Refusal {
 	if p.projects.Ready() {

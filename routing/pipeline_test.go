@@ -12,7 +12,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// BEHAVIOUR 1.1 to 1.3: what the backend gets of a target, byte for byte.
+// Contract 1.1 to 1.3: what the backend gets of a target, byte for byte.
 func TestAdmitTarget(t *testing.T) {
 	p := newFixture().pipeline(t)
 	tests := []struct{ name, host, target, want string }{
@@ -38,7 +38,7 @@ func TestAdmitTarget(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.2, 1.4, 1.6, 1.7: paths of no function.
+// Contract 1.2, 1.4, 1.6, 1.7: paths of no function.
 func TestAdmitNotFound(t *testing.T) {
 	f := newFixture()
 	f.functions = append(f.functions, projects.Function{Slug: "functions"})
@@ -81,7 +81,7 @@ func TestAdmitNotFound(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.4, 1.6: `function *` answers for any slug but the runtime's own.
+// Contract 1.4, 1.6: `function *` answers for any slug but the runtime's own.
 func TestAdmitWildcard(t *testing.T) {
 	f := newFixture()
 	f.functions = append(f.functions, projects.Function{Slug: projects.Wildcard})
@@ -101,7 +101,7 @@ func TestAdmitWildcard(t *testing.T) {
 	admit(t, p, request("/functions/v1/x/_internal/health"))
 }
 
-// BEHAVIOUR section 5: 405 outside the six methods, with Allow.
+// Contract 5: 405 outside the six methods, with Allow.
 func TestAdmitMethod(t *testing.T) {
 	p := newFixture().pipeline(t)
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
@@ -119,7 +119,7 @@ func TestAdmitMethod(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 4.1, 4.2, 4.7: who answers which OPTIONS.
+// Contract 4.1, 4.2, 4.7: who answers which OPTIONS.
 func TestAdmitOptions(t *testing.T) {
 	p := newFixture().pipeline(t)
 	origin := []string{"Origin", "https://app.test"}
@@ -181,7 +181,7 @@ func TestAdmitOptions(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 4.7: a preflight to a host of nobody, also while the projects are unknown, is answered by the site's policy.
+// Contract 4.7: a preflight to a host of nobody, also while the projects are unknown, is answered by the site's policy.
 func TestAdmitPreflightToNobody(t *testing.T) {
 	f := newFixture()
 	site, err := cors.New(cors.Config{Origins: []string{"https://site.test"}})
@@ -199,7 +199,7 @@ func TestAdmitPreflightToNobody(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR section 4: the project's policy beats the site's, which beats any
+// Contract 4: the project's policy beats the site's, which beats any
 // origin; 4.1: auto is the default.
 func TestAdmitCORSPolicy(t *testing.T) {
 	site, err := cors.New(cors.Config{Origins: []string{"https://site.test"}})
@@ -240,7 +240,7 @@ func TestAdmitCORSPolicy(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 6.1, 6.2, section 5 (413): whose limit holds.
+// Contract 6.1, 6.2, section 5 (413): whose limit holds.
 func TestAdmitLimits(t *testing.T) {
 	p := newFixture().pipeline(t)
 	want := regions.Limits{Idle: testIdle, WallClock: testProjectWall, MaxBody: testMaxBody, Start: testNow}
@@ -261,7 +261,7 @@ func TestAdmitLimits(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR section 5: 413 for a Content-Length above max_body.
+// Contract 5: 413 for a Content-Length above max_body.
 func TestAdmitContentLength(t *testing.T) {
 	f := newFixture()
 	off := false
@@ -299,7 +299,7 @@ func TestAdmitContentLength(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 6.3, 6.4: what shared hosts take away from answers.
+// Contract 6.3, 6.4: what shared hosts take away from answers.
 func TestAdmitAnswerPolicy(t *testing.T) {
 	p := newFixture().pipeline(t)
 	tests := []struct {

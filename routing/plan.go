@@ -70,12 +70,12 @@ func invalidHint(err error) *Refusal {
 	return invalidRegion(fmt.Sprintf("Invalid region %q", bounded(invalid.Region)), invalid.Allowed)
 }
 
-// invalidRegion is the 400 of BEHAVIOUR.md 2.4, which lists what may be named.
+// invalidRegion is the 400 of contract 2.4, which lists what may be named.
 func invalidRegion(problem string, allowed []string) *Refusal {
 	return refuse(http.StatusBadRequest, CodeInvalidRegion, problem+". Valid regions: "+strings.Join(allowed, ", "))
 }
 
-// unavailable is the 503 of BEHAVIOUR.md 2.5. It is said of a region that the
+// unavailable is the 503 of contract 2.5. It is said of a region that the
 // view has as down or drained, and of one that accepted no connection just now.
 func (p *Pipeline) unavailable(inv *Invocation) *Refusal {
 	view := p.network.View()

@@ -12,7 +12,7 @@ import (
 	"github.com/edgegate/edgegate/routing/plan"
 )
 
-// BEHAVIOUR 2.1 to 2.4, 2.6, 2.7: the plan of a request, and the reason that
+// Contract 2.1 to 2.4, 2.6, 2.7: the plan of a request, and the reason that
 // holds for each region of it.
 func TestAdmitPlan(t *testing.T) {
 	const (
@@ -72,7 +72,7 @@ func TestAdmitPlan(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.4: the 400 and its message, which lists what may be named.
+// Contract 2.4: the 400 and its message, which lists what may be named.
 func TestAdmitInvalidRegion(t *testing.T) {
 	long := strings.Repeat("x", 60) + "äöü" + strings.Repeat("y", 60)
 	tests := []struct {
@@ -109,7 +109,7 @@ func TestAdmitInvalidRegion(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.4: what a client sent is cut between characters.
+// Contract 2.4: what a client sent is cut between characters.
 func TestBounded(t *testing.T) {
 	if got, want := bounded(strings.Repeat("x", 63)+"äy"), strings.Repeat("x", 63); got != want {
 		t.Errorf("got %q", got)
@@ -119,7 +119,7 @@ func TestBounded(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.4, 2.6: the residency list bounds every kind of plan.
+// Contract 2.4, 2.6: the residency list bounds every kind of plan.
 func TestAdmitResidency(t *testing.T) {
 	f := newFixture()
 	f.residency = []string{"us-east-1", "eu-west-1", "ap-east-1"}
@@ -160,7 +160,7 @@ func TestAdmitResidency(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.7: `default` is the configuration's order, for a gateway that
+// Contract 2.7: `default` is the configuration's order, for a gateway that
 // does not know where it is.
 func TestAdmitPlanWithoutPlace(t *testing.T) {
 	f := newFixture()
@@ -174,7 +174,7 @@ func TestAdmitPlanWithoutPlace(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.5 to 2.7: plans as the transport carries them out when no
+// Contract 2.5 to 2.7: plans as the transport carries them out when no
 // backend accepts a connection.
 func TestPlanWhenAllIsDown(t *testing.T) {
 	tests := []struct {
@@ -215,7 +215,7 @@ func TestPlanWhenAllIsDown(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.5: a named region that is known to be down is refused at once, and says so.
+// Contract 2.5: a named region that is known to be down is refused at once, and says so.
 func TestAdmitNamedRegionDown(t *testing.T) {
 	p := newFixture().pipeline(t)
 	markDown(t, p, "us-east-1")
@@ -234,7 +234,7 @@ func TestAdmitNamedRegionDown(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.4, 2.5: alternatives are regions that the project may use and
+// Contract 2.4, 2.5: alternatives are regions that the project may use and
 // that are not known to be down.
 func TestUnavailableAlternatives(t *testing.T) {
 	f := newFixture()

@@ -14,7 +14,7 @@ import (
 // projects yet: "not found" would be remembered by clients.
 const CodeProjectsUnavailable = "PROJECTS_UNAVAILABLE"
 
-// The codes of answers that the gateway makes itself (BEHAVIOUR.md section 5),
+// The codes of answers that the gateway makes itself (contract 5),
 // sent as sb-error-code and in the body. Those of section 3 are package auth's.
 const (
 	CodeInvalidRegion       = "INVALID_REGION"
@@ -39,7 +39,7 @@ const (
 )
 
 // StatusResourceLimit is the status of an invocation that used up its
-// resources, as the hosted platform's runtime answers it (BEHAVIOUR.md 5, 6.2).
+// resources, as the hosted platform's runtime answers it (contract 5, 6.2).
 const StatusResourceLimit = 546
 
 // unavailableRetry is the Retry-After of REGION_UNAVAILABLE: backends that
@@ -59,7 +59,7 @@ type Refusal struct {
 	Status      int
 	Code        string
 	Message     string
-	BareMessage bool          // the body has no code member (BEHAVIOUR.md 3.10)
+	BareMessage bool          // the body has no code member (contract 3.10)
 	Challenge   string        // WWW-Authenticate; "" for none
 	Allow       string        // Allow; "" for none
 	RetryAfter  time.Duration // Retry-After in whole seconds; 0 for none
@@ -68,7 +68,7 @@ type Refusal struct {
 }
 
 // Unavailable tells the caller of a region that is down what else there is
-// (BEHAVIOUR.md 2.5).
+// (contract 2.5).
 type Unavailable struct {
 	Region       string        `json:"region"`
 	State        regions.State `json:"state"`

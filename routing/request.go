@@ -30,7 +30,7 @@ type Request struct {
 }
 
 // SplitTarget returns the raw path and the raw query of a request target,
-// byte for byte (BEHAVIOUR.md 1.3). query includes its leading "?", so that
+// byte for byte (contract 1.3). query includes its leading "?", so that
 // an empty query and none stay apart. The absolute form loses its scheme and
 // authority; the asterisk and the authority form have no path.
 func SplitTarget(target string) (path, query string) {
@@ -58,7 +58,7 @@ func originForm(target string) string {
 }
 
 // validTrailers reports whether all that a request announces to follow its body
-// may do so (BEHAVIOUR.md 1.8, RFC 9110, section 6.5.1).
+// may do so (contract 1.8, RFC 9110, section 6.5.1).
 func validTrailers(r *Request) bool {
 	for name := range r.Trailer {
 		if !httpguts.ValidTrailerHeader(name) || !httpguts.ValidHeaderFieldName(name) {

@@ -2,7 +2,7 @@ package routing
 
 import "testing"
 
-// BEHAVIOUR 1.3: path and query come from the target as received.
+// Contract 1.3: path and query come from the target as received.
 func TestSplitTarget(t *testing.T) {
 	tests := []struct{ name, target, path, query string }{
 		{"origin form", "/functions/v1/hello", "/functions/v1/hello", ""},

@@ -10,7 +10,7 @@ import (
 
 var uuidV7 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
-// BEHAVIOUR 2.8: sb-request-id is a UUIDv7 (RFC 9562, section 5.7), which sorts
+// Contract 2.8: sb-request-id is a UUIDv7 (RFC 9562, section 5.7), which sorts
 // by time.
 func TestNewRequestID(t *testing.T) {
 	const rounds = 10_000

@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// BEHAVIOUR 9.6 and section 3: the place of in_flight comes after the rate limits and the region's 503, and before the unit, which
+// Contract 9.6 and section 3: the place of in_flight comes after the rate limits and the region's 503, and before the unit, which
 // a refused call leaves alone. Preflights that reach the function are within it, those of the gateway are not (4.1).
 func TestAdmitInFlight(t *testing.T) {
 	p := newFixture().pipeline(t)
@@ -59,7 +59,7 @@ func TestAdmitInFlight(t *testing.T) {
 	refused(t, p, billed("/functions/v1/open", down, "X-Region", "us-east-1"), http.StatusServiceUnavailable, CodeRegionUnavailable)
 }
 
-// BEHAVIOUR 9.6: whose room a call takes: its project's, with the weight of its plan, and where there are others no more than a
+// Contract 9.6: whose room a call takes: its project's, with the weight of its plan, and where there are others no more than a
 // share of it. WebSockets take their own.
 func TestAdmitTenant(t *testing.T) {
 	f := newFixture()

@@ -9,7 +9,7 @@ import (
 )
 
 // Where browsers, which cannot set the headers of a WebSocket or an EventSource,
-// may put a token or a publishable key (BEHAVIOUR.md 3.15).
+// may put a token or a publishable key (contract 3.15).
 const (
 	tokenParameter   = "jwt"
 	keyParameter     = "apikey"
@@ -42,7 +42,7 @@ func tokenSource(r *Request, f *projects.Function) projects.TokenSource {
 
 // otherCredentials returns the token, "" for none, and the API keys that a request
 // brought elsewhere than in the headers, where its function allows it. Two tokens
-// are returned as two parts, which is the same mistake as in a header (BEHAVIOUR.md
+// are returned as two parts, which is the same mistake as in a header (contract
 // 3.3).
 func otherCredentials(r *Request, f *projects.Function) (token string, keys []string) {
 	var tokens []string

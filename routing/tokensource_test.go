@@ -9,7 +9,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// BEHAVIOUR 3.15: where the token of a WebSocket is looked for, and where not.
+// Contract 3.15: where the token of a WebSocket is looked for, and where not.
 func TestWebSocketToken(t *testing.T) {
 	const in, protocol, query = "Sec-Websocket-Protocol", projects.TokenSubprotocol, projects.TokenQuery
 	tests := map[string]struct {
@@ -50,7 +50,7 @@ func TestWebSocketToken(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.15: what is a request of an EventSource: GET, and event streams alone.
+// Contract 3.15: what is a request of an EventSource: GET, and event streams alone.
 func TestIsEventSource(t *testing.T) {
 	for _, tt := range []struct {
 		method string
@@ -75,7 +75,7 @@ func TestIsEventSource(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.15: who may bring what in the query. Secret keys never, and headers come first.
+// Contract 3.15: who may bring what in the query. Secret keys never, and headers come first.
 func TestAdmitQueryCredentials(t *testing.T) {
 	f := newFixture()
 	f.functions = append(
@@ -133,7 +133,7 @@ func TestAdmitQueryCredentials(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 4.5: the names of site, project and function are merged, also in refusals.
+// Contract 4.5: the names of site, project and function are merged, also in refusals.
 func TestAdmitExposed(t *testing.T) {
 	f := newFixture()
 	f.functions = append(f.functions, projects.Function{Slug: "counts", Exposed: "x-function"})

@@ -13,7 +13,7 @@ type TraceContext struct {
 	Baggage string // always has an sb-request-id entry
 }
 
-// ContinueTrace continues the client's trace context (BEHAVIOUR.md 1.8): a
+// ContinueTrace continues the client's trace context (contract 1.8): a
 // valid traceparent and its tracestate pass unchanged, sb-* baggage entries
 // are replaced by ours, every other entry stays.
 func ContinueTrace(h Header, requestID string) TraceContext {

@@ -8,7 +8,7 @@ import (
 
 const testParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-// BEHAVIOUR 1.8, W3C Trace Context Level 2 section 3.2: what is a traceparent.
+// Contract 1.8, W3C Trace Context Level 2 section 3.2: what is a traceparent.
 func TestContinueTraceParent(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -54,7 +54,7 @@ func TestContinueTraceParent(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.8: only sb-* entries of the client's baggage are replaced.
+// Contract 1.8: only sb-* entries of the client's baggage are replaced.
 func TestContinueTraceBaggage(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -89,7 +89,7 @@ func TestContinueTraceBaggage(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.8: what W3C Baggage asks to propagate is, more is cut at an
+// Contract 1.8: what W3C Baggage asks to propagate is, more is cut at an
 // entry, and our own entry is never what is lost.
 func TestContinueTraceBaggageLimit(t *testing.T) {
 	ours := "sb-request-id=id"

@@ -9,7 +9,7 @@ import (
 	"github.com/edgegate/edgegate/regions"
 )
 
-// BEHAVIOUR 3, 5: a WebSocket runs where a backend speaks HTTP/1, and is 501 where
+// Contract 3, 5: a WebSocket runs where a backend speaks HTTP/1, and is 501 where
 // none of those that may run it does, after the region's name was judged and
 // before anything is taken.
 func TestUpgradeUnsupported(t *testing.T) {
@@ -83,7 +83,7 @@ func TestUpgradeUnsupported(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.8: a Trailer header whose names are none, or may not be trailers, is
+// Contract 1.8: a Trailer header whose names are none, or may not be trailers, is
 // 400, whether it came with a body in chunks (Trailer of the request) or without.
 func TestTrailers(t *testing.T) {
 	p := newFixture().pipeline(t)

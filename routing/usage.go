@@ -9,15 +9,15 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// Usage keeps one request within what its organization may use (BEHAVIOUR.md
-// section 7).
+// Usage keeps one request within what its organization may use (contract
+// 7).
 type Usage interface {
 	// Restricted returns for how long the organization's invocations are refused;
 	// 0: they are not. It uses nothing.
 	Restricted(*projects.Organization) time.Duration
 
 	// LimitClient takes a token of each rate limit of the client's address. It is
-	// asked before keys and tokens are looked at (BEHAVIOUR.md 9.8): what it took is
+	// asked before keys and tokens are looked at (contract 9.8): what it took is
 	// gone whatever follows. It returns for how long there will be none, and takes
 	// none then.
 	LimitClient(*Invocation) time.Duration
@@ -26,7 +26,7 @@ type Usage interface {
 	// returns for how long there will be none, and takes none then.
 	Limit(*Invocation) time.Duration
 
-	// Enter takes a place within each cap on what runs at once (BEHAVIOUR.md 9.6),
+	// Enter takes a place within each cap on what runs at once (contract 9.6),
 	// until the request ends. It returns the scope of the cap that has none left,
 	// "" if all had; else it takes none.
 	Enter(*Invocation) (scope string)
@@ -39,8 +39,8 @@ type Usage interface {
 // ErrRestricted says that an organization's quota is used up.
 var ErrRestricted = errors.New("quota used up")
 
-// restricted is the 402 of an organization past its quota (BEHAVIOUR.md 7.5),
-// also to requests that do not count (BEHAVIOUR.md section 3).
+// restricted is the 402 of an organization past its quota (contract 7.5),
+// also to requests that do not count (contract 3).
 func restricted(r *Request, inv *Invocation) *Refusal {
 	if r.Usage == nil {
 		return nil
@@ -52,7 +52,7 @@ func restricted(r *Request, inv *Invocation) *Refusal {
 }
 
 // clientLimited is the 429 of a client whose requests come too soon, whatever
-// they bring (BEHAVIOUR.md 9.8).
+// they bring (contract 9.8).
 func clientLimited(r *Request, inv *Invocation) *Refusal {
 	if r.Usage == nil {
 		return nil

@@ -60,7 +60,7 @@ func billed(target string, p *purse, header ...string) *Request {
 	return r
 }
 
-// BEHAVIOUR section 5, 7.5: the hosted platform's body, and when the cycle ends.
+// Contract 5, 7.5: the hosted platform's body, and when the cycle ends.
 func TestAdmitRestricted(t *testing.T) {
 	p := newFixture().pipeline(t)
 	for _, spent := range []*purse{
@@ -79,7 +79,7 @@ func TestAdmitRestricted(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR section 3: what is refused takes nothing, and 400 comes before 402, 402 before 503.
+// Contract 3: what is refused takes nothing, and 400 comes before 402, 402 before 503.
 func TestAdmitTakesLast(t *testing.T) {
 	f := newFixture()
 	f.functions = append(f.functions, projects.Function{Slug: "busy", Status: projects.StatusThrottled})
@@ -108,7 +108,7 @@ func TestAdmitTakesLast(t *testing.T) {
 	refused(t, p, billed("/functions/v1/open", spent), http.StatusPaymentRequired, CodeProjectRestricted)
 }
 
-// BEHAVIOUR 9.8 and section 3: the client's limit comes after 404, 400 and 405, and before 401 and all that follows. Its token is gone
+// Contract 9.8 and section 3: the client's limit comes after 404, 400 and 405, and before 401 and all that follows. Its token is gone
 // whatever follows, the others' are not.
 func TestAdmitLimitsClientFirst(t *testing.T) {
 	f := newFixture()
@@ -154,7 +154,7 @@ func TestAdmitLimitsClientFirst(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR section 5: what cannot be counted is not served, and nothing of the reason is told.
+// Contract 5: what cannot be counted is not served, and nothing of the reason is told.
 func TestAdmitUnmetered(t *testing.T) {
 	p := newFixture().pipeline(t)
 	inside := errors.New("10.0.0.7: no space left on device")

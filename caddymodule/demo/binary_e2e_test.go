@@ -98,16 +98,16 @@ func testPrintedLines(t *testing.T, binary string) {
 		name  string
 		wants []string
 	}{
-		{"nearest (BEHAVIOUR 2.6, 2.7)", []string{
+		{"nearest (contract 2.6, 2.7)", []string{
 			"http/1.1 200", "x-sb-edge-region: eu-central-1\r", "x-sb-region-reason: nearest\r", "x-served-by: demo-runtime\r", "hello ada!",
 		}},
-		{"named (BEHAVIOUR 2.1, 3.9)", []string{"http/1.1 200", "x-sb-edge-region: us-east-1\r", "x-sb-region-reason: explicit\r"}},
-		{"no key (BEHAVIOUR 3.2)", []string{"http/1.1 401", "sb-error-code: unauthorized_no_auth_header\r", "missing authorization header"}},
-		{"page (BEHAVIOUR 6.3)", []string{"http/1.1 200", "content-type: text/plain\r", "x-content-type-options: nosniff\r", "<h1>hello from"}},
-		{"stream (BEHAVIOUR 6.5)", []string{"http/1.1 200", "text/event-stream", "x-sb-edge-region: ap-southeast-1\r", "id: 3\n"}},
+		{"named (contract 2.1, 3.9)", []string{"http/1.1 200", "x-sb-edge-region: us-east-1\r", "x-sb-region-reason: explicit\r"}},
+		{"no key (contract 3.2)", []string{"http/1.1 401", "sb-error-code: unauthorized_no_auth_header\r", "missing authorization header"}},
+		{"page (contract 6.3)", []string{"http/1.1 200", "content-type: text/plain\r", "x-content-type-options: nosniff\r", "<h1>hello from"}},
+		{"stream (contract 6.5)", []string{"http/1.1 200", "text/event-stream", "x-sb-edge-region: ap-southeast-1\r", "id: 3\n"}},
 		{"outage", []string{"refuses connections for 30s"}},
-		{"failover (BEHAVIOUR 2.6)", []string{"http/1.1 200", "x-sb-edge-region: us-east-1\r", "x-sb-region-reason: failover\r"}},
-		{"named region down (BEHAVIOUR 2.5)", []string{"http/1.1 503", "sb-error-code: region_unavailable\r", "x-sb-edge-region: eu-central-1\r"}},
+		{"failover (contract 2.6)", []string{"http/1.1 200", "x-sb-edge-region: us-east-1\r", "x-sb-region-reason: failover\r"}},
+		{"named region down (contract 2.5)", []string{"http/1.1 503", "sb-error-code: region_unavailable\r", "x-sb-edge-region: eu-central-1\r"}},
 	} {
 		line := r.curls[min(i, 5)]
 		switch i {
@@ -125,7 +125,7 @@ func testPrintedLines(t *testing.T, binary string) {
 	}
 	crash := paste(strings.Replace(r.curls[1], "/v1/hello", "/v1/crash", 1))
 	if !strings.Contains(crash, "http/1.1 502") || !strings.Contains(crash, "backend_error") {
-		t.Errorf("crash (BEHAVIOUR 5):\n%s", crash)
+		t.Errorf("crash (contract 5):\n%s", crash)
 	}
 	_, address, _ := strings.Cut(r.curls[2], "http://")
 	address, _, _ = strings.Cut(address, "/")
@@ -135,7 +135,7 @@ func testPrintedLines(t *testing.T, binary string) {
 		HTTPHeader: http.Header{"X-Region": {"ap-southeast-1"}},
 	})
 	if err != nil {
-		t.Fatalf("ws (BEHAVIOUR 6.6): %v\n%s", err, r.output)
+		t.Fatalf("ws (contract 6.6): %v\n%s", err, r.output)
 	}
 	defer conn.CloseNow()
 	if _, greeting, err := conn.Read(ctx); err != nil || string(greeting) != `{"region":"ap-southeast-1"}` {
@@ -145,7 +145,7 @@ func testPrintedLines(t *testing.T, binary string) {
 		t.Errorf("exit code %d after ctrl-C\n%s", code, r.output)
 	}
 	if _, _, err := conn.Read(ctx); websocket.CloseStatus(err) != websocket.StatusGoingAway {
-		t.Errorf("ws at the end (BEHAVIOUR 6.6): %v", err)
+		t.Errorf("ws at the end (contract 6.6): %v", err)
 	}
 }
 
@@ -157,11 +157,11 @@ func testDenoBehindTheGateway(t *testing.T, binary string) {
 	}
 	broken := paste(strings.Replace(r.curls[0], "/v1/hello", "/v1/broken", 1))
 	if !strings.Contains(broken, "http/1.1 503") || !strings.Contains(broken, "sb-error-code: boot_error\r") {
-		t.Errorf("broken (BEHAVIOUR 5):\n%s", broken)
+		t.Errorf("broken (contract 5):\n%s", broken)
 	}
 	open := paste(strings.Replace(r.curls[2], "/v1/hello", "/v1/socket", 1))
 	if !strings.Contains(open, "http/1.1 426") {
-		t.Errorf("verify_jwt of config.toml (BEHAVIOUR 3.1):\n%s", open)
+		t.Errorf("verify_jwt of config.toml (contract 3.1):\n%s", open)
 	}
 	writeFile(t, dir, "fresh/index.ts", `Deno.serve(() => new Response("without a restart"));`)
 	fresh := strings.Replace(r.curls[0], "/v1/hello", "/v1/fresh", 1)

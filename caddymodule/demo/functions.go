@@ -131,7 +131,7 @@ func cut(credential string) string {
 	return credential
 }
 
-// servePage is a page a browser would run; the gateway's shared hosts turn it into text (BEHAVIOUR 6.3).
+// servePage is a page a browser would run; the gateway's shared hosts turn it into text (contract 6.3).
 func servePage(w http.ResponseWriter, _ *http.Request, region string) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_, _ = fmt.Fprintf(w, "<!doctype html>\n<title>page</title>\n<h1>Hello from %s</h1>\n<script>alert('not on a shared host')</script>\n", region)

@@ -109,7 +109,7 @@ func (r *region) outage(d time.Duration) {
 }
 
 // ServeHTTP answers the region's own paths and hands the rest to the runtime. `/_internal` is reachable only by who can reach the
-// region itself, never through the gateway (BEHAVIOUR 1.6).
+// region itself, never through the gateway (contract 1.6).
 func (r *region) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("X-Served-By", "demo-runtime")
 	switch req.URL.Path {

@@ -34,7 +34,7 @@ type Function struct {
 }
 
 // VerifyJWT is whether callers need a token or an API key, by default true
-// (BEHAVIOUR.md 3.1).
+// (contract 3.1).
 func (f Function) VerifyJWT() bool { return f.Config.VerifyJWT == nil || *f.Config.VerifyJWT }
 
 // Enabled is whether the function is deployed and served, by default true.

@@ -3,7 +3,7 @@ package capacity
 import "sync/atomic"
 
 // Load is what runs in a region, of what can: calls, and WebSockets apart from
-// them (BEHAVIOUR.md 9.6). The zero value has room without end. It is safe for
+// them (contract 9.6). The zero value has room without end. It is safe for
 // concurrent use.
 type Load struct {
 	Calls   Room

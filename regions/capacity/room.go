@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Tenant is on whose behalf a call asks for room in a region (BEHAVIOUR.md 9.6).
+// Tenant is on whose behalf a call asks for room in a region (contract 9.6).
 type Tenant struct {
 	// Project is whose call it is.
 	Project string

@@ -63,7 +63,7 @@ func (m *modelRoom) share(tenant string) *big.Rat {
 	panic("the tenant is among the claims")
 }
 
-// answer is BEHAVIOUR.md 9.6, sentence by sentence.
+// answer is contract 9.6, sentence by sentence.
 func (m *modelRoom) answer(t Tenant) Crowding {
 	held := m.held[t.Project]
 	most := m.capacity
@@ -85,7 +85,7 @@ func (m *modelRoom) answer(t Tenant) Crowding {
 	return "" // "a project below its weighted max-min share still enters"
 }
 
-// BEHAVIOUR 9.6: whatever happens in whatever order, a room answers by the rule,
+// Contract 9.6: whatever happens in whatever order, a room answers by the rule,
 // counts right, and is empty when all have left.
 func TestRoomByTheRule(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -189,7 +189,7 @@ func TestRoomFactor(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 9.6 by the example of its issue: calls of one project that hang
+// Contract 9.6 by the example of its issue: calls of one project that hang
 // leave room for all others, however many there are.
 func TestRoomAfterAFlood(t *testing.T) {
 	room := new(Room)

@@ -37,7 +37,7 @@ var knownRegions = []KnownRegion{
 	{"us-west-2", "Boardman", "US", Coordinates{45.84, -119.70}},
 }
 
-// Known returns the built-in facts about a region (BEHAVIOUR 2.4): the 14
+// Known returns the built-in facts about a region (contract 2.4): the 14
 // regions of the Supabase SDKs and us-east-2, eu-north-1, eu-central-2 and
 // ap-east-1. Names are case-sensitive. A region that is known here is not
 // thereby configured.

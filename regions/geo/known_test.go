@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR 2.4: the 14 regions of the SDK are known with coordinates out of
+// Contract 2.4: the 14 regions of the SDK are known with coordinates out of
 // the box, and four more.
 func TestKnownRegions(t *testing.T) {
 	want := []string{

@@ -15,13 +15,13 @@ import (
 // not looked up, so that no token costs more than this to tell from a key.
 const MaxKeyLength = 1024
 
-// KeyType is what an API key may be used for (BEHAVIOUR 3.9).
+// KeyType is what an API key may be used for (contract 3.9).
 type KeyType string
 
 const (
 	// Publishable keys may be used from anywhere, browsers included.
 	Publishable KeyType = "publishable"
-	// Secret keys are refused when the request comes from a browser (BEHAVIOUR 3.11).
+	// Secret keys are refused when the request comes from a browser (contract 3.11).
 	Secret KeyType = "secret"
 )
 

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// BEHAVIOUR 3.10: an API key that has expired is as unknown as any other, from the
+// Contract 3.10: an API key that has expired is as unknown as any other, from the
 // very instant on.
 func TestAPIKeyExpires(t *testing.T) {
 	v := verifierOf(t, Config{APIKeys: []APIKey{
@@ -54,7 +54,7 @@ func TestAPIKeyLength(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.15: a token from elsewhere than a header is judged like a bearer
+// Contract 3.15: a token from elsewhere than a header is judged like a bearer
 // token, when there is no Authorization.
 func TestTokenFromElsewhere(t *testing.T) {
 	v := newVerifier(t)

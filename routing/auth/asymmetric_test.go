@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// BEHAVIOUR 3.6, 3.7, 3.13, 3.14: tokens signed by public keys.
+// Contract 3.6, 3.7, 3.13, 3.14: tokens signed by public keys.
 func TestAsymmetric(t *testing.T) {
 	both := verifierOf(t, Config{Secrets: [][]byte{secret}, Keys: parseSet(t, ecPair, rsaPair, edPair)})
 	eddsa := verifierOf(t, Config{Keys: parseSet(t, ecPair, rsaPair, edPair), AllowEdDSA: true})
@@ -103,7 +103,7 @@ func asn1Signed(claims string) string {
 	return text + "." + b64(string(must(ecdsa.SignASN1(nil, ecPair.private.(*ecdsa.PrivateKey), sum(text)))))
 }
 
-// BEHAVIOUR section 8: what is known of a token by a public key.
+// Contract 8: what is known of a token by a public key.
 func TestAsymmetricIdentity(t *testing.T) {
 	v := verifierOf(t, Config{Keys: parseSet(t, ecPair), Shared: NewShared(SharedConfig{})})
 	token := ecPair.token(`{"iss":"i","sub":"s","role":"r","exp":1800000001.5}`)
@@ -118,7 +118,7 @@ func TestAsymmetricIdentity(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.14: several keys of a name, or of none, are all tried, but a bounded
+// Contract 3.14: several keys of a name, or of none, are all tried, but a bounded
 // number of them.
 func TestAttemptsAreBounded(t *testing.T) {
 	crowd := make([]pair, maxAttempts)

@@ -18,7 +18,7 @@ func signers() map[string]func(payload string) string {
 	}
 }
 
-// BEHAVIOUR 3.5, 3.6, 3.8: a token is good while nbf <= now < exp, to the nanosecond,
+// Contract 3.5, 3.6, 3.8: a token is good while nbf <= now < exp, to the nanosecond,
 // whatever it was found to be a moment ago and wherever the clock jumps.
 func TestAttackClock(t *testing.T) {
 	boundaries := map[string]struct {
@@ -79,7 +79,7 @@ func TestAttackClock(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.8: leeway moves the same boundaries, remembered or not, and is part of
+// Contract 3.8: leeway moves the same boundaries, remembered or not, and is part of
 // what a token was remembered by: a project without it does not profit.
 func TestAttackClockLeeway(t *testing.T) {
 	shared := NewShared(SharedConfig{})
@@ -116,7 +116,7 @@ func TestAttackClockLeeway(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.5, 3.6: a date that cannot be read is no date that never comes.
+// Contract 3.5, 3.6: a date that cannot be read is no date that never comes.
 func TestAttackDates(t *testing.T) {
 	attacks := map[string]attack{}
 	for value, err := range map[string]error{

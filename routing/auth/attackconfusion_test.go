@@ -126,7 +126,7 @@ func encodings(p pair) map[string][]byte {
 	return all
 }
 
-// BEHAVIOUR 3.5, 3.14: a public key is public, so what is signed with it as an HMAC
+// Contract 3.5, 3.14: a public key is public, so what is signed with it as an HMAC
 // secret is signed by nobody, in whatever form the attacker takes it.
 func TestAttackKeyConfusion(t *testing.T) {
 	for _, p := range []pair{ecPair, rsaPair, edPair} {
@@ -145,7 +145,7 @@ func TestAttackKeyConfusion(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.14: nor can an operator make a secret of one by mistake. Forms that
+// Contract 3.14: nor can an operator make a secret of one by mistake. Forms that
 // tell what they are are refused anywhere, bare numbers beside the key itself.
 func TestAttackPublicKeyAsSecret(t *testing.T) {
 	telling := []string{"PEM", "JWK", "DER"}
@@ -202,7 +202,7 @@ func FuzzSecret(f *testing.F) {
 	})
 }
 
-// BEHAVIOUR 3.6, 3.7, 3.14: a key verifies the one algorithm of its type, whatever the
+// Contract 3.6, 3.7, 3.14: a key verifies the one algorithm of its type, whatever the
 // token says.
 func TestAttackAlgorithmConfusion(t *testing.T) {
 	rsaKey := rsaPair.private.(*rsa.PrivateKey)

@@ -47,7 +47,7 @@ func misspellings(part string) map[string]string {
 	return all
 }
 
-// BEHAVIOUR 3.4 to 3.6, RFC 7515 section 2: base64url has one spelling. The parts are
+// Contract 3.4 to 3.6, RFC 7515 section 2: base64url has one spelling. The parts are
 // signed as they are misspelled, so it is not the signature that refuses them.
 func TestAttackBase64(t *testing.T) {
 	header, payload := b64(odd(hs256, 1)), b64(odd(`{"exp":1900000000}`, 1))
@@ -90,7 +90,7 @@ func TestAttackBase64(t *testing.T) {
 	repel(t, besieged(t), attacks)
 }
 
-// BEHAVIOUR 3.4: a token has three parts. More are an encrypted one (JWE) or nothing.
+// Contract 3.4: a token has three parts. More are an encrypted one (JWE) or nothing.
 func TestAttackParts(t *testing.T) {
 	good := sign(hs256, `{}`, secret)
 	parts := strings.Split(good, ".")
@@ -116,7 +116,7 @@ func TestAttackParts(t *testing.T) {
 
 func hmacPart(text string) string { return strings.TrimPrefix(signText(text, secret), text+".") }
 
-// BEHAVIOUR 3.4 to 3.6: texts that some readers take for a JSON object. They are
+// Contract 3.4 to 3.6: texts that some readers take for a JSON object. They are
 // properly signed.
 func TestAttackJSON(t *testing.T) {
 	attacks := map[string]attack{
@@ -147,7 +147,7 @@ func nested(levels int) string {
 	return strings.Repeat("[", levels) + strings.Repeat("]", levels)
 }
 
-// BEHAVIOUR 3.4: nothing beyond MaxTokenSize is decoded, properly signed or not.
+// Contract 3.4: nothing beyond MaxTokenSize is decoded, properly signed or not.
 func TestAttackHuge(t *testing.T) {
 	attacks := map[string]attack{}
 	filler := strings.Repeat("x", 1<<20)

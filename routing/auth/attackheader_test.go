@@ -18,7 +18,7 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// BEHAVIOUR 3.7: no spelling of `none` is an algorithm, whatever stands where the
+// Contract 3.7: no spelling of `none` is an algorithm, whatever stands where the
 // signature should.
 func TestAttackNone(t *testing.T) {
 	attacks := map[string]attack{}
@@ -44,7 +44,7 @@ func TestAttackNone(t *testing.T) {
 	repel(t, besieged(t), attacks)
 }
 
-// BEHAVIOUR 3.6, 3.14: what a header says about keys is not looked at, and nobody is
+// Contract 3.6, 3.14: what a header says about keys is not looked at, and nobody is
 // asked for the key that it points to.
 func TestAttackEmbeddedKeys(t *testing.T) {
 	var requests atomic.Int32
@@ -92,7 +92,7 @@ func TestAttackEmbeddedKeys(t *testing.T) {
 
 func quoted(s string) string { return string(must(json.Marshal(s))) }
 
-// BEHAVIOUR 3.5, 3.6, RFC 7515 section 4.1.11: an extension that must be understood
+// Contract 3.5, 3.6, RFC 7515 section 4.1.11: an extension that must be understood
 // is not, so whatever crit is, properly signed or not, the token is refused.
 func TestAttackCritical(t *testing.T) {
 	attacks := map[string]attack{
@@ -121,7 +121,7 @@ func TestAttackCritical(t *testing.T) {
 // unencoded is a token of RFC 7797, whose payload stands there as it is.
 func unencoded(header, payload string) string { return signText(b64(header)+"."+payload, secret) }
 
-// BEHAVIOUR 3.4, RFC 7515 section 4: members that come twice, of which others might
+// Contract 3.4, RFC 7515 section 4: members that come twice, of which others might
 // take the other one.
 func TestAttackDuplicateMembers(t *testing.T) {
 	attacks := map[string]attack{
@@ -148,7 +148,7 @@ func TestAttackDuplicateMembers(t *testing.T) {
 	repel(t, besieged(t), attacks)
 }
 
-// BEHAVIOUR 3.5, 3.6: kid is a name to compare with, and neither a path, nor a query,
+// Contract 3.5, 3.6: kid is a name to compare with, and neither a path, nor a query,
 // nor a URL.
 func TestAttackKeyID(t *testing.T) {
 	attacks := map[string]attack{}

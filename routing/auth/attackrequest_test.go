@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// BEHAVIOUR 3.3, 3.9 to 3.12: credentials that come twice, or half, and of which the
+// Contract 3.3, 3.9 to 3.12: credentials that come twice, or half, and of which the
 // function might read the other one.
 func TestAttackHeaders(t *testing.T) {
 	c := besieged(t)
@@ -73,7 +73,7 @@ func TestAttackHeaders(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.5 to 3.10: what is good for one project is nothing to another, even one
+// Contract 3.5 to 3.10: what is good for one project is nothing to another, even one
 // whose keys have the same names and that shares the memory.
 func TestAttackOtherProject(t *testing.T) {
 	shared := NewShared(SharedConfig{})
@@ -115,7 +115,7 @@ func TestAttackOtherProject(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.4, 3.7, 3.8: names are compared byte by byte. Lenient readers fold case,
+// Contract 3.4, 3.7, 3.8: names are compared byte by byte. Lenient readers fold case,
 // by Unicode's rules too: to them the Kelvin sign is a k and the long s an s.
 func TestAttackNames(t *testing.T) {
 	const kelvin, longS = "\u212a", "\u017f"

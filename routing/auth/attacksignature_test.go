@@ -35,7 +35,7 @@ func signatureOf(token string) []byte {
 // fixed is a number in so many bytes.
 func fixed(n *big.Int, size int) []byte { return n.FillBytes(make([]byte, size)) }
 
-// BEHAVIOUR 3.6, RFC 7518 section 3.4: an ES256 signature is 64 bytes with r and s
+// Contract 3.6, RFC 7518 section 3.4: an ES256 signature is 64 bytes with r and s
 // from 1 to n-1, and nothing else.
 func TestAttackECDSA(t *testing.T) {
 	token := ecPair.token(`{"role":"service_role"}`)
@@ -76,7 +76,7 @@ func TestAttackECDSA(t *testing.T) {
 	repel(t, besieged(t), attacks)
 }
 
-// BEHAVIOUR 3.6, RFC 8017 section 8.2.2: an RS256 signature is a number below the
+// Contract 3.6, RFC 8017 section 8.2.2: an RS256 signature is a number below the
 // modulus in exactly its length, over this hash by this scheme.
 func TestAttackRSA(t *testing.T) {
 	key := rsaPair.private.(*rsa.PrivateKey)
@@ -106,7 +106,7 @@ func TestAttackRSA(t *testing.T) {
 	repel(t, besieged(t), attacks)
 }
 
-// BEHAVIOUR 3.5, 3.7: HMACs that are nearly right, and EdDSA's second spelling.
+// Contract 3.5, 3.7: HMACs that are nearly right, and EdDSA's second spelling.
 func TestAttackHMACAndEdDSA(t *testing.T) {
 	token := sign(hs256, `{"role":"service_role"}`, secret)
 	signature := signatureOf(token)
@@ -155,7 +155,7 @@ func prehashed(token string) []byte {
 	return must(edPair.private.(ed25519.PrivateKey).Sign(nil, digest[:], &ed25519.Options{Hash: crypto.SHA512}))
 }
 
-// BEHAVIOUR 3.6, 3.14: keys with which anybody could sign, or that fit no algorithm
+// Contract 3.6, 3.14: keys with which anybody could sign, or that fit no algorithm
 // of ours, are left out of a set, and the set works without them.
 func TestAttackWeakKeys(t *testing.T) {
 	p384 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))

@@ -1,5 +1,5 @@
 // Package auth decides whether a request's credentials are good for a project
-// (BEHAVIOUR.md section 3): API keys in the apikey header, and in Authorization
+// (contract 3): API keys in the apikey header, and in Authorization
 // either an API key or a JSON Web Token, signed with a shared secret or by one of
 // the project's public keys (package jwks).
 //
@@ -24,20 +24,20 @@ import (
 // Config is one project's credentials. The zero Config is valid and accepts nothing.
 type Config struct {
 	// Secrets are the HS256 secrets, at least MinSecretLength bytes each. Several
-	// may be in force at once, for rotation (BEHAVIOUR 3.14).
+	// may be in force at once, for rotation (contract 3.14).
 	Secrets [][]byte
-	// APIKeys are the project's API keys (BEHAVIOUR 3.9).
+	// APIKeys are the project's API keys (contract 3.9).
 	APIKeys []APIKey
 	// Keys are public keys that the configuration itself holds; nil for none.
 	Keys *jwks.Set
 	// Remotes are public keys that lie in files or behind URLs.
 	Remotes []*jwks.Remote
-	// AllowEdDSA admits EdDSA on Ed25519 beside ES256 and RS256 (BEHAVIOUR 3.7).
+	// AllowEdDSA admits EdDSA on Ed25519 beside ES256 and RS256 (contract 3.7).
 	AllowEdDSA bool
 	// Issuers, Audiences and Roles are what iss must be one of, aud have one of,
-	// and role be one of; an empty list admits anything (BEHAVIOUR 3.8).
+	// and role be one of; an empty list admits anything (contract 3.8).
 	Issuers, Audiences, Roles []string
-	// Leeway is by how much clocks may differ in exp and nbf (BEHAVIOUR 3.8).
+	// Leeway is by how much clocks may differ in exp and nbf (contract 3.8).
 	Leeway time.Duration
 	// Shared is what the process has in common for all projects. Nil means no
 	// cache and slots of the Verifier's own.

@@ -138,7 +138,7 @@ func TestNewKeepsNothingOfTheCallers(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.11: Origin, Sec-Fetch-Site, or a User-Agent that starts Mozilla/.
+// Contract 3.11: Origin, Sec-Fetch-Site, or a User-Agent that starts Mozilla/.
 func TestFromBrowser(t *testing.T) {
 	tests := map[string]struct {
 		origin, site []string
@@ -167,7 +167,7 @@ func TestFromBrowser(t *testing.T) {
 	}
 }
 
-// What a verified request is known by (BEHAVIOUR section 8), and no more of it.
+// What a verified request is known by (contract 8), and no more of it.
 func TestIdentity(t *testing.T) {
 	v := newVerifier(t)
 	token := sign(`{"alg":"HS256","kid":"k1"}`, `{"iss":"supabase","sub":"u1","role":"anon","exp":1800000001.75}`, secret)

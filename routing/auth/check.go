@@ -10,11 +10,11 @@ type Credentials struct {
 	// Authorization and APIKey are all values of the Authorization and the apikey
 	// header. Blank values count as absent.
 	Authorization, APIKey []string
-	// Token is a bearer token that came elsewhere than in a header (BEHAVIOUR 3.15),
+	// Token is a bearer token that came elsewhere than in a header (contract 3.15),
 	// judged like `Bearer <Token>` when there is no Authorization, but that it is no
 	// secret key; empty for none.
 	Token string
-	// URLKeys are API keys that came in the URL (BEHAVIOUR 3.15). They count where
+	// URLKeys are API keys that came in the URL (contract 3.15). They count where
 	// the headers bring nothing, and must be publishable.
 	URLKeys []string
 	// Browser says that the request comes from a browser; see FromBrowser.
@@ -28,7 +28,7 @@ const (
 	// MethodNone is a request that nobody vouches for: verify_jwt is off and it had
 	// no known API key.
 	MethodNone Method = "none"
-	// MethodJWT is a verified token, in Authorization or in apikey (BEHAVIOUR 3.12).
+	// MethodJWT is a verified token, in Authorization or in apikey (contract 3.12).
 	MethodJWT Method = "jwt"
 	// MethodAPIKey is a known API key, in apikey or in Authorization.
 	MethodAPIKey Method = "api_key"
@@ -46,7 +46,7 @@ type Identity struct {
 	APIKey KeyInfo
 }
 
-// FromBrowser reports whether a request comes from a browser (BEHAVIOUR 3.11): it
+// FromBrowser reports whether a request comes from a browser (contract 3.11): it
 // has an Origin, a Sec-Fetch-Site, or a User-Agent that starts with Mozilla/.
 // Sec-Fetch-Mode is no sign, Node sends it.
 func FromBrowser(origin, secFetchSite []string, userAgent string) bool {
@@ -54,7 +54,7 @@ func FromBrowser(origin, secFetchSite []string, userAgent string) bool {
 }
 
 // Check judges credentials at the time now. verifyJWT is the function's setting;
-// without it Authorization is not read and only apikey is judged (BEHAVIOUR 3.9,
+// without it Authorization is not read and only apikey is judged (contract 3.9,
 // 3.10). The Failure is nil exactly when the request may pass.
 func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity, *Failure) {
 	identity := Identity{Method: MethodNone}
@@ -135,7 +135,7 @@ func (v *Verifier) bearer(token string, browser bool, identity Identity, now tim
 	return withJWT(identity, claims, failure)
 }
 
-// tokenAsKey judges the token that came as apikey (BEHAVIOUR 3.12) and is no key.
+// tokenAsKey judges the token that came as apikey (contract 3.12) and is no key.
 func (v *Verifier) tokenAsKey(token string, now time.Time) (Identity, *Failure) {
 	claims, failure, known := v.recall(token, now)
 	if !known {
@@ -154,7 +154,7 @@ func withJWT(identity Identity, claims Claims, failure *Failure) (Identity, *Fai
 	return identity, nil
 }
 
-// looksLikeJWT reports whether an apikey is to be judged as a token (BEHAVIOUR
+// looksLikeJWT reports whether an apikey is to be judged as a token (contract
 // 3.12): three non-empty parts of base64url characters.
 func looksLikeJWT(s string) bool {
 	if opaque(s) {

@@ -11,7 +11,7 @@ import (
 // challengeForm is RFC 6750 section 3 with its character set for descriptions.
 var challengeForm = regexp.MustCompile(`^Bearer error="(invalid_token|invalid_request)", error_description="[ !#-\[\]-~]+"$`)
 
-// BEHAVIOUR 3.2-3.7, 3.9-3.13: each way to be refused, or not.
+// Contract 3.2-3.7, 3.9-3.13: each way to be refused, or not.
 func TestCheck(t *testing.T) {
 	v := newVerifier(t)
 	good := sign(hs256, `{"role":"anon"}`, secret)
@@ -184,7 +184,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The words of the contract for each cause (BEHAVIOUR 3.2-3.7, 3.10, 3.11, 3.13).
+// The words of the contract for each cause (contract 3.2-3.7, 3.10, 3.11, 3.13).
 func TestFailure(t *testing.T) {
 	tests := map[error]Failure{
 		ErrMissing:         {Code: "UNAUTHORIZED_NO_AUTH_HEADER", Message: "Missing authorization header", Challenge: `Bearer error="invalid_request", error_description="missing credentials"`},
@@ -215,7 +215,7 @@ func TestFailure(t *testing.T) {
 			t.Errorf("3.13: %v and %v have the same challenge", cause, twin)
 		}
 		challenges[got.Challenge] = cause
-		// BEHAVIOUR 3.6: of asymmetric tokens the code differs, and nothing else.
+		// Contract 3.6: of asymmetric tokens the code differs, and nothing else.
 		if want.Code == CodeLegacyJWT {
 			want.Code = "UNAUTHORIZED_ASYMMETRIC_JWT"
 		}
@@ -225,7 +225,7 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.7: the message names the algorithm, in print and cut.
+// Contract 3.7: the message names the algorithm, in print and cut.
 func TestUnsupportedAlgorithm(t *testing.T) {
 	for alg, want := range map[string]string{
 		"PS256":                            "PS256",

@@ -11,19 +11,19 @@ import (
 	"unicode/utf8"
 )
 
-// Claims are the parts of a verified token that logs and limits use (BEHAVIOUR
-// section 8). A claim that is missing or not a string is empty.
+// Claims are the parts of a verified token that logs and limits use (contract
+// 8). A claim that is missing or not a string is empty.
 type Claims struct {
 	Issuer, Subject, Role string
 	// Algorithm and KeyID are from the token's header.
 	Algorithm, KeyID string
-	// ExpiresAt is in whole Unix seconds, 0 when the token has no exp (BEHAVIOUR 3.8).
+	// ExpiresAt is in whole Unix seconds, 0 when the token has no exp (contract 3.8).
 	ExpiresAt int64
 	// SignaturePrefix is the first 6 characters of the signature.
 	SignaturePrefix string
 }
 
-// rules are what a project demands of claims (BEHAVIOUR 3.8). The lists are
+// rules are what a project demands of claims (contract 3.8). The lists are
 // sorted; an empty one demands nothing.
 type rules struct {
 	issuers, audiences, roles []string
@@ -97,7 +97,7 @@ func demanded(list []string, values ...string) bool {
 	})
 }
 
-// inTime checks exp and nbf (BEHAVIOUR 3.8): a token is good while
+// inTime checks exp and nbf (contract 3.8): a token is good while
 // nbf - leeway <= now < exp + leeway.
 func inTime(expires, notBefore numericDate, leeway time.Duration, now time.Time) error {
 	switch {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// BEHAVIOUR 3.8: iss, aud and role are checked if the project says so.
+// Contract 3.8: iss, aud and role are checked if the project says so.
 func TestRules(t *testing.T) {
 	demanding := Config{
 		Secrets: [][]byte{secret}, Issuers: []string{"https://a", "https://b"}, Audiences: []string{"web", "app"}, Roles: []string{"anon", "user"},
@@ -63,7 +63,7 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.8: a leeway moves both ends, exactly.
+// Contract 3.8: a leeway moves both ends, exactly.
 func TestLeeway(t *testing.T) {
 	v := verifierOf(t, Config{Secrets: [][]byte{secret}, Leeway: 10 * time.Second, Shared: NewShared(SharedConfig{})})
 	token := sign(hs256, `{"nbf":1800000000,"exp":1800000100}`, secret)

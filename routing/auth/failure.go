@@ -5,26 +5,26 @@ import "errors"
 // Why credentials were refused. Failure.Err is always one of these; none of
 // them quotes anything the client sent.
 var (
-	ErrMissing         = errors.New("no credentials")                                       // BEHAVIOUR 3.2
-	ErrFormat          = errors.New("the Authorization header is not one 'Bearer {token}'") // BEHAVIOUR 3.3
-	ErrMalformed       = errors.New("token cannot be decoded")                              // BEHAVIOUR 3.4
-	ErrSignature       = errors.New("token signature does not match")                       // BEHAVIOUR 3.5, 3.6
-	ErrClaims          = errors.New("token claims are malformed")                           // BEHAVIOUR 3.5, 3.6
-	ErrCritical        = errors.New("token header has critical extensions")                 // BEHAVIOUR 3.5, 3.6, RFC 7515 4.1.11
-	ErrExpired         = errors.New("token has expired")                                    // BEHAVIOUR 3.5, 3.6
-	ErrNotYetValid     = errors.New("token is not valid yet")                               // BEHAVIOUR 3.5, 3.6
-	ErrIssuer          = errors.New("token issuer is not one of the project's")             // BEHAVIOUR 3.8
-	ErrAudience        = errors.New("token audience is not one of the project's")           // BEHAVIOUR 3.8
-	ErrRole            = errors.New("token role is not one of the project's")               // BEHAVIOUR 3.8
-	ErrUnknownSigner   = errors.New("token is signed with an unknown asymmetric key")       // BEHAVIOUR 3.6
-	ErrAlgorithm       = errors.New("token algorithm is not supported")                     // BEHAVIOUR 3.7
-	ErrUnknownKey      = errors.New("API key is unknown")                                   // BEHAVIOUR 3.10
-	ErrRepeatedKey     = errors.New("more than one apikey header")                          // BEHAVIOUR 3.10
-	ErrSecretInBrowser = errors.New("secret API key was used from a browser")               // BEHAVIOUR 3.11
-	ErrSecretInURL     = errors.New("secret API key came elsewhere than in a header")       // BEHAVIOUR 3.15
+	ErrMissing         = errors.New("no credentials")                                       // contract 3.2
+	ErrFormat          = errors.New("the Authorization header is not one 'Bearer {token}'") // contract 3.3
+	ErrMalformed       = errors.New("token cannot be decoded")                              // contract 3.4
+	ErrSignature       = errors.New("token signature does not match")                       // contract 3.5, 3.6
+	ErrClaims          = errors.New("token claims are malformed")                           // contract 3.5, 3.6
+	ErrCritical        = errors.New("token header has critical extensions")                 // contract 3.5, 3.6, RFC 7515 4.1.11
+	ErrExpired         = errors.New("token has expired")                                    // contract 3.5, 3.6
+	ErrNotYetValid     = errors.New("token is not valid yet")                               // contract 3.5, 3.6
+	ErrIssuer          = errors.New("token issuer is not one of the project's")             // contract 3.8
+	ErrAudience        = errors.New("token audience is not one of the project's")           // contract 3.8
+	ErrRole            = errors.New("token role is not one of the project's")               // contract 3.8
+	ErrUnknownSigner   = errors.New("token is signed with an unknown asymmetric key")       // contract 3.6
+	ErrAlgorithm       = errors.New("token algorithm is not supported")                     // contract 3.7
+	ErrUnknownKey      = errors.New("API key is unknown")                                   // contract 3.10
+	ErrRepeatedKey     = errors.New("more than one apikey header")                          // contract 3.10
+	ErrSecretInBrowser = errors.New("secret API key was used from a browser")               // contract 3.11
+	ErrSecretInURL     = errors.New("secret API key came elsewhere than in a header")       // contract 3.15
 
 	// ErrBusy is no judgement: too many signatures are being checked. The answer is
-	// 503 GATEWAY_OVERLOADED (BEHAVIOUR section 5) instead of 401.
+	// 503 GATEWAY_OVERLOADED (contract 5) instead of 401.
 	ErrBusy = errors.New("too many token signatures are being checked")
 )
 
@@ -48,9 +48,9 @@ type Failure struct {
 	// Message is the body's message, printable ASCII; of what the client sent it
 	// holds at most the name of an unsupported algorithm, cut to 64 bytes.
 	Message string
-	// BareMessage says that the body is {"message":...} without a code (BEHAVIOUR 3.10).
+	// BareMessage says that the body is {"message":...} without a code (contract 3.10).
 	BareMessage bool
-	// Challenge is the whole value of WWW-Authenticate (BEHAVIOUR 3.13, RFC 6750
+	// Challenge is the whole value of WWW-Authenticate (contract 3.13, RFC 6750
 	// section 3), always one of a fixed set of texts; empty when Err is ErrBusy.
 	Challenge string
 	// Err is the cause for the log, one of the Err values of this package.
@@ -113,7 +113,7 @@ func fail(cause error) *Failure {
 }
 
 // failAs makes the Failure of a token's cause: the code tells HS256 from the
-// asymmetric algorithms (BEHAVIOUR 3.5, 3.6).
+// asymmetric algorithms (contract 3.5, 3.6).
 func failAs(alg string, cause error) *Failure {
 	f := fail(cause)
 	if alg != algHS256 && f.Code == CodeLegacyJWT {
@@ -132,7 +132,7 @@ func challenge(code, description string) string {
 }
 
 // unsupported is the Failure of an algorithm that the project does not take
-// (BEHAVIOUR 3.7). The name is the client's, so it is cut and made printable.
+// (contract 3.7). The name is the client's, so it is cut and made printable.
 func unsupported(alg string) *Failure {
 	const longest = 64
 	name := []byte(alg[:min(len(alg), longest)])

@@ -20,7 +20,7 @@ import (
 )
 
 // Everybody can read a public key, and so could sign with one that is taken for
-// a shared secret (BEHAVIOUR 3.14). People have them in many encodings.
+// a shared secret (contract 3.14). People have them in many encodings.
 
 // checkPublic refuses a secret that is a public key in a form that tells so.
 func checkPublic(secret []byte) error {

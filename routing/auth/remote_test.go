@@ -26,7 +26,7 @@ func remotes(t testing.TB, pairs ...pair) []*jwks.Remote {
 	return []*jwks.Remote{r}
 }
 
-// BEHAVIOUR 3.14: a token with an unknown kid has the keys fetched, at most once
+// Contract 3.14: a token with an unknown kid has the keys fetched, at most once
 // in 10 s, and then is good; others of unknown keys are refused at once.
 func TestUnknownKeyIsFetched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestUnknownKeyIsFetched(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 3.14: a token without a kid is as good a reason to look for new keys.
+// Contract 3.14: a token without a kid is as good a reason to look for new keys.
 func TestUnnamedKeyIsFetched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{delay: time.Second}
@@ -111,7 +111,7 @@ func TestOwnKeysDoNotWait(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 3.14: after long idleness a remembered token is not judged by keys
+// Contract 3.14: after long idleness a remembered token is not judged by keys
 // that may be revoked meanwhile.
 func TestIdleKeysAreFetchedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -138,7 +138,7 @@ func TestIdleKeysAreFetchedFirst(t *testing.T) {
 
 // Rotation as the runbook does it, over HTTP and under load: the next key is
 // published, signs, the server goes down, comes back, the old key goes. No valid
-// token is refused and no invalid one accepted (BEHAVIOUR 3.14).
+// token is refused and no invalid one accepted (contract 3.14).
 func TestRotation(t *testing.T) {
 	var body atomic.Value
 	var fetches atomic.Int64

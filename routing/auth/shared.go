@@ -35,7 +35,7 @@ const (
 	// flood of them cannot push out good ones.
 	badShare = 16
 	// mostWaiting is how many tokens may wait at a time, for a slot or for keys that
-	// are fetched: each holds its request (BEHAVIOUR.md 9.6). One Verifier has half
+	// are fetched: each holds its request (contract 9.6). One Verifier has half
 	// of the places.
 	mostWaiting = 2048
 	// overhead is what an entry takes at most beside its texts, in bytes. A test
@@ -69,7 +69,7 @@ type Shared struct {
 }
 
 // cacheKey is an HMAC-SHA-256 of a token and the scope it was judged in: of one
-// size, whatever clients send (BEHAVIOUR.md 9.7), and whole, so that no collision
+// size, whatever clients send (contract 9.7), and whole, so that no collision
 // can let one in. Its secret is the process's own.
 type cacheKey [sha256.Size]byte
 

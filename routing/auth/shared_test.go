@@ -18,7 +18,7 @@ func counts(s *Shared, hits, bad, misses uint64) error {
 	return nil
 }
 
-// BEHAVIOUR 3.5, 3.8: a remembered token is judged by the clock of each request,
+// Contract 3.5, 3.8: a remembered token is judged by the clock of each request,
 // at the same instant as one that is verified anew.
 func TestRememberedExpiry(t *testing.T) {
 	shared := NewShared(SharedConfig{})
@@ -71,7 +71,7 @@ func TestRememberedTooEarly(t *testing.T) {
 }
 
 // What is remembered holds where the same things decide, and nowhere else: not
-// after a change of keys or rules, not in a project with others (BEHAVIOUR 3.14).
+// after a change of keys or rules, not in a project with others (contract 3.14).
 func TestScope(t *testing.T) {
 	base := func() Config {
 		return Config{
@@ -144,7 +144,7 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.9: what is an API key in one project is judged as one, though another
+// Contract 3.9: what is an API key in one project is judged as one, though another
 // with the same secret remembers it as a token; and once it has expired, as what
 // else it is.
 func TestRememberedIsNoAPIKey(t *testing.T) {
@@ -248,7 +248,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 9.7: whatever tokens come, the memory that they take is no more than what is said; a budget that changes is in force
+// Contract 9.7: whatever tokens come, the memory that they take is no more than what is said; a budget that changes is in force
 // at once, and good tokens that still fit stay.
 func TestCacheMemoryInBytes(t *testing.T) {
 	long := strings.Repeat("x", 2000)

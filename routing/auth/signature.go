@@ -20,7 +20,7 @@ const maxAttempts = 32
 // signer is what a signature was found to be from; it notes its use.
 type signer interface{ Mark(now time.Time) }
 
-// bySecret finds the HMAC secret of a signature (BEHAVIOUR 3.5). It takes no
+// bySecret finds the HMAC secret of a signature (contract 3.5). It takes no
 // slot: an HMAC costs about what decoding the token costs, so that queueing for it
 // would only add to it.
 func (v *Verifier) bySecret(t *token) (position int, err error) {
@@ -32,7 +32,7 @@ func (v *Verifier) bySecret(t *token) (position int, err error) {
 	return 0, ErrSignature
 }
 
-// byPublicKey finds the public key of a signature (BEHAVIOUR 3.6, 3.14). The keys
+// byPublicKey finds the public key of a signature (contract 3.6, 3.14). The keys
 // that a token's own header offers (jwk, jku, x5u, x5c) are never looked at. own
 // says that the key is the configuration's own; scope is where the result holds.
 func (v *Verifier) byPublicKey(t *token) (key *jwks.Key, own bool, ring *keyring, err error) {

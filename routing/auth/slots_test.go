@@ -25,7 +25,7 @@ func occupy(t *testing.T, v *Verifier, n int) {
 	})
 }
 
-// BEHAVIOUR section 5, 3.6: a flood of distinct tokens on one project takes at
+// Contract 5, 3.6: a flood of distinct tokens on one project takes at
 // most half of the slots, so that others are served; what needs no slot, HS256 and
 // remembered tokens, is served all the same; the rest is told to come again.
 func TestFloodStarvesNobody(t *testing.T) {
@@ -77,7 +77,7 @@ func TestFloodStarvesNobody(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 9.6: however many tokens come at a time, so many wait and no more, and one project's leave places for others'.
+// Contract 9.6: however many tokens come at a time, so many wait and no more, and one project's leave places for others'.
 func TestWaitingIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := NewShared(SharedConfig{Slots: 4})
@@ -113,7 +113,7 @@ func TestWaitingIsBounded(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 9.6: the same for invented keys, while a set is fetched from a slow server: before it was ever had, and later.
+// Contract 9.6: the same for invented keys, while a set is fetched from a slow server: before it was ever had, and later.
 func TestWaitingForKeysIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{delay: 3 * time.Second}

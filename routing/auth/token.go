@@ -18,7 +18,7 @@ const MaxTokenSize = 64 << 10
 // "none" (RFC 7515 section 4.1.1).
 const algHS256 = "HS256"
 
-// asymmetric reports whether alg is of the class of BEHAVIOUR 3.6.
+// asymmetric reports whether alg is of the class of contract 3.6.
 func (v *Verifier) asymmetric(alg string) bool {
 	return alg == jwks.ES256 || alg == jwks.RS256 || alg == jwks.EdDSA && v.eddsa
 }
@@ -119,7 +119,7 @@ type verdict struct {
 	until time.Time
 }
 
-// judge says whether the token is good at the time now (BEHAVIOUR 3.8). It is
+// judge says whether the token is good at the time now (contract 3.8). It is
 // asked each time, whether the rest is remembered or not.
 func (f *verdict) judge(leeway time.Duration, now time.Time) (Claims, *Failure) {
 	if f.final != nil {
@@ -155,7 +155,7 @@ type header struct {
 // breaks pass, which decode refuses.
 var encoding = base64.RawURLEncoding.Strict()
 
-// decode takes a token apart; its error is ErrMalformed (BEHAVIOUR 3.4).
+// decode takes a token apart; its error is ErrMalformed (contract 3.4).
 func decode(text string) (*token, error) {
 	first, rest, _ := strings.Cut(text, ".")
 	second, third, ok := strings.Cut(rest, ".")
@@ -195,7 +195,7 @@ func decodeHeader(raw []byte) (header, error) {
 	return h, nil
 }
 
-// wellFormed refuses what no key can make good (BEHAVIOUR 3.5, 3.6).
+// wellFormed refuses what no key can make good (contract 3.5, 3.6).
 func (t *token) wellFormed() error {
 	switch {
 	case t.head.critical:

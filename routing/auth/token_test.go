@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR 3.5, 3.8: exp and nbf without leeway, at 1800000000.5.
+// Contract 3.5, 3.8: exp and nbf without leeway, at 1800000000.5.
 func TestTokenTimes(t *testing.T) {
 	v := newVerifier(t)
 	tests := map[string]struct {
@@ -94,7 +94,7 @@ func TestTokenSpelling(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.14: what is public is no HMAC secret, and without secrets nothing is
+// Contract 3.14: what is public is no HMAC secret, and without secrets nothing is
 // signed, not even with the empty one.
 func TestTokenWithoutSecrets(t *testing.T) {
 	v, err := New(Config{})
@@ -109,7 +109,7 @@ func TestTokenWithoutSecrets(t *testing.T) {
 }
 
 // Up to MaxTokenSize size does not matter, and nesting not either; beyond, nothing
-// is decoded (BEHAVIOUR 3.4).
+// is decoded (contract 3.4).
 func TestTokenHuge(t *testing.T) {
 	v := newVerifier(t)
 	const size = 45_000 // becomes 60,000 in base64

@@ -55,7 +55,7 @@ func rsaFrom(seed string) *rsa.PrivateKey {
 }
 
 // FuzzVerifier spoils properly signed tokens of every algorithm, one byte or one
-// insertion at a time, and moves the clock (BEHAVIOUR 3.4 to 3.8). Nothing makes
+// insertion at a time, and moves the clock (contract 3.4 to 3.8). Nothing makes
 // Check panic, and nothing passes, remembered or not, that independent does not
 // find signed and in time.
 func FuzzVerifier(f *testing.F) {

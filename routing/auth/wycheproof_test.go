@@ -123,7 +123,7 @@ func signatureAccepted(t *testing.T, v *Verifier, text string) bool {
 	return accepted
 }
 
-// The algorithms of BEHAVIOUR 3.5 to 3.7, read from a token without our decoder.
+// The algorithms of contract 3.5 to 3.7, read from a token without our decoder.
 func inAllowList(text string) bool {
 	raw, _ := base64.RawURLEncoding.DecodeString(strings.SplitN(text, ".", 2)[0])
 	var head struct{ Alg string }
@@ -137,14 +137,14 @@ var deviations = map[string]string{
 	"signature 370": "the vector is byte for byte the valid one of 357: its padding was lost when it was made",
 	"signature 372": "refused: `?` is not in the alphabet of base64url, and RFC 7515 section 2 allows no other characters",
 	"signature 373": "refused: `?` is not in the alphabet of base64url, and RFC 7515 section 2 allows no other characters",
-	"key 1":         "accepted: a project has secrets and public keys side by side on purpose (BEHAVIOUR 3.14), each pinned to its algorithm",
-	"key 4":         "accepted: HMAC secrets have no kid here, all of a project's are tried (BEHAVIOUR 3.14)",
+	"key 1":         "accepted: a project has secrets and public keys side by side on purpose (contract 3.14), each pinned to its algorithm",
+	"key 4":         "accepted: HMAC secrets have no kid here, all of a project's are tried (contract 3.14)",
 	"key 7":         "accepted: keys are not searched for the ROCA weakness of 2017; whoever publishes one has to replace it",
 	"crypto 46":     "accepted: keys are not searched for the ROCA weakness of 2017; whoever publishes one has to replace it",
-	"crypto 47":     "accepted: a project has secrets and public keys side by side on purpose (BEHAVIOUR 3.14), each pinned to its algorithm",
+	"crypto 47":     "accepted: a project has secrets and public keys side by side on purpose (contract 3.14), each pinned to its algorithm",
 }
 
-// BEHAVIOUR 3.4 to 3.7, 3.14: Wycheproof's JSON web tokens. Totals are asserted, so
+// Contract 3.4 to 3.7, 3.14: Wycheproof's JSON web tokens. Totals are asserted, so
 // that an update of the module that brings new ones is noticed.
 func TestWycheproof(t *testing.T) {
 	type totals struct{ accepted, outside, refused, deviating int }
@@ -194,7 +194,7 @@ func TestWycheproof(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 3.5 to 3.7: Wycheproof's bare signatures through the step that checks
+// Contract 3.5 to 3.7: Wycheproof's bare signatures through the step that checks
 // them. What a message is does not matter to it, so any bytes will do.
 func TestWycheproofSignatures(t *testing.T) {
 	type totals struct{ accepted, refused int }

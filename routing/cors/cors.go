@@ -1,5 +1,5 @@
 // Package cors decides which Cross-Origin Resource Sharing headers an answer
-// carries (BEHAVIOUR.md section 4, the Fetch standard's CORS protocol): the
+// carries (contract 4, the Fetch standard's CORS protocol): the
 // gateway's own preflight answer, the answers the gateway makes, and those of
 // functions.
 //
@@ -38,7 +38,7 @@ type Config struct {
 	// lower case and without a default port, or "*" alone. Default (nil): "*".
 	Origins []string
 	// Credentials lets browsers send cookies and read the answers to such requests.
-	// It needs a list of origins (BEHAVIOUR 4.6). Default: off.
+	// It needs a list of origins (contract 4.6). Default: off.
 	Credentials bool
 }
 
@@ -102,8 +102,8 @@ func (p *Policy) Allowed(origin string) bool {
 }
 
 // Gateway puts the CORS headers of an answer that the gateway makes itself into
-// h, so that a browser sees the real error (BEHAVIOUR 4.4). more is exposed besides
-// the gateway's own headers (BEHAVIOUR 4.5).
+// h, so that a browser sees the real error (contract 4.4). more is exposed besides
+// the gateway's own headers (contract 4.5).
 func (p *Policy) Gateway(h http.Header, origin string, more ...Exposed) {
 	p.vary(h)
 	if p.Allowed(origin) {
@@ -114,10 +114,10 @@ func (p *Policy) Gateway(h http.Header, origin string, more ...Exposed) {
 
 // Response settles the CORS headers of a function's response in h. ours is the
 // mode `auto`: an Access-Control-Allow-Origin of the function stays, and a missing
-// one is added by policy (BEHAVIOUR 4.3); more is exposed besides the gateway's own
-// headers (BEHAVIOUR 4.5). Without ours, mode `cors function`, the function's word
-// stands (BEHAVIOUR 4.1). In both modes each header that may stand once does
-// (BEHAVIOUR 4.9); contradicted reports that the function allowed two different
+// one is added by policy (contract 4.3); more is exposed besides the gateway's own
+// headers (contract 4.5). Without ours, mode `cors function`, the function's word
+// stands (contract 4.1). In both modes each header that may stand once does
+// (contract 4.9); contradicted reports that the function allowed two different
 // origins, and so allows none.
 func (p *Policy) Response(h http.Header, origin string, ours bool, more ...Exposed) (contradicted bool) {
 	contradicted = once(h)
@@ -143,12 +143,12 @@ func (p *Policy) Response(h http.Header, origin string, ours bool, more ...Expos
 // single are the headers that may stand once in an answer.
 var single = [...]string{headerAllowOrigin, headerAllowCredentials, headerMaxAge}
 
-// Single returns the headers that Response leaves one value of (BEHAVIOUR 4.9), by
+// Single returns the headers that Response leaves one value of (contract 4.9), by
 // their canonical names.
 func Single() [3]string { return single }
 
 // once leaves one value of each header that browsers refuse when it has several
-// (BEHAVIOUR 4.9): the first, but for two different origins, of which nobody knows
+// (contract 4.9): the first, but for two different origins, of which nobody knows
 // which was meant. It reports whether there were two.
 func once(h http.Header) (contradicted bool) {
 	for _, name := range single {
@@ -187,7 +187,7 @@ func (p *Policy) allow(h http.Header, origin string) {
 }
 
 // vary tells caches that the answer depends on the origin, which under a list it
-// always does, also when there was none (BEHAVIOUR 4.4).
+// always does, also when there was none (contract 4.4).
 func (p *Policy) vary(h http.Header) {
 	if !p.any {
 		addVary(h, headerOrigin)

@@ -10,7 +10,7 @@ import (
 const (
 	app   = "https://app.customer.org"
 	other = "https://evil.example"
-	// exposed is BEHAVIOUR 4.5, literally.
+	// exposed is contract 4.5, literally.
 	exposed = "sb-error-code, sb-request-id, x-sb-edge-region, x-sb-region-reason, retry-after, www-authenticate, ratelimit, ratelimit-policy, x-sb-quota-remaining"
 )
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// exposedHeaders are the gateway's headers that scripts may read (BEHAVIOUR 4.5).
+// exposedHeaders are the gateway's headers that scripts may read (contract 4.5).
 var exposedHeaders = []string{
 	"sb-error-code", "sb-request-id", "x-sb-edge-region", "x-sb-region-reason", "retry-after", "www-authenticate",
 	"ratelimit", "ratelimit-policy", "x-sb-quota-remaining",

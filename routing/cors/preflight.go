@@ -33,7 +33,7 @@ const (
 // allowedHeaders are allowed in every preflight: those that supabase-js sends.
 var allowedHeaders = []string{"authorization", "x-client-info", "apikey", "content-type", "x-region"}
 
-// IsPreflight reports whether a request is a CORS preflight (BEHAVIOUR 4.2, Fetch
+// IsPreflight reports whether a request is a CORS preflight (contract 4.2, Fetch
 // standard): OPTIONS with an Origin and an Access-Control-Request-Method.
 func IsPreflight(method string, h interface{ Values(string) []string }) bool {
 	return method == http.MethodOptions && Origin(h) != "" && len(items(h.Values(headerRequestMethod))) > 0
@@ -55,7 +55,7 @@ func NewPreflightRequest(h HeaderValues) PreflightRequest {
 }
 
 // Preflight puts the headers of the gateway's 204 to a preflight into h
-// (BEHAVIOUR 4.2). An origin that is not allowed gets only Vary (BEHAVIOUR 4.4).
+// (contract 4.2). An origin that is not allowed gets only Vary (contract 4.4).
 func (p *Policy) Preflight(h http.Header, req PreflightRequest) {
 	addVary(h, headerOrigin, headerRequestMethod, headerRequestHeaders)
 	if !p.Allowed(req.Origin) {

@@ -11,7 +11,7 @@ import (
 
 const builtin = "authorization, x-client-info, apikey, content-type, x-region"
 
-// BEHAVIOUR 4.2: OPTIONS + Origin + Access-Control-Request-Method.
+// Contract 4.2: OPTIONS + Origin + Access-Control-Request-Method.
 func TestIsPreflight(t *testing.T) {
 	full := http.Header{"Origin": {app}, "Access-Control-Request-Method": {"POST"}}
 	tests := map[string]struct {
@@ -94,7 +94,7 @@ func TestPreflight(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 4.2: what is echoed is header names and nothing else.
+// Contract 4.2: what is echoed is header names and nothing else.
 func TestEcho(t *testing.T) {
 	var many []string
 	for i := range 200 {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR 4.1, 4.3-4.5 for responses of functions.
+// Contract 4.1, 4.3-4.5 for responses of functions.
 func TestResponse(t *testing.T) {
 	star := mustNew(t, Config{})
 	cookies := mustNew(t, Config{Origins: []string{app}, Credentials: true})
@@ -146,7 +146,7 @@ func distinct(values []string) map[string]bool {
 	return set
 }
 
-// BEHAVIOUR 4.9 for any number and spelling of the three headers, in both modes: one value or none leaves, it is the first, and none only
+// Contract 4.9 for any number and spelling of the three headers, in both modes: one value or none leaves, it is the first, and none only
 // where there was none or where origins differ.
 func TestResponseOnce(t *testing.T) {
 	const most = 3
@@ -190,7 +190,7 @@ func TestResponseOnce(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 4.5: the lists of site, project and function, the function's own words, and ours, each name once.
+// Contract 4.5: the lists of site, project and function, the function's own words, and ours, each name once.
 func TestExpose(t *testing.T) {
 	policy := mustNew(t, Config{})
 	for _, tt := range []struct {

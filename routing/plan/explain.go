@@ -201,7 +201,7 @@ func (p *Planner) because(r *regions.RegionView, c cut, q *Query) string {
 }
 
 // crowding tells why a region has no room for a project, where there are others
-// (BEHAVIOUR.md 9.6).
+// (contract 9.6).
 func crowding(r *regions.RegionView, q *Query) string {
 	if q.Tenant.Project == "" || r.Load.IsFixed() {
 		return ""

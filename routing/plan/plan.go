@@ -53,11 +53,11 @@ type Query struct {
 	Client    geo.Client
 	ID        string // of the request; the same one gives the same choice
 	Tenant    capacity.Tenant
-	Socket    bool // it is a WebSocket, which has room of its own (BEHAVIOUR.md 9.6)
+	Socket    bool // it is a WebSocket, which has room of its own (contract 9.6)
 }
 
 // InvalidRegionError is a region that was named and cannot be: the client's
-// mistake (BEHAVIOUR.md 2.4).
+// mistake (contract 2.4).
 type InvalidRegionError struct {
 	Region  string
 	Allowed []string
@@ -133,7 +133,7 @@ func lastResort(r *regions.RegionView) bool {
 }
 
 // lastChance is for when no region may be used: drained ones that are kept for
-// this, else one attempt at the nearest (BEHAVIOUR.md 2.6). What an operator
+// this, else one attempt at the nearest (contract 2.6). What an operator
 // has drained for good is left alone.
 func lastChance(v *regions.View, list []share, into []regions.Candidate) regions.Plan {
 	for i := range list {
@@ -158,7 +158,7 @@ func lastChance(v *regions.View, list []share, into []regions.Candidate) regions
 }
 
 // named is for requests that name regions: they stay there, unless the list
-// ends in `any` (BEHAVIOUR.md 2.3, 2.5).
+// ends in `any` (contract 2.3, 2.5).
 func (p *Planner) named(v *regions.View, q *Query, into []regions.Candidate) (regions.Plan, error) {
 	for _, name := range q.Hint.Regions {
 		if _, ok := v.Lookup(name); !ok || !allowed(q.Residency, name) {

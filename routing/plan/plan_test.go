@@ -13,7 +13,7 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// BEHAVIOUR 2.6, 2.7: where requests run that name no region, which part of them
+// Contract 2.6, 2.7: where requests run that name no region, which part of them
 // and why.
 func TestAutomatic(t *testing.T) {
 	for _, tc := range []struct {
@@ -148,7 +148,7 @@ func TestNowhere(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.1 to 2.5: requests that name regions.
+// Contract 2.1 to 2.5: requests that name regions.
 func TestNamed(t *testing.T) {
 	for _, tc := range []struct {
 		name, hint  string
@@ -268,7 +268,7 @@ func TestNamed(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.4: a region that is not configured, or not the project's to use.
+// Contract 2.4: a region that is not configured, or not the project's to use.
 func TestInvalidRegion(t *testing.T) {
 	f := newFleet(t)
 	for _, tc := range []struct {
@@ -320,7 +320,7 @@ func TestNearClient(t *testing.T) {
 }
 
 // The client's place is known though the gateway's is not: the choice is no
-// default (BEHAVIOUR 2.7). A bias counts for the client as well.
+// default (contract 2.7). A bias counts for the client as well.
 func TestNearClientOfNowhere(t *testing.T) {
 	f := newFleet(t)
 	f.view.Ranked = false

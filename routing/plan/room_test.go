@@ -9,7 +9,7 @@ import (
 	"github.com/edgegate/edgegate/regions/capacity"
 )
 
-// BEHAVIOUR 9.6, 2.7: a region is as full as the one who asks makes it. Who holds much of it is sent away first; who holds little
+// Contract 9.6, 2.7: a region is as full as the one who asks makes it. Who holds much of it is sent away first; who holds little
 // stays, though all is taken. WebSockets are no load.
 func TestRoomOfATenant(t *testing.T) {
 	noisy, quiet := capacity.Tenant{Project: "noisy", Share: 80}, capacity.Tenant{Project: "quiet", Share: 80}
@@ -121,7 +121,7 @@ func TestRoomOfATenant(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 2.7 and ROUTING.md: what a region turns out to have no room for goes to those alone that are near, and not nearly full
+// Contract 2.7 and ROUTING.md: what a region turns out to have no room for goes to those alone that are near, and not nearly full
 // themselves; of a list to each of those that were named.
 func TestSpillsGoWhereTheyMay(t *testing.T) {
 	for _, tc := range []struct {

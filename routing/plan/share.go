@@ -214,7 +214,7 @@ func fraction(id string) float64 {
 	return float64(h>>11) / (1 << 53)
 }
 
-// reason says why region chosen of list runs the request (BEHAVIOUR.md 2.7): what
+// reason says why region chosen of list runs the request (contract 2.7): what
 // took the request from the best one.
 func reason(list []share, chosen int) regions.Reason {
 	if chosen == 0 {

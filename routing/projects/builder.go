@@ -13,7 +13,7 @@ import (
 // BuilderConfig is what a document is judged against.
 type BuilderConfig struct {
 	// Apex is the domain that <ref>.<apex> and <ref>.functions.<apex> are below
-	// (BEHAVIOUR.md 1.1, 1.2). Default: none.
+	// (contract 1.1, 1.2). Default: none.
 	Apex string
 	// Regions are those of this gateway, for residency lists. Default: not checked.
 	Regions []string

@@ -8,7 +8,7 @@ import (
 )
 
 // functions fills in the functions of p, and leaves those out that the plan
-// does not pay for (BEHAVIOUR.md 7.6).
+// does not pay for (contract 7.6).
 func (c *compiler) functions(p *Project) {
 	list := make([]Function, len(c.cfg.Functions))
 	for i := range c.cfg.Functions {

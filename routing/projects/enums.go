@@ -8,7 +8,7 @@ import (
 )
 
 // CORSMode says who answers for cross-origin calls of a function
-// (BEHAVIOUR.md 4.1).
+// (contract 4.1).
 type CORSMode uint8
 
 // The CORS modes. The zero value is the default.
@@ -26,7 +26,7 @@ func (m CORSMode) String() string { return corsNames[m] }
 func ParseCORSMode(text string) (CORSMode, error) { return parseName[CORSMode](text, corsNames) }
 
 // HTMLMode says what becomes of text/html answers on shared domains
-// (BEHAVIOUR.md 6.3).
+// (contract 6.3).
 type HTMLMode uint8
 
 // The HTML modes. The zero value leaves the choice to the site.
@@ -63,7 +63,7 @@ func (s Status) String() string { return statusNames[s] }
 func ParseStatus(text string) (Status, error) { return parseName[Status](text, statusNames) }
 
 // TokenSource says where a WebSocket or an EventSource may bring its token besides
-// the headers, which browsers cannot set on one (BEHAVIOUR.md 3.15).
+// the headers, which browsers cannot set on one (contract 3.15).
 type TokenSource uint8
 
 // The token sources. The zero value is the default.

@@ -89,10 +89,10 @@ func validLabel(label string) bool {
 type Match struct {
 	Project *Project
 	// Shared is true unless the host is one of the project's own
-	// (BEHAVIOUR.md 6.3, 6.4).
+	// (contract 6.3, 6.4).
 	Shared bool
 	// HostForm is true for <ref>.functions.<apex>, where the first path
-	// segment is the slug (BEHAVIOUR.md 1.2).
+	// segment is the slug (contract 1.2).
 	HostForm bool
 }
 

@@ -36,7 +36,7 @@ func TestNormalizeHost(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.1, 1.2, 6.3: what a host says in single-project mode.
+// Contract 1.1, 1.2, 6.3: what a host says in single-project mode.
 func TestSingleFind(t *testing.T) {
 	p := mustNew(t, ProjectConfig{Domains: []string{"api.example.org", "x.functions.example.com"}})
 	tests := []struct {
@@ -75,7 +75,7 @@ func TestSingleFind(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.2: an apex that no host could be under is a mistake.
+// Contract 1.2: an apex that no host could be under is a mistake.
 func TestNewSingleRefusesApex(t *testing.T) {
 	p := mustNew(t, ProjectConfig{})
 	for _, apex := range []string{"https://example.com", "example.com/", "example.com:443", "*.example.com", "example.com.", "a b", "[::1"} {

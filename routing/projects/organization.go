@@ -8,12 +8,12 @@ import (
 // Plan is what an organization may use.
 type Plan struct {
 	Name      string
-	Functions int           // how many a project may have (BEHAVIOUR.md 7.6); 0: any number
-	WallClock time.Duration // how long an invocation may run (BEHAVIOUR.md 6.2); 0: no limit
-	Quota     *int64        // invocations a cycle (BEHAVIOUR.md 7.3); nil: any number
+	Functions int           // how many a project may have (contract 7.6); 0: any number
+	WallClock time.Duration // how long an invocation may run (contract 6.2); 0: no limit
+	Quota     *int64        // invocations a cycle (contract 7.3); nil: any number
 	Overage   *Overage      // what more of them cost; nil: there are none
 	SpendCap  bool          // there are none unless the organization says so
-	Weight    int64         // how much of a full region each project gets beside others (BEHAVIOUR.md 9.6); 0: 1
+	Weight    int64         // how much of a full region each project gets beside others (contract 9.6); 0: 1
 	Unmetered bool          // invocations that cannot be recorded, or need a grant that nobody can be asked for, go on
 }
 
@@ -24,7 +24,7 @@ type Overage struct {
 	Package int64  `json:"package"` // invocations
 }
 
-// BuiltinPlans returns the four plans of BEHAVIOUR.md 6.2, 7.3 and 7.6 by name.
+// BuiltinPlans returns the four plans of contract 6.2, 7.3 and 7.6 by name.
 func BuiltinPlans() map[string]Plan {
 	const free, paid = 150 * time.Second, 400 * time.Second
 	small, large := int64(500_000), int64(2_000_000)
@@ -57,7 +57,7 @@ type Organization struct {
 
 // Allowance returns how many invocations an organization may make in a cycle,
 // negative for any number, and whether they stop there: a quota without a price
-// for more is hard, and so is one with a spend cap (BEHAVIOUR.md 7.3).
+// for more is hard, and so is one with a spend cap (contract 7.3).
 func (o *Organization) Allowance() (quota int64, hard bool) {
 	quota, hard = -1, true
 	if o.Plan != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // DefaultRef is the ref of the only project in single-project mode
-// (BEHAVIOUR.md 2.8).
+// (contract 2.8).
 const DefaultRef = "default"
 
 // Wildcard is the slug of the entry that serves every slug not listed.
@@ -59,7 +59,7 @@ type Project struct {
 }
 
 // Function returns the function that slug names, compared byte for byte
-// (BEHAVIOUR.md 1.4). The wildcard entry stands in for slugs not listed.
+// (contract 1.4). The wildcard entry stands in for slugs not listed.
 // Removed functions and reserved or malformed slugs are not found. Throttled
 // ones are.
 func (p *Project) Function(slug string) (*Function, bool) {
@@ -103,7 +103,7 @@ func (p *Project) Functions() int {
 }
 
 // LeftOut returns how many functions are beyond the plan's number. They are
-// not found, not even by the wildcard (BEHAVIOUR.md 7.6).
+// not found, not even by the wildcard (contract 7.6).
 func (p *Project) LeftOut() int { return p.leftOut }
 
 // EachFunction goes through the listed functions by slug, the wildcard last.
@@ -155,10 +155,10 @@ func compact(functions []Function) {
 
 // MaxSlug is the longest slug, in bytes. Runtimes keep functions in directories,
 // whose names are no longer; and under a wildcard it is the client that chooses
-// what is counted and logged (BEHAVIOUR.md 9.7).
+// what is counted and logged (contract 9.7).
 const MaxSlug = 255
 
-// ValidSlug reports whether slug has the form of BEHAVIOUR.md 1.4 and at most
+// ValidSlug reports whether slug has the form of contract 1.4 and at most
 // MaxSlug bytes.
 func ValidSlug(slug string) bool {
 	if len(slug) > MaxSlug {
@@ -190,7 +190,7 @@ func slugProblem(slug string) string {
 }
 
 // Reserved reports whether slug is a runtime's own namespace, which no client
-// may reach in any spelling (BEHAVIOUR.md 1.6).
+// may reach in any spelling (contract 1.6).
 func Reserved(slug string) bool { return strings.EqualFold(slug, "_internal") }
 
 // ValidRef reports whether ref is that of a project: twenty lower-case letters.

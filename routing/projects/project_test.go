@@ -27,13 +27,13 @@ func TestProjectDefaults(t *testing.T) {
 	if a, ok := p.Function("a"); !ok || *a != (Function{Slug: "a", VerifyJWT: true}) {
 		t.Errorf("3.1, 4.1: defaults %+v", a)
 	}
-	// BEHAVIOUR 2.4: a residency list of nothing is no list.
+	// Contract 2.4: a residency list of nothing is no list.
 	if empty := mustNew(t, ProjectConfig{Regions: []string{}}); empty.Regions != nil || empty.CORS != nil || empty.Functions() != 0 || empty.WallClock != 0 {
 		t.Errorf("2.4: empty project %+v", empty)
 	}
 }
 
-// BEHAVIOUR 1.4, 1.6: which function a slug names.
+// Contract 1.4, 1.6: which function a slug names.
 func TestFunction(t *testing.T) {
 	listed := []FunctionConfig{{Slug: "hello"}, {Slug: "gone", Status: "REMOVED"}}
 	plain := mustNew(t, ProjectConfig{Functions: listed})
@@ -71,7 +71,7 @@ func TestFunction(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 9.7: no name that a client chooses under a wildcard is of unbounded length.
+// Contract 9.7: no name that a client chooses under a wildcard is of unbounded length.
 func TestSlugLength(t *testing.T) {
 	for n, want := range map[int]bool{0: false, 1: true, MaxSlug: true, MaxSlug + 1: false, 64 << 10: false} {
 		if got := ValidSlug(strings.Repeat("a", n)); got != want {
@@ -80,7 +80,7 @@ func TestSlugLength(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 1.4: ValidSlug is the contract's pattern, byte by byte.
+// Contract 1.4: ValidSlug is the contract's pattern, byte by byte.
 func TestValidSlug(t *testing.T) {
 	if ValidSlug("") {
 		t.Error("1.4: the empty slug is valid")

@@ -5,7 +5,7 @@ package projects
 func (c *Catalogue) Ready() bool { return c.current.Load() != nil }
 
 // Many reports whether there is more than one project, of which each may be
-// kept from taking what the others need (BEHAVIOUR.md 9.6).
+// kept from taking what the others need (contract 9.6).
 func (c *Catalogue) Many() bool {
 	s := c.current.Load()
 	return s != nil && s.Len() > 1

@@ -16,7 +16,7 @@ type Report struct {
 	Errors *InvalidError
 	// Organizations, Projects and Functions count what is in the snapshot.
 	Organizations, Projects, Functions int
-	// OverPlan counts the functions left out because of a plan (BEHAVIOUR.md 7.6).
+	// OverPlan counts the functions left out because of a plan (contract 7.6).
 	OverPlan int
 	// Reused counts the projects that did not change since the last Build.
 	Reused int

@@ -87,7 +87,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 6.2, 7.6: a plan holds for a single project as for others.
+// Contract 6.2, 7.6: a plan holds for a single project as for others.
 func TestBuilderProjectOf(t *testing.T) {
 	cfg := ProjectConfig{Functions: []FunctionConfig{{Slug: "a"}, {Slug: "b"}}}
 	builder, err := NewBuilder(BuilderConfig{Plans: map[string]Plan{"tiny": {Functions: 1, WallClock: time.Second}}})
@@ -110,7 +110,7 @@ func TestBuilderProjectOf(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 7.3: which quotas end invocations.
+// Contract 7.3: which quotas end invocations.
 func TestAllowance(t *testing.T) {
 	plans, yes, no, ten := BuiltinPlans(), true, false, int64(10)
 	named := func(name string) *Plan { p := plans[name]; return &p }

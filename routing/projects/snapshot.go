@@ -16,7 +16,7 @@ type Snapshot struct {
 }
 
 // Find returns the project of a host as received, in any case, with or without
-// port and trailing dot (BEHAVIOUR.md 1.1, 1.2, 1.7).
+// port and trailing dot (contract 1.1, 1.2, 1.7).
 func (s *Snapshot) Find(host string) (Match, bool) {
 	host = NormalizeHost(host)
 	if at := cutApex(host, s.suffix); ValidRef(at.label) {

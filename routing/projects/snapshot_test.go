@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// BEHAVIOUR 1.1, 1.2, 1.7: which project a host belongs to, and in which form.
+// Contract 1.1, 1.2, 1.7: which project a host belongs to, and in which form.
 func TestSnapshotFind(t *testing.T) {
 	s, _ := mustBuild(t, testBuilder(t), `{"projects":[
 		{"ref":"`+refB+`","domains":["api.acme.org","Bücher.test","api.example.com","192.0.2.1","x_y.test"]},
@@ -115,7 +115,7 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 7.6: functions beyond the plan are left out in file order, whatever
+// Contract 7.6: functions beyond the plan are left out in file order, whatever
 // else would serve them; removed ones do not count.
 func TestBuildPlanFunctions(t *testing.T) {
 	config := testConfig()
@@ -170,7 +170,7 @@ func TestBuildPlanFunctions(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 6.2, 7.6: the plans that are built in.
+// Contract 6.2, 7.6: the plans that are built in.
 func TestBuiltinPlans(t *testing.T) {
 	plans := BuiltinPlans()
 	type plan struct {

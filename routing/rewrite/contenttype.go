@@ -11,7 +11,7 @@ const whitespace = " \t\r\n"
 
 // Header judges a response by its header: ContentType, except that an encoded body
 // without a usable type is Plain at once. Browsers look for HTML in the decoded
-// bytes, and those are not seen here (BEHAVIOUR 6.7).
+// bytes, and those are not seen here (contract 6.7).
 func Header(h http.Header) Verdict {
 	verdict := ContentType(h.Values(headerContentType))
 	if verdict != SniffBody {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR 6.3: text/html in any case or with parameters, or no Content-Type; not
+// Contract 6.3: text/html in any case or with parameters, or no Content-Type; not
 // application/xhtml+xml, not image/svg+xml.
 func TestContentType(t *testing.T) {
 	tests := map[string]struct {
@@ -74,7 +74,7 @@ func TestContentType(t *testing.T) {
 	}
 }
 
-// An encoded body cannot be sniffed here but is by browsers (BEHAVIOUR 6.3, 6.7).
+// An encoded body cannot be sniffed here but is by browsers (contract 6.3, 6.7).
 func TestHeaderWithEncodedBody(t *testing.T) {
 	tests := map[string]struct {
 		header http.Header

@@ -9,7 +9,7 @@ import (
 const headerLink = "Link"
 
 // fetching are the link relations that make a browser fetch or connect as soon as
-// it sees the header (BEHAVIOUR 6.3).
+// it sees the header (contract 6.3).
 var fetching = []string{"preload", "preconnect", "dns-prefetch", "modulepreload", "stylesheet"}
 
 // filterLinks removes the links of h that have such a relation. The others stay as

@@ -1,5 +1,5 @@
 // Package rewrite decides what the answers of functions may do to a browser on a
-// host that functions of several people share (BEHAVIOUR.md 6.3, 6.4): HTML becomes
+// host that functions of several people share (contract 6.3, 6.4): HTML becomes
 // plain text, no script runs, and headers that reach beyond the answer are removed.
 // It also decides which headers may be trailers.
 //
@@ -47,7 +47,7 @@ const (
 const sandbox = "default-src 'none'; sandbox"
 
 // MakePlain makes h the header of a response that is shown as text, whatever its
-// body (BEHAVIOUR 6.3). What the function said on these three is replaced: a
+// body (contract 6.3). What the function said on these three is replaced: a
 // second policy of its own could only be stricter, a second type could win.
 func MakePlain(h http.Header) {
 	h.Set(headerContentType, "text/plain")

@@ -7,7 +7,7 @@ import (
 )
 
 // dropped are the headers that a function may not set on a shared host
-// (BEHAVIOUR 6.3, 6.4). They would act on the whole host, on the apex above it, on
+// (contract 6.3, 6.4). They would act on the whole host, on the apex above it, on
 // the other functions there, or on a server in front of the gateway.
 var dropped = [...]string{
 	"Set-Cookie", "Service-Worker-Allowed", "Clear-Site-Data", "Refresh", "Strict-Transport-Security",
@@ -19,7 +19,7 @@ var dropped = [...]string{
 const droppedPrefix = "X-Accel-"
 
 // SharedHost applies to the header of a function's answer what holds on hosts that
-// functions of several people share (BEHAVIOUR 6.3, 6.4): it removes the names that
+// functions of several people share (contract 6.3, 6.4): it removes the names that
 // no function may set there, and the links that make browsers fetch or connect, and
 // forbids script to every answer that a browser could take for a document. What
 // becomes of HTML in answers to GET is another matter: see Header and MakePlain.

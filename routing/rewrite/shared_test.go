@@ -32,7 +32,7 @@ func spellings(typ string) []string {
 	return []string{typ, strings.ToUpper(typ), typ + "; charset=utf-8", typ + " ;x", "\t" + typ + " ", typ + `;boundary="a b"`}
 }
 
-// BEHAVIOUR 6.3: which types a browser may run script in, case and parameters notwithstanding.
+// Contract 6.3: which types a browser may run script in, case and parameters notwithstanding.
 func TestMayRunScript(t *testing.T) {
 	for _, list := range []struct {
 		types []string
@@ -59,7 +59,7 @@ func TestMayRunScript(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 6.3: any status and any type; the function's own policy cannot take the place of ours.
+// Contract 6.3: any status and any type; the function's own policy cannot take the place of ours.
 func TestSharedHostSandboxes(t *testing.T) {
 	own := [][]string{nil, {"default-src *; sandbox allow-scripts allow-same-origin"}, {"script-src 'self'", "img-src *"}, {sandbox}, {""}, {"sandbox allow-scripts, default-src *"}}
 	for status := 100; status < 600; status++ {
@@ -92,7 +92,7 @@ func TestSharedHostSandboxes(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 6.3, 6.4: the names that no function may set on a shared host, and that others stay.
+// Contract 6.3, 6.4: the names that no function may set on a shared host, and that others stay.
 func TestSharedHostDrops(t *testing.T) {
 	h := http.Header{}
 	for _, name := range []string{
@@ -109,7 +109,7 @@ func TestSharedHostDrops(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 6.3: links go that make browsers fetch, only those, in whatever spelling.
+// Contract 6.3: links go that make browsers fetch, only those, in whatever spelling.
 func TestSharedHostLinks(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

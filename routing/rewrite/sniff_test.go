@@ -47,7 +47,7 @@ func detected(body []byte) bool {
 	return strings.HasPrefix(http.DetectContentType(body), "text/html")
 }
 
-// BEHAVIOUR 6.3: no Content-Type and a body that sniffs as HTML.
+// Contract 6.3: no Content-Type and a body that sniffs as HTML.
 func TestSniff(t *testing.T) {
 	spaces := strings.Repeat(" ", SniffLength)
 	tests := map[string]struct {

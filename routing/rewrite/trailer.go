@@ -7,7 +7,7 @@ import (
 )
 
 // ours are the headers of answers that are not a function's to say in the end, as
-// the gateway settles them in the beginning (BEHAVIOUR 1.8, 2.7, 2.8, 4, 6.3), and
+// the gateway settles them in the beginning (contract 1.8, 2.7, 2.8, 4, 6.3), and
 // those by which HTTP frames, routes and authenticates (RFC 9110, section 6.5.1).
 // Names with one of ourPrefixes are, too.
 var (

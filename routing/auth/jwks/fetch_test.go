@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// BEHAVIOUR 3.14: what is taken for a set, and from where.
+// Contract 3.14: what is taken for a set, and from where.
 func TestFetchURL(t *testing.T) {
 	foreign := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte(set(ec("foreign")))) }))
 	defer foreign.Close()

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR 3.14, RFC 7517: which keys of a set count, each beside a good one.
+// Contract 3.14, RFC 7517: which keys of a set count, each beside a good one.
 func TestParseKeys(t *testing.T) {
 	p384 := must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader))
 	rsaPublic := &rsaKey.PublicKey

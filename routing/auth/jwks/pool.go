@@ -16,7 +16,7 @@ import (
 const (
 	DefaultInterval     = 5 * time.Minute
 	DefaultFileInterval = 5 * time.Second
-	DefaultSeekInterval = 10 * time.Second // BEHAVIOUR 3.14
+	DefaultSeekInterval = 10 * time.Second // contract 3.14
 	DefaultTimeout      = 5 * time.Second
 )
 

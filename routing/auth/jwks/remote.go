@@ -10,7 +10,7 @@ import (
 )
 
 // Remote is a set that lies elsewhere. It serves the last good one for as long
-// as no newer one can be had (BEHAVIOUR 3.14), and is safe for concurrent use.
+// as no newer one can be had (contract 3.14), and is safe for concurrent use.
 // It is refreshed by its use: what nobody asks for is never fetched.
 type Remote struct {
 	fetcher  Fetcher

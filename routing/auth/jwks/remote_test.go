@@ -23,7 +23,7 @@ func current(r *Remote) (set *Set, waited time.Duration) {
 	return set, time.Since(before)
 }
 
-// BEHAVIOUR 3.14: the first user waits, and all who come meanwhile with it.
+// Contract 3.14: the first user waits, and all who come meanwhile with it.
 func TestFirstUseWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{name: "x", body: set(ec("a")), delay: time.Second}
@@ -49,7 +49,7 @@ func TestFirstUseWaits(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 3.14: a set in use is refreshed in the background.
+// Contract 3.14: a set in use is refreshed in the background.
 func TestRefreshInBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{name: "x", body: set(ec("a")), delay: time.Second}
@@ -78,7 +78,7 @@ func TestRefreshInBackground(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 3.14: a set that nobody used for long is not served unseen.
+// Contract 3.14: a set that nobody used for long is not served unseen.
 func TestIdleSetIsFetchedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{name: "x", body: set(ec("a")), delay: time.Second}
@@ -112,7 +112,7 @@ func TestIdleSetIsFetchedFirst(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 3.14: the last good set serves while its URL is down, which is asked
+// Contract 3.14: the last good set serves while its URL is down, which is asked
 // ever less often.
 func TestDownServesTheLastGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestDownServesTheLastGood(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 3.14: without any set tokens are refused, after one fetch in 10 s.
+// Contract 3.14: without any set tokens are refused, after one fetch in 10 s.
 func TestNeverFetched(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &source{name: "x", delay: time.Second}
@@ -213,7 +213,7 @@ func TestBrokenSetIsNoSet(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 3.14: an unknown kid has the set fetched again, at most once in 10 s,
+// Contract 3.14: an unknown kid has the set fetched again, at most once in 10 s,
 // and all who look for it wait for the one fetch.
 func TestSeek(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

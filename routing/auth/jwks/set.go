@@ -1,7 +1,7 @@
 // Package jwks holds the public keys that sign a project's tokens (RFC 7517).
 //
 // It decides which keys of a set may verify what, and when a set that lies in a
-// file or behind a URL is fetched anew (BEHAVIOUR 3.14). It does not verify
+// file or behind a URL is fetched anew (contract 3.14). It does not verify
 // signatures (package auth), does not log, counts nothing for metrics and
 // serves nothing: it is the client of the sets' URLs. Sets are refreshed by their
 // use: there are no timers and no loops, so there is nothing to close.

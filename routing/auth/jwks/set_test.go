@@ -14,7 +14,7 @@ func parse(t testing.TB, data string) *Set {
 	return s
 }
 
-// BEHAVIOUR 3.14: a token that names its key gets that one, others all that fit.
+// Contract 3.14: a token that names its key gets that one, others all that fit.
 func TestCandidates(t *testing.T) {
 	s := parse(t, set(ec("a"), ec("b"), jwk(ecKey.Public(), nil), jwk(rsaKey.Public(), object{"kid": "a"}), jwk(edKey.Public(), object{"kid": "c"})))
 	tests := map[string]struct {
