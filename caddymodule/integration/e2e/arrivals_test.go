@@ -99,7 +99,7 @@ func TestReconcileRequests(t *testing.T) {
 	}{
 		{"GET", "ok", "", nil, 200, "invocations in the ledger"},
 		{"POST", "missing", "x", nil, 404, "invocations in the ledger"},
-		{"POST", "cut", "", nil, 200, "invocations in the ledger"}, // 6.8: what came of it goes out
+		{"POST", "cut", "", nil, 200, "invocations in the ledger"}, // contract 6.8: what came of it goes out
 		{"POST", "reset", "", nil, 502, "invocations in the ledger"},
 		{"GET", "reset", "", nil, 200, "invocations in the ledger"}, // by the third region
 		{"GET", "slow", "", nil, 200, "invocations in the ledger"},  // its client hangs up

@@ -47,7 +47,7 @@ func (g *gateway) command(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// BEHAVIOUR 7.4: what was called is what is billed, in every format, and readers that others wrote add up the same.
+// contract 7.4: what was called is what is billed, in every format, and readers that others wrote add up the same.
 func TestBilling(t *testing.T) {
 	w := startWitness(t)
 	c := config{
@@ -77,7 +77,7 @@ func TestBilling(t *testing.T) {
 		t.Fatalf("%+v", bill)
 	}
 	if o := bill.Organizations[0]; fmt.Sprint([]any{o.ID, o.Plan, o.State, o.Amount, o.Currency, o.Included, o.Invocations, o.Over, o.Packages}) != want {
-		t.Errorf("7.4: %+v, want %s", o, want)
+		t.Errorf("contract 7.4: %+v, want %s", o, want)
 	}
 	var shown struct {
 		Organizations []struct {

@@ -25,8 +25,8 @@ func TestSlowRegion(t *testing.T) {
 	eventually(t, "up", func() bool { return f.stateOf(t, near) == "up" })
 }
 
-// Every other request to a region ends in a reset: GETs are sent again, and POSTs fail until it is left alone (2.6, 7.2).
-// One organization's connections that break are for the probes to judge (9.2), of which every other one breaks too: half of
+// Every other request to a region ends in a reset: GETs are sent again, and POSTs fail until it is left alone (contract 2.6, 7.2).
+// One organization's connections that break are for the probes to judge (contract 9.2), of which every other one breaks too: half of
 // eight, at five a second, take about two seconds.
 func TestResets(t *testing.T) {
 	f := startFleet(t, "")

@@ -25,8 +25,8 @@ func TestJavaScript(t *testing.T) {
 	}
 }
 
-// TestJavaScriptOneRegionDown kills the Deno process of the nearest region, so that a named region fails by 2.5 and an
-// unnamed one goes on by 2.6, and brings it back afterwards.
+// TestJavaScriptOneRegionDown kills the Deno process of the nearest region, so that a named region fails by contract 2.5 and an
+// unnamed one goes on by contract 2.6, and brings it back afterwards.
 func TestJavaScriptOneRegionDown(t *testing.T) {
 	g := startGateway(t, config{})
 	down := regionNames[0]
@@ -38,7 +38,7 @@ func TestJavaScriptOneRegionDown(t *testing.T) {
 	if err := waitForPort(shared.regions[down], shared.ports[down]); err != nil {
 		t.Fatal(err)
 	}
-	t.Run("2.6 the region is used again when it is back", func(t *testing.T) {
+	t.Run("contract 2.6 the region is used again when it is back", func(t *testing.T) {
 		runJS(t, "recovered.test.mjs", g, "E2E_DOWN_REGION="+down)
 	})
 }

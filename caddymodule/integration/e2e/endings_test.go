@@ -52,7 +52,7 @@ func getPlay(target string, header ...string) string {
 	return rawRequest("GET", target, "any.example", "", header...)
 }
 
-// statusWays are all statuses that an answer can have, as its final one (BEHAVIOUR.md section 5).
+// statusWays are all statuses that an answer can have, as its final one (contract 5.13, 5.27).
 func statusWays(b *played) []way {
 	var ways []way
 	for status := range 1000 {
@@ -81,7 +81,7 @@ func statusWays(b *played) []way {
 const upgradeHeader = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
 
 // cutWays break answers off at each of their bytes: before the first byte of the body the client gets 502, after it a
-// broken answer, and never a whole one or none (BEHAVIOUR.md 6.8, section 5).
+// broken answer, and never a whole one or none (contract 5.31, 6.8).
 func cutWays(b *played) []way {
 	var ways []way
 	for name, answer := range map[string]string{
@@ -227,7 +227,7 @@ func (g *gateway) idle(t *testing.T) {
 	}
 	for deadline := time.Now().Add(askTimeout); !holds(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("5 the gateway still holds %s", last)
+			t.Fatalf("contract 5.29: the gateway still holds %s", last)
 		}
 		<-time.After(50 * time.Millisecond)
 	}
@@ -240,10 +240,10 @@ func pick(ways []way) []way {
 	return ways[:min(len(ways), endingSample)]
 }
 
-// caps are those of calls in flight, which too must be given back (BEHAVIOUR 9.6).
+// caps are those of calls in flight, which too must be given back (contract 9.6).
 const caps = "\n\t\tin_flight project 1000\n\t\tin_flight function 1000\n\t\tin_flight client_ip 1000"
 
-// BEHAVIOUR 5: whatever way a call ends, everything that it held is given back.
+// contract 5.29: whatever way a call ends, everything that it held is given back.
 func TestEndings(t *testing.T) {
 	g, b := startPlayedGateway(t, config{options: "\t\tidle_timeout 60s" + caps})
 	before := goroutines(t, g)
@@ -289,7 +289,7 @@ func TestEndings(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 5, 6.6: the same while configurations are replaced.
+// contract 5.29, 6.6: the same while configurations are replaced.
 func TestEndingsWhileReloading(t *testing.T) {
 	c := config{options: "\t\tidle_timeout 60s" + caps}
 	g, b := startPlayedGateway(t, c)

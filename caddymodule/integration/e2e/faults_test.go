@@ -225,9 +225,9 @@ func (o *outcomes) check(t *testing.T, allowed ...string) {
 	t.Log(o.seen)
 }
 
-// TestOutage takes the nearest region away under load and brings it back: 2.5, 2.6. No call that names no region fails,
+// TestOutage takes the nearest region away under load and brings it back: contract 2.5, 2.6. No call that names no region fails,
 // but for POSTs that a backend had already got when its connections broke: nobody knows whether they ran, so they are not
-// sent again (7.2). Calls that name the region are 503 and run nowhere else.
+// sent again (contract 7.2). Calls that name the region are 503 and run nowhere else.
 func TestOutage(t *testing.T) {
 	f := startFleet(t, "")
 	near, next := fleetRegions[0], fleetRegions[1]

@@ -106,7 +106,7 @@ func hostileAnswers1() []hostileAnswer1 {
 	return all
 }
 
-// TestHostileAnswers gives each answer over HTTP/1.1 from one function: BEHAVIOUR 9.2, 9.3. Each is that call's 502, in
+// TestHostileAnswers gives each answer over HTTP/1.1 from one function: contract 9.2, 9.3. Each is that call's 502, in
 // full, and nobody else notices.
 func TestHostileAnswers(t *testing.T) {
 	h := startHostileWorld(t)
@@ -153,7 +153,7 @@ func TestHostileAnswers(t *testing.T) {
 			}
 			got, err := h.call(firstRef, "evil", regionHTTP1, "POST")
 			if err != nil || got.status != 504 || got.code() != "IDLE_TIMEOUT" {
-				t.Errorf("6.1 answered %d %s, %v", got.status, got.code(), err)
+				t.Errorf("contract 6.1 answered %d %s, %v", got.status, got.code(), err)
 			}
 		}()
 		for waiting := true; waiting; {
@@ -239,7 +239,7 @@ func hostileAnswers2() []hostileAnswer2 {
 	return all
 }
 
-// TestHostileHTTP2Answers gives each answer over HTTP/2, with TLS and without: BEHAVIOUR 9.2, 9.3.
+// TestHostileHTTP2Answers gives each answer over HTTP/2, with TLS and without: contract 9.2, 9.3.
 func TestHostileHTTP2Answers(t *testing.T) {
 	h := startHostileWorld(t)
 	all := hostileAnswers2()

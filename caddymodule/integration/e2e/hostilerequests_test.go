@@ -37,13 +37,13 @@ func hostileRequests1() []hostileRequest {
 	socket := upgrade + "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 	long := strings.Repeat("x", 20<<10)
 	all := []hostileRequest{
-		{"1.8 a trailer that is no token", chunks + "Trailer: a b\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
-		{"1.8 a trailer in quotes", chunks + "Trailer: \"a\"\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
-		{"1.8 a trailer beyond ASCII", chunks + "Trailer: \xe4\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
-		{"1.8 one good trailer and one bad", chunks + "Trailer: X-A, a;b\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
-		{"1.8 a forbidden trailer", chunks + "Trailer: Authorization\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
-		{"1.8 a forbidden trailer without chunks", get + "Trailer: Content-Length\r\n\r\n", 400, "INVALID_REQUEST"},
-		{"1.8 a trailer that is no token without chunks", get + "Trailer: a b\r\n\r\n", 400, "INVALID_REQUEST"},
+		{"contract 1.8 a trailer that is no token", chunks + "Trailer: a b\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
+		{"contract 1.8 a trailer in quotes", chunks + "Trailer: \"a\"\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
+		{"contract 1.8 a trailer beyond ASCII", chunks + "Trailer: \xe4\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
+		{"contract 1.8 one good trailer and one bad", chunks + "Trailer: X-A, a;b\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
+		{"contract 1.8 a forbidden trailer", chunks + "Trailer: Authorization\r\n\r\n0\r\n\r\n", 400, "INVALID_REQUEST"},
+		{"contract 1.8 a forbidden trailer without chunks", get + "Trailer: Content-Length\r\n\r\n", 400, "INVALID_REQUEST"},
+		{"contract 1.8 a trailer that is no token without chunks", get + "Trailer: a b\r\n\r\n", 400, "INVALID_REQUEST"},
 		{"a trailer that net/http refuses", chunks + "Trailer: Content-Length\r\n\r\n0\r\n\r\n", 400, ""},
 		{"a trailer that does not come", chunks + "Trailer: X-A\r\n\r\n0\r\n\r\n", 0, ""},
 		{"trailers that were not announced", chunks + "\r\n0\r\nX-A: b\r\nContent-Length: 5\r\n\r\n", 0, ""},
@@ -107,7 +107,7 @@ func hostileRequests1() []hostileRequest {
 	return all
 }
 
-// TestHostileRequests sends each request, and mutations of good ones, to one function in each region: BEHAVIOUR 9.4. What
+// TestHostileRequests sends each request, and mutations of good ones, to one function in each region: contract 9.4. What
 // a caller sends is never the backend's fault.
 func TestHostileRequests(t *testing.T) {
 	h := startHostileWorld(t)
@@ -192,7 +192,7 @@ func (h *hostileWorld) raw(t *testing.T, raw string, n int) reply {
 	return got
 }
 
-// TestHostileHTTP2Requests sends requests over HTTP/2 and 3 that HTTP/1.1 has no words for: BEHAVIOUR 1.8, 9.4.
+// TestHostileHTTP2Requests sends requests over HTTP/2 and 3 that HTTP/1.1 has no words for: contract 1.8, 9.4.
 func TestHostileHTTP2Requests(t *testing.T) {
 	h := startHostileWorld(t)
 	tests := []struct {
@@ -247,7 +247,7 @@ func TestHostileHTTP2Requests(t *testing.T) {
 	}
 }
 
-// TestHostileWebSockets asks for WebSockets where nobody can give one: BEHAVIOUR 5, 9.4. h2c is known to have none; a
+// TestHostileWebSockets asks for WebSockets where nobody can give one: contract 5.14, 9.4. h2c is known to have none; a
 // backend that takes HTTP/2 alone under TLS is only found out when it closes the connection.
 func TestHostileWebSockets(t *testing.T) {
 	h := startHostileWorld(t)

@@ -52,7 +52,7 @@ func TestKeysLeftOut(t *testing.T) {
 	token += "." + enc.EncodeToString(signature)
 	got := exchange(t, g.addr, rawRequest("GET", "/functions/v1/locked", "any.example", "", "Authorization: Bearer "+token))
 	if got.status != 200 {
-		t.Errorf("3.14 a token by the padded key was answered %d %s: %s", got.status, got.body, got.header.Get("WWW-Authenticate"))
+		t.Errorf("contract 3.14 a token by the padded key was answered %d %s: %s", got.status, got.body, got.header.Get("WWW-Authenticate"))
 	}
 	eventually(t, "both keys are in status", func() bool {
 		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/status", g.admin))

@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// large is the size of rule 6.5; maxGrowth is what the process may grow by meanwhile.
+// large is the size of contract 6.5; maxGrowth is what the process may grow by meanwhile.
 const (
 	large     = 100 << 20
 	maxGrowth = 60 << 20
@@ -74,7 +74,7 @@ func memory(t *testing.T, pid int, field string) int {
 	return 0
 }
 
-// TestLargeBodiesInConstantMemory sends 100 MB through a fresh process each way (6.5) and reads the high-water mark.
+// TestLargeBodiesInConstantMemory sends 100 MB through a fresh process each way (contract 6.5) and reads the high-water mark.
 func TestLargeBodiesInConstantMemory(t *testing.T) {
 	g := startGateway(t, config{})
 	want := patternHash(large)
@@ -104,7 +104,7 @@ func TestLargeBodiesInConstantMemory(t *testing.T) {
 	}
 	before := memory(t, g.cmd.Process.Pid, "VmRSS")
 	for _, length := range []int64{large, -1} {
-		t.Run(fmt.Sprintf("6.5 100 MB up, Content-Length %d", length), func(t *testing.T) {
+		t.Run(fmt.Sprintf("contract 6.5 100 MB up, Content-Length %d", length), func(t *testing.T) {
 			text, err := io.ReadAll(do(t, "POST", "upload", newPattern(large), length).Body)
 			if err != nil {
 				t.Fatal(err)
@@ -114,14 +114,14 @@ func TestLargeBodiesInConstantMemory(t *testing.T) {
 			}
 		})
 	}
-	t.Run("6.5 100 MB down", func(t *testing.T) {
+	t.Run("contract 6.5 100 MB down", func(t *testing.T) {
 		h := sha256.New()
 		n, err := io.Copy(h, do(t, "GET", fmt.Sprintf("download?bytes=%d", large), nil, 0).Body)
 		if err != nil || n != large || hex.EncodeToString(h.Sum(nil)) != want {
 			t.Errorf("read %d bytes, %v, with another hash", n, err)
 		}
 	})
-	t.Run("6.5 the process grew by less than 60 MB", func(t *testing.T) {
+	t.Run("contract 6.5 the process grew by less than 60 MB", func(t *testing.T) {
 		peak := memory(t, g.cmd.Process.Pid, "VmHWM")
 		t.Logf("RSS %d MB before, at most %d MB", before>>20, peak>>20)
 		if peak-before > maxGrowth {

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// BEHAVIOUR 7.1, 7.2: each way out of the proxy counts as what it is.
+// contract 7.1, 7.2: each way out of the proxy counts as what it is.
 func TestMeteringCounts(t *testing.T) {
 	w := startWitness(t)
 	c := config{
@@ -51,21 +51,21 @@ func TestMeteringCounts(t *testing.T) {
 		status                     int
 		counts                     int64
 	}{
-		{"7.1 an answer", "GET", "ok", "ok", nil, 200, 1},
-		{"7.1 the function's own 404", "POST", "missing", "missing", nil, 404, 1},
-		{"7.1 the function's 500", "GET", "failing", "failing", nil, 500, 1},
-		{"7.1 a broken answer", "POST", "cut", "cut", nil, 200, 1}, // 6.8: what came of it goes out
-		{"7.1 a broken connection", "POST", "reset", "reset", nil, 502, 1},
-		{"7.2 a client that hangs up", "GET", "slow", "slow", nil, 200, 1},
-		{"7.1 no token", "GET", "private", "private", nil, 401, 0},
-		{"7.1 no such region", "GET", "plain", "plain", []string{"x-region", "mars"}, 400, 0},
-		{"7.1 nothing was sent", "GET", "plain", "plain", []string{"x-region", "eu-central-1"}, 503, 0},
-		{"7.1 HEAD", "HEAD", "plain", "plain", nil, 405, 0},
-		{"4.2 OPTIONS", "OPTIONS", "plain", "plain", nil, 204, 0},
-		{"4.2 a preflight", "OPTIONS", "plain", "plain", []string{"Origin", "https://a.example", "Access-Control-Request-Method", "POST"}, 204, 0},
-		{"4.1 a preflight of cors function", "OPTIONS", "own", "own", []string{"Origin", "https://a.example", "Access-Control-Request-Method", "POST"}, 200, 0},
-		{"4.2 other OPTIONS of cors function", "OPTIONS", "own", "own", nil, 200, 1},
-		{"7.1 no such function", "GET", "nobody", "nobody", nil, 404, 0},
+		{"contract 7.1 an answer", "GET", "ok", "ok", nil, 200, 1},
+		{"contract 7.1 the function's own 404", "POST", "missing", "missing", nil, 404, 1},
+		{"contract 7.1 the function's 500", "GET", "failing", "failing", nil, 500, 1},
+		{"contract 7.1 a broken answer", "POST", "cut", "cut", nil, 200, 1}, // contract 6.8: what came of it goes out
+		{"contract 7.1 a broken connection", "POST", "reset", "reset", nil, 502, 1},
+		{"contract 7.2 a client that hangs up", "GET", "slow", "slow", nil, 200, 1},
+		{"contract 7.1 no token", "GET", "private", "private", nil, 401, 0},
+		{"contract 7.1 no such region", "GET", "plain", "plain", []string{"x-region", "mars"}, 400, 0},
+		{"contract 7.1 nothing was sent", "GET", "plain", "plain", []string{"x-region", "eu-central-1"}, 503, 0},
+		{"contract 7.1 HEAD", "HEAD", "plain", "plain", nil, 405, 0},
+		{"contract 4.2 OPTIONS", "OPTIONS", "plain", "plain", nil, 204, 0},
+		{"contract 4.2 a preflight", "OPTIONS", "plain", "plain", []string{"Origin", "https://a.example", "Access-Control-Request-Method", "POST"}, 204, 0},
+		{"contract 4.1 a preflight of cors function", "OPTIONS", "own", "own", []string{"Origin", "https://a.example", "Access-Control-Request-Method", "POST"}, 200, 0},
+		{"contract 4.2 other OPTIONS of cors function", "OPTIONS", "own", "own", nil, 200, 1},
+		{"contract 7.1 no such function", "GET", "nobody", "nobody", nil, 404, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if status := send(tt.method, tt.target, tt.header...); status != tt.status {
@@ -81,10 +81,10 @@ func TestMeteringCounts(t *testing.T) {
 		before := w.calls.Load()
 		send("GET", "reset")
 		if n, _ := counted(t, g, "reset"); n != 2 || w.calls.Load()-before < 2 {
-			t.Errorf("7.2: %d are counted, it was called %d times", n, w.calls.Load()-before)
+			t.Errorf("contract 7.2: %d are counted, it was called %d times", n, w.calls.Load()-before)
 		}
 	})
-	t.Run("7.2 a WebSocket", func(t *testing.T) {
+	t.Run("contract 7.2 a WebSocket", func(t *testing.T) {
 		conn := dial(t, g.addr)
 		write(t, conn, rawRequest("GET", "/functions/v1/socket", "any.example", "",
 			"Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="))
@@ -114,7 +114,7 @@ func TestMeteringCounts(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 7.3, 7.5: a hard quota is exact, also for many at once, and its end is lifted at once.
+// contract 7.3, 7.5: a hard quota is exact, also for many at once, and its end is lifted at once.
 func TestQuota(t *testing.T) {
 	w := startWitness(t)
 	c := config{backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"), project: "\t\t\tplan free\n\t\t\tquota 1000"}
@@ -148,10 +148,10 @@ func TestQuota(t *testing.T) {
 		return got
 	}
 	if res := call(); res.Header.Get("X-Sb-Quota-Remaining") != "" {
-		t.Error("7.5: the remainder is said at the start")
+		t.Error("contract 7.5: the remainder is said at the start")
 	}
 	if got := statuses(1200); got[200] != 999 || got[402] != 201 || w.calls.Load() != 1000 {
-		t.Errorf("7.5: answered %v, the function was called %d times, want 1000", got, w.calls.Load())
+		t.Errorf("contract 7.5: answered %v, the function was called %d times, want 1000", got, w.calls.Load())
 	}
 	req, err := http.NewRequest(http.MethodGet, g.url+"/functions/v1/ok", nil)
 	if err != nil {
@@ -167,26 +167,26 @@ func TestQuota(t *testing.T) {
 	want := `{"message":"Service for this project is restricted due to the following violations: exceed_edge_functions_invocations_quota. The project owner must upgrade their plan or remove spend caps to restore service."}`
 	if string(body) != want || res.Header.Get("Retry-After") == "" || res.Header.Get("Sb-Error-Code") != "PROJECT_RESTRICTED" ||
 		res.Header.Get("Access-Control-Allow-Origin") != "*" || res.Header.Get("X-Sb-Quota-Remaining") != "0" {
-		t.Errorf("7.5: %s with %v", body, res.Header)
+		t.Errorf("contract 7.5: %s with %v", body, res.Header)
 	}
 	c.project = "\t\t\tplan free\n\t\t\tquota 1008"
 	if status, text := load(t, g, c.caddyfile(g.port, g.admin)); status != 200 {
 		t.Fatal(text)
 	}
 	if res := call(); res.StatusCode != 200 || res.Header.Get("X-Sb-Quota-Remaining") != "7" {
-		t.Errorf("7.5: after an upgrade %d with %v", res.StatusCode, res.Header)
+		t.Errorf("contract 7.5: after an upgrade %d with %v", res.StatusCode, res.Header)
 	}
 	g.stop(syscall.SIGKILL, time.Second)
 	g.start(t, c.caddyfile(g.port, g.admin))
 	if got := statuses(80); got[200] != 7 || got[402] != 73 {
-		t.Errorf("7.5: after a kill %v", got)
+		t.Errorf("contract 7.5: after a kill %v", got)
 	}
 	c.project = "\t\t\tplan pro\n\t\t\tquota 1008\n\t\t\tspend_cap off"
 	if status, text := load(t, g, c.caddyfile(g.port, g.admin)); status != 200 {
 		t.Fatal(text)
 	}
 	if got := statuses(80); got[200] != 80 {
-		t.Errorf("7.5: without the cap %v", got)
+		t.Errorf("contract 7.5: without the cap %v", got)
 	}
 	if n, _ := counted(t, g, ""); n != w.calls.Load() {
 		t.Errorf("%d are counted, %d were made", n, w.calls.Load())

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR 4.1: a preflight reaches a function in mode `cors function` without its body, however that is framed and whatever it says, and
+// contract 4.1: a preflight reaches a function in mode `cors function` without its body, however that is framed and whatever it says, and
 // the connection stays in order: the request behind it is answered as itself, unless the answer ended the connection.
 func TestPreflightBodies(t *testing.T) {
 	b := startRawBackend(t)
@@ -46,7 +46,7 @@ func TestPreflightBodies(t *testing.T) {
 				}
 				defer first.Body.Close()
 				if _, err := io.Copy(io.Discard, first.Body); err != nil || first.StatusCode != want {
-					t.Fatalf("4.1: answered %d, %v", first.StatusCode, err)
+					t.Fatalf("contract 4.1: answered %d, %v", first.StatusCode, err)
 				}
 				if first.Close {
 					return // behind a body of unknown length the gateway's own answers end the connection
@@ -60,7 +60,7 @@ func TestPreflightBodies(t *testing.T) {
 					case slug == "own" && strings.HasPrefix(head, "OPTIONS /own "):
 						for _, name := range []string{"Content-Length", "Transfer-Encoding", "Expect"} {
 							if got := headerValues(head, name); got != nil && !(name == "Content-Length" && got[0] == "0") {
-								t.Errorf("4.1: the function got %s: %q", name, got)
+								t.Errorf("contract 4.1: the function got %s: %q", name, got)
 							}
 						}
 					default:
@@ -72,7 +72,7 @@ func TestPreflightBodies(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 4.2, 7.1, 9.8: OPTIONS is no way past the quota: it costs in mode `cors function`, and runs nothing in `auto`.
+// contract 4.2, 7.1, 9.8: OPTIONS is no way past the quota: it costs in mode `cors function`, and runs nothing in `auto`.
 func TestOptionsAreNoFreeAPI(t *testing.T) {
 	b := startScripted(t)
 	g := startGateway(t, config{
@@ -105,30 +105,30 @@ func TestOptionsAreNoFreeAPI(t *testing.T) {
 	}
 	for range 5 {
 		if status := send("auto"); status != http.StatusNoContent {
-			t.Errorf("4.2: auto: %d", status)
+			t.Errorf("contract 4.2: auto: %d", status)
 		}
 		if status := send("private"); status != http.StatusUnauthorized {
-			t.Errorf("4.2: cors function without a token: %d", status)
+			t.Errorf("contract 4.2: cors function without a token: %d", status)
 		}
 	}
 	calls(0)
 	for range 3 {
 		if status := send("own"); status != http.StatusOK {
-			t.Errorf("4.2: cors function: %d", status)
+			t.Errorf("contract 4.2: cors function: %d", status)
 		}
 	}
 	if status := send("own"); status != http.StatusPaymentRequired {
-		t.Errorf("7.5: past the quota: %d", status)
+		t.Errorf("contract 7.5: past the quota: %d", status)
 	}
 	calls(3)
 	if n, _ := counted(t, g, "own"); n != 3 {
-		t.Errorf("7.1: %d are counted", n)
+		t.Errorf("contract 7.1: %d are counted", n)
 	}
 	// The preflight passes, so that the page reads the 402 of the call.
 	if status := send("own", "Origin", "https://a.example", "Access-Control-Request-Method", "POST"); status != http.StatusOK {
-		t.Errorf("4.1: a preflight past the quota: %d", status)
+		t.Errorf("contract 4.1: a preflight past the quota: %d", status)
 	}
 	if n, _ := counted(t, g, "own"); n != 3 {
-		t.Errorf("7.1: %d are counted after a preflight", n)
+		t.Errorf("contract 7.1: %d are counted after a preflight", n)
 	}
 }

@@ -56,7 +56,7 @@ func firstReply(ctx context.Context, addr string) (got reply) {
 	return got
 }
 
-// TestTermination stops the process while it has work: 6.6 and the promise that requests finish.
+// TestTermination stops the process while it has work: contract 6.6 and the promise that requests finish.
 func TestTermination(t *testing.T) {
 	g := startGateway(t, config{functions: publicSlow})
 	var sockets []*webSocket
@@ -80,12 +80,12 @@ func TestTermination(t *testing.T) {
 		for _, r := range said.Regions {
 			running += r.InFlight
 		}
-		return running == 1 // WebSockets are counted apart (9.6)
+		return running == 1 // WebSockets are counted apart (contract 9.6)
 	})
 	stopped := make(chan bool)
 	go func() { stopped <- g.stop(syscall.SIGTERM, 15*time.Second) }()
 
-	t.Run("6.6 each WebSocket gets Close 1001", func(t *testing.T) {
+	t.Run("contract 6.6 each WebSocket gets Close 1001", func(t *testing.T) {
 		for i, ws := range sockets {
 			if code, err := ws.closeCode(); code != 1001 {
 				t.Errorf("socket %d got close code %d, %v", i, code, err)
@@ -93,13 +93,13 @@ func TestTermination(t *testing.T) {
 			ws.conn.Close()
 		}
 	})
-	t.Run("6.6 a request in flight is finished", func(t *testing.T) {
+	t.Run("contract 6.6 a request in flight is finished", func(t *testing.T) {
 		got, err := readReply(slow, "GET")
 		if err != nil || got.status != 200 || !strings.Contains(got.body, "sleptMs") {
 			t.Errorf("answered %d %q, %v", got.status, got.body, err)
 		}
 	})
-	t.Run("6.6 the process goes by itself with exit code 0", func(t *testing.T) {
+	t.Run("contract 6.6 the process goes by itself with exit code 0", func(t *testing.T) {
 		if !<-stopped {
 			t.Errorf("it had to be killed")
 		}

@@ -135,7 +135,7 @@ func withoutEnv(t *testing.T, project object) []byte {
 	return encode(t, project)
 }
 
-// checkTenants: 3.5, a token is good for the project that signed it and for no other.
+// checkTenants: contract 3.5, a token is good for the project that signed it and for no other.
 func checkTenants(t *testing.T, g *gateway) {
 	other := token(`{"role":"service_role"}`, otherSecret)
 	for _, tt := range []struct {
@@ -148,7 +148,7 @@ func checkTenants(t *testing.T, g *gateway) {
 		{"the first's at the other", secondRef, anonToken(), 401},
 		{"nobody's project", "nobodysprojectcccccc", anonToken(), 404},
 	} {
-		t.Run("3.5 "+tt.name, func(t *testing.T) {
+		t.Run("contract 3.5 "+tt.name, func(t *testing.T) {
 			for range 2 { // the second time from the cache
 				if got := g.call(t, tt.ref, "echo", tt.token); got != tt.want {
 					t.Errorf("status %d, want %d", got, tt.want)
@@ -169,13 +169,13 @@ func TestSecretRotation(t *testing.T) {
 		return []int{g.call(t, firstRef, "echo", anonToken()), g.call(t, firstRef, "echo", next)}
 	}
 	if got := statuses(); !slices.Equal(got, []int{200, 401}) {
-		t.Fatalf("3.14 before: old and new token get %v", got)
+		t.Fatalf("contract 3.14 before: old and new token get %v", got)
 	}
 	replaceFile(t, path, document(projectOf(firstRef, jwtSecret, newSecret)))
 	eventually(t, "both accepted", func() bool {
 		got := statuses()
 		if got[0] != 200 {
-			t.Fatalf("3.14 both secrets listed: the old token gets %d", got[0])
+			t.Fatalf("contract 3.14 both secrets listed: the old token gets %d", got[0])
 		}
 		return got[1] == 200
 	})
@@ -183,13 +183,13 @@ func TestSecretRotation(t *testing.T) {
 	eventually(t, "the old one refused", func() bool {
 		got := statuses()
 		if got[1] != 200 {
-			t.Fatalf("3.14 the old secret gone: the new token gets %d", got[1])
+			t.Fatalf("contract 3.14 the old secret gone: the new token gets %d", got[1])
 		}
 		return got[0] == 401
 	})
 }
 
-// BEHAVIOUR 2.5: a project that is bound to regions of other gateways is answered with what is known of them, and explained.
+// contract 2.5: a project that is bound to regions of other gateways is answered with what is known of them, and explained.
 func TestProjectWithoutRegionHere(t *testing.T) {
 	path, before := filepath.Join(t.TempDir(), "projects.json"), time.Now().Truncate(time.Millisecond)
 	elsewhere := projectOf(firstRef, jwtSecret)

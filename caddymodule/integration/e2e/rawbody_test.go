@@ -16,7 +16,7 @@ import (
 func TestRawBodies(t *testing.T) {
 	g, b := startRawGateway(t, "")
 	deno := startGateway(t, config{})
-	t.Run("6.5 chunks with pauses and extensions arrive as one body", func(t *testing.T) {
+	t.Run("contract 6.5 chunks with pauses and extensions arrive as one body", func(t *testing.T) {
 		conn := dial(t, deno.addr)
 		write(t, conn, rawRequest("POST", "/functions/v1/echo", "any.example", "", withToken(), "Transfer-Encoding: chunked"))
 		for _, piece := range []string{"first ", "second ", "third"} {
@@ -29,7 +29,7 @@ func TestRawBodies(t *testing.T) {
 			t.Errorf("answered %d %s, %v", got.status, got.body, err)
 		}
 	})
-	t.Run("6.5 the first byte reaches the backend before the last is sent", func(t *testing.T) {
+	t.Run("contract 6.5 the first byte reaches the backend before the last is sent", func(t *testing.T) {
 		for _, framing := range []string{"Content-Length: 10", "Transfer-Encoding: chunked"} {
 			chunked := strings.HasPrefix(framing, "T")
 			first, rest := "a", "bcdefghij"
@@ -51,7 +51,7 @@ func TestRawBodies(t *testing.T) {
 			}
 		}
 	})
-	t.Run("5 a refusal of a large body is not lost in a reset", func(t *testing.T) {
+	t.Run("contract 5.30 a refusal of a large body is not lost in a reset", func(t *testing.T) {
 		for _, connection := range []string{"keep-alive", "close"} {
 			for range 10 {
 				conn := dial(t, g.addr)
@@ -66,7 +66,7 @@ func TestRawBodies(t *testing.T) {
 			}
 		}
 	})
-	t.Run("1.3 one connection carries many requests, each judged by itself", func(t *testing.T) {
+	t.Run("contract 1.3 one connection carries many requests, each judged by itself", func(t *testing.T) {
 		conn := dial(t, g.addr)
 		r := bufio.NewReader(conn)
 		for i, want := range []int{200, 404, 200, 401, 405, 200} {
@@ -82,7 +82,7 @@ func TestRawBodies(t *testing.T) {
 			}
 		}
 	})
-	t.Run("5 Expect: 100-continue is answered when the body is wanted", func(t *testing.T) {
+	t.Run("contract 6.5 Expect: 100-continue is answered when the body is wanted", func(t *testing.T) {
 		conn := dial(t, g.addr)
 		r := bufio.NewReader(conn)
 		write(t, conn, rawRequest("POST", "/functions/v1/f", "any.example", "", "Expect: 100-continue", "Content-Length: 4"))
@@ -98,7 +98,7 @@ func TestRawBodies(t *testing.T) {
 			t.Errorf("answered %d %q, %v", got.status, got.body, err)
 		}
 	})
-	t.Run("5 Expect: 100-continue of a refused request gets the refusal at once (RFC 9110 10.1.1)", func(t *testing.T) {
+	t.Run("contract 5.30 Expect: 100-continue of a refused request gets the refusal at once (RFC 9110 10.1.1)", func(t *testing.T) {
 		got := exchange(t, g.addr, rawRequest("POST", "/functions/v1/locked", "any.example", "",
 			"Expect: 100-continue", "Content-Length: 4"))
 		if got.status != 401 {
@@ -136,7 +136,7 @@ func TestRawSmuggling(t *testing.T) {
 		{"a bare line feed in a chunk extension", "Transfer-Encoding: chunked\r\n\r\n5;\nhello\r\n0\r\n\r\n", false},
 	}
 	for _, tt := range tests {
-		t.Run("1.3 "+tt.name, func(t *testing.T) {
+		t.Run("contract 1.3 "+tt.name, func(t *testing.T) {
 			b.take()
 			conn := dial(t, g.addr)
 			write(t, conn, "POST /functions/v1/f HTTP/1.1\r\nHost: any.example\r\n"+tt.raw)
@@ -195,13 +195,13 @@ func TestRawBackendFaults(t *testing.T) {
 				t.Errorf("answered %d %s %s, want %d %s", got.status, got.code(), got.body, tt.status, tt.code)
 			}
 			if strings.Contains(got.body, "127.0.0.1") || strings.Contains(got.body, "EOF") || strings.Contains(got.body, "malformed") {
-				t.Errorf("5 the inside shows in %q", got.body)
+				t.Errorf("contract 5.33 the inside shows in %q", got.body)
 			}
 			if got.header.Get("Access-Control-Allow-Origin") != "*" {
-				t.Errorf("4.4 the answer has no CORS headers")
+				t.Errorf("contract 4.4 the answer has no CORS headers")
 			}
 			if values := got.header.Values("x-sb-edge-region"); len(values) != 1 || values[0] != regionNames[0] {
-				t.Errorf("2.7 x-sb-edge-region is %q", values)
+				t.Errorf("contract 2.7 x-sb-edge-region is %q", values)
 			}
 			if heads := b.take(); len(heads) != 1 {
 				t.Errorf("a POST that may have run was sent %d times, want once", len(heads))
@@ -209,7 +209,7 @@ func TestRawBackendFaults(t *testing.T) {
 		})
 	}
 	for _, path := range []string{"/die", "/die-chunked"} {
-		t.Run("5 a body that breaks off at the backend breaks off at the client: "+path, func(t *testing.T) {
+		t.Run("contract 5.31 a body that breaks off at the backend breaks off at the client: "+path, func(t *testing.T) {
 			conn := dial(t, g.addr)
 			write(t, conn, rawRequest("GET", "/functions/v1/f"+path, "any.example", ""))
 			got, err := readReply(conn, "GET")

@@ -34,7 +34,7 @@ func TestRawUnreadBodies(t *testing.T) {
 		{"the function's early 403, small body", "/functions/v1/f/early", fmt.Sprintf("Content-Length: %d", len(hidden)), hidden, 403},
 	}
 	for _, tt := range tests {
-		t.Run("1.3 "+tt.name, func(t *testing.T) {
+		t.Run("contract 1.3 "+tt.name, func(t *testing.T) {
 			for range 3 {
 				b.take()
 				conn := dial(t, g.addr)

@@ -100,12 +100,12 @@ func wantForwarded(t *testing.T, head, host, proto, port, chain string) {
 			values = nil
 		}
 		if got := headerValues(head, name); !slices.Equal(got, values) {
-			t.Errorf("1.8 the backend got %s: %q, want %q", name, got, values)
+			t.Errorf("contract 1.8 the backend got %s: %q, want %q", name, got, values)
 		}
 	}
 }
 
-// forgeable are the headers of BEHAVIOUR 1.8 that strangers may not set, in two groups.
+// forgeable are the headers of contract 1.8 that strangers may not set, in two groups.
 var (
 	forgeableByProxies = []string{
 		"x-forwarded-server", "x-forwarded-ssl", "forwarded", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "true-client-ip",
@@ -125,7 +125,7 @@ func capitals(name string) []string {
 	return []string{name, strings.ToUpper(name), strings.Join(parts, "-")}
 }
 
-// TestForwardedOfStrangers forges every header of 1.8 on every way into the gateway.
+// TestForwardedOfStrangers forges every header of contract 1.8 on every way into the gateway.
 func TestForwardedOfStrangers(t *testing.T) {
 	fronts, b := startFronts(t, false)
 	for name, f := range fronts {
@@ -144,15 +144,15 @@ func TestForwardedOfStrangers(t *testing.T) {
 			head := callFront(t, f, b, "a.example", all...)
 			wantForwarded(t, head, "a.example", f.proto, f.port, f.peer)
 			if strings.Contains(head, "forged") || strings.Contains(head, "6.6.6.6") {
-				t.Errorf("1.8 something forged reached the backend:\n%s", head)
+				t.Errorf("contract 1.8 something forged reached the backend:\n%s", head)
 			}
 			if got := headerValues(head, "x-sb-edge-region"); !slices.Equal(got, []string{regionNames[0]}) {
-				t.Errorf("1.8 x-sb-edge-region is %q", got)
+				t.Errorf("contract 1.8 x-sb-edge-region is %q", got)
 			}
 			head = callFront(t, f, b, "a.example", [2]string{"baggage", "tenant=1,sb-request-id=forged"}, [2]string{"baggage", "SB-Other=forged;a=b, user = 2"})
 			id := headerValues(head, "sb-request-id")
 			if got := headerValues(head, "baggage"); len(id) != 1 || !slices.Equal(got, []string{"sb-request-id=" + id[0] + ",tenant=1,user = 2"}) {
-				t.Errorf("1.8 the backend got baggage %q with the id %q", got, id)
+				t.Errorf("contract 1.8 the backend got baggage %q with the id %q", got, id)
 			}
 		})
 	}
@@ -184,12 +184,12 @@ func TestForwardedOfProxies(t *testing.T) {
 			for _, header := range forgeableByProxies {
 				head := callFront(t, f, b, "a.example", [2]string{header, "said"})
 				if got := headerValues(head, header); !slices.Equal(got, []string{"said"}) {
-					t.Errorf("1.8 a trusted proxy's %s reached the backend as %q", header, got)
+					t.Errorf("contract 1.8 a trusted proxy's %s reached the backend as %q", header, got)
 				}
 			}
 			for _, header := range forgeableByNobody {
 				if head := callFront(t, f, b, "a.example", [2]string{header, "forged"}); strings.Contains(head, "forged") {
-					t.Errorf("1.8 a proxy's %s reached the backend:\n%s", header, head)
+					t.Errorf("contract 1.8 a proxy's %s reached the backend:\n%s", header, head)
 				}
 			}
 		})

@@ -53,8 +53,8 @@ func TestRawTrustedHeaders(t *testing.T) {
 			t.Errorf("something forged reached the backend:\n%s", head)
 		}
 	}
-	t.Run("1.8 forged headers are replaced", func(t *testing.T) { check(t, one(t, forged...)) })
-	t.Run("1.8 Connection cannot remove ours", func(t *testing.T) {
+	t.Run("contract 1.8 forged headers are replaced", func(t *testing.T) { check(t, one(t, forged...)) })
+	t.Run("contract 1.8 Connection cannot remove ours", func(t *testing.T) {
 		names := "x-sb-edge-region, sb-request-id, sb-project-ref, x-forwarded-for, x-forwarded-host, x-forwarded-proto, x-forwarded-port, x-forwarded-prefix, traceparent, baggage"
 		head := one(t, "Connection: "+names)
 		check(t, head)
@@ -62,10 +62,10 @@ func TestRawTrustedHeaders(t *testing.T) {
 			t.Errorf("the backend got baggage: %q", got)
 		}
 	})
-	t.Run("1.8 forged and named in Connection", func(t *testing.T) {
+	t.Run("contract 1.8 forged and named in Connection", func(t *testing.T) {
 		check(t, one(t, append(slices.Clone(forged), "Connection: x-sb-edge-region, close, sb-request-id")...))
 	})
-	t.Run("1.8 hop-by-hop headers stay here", func(t *testing.T) {
+	t.Run("contract 1.8 hop-by-hop headers stay here", func(t *testing.T) {
 		head := one(t, "Connection: x-hop", "X-Hop: mine", "Keep-Alive: 5", "Proxy-Authorization: Basic YTpi", "TE: trailers")
 		for _, name := range []string{"x-hop", "keep-alive", "proxy-authorization"} {
 			if got := headerValues(head, name); got != nil {
@@ -73,7 +73,7 @@ func TestRawTrustedHeaders(t *testing.T) {
 			}
 		}
 	})
-	t.Run("1.8 authorization, apikey, x-region and x-client-info pass unchanged", func(t *testing.T) {
+	t.Run("contract 1.8 authorization, apikey, x-region and x-client-info pass unchanged", func(t *testing.T) {
 		lines := []string{
 			"Authorization:  Basic  YTpi ", "apikey: " + publishableKey,
 			"x-region: " + regionNames[0], "x-client-info: supabase-js/2; a=b",
@@ -86,7 +86,7 @@ func TestRawTrustedHeaders(t *testing.T) {
 			}
 		}
 	})
-	t.Run("3.15 an upgrade passes with its protocols, key and version", func(t *testing.T) {
+	t.Run("contract 3.15 an upgrade passes with its protocols, key and version", func(t *testing.T) {
 		lines := []string{
 			"Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
 			"Sec-WebSocket-Protocol: jwt-abc.def.ghi,chat", "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
@@ -100,7 +100,7 @@ func TestRawTrustedHeaders(t *testing.T) {
 			}
 		}
 	})
-	t.Run("1.8 no header is invented for the client", func(t *testing.T) {
+	t.Run("contract 1.8 no header is invented for the client", func(t *testing.T) {
 		head := one(t)
 		for _, name := range []string{"User-Agent", "Accept-Encoding", "Via"} {
 			if got := headerValues(head, name); got != nil {
@@ -119,13 +119,13 @@ func TestRawAuthorization(t *testing.T) {
 		status int
 		code   string
 	}{
-		{"3.3 two Authorization headers, both good", []string{withToken(), withToken()}, 401, "UNAUTHORIZED_INVALID_JWT_FORMAT"},
-		{"3.3 two Authorization headers, one good", []string{withToken(), "Authorization: Bearer x"}, 401, "UNAUTHORIZED_INVALID_JWT_FORMAT"},
-		{"3.3 two spaces", []string{"Authorization: Bearer  " + anonToken()}, 401, "UNAUTHORIZED_INVALID_JWT_FORMAT"},
-		{"3.3 empty Authorization", []string{"Authorization:"}, 401, "UNAUTHORIZED_"},
-		{"3.3 Bearer without token", []string{"Authorization: Bearer"}, 401, "UNAUTHORIZED_INVALID_JWT_FORMAT"},
-		{"3.10 two apikey headers, one unknown", []string{"apikey: " + publishableKey, "apikey: sb_publishable_nope"}, 401, "UNAUTHORIZED_"},
-		{"3.8 one good one", []string{withToken()}, 200, ""},
+		{"contract 3.3 two Authorization headers, both good", []string{withToken(), withToken()}, 401, "UNAUTHORIZED_INVALID_JWT_FORMAT"},
+		{"contract 3.3 two Authorization headers, one good", []string{withToken(), "Authorization: Bearer x"}, 401, "UNAUTHORIZED_INVALID_JWT_FORMAT"},
+		{"contract 3.3 two spaces", []string{"Authorization: Bearer  " + anonToken()}, 401, "UNAUTHORIZED_INVALID_JWT_FORMAT"},
+		{"contract 3.3 empty Authorization", []string{"Authorization:"}, 401, "UNAUTHORIZED_"},
+		{"contract 3.3 Bearer without token", []string{"Authorization: Bearer"}, 401, "UNAUTHORIZED_INVALID_JWT_FORMAT"},
+		{"contract 3.10 two apikey headers, one unknown", []string{"apikey: " + publishableKey, "apikey: sb_publishable_nope"}, 401, "UNAUTHORIZED_"},
+		{"contract 3.8 one good one", []string{withToken()}, 200, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -141,7 +141,7 @@ func TestRawAuthorization(t *testing.T) {
 	}
 }
 
-// TestRawMethods sends the methods outside of section 5's list.
+// TestRawMethods sends the methods outside of the list of contract 5.8.
 func TestRawMethods(t *testing.T) {
 	g, b := startRawGateway(t, "")
 	for _, method := range []string{"HEAD", "TRACE", "PROPFIND", "get", "MADEUP"} {
@@ -163,7 +163,7 @@ func TestRawMethods(t *testing.T) {
 			}
 		})
 	}
-	t.Run("3 order: 404 before 405 before 401", func(t *testing.T) {
+	t.Run("contract 3.17, 3.19, 3.21: 404 before 405 before 401", func(t *testing.T) {
 		if got := exchange(t, g.addr, rawRequest("HEAD", "/elsewhere", "any.example", "")); got.status != 404 {
 			t.Errorf("HEAD of no function is %d, want 404", got.status)
 		}

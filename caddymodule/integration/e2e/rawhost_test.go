@@ -4,23 +4,23 @@ package e2e
 
 import "testing"
 
-// TestRawHostForm has an apex, so that <ref>.functions.<apex> names functions without the prefix (1.2).
+// TestRawHostForm has an apex, so that <ref>.functions.<apex> names functions without the prefix (contract 1.2).
 func TestRawHostForm(t *testing.T) {
 	g, b := startRawGateway(t, "\t\tapex example.com")
 	const ref = "abcdefghijklmnopqrst"
 	tests := []struct {
 		name, host, sent, want string // want "" is a 404 here
 	}{
-		{"1.2 slug directly", ref + ".functions.example.com", "/f", "/f"},
-		{"1.2 rest and query byte for byte", ref + ".functions.example.com", "/f//a|b%2F?x=1;y", "/f//a|b%2F?x=1;y"},
-		{"1.2 with a port and in capitals", "ABCDEFGHIJKLMNOPQRST.Functions.Example.com:8443", "/f", "/f"},
-		{"1.2 /functions/v1/x names the function functions", ref + ".functions.example.com", "/functions/v1/f", "/functions/v1/f"},
-		{"1.4 no slug", ref + ".functions.example.com", "/", ""},
-		{"1.4 encoded slug", ref + ".functions.example.com", "/%66", ""},
-		{"1.1 path form on the ref's host", ref + ".example.com", "/functions/v1/f/a", "/f/a"},
-		{"1.7 host form's path on the ref's host", ref + ".example.com", "/f", ""},
-		{"1.2 not on the project's own host", ownHost, "/f", ""},
-		{"1.1 path form on the project's own host", ownHost, "/functions/v1/f", "/f"},
+		{"contract 1.2 slug directly", ref + ".functions.example.com", "/f", "/f"},
+		{"contract 1.2 rest and query byte for byte", ref + ".functions.example.com", "/f//a|b%2F?x=1;y", "/f//a|b%2F?x=1;y"},
+		{"contract 1.2 with a port and in capitals", "ABCDEFGHIJKLMNOPQRST.Functions.Example.com:8443", "/f", "/f"},
+		{"contract 1.2 /functions/v1/x names the function functions", ref + ".functions.example.com", "/functions/v1/f", "/functions/v1/f"},
+		{"contract 1.4 no slug", ref + ".functions.example.com", "/", ""},
+		{"contract 1.4 encoded slug", ref + ".functions.example.com", "/%66", ""},
+		{"contract 1.1 path form on the ref's host", ref + ".example.com", "/functions/v1/f/a", "/f/a"},
+		{"contract 1.7 host form's path on the ref's host", ref + ".example.com", "/f", ""},
+		{"contract 1.2 not on the project's own host", ownHost, "/f", ""},
+		{"contract 1.1 path form on the project's own host", ownHost, "/functions/v1/f", "/f"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -40,7 +40,7 @@ func TestRawHostForm(t *testing.T) {
 				t.Errorf("it reached the backend as %q, want %q", target, tt.want)
 			}
 			if host := headerValues(heads[0], "x-forwarded-host"); len(host) != 1 || host[0] != tt.host {
-				t.Errorf("1.8 x-forwarded-host is %q", host)
+				t.Errorf("contract 1.8 x-forwarded-host is %q", host)
 			}
 		})
 	}

@@ -130,7 +130,7 @@ func startTLSGateway(t *testing.T, g *gateway, c config) {
 	})
 }
 
-// TestRequestLines sends each byte in path and query over each protocol: BEHAVIOUR 1.3, 1.5.
+// TestRequestLines sends each byte in path and query over each protocol: contract 1.3, 1.5.
 func TestRequestLines(t *testing.T) {
 	g, b := startStrictGateway(t)
 	for protocol, ask := range speakers(g.addr) {
@@ -141,11 +141,11 @@ func TestRequestLines(t *testing.T) {
 					got := ask(t, getOf("any.example", "/functions/v1"+sent))
 					targets, _, broken := b.take()
 					if len(broken) > 0 {
-						t.Fatalf("1.5 %q reached the backend as %q", sent, broken)
+						t.Fatalf("contract 1.5 %q reached the backend as %q", sent, broken)
 					}
 					if forbidden := c <= ' ' || c == 0x7f || c == '#'; forbidden {
 						if len(targets) > 0 || got.status != 0 && got.status != 400 {
-							t.Errorf("1.5 %q was answered %d and reached the backend as %q", sent, got.status, targets)
+							t.Errorf("contract 1.5 %q was answered %d and reached the backend as %q", sent, got.status, targets)
 						}
 						continue
 					}
@@ -153,11 +153,11 @@ func TestRequestLines(t *testing.T) {
 						continue // a malformed escape in a path: net/http's to refuse
 					}
 					if got.status != 200 || len(targets) != 1 || targets[0] != sent {
-						t.Errorf("1.3 %q was answered %d %s and reached the backend as %q", sent, got.status, got.body, targets)
+						t.Errorf("contract 1.3 %q was answered %d %s and reached the backend as %q", sent, got.status, got.body, targets)
 					}
 				}
 			}
-			t.Run("1.5 what the gateway refuses says so", func(t *testing.T) {
+			t.Run("contract 1.5 what the gateway refuses says so", func(t *testing.T) {
 				for _, sent := range []string{"/f/a#b", "/f?a#b", "/f/.. ", "/f/..;/x", "/f/..%20/x", "/f/..%09", "/f/..%00", "/f/%c0%ae%c0%ae/x", "/f/%ef%bc%8e%ef%bc%8e/x", "/f/\xc0\xae\xc0\xae/x"} {
 					if protocol == "HTTP/1.1" && strings.Contains(sent, " ") {
 						continue // net/http's own 400
@@ -170,7 +170,7 @@ func TestRequestLines(t *testing.T) {
 					t.Errorf("the backend got %q %q", targets, broken)
 				}
 			})
-			t.Run("1.5 hosts", func(t *testing.T) {
+			t.Run("contract 1.5 hosts", func(t *testing.T) {
 				for _, host := range []string{"a b", "a\tb", "a\r\nX-Forged: 1", "a\x00b", "a/b", "a?b", "a#b", "u@a", "ä.example", "\xff"} {
 					got := ask(t, getOf(host, "/functions/v1/f"))
 					if got.status == 200 && strings.HasPrefix(host, "a\r\n") && protocol == "HTTP/1.1" {
@@ -191,7 +191,7 @@ func TestRequestLines(t *testing.T) {
 			if protocol == "HTTP/1.1" {
 				return
 			}
-			t.Run("5 methods that are none of the six", func(t *testing.T) {
+			t.Run("contract 5.8 methods that are none of the six", func(t *testing.T) {
 				for _, method := range []string{"CONNECT", "GET /_internal HTTP/1.1\r\nX:", "G T", "", "get", "TRACE"} {
 					fields := getOf("any.example", "/functions/v1/f")
 					fields[0][1] = method
@@ -204,7 +204,7 @@ func TestRequestLines(t *testing.T) {
 					}
 				}
 			})
-			t.Run("1.3 absolute and asterisk form", func(t *testing.T) {
+			t.Run("contract 1.3 absolute and asterisk form", func(t *testing.T) {
 				for _, target := range []string{"*", "", "http://any.example/functions/v1/f/../x", "//any.example/functions/v1/f", "functions/v1/f"} {
 					got := ask(t, getOf("any.example", target))
 					if targets, _, broken := b.take(); len(targets)+len(broken) > 0 || got.status == 200 {
@@ -216,7 +216,7 @@ func TestRequestLines(t *testing.T) {
 	}
 }
 
-// TestRequestLinesRandom sends targets made by chance over each protocol: BEHAVIOUR 1.3, 1.5, 1.6. Whatever comes, the
+// TestRequestLinesRandom sends targets made by chance over each protocol: contract 1.3, 1.5, 1.6. Whatever comes, the
 // backend reads one request line of three parts for one function, and no reading of its path leaves that function.
 func TestRequestLinesRandom(t *testing.T) {
 	g, b := startStrictGateway(t)
@@ -229,15 +229,15 @@ func TestRequestLinesRandom(t *testing.T) {
 				got := ask(t, getOf("any.example", "/functions/v1/f"+sent))
 				targets, hosts, broken := b.take()
 				if len(broken) > 0 {
-					t.Fatalf("1.5 %q made the backend read %q", sent, broken)
+					t.Fatalf("contract 1.5 %q made the backend read %q", sent, broken)
 				}
 				for i, target := range targets {
 					// In HTTP/1.1 a line break makes a header of what follows.
 					if hosts[i] != "any.example" && (protocol != "HTTP/1.1" || !strings.Contains(sent, "\n")) {
-						t.Errorf("1.8 %q reached the backend with host %q", sent, hosts[i])
+						t.Errorf("contract 1.8 %q reached the backend with host %q", sent, hosts[i])
 					}
 					if outside, left := leavesFunction(target); left {
-						t.Errorf("1.5 %q reached the backend as %q, which may be read as %q", sent, target, outside)
+						t.Errorf("contract 1.5 %q reached the backend as %q, which may be read as %q", sent, target, outside)
 					}
 				}
 				switch got.status {
@@ -245,7 +245,7 @@ func TestRequestLinesRandom(t *testing.T) {
 					passed++
 					// A line break makes two lines of it in HTTP/1.1, and a space may end the target.
 					if plain := !strings.ContainsAny(sent, "\r\n "); plain && (len(targets) != 1 || targets[0] != "/f"+sent) {
-						t.Errorf("1.3 %q reached the backend as %q", sent, targets)
+						t.Errorf("contract 1.3 %q reached the backend as %q", sent, targets)
 					}
 				case 0, 400, 404:
 					refused++

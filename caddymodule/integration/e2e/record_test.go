@@ -87,7 +87,7 @@ const (
 	streamHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 
-// BEHAVIOUR 8, 5, 6.8: each call ends in one record with its true end, over every protocol, and in Caddy's access log
+// contract 5.31, 6.8, 8.11, 8.17, 8.19, 8.20, 8.28: each call ends in one record with its true end, over every protocol, and in Caddy's access log
 // and metrics; a client never takes a broken answer for a whole one.
 func TestOneRecord(t *testing.T) {
 	g, b, lines := startRecorded(t, "\t\tidle_timeout 1s")
@@ -154,7 +154,7 @@ func TestOneRecord(t *testing.T) {
 					t.Errorf("answered %d %q, %v, want %d %q, broken %v", res.StatusCode, body, err, tt.status, tt.body, tt.broken)
 				}
 				if tt.status > 204 && (res.Header.Get("Access-Control-Allow-Origin") != "*" || !json.Valid(body) || len(res.Header.Values("Content-Type")) != 1) {
-					t.Errorf("4.4 the answer is unreadable: %v %s", res.Header, body)
+					t.Errorf("contract 4.4 the answer is unreadable: %v %s", res.Header, body)
 				}
 				took := time.Since(began).Seconds()
 				var got []accessLine
@@ -162,13 +162,13 @@ func TestOneRecord(t *testing.T) {
 				l := got[0]
 				if len(got) != 1 || l.Status != tt.status || l.Outcome != tt.outcome || res.Header != nil && l.RequestID != res.Header.Get("Sb-Request-Id") || l.RequestID == "" ||
 					l.Duration <= 0 || l.Duration > took+1 || l.Size < len(tt.body) {
-					t.Errorf("8 the access log says %+v, after %.3f s, want %d %s", got, took, tt.status, tt.outcome)
+					t.Errorf("contract 8.19, 8.20: the access log says %+v, after %.3f s, want %d %s", got, took, tt.status, tt.outcome)
 				}
 				if tt.play != nil && l.Region != regionNames[0] {
-					t.Errorf("8 the access log has region %q", l.Region)
+					t.Errorf("contract 8.11: the access log has region %q", l.Region)
 				}
 				if strings.Contains(tt.name, "silent") && l.Duration < 0.9 {
-					t.Errorf("8 the access log says that it took %.3f s", l.Duration)
+					t.Errorf("contract 8.19, 8.20: the access log says that it took %.3f s", l.Duration)
 				}
 				if tt.warns == "answer broken off" {
 					waitUntil(t, "the warning", func() bool {
@@ -184,7 +184,7 @@ func TestOneRecord(t *testing.T) {
 		}
 	}
 	g.idle(t)
-	t.Run("8 Caddy's metrics have every call", func(t *testing.T) {
+	t.Run("contract 8.20 Caddy's metrics have every call", func(t *testing.T) {
 		want := 14 * 3
 		waitUntil(t, "the metrics", func() bool { return caddyRequests(t, g) == want })
 	})
@@ -212,7 +212,7 @@ func caddyRequests(t *testing.T, g *gateway) int {
 	return total
 }
 
-// BEHAVIOUR 8: a WebSocket's record says how it ended, and the access log has its 101.
+// contract 8.11, 8.17, 8.19, 8.20: a WebSocket's record says how it ended, and the access log has its 101.
 func TestOneRecordOfWebSockets(t *testing.T) {
 	g, b, lines := startRecorded(t, "\t\tidle_timeout 2s")
 	const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -261,14 +261,14 @@ func TestOneRecordOfWebSockets(t *testing.T) {
 			var got []accessLine
 			waitUntil(t, "the access log's line", func() bool { got = lines(target); return len(got) > 0 })
 			if len(got) != 1 || got[0].Status != 101 || got[0].Outcome != tt.outcome || got[0].Region != regionNames[0] || got[0].RequestID == "" || got[0].Size == 0 {
-				t.Errorf("8 the access log says %+v, want 101 %s", got, tt.outcome)
+				t.Errorf("contract 8.19, 8.20: the access log says %+v, want 101 %s", got, tt.outcome)
 			}
 		})
 	}
 	g.idle(t)
 }
 
-// BEHAVIOUR 5: an answer that breaks off is broken for the client too where the end of the connection would be its end
+// contract 5.31: an answer that breaks off is broken for the client too where the end of the connection would be its end
 // (HTTP/1.0), and behind a handler that writes to the answer after ours.
 func TestBrokenAnswers(t *testing.T) {
 	b := startPlayed(t)

@@ -26,7 +26,7 @@ const (
 	uploadSize   = 100 << 20
 )
 
-// TestReload changes the configuration under load: nothing that is under way may notice (BEHAVIOUR 6.6), and a
+// TestReload changes the configuration under load: nothing that is under way may notice (contract 6.6), and a
 // configuration that is refused may change nothing at all.
 func TestReload(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(longRunning))
@@ -70,19 +70,19 @@ func TestReload(t *testing.T) {
 	}
 	upload.release()
 
-	t.Run("6.6 no WebSocket was cut", func(t *testing.T) {
+	t.Run("contract 6.6 no WebSocket was cut", func(t *testing.T) {
 		for i, ws := range sockets {
 			if err := ws.echo("still here"); err != nil {
 				t.Errorf("socket %d: %v", i, err)
 			}
 		}
 	})
-	t.Run("6.5 the upload arrived whole", func(t *testing.T) {
+	t.Run("contract 6.5 the upload arrived whole", func(t *testing.T) {
 		if err := <-upload.done; err != nil {
 			t.Error(err)
 		}
 	})
-	t.Run("6.5 the event stream lives", func(t *testing.T) {
+	t.Run("contract 6.5 the event stream lives", func(t *testing.T) {
 		if err := events(); err != nil {
 			t.Error(err)
 		}

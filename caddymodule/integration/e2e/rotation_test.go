@@ -133,7 +133,7 @@ func TestKeyRotation(t *testing.T) {
 	elapsed := time.Since(started)
 	t.Logf("%d requests in %v, %d fetches of the keys", total, elapsed.Round(time.Millisecond), server.fetches.Load())
 	if most := int64(elapsed/(10*time.Second)) + 2; server.fetches.Load() > most || server.fetches.Load() < 2 {
-		t.Errorf("3.14 unknown keys had the set fetched %d times in %v, want 2 to %d", server.fetches.Load(), elapsed, most)
+		t.Errorf("contract 3.14 unknown keys had the set fetched %d times in %v, want 2 to %d", server.fetches.Load(), elapsed, most)
 	}
 }
 

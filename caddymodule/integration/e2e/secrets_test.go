@@ -20,7 +20,7 @@ func refuseInLog(t *testing.T, p *process, values ...string) {
 	for line := range strings.SplitSeq(p.output(), "\n") {
 		for _, value := range values {
 			if strings.Contains(line, value) {
-				t.Errorf("section 8: %q is in what the process wrote: %.600s", value, line)
+				t.Errorf("contract 8.27: %q is in what the process wrote: %.600s", value, line)
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func secrets() map[string]string {
 }
 
 // TestSecretsStayOutOfLogs runs with `debug` on, puts secrets into every place of requests that go well and wrong in
-// each way, and then looks for them in every line that the process wrote (section 8).
+// each way, and then looks for them in every line that the process wrote (contract 8.27).
 func TestSecretsStayOutOfLogs(t *testing.T) {
 	b := startRawBackend(t)
 	deno := regionNames[1]

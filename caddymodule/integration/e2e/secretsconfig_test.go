@@ -77,7 +77,7 @@ const (
 )
 
 // TestSecretsUnderShownConfigurations: whatever Caddyfile the manual shows, nothing that the process writes or answers has a
-// secret of a request in it: section 8.
+// secret of a request in it: contract 8.27.
 func TestSecretsUnderShownConfigurations(t *testing.T) {
 	for _, c := range shownConfigurations(t) {
 		t.Run(c.name, func(t *testing.T) {
@@ -156,7 +156,7 @@ func refuseIn(t *testing.T, where string, data []byte, values ...string) {
 	t.Helper()
 	for _, value := range values {
 		if i := bytes.Index(data, []byte(value)); i >= 0 {
-			t.Errorf("section 8: %q is in %s: %q", value, where, data[max(0, i-100):min(len(data), i+60)])
+			t.Errorf("contract 8.27: %q is in %s: %q", value, where, data[max(0, i-100):min(len(data), i+60)])
 		}
 	}
 }

@@ -12,10 +12,10 @@ import (
 	"testing"
 )
 
-// sandboxed is the policy of BEHAVIOUR 6.3.
+// sandboxed is the policy of contract 6.3.
 const sandboxed = "default-src 'none'; sandbox"
 
-// BEHAVIOUR 6.3, 6.4: any method and status, every kind of type, through the binary. It is a sample with a fixed seed of the table that
+// contract 6.3, 6.4: any method and status, every kind of type, through the binary. It is a sample with a fixed seed of the table that
 // the tests of package rewrite go through.
 func TestSharedHostAnswers(t *testing.T) {
 	b := startScripted(t)
@@ -66,26 +66,26 @@ func TestSharedHostAnswers(t *testing.T) {
 			policies := got.header.Values("Content-Security-Policy")
 			if slug == "kept" {
 				if slices.Contains(policies, sandboxed) || got.header.Get("Set-Cookie") == "" || got.header.Get("X-Sendfile") == "" {
-					t.Fatalf("6.3: html keep, %s %d %q: %v", method, status, typ, got.header)
+					t.Fatalf("contract 6.3: html keep, %s %d %q: %v", method, status, typ, got.header)
 				}
 				continue
 			}
 			if want := types[typ] || status == 206 || status == 304; slices.Contains(policies, sandboxed) != want {
-				t.Fatalf("6.3: %s %d %q: policies %q", method, status, typ, policies)
+				t.Fatalf("contract 6.3: %s %d %q: policies %q", method, status, typ, policies)
 			}
 			if isHTML := strings.Contains(strings.ToLower(typ), "text/html") || typ == "" && s.Body != ""; isHTML && method == "GET" && got.header.Get("Content-Type") != "text/plain" {
-				t.Fatalf("6.3: GET %d %q came as %q", status, typ, got.header.Get("Content-Type"))
+				t.Fatalf("contract 6.3: GET %d %q came as %q", status, typ, got.header.Get("Content-Type"))
 			}
 			for _, field := range foreign[:len(foreign)-1] {
 				if left := got.header.Get(field[0]); left != "" && !(field[0] == "Link" && left == "</y>; rel=next") {
-					t.Fatalf("6.3: %s %d %q has %s: %s", method, status, typ, field[0], left)
+					t.Fatalf("contract 6.3: %s %d %q has %s: %s", method, status, typ, field[0], left)
 				}
 			}
 		}
 	}
 }
 
-// Interim answers do not get past the policy of the head: none of a function's passes at all (6.1).
+// Interim answers do not get past the policy of the head: none of a function's passes at all (contract 6.1).
 func TestSharedHostEarlyHints(t *testing.T) {
 	b := startScripted(t)
 	g := startGateway(t, config{backends: b.backends(), functions: public("f")})
@@ -94,7 +94,7 @@ func TestSharedHostEarlyHints(t *testing.T) {
 	write(t, conn, rawRequest("GET", "/functions/v1/f"+s.query(t), "any.example", ""))
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 200 ") {
-		t.Errorf("6.1: the first line is %q, %v", line, err)
+		t.Errorf("contract 6.1: the first line is %q, %v", line, err)
 	}
 }
 

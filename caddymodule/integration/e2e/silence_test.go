@@ -15,7 +15,7 @@ import (
 )
 
 // silence is longer than the minute after which Caddy's server cuts idle transfers by default: the gateway's own idle
-// limit, 150 s, must be the only one that counts (6.1).
+// limit, 150 s, must be the only one that counts (contract 6.1).
 const silence = 66 * time.Second
 
 // TestSilence lets a stream and an upload pause over HTTP/1.1 and HTTP/2, all at the same time.
@@ -36,9 +36,9 @@ func TestSilence(t *testing.T) {
 			return err == nil
 		})
 		for name, call := range map[string]func(*gateway) (*http.Response, error){
-			"6.1 a stream pauses, then sends a last chunk": stream,
-			"6.1 a stream pauses, then ends":               streamEnds,
-			"6.1 an upload pauses":                         pausedUpload,
+			"contract 6.1 a stream pauses, then sends a last chunk": stream,
+			"contract 6.1 a stream pauses, then ends":               streamEnds,
+			"contract 6.1 an upload pauses":                         pausedUpload,
 		} {
 			done := make(chan error, 1)
 			go func() { done <- checkSilence(g, protocol, call) }()

@@ -30,7 +30,7 @@ const publicSlow = `
 				verify_jwt off
 			}`
 
-// TestIdleTimeout runs with an idle timeout of 2 s (6.1).
+// TestIdleTimeout runs with an idle timeout of 2 s (contract 6.1).
 func TestIdleTimeout(t *testing.T) {
 	b := startRawBackend(t)
 	g := startGateway(t, config{options: "\t\tidle_timeout 2s", functions: publicSlow})
@@ -43,7 +43,7 @@ func TestIdleTimeout(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{
-		{"6.1 no response headers: 504 IDLE_TIMEOUT with the real limit", func(t *testing.T) {
+		{"contract 6.1 no response headers: 504 IDLE_TIMEOUT with the real limit", func(t *testing.T) {
 			start := time.Now()
 			got := exchange(t, g.addr, get("slow?ms=8000"))
 			within(t, time.Since(start), 1900*time.Millisecond, 4*time.Second)
@@ -52,7 +52,7 @@ func TestIdleTimeout(t *testing.T) {
 				t.Errorf("answered %d %s %s", got.status, got.code(), got.body)
 			}
 		}},
-		{"6.1 a stream that sends each second lives", func(t *testing.T) {
+		{"contract 6.1 a stream that sends each second lives", func(t *testing.T) {
 			start := time.Now()
 			got := exchange(t, g.addr, get("sse?events=4&every=1000"))
 			within(t, time.Since(start), 3900*time.Millisecond, 8*time.Second)
@@ -60,7 +60,7 @@ func TestIdleTimeout(t *testing.T) {
 				t.Errorf("the stream ended with %q", got.body)
 			}
 		}},
-		{"6.1 a stream that is silent is cut, and the client sees that", func(t *testing.T) {
+		{"contract 6.1 a stream that is silent is cut, and the client sees that", func(t *testing.T) {
 			start := time.Now()
 			conn := dial(t, g.addr)
 			write(t, conn, get("sse?events=1&every=1&silence=9000"))
@@ -73,13 +73,13 @@ func TestIdleTimeout(t *testing.T) {
 				t.Errorf("before the cut: %d %q", got.status, got.body)
 			}
 		}},
-		{"6.1 with Content-Length a silence inside the body is allowed", func(t *testing.T) {
+		{"contract 6.1 with Content-Length a silence inside the body is allowed", func(t *testing.T) {
 			got := exchange(t, raw.addr, get("f/paused"))
 			if got.status != 200 || got.body != "firstafter" {
 				t.Errorf("answered %d %q", got.status, got.body)
 			}
 		}},
-		{"6.1 bytes of a slow upload keep it alive", func(t *testing.T) {
+		{"contract 6.1 bytes of a slow upload keep it alive", func(t *testing.T) {
 			conn := dial(t, g.addr)
 			write(t, conn, rawRequest("POST", "/functions/v1/upload", "any.example", "", "Content-Length: 4"))
 			for range 4 {
@@ -91,7 +91,7 @@ func TestIdleTimeout(t *testing.T) {
 				t.Errorf("answered %d %s, %v", got.status, got.body, err)
 			}
 		}},
-		{"5 a client that stops sending its body: 408 REQUEST_TIMEOUT", func(t *testing.T) {
+		{"contract 5.9 a client that stops sending its body: 408 REQUEST_TIMEOUT", func(t *testing.T) {
 			start := time.Now()
 			got := exchange(t, g.addr, rawRequest("POST", "/functions/v1/upload", "any.example", "half", "Content-Length: 8"))
 			within(t, time.Since(start), 1900*time.Millisecond, 6*time.Second)
@@ -99,7 +99,7 @@ func TestIdleTimeout(t *testing.T) {
 				t.Errorf("answered %d %s %s", got.status, got.code(), got.body)
 			}
 		}},
-		{"6.6 a WebSocket that the backend keeps answering lives", func(t *testing.T) {
+		{"contract 6.6 a WebSocket that the backend keeps answering lives", func(t *testing.T) {
 			ws := openWebSocket(t, g.addr)
 			for range 4 {
 				<-time.After(time.Second)
@@ -108,7 +108,7 @@ func TestIdleTimeout(t *testing.T) {
 				}
 			}
 		}},
-		{"6.6 a WebSocket whose backend is silent is ended", func(t *testing.T) {
+		{"contract 6.6 a WebSocket whose backend is silent is ended", func(t *testing.T) {
 			ws := openWebSocket(t, g.addr)
 			if err := ws.echo("hello"); err != nil {
 				t.Fatal(err)
@@ -127,7 +127,7 @@ func TestIdleTimeout(t *testing.T) {
 	}
 }
 
-// TestWallClock runs with a wall clock of 2 s on the project (6.2).
+// TestWallClock runs with a wall clock of 2 s on the project (contract 6.2).
 func TestWallClock(t *testing.T) {
 	g := startGateway(t, config{project: "\t\t\twall_clock 2s", functions: publicSlow})
 	get := func(target string) string { return rawRequest("GET", "/functions/v1/"+target, "any.example", "") }
@@ -135,7 +135,7 @@ func TestWallClock(t *testing.T) {
 		name string
 		run  func(*testing.T)
 	}{
-		{"6.2 before headers: 546 WORKER_RESOURCE_LIMIT made by us", func(t *testing.T) {
+		{"contract 6.2 before headers: 546 WORKER_RESOURCE_LIMIT made by us", func(t *testing.T) {
 			start := time.Now()
 			got := exchange(t, g.addr, get("slow?ms=8000"))
 			within(t, time.Since(start), 1900*time.Millisecond, 4*time.Second)
@@ -143,7 +143,7 @@ func TestWallClock(t *testing.T) {
 				t.Errorf("answered %d %s %s", got.status, got.code(), got.body)
 			}
 		}},
-		{"6.2 after headers: the stream is aborted although bytes flow", func(t *testing.T) {
+		{"contract 6.2 after headers: the stream is aborted although bytes flow", func(t *testing.T) {
 			start := time.Now()
 			conn := dial(t, g.addr)
 			write(t, conn, get("sse?events=100&every=100"))
@@ -153,7 +153,7 @@ func TestWallClock(t *testing.T) {
 				t.Errorf("answered %d %q, %v", got.status, got.body, err)
 			}
 		}},
-		{"6.2 a WebSocket gets Close 1001", func(t *testing.T) {
+		{"contract 6.2 a WebSocket gets Close 1001", func(t *testing.T) {
 			start := time.Now()
 			ws := openWebSocket(t, g.addr)
 			if err := ws.echo("hello"); err != nil {
@@ -165,7 +165,7 @@ func TestWallClock(t *testing.T) {
 				t.Errorf("close code %d, %v, want 1001", code, err)
 			}
 		}},
-		{"6.2 a quick call is not touched", func(t *testing.T) {
+		{"contract 6.2 a quick call is not touched", func(t *testing.T) {
 			if got := exchange(t, g.addr, get("slow?ms=200")); got.status != 200 {
 				t.Errorf("answered %d %s", got.status, got.body)
 			}

@@ -23,7 +23,7 @@ function readable(res) {
   for (const name of exposed) assert.ok(names.includes(name), `${name} is exposed`);
 }
 
-test("4.2 a preflight is answered 204 by the gateway", async () => {
+test("contract 4.2 a preflight is answered 204 by the gateway", async () => {
   const res = await send("/functions/v1/echo", preflight("x-custom, content-type"));
   assert.equal(res.status, 204);
   assert.equal(res.bytes.length, 0);
@@ -39,14 +39,14 @@ test("4.2 a preflight is answered 204 by the gateway", async () => {
   assert.equal(res.headers["access-control-allow-credentials"], undefined);
 });
 
-test("4.2 a preflight touches no backend: its answer has no region and no execution", async () => {
+test("contract 4.2 a preflight touches no backend: its answer has no region and no execution", async () => {
   const res = await send("/functions/v1/own-cors", preflight());
   assert.equal(res.status, 204);
   assert.equal(res.headers["x-from-function"], undefined);
   assert.equal(res.headers["x-served-by"], undefined);
 });
 
-test("4.2 x-region is allowed in a preflight even when the browser did not ask", async () => {
+test("contract 4.2 x-region is allowed in a preflight even when the browser did not ask", async () => {
   const res = await send("/functions/v1/echo", preflight());
   assert.ok(list(res.headers["access-control-allow-headers"]).includes("x-region"));
 });
@@ -57,7 +57,7 @@ const noPreflights = [
   ["bare", {}],
 ];
 for (const [name, headers] of noPreflights) {
-  test(`4.2 OPTIONS ${name} is answered by the gateway`, async () => {
+  test(`contract 4.2 OPTIONS ${name} is answered by the gateway`, async () => {
     const res = await send("/functions/v1/public-echo", { method: "OPTIONS", headers });
     assert.equal(res.status, 204);
     assert.equal(res.headers.allow, "GET, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -66,24 +66,24 @@ for (const [name, headers] of noPreflights) {
   });
 }
 
-test("4.3 a function without CORS headers gets ours", async () => {
+test("contract 4.3 a function without CORS headers gets ours", async () => {
   const res = await send("/functions/v1/echo", { headers: { origin, ...bearer } });
   assert.equal(res.status, 200);
   readable(res);
 });
 
-test("4.3 a function's own Access-Control-Allow-Origin stays, once", async () => {
+test("contract 4.3 a function's own Access-Control-Allow-Origin stays, once", async () => {
   const res = await send("/functions/v1/own-cors", { headers: { origin } });
   assert.deepEqual(res.all("access-control-allow-origin"), ["https://set-by-function.example"]);
 });
 
-test("4.5 the function's exposed headers are merged with ours", async () => {
+test("contract 4.5 the function's exposed headers are merged with ours", async () => {
   const res = await send("/functions/v1/own-cors", { headers: { origin } });
   const names = list(res.all("access-control-expose-headers").join(","));
   for (const name of [...exposed, "x-from-function"]) assert.ok(names.includes(name), `${name} in ${names}`);
 });
 
-test("4.4 without Origin no CORS header of ours is added", async () => {
+test("contract 4.4 without Origin no CORS header of ours is added", async () => {
   const ok = await send("/functions/v1/echo", { headers: bearer });
   const refused = await send("/functions/v1/echo");
   for (const res of [ok, refused]) {
@@ -102,7 +102,7 @@ const answers = [
   ["405", "/functions/v1/echo", { method: "PROPFIND" }, 405],
 ];
 for (const [name, path, options, status] of answers) {
-  test(`4.4 a browser may read the gateway answer ${name}`, async () => {
+  test(`contract 4.4 a browser may read the gateway answer ${name}`, async () => {
     const res = await send(path, { ...options, headers: { ...options.headers, origin } });
     assert.equal(res.status, status, res.text);
     readable(res);
@@ -110,7 +110,7 @@ for (const [name, path, options, status] of answers) {
 }
 
 for (const [path, status] of [["crash", 500], ["worker-limit", 546], ["boot-error", 503], ["status?code=404", 404]]) {
-  test(`4.4 a browser may read the function's ${status} of ${path}`, async () => {
+  test(`contract 4.4 a browser may read the function's ${status} of ${path}`, async () => {
     const res = await send(`/functions/v1/${path}`, { headers: { origin } });
     assert.equal(res.status, status);
     readable(res);
@@ -118,7 +118,7 @@ for (const [path, status] of [["crash", 500], ["worker-limit", 546], ["boot-erro
 }
 
 for (const path of ["/functions/v1/no-such", "/elsewhere", "/functions/v1/public-echo/%252e%252e/%252e%252e/x", "/functions/v1/"]) {
-  test(`4.7 a preflight to ${path} is 204, so that the call itself can say why it fails`, async () => {
+  test(`contract 4.7 a preflight to ${path} is 204, so that the call itself can say why it fails`, async () => {
     const res = await send(path, preflight());
     assert.equal(res.status, 204);
     assert.deepEqual(res.all("access-control-allow-origin"), ["*"]);
@@ -126,7 +126,7 @@ for (const path of ["/functions/v1/no-such", "/elsewhere", "/functions/v1/public
 }
 
 const friend = "https://friend.example";
-test("4.1 cors function: the preflight reaches the function and its answer passes untouched", async () => {
+test("contract 4.1 cors function: the preflight reaches the function and its answer passes untouched", async () => {
   const options = preflight();
   options.headers.origin = friend;
   const res = await send("/functions/v1/origin-private", options);
@@ -137,7 +137,7 @@ test("4.1 cors function: the preflight reaches the function and its answer passe
   assert.equal(res.headers["access-control-max-age"], undefined);
 });
 
-test("4.1 cors function: a refused origin is the function's 403 and gets no origin from us", async () => {
+test("contract 4.1 cors function: a refused origin is the function's 403 and gets no origin from us", async () => {
   for (const options of [preflight(), { method: "POST", headers: { origin } }]) {
     const res = await send("/functions/v1/origin-private", options);
     assert.equal(res.status, 403);

@@ -22,11 +22,11 @@ function unavailable(res, region) {
   assert.ok("since" in body, "since");
   assert.ok(Array.isArray(body.alternatives), "alternatives");
   assert.ok(!body.alternatives.includes(region), "the region itself is no alternative");
-  assert.doesNotMatch(res.text, /127\.0\.0\.1|refused|dial/, "5 nothing of the inside");
+  assert.doesNotMatch(res.text, /127\.0\.0\.1|refused|dial/, "contract 5.33 nothing of the inside");
   return body;
 }
 
-test("2.6 not named: the next region answers, reason failover", async () => {
+test("contract 2.6 not named: the next region answers, reason failover", async () => {
   for (const options of [{}, { method: "POST", body: "a body" }]) {
     const res = await send(path, options);
     assert.equal(res.status, 200, res.text);
@@ -38,20 +38,20 @@ test("2.6 not named: the next region answers, reason failover", async () => {
   }
 });
 
-test("2.6 a hundred calls while the region is down: none fails", async () => {
+test("contract 2.6 a hundred calls while the region is down: none fails", async () => {
   for (let round = 0; round < 5; round++) {
     const all = await Promise.all(Array.from({ length: 20 }, () => send(path, { method: "POST", body: "x" })));
     assert.deepEqual([...new Set(all.map((res) => res.status))], [200]);
   }
 });
 
-test("2.5 named: 503 with region, state, since, alternatives; never another region", async () => {
+test("contract 2.5 named: 503 with region, state, since, alternatives; never another region", async () => {
   const body = unavailable(await send(path, { headers: { "x-region": down } }), down);
   for (const region of regions.filter((name) => name !== down)) assert.ok(body.alternatives.includes(region), region);
   unavailable(await send(`${path}?forceFunctionRegion=${down}`), down);
 });
 
-test("2.5 in supabase-js it is a FunctionsHttpError whose body says where to go", async () => {
+test("contract 2.5 in supabase-js it is a FunctionsHttpError whose body says where to go", async () => {
   const region = Object.values(FunctionRegion).find((value) => value === down);
   const { error } = await client().functions.invoke("echo", { region });
   assert.ok(error instanceof FunctionsHttpError, String(error));
@@ -62,7 +62,7 @@ test("2.5 in supabase-js it is a FunctionsHttpError whose body says where to go"
   assert.equal(data.region, alternatives[0]);
 });
 
-test("2.3 a list goes on to its next region and stays strict", async () => {
+test("contract 2.3 a list goes on to its next region and stays strict", async () => {
   const res = await send(path, { headers: { "x-region": `${down}, ${next}` } });
   assert.equal(res.status, 200);
   assert.equal(res.json().region, next);
@@ -70,13 +70,13 @@ test("2.3 a list goes on to its next region and stays strict", async () => {
   unavailable(await send(path, { headers: { "x-region": `${down}, ${down}` } }), down);
 });
 
-test("2.3 a list that ends in any goes on to the others", async () => {
+test("contract 2.3 a list that ends in any goes on to the others", async () => {
   const res = await send(path, { headers: { "x-region": `${down}, any` } });
   assert.equal(res.status, 200);
   assert.ok(regions.includes(res.json().region) && res.json().region !== down);
 });
 
-test("4.4 a browser may read the 503", async () => {
+test("contract 4.4 a browser may read the 503", async () => {
   const res = await send(path, { headers: { "x-region": down, origin: "https://app.example" } });
   unavailable(res, down);
   assert.deepEqual(res.all("access-control-allow-origin"), ["*"]);

@@ -3,20 +3,20 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { client, send } from "./support.mjs";
 
-test("1.3 Hono routes below its base path", async () => {
+test("contract 1.3 Hono routes below its base path", async () => {
   assert.equal((await send("/functions/v1/hono")).text, "Hello Hono!");
   const res = await send("/functions/v1/hono/users/a%20b?q=%C3%BC");
   assert.deepEqual(res.json(), { id: "a b", q: "ü" });
 });
 
-test("1.3 Hono takes a JSON body from supabase-js", async () => {
+test("contract 1.3 Hono takes a JSON body from supabase-js", async () => {
   const { data, error, response } = await client().functions.invoke("hono/users", { body: { name: "Ada" } });
   assert.equal(error, null);
   assert.equal(response.status, 201);
   assert.deepEqual(data, { created: { name: "Ada" } });
 });
 
-test("5 Hono's own 404, 418, 500 and redirect pass", async () => {
+test("contract 5.27 Hono's own 404, 418, 500 and redirect pass", async () => {
   const missing = await send("/functions/v1/hono/nowhere");
   assert.equal(missing.status, 404);
   assert.equal(missing.text, "404 Not Found");

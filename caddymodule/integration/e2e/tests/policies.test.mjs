@@ -10,7 +10,7 @@ const echo = "/functions/v1/public-echo";
 const preflight = (origin) => ({ method: "OPTIONS", headers: { origin, "access-control-request-method": "POST" } });
 
 for (const origin of [friend, second]) {
-  test(`4.6 the listed origin ${origin} is echoed with credentials and Vary`, async () => {
+  test(`contract 4.6 the listed origin ${origin} is echoed with credentials and Vary`, async () => {
     for (const options of [preflight(origin), { headers: { origin, ...bearer } }, { headers: { origin } }]) {
       const res = await send(echo, options);
       assert.deepEqual(res.all("access-control-allow-origin"), [origin]);
@@ -21,7 +21,7 @@ for (const origin of [friend, second]) {
 }
 
 for (const origin of [stranger, "null", friend + ".evil.example", "http://app.customer.org", friend + ":8443"]) {
-  test(`4.4 the unlisted origin ${origin} gets no CORS headers but Vary: Origin`, async () => {
+  test(`contract 4.4 the unlisted origin ${origin} gets no CORS headers but Vary: Origin`, async () => {
     for (const options of [preflight(origin), { headers: { origin, ...bearer } }, { headers: { origin } }]) {
       const res = await send(echo, options);
       assert.equal(res.headers["access-control-allow-origin"], undefined);
@@ -31,19 +31,19 @@ for (const origin of [stranger, "null", friend + ".evil.example", "http://app.cu
   });
 }
 
-test("4.1 cors function: a function's own headers pass, the site's list does not judge them", async () => {
+test("contract 4.1 cors function: a function's own headers pass, the site's list does not judge them", async () => {
   const res = await send("/functions/v1/own-cors", preflight(stranger));
   assert.equal(res.status, 200);
   assert.equal(res.text, "ok");
   assert.deepEqual(res.all("access-control-allow-origin"), ["https://set-by-function.example"]);
 });
 
-test("4.1 cors function: nothing is added to what the function exposes", async () => {
+test("contract 4.1 cors function: nothing is added to what the function exposes", async () => {
   const res = await send("/functions/v1/own-cors", { headers: { origin: stranger } });
-  assert.deepEqual(res.all("access-control-expose-headers"), ["x-from-function"], "4.5 holds in auto alone");
+  assert.deepEqual(res.all("access-control-expose-headers"), ["x-from-function"], "contract 4.5 holds in auto alone");
 });
 
-test("6.3 html keep of the site keeps HTML, cookies and missing types", async () => {
+test("contract 6.3 html keep of the site keeps HTML, cookies and missing types", async () => {
   const hono = await send("/functions/v1/page-nocontenttype", { headers: bearer });
   assert.equal(hono.status, 200);
   assert.equal(hono.headers["content-security-policy"], undefined);
@@ -51,13 +51,13 @@ test("6.3 html keep of the site keeps HTML, cookies and missing types", async ()
   assert.equal(cookies.all("set-cookie").length, 2, "6.4");
 });
 
-test("6.3 a function's html beats the site's", async () => {
+test("contract 6.3 a function's html beats the site's", async () => {
   const res = await send("/functions/v1/page");
   assert.match(res.headers["content-type"], /^text\/plain/);
   assert.equal(res.headers["content-security-policy"], "default-src 'none'; sandbox");
 });
 
-test("1.7 function *: a slug that is not deployed is the backend's own 404", async () => {
+test("contract 1.7 function *: a slug that is not deployed is the backend's own 404", async () => {
   const res = await send("/functions/v1/never-deployed", { headers: bearer });
   assert.equal(res.status, 404);
   assert.deepEqual(res.json(), { code: "NO_SUCH_FUNCTION", slug: "never-deployed" });
@@ -65,12 +65,12 @@ test("1.7 function *: a slug that is not deployed is the backend's own 404", asy
   assert.ok(res.headers["x-sb-edge-region"]);
 });
 
-test("3.1 function * verifies JWTs by default", async () => {
+test("contract 3.1 function * verifies JWTs by default", async () => {
   assert.equal((await send("/functions/v1/never-deployed")).status, 401);
 });
 
 for (const path of ["/functions/v1/_internal", "/functions/v1/_internal/secret", "/functions/v1/_internal/health", "/_internal/secret"]) {
-  test(`1.6 function * does not open ${path}`, async () => {
+  test(`contract 1.6 function * does not open ${path}`, async () => {
     for (const method of ["GET", "POST", "OPTIONS"]) {
       const res = await send(path, { method, headers: bearer });
       assert.equal(res.status, 404, `${method}: ${res.text}`);
@@ -102,7 +102,7 @@ test("5 413 PAYLOAD_TOO_LARGE for a chunked body that grows past max_body", asyn
   assert.equal(res.status, 413, res.text);
 });
 
-test("5 a body of exactly max_body passes", async () => {
+test("contract 5.10 a body of exactly max_body passes", async () => {
   const res = await send("/functions/v1/upload", {
     method: "POST",
     headers: { ...bearer, "content-length": 1_000_000 },

@@ -1,4 +1,4 @@
-// BEHAVIOUR 4.4, 4.5, 4.7, 3.15 in Chromium: a page of another origin reads each gateway answer that a browser can get, with its code.
+// contract 4.4, 4.5, 4.7, 3.15 in Chromium: a page of another origin reads each gateway answer that a browser can get, with its code.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { answer, browser, html, site } from "./browser.mjs";
@@ -29,7 +29,7 @@ const call = (url, init = {}) => page.evaluate(async ([url, { size, ...init }]) 
   return { status: res.status, headers: Object.fromEntries(res.headers), json: text ? JSON.parse(text) : undefined };
 }, [url, init]);
 
-// bare bodies have a message alone (3.10, section 5).
+// bare bodies have a message alone (contract 3.10, 5.5).
 const answers = [
   [404, "PROJECT_NOT_FOUND", `${project("nobodynobodynobodyaa")}/functions/v1/open`],
   [404, "PROJECT_NOT_FOUND", `http://example.test:${port}/functions/v1/open`, { name: "of the apex" }],
@@ -61,7 +61,7 @@ const answers = [
 for (const [status, code, url, { name = "", only, bare, visible = {}, headers = {}, ...init } = {}] of answers) {
   // Also with a header that makes the browser send a preflight first.
   for (const more of only ? [{}] : [{}, { "x-client-info": "supabase-js-web/2" }]) {
-    test(`4.4 a page reads ${status} ${code} ${name} ${Object.keys({ ...headers, ...more })}`, async () => {
+    test(`contract 4.4 a page reads ${status} ${code} ${name} ${Object.keys({ ...headers, ...more })}`, async () => {
       const res = await call(url, { ...init, headers: { ...headers, ...more } });
       assert.equal(res.status, status);
       assert.equal(res.headers["sb-error-code"], code);
@@ -75,13 +75,13 @@ for (const [status, code, url, { name = "", only, bare, visible = {}, headers = 
   }
 }
 
-test("4.4 a page reads 503 GATEWAY_OVERLOADED beside calls that are in flight", async () => {
+test("contract 4.4 a page reads 503 GATEWAY_OVERLOADED beside calls that are in flight", async () => {
   const calls = [1, 2, 3].map((n) => call(`${first}/functions/v1/busy${answer({ wait: 20_000 })}&n=${n}`, { headers: { "x-client-info": "x" } }));
   const answers = (await Promise.all(calls)).map((res) => `${res.status} ${res.headers["sb-error-code"]} ${res.json.code}`);
   assert.deepEqual(answers.sort(), ["503 GATEWAY_OVERLOADED GATEWAY_OVERLOADED", "504 IDLE_TIMEOUT IDLE_TIMEOUT", "504 IDLE_TIMEOUT IDLE_TIMEOUT"]);
 });
 
-test("4.5 a page reads what expose of site, project and function name, and the rate limit's headers", async () => {
+test("contract 4.5 a page reads what expose of site, project and function name, and the rate limit's headers", async () => {
   const own = [["X-Site", "s"], ["X-Project", "p"], ["X-Function", "f"], ["X-Own", "o"], ["X-Hidden", "h"], ["Access-Control-Expose-Headers", "x-own"]];
   const res = await call(open + answer({ header: [["Content-Type", "application/json"], ...own], body: "{}" }));
   assert.equal(res.status, 200);
@@ -91,7 +91,7 @@ test("4.5 a page reads what expose of site, project and function name, and the r
   assert.equal(res.headers["x-hidden"], undefined);
 });
 
-test("4.9 a page reads the answer of a function that says each CORS header twice", async () => {
+test("contract 4.9 a page reads the answer of a function that says each CORS header twice", async () => {
   const twice = [["Access-Control-Allow-Origin", "*"], ["Access-Control-Allow-Origin", "*"], ["Access-Control-Allow-Credentials", "true"], ["Access-Control-Allow-Credentials", "true"]];
   for (const slug of ["open", "own"]) {
     const script = { header: [["Content-Type", "application/json"], ...twice], body: '{"ok":true}' };
@@ -99,7 +99,7 @@ test("4.9 a page reads the answer of a function that says each CORS header twice
   }
 });
 
-test("4.9 two different origins are refused by the browser, as they were, and the log says so once", async () => {
+test("contract 4.9 two different origins are refused by the browser, as they were, and the log says so once", async () => {
   const header = [["Access-Control-Allow-Origin", "*"], ["Access-Control-Allow-Origin", site("app.test")]];
   for (const slug of ["open", "own"]) {
     await assert.rejects(call(`${first}/functions/v1/${slug}${answer({ header })}`), /Failed to fetch/);
@@ -123,12 +123,12 @@ for (const [name, slug, query, want] of [
   ["nothing", "events", "", "closed"],
   ["a token of a function that takes headers only", "private", `&jwt=${anonJwt}`, "closed"],
 ]) {
-  test(`3.15 an EventSource with ${name}: ${want}`, async () => {
+  test(`contract 3.15 an EventSource with ${name}: ${want}`, async () => {
     assert.equal(await events(`${first}/functions/v1/${slug}${stream}${query}`), want);
   });
 }
 
-test("3.15 a page reads why an EventSource was closed", async () => {
+test("contract 3.15 a page reads why an EventSource was closed", async () => {
   const res = await call(`${first}/functions/v1/events?jwt=${expired}`, { headers: { accept: "text/event-stream" } });
   assert.equal(res.status, 401);
   assert.equal(res.headers["sb-error-code"], "UNAUTHORIZED_LEGACY_JWT");

@@ -5,7 +5,7 @@ import { send, sleep } from "./support.mjs";
 
 const back = process.env.E2E_DOWN_REGION;
 
-test("2.5 named: the region answers again within ten seconds", async () => {
+test("contract 2.5 named: the region answers again within ten seconds", async () => {
   let res;
   for (const end = Date.now() + 10000; Date.now() < end; await sleep(200)) {
     res = await send("/functions/v1/public-echo", { headers: { "x-region": back } });
@@ -15,7 +15,7 @@ test("2.5 named: the region answers again within ten seconds", async () => {
   assert.equal(res.json().region, back);
 });
 
-test("2.6 not named: it gets its share back, little by little", async () => {
+test("contract 2.6 not named: it gets its share back, little by little", async () => {
   const reasons = new Set();
   for (const end = Date.now() + 20000; Date.now() < end && !reasons.has(`${back} nearest`); await sleep(200)) {
     const all = await Promise.all(Array.from({ length: 10 }, () => send("/functions/v1/public-echo")));

@@ -14,27 +14,27 @@ function ranIn(res, region, reason) {
 }
 
 const chosen = [
-  ["2.1 header", { "x-region": second }, "", second, "explicit"],
-  ["2.1 query", {}, `?forceFunctionRegion=${far}`, far, "explicit"],
-  ["2.1 header any", { "x-region": "any" }, "", near, "nearest"],
-  ["2.1 header empty", { "x-region": "" }, "", near, "nearest"],
-  ["2.1 query any", {}, "?forceFunctionRegion=any", near, "nearest"],
-  ["2.1 query empty", {}, "?forceFunctionRegion=", near, "nearest"],
-  ["2.2 header wins over query", { "x-region": second }, `?forceFunctionRegion=${far}`, second, "explicit"],
-  ["2.2 header any leaves it to the query", { "x-region": "any" }, `?forceFunctionRegion=${far}`, far, "explicit"],
-  ["2.2 header empty leaves it to the query", { "x-region": "" }, `?forceFunctionRegion=${far}`, far, "explicit"],
-  ["2.2 first value of the query", {}, `?forceFunctionRegion=${far}&forceFunctionRegion=${second}`, far, "explicit"],
-  ["2.2 query percent-decoded", {}, `?forceFunctionRegion=${far.replace("-", "%2D")}`, far, "explicit"],
-  ["2.3 list", { "x-region": `${far}, ${second}` }, "", far, "explicit_list"],
-  ["2.3 list ending in any", { "x-region": `${second},any` }, "", second, "explicit_list"],
-  ["2.3 list in the query", {}, `?forceFunctionRegion=${far},${second}`, far, "explicit_list"],
-  ["2.6 not named", {}, "", near, "nearest"],
+  ["contract 2.1 header", { "x-region": second }, "", second, "explicit"],
+  ["contract 2.1 query", {}, `?forceFunctionRegion=${far}`, far, "explicit"],
+  ["contract 2.1 header any", { "x-region": "any" }, "", near, "nearest"],
+  ["contract 2.1 header empty", { "x-region": "" }, "", near, "nearest"],
+  ["contract 2.1 query any", {}, "?forceFunctionRegion=any", near, "nearest"],
+  ["contract 2.1 query empty", {}, "?forceFunctionRegion=", near, "nearest"],
+  ["contract 2.2 header wins over query", { "x-region": second }, `?forceFunctionRegion=${far}`, second, "explicit"],
+  ["contract 2.2 header any leaves it to the query", { "x-region": "any" }, `?forceFunctionRegion=${far}`, far, "explicit"],
+  ["contract 2.2 header empty leaves it to the query", { "x-region": "" }, `?forceFunctionRegion=${far}`, far, "explicit"],
+  ["contract 2.2 first value of the query", {}, `?forceFunctionRegion=${far}&forceFunctionRegion=${second}`, far, "explicit"],
+  ["contract 2.2 query percent-decoded", {}, `?forceFunctionRegion=${far.replace("-", "%2D")}`, far, "explicit"],
+  ["contract 2.3 list", { "x-region": `${far}, ${second}` }, "", far, "explicit_list"],
+  ["contract 2.3 list ending in any", { "x-region": `${second},any` }, "", second, "explicit_list"],
+  ["contract 2.3 list in the query", {}, `?forceFunctionRegion=${far},${second}`, far, "explicit_list"],
+  ["contract 2.6 not named", {}, "", near, "nearest"],
 ];
 for (const [name, headers, query, region, reason] of chosen) {
   test(`${name}: ${region}, ${reason}`, async () => {
     const res = await send(path + query, { headers });
     ranIn(res, region, reason);
-    assert.equal(res.json().query, query === "?" ? "" : query, "1.3 the raw query passes");
+    assert.equal(res.json().query, query === "?" ? "" : query, "contract 1.3 the raw query passes");
   });
 }
 
@@ -47,7 +47,7 @@ const unknown = [
   ["in the query", {}, "?forceFunctionRegion=mars-1"],
 ];
 for (const [name, headers, query] of unknown) {
-  test(`2.4 ${name}: 400 INVALID_REGION that lists the configured ones`, async () => {
+  test(`contract 2.4 ${name}: 400 INVALID_REGION that lists the configured ones`, async () => {
     const res = await send(path + query, { headers });
     assert.equal(res.status, 400);
     assert.equal(res.headers["sb-error-code"], "INVALID_REGION");
@@ -57,7 +57,7 @@ for (const [name, headers, query] of unknown) {
   });
 }
 
-test("2.7 a region header that the function sets is replaced, never doubled", async () => {
+test("contract 2.7 a region header that the function sets is replaced, never doubled", async () => {
   const query = "?set=x-sb-edge-region:mars-1&set=x-sb-region-reason:magic&set=sb-request-id:forged&set=sb-gateway-version:9";
   const res = await send("/functions/v1/echo" + query, { headers: bearer });
   ranIn(res, near, "nearest");
@@ -66,7 +66,7 @@ test("2.7 a region header that the function sets is replaced, never doubled", as
   assert.deepEqual(res.all("sb-gateway-version"), ["1"]);
 });
 
-test("2.8 an executed answer carries each sb- header exactly once", async () => {
+test("contract 2.8 an executed answer carries each sb- header exactly once", async () => {
   const res = await send(path);
   assert.equal(res.all("sb-request-id").length, 1);
   assert.match(res.headers["sb-request-id"], uuidV7);
@@ -78,7 +78,7 @@ test("2.8 an executed answer carries each sb- header exactly once", async () => 
   assert.notEqual(again.headers["sb-request-id"], res.headers["sb-request-id"]);
 });
 
-test("2.8 the backend's own x-served-by and x-deno-execution-id pass", async () => {
+test("contract 2.8 the backend's own x-served-by and x-deno-execution-id pass", async () => {
   const res = await send("/functions/v1/echo?set=x-served-by:my-runtime&set=x-deno-execution-id:e-1", { headers: bearer });
   assert.deepEqual(res.all("x-served-by"), ["my-runtime"]);
   assert.deepEqual(res.all("x-deno-execution-id"), ["e-1"]);
@@ -90,7 +90,7 @@ const refusals = [
   ["401", "/functions/v1/echo", {}, 401],
 ];
 for (const [name, where, headers, status] of refusals) {
-  test(`2.8 a gateway answer ${name} carries the sb- headers and no execution`, async () => {
+  test(`contract 2.8 a gateway answer ${name} carries the sb- headers and no execution`, async () => {
     const res = await send(where, { headers });
     assert.equal(res.status, status);
     assert.match(res.headers["sb-request-id"], uuidV7);

@@ -16,7 +16,7 @@ function rewritten(res) {
 
 const rewrites = ["text/html", "text/html; charset=utf-8", "TEXT/HTML", "Text/Html;charset=ISO-8859-1", "text/html ; a=b"];
 for (const type of rewrites) {
-  test(`6.3 GET of ${type} on a shared host is text/plain, bytes unchanged`, async () => {
+  test(`contract 6.3 GET of ${type} on a shared host is text/plain, bytes unchanged`, async () => {
     const res = await send(`/functions/v1/page?type=${encodeURIComponent(type)}`);
     assert.equal(res.status, 200);
     rewritten(res);
@@ -24,7 +24,7 @@ for (const type of rewrites) {
   });
 }
 
-test("6.3 whatever the status", async () => {
+test("contract 6.3 whatever the status", async () => {
   for (const status of [201, 404, 500]) {
     const res = await send(`/functions/v1/page?status=${status}`);
     assert.equal(res.status, status);
@@ -32,7 +32,7 @@ test("6.3 whatever the status", async () => {
   }
 });
 
-test("6.3 no Content-Type and a body that sniffs as HTML", async () => {
+test("contract 6.3 no Content-Type and a body that sniffs as HTML", async () => {
   const res = await send("/functions/v1/page-nocontenttype");
   rewritten(res);
   assert.equal(res.text, "<!doctype html><html><body><h1>Untyped</h1></body></html>");
@@ -40,7 +40,7 @@ test("6.3 no Content-Type and a body that sniffs as HTML", async () => {
 
 const documents = ["application/xhtml+xml", "image/svg+xml"];
 for (const type of [...documents, "application/json", "text/css"]) {
-  test(`6.3 ${type} keeps its type, and may run no script`, async () => {
+  test(`contract 6.3 ${type} keeps its type, and may run no script`, async () => {
     const res = await send(`/functions/v1/page?type=${encodeURIComponent(type)}`);
     assert.equal(res.headers["content-type"], type);
     assert.equal(res.headers["content-security-policy"], documents.includes(type) ? "default-src 'none'; sandbox" : undefined);
@@ -48,14 +48,14 @@ for (const type of [...documents, "application/json", "text/css"]) {
 }
 
 for (const method of ["POST", "PUT", "PATCH", "DELETE"]) {
-  test(`6.3 ${method} stays HTML, and may run no script`, async () => {
+  test(`contract 6.3 ${method} stays HTML, and may run no script`, async () => {
     const res = await send("/functions/v1/page", { method });
     assert.equal(res.headers["content-type"], "text/html; charset=utf-8");
     assert.deepEqual(res.all("content-security-policy"), ["default-src 'none'; sandbox"]);
   });
 }
 
-test("6.3 not on the project's own host, with a port or in another case neither", async () => {
+test("contract 6.3 not on the project's own host, with a port or in another case neither", async () => {
   for (const host of [ownHost, `${ownHost}:8443`, ownHost.toUpperCase()]) {
     const res = await send("/functions/v1/page", { headers: { host } });
     assert.equal(res.headers["content-type"], "text/html; charset=utf-8", host);
@@ -64,7 +64,7 @@ test("6.3 not on the project's own host, with a port or in another case neither"
   }
 });
 
-test("6.4 Set-Cookie is removed on shared hosts and kept on the own host", async () => {
+test("contract 6.4 Set-Cookie is removed on shared hosts and kept on the own host", async () => {
   const shared = await send("/functions/v1/cookies");
   assert.equal(shared.status, 200);
   assert.deepEqual(shared.all("set-cookie"), []);
@@ -73,14 +73,14 @@ test("6.4 Set-Cookie is removed on shared hosts and kept on the own host", async
 });
 
 for (const code of [201, 204, 304, 404, 409, 422, 500, 503]) {
-  test(`5 the function's ${code} passes as it is`, async () => {
+  test(`contract 5.27 the function's ${code} passes as it is`, async () => {
     const res = await send(`/functions/v1/status?code=${code}`);
     assert.equal(res.status, code);
     if (![204, 304].includes(code)) assert.deepEqual(res.json(), { status: code });
   });
 }
 
-test("5 a redirect is passed, not followed", async () => {
+test("contract 5.27 a redirect is passed, not followed", async () => {
   const res = await send("/functions/v1/status?code=302&location=/elsewhere");
   assert.equal(res.status, 302);
   assert.equal(res.headers.location, "/elsewhere");
@@ -95,7 +95,7 @@ const errorCodes = [
   ["status?code=502", 502, "EDGE_FUNCTION_ERROR"],
 ];
 for (const [path, status, code] of errorCodes) {
-  test(`5 ${path} has sb-error-code ${code} and the function's own body`, async () => {
+  test(`contract 5.28 ${path} has sb-error-code ${code} and the function's own body`, async () => {
     const res = await send(`/functions/v1/${path}`);
     assert.equal(res.status, status);
     assert.deepEqual(res.all("sb-error-code"), [code]);
@@ -104,12 +104,12 @@ for (const [path, status, code] of errorCodes) {
   });
 }
 
-test("5 a function's 4xx has no sb-error-code", async () => {
+test("contract 5.28 a function's 4xx has no sb-error-code", async () => {
   const res = await send("/functions/v1/status?code=404");
   assert.equal(res.headers["sb-error-code"], undefined);
 });
 
-test("6.7 an empty response gets no Content-Type from us", async () => {
+test("contract 6.7 an empty response gets no Content-Type from us", async () => {
   for (const code of [200, 204, 304, 404]) {
     const res = await send(`/functions/v1/status?code=${code}&empty`);
     assert.equal(res.status, code);
@@ -118,13 +118,13 @@ test("6.7 an empty response gets no Content-Type from us", async () => {
   }
 });
 
-test("6.7 nothing is compressed by us", async () => {
+test("contract 6.7 nothing is compressed by us", async () => {
   const res = await send("/functions/v1/page", { headers: { "accept-encoding": "gzip, br" , host: ownHost } });
   // Deno itself compresses only above 64 bytes of a compressible type; the page is below that.
   assert.equal(res.headers["content-encoding"], undefined);
   assert.equal(res.text, html);
 });
 
-test("5 a body that the function breaks off is not passed off as whole", async () => {
+test("contract 5.31 a body that the function breaks off is not passed off as whole", async () => {
   await assert.rejects(send("/functions/v1/broken"));
 });

@@ -17,7 +17,7 @@ const notFound = [
   "/functions/v1/public-echo;x",
 ];
 for (const path of notFound) {
-  test(`1.4 ${path} is 404 NOT_FOUND`, async () => {
+  test(`contract 1.4 ${path} is 404 NOT_FOUND`, async () => {
     const res = await send(path);
     assert.equal(res.status, 404);
     assert.deepEqual(res.json(), { code: "NOT_FOUND", message: "Requested function was not found" });
@@ -27,7 +27,7 @@ for (const path of notFound) {
 }
 
 for (const path of ["/", "/index.html", "/functions/v2/public-echo", "/public-echo", "/_internal/health", "/rest/v1/x"]) {
-  test(`1.7 ${path} is no function's path: 404 NOT_FOUND`, async () => {
+  test(`contract 1.7 ${path} is no function's path: 404 NOT_FOUND`, async () => {
     const res = await send(path);
     assert.equal(res.status, 404);
     assert.equal(res.json().code, "NOT_FOUND");
@@ -35,7 +35,7 @@ for (const path of ["/", "/index.html", "/functions/v2/public-echo", "/public-ec
 }
 
 for (const host of ["anything.example", ownHost, "127.0.0.1"]) {
-  test(`1.1 in single-project mode the host ${host} reaches the project`, async () => {
+  test(`contract 1.1 in single-project mode the host ${host} reaches the project`, async () => {
     const res = await send("/functions/v1/public-echo/a/b?c=d&c=e", { headers: { host } });
     assert.equal(res.status, 200);
     const { path, query, headers } = res.json();
@@ -46,7 +46,7 @@ for (const host of ["anything.example", ownHost, "127.0.0.1"]) {
   });
 }
 
-test("1.8 the function sees the gateway's own trusted headers", async () => {
+test("contract 1.8 the function sees the gateway's own trusted headers", async () => {
   const res = await send("/functions/v1/public-echo");
   const { headers, region } = res.json();
   const { host, port } = new URL(url);
@@ -62,7 +62,7 @@ test("1.8 the function sees the gateway's own trusted headers", async () => {
   assert.equal(headers["sb-api-key"], undefined);
 });
 
-test("1.8 the client's trace goes on and its own baggage stays", async () => {
+test("contract 1.8 the client's trace goes on and its own baggage stays", async () => {
   const trace = "0af7651916cd43dd8448eb211c80319c";
   const res = await send("/functions/v1/public-echo", {
     headers: {
@@ -81,13 +81,13 @@ test("1.8 the client's trace goes on and its own baggage stays", async () => {
 });
 
 for (const path of ["/functions/v1/no-such", "/functions/v1/Echo", "/functions/v1/"]) {
-  test(`3 order: ${path} without a token is 404, not 401`, async () => {
+  test(`contract 3.17, 3.21: ${path} without a token is 404, not 401`, async () => {
     assert.equal((await send(path)).status, 404);
     assert.equal((await send(path, { headers: { apikey: "sb_secret_unknown" } })).status, 404);
   });
 }
 
-test("3 order: URL 400 before 401, 405 before 401, 401 before the region's 400", async () => {
+test("contract 3.18, 3.19, 3.21, 3.23: URL 400 before 401, 405 before 401, 401 before the region's 400", async () => {
   assert.equal((await send("/functions/v1/echo/%252e%252e/%252e%252e/x")).status, 400);
   assert.equal((await send("/functions/v1/echo", { method: "PROPFIND" })).status, 405);
   assert.equal((await send("/functions/v1/echo", { headers: { "x-region": "mars-1" } })).status, 401);
@@ -95,7 +95,7 @@ test("3 order: URL 400 before 401, 405 before 401, 401 before the region's 400",
 });
 
 for (const rest of ["/a/../../x", "/..", "/%2e%2e/x", "/..%5cx", "/%252e%252e%252fx", "/%25252e%25252e/x"]) {
-  test(`1.5 /public-echo${rest} could leave the slug: 400 INVALID_URL`, async () => {
+  test(`contract 1.5 /public-echo${rest} could leave the slug: 400 INVALID_URL`, async () => {
     const res = await send(`/functions/v1/public-echo${rest}`);
     assert.equal(res.status, 400);
     assert.equal(res.json().code, "INVALID_URL");
@@ -104,7 +104,7 @@ for (const rest of ["/a/../../x", "/..", "/%2e%2e/x", "/..%5cx", "/%252e%252e%25
 }
 
 for (const rest of ["/a/../b", "/a/%2e%2e/b", "/...", "/..a", "/%252f", "/.hidden"]) {
-  test(`1.5 /public-echo${rest} stays inside the slug and is forwarded`, async () => {
+  test(`contract 1.5 /public-echo${rest} stays inside the slug and is forwarded`, async () => {
     assert.equal((await send(`/functions/v1/public-echo${rest}`)).status, 200);
   });
 }

@@ -1,4 +1,4 @@
-// BEHAVIOUR 6.3, 6.4 in Chromium: what a function does on a shared host reaches no other project. Each case runs twice: function `f` as
+// contract 6.3, 6.4 in Chromium: what a function does on a shared host reaches no other project. Each case runs twice: function `f` as
 // it comes, and function `kept` with `html keep`, which shows that the case could fail.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -70,7 +70,7 @@ async function visit(context, slug, how, { type, body, more = [] }, status) {
 
 for (const c of cases) {
   for (const [how, status] of [["link", 200], ["form", c.runs ? 404 : 200]]) {
-    test(`6.3 ${c.name}, by a ${how}, status ${status}`, async () => {
+    test(`contract 6.3 ${c.name}, by a ${how}, status ${status}`, async () => {
       const context = await chromium.newContext();
       try {
         assert.deepEqual(await visit(context, "f", how, c, status), { cookies: [], workers: 0 });
@@ -80,7 +80,7 @@ for (const c of cases) {
     });
   }
   if (c.runs) {
-    test(`6.3 the control: ${c.name} of a function with html keep`, async () => {
+    test(`contract 6.3 the control: ${c.name} of a function with html keep`, async () => {
       const context = await chromium.newContext();
       try {
         const { cookies } = await visit(context, "kept", "form", c, 200);
@@ -95,7 +95,7 @@ for (const c of cases) {
   }
 }
 
-test("6.3 a service worker of the host, by script of a function that keeps HTML, as the control", async () => {
+test("contract 6.3 a service worker of the host, by script of a function that keeps HTML, as the control", async () => {
   const context = await chromium.newContext();
   const tab = await context.newPage();
   const target = worker.replace("/f?", "/kept?");
@@ -114,7 +114,7 @@ test("6.3 a service worker of the host, by script of a function that keeps HTML,
   await context.close();
 });
 
-test("6.3 Clear-Site-Data and HSTS of a function touch nothing of the host", async () => {
+test("contract 6.3 Clear-Site-Data and HSTS of a function touch nothing of the host", async () => {
   const context = await chromium.newContext();
   await context.addCookies([{ name: "mine", value: "1", domain: host.split(":")[0], path: "/" }]);
   const tab = await context.newPage();

@@ -13,7 +13,7 @@ function hashOf(length) {
   return hash.digest("hex");
 }
 
-test("6.5 each event of an SSE stream arrives when it is sent", async () => {
+test("contract 6.5 each event of an SSE stream arrives when it is sent", async () => {
   const started = Date.now();
   const res = await fetch(`${fn}/sse?events=4&every=250`);
   assert.equal(res.headers.get("content-type"), "text/event-stream");
@@ -30,12 +30,12 @@ test("6.5 each event of an SSE stream arrives when it is sent", async () => {
   }
 });
 
-test("6.5 a silence inside a stream is kept and the last event still comes", async () => {
+test("contract 6.5 a silence inside a stream is kept and the last event still comes", async () => {
   const res = await fetch(`${fn}/sse?events=1&every=1&silence=1500`);
   assert.match(await res.text(), /"done":true/);
 });
 
-test("6.5 a client that leaves a stream does not hurt the next one", async () => {
+test("contract 6.5 a client that leaves a stream does not hurt the next one", async () => {
   for (let i = 0; i < 5; i++) {
     const stop = new AbortController();
     const res = await fetch(`${fn}/sse?events=100&every=50`, { signal: stop.signal });
@@ -47,7 +47,7 @@ test("6.5 a client that leaves a stream does not hurt the next one", async () =>
   assert.match(await (await fetch(`${fn}/sse?events=1&every=1`)).text(), /"done":true/);
 });
 
-test("6.5 10 MB up with Content-Length: length and hash agree", async () => {
+test("contract 6.5 10 MB up with Content-Length: length and hash agree", async () => {
   const body = Buffer.concat(Array(size / block.length).fill(block));
   const res = await send("/functions/v1/upload", {
     method: "POST",
@@ -60,7 +60,7 @@ test("6.5 10 MB up with Content-Length: length and hash agree", async () => {
   assert.equal(got.contentLength, String(size));
 });
 
-test("6.5 10 MB up in chunks of odd sizes", async () => {
+test("contract 6.5 10 MB up in chunks of odd sizes", async () => {
   const { status, text } = await new Promise((resolve, reject) => {
     const target = new URL(fn + "/upload");
     const req = request(target, { method: "POST", headers: { ...bearer } }, (res) => {
@@ -86,13 +86,13 @@ test("6.5 10 MB up in chunks of odd sizes", async () => {
   assert.equal(JSON.parse(text).sha256, hashOf(size));
 });
 
-test("6.5 10 MB down: length and hash agree", async () => {
+test("contract 6.5 10 MB down: length and hash agree", async () => {
   const res = await send(`/functions/v1/download?bytes=${size}`);
   assert.equal(res.bytes.length, size);
   assert.equal(createHash("sha256").update(res.bytes).digest("hex"), hashOf(size));
 });
 
-test("6.5 a slow reader gets everything", async () => {
+test("contract 6.5 a slow reader gets everything", async () => {
   const res = await fetch(`${fn}/download?bytes=${2 * 1024 * 1024}`);
   const hash = createHash("sha256");
   let n = 0;
@@ -103,7 +103,7 @@ test("6.5 a slow reader gets everything", async () => {
   assert.equal(hash.digest("hex"), hashOf(2 * 1024 * 1024));
 });
 
-test("6.5 forty calls at once each get their own answer", async () => {
+test("contract 6.5 forty calls at once each get their own answer", async () => {
   const all = await Promise.all(Array.from({ length: 40 }, async (_, i) => {
     const res = await fetch(`${fn}/echo/${i}`, { method: "POST", headers: bearer, body: `body ${i}` });
     return [i, await res.json()];

@@ -12,13 +12,13 @@ import { anonJwt, client, deadUrl, publishableKey, regions, secretKey, sign, now
 
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
-test("1.1 invoke with a JSON object body gets the function's JSON back", async () => {
+test("contract 1.1 invoke with a JSON object body gets the function's JSON back", async () => {
   const { data, error } = await client().functions.invoke("hello-world", { body: { name: "Ada" } });
   assert.equal(error, null);
   assert.deepEqual(data, { message: "Hello Ada!", region: regions[0] });
 });
 
-test("1.3 invoke without a body is a POST with none", async () => {
+test("contract 1.3 invoke without a body is a POST with none", async () => {
   const { data, error } = await client().functions.invoke("echo");
   assert.equal(error, null);
   assert.equal(data.method, "POST");
@@ -26,14 +26,14 @@ test("1.3 invoke without a body is a POST with none", async () => {
   assert.equal(data.path, "/echo");
 });
 
-test("6.5 invoke with a string body", async () => {
+test("contract 6.5 invoke with a string body", async () => {
   const { data, error } = await client().functions.invoke("echo", { body: "plain words, ü" });
   assert.equal(error, null);
   assert.equal(data.body, "plain words, ü");
   assert.match(data.headers["content-type"], /^text\/plain/);
 });
 
-test("6.5 invoke with FormData, text and file", async () => {
+test("contract 6.5 invoke with FormData, text and file", async () => {
   const form = new FormData();
   form.set("title", "a form");
   form.set("file", new File([Buffer.from([0, 1, 2, 255])], "four.bin", { type: "application/x-four" }));
@@ -48,7 +48,7 @@ test("6.5 invoke with FormData, text and file", async () => {
   });
 });
 
-test("6.5 invoke with a Blob keeps its type", async () => {
+test("contract 6.5 invoke with a Blob keeps its type", async () => {
   const bytes = Buffer.from("blob bytes \0 \xff", "latin1");
   const { data, error } = await client().functions.invoke("upload", {
     body: new Blob([bytes], { type: "application/x-blob" }),
@@ -58,7 +58,7 @@ test("6.5 invoke with a Blob keeps its type", async () => {
   assert.equal(data.type, "application/x-blob");
 });
 
-test("6.5 invoke with an ArrayBuffer", async () => {
+test("contract 6.5 invoke with an ArrayBuffer", async () => {
   const bytes = new Uint8Array(70000).map((_, i) => i % 251);
   const { data, error } = await client().functions.invoke("upload", { body: bytes.buffer });
   assert.equal(error, null);
@@ -67,7 +67,7 @@ test("6.5 invoke with an ArrayBuffer", async () => {
   assert.equal(data.type, "application/octet-stream");
 });
 
-test("6.5 the client's fetch with a ReadableStream body arrives chunked and whole", async () => {
+test("contract 6.5 the client's fetch with a ReadableStream body arrives chunked and whole", async () => {
   // The SDK would serialize a stream as JSON, so the stream goes through the fetch that it hands out.
   let left = 5;
   const body = new ReadableStream({
@@ -87,7 +87,7 @@ test("6.5 the client's fetch with a ReadableStream body arrives chunked and whol
   assert.equal(data.contentLength, null);
 });
 
-test("1.8 custom headers, authorization, apikey and x-client-info pass unchanged", async () => {
+test("contract 1.8 custom headers, authorization, apikey and x-client-info pass unchanged", async () => {
   const c = client({ headers: { "x-from-client": "client" } });
   const { data, error } = await c.functions.invoke("echo", { headers: { "x-from-call": "call" } });
   assert.equal(error, null);
@@ -100,7 +100,7 @@ test("1.8 custom headers, authorization, apikey and x-client-info pass unchanged
 });
 
 for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE"]) {
-  test(`5 invoke with method ${method}`, async () => {
+  test(`contract 5.8 invoke with method ${method}`, async () => {
     const options = { method };
     if (method !== "GET") options.body = { n: 1 };
     const { data, error } = await client().functions.invoke("echo/deeper?x=1", options);
@@ -112,7 +112,7 @@ for (const method of ["GET", "POST", "PUT", "PATCH", "DELETE"]) {
   });
 }
 
-test("1.3 a REST router behind the slug works through its whole life", async () => {
+test("contract 1.3 a REST router behind the slug works through its whole life", async () => {
   const { functions } = client();
   const made = await functions.invoke("restful/tasks", { body: { title: "one" } });
   assert.equal(made.error, null);
@@ -135,7 +135,7 @@ test("1.3 a REST router behind the slug works through its whole life", async () 
 });
 
 for (const [name, region] of Object.entries(FunctionRegion).filter(([, value]) => regions.includes(value))) {
-  test(`2.1 FunctionRegion.${name} runs in ${region}, named by header and query`, async () => {
+  test(`contract 2.1 FunctionRegion.${name} runs in ${region}, named by header and query`, async () => {
     const c = client();
     const { data, error, response } = await c.functions.invoke("echo", { region });
     assert.equal(error, null);
@@ -150,7 +150,7 @@ for (const [name, region] of Object.entries(FunctionRegion).filter(([, value]) =
   });
 }
 
-test("2.1 FunctionRegion.Any names no region and goes to the nearest", async () => {
+test("contract 2.1 FunctionRegion.Any names no region and goes to the nearest", async () => {
   const c = client();
   const { data, response } = await c.functions.invoke("echo", { region: FunctionRegion.Any });
   assert.equal(c.last().headers.get("x-region"), null);
@@ -159,7 +159,7 @@ test("2.1 FunctionRegion.Any names no region and goes to the nearest", async () 
   assert.equal(response.headers.get("x-sb-region-reason"), "nearest");
 });
 
-test("2.4 a region that is not configured is a FunctionsHttpError 400 whose body lists the configured ones", async () => {
+test("contract 2.4 a region that is not configured is a FunctionsHttpError 400 whose body lists the configured ones", async () => {
   const { data, error } = await client().functions.invoke("echo", { region: FunctionRegion.SaEast1 });
   assert.equal(data, null);
   assert.ok(error instanceof FunctionsHttpError, String(error));
@@ -179,7 +179,7 @@ const httpErrors = [
   ["an unknown function", "no-such-function", 404, { code: "NOT_FOUND", message: "Requested function was not found" }],
 ];
 for (const [what, path, status, want] of httpErrors) {
-  test(`5 ${what} is a FunctionsHttpError with status ${status} and the body`, async () => {
+  test(`contract 5.27 ${what} is a FunctionsHttpError with status ${status} and the body`, async () => {
     const { data, error, response } = await client().functions.invoke(path);
     assert.equal(data, null);
     assert.ok(error instanceof FunctionsHttpError, String(error));
@@ -189,7 +189,7 @@ for (const [what, path, status, want] of httpErrors) {
   });
 }
 
-test("5 a crash is a FunctionsHttpError, never a relay error", async () => {
+test("contract 5.15 a crash is a FunctionsHttpError, never a relay error", async () => {
   const { error } = await client().functions.invoke("crash");
   assert.ok(error instanceof FunctionsHttpError, String(error));
   assert.equal(error.context.status, 500);
@@ -197,18 +197,18 @@ test("5 a crash is a FunctionsHttpError, never a relay error", async () => {
   assert.equal(error.context.headers.get("sb-error-code"), "EDGE_FUNCTION_ERROR");
 });
 
-test("5 a backend's own x-relay-error passes and is a FunctionsRelayError", async () => {
+test("contract 5.32 a backend's own x-relay-error passes and is a FunctionsRelayError", async () => {
   const { error } = await client().functions.invoke("relay-error");
   assert.ok(error instanceof FunctionsRelayError, String(error));
   assert.deepEqual(await error.context.json(), { error: "relay" });
 });
 
-test("5 an unreachable gateway is a FunctionsFetchError", async () => {
+test("an unreachable gateway is a FunctionsFetchError", async () => {
   const { error } = await client({ base: deadUrl }).functions.invoke("echo");
   assert.ok(error instanceof FunctionsFetchError, String(error));
 });
 
-test("7.2 the timeout option ends a slow call as a FunctionsFetchError and the gateway goes on", async () => {
+test("contract 7.2 the timeout option ends a slow call as a FunctionsFetchError and the gateway goes on", async () => {
   const { functions } = client();
   const before = Date.now();
   const { error } = await functions.invoke("slow?ms=3000", { timeout: 300 });
@@ -218,7 +218,7 @@ test("7.2 the timeout option ends a slow call as a FunctionsFetchError and the g
   assert.equal(next.error, null);
 });
 
-test("3.8 setAuth with a good user token passes, also without exp", async () => {
+test("contract 3.8 setAuth with a good user token passes, also without exp", async () => {
   for (const claims of [{ sub: "user-1", role: "authenticated", exp: now() + 600 }, { sub: "user-2" }]) {
     const { functions } = client();
     const user = sign(claims);
@@ -229,7 +229,7 @@ test("3.8 setAuth with a good user token passes, also without exp", async () => 
   }
 });
 
-test("3.5 setAuth with a forged or expired token is a FunctionsHttpError 401 with its body", async () => {
+test("contract 3.5 setAuth with a forged or expired token is a FunctionsHttpError 401 with its body", async () => {
   for (const token of [sign({ sub: "x" }, { secret: jwtSecret + "-not" }), sign({ sub: "x", exp: now() - 60 })]) {
     const { functions } = client();
     functions.setAuth(token);
@@ -242,7 +242,7 @@ test("3.5 setAuth with a forged or expired token is a FunctionsHttpError 401 wit
 });
 
 for (const [name, key] of [["the anon JWT", anonJwt], ["a publishable key", publishableKey], ["a secret key", secretKey]]) {
-  test(`3.9 a client made with ${name} is let in`, async () => {
+  test(`contract 3.9 a client made with ${name} is let in`, async () => {
     const { data, error } = await client({ key }).functions.invoke("hello-world", { body: { name: "key" } });
     assert.equal(error, null);
     assert.equal(data.message, "Hello key!");
@@ -250,7 +250,7 @@ for (const [name, key] of [["the anon JWT", anonJwt], ["a publishable key", publ
 }
 
 for (const key of ["sb_publishable_unknown", "sb_secret_unknown", "no-key-of-any-shape"]) {
-  test(`3.10 a client made with the unknown key ${key} gets 401 also where verify_jwt is off`, async () => {
+  test(`contract 3.10 a client made with the unknown key ${key} gets 401 also where verify_jwt is off`, async () => {
     for (const slug of ["echo", "public-echo"]) {
       const { error } = await client({ key }).functions.invoke(slug);
       assert.ok(error instanceof FunctionsHttpError, String(error));
@@ -261,7 +261,7 @@ for (const key of ["sb_publishable_unknown", "sb_secret_unknown", "no-key-of-any
   });
 }
 
-test("6.5 an event stream is handed out as a response and read as it comes", async () => {
+test("contract 6.5 an event stream is handed out as a response and read as it comes", async () => {
   const started = Date.now();
   const { data, error } = await client().functions.invoke("sse?events=3&every=300");
   assert.equal(error, null);
@@ -275,7 +275,7 @@ test("6.5 an event stream is handed out as a response and read as it comes", asy
   assert.ok(first < 300, `the first event came after ${first} ms`);
 });
 
-test("6.5 a binary answer is a Blob with the right bytes", async () => {
+test("contract 6.5 a binary answer is a Blob with the right bytes", async () => {
   const { data, error } = await client().functions.invoke("download?bytes=200000", { method: "GET" });
   assert.equal(error, null);
   assert.equal(data.size, 200000);

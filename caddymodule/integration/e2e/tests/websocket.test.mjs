@@ -43,7 +43,7 @@ function refused(query, protocols = [], options = {}, at = base) {
   });
 }
 
-test("6.6 text and binary messages come back as they were", async () => {
+test("contract 6.6 text and binary messages come back as they were", async () => {
   const ws = await open();
   assert.equal(await ask(ws, "hello ü"), "hello ü");
   assert.equal(await ask(ws, ""), "");
@@ -55,14 +55,14 @@ test("6.6 text and binary messages come back as they were", async () => {
 });
 
 for (const code of [1000, 3001, 4001, 4999]) {
-  test(`6.6 the function's close code ${code} reaches the client`, async () => {
+  test(`contract 6.6 the function's close code ${code} reaches the client`, async () => {
     const ws = await open();
     ws.send(`close:${code}:because ${code}`);
     assert.deepEqual(await closed(ws), { code, reason: `because ${code}` });
   });
 }
 
-test("6.6 the 101 carries the region headers once", async () => {
+test("contract 6.6 the 101 carries the region headers once", async () => {
   const ws = await open();
   const { headers } = await ws.upgrade;
   assert.equal(headers["x-sb-edge-region"], regions[0]);
@@ -71,7 +71,7 @@ test("6.6 the 101 carries the region headers once", async () => {
   ws.terminate();
 });
 
-test("2.1 a WebSocket follows x-region and forceFunctionRegion", async () => {
+test("contract 2.1 a WebSocket follows x-region and forceFunctionRegion", async () => {
   const byHeader = await open(`?jwt=${anonJwt}`, [], { headers: { "x-region": regions[1] } });
   assert.equal(JSON.parse(await ask(byHeader, "info")).region, regions[1]);
   byHeader.terminate();
@@ -80,7 +80,7 @@ test("2.1 a WebSocket follows x-region and forceFunctionRegion", async () => {
   byQuery.terminate();
 });
 
-test("3.15 ?jwt= reaches the function unchanged", async () => {
+test("contract 3.15 ?jwt= reaches the function unchanged", async () => {
   const ws = await open(`?a=1&jwt=${anonJwt}&b=%20`);
   const info = JSON.parse(await ask(ws, "info"));
   assert.equal(info.query, `?a=1&jwt=${anonJwt}&b=%20`);
@@ -88,7 +88,7 @@ test("3.15 ?jwt= reaches the function unchanged", async () => {
   ws.terminate();
 });
 
-test("3.15 the subprotocol jwt-<token> reaches the function unchanged and is agreed", async () => {
+test("contract 3.15 the subprotocol jwt-<token> reaches the function unchanged and is agreed", async () => {
   // One protocol: ws joins several by a bare comma, which Deno does not take apart.
   const ws = await open("", [`jwt-${anonJwt}`]);
   const info = JSON.parse(await ask(ws, "info"));
@@ -97,7 +97,7 @@ test("3.15 the subprotocol jwt-<token> reaches the function unchanged and is agr
   ws.terminate();
 });
 
-test("6.6 the function's refusal passes with its status, headers and body", async () => {
+test("contract 6.6 the function's refusal passes with its status, headers and body", async () => {
   const none = await refused("");
   assert.equal(none.status, 401);
   assert.deepEqual(JSON.parse(none.body), { error: "no token" });
@@ -108,28 +108,28 @@ test("6.6 the function's refusal passes with its status, headers and body", asyn
   assert.equal(bad.headers["x-sb-edge-region"], regions[0]);
 });
 
-test("3.2 an upgrade to a function with verify_jwt is 401 by the gateway", async () => {
+test("contract 3.2 an upgrade to a function with verify_jwt is 401 by the gateway", async () => {
   const res = await refused("", [], {}, base.replace("ws-echo", "echo"));
   assert.equal(res.status, 401);
   assert.equal(JSON.parse(res.body).code, "UNAUTHORIZED_NO_AUTH_HEADER");
 });
 
-test("1.4 an upgrade to an unknown function is 404", async () => {
+test("contract 1.4 an upgrade to an unknown function is 404", async () => {
   assert.equal((await refused("", [], {}, base.replace("ws-echo", "nope"))).status, 404);
 });
 
-test("2.4 an upgrade to an unknown region is 400", async () => {
+test("contract 2.4 an upgrade to an unknown region is 400", async () => {
   assert.equal((await refused(`?jwt=${anonJwt}&forceFunctionRegion=mars-1`)).status, 400);
 });
 
-test("6.6 fifty sockets at once echo independently", async () => {
+test("contract 6.6 fifty sockets at once echo independently", async () => {
   const all = await Promise.all(Array.from({ length: 50 }, () => open()));
   const answers = await Promise.all(all.map((ws, i) => ask(ws, `socket ${i}`)));
   assert.deepEqual(answers, all.map((_, i) => `socket ${i}`));
   for (const ws of all) ws.terminate();
 });
 
-test("6.6 pings pass both ways", async () => {
+test("contract 6.6 pings pass both ways", async () => {
   const ws = await open();
   ws.ping("are you there");
   const [data] = await once(ws, "pong");
