@@ -110,7 +110,7 @@ const exportStripeForm = "export stripe { api_key {env.STRIPE_KEY} meter edge_in
 // Interface guards
 var (
 	_ Exporter              = (*StripeExporter)(nil)
-	_ usage.Complainer      = (*StripeExporter)(nil)
+	_ usage.RejectionSource = (*StripeExporter)(nil)
 	_ CustomerUser          = (*StripeExporter)(nil)
 	_ caddy.Provisioner     = (*StripeExporter)(nil)
 	_ caddyfile.Unmarshaler = (*StripeExporter)(nil)

@@ -48,7 +48,7 @@ type exportState struct {
 	failures int       // in a row
 	worked   time.Time // when it last had all that is new
 	result   usage.Result
-	standing usage.Standing
+	standing usage.DeliveryStatus
 	err      error
 }
 
@@ -122,7 +122,7 @@ func (e *exporting) once(ctx context.Context, exporter Exporter) {
 		logger.Warn("lines of usage are held back", zap.String("reason", why), zap.Int("messages", n))
 	}
 	if service, ok := exporter.(usage.Service); ok {
-		standing, err := e.outbox(service).Standing(ctx, service)
+		standing, err := e.outbox(service).Status(ctx, service)
 		if err == nil {
 			s.standing = standing
 		}
@@ -159,7 +159,7 @@ func (e *exporting) round(ctx context.Context, exporter Exporter) (r usage.Resul
 	}
 	defer lock.Close()
 	if err := e.rename(ctx, opened, exporter); err != nil {
-		if errors.Is(err, usage.ErrNotTurn) {
+		if errors.Is(err, usage.ErrNotLeader) {
 			err = fmt.Errorf("%w: %w", errNoTurn, err)
 		}
 		return r, err
@@ -170,7 +170,7 @@ func (e *exporting) round(ctx context.Context, exporter Exporter) (r usage.Resul
 	case usage.Service:
 		outbox := e.outbox(x)
 		r, err = outbox.Run(ctx, x)
-		standby := errors.Is(err, usage.ErrNotTurn)
+		standby := errors.Is(err, usage.ErrNotLeader)
 		if standby {
 			err = fmt.Errorf("%w: %w", errNoTurn, err)
 		}
@@ -197,7 +197,7 @@ func (e *exporting) rename(ctx context.Context, opened *books, exporter Exporter
 	}
 	if shared != nil {
 		// A gateway of a build before may be sending under the former name.
-		if err := usage.Turn(ctx, shared.conn, x.FormerName(), opened.ledger.Instance()); err != nil {
+		if err := usage.Lead(ctx, shared.conn, x.FormerName(), opened.ledger.Instance()); err != nil {
 			return err
 		}
 		if err := usage.RenamePages(ctx, shared.conn, x.FormerName(), exporter.Name()); err != nil {
@@ -234,11 +234,11 @@ func (e *exporting) outbox(s usage.Service) *usage.Outbox {
 		o.May = func(ctx context.Context) error {
 			if x, ok := s.(usage.Renamed); ok && x.FormerName() != "" {
 				// Gateways of a build before ask for the turn under this name: they stand by.
-				if err := usage.Turn(ctx, shared.conn, x.FormerName(), opened.ledger.Instance()); err != nil {
+				if err := usage.Lead(ctx, shared.conn, x.FormerName(), opened.ledger.Instance()); err != nil {
 					return err
 				}
 			}
-			return usage.Turn(ctx, shared.conn, s.Name(), opened.ledger.Instance())
+			return usage.Lead(ctx, shared.conn, s.Name(), opened.ledger.Instance())
 		}
 	}
 	return o
@@ -248,6 +248,6 @@ func (e *exporting) outbox(s usage.Service) *usage.Outbox {
 func (e *exporting) again(ctx context.Context, s usage.Service) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, err := e.outbox(s).Again(ctx, s)
+	_, err := e.outbox(s).RetryRejected(ctx, s)
 	return err
 }

@@ -64,7 +64,7 @@ func (c *reconciliation) told(ctx context.Context, s usage.Service) (map[account
 	expected, found, explained := make(accounts), make(accounts), true
 	all, cycles := make(map[account]*toldOf), c.app.periods()
 	want := func(organization, id string) bool { return c.askedByID(cycles, organization, id) }
-	err := c.books.bill.exporting.outbox(s).Told(ctx, s, want, func(item *usage.Item, told int64, pending bool) {
+	err := c.books.bill.exporting.outbox(s).Compare(ctx, s, want, func(item *usage.Item, told int64, pending bool) {
 		k := account{organization: item.Account, function: item.Meter}
 		expected[k] += item.Value
 		found[k] += told

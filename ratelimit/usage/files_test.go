@@ -13,7 +13,7 @@ import (
 )
 
 // delivered reads a directory of deliveries: of each line the highest revision, and that the manifest is right.
-func delivered(t *testing.T, dir string, format Format) map[string]Line {
+func totalsOf(t *testing.T, dir string, format Format) map[string]Line {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, manifestName))
 	if err != nil {
@@ -86,7 +86,7 @@ func TestFiles(t *testing.T) {
 			b.over = 2
 			b.update(used("one", "f", 2, 5), used("two", "f", 0, 1)) // and a correction
 			drain(2)
-			b.same(delivered(t, sink.Dir, format))
+			b.same(totalsOf(t, sink.Dir, format))
 		})
 	}
 }
@@ -134,6 +134,6 @@ func TestFilesOutliveKills(t *testing.T) {
 		if _, err := b.Drain(t.Context(), files); err != nil {
 			t.Fatal(err)
 		}
-		b.same(delivered(t, files.Dir, JSONL))
+		b.same(totalsOf(t, files.Dir, JSONL))
 	}
 }

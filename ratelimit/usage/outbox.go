@@ -61,8 +61,8 @@ func (o *Outbox) Run(ctx context.Context, s Service) (Result, error) {
 		}
 		due = due[n:]
 	}
-	if c, ok := s.(Complainer); ok && ctx.Err() == nil {
-		n, err := o.complaints(ctx, c)
+	if c, ok := s.(RejectionSource); ok && ctx.Err() == nil {
+		n, err := o.takeBack(ctx, c)
 		r.Rejected += n
 		return r, err
 	}
@@ -91,7 +91,7 @@ type openPage struct {
 }
 
 // looked reports whether there is nothing more to do for it in this round.
-func (p *openPage) looked() bool { return p.held > 0 || p.sent == 0 && len(p.Way) == 0 }
+func (p *openPage) looked() bool { return p.held > 0 || p.sent == 0 && len(p.Pending) == 0 }
 
 // batch sends the messages of the first pages that are due, as many as the service
 // takes at once, and returns how many pages need not be looked at any more.
@@ -158,7 +158,7 @@ func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPag
 			}
 		}
 		p.add(s.Items(lines), left)
-		left -= len(p.Way)
+		left -= len(p.Pending)
 		pages = append(pages, p)
 		return left > 0, nil
 	})
@@ -168,13 +168,13 @@ func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPag
 // take picks the messages that are sent now.
 func (o *Outbox) take(pages []*openPage, most int) (messages []Message) {
 	for _, p := range pages {
-		p.sent = min(len(p.Way), most-len(messages))
-		for i := range p.Way[:p.sent] {
-			if p.Way[i].First.IsZero() {
-				p.Way[i].First = o.Now().UTC()
+		p.sent = min(len(p.Pending), most-len(messages))
+		for i := range p.Pending[:p.sent] {
+			if p.Pending[i].First.IsZero() {
+				p.Pending[i].First = o.Now().UTC()
 			}
-			p.Way[i].Tries++
-			messages = append(messages, p.Way[i])
+			p.Pending[i].Tries++
+			messages = append(messages, p.Pending[i])
 		}
 	}
 	return messages
@@ -221,17 +221,17 @@ func (o *Outbox) save(ctx context.Context, s Service, pages []*openPage) error {
 func (o *Outbox) finish(s Service, pages []*openPage) error {
 	var done []duePage
 	for _, p := range pages {
-		if p.sent == 0 && len(p.Way) == 0 && len(p.Rejected) == 0 {
+		if p.sent == 0 && len(p.Pending) == 0 && len(p.Rejected) == 0 {
 			done = append(done, p.due)
 		}
 	}
 	return o.Store.notDue(s.Name(), done)
 }
 
-// complaints takes back what a service could not use after all.
-func (o *Outbox) complaints(ctx context.Context, s Complainer) (taken int, err error) {
-	complaints, err := s.Complaints(ctx)
-	if err != nil || len(complaints) == 0 {
+// rejections takes back what a service could not use after all.
+func (o *Outbox) takeBack(ctx context.Context, s RejectionSource) (taken int, err error) {
+	rejections, err := s.Rejections(ctx)
+	if err != nil || len(rejections) == 0 {
 		return 0, err
 	}
 	changed := make(map[PageKey][]byte)
@@ -240,7 +240,7 @@ func (o *Outbox) complaints(ctx context.Context, s Complainer) (taken int, err e
 		if err := json.Unmarshal(text, &p); err != nil {
 			return fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), key, err)
 		}
-		n := p.complain(complaints)
+		n := p.takeBack(rejections)
 		if n == 0 {
 			return nil
 		}

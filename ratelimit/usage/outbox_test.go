@@ -163,9 +163,9 @@ func (r *rig) settled(s *sink) {
 			r.t.Fatalf("%s: %v", s.name, err)
 		}
 	}
-	standing, err := r.outbox(s).Standing(r.t.Context(), s.service)
-	if err != nil || standing.Due != 0 || standing.Unanswered != 0 || standing.Rejected != 0 {
-		r.t.Errorf("%s: %+v, %v", s.name, standing, err)
+	status, err := r.outbox(s).Status(r.t.Context(), s.service)
+	if err != nil || status.Due != 0 || status.Unanswered != 0 || status.Rejected != 0 {
+		r.t.Errorf("%s: %+v, %v", s.name, status, err)
 	}
 	for _, account := range []string{"acme", "globex"} {
 		want := r.billed(account, s.name == "stripe" || s.name == "stripehour")
@@ -173,7 +173,7 @@ func (r *rig) settled(s *sink) {
 			r.t.Errorf("%s counted %d of %s, billed is %d", s.name, got, account, want)
 		}
 	}
-	err = r.outbox(s).Told(r.t.Context(), s.service, func(string, string) bool { return true }, func(item *usage.Item, told int64, pending bool) {
+	err = r.outbox(s).Compare(r.t.Context(), s.service, func(string, string) bool { return true }, func(item *usage.Item, told int64, pending bool) {
 		if told != item.Value || pending {
 			r.t.Errorf("%s: %+v, told %d, pending %t", s.name, item, told, pending)
 		}
@@ -219,7 +219,7 @@ func TestFaultSchedules(t *testing.T) {
 }
 
 // What a service takes back after all is counted as rejected, and sent anew when somebody says so.
-func TestComplaints(t *testing.T) {
+func TestRejections(t *testing.T) {
 	r := newRig(t, 1)
 	fake := &fakesinks.Stripe{Key: stripeKey, Window: "hour", Meters: []string{"edge"}, Customers: map[string]bool{"cus_acme": true}}
 	server := httptest.NewServer(fake)
@@ -237,9 +237,9 @@ func TestComplaints(t *testing.T) {
 	if err != nil || result.Rejected != 5 || len(result.Held) != 1 {
 		t.Fatalf("%+v, %v", result, err)
 	}
-	standing, err := r.outbox(s).Standing(t.Context(), s.service)
-	if err != nil || standing.Rejected != 5 || len(standing.Reasons) != 5 {
-		t.Fatalf("%+v, %v", standing, err)
+	status, err := r.outbox(s).Status(t.Context(), s.service)
+	if err != nil || status.Rejected != 5 || len(status.Reasons) != 5 {
+		t.Fatalf("%+v, %v", status, err)
 	}
 	if result, err = r.outbox(s).Run(t.Context(), s.service); err != nil || result.Rejected != 0 || result.Sent != 0 {
 		t.Fatalf("once is enough: %+v, %v", result, err)
@@ -247,7 +247,7 @@ func TestComplaints(t *testing.T) {
 	known["acme"] = "cus_acme"
 	known["globex"] = "cus_globex"
 	fake.Customers["cus_globex"] = true
-	if n, err := r.outbox(s).Again(t.Context(), s.service); err != nil || n != 5 {
+	if n, err := r.outbox(s).RetryRejected(t.Context(), s.service); err != nil || n != 5 {
 		t.Fatalf("%d, %v", n, err)
 	}
 	for range 3 {
@@ -296,7 +296,7 @@ func TestPoison(t *testing.T) {
 		t.Errorf("%d, want all", got)
 	}
 	fake.Poison = nil
-	if _, err := r.outbox(s).Again(t.Context(), service); err != nil {
+	if _, err := r.outbox(s).RetryRejected(t.Context(), service); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.outbox(s).Run(t.Context(), service); err != nil {
@@ -319,8 +319,8 @@ func TestTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := r.outbox(&sink{service: service, faults: &fake.Faults})
-	o.May = func(context.Context) error { return usage.ErrNotTurn }
-	if _, err := o.Run(t.Context(), service); !errors.Is(err, usage.ErrNotTurn) {
+	o.May = func(context.Context) error { return usage.ErrNotLeader }
+	if _, err := o.Run(t.Context(), service); !errors.Is(err, usage.ErrNotLeader) {
 		t.Errorf("%v", err)
 	}
 	if calls, _ := fake.Calls(); calls != 0 {

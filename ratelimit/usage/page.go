@@ -26,15 +26,15 @@ type Pages interface {
 
 // page is what a service was told of an organization in a period and a span.
 type page struct {
-	Sent map[string]told `json:"sent,omitempty"` // by item
-	// Way are the messages of which it is not known that they arrived. They are
+	Sent map[string]delivered `json:"sent,omitempty"` // by item
+	// Pending are the messages of which it is not known that they arrived. They are
 	// written down before they are sent.
-	Way      []Message           `json:"way,omitempty"`
+	Pending  []Message           `json:"way,omitempty"`
 	Rejected map[string]rejected `json:"rejected,omitempty"` // by item
 }
 
-// told is an item as the service has it.
-type told struct {
+// delivered is an item as the service has it.
+type delivered struct {
 	Revision int64  `json:"r"`
 	Value    int64  `json:"v"`
 	Amount   int64  `json:"a,omitempty"`
@@ -53,19 +53,19 @@ type rejected struct {
 // add puts messages on their way by which the service gets items that it does not
 // have, as long as there are fewer than most on it.
 func (p *page) add(items []Item, most int) {
-	way := make(map[string]bool, len(p.Way))
-	for _, m := range p.Way {
-		way[m.ID] = true
+	pending := make(map[string]bool, len(p.Pending))
+	for _, m := range p.Pending {
+		pending[m.ID] = true
 	}
 	for i := range items {
-		if len(p.Way) >= most {
+		if len(p.Pending) >= most {
 			return
 		}
-		if way[items[i].ID] {
+		if pending[items[i].ID] {
 			continue // what is on its way arrives first
 		}
 		if m, news := p.message(&items[i]); news {
-			p.Way = append(p.Way, m)
+			p.Pending = append(p.Pending, m)
 		}
 	}
 }
@@ -101,7 +101,7 @@ func (p *page) message(item *Item) (m Message, news bool) {
 // settle takes in what became of the first messages on their way.
 func (p *page) settle(verdicts []Verdict) {
 	var left []Message
-	for i, m := range p.Way {
+	for i, m := range p.Pending {
 		switch {
 		case i >= len(verdicts):
 			left = append(left, m)
@@ -113,15 +113,15 @@ func (p *page) settle(verdicts []Verdict) {
 			p.reject(m, verdicts[i].Rejected)
 		default:
 			if p.Sent == nil {
-				p.Sent = make(map[string]told)
+				p.Sent = make(map[string]delivered)
 			}
-			p.Sent[m.ID] = told{
+			p.Sent[m.ID] = delivered{
 				Revision: m.Revision, Value: m.Value, Amount: m.Amount, Digest: m.digest(), Before: m.Value - m.Delta, BeforePaid: m.Amount - m.Paid,
 			}
 			delete(p.Rejected, m.ID)
 		}
 	}
-	p.Way = left
+	p.Pending = left
 }
 
 func (p *page) reject(m Message, reason string) {
@@ -131,17 +131,17 @@ func (p *page) reject(m Message, reason string) {
 	p.Rejected[m.ID] = rejected{m, reason}
 }
 
-// complain takes back what the service could not use after all, if it is of this
+// takeBack takes back what the service could not use after all, if it is of this
 // page.
-func (p *page) complain(complaints []Complaint) (taken int) {
+func (p *page) takeBack(rejections []Rejection) (taken int) {
 	for id, t := range p.Sent {
 		m := Message{Item: Item{ID: id, Value: t.Value, Amount: t.Amount}, Revision: t.Revision, Delta: t.Value - t.Before, Paid: t.Amount - t.BeforePaid}
-		i := slices.IndexFunc(complaints, func(c Complaint) bool { return c.Message == m.Name() })
+		i := slices.IndexFunc(rejections, func(c Rejection) bool { return c.Message == m.Name() })
 		if i < 0 || p.Rejected[id].Revision == t.Revision {
 			continue
 		}
-		p.reject(m, complaints[i].Reason)
-		p.Sent[id] = told{Revision: t.Revision, Value: t.Before, Amount: t.BeforePaid}
+		p.reject(m, rejections[i].Reason)
+		p.Sent[id] = delivered{Revision: t.Revision, Value: t.Before, Amount: t.BeforePaid}
 		taken++
 	}
 	return taken

@@ -29,16 +29,16 @@ type Service interface {
 	Send(ctx context.Context, messages []Message) ([]Verdict, error)
 }
 
-// Complainer is a [Service] that says later which messages it could not use.
-type Complainer interface {
+// RejectionSource is a [Service] that says later which messages it could not use.
+type RejectionSource interface {
 	Service
 
-	// Complaints returns those that it has not returned yet.
-	Complaints(ctx context.Context) ([]Complaint, error)
+	// Rejections returns those that it has not returned yet.
+	Rejections(ctx context.Context) ([]Rejection, error)
 }
 
-// Complaint is about a message by its name.
-type Complaint struct{ Message, Reason string }
+// Rejection is about a message by its name.
+type Rejection struct{ Message, Reason string }
 
 // Item is what a service should have of one thing.
 type Item struct {

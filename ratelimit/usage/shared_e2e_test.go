@@ -91,36 +91,36 @@ func TestEmptiedRedis(t *testing.T) {
 		server.Exec("FLUSHALL")
 		before, _ := s.faults.Calls()
 		run(two)
-		if after, _ := s.faults.Calls(); after-before > 2 { // Stripe is asked for its meters and complaints
+		if after, _ := s.faults.Calls(); after-before > 2 { // Stripe is asked for its meters and rejections
 			t.Errorf("%s: %d calls for what it has", s.name, after-before)
 		}
 	}
 }
 
-// One gateway has the turn until it is not heard of for a while.
-func TestTurns(t *testing.T) {
+// One gateway is the leader until it is not heard of for a while.
+func TestLeader(t *testing.T) {
 	server, conn := redisOf(t)
-	for _, turn := range []struct {
+	for _, tt := range []struct {
 		service, gateway string
 		has              bool
 	}{{"stripe", "one", true}, {"stripe", "two", false}, {"stripe", "one", true}, {"hook", "two", true}, {"hook", "one", false}} {
-		err := usage.Turn(t.Context(), conn, turn.service, turn.gateway)
-		if turn.has && err != nil || !turn.has && !errors.Is(err, usage.ErrNotTurn) {
-			t.Errorf("%+v: %v", turn, err)
+		err := usage.Lead(t.Context(), conn, tt.service, tt.gateway)
+		if tt.has && err != nil || !tt.has && !errors.Is(err, usage.ErrNotLeader) {
+			t.Errorf("%+v: %v", tt, err)
 		}
 	}
 	// As if it had not been heard of for long.
 	if err := conn.HashSet(t.Context(), "gw:exporters", "stripe", "one|1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := usage.Turn(t.Context(), conn, "stripe", "two"); err != nil {
+	if err := usage.Lead(t.Context(), conn, "stripe", "two"); err != nil {
 		t.Errorf("%v", err)
 	}
-	if err := usage.Turn(t.Context(), conn, "stripe", "one"); !errors.Is(err, usage.ErrNotTurn) {
+	if err := usage.Lead(t.Context(), conn, "stripe", "one"); !errors.Is(err, usage.ErrNotLeader) {
 		t.Errorf("%v", err)
 	}
 	server.Stop()
-	if err := usage.Turn(t.Context(), conn, "stripe", "two"); err == nil || errors.Is(err, usage.ErrNotTurn) {
+	if err := usage.Lead(t.Context(), conn, "stripe", "two"); err == nil || errors.Is(err, usage.ErrNotLeader) {
 		t.Errorf("without Redis nobody may send: %v", err)
 	}
 }

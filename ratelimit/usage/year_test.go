@@ -167,7 +167,7 @@ func (y *year) counted(s *sink) {
 			y.t.Errorf("%s counted %d of %s, billed is %d", s.name, got, o.id, want)
 		}
 	}
-	err := y.outbox(s).Told(y.t.Context(), s.service, func(o, _ string) bool { return !stripe || o != "grows" }, func(item *usage.Item, told int64, _ bool) {
+	err := y.outbox(s).Compare(y.t.Context(), s.service, func(o, _ string) bool { return !stripe || o != "grows" }, func(item *usage.Item, told int64, _ bool) {
 		if told != item.Value {
 			y.t.Errorf("%s: %+v, told %d", s.name, item, told)
 		}

@@ -109,7 +109,7 @@ func (s *Stripe) listMeters(w http.ResponseWriter) {
 	stripeJSON(w, http.StatusOK, map[string]any{"object": "list", "url": "/v1/billing/meters", "has_more": false, "data": list})
 }
 
-// create takes an event. One of an unknown customer is taken too, and complained
+// create takes an event. One of an unknown customer is taken too, and reported
 // about later.
 func (s *Stripe) create(w http.ResponseWriter, r *http.Request) {
 	now := s.Now()
@@ -150,7 +150,7 @@ func (s *Stripe) create(w http.ResponseWriter, r *http.Request) {
 	if s.Customers[customer] {
 		s.events = append(s.events, stripeEvent{r.Form.Get("event_name"), customer, at, value})
 	} else {
-		s.complain(name, customer)
+		s.report(name, customer)
 	}
 	body := stripeJSON(w, http.StatusOK, map[string]any{
 		"object": "billing.meter_event", "event_name": r.Form.Get("event_name"), "identifier": name, "timestamp": seconds, "created": now.Unix(),
@@ -159,7 +159,7 @@ func (s *Stripe) create(w http.ResponseWriter, r *http.Request) {
 	s.calls[key] = savedCall{now, http.StatusOK, body}
 }
 
-func (s *Stripe) complain(name, customer string) {
+func (s *Stripe) report(name, customer string) {
 	now := s.Now().UTC()
 	s.errors = append(s.errors, map[string]any{
 		"object": "v2.core.event", "id": fmt.Sprintf("evt_%d", len(s.errors)), "type": "v1.billing.meter.error_report_triggered",

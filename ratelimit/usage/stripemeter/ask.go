@@ -11,9 +11,9 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// complaintsFor is how far back it is asked what Stripe could not use: it looks at
+// rejectionsFor is how far back it is asked what Stripe could not use: it looks at
 // events within minutes to hours.
-const complaintsFor = 72 * time.Hour
+const rejectionsFor = 72 * time.Hour
 
 // The events by which Stripe says what it could not use.
 const (
@@ -21,9 +21,9 @@ const (
 	eventNoMeter = "v1.billing.meter.no_meter_found"
 )
 
-// Complaints implements usage.Complainer.
-func (s *Service) Complaints(ctx context.Context) (all []usage.Complaint, err error) {
-	since := s.config.Now().Add(-complaintsFor)
+// Rejections implements usage.RejectionSource.
+func (s *Service) Rejections(ctx context.Context) (all []usage.Rejection, err error) {
+	since := s.config.Now().Add(-rejectionsFor)
 	params := &stripe.V2CoreEventListParams{Types: stripe.StringSlice([]string{eventErrors, eventNoMeter})}
 	for event, err := range s.client.V2CoreEvents.List(ctx, params).All(ctx) {
 		if err != nil {
@@ -37,7 +37,7 @@ func (s *Service) Complaints(ctx context.Context) (all []usage.Complaint, err er
 			for _, kind := range e.Data.Reason.ErrorTypes {
 				for _, sample := range kind.SampleErrors {
 					if sample.Request != nil {
-						all = append(all, complaint(sample.Request.Identifier, string(kind.Code), sample.ErrorMessage))
+						all = append(all, rejection(sample.Request.Identifier, string(kind.Code), sample.ErrorMessage))
 					}
 				}
 			}
@@ -48,7 +48,7 @@ func (s *Service) Complaints(ctx context.Context) (all []usage.Complaint, err er
 			for _, kind := range e.Data.Reason.ErrorTypes {
 				for _, sample := range kind.SampleErrors {
 					if sample.Request != nil {
-						all = append(all, complaint(sample.Request.Identifier, string(kind.Code), sample.ErrorMessage))
+						all = append(all, rejection(sample.Request.Identifier, string(kind.Code), sample.ErrorMessage))
 					}
 				}
 			}
@@ -57,8 +57,8 @@ func (s *Service) Complaints(ctx context.Context) (all []usage.Complaint, err er
 	return all, nil
 }
 
-func complaint(message, code, text string) usage.Complaint {
-	return usage.Complaint{Message: message, Reason: code + ": " + text}
+func rejection(message, code, text string) usage.Rejection {
+	return usage.Rejection{Message: message, Reason: code + ": " + text}
 }
 
 // Sum is what Stripe has of an organization on a meter in a time; false if it has

@@ -45,7 +45,7 @@ type Config struct {
 	Now       func() time.Time
 }
 
-// Service implements [usage.Complainer].
+// Service implements [usage.RejectionSource].
 type Service struct {
 	config Config
 	client *stripe.Client

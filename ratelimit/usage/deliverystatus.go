@@ -9,29 +9,29 @@ import (
 	"time"
 )
 
-// Standing is how far a service is.
-type Standing struct {
+// DeliveryStatus is how far a service is.
+type DeliveryStatus struct {
 	Due        int // pages of which it may not have all
 	Unanswered int // messages of which it is not known whether they arrived
 	Rejected   int // messages that it does not take
 	Reasons    []string
 }
 
-// reasonsMost bounds how many reasons are listed.
-const reasonsMost = 10
+// maxReasons bounds how many reasons are listed.
+const maxReasons = 10
 
-// Standing returns how far a service is.
-func (o *Outbox) Standing(ctx context.Context, s Service) (st Standing, err error) {
+// Status returns how far a service is.
+func (o *Outbox) Status(ctx context.Context, s Service) (st DeliveryStatus, err error) {
 	due, err := o.Store.due(s.Name())
 	if err != nil {
 		return st, err
 	}
 	st.Due = len(due)
 	err = o.pages(ctx, s, due, func(_ PageKey, p *page) (bool, error) {
-		st.Unanswered += len(p.Way)
+		st.Unanswered += len(p.Pending)
 		st.Rejected += len(p.Rejected)
 		for _, id := range slices.Sorted(maps.Keys(p.Rejected)) {
-			if r := p.Rejected[id]; len(st.Reasons) < reasonsMost {
+			if r := p.Rejected[id]; len(st.Reasons) < maxReasons {
 				st.Reasons = append(st.Reasons, fmt.Sprintf("%s of %s, %s: %s", r.Name(), r.Account, r.Start.Format(time.RFC3339), r.Reason))
 			}
 		}
@@ -79,9 +79,9 @@ func (o *Outbox) pages(ctx context.Context, s Service, due []duePage, visit func
 	return nil
 }
 
-// Again has messages sent anew that the service did not take: with another name,
+// RetryRejected has messages sent anew that the service did not take: with another name,
 // since it may know the one they had. It returns how many.
-func (o *Outbox) Again(ctx context.Context, s Service) (n int, err error) {
+func (o *Outbox) RetryRejected(ctx context.Context, s Service) (n int, err error) {
 	due, err := o.Store.due(s.Name())
 	if err != nil {
 		return 0, err
@@ -99,7 +99,7 @@ func (p *page) forgive() (changed bool) {
 		t.Revision = max(t.Revision, r.Revision)
 		t.Digest = "" // of what it does not have
 		if p.Sent == nil {
-			p.Sent = make(map[string]told)
+			p.Sent = make(map[string]delivered)
 		}
 		p.Sent[id] = t
 		changed = true
@@ -108,9 +108,9 @@ func (p *page) forgive() (changed bool) {
 	return changed
 }
 
-// Told compares what a service should have of some periods with what it was told.
+// Compare compares what a service should have of some periods with what it was delivered.
 // Of those that are pending more is on its way, or held.
-func (o *Outbox) Told(ctx context.Context, s Service, want func(organization, period string) bool, visit func(item *Item, told int64, pending bool)) error {
+func (o *Outbox) Compare(ctx context.Context, s Service, want func(organization, period string) bool, visit func(item *Item, delivered int64, pending bool)) error {
 	keys, err := o.Store.pagesOf(s.Span(), want)
 	if err != nil {
 		return err
@@ -124,14 +124,14 @@ func (o *Outbox) Told(ctx context.Context, s Service, want func(organization, pe
 		pending[d.PageKey] = true
 	}
 	for chunk := range slices.Chunk(keys, 100) {
-		if err := o.told(ctx, s, chunk, pending, visit); err != nil {
+		if err := o.compare(ctx, s, chunk, pending, visit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (o *Outbox) told(ctx context.Context, s Service, chunk []duePage, pending map[PageKey]bool, visit func(*Item, int64, bool)) error {
+func (o *Outbox) compare(ctx context.Context, s Service, chunk []duePage, pending map[PageKey]bool, visit func(*Item, int64, bool)) error {
 	keys := make([]PageKey, len(chunk))
 	for i := range chunk {
 		keys[i] = chunk[i].PageKey
