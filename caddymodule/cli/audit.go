@@ -10,6 +10,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 )
 
 // severities in the order in which findings are shown.
@@ -36,30 +38,20 @@ of less are shown too.`,
 	}
 }
 
-// auditAnswer is what the gateway found.
 type auditAnswer struct {
-	Findings []auditFinding `json:"findings"`
-
-	least string // severity that makes the answer a no
-}
-
-type auditFinding struct {
-	Severity string `json:"severity"`
-	Check    string `json:"check"`
-	Subject  string `json:"subject"`
-	Message  string `json:"message"`
-	Remedy   string `json:"remedy"`
+	gateway.AuditAnswer
+	least string // the severity from which on a finding makes the command fail
 }
 
 // rank is 0 for the worst severity. One that this build does not know comes
 // from a newer gateway: better to look at it than to miss it.
-func (f auditFinding) rank() int { return max(slices.Index(severities, f.Severity), 0) }
+func rank(f gateway.Finding) int { return max(slices.Index(severities, string(f.Severity)), 0) }
 
 func (a *auditAnswer) complete() bool { return a.Findings != nil }
 
 func (a *auditAnswer) yes() bool {
 	worst := slices.Index(severities, a.least)
-	return !slices.ContainsFunc(a.Findings, func(f auditFinding) bool { return f.rank() <= worst })
+	return !slices.ContainsFunc(a.Findings, func(f gateway.Finding) bool { return rank(f) <= worst })
 }
 
 func (a *auditAnswer) table(w io.Writer, _ time.Time) {
@@ -68,9 +60,9 @@ func (a *auditAnswer) table(w io.Writer, _ time.Time) {
 		return
 	}
 	sorted := slices.Clone(a.Findings)
-	slices.SortStableFunc(sorted, func(a, b auditFinding) int { return cmp.Compare(a.rank(), b.rank()) })
+	slices.SortStableFunc(sorted, func(a, b gateway.Finding) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, f := range sorted {
-		fmt.Fprintf(w, "%-6s  %s  %s\n        %s\n", printable(f.Severity), printable(f.Check), printable(f.Subject), printable(f.Message))
+		fmt.Fprintf(w, "%-6s  %s  %s\n        %s\n", printable(string(f.Severity)), printable(f.Check), printable(f.Subject), printable(f.Message))
 		if f.Remedy != "" {
 			fmt.Fprintf(w, "        Remedy: %s\n", printable(f.Remedy))
 		}
@@ -79,7 +71,7 @@ func (a *auditAnswer) table(w io.Writer, _ time.Time) {
 	for _, severity := range severities {
 		n := 0
 		for _, f := range sorted {
-			if severities[f.rank()] == severity {
+			if severities[rank(f)] == severity {
 				n++
 			}
 		}

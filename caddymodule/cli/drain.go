@@ -10,6 +10,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/regions"
 )
 
@@ -76,21 +77,12 @@ func order(path string, body map[string]any) question {
 	return question{uri: "/edge_functions/" + path, body: body, hint: "`edgegate regions` shows the regions of this gateway and their states"}
 }
 
-type drainAnswer struct {
-	Region     string     `json:"region"`
-	State      string     `json:"state"`
-	DryRun     bool       `json:"dry_run"`
-	Ends       *time.Time `json:"ends"`
-	InFlight   int64      `json:"in_flight"`
-	WebSockets int        `json:"websockets"`
-	Takers     []string   `json:"takers"`
-	Warnings   []string   `json:"warnings"`
-}
+type drainAnswer struct{ gateway.DrainAnswer }
 
 func (a *drainAnswer) complete() bool { return a.Region != "" && a.State != "" }
 
 func (a *drainAnswer) table(w io.Writer, now time.Time) {
-	rows := [][]string{{"Region", a.Region}, {"State", a.State}}
+	rows := [][]string{{"Region", a.Region}, {"State", string(a.State)}}
 	if a.DryRun {
 		rows[1][1] += " (dry run: nothing is done)"
 	}

@@ -10,6 +10,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 )
 
 func projectsCommand(now func() time.Time) caddycmd.Command {
@@ -39,29 +41,14 @@ and why a newer version was refused, if one was.`,
 	return cmd
 }
 
-// listAnswer is what projects a gateway has.
-type listAnswer struct {
-	Source   string          `json:"source"`
-	LoadedAt time.Time       `json:"loaded_at"`
-	Error    *string         `json:"error"`
-	Projects []listedProject `json:"projects"`
-}
-
-type listedProject struct {
-	Ref          string   `json:"ref"`
-	Organization string   `json:"organization"`
-	Plan         string   `json:"plan"`
-	Domains      []string `json:"domains"`
-	Functions    int      `json:"functions"`
-	LeftOut      int      `json:"left_out"` // functions beyond the plan, BEHAVIOUR 7.6
-}
+type listAnswer struct{ gateway.ProjectsAnswer }
 
 func (a *listAnswer) complete() bool { return a.Source != "" && a.Projects != nil }
 
 func (a *listAnswer) table(w io.Writer, now time.Time) {
-	loaded := fmt.Sprintf("%s, loaded %s ago", printable(a.Source), age(a.LoadedAt, now))
-	if a.LoadedAt.IsZero() {
-		loaded = printable(a.Source) + ", not loaded yet"
+	loaded := printable(a.Source) + ", not loaded yet"
+	if a.LoadedAt != nil && !a.LoadedAt.IsZero() {
+		loaded = fmt.Sprintf("%s, loaded %s ago", printable(a.Source), age(*a.LoadedAt, now))
 	}
 	head := [][]string{{"Projects", strconv.Itoa(len(a.Projects))}, {"Source", loaded}}
 	if a.Error != nil && *a.Error != "" {

@@ -116,9 +116,7 @@ func projectsLine(p gateway.StatusProjects, now time.Time) string {
 	return fmt.Sprintf("%s: %s with %s, loaded %s ago", source, plural(p.Projects, "project"), plural(p.Functions, "function"), age(*p.LoadedAt, now))
 }
 
-type regionsAnswer struct {
-	Regions []gateway.RegionStatus `json:"regions"`
-}
+type regionsAnswer struct{ gateway.RegionsAnswer }
 
 func (a *regionsAnswer) complete() bool { return a.Regions != nil }
 

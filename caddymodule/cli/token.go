@@ -13,6 +13,8 @@ import (
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
+
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 )
 
 // maxToken bounds what is read as a token, in bytes: the gateway's own header
@@ -82,27 +84,17 @@ func readToken(typed string, input io.Reader) (string, error) {
 	return token, nil
 }
 
-// tokenAnswer is what the gateway says about a token.
+// tokenAnswer is the gateway's, with the JSON of members as it came: numbers keep
+// their digits.
 type tokenAnswer struct {
-	Project  string                     `json:"project"`
+	gateway.TokenAnswer
 	Header   map[string]json.RawMessage `json:"header"`
 	Claims   map[string]json.RawMessage `json:"claims"`
-	Checks   []tokenCheck               `json:"checks"`
-	Accepted *bool                      `json:"accepted"`
-	Code     string                     `json:"code"`
-	Message  string                     `json:"message"`
-	Key      string                     `json:"key"`
+	Accepted *bool                      `json:"accepted"` // nil: it is another answer
 }
 
-type tokenCheck struct {
-	Check   string `json:"check"`
-	OK      bool   `json:"ok"`
-	Skipped bool   `json:"skipped"` // because of an earlier one
-	Detail  string `json:"detail"`
-}
-
-// result is one word for what the check found.
-func (c tokenCheck) result() string {
+// checkResult is one word for what a check found.
+func checkResult(c gateway.TokenCheck) string {
 	switch {
 	case c.Skipped:
 		return "skipped"
@@ -136,7 +128,7 @@ func (a *tokenAnswer) table(w io.Writer, now time.Time) {
 	}
 	rows := [][]string{{"CHECK", "RESULT", "WHY"}}
 	for _, c := range a.Checks {
-		rows = append(rows, []string{printable(c.Check), c.result(), printable(cmp.Or(c.Detail, none))})
+		rows = append(rows, []string{printable(c.Check), checkResult(c), printable(cmp.Or(c.Detail, none))})
 	}
 	fmt.Fprintln(w)
 	write(w, rows)

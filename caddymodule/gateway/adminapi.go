@@ -39,7 +39,7 @@ type adminRoute map[string]func(*App, *http.Request) (any, error)
 func (adminAPI) Routes() []caddy.AdminRoute {
 	routes := map[string]adminRoute{
 		"/edge_functions/status":          {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
-		"/edge_functions/regions":         {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return regionsAnswer{a.regionStatus()}, nil }},
+		"/edge_functions/regions":         {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return RegionsAnswer{a.regionStatus()}, nil }},
 		"/edge_functions/explain":         {http.MethodGet: (*App).explain},
 		"/edge_functions/projects":        {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
 		"/edge_functions/audit":           {http.MethodGet: (*App).audit},

@@ -13,28 +13,8 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/regions/spelling"
-	"github.com/edgegate/edgegate/routing/auth"
 	"github.com/edgegate/edgegate/routing/projects"
 )
-
-// projectsAnswer is what `edgegate projects list` shows.
-type projectsAnswer struct {
-	Source   string          `json:"source"`
-	Location string          `json:"location,omitempty"`
-	LoadedAt *time.Time      `json:"loaded_at"`
-	Error    *string         `json:"error"`
-	Projects []listedProject `json:"projects"`
-}
-
-type listedProject struct {
-	Ref          string   `json:"ref"`
-	Organization string   `json:"organization"` // "" for none
-	Plan         string   `json:"plan"`         // "" for none
-	Domains      []string `json:"domains"`
-	Functions    int      `json:"functions"`
-	LeftOut      int      `json:"left_out"` // beyond the plan
-	Regions      []string `json:"regions"`  // empty: all
-}
 
 // allProjects goes through the projects in force.
 func (a *App) allProjects() iter.Seq[*projects.Project] {
@@ -49,11 +29,11 @@ func (a *App) allProjects() iter.Seq[*projects.Project] {
 	}
 }
 
-func (a *App) listProjects() projectsAnswer {
+func (a *App) listProjects() ProjectsAnswer {
 	status := a.projectStatus()
-	answer := projectsAnswer{Source: status.Source, Location: status.Location, LoadedAt: status.LoadedAt, Error: status.Error, Projects: []listedProject{}}
+	answer := ProjectsAnswer{Source: status.Source, Location: status.Location, LoadedAt: status.LoadedAt, Error: status.Error, Projects: []ProjectSummary{}}
 	for p := range a.allProjects() {
-		one := listedProject{
+		one := ProjectSummary{
 			Ref: p.Ref, Functions: p.Functions(), LeftOut: p.LeftOut(),
 			Domains: append([]string{}, p.Domains...), Regions: append([]string{}, p.Regions...),
 		}
@@ -68,32 +48,12 @@ func (a *App) listProjects() projectsAnswer {
 	return answer
 }
 
-// tokenQuestion is what `edgegate token inspect` asks.
-type tokenQuestion struct {
-	Token   string `json:"token"`
-	Project string `json:"project"` // ref; "" leaves it to the token, or to there being one
-}
-
-// tokenAnswer is what it shows.
-type tokenAnswer struct {
-	Project string `json:"project"`
-	auth.Inspection
-	Checks []tokenCheck `json:"checks"` // over those of the inspection
-}
-
-type tokenCheck struct {
-	Check   string `json:"check"`
-	OK      bool   `json:"ok"`
-	Skipped bool   `json:"skipped,omitempty"` // because of an earlier one
-	Detail  string `json:"detail"`
-}
-
 // maxQuestion bounds the body of a question, in bytes.
 const maxQuestion = 256 << 10
 
 func (a *App) inspectToken(r *http.Request) (any, error) {
 	data, err := io.ReadAll(io.LimitReader(r.Body, maxQuestion))
-	var q tokenQuestion
+	var q TokenQuestion
 	if err != nil || json.Unmarshal(data, &q) != nil || q.Token == "" {
 		return nil, errors.New(`the body must be {"token":"...","project":"REF"}`)
 	}
@@ -101,15 +61,15 @@ func (a *App) inspectToken(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := tokenAnswer{Project: project.Ref, Inspection: project.Auth.Inspect(q.Token, time.Now())}
+	answer := TokenAnswer{Project: project.Ref, Inspection: project.Auth.Inspect(q.Token, time.Now())}
 	for _, c := range answer.Inspection.Checks {
-		answer.Checks = append(answer.Checks, tokenCheck{Check: c.Name, OK: c.OK, Skipped: c.Skipped, Detail: c.Detail})
+		answer.Checks = append(answer.Checks, TokenCheck{Check: c.Name, OK: c.OK, Skipped: c.Skipped, Detail: c.Detail})
 	}
 	return answer, nil
 }
 
 // projectOf finds the project whose keys a token is judged by.
-func (a *App) projectOf(q tokenQuestion) (*projects.Project, error) {
+func (a *App) projectOf(q TokenQuestion) (*projects.Project, error) {
 	all := slices.Collect(a.allProjects())
 	ref := q.Project
 	if ref == "" && len(all) == 1 {

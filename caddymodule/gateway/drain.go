@@ -17,35 +17,11 @@ import (
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
-// drainOrder is what is posted to drain a region, or to take that back.
-type drainOrder struct {
-	Region string `json:"region"`
-	// Over is how long it takes, such as 5m (the default).
-	Over string `json:"over"`
-	// DryRun says what would happen and does nothing.
-	DryRun bool `json:"dry_run"`
-	// LastResort keeps the region in use where every other is down.
-	LastResort bool `json:"last_resort"`
-}
-
-// drainAnswer is what becomes of a region.
-type drainAnswer struct {
-	Region     string        `json:"region"`
-	State      regions.State `json:"state"` // after the order
-	DryRun     bool          `json:"dry_run"`
-	Ends       *time.Time    `json:"ends"`       // when nothing runs there any more; null for undrain
-	InFlight   int64         `json:"in_flight"`  // requests that run there now
-	WebSockets int           `json:"websockets"` // of which so many
-	// Takers are the regions that automatic requests may go to, nearest first.
-	Takers   []string `json:"takers"`
-	Warnings []string `json:"warnings"`
-}
-
 // maxOrder bounds the body of an order, in bytes.
 const maxOrder = 16 << 10
 
-func (a *App) readOrder(r *http.Request) (drainOrder, *regions.Region, error) {
-	var order drainOrder
+func (a *App) readOrder(r *http.Request) (DrainOrder, *regions.Region, error) {
+	var order DrainOrder
 	decoder := json.NewDecoder(io.LimitReader(r.Body, maxOrder))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&order); err != nil {
@@ -87,23 +63,12 @@ func (a *App) drain(r *http.Request) (any, error) {
 	return answer, a.setDrain(r.Context(), region, drain)
 }
 
-// drainsAnswer is what GET of the drain path says.
-type drainsAnswer struct {
-	Drains []listedDrain `json:"drains"`
-}
-
-type listedDrain struct {
-	Region string        `json:"region"`
-	State  regions.State `json:"state"`
-	StatusDrain
-}
-
 // drains lists the orders that stand.
 func (a *App) drains(*http.Request) (any, error) {
-	answer := drainsAnswer{Drains: []listedDrain{}}
+	answer := DrainsAnswer{Drains: []RegionDrain{}}
 	for _, r := range a.regionStatus() {
 		if r.Drain != nil {
-			answer.Drains = append(answer.Drains, listedDrain{r.Region, r.State, *r.Drain})
+			answer.Drains = append(answer.Drains, RegionDrain{r.Region, r.State, *r.Drain})
 		}
 	}
 	return answer, nil
@@ -138,11 +103,11 @@ func (a *App) setDrain(ctx context.Context, region *regions.Region, drain region
 	return nil
 }
 
-func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool) drainAnswer {
+func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool) DrainAnswer {
 	view := a.network.View()
 	i, _ := view.Lookup(region.Name)
 	r := &view.Regions[i]
-	answer := drainAnswer{
+	answer := DrainAnswer{
 		Region: region.Name, State: r.Health, DryRun: dry, Takers: []string{}, Warnings: []string{},
 		InFlight: r.Load.InFlight(), WebSockets: a.lease.sockets.InRegion(region.Name),
 	}

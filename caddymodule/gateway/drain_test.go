@@ -27,7 +27,7 @@ func drainApp(t *testing.T) (config []byte, dir string) {
 }
 
 // post sends an order to the admin API.
-func post(t *testing.T, path, body string) (drainAnswer, error) {
+func post(t *testing.T, path, body string) (DrainAnswer, error) {
 	t.Helper()
 	for _, route := range (adminAPI{}).Routes() {
 		if route.Pattern != path {
@@ -39,16 +39,16 @@ func post(t *testing.T, path, body string) (drainAnswer, error) {
 		}
 		w := httptest.NewRecorder()
 		if err := route.Handler.ServeHTTP(w, r); err != nil {
-			return drainAnswer{}, err
+			return DrainAnswer{}, err
 		}
-		var answer drainAnswer
+		var answer DrainAnswer
 		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
 			t.Fatal(err)
 		}
 		return answer, nil
 	}
 	t.Fatalf("no route %s", path)
-	return drainAnswer{}, nil
+	return DrainAnswer{}, nil
 }
 
 func regionState(t *testing.T, name string) regions.State {

@@ -140,11 +140,6 @@ type BackendStatus struct {
 	FailureRate float64       `json:"failure_rate"` // of the last ten seconds, 0 to 1
 }
 
-// regionsAnswer is what `edgegate regions` shows.
-type regionsAnswer struct {
-	Regions []RegionStatus `json:"regions"`
-}
-
 func (a *App) status() Status {
 	s := Status{
 		Version:  Version(),
