@@ -42,7 +42,7 @@ var arrows = []arrow{
 	},
 	{
 		"regions/spelling",
-		nil,
+		[]string{"regions/spelling"},
 		"spelling is the one did-you-mean of the tree: every room may import it, so it imports none",
 	},
 	{

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/edgegate/edgegate/caddymodule/gateway"
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -50,7 +51,7 @@ that projects are bound to must be among its own. Without one, --apex and
 		if err := checkOutput(*output); err != nil {
 			return err
 		}
-		rules := projects.BuilderConfig{Apex: *apex, Regions: *regions, Resolve: gateway.ResolveSecret}
+		rules := projects.BuilderConfig{Apex: *apex, Regions: *regions, Resolve: options.ResolveSecret}
 		if *config != "" {
 			var err error
 			if rules, err = configuredRules(*config, *apex != "" || len(*regions) > 0); err != nil {

@@ -3,6 +3,8 @@ package gateway
 import (
 	"fmt"
 	"slices"
+
+	"github.com/edgegate/edgegate/caddymodule/options"
 )
 
 // auditExporters judges where usage is sent, and whether it is billed to everybody.
@@ -20,7 +22,7 @@ func (a *App) auditExporters() []Finding {
 }
 
 func (w *WebhookExporter) audit() (findings []Finding) {
-	address, err := ResolveSecret(w.URL)
+	address, err := options.ResolveSecret(w.URL)
 	if err != nil {
 		return nil // it was there when the configuration was loaded
 	}
@@ -48,7 +50,7 @@ func (s *StripeExporter) audit(a *App) (findings []Finding) {
 			Message: "the secret key goes over the network in clear", Remedy: "use an https URL, or leave `url` out",
 		})
 	}
-	if !envPlaceholder.MatchString(s.APIKey) {
+	if !options.HasEnv(s.APIKey) {
 		findings = append(findings, Finding{
 			Severity: Low, Check: "exporter_key_in_file", Subject: s.Name(),
 			Message: "the secret key stands in the configuration, which the admin API shows", Remedy: "write `api_key {env.STRIPE_KEY}`",

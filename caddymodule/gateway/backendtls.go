@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/edgegate/edgegate/caddymodule/options"
 )
 
 // BackendTLS says how TLS connections to the backends of a region are made.
@@ -76,11 +78,11 @@ func (b *BackendTLS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("tls: unexpected %q; it has a block only", d.Val())
 	}
-	return block(d, options{
-		"ca":          func(d *caddyfile.Dispenser) error { return oneArg(d, &b.CA) },
-		"server_name": func(d *caddyfile.Dispenser) error { return oneArg(d, &b.ServerName) },
+	return options.Block(d, options.Table{
+		"ca":          func(d *caddyfile.Dispenser) error { return options.String(d, &b.CA) },
+		"server_name": func(d *caddyfile.Dispenser) error { return options.String(d, &b.ServerName) },
 		"certificate": func(d *caddyfile.Dispenser) error {
-			args, err := plainArguments(d, 2, 2)
+			args, err := options.PlainArguments(d, 2, 2)
 			if err == nil {
 				b.Certificate, b.Key = args[0], args[1]
 			}

@@ -1,15 +1,13 @@
 package gateway
 
 import (
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
-	"github.com/edgegate/edgegate/regions/spelling"
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -70,77 +68,15 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		text := d.Val()
 		if strings.Contains(text, ":") { // an address, as reverse_proxy takes it
-			return d.Errf("edge_functions: unexpected %q%s", text, "; "+habits["to"])
+			return d.Errf("edge_functions: unexpected %q%s", text, "; "+options.RegionHint)
 		}
 		return d.Errf("edge_functions: unexpected %q; write `edge_functions [MATCHER] { ... }`", text)
 	}
-	return block(d, options{
+	return options.Block(d, options.Table{
 		"cors":   func(d *caddyfile.Dispenser) error { return parseCORS(d, &h.CORS) },
-		"html":   func(d *caddyfile.Dispenser) error { return oneOf(d, &h.HTML, "text/plain", "keep") },
+		"html":   func(d *caddyfile.Dispenser) error { return options.OneOf(d, &h.HTML, "text/plain", "keep") },
 		"expose": func(d *caddyfile.Dispenser) error { return parseExpose(d, &h.Expose) },
 	})
-}
-
-// options maps the names of a block to the functions that read them. A nil
-// function is an option whose part comes later.
-type options map[string]func(*caddyfile.Dispenser) error
-
-// repeatable marks options that may be given more than once.
-var repeatable = map[string]bool{
-	"region": true, "backend": true, "domain": true, "regions": true, "jwt_secret": true, "api_key": true,
-	"function": true, "origin": true, "jwks": true, "jwt_issuer": true, "jwt_audience": true, "jwt_role": true, "plan": true,
-	"rate_limit": true, "export": true, "in_flight": true, "memory": true,
-}
-
-// block reads a block of options. Unknown names get the nearest match, names
-// given twice are refused.
-func block(d *caddyfile.Dispenser, known options) error {
-	seen := make(map[string]bool)
-	last := ""
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		name := d.Val()
-		read, ok := known[name]
-		switch {
-		case name == "{":
-			return d.Errf("%s: takes no block", last)
-		case !ok:
-			return d.Errf("unknown option %q%s", name, suggestion(name, known))
-		case read == nil:
-			return d.Errf("%s: %s", name, projects.NotBuilt)
-		case seen[name] && !repeatable[name]:
-			return d.Errf("%s: given twice, keep one", name)
-		}
-		seen[name], last = true, name
-		if err := read(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// suggestion returns what to write for an option that belongs elsewhere, the
-// nearest one, or those of this build.
-func suggestion(name string, known options) string {
-	if text := habits[name]; text != "" {
-		return "; " + text
-	}
-	if hint := spelling.DidYouMean(name, slices.Sorted(maps.Keys(known))); hint != "" {
-		return hint
-	}
-	if text := places[name]; text != "" {
-		return "; " + text
-	}
-	var names []string
-	for option, read := range known {
-		if read != nil {
-			names = append(names, option)
-		}
-	}
-	if len(names) == 0 {
-		return "; there are none here in this build"
-	}
-	slices.Sort(names)
-	return "; options here: " + strings.Join(names, ", ")
 }
 
 // parseCORS reads a policy and has it judged while the line is known.
@@ -151,26 +87,26 @@ func parseCORS(d *caddyfile.Dispenser, into **projects.CORSConfig) error {
 	at := *d
 	policy := new(projects.CORSConfig)
 	*into = policy
-	err := block(d, options{
-		"origin":      func(d *caddyfile.Dispenser) error { return someArgs(d, &policy.Origins) },
-		"credentials": func(d *caddyfile.Dispenser) error { return onOff(d, &policy.Credentials) },
+	err := options.Block(d, options.Table{
+		"origin":      func(d *caddyfile.Dispenser) error { return options.Strings(d, &policy.Origins) },
+		"credentials": func(d *caddyfile.Dispenser) error { return options.OnOff(d, &policy.Credentials) },
 	})
 	if err != nil {
 		return err
 	}
 	if _, err := cors.New(cors.Config(*policy)); err != nil {
-		return at.Errf("cors: %s", oneLine(err))
+		return at.Errf("cors: %s", options.OneLine(err))
 	}
 	return nil
 }
 
 // parseExpose reads names of headers and has them judged while the line is known.
 func parseExpose(d *caddyfile.Dispenser, into *[]string) error {
-	if err := someArgs(d, into); err != nil {
+	if err := options.Strings(d, into); err != nil {
 		return err
 	}
 	if _, err := cors.ParseExposed(*into); err != nil {
-		return d.Errf("expose: %s", oneLine(err))
+		return d.Errf("expose: %s", options.OneLine(err))
 	}
 	return nil
 }

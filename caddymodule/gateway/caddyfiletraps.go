@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -20,24 +21,24 @@ func warnOfTraps(at caddyfile.Token, matcher caddy.ModuleMap) {
 	if json.Unmarshal(matcher["path"], &paths) == nil && len(paths) > 0 {
 		alone := func(path string) bool { return strings.TrimSuffix(path, "/") == routing.Prefix }
 		if slices.ContainsFunc(paths, alone) && !slices.ContainsFunc(paths, func(path string) bool { return strings.Contains(path, "*") }) {
-			warnCaddyfile(at.File, at.Line, "edge_functions: the matcher "+strings.Join(paths, " ")+
+			options.Warn(at.File, at.Line, "edge_functions: the matcher "+strings.Join(paths, " ")+
 				" is that path alone, so no function is reached; write `edge_functions /functions/v1/*`")
 		}
 	}
-	own := statementAt(at.File, at.Line, "edge_functions")
+	own := options.StatementAt(at, "edge_functions")
 	if own == nil {
 		return
 	}
-	for block := own.parent; block != nil; block = block.parent {
-		for _, beside := range block.inner {
-			if len(beside.words) > 2 && beside.words[0] == "uri" && strips(beside.words[len(beside.words)-2:]) {
-				warnCaddyfile(at.File, beside.line, fmt.Sprintf("uri strip_prefix: takes %s away before edge_functions sees the path, so every call is 404; remove the line, "+
+	for block := own.Parent; block != nil; block = block.Parent {
+		for _, beside := range block.Inner {
+			if len(beside.Words) > 2 && beside.Words[0] == "uri" && strips(beside.Words[len(beside.Words)-2:]) {
+				options.Warn(at.File, beside.Line, fmt.Sprintf("uri strip_prefix: takes %s away before edge_functions sees the path, so every call is 404; remove the line, "+
 					"functions get their paths without the prefix by themselves", routing.Prefix))
 			}
 		}
-		if len(block.words) > 1 && block.words[0] == "handle_path" && prefixOf(block.words[1]) {
-			warnCaddyfile(at.File, block.line, fmt.Sprintf("handle_path %s: takes %s away before edge_functions sees the path, so every call is 404; write `handle /functions/v1/*`, "+
-				"or `edge_functions /functions/v1/*` without a block round it", block.words[1], routing.Prefix))
+		if len(block.Words) > 1 && block.Words[0] == "handle_path" && prefixOf(block.Words[1]) {
+			options.Warn(at.File, block.Line, fmt.Sprintf("handle_path %s: takes %s away before edge_functions sees the path, so every call is 404; write `handle /functions/v1/*`, "+
+				"or `edge_functions /functions/v1/*` without a block round it", block.Words[1], routing.Prefix))
 		}
 	}
 }
@@ -57,7 +58,7 @@ func (p *Project) warnOfNoCredentials(at *caddyfile.Dispenser) {
 	verified := slices.ContainsFunc(p.Functions, func(f projects.FunctionConfig) bool { return f.VerifyJWT == nil || *f.VerifyJWT })
 	tokens := p.JWT != nil && (p.JWT.Secret != "" || len(p.JWT.Secrets)+len(p.JWT.JWKS) > 0 || p.JWT.JWKSFile != "" || p.JWT.JWKSURL != "")
 	if verified && !tokens && len(p.LaterKeys)+len(p.APIKeys) == 0 {
-		warnCaddyfile(at.File(), at.Line(), "project default: it has neither jwt_secret, jwks nor api_key, so every call of a function with verify_jwt on is 401; "+
+		options.Warn(at.File(), at.Line(), "project default: it has neither jwt_secret, jwks nor api_key, so every call of a function with verify_jwt on is 401; "+
 			"write `jwt_secret {env.JWT_SECRET}`, or `verify_jwt off` in the functions that anyone may call")
 	}
 }

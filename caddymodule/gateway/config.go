@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/geo"
@@ -158,7 +159,7 @@ func (p *Project) resolved() (projects.ProjectConfig, error) {
 	}
 	cfg.JWT = tokens
 	for _, text := range p.LaterKeys {
-		keys, err := ResolveSecret(text)
+		keys, err := options.ResolveSecret(text)
 		if err == nil {
 			err = addKeys(tokens, keys)
 		}

@@ -21,7 +21,7 @@ func (a *App) provisionDebug() error {
 	if a.DebugSecret == "" {
 		return nil
 	}
-	secret, err := resolveKey(a.DebugSecret)
+	secret, err := ResolveKey(a.DebugSecret)
 	if err == nil && len(secret) < minDebugSecret {
 		err = errors.New("it is too short; `openssl rand -base64 24` makes one")
 	}

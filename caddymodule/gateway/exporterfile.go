@@ -9,10 +9,9 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
-
-const exportFileForm = "export file /var/lib/edgegate/usage [{ format csv|jsonl|parquet|focus }]"
 
 // FileExporter writes lines to files in a directory: one for each delivery, with
 // a manifest. Lines are in it once they are final, and again when they are
@@ -42,7 +41,7 @@ func (*FileExporter) CaddyModule() caddy.ModuleInfo {
 // Provision checks the options.
 func (f *FileExporter) Provision(caddy.Context) error {
 	if f.Dir == "" {
-		return fmt.Errorf("file: the directory is missing; write `%s`", exportFileForm)
+		return fmt.Errorf("file: the directory is missing; write `%s`", options.Form("file"))
 	}
 	if f.Format == "" {
 		f.Format = string(usage.CSV)
@@ -71,11 +70,11 @@ func (f *FileExporter) Deliver(ctx context.Context, b usage.Batch) error {
 // UnmarshalCaddyfile reads `file DIR { format csv|jsonl|parquet|focus }`.
 func (f *FileExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
-	if err := oneArg(d, &f.Dir); err != nil {
+	if err := options.String(d, &f.Dir); err != nil {
 		return err
 	}
-	return block(d, options{
-		"format": func(d *caddyfile.Dispenser) error { return oneOf(d, &f.Format, usage.Formats()...) },
+	return options.Block(d, options.Table{
+		"format": func(d *caddyfile.Dispenser) error { return options.OneOf(d, &f.Format, usage.Formats()...) },
 	})
 }
 

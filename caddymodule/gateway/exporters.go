@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/regions/spelling"
 )
@@ -33,9 +34,9 @@ type CustomerUser interface {
 
 // parseExport reads an exporter by the module of its name.
 func (a *App) parseExport(d *caddyfile.Dispenser) error {
-	names := moduleNames(exporterNamespace)
+	names := options.ModuleNames(exporterNamespace)
 	if !d.NextArg() {
-		return d.Errf("export: what to is missing%s; write `%s`", unsetVariable(d.File(), d.Line()), forms["export"])
+		return d.Errf("export: what to is missing%s; write `%s`", options.UnsetVariable(d), options.Form("export"))
 	}
 	name := d.Val()
 	if !slices.Contains(names, name) {

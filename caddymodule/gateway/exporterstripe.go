@@ -7,6 +7,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/ratelimit/usage/stripemeter"
 )
@@ -59,7 +60,7 @@ func (s *StripeExporter) Provision(caddy.Context) error {
 	case s.Meter == "":
 		return errors.New("stripe: meter is missing; write `meter edge_invocations`, the event name of a billing meter")
 	}
-	key, err := resolveKey(s.APIKey)
+	key, err := ResolveKey(s.APIKey)
 	if err != nil {
 		return fmt.Errorf("stripe: api_key: %w", err)
 	}
@@ -93,10 +94,10 @@ func (s *StripeExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("export stripe: %q: it takes no arguments; write `%s`", d.Val(), exportStripeForm)
 	}
-	err := block(d, options{
+	err := options.Block(d, options.Table{
 		"api_key":       func(d *caddyfile.Dispenser) error { return secretArg(d, &s.APIKey, exportStripeForm) },
-		"meter":         func(d *caddyfile.Dispenser) error { return oneArg(d, &s.Meter) },
-		"overage_meter": func(d *caddyfile.Dispenser) error { return oneArg(d, &s.OverageMeter) },
+		"meter":         func(d *caddyfile.Dispenser) error { return options.String(d, &s.Meter) },
+		"overage_meter": func(d *caddyfile.Dispenser) error { return options.String(d, &s.OverageMeter) },
 		"url":           func(d *caddyfile.Dispenser) error { return urlArg(d, &s.URL) },
 	})
 	if err == nil && (s.APIKey == "" || s.Meter == "") {

@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/ratelimit/usage/webhook"
 	"github.com/edgegate/edgegate/regions/spelling"
@@ -76,7 +77,7 @@ func (w *WebhookExporter) Provision(caddy.Context) error {
 	if w.URL == "" {
 		return fmt.Errorf("webhook: the URL is missing; write `%s`", exportWebhookForm)
 	}
-	address, err := resolveKey(w.URL)
+	address, err := ResolveKey(w.URL)
 	if err == nil {
 		err = checkURL(address)
 	}
@@ -85,12 +86,12 @@ func (w *WebhookExporter) Provision(caddy.Context) error {
 	}
 	config := webhook.Config{URL: address, Batch: w.Batch, Title: w.Title}
 	if w.Token != "" {
-		if config.Bearer, err = resolveKey(w.Token); err != nil {
+		if config.Bearer, err = ResolveKey(w.Token); err != nil {
 			return fmt.Errorf("webhook: token: %w", err)
 		}
 	}
 	for _, text := range w.Secrets {
-		secret, err := resolveKey(text)
+		secret, err := ResolveKey(text)
 		if err != nil {
 			return fmt.Errorf("webhook: secret: %w", err)
 		}
@@ -140,22 +141,22 @@ func (w *WebhookExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err := secretArg(d, &w.URL, exportWebhookForm); err != nil {
 		return err
 	}
-	if !envPlaceholder.MatchString(w.URL) {
+	if !options.HasEnv(w.URL) {
 		if err := checkURL(w.URL); err != nil {
 			return d.Errf("export webhook: %w; write `%s`", err, exportWebhookForm)
 		}
 	}
-	return block(d, options{
-		"preset": func(d *caddyfile.Dispenser) error { return oneOf(d, &w.Preset, presetOpenMeter) },
+	return options.Block(d, options.Table{
+		"preset": func(d *caddyfile.Dispenser) error { return options.OneOf(d, &w.Preset, presetOpenMeter) },
 		"secret": func(d *caddyfile.Dispenser) error {
 			if w.Secrets = d.RemainingArgs(); len(w.Secrets) == 0 {
-				return d.Errf("secret: it is missing%s; write `secret {env.WEBHOOK_SECRET}`", unsetVariable(d.File(), d.Line()))
+				return d.Errf("secret: it is missing%s; write `secret {env.WEBHOOK_SECRET}`", options.UnsetVariable(d))
 			}
 			return nil
 		},
 		"token": func(d *caddyfile.Dispenser) error { return secretArg(d, &w.Token, "token {env.OPENMETER_TOKEN}") },
 		"batch": func(d *caddyfile.Dispenser) error {
-			if err := number(d, &w.Batch); err != nil {
+			if err := options.Number(d, &w.Batch); err != nil {
 				return err
 			}
 			if w.Batch < 1 || w.Batch > mostBatch {
@@ -163,7 +164,7 @@ func (w *WebhookExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			}
 			return nil
 		},
-		"name": func(d *caddyfile.Dispenser) error { return oneArg(d, &w.Title) },
+		"name": func(d *caddyfile.Dispenser) error { return options.String(d, &w.Title) },
 	})
 }
 
@@ -174,7 +175,7 @@ const exportWebhookForm = "export webhook https://billing.example.com/usage [{ s
 func secretArg(d *caddyfile.Dispenser, into *string, form string) error {
 	name, args := d.Val(), d.RemainingArgs()
 	if len(args) != 1 || args[0] == "" {
-		return d.Errf("%s: one argument is needed, %d were given%s; write `%s`", name, len(args), unsetVariable(d.File(), d.Line()), form)
+		return d.Errf("%s: one argument is needed, %d were given%s; write `%s`", name, len(args), options.UnsetVariable(d), form)
 	}
 	*into = args[0]
 	return nil
@@ -182,7 +183,7 @@ func secretArg(d *caddyfile.Dispenser, into *string, form string) error {
 
 // urlArg reads the URL of a service.
 func urlArg(d *caddyfile.Dispenser, into *string) error {
-	if err := oneArg(d, into); err != nil {
+	if err := options.String(d, into); err != nil {
 		return err
 	}
 	if err := checkURL(*into); err != nil {

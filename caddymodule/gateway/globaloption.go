@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/spelling"
@@ -101,22 +102,22 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	// end, but reported where it stands.
 	var located, projected, sourced caddyfile.Dispenser
 	var prices []priced
-	err := block(d, options{
+	err := options.Block(d, options.Table{
 		"apex":         a.parseApex,
 		"location":     func(d *caddyfile.Dispenser) error { located = *d; return a.parseLocation(d) },
 		"nearest":      a.parseNearest,
 		"region":       a.parseRegion,
-		"retry_sent":   func(d *caddyfile.Dispenser) error { return onOff(d, &a.retry().Sent) },
+		"retry_sent":   func(d *caddyfile.Dispenser) error { return options.OnOff(d, &a.retry().Sent) },
 		"retry_status": a.parseRetryStatus,
 		"retry_body":   a.parseRetryBody,
-		"idle_timeout": func(d *caddyfile.Dispenser) error { return duration(d, &a.IdleTimeout) },
-		"max_body":     func(d *caddyfile.Dispenser) error { return size(d, &a.MaxBody) },
+		"idle_timeout": func(d *caddyfile.Dispenser) error { return options.Duration(d, &a.IdleTimeout) },
+		"max_body":     func(d *caddyfile.Dispenser) error { return options.Size(d, &a.MaxBody) },
 		"memory":       a.parseMemory,
 		"project":      func(d *caddyfile.Dispenser) error { projected = *d; return a.parseProject(d) },
 		"projects":     func(d *caddyfile.Dispenser) error { sourced = *d; return a.parseProjects(d) },
 		"store":        a.parseStore,
 		"currency":     a.parseCurrency,
-		"jwks_private": func(d *caddyfile.Dispenser) error { return onOff(d, &a.JWKSPrivate) },
+		"jwks_private": func(d *caddyfile.Dispenser) error { return options.OnOff(d, &a.JWKSPrivate) },
 		"plan":         func(d *caddyfile.Dispenser) error { return a.parsePlan(d, &prices) },
 		"locate":       a.parseLocate,
 		"debug_secret": a.parseDebugSecret,
@@ -138,10 +139,10 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	set, err := a.regionSet()
 	if err != nil {
-		return at.Errf("%s", oneLine(err))
+		return at.Errf("%s", options.OneLine(err))
 	}
 	if _, err := a.gatewayLocation(set); err != nil {
-		return located.Errf("%s", oneLine(err))
+		return located.Errf("%s", options.OneLine(err))
 	}
 	switch {
 	case a.Project == nil && a.ProjectsRaw == nil:
@@ -152,16 +153,16 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		return nil
 	}
 	if err := a.Project.checkRegions(set); err != nil {
-		return projected.Errf("project %s: %s", projects.DefaultRef, oneLine(err))
+		return projected.Errf("project %s: %s", projects.DefaultRef, options.OneLine(err))
 	}
 	if err := a.checkPlan(); err != nil {
-		return projected.Errf("project %s: %s", projects.DefaultRef, oneLine(err))
+		return projected.Errf("project %s: %s", projects.DefaultRef, options.OneLine(err))
 	}
 	return nil
 }
 
 func (a *App) parseApex(d *caddyfile.Dispenser) error {
-	if err := oneArg(d, &a.Apex); err != nil {
+	if err := options.String(d, &a.Apex); err != nil {
 		return err
 	}
 	if _, err := projects.NewSingle(new(projects.Project), a.Apex); err != nil {
@@ -171,7 +172,7 @@ func (a *App) parseApex(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) parseLocation(d *caddyfile.Dispenser) error {
-	args, err := plainArguments(d, 1, 2)
+	args, err := options.PlainArguments(d, 1, 2)
 	if err != nil {
 		return err
 	}
@@ -179,14 +180,14 @@ func (a *App) parseLocation(d *caddyfile.Dispenser) error {
 		a.Location = &Location{Region: args[0]}
 		return nil
 	}
-	lat, lon, err := coordinates(d, "location", args)
+	lat, lon, err := options.Coordinates(d, "location", args)
 	a.Location = &Location{Latitude: &lat, Longitude: &lon}
 	return err
 }
 
 func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 	region, at := new(Region), *d
-	if err := oneArg(d, &region.Name); err != nil {
+	if err := options.String(d, &region.Name); err != nil {
 		return err
 	}
 	for _, other := range a.Regions {
@@ -195,26 +196,26 @@ func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 		}
 	}
 	a.Regions = append(a.Regions, region)
-	err := block(d, options{
+	err := options.Block(d, options.Table{
 		"backend": func(d *caddyfile.Dispenser) error { return region.parseBackend(d) },
 		"coordinates": func(d *caddyfile.Dispenser) error {
-			args, err := plainArguments(d, 2, 2)
+			args, err := options.PlainArguments(d, 2, 2)
 			if err != nil {
 				return err
 			}
-			lat, lon, err := coordinates(d, "coordinates", args)
+			lat, lon, err := options.Coordinates(d, "coordinates", args)
 			region.Coordinates = &[2]float64{lat, lon}
 			return err
 		},
 		"bias": func(d *caddyfile.Dispenser) error { return parseBias(d, &region.Bias) },
 		"capacity": func(d *caddyfile.Dispenser) error {
 			var capacity int
-			err := number(d, &capacity)
+			err := options.Number(d, &capacity)
 			region.Capacity = int64(capacity)
 			return err
 		},
-		"websockets": func(d *caddyfile.Dispenser) error { return count(d, &region.WebSockets, regions.MaxCapacity) },
-		"health_uri": func(d *caddyfile.Dispenser) error { return oneArg(d, &region.HealthURI) },
+		"websockets": func(d *caddyfile.Dispenser) error { return options.Count(d, &region.WebSockets, regions.MaxCapacity) },
+		"health_uri": func(d *caddyfile.Dispenser) error { return options.String(d, &region.HealthURI) },
 		"tls": func(d *caddyfile.Dispenser) error {
 			region.TLS = new(BackendTLS)
 			return region.TLS.UnmarshalCaddyfile(d)
@@ -229,18 +230,18 @@ func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 		_, err = regions.NewSet([]regions.Region{built})
 	}
 	if err != nil {
-		return at.Errf("%s", oneLine(err))
+		return at.Errf("%s", options.OneLine(err))
 	}
 	return nil
 }
 
 // parseBackend reads addresses, each of which must be right by itself.
 func (r *Region) parseBackend(d *caddyfile.Dispenser) error {
-	if err := someArgs(d, &r.Backends); err != nil {
+	if err := options.Strings(d, &r.Backends); err != nil {
 		return err
 	}
 	if _, err := r.build(); err != nil {
-		return d.Errf("%s", oneLine(err))
+		return d.Errf("%s", options.OneLine(err))
 	}
 	return nil
 }
@@ -248,7 +249,7 @@ func (r *Region) parseBackend(d *caddyfile.Dispenser) error {
 // parseBias reads a duration that may be negative.
 func parseBias(d *caddyfile.Dispenser, into *caddy.Duration) error {
 	var text string
-	if err := oneArg(d, &text); err != nil {
+	if err := options.String(d, &text); err != nil {
 		return err
 	}
 	value, err := caddy.ParseDuration(text)
@@ -261,11 +262,11 @@ func parseBias(d *caddyfile.Dispenser, into *caddy.Duration) error {
 
 func (a *App) parseProject(d *caddyfile.Dispenser) error {
 	var ref string
-	if err := oneArg(d, &ref); err != nil {
+	if err := options.String(d, &ref); err != nil {
 		return err
 	}
 	if ref != projects.DefaultRef {
-		return d.Errf("project %q: the one project of a Caddyfile is called default; write `%s`", ref, forms["project"])
+		return d.Errf("project %q: the one project of a Caddyfile is called default; write `%s`", ref, options.Form("project"))
 	}
 	at := *d
 	a.Project = new(Project)
@@ -279,7 +280,7 @@ func (a *App) parseProject(d *caddyfile.Dispenser) error {
 // parseProjects reads a source by the module of its name.
 func (a *App) parseProjects(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
-		return d.Errf("projects: the source is missing%s; write `%s`", unsetVariable(d.File(), d.Line()), forms["projects"])
+		return d.Errf("projects: the source is missing%s; write `%s`", options.UnsetVariable(d), options.Form("projects"))
 	}
 	name, sources := d.Val(), sourceNames()
 	if !slices.Contains(sources, name) {
@@ -294,7 +295,7 @@ func (a *App) parseProjects(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) parseDebugSecret(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, 1)
+	args, err := options.Arguments(d, 1, 1)
 	if err == nil {
 		a.DebugSecret = args[0]
 	}
@@ -302,7 +303,7 @@ func (a *App) parseDebugSecret(d *caddyfile.Dispenser) error {
 }
 
 func (a *App) parseStore(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, 3)
+	args, err := options.Arguments(d, 1, 3)
 	if err != nil {
 		return err
 	}
@@ -315,19 +316,19 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 		}
 		a.Store.URL, args = rest[0], rest
 	default:
-		return d.Errf("store: write `%s`", forms["store"])
+		return d.Errf("store: write `%s`", options.Form("store"))
 	}
 	if len(args) == 2 {
 		a.Store.Path = args[1]
 	}
-	return block(d, options{
-		"sync": func(d *caddyfile.Dispenser) error { return oneOf(d, &a.Store.Sync, metering.SyncModes()...) },
+	return options.Block(d, options.Table{
+		"sync": func(d *caddyfile.Dispenser) error { return options.OneOf(d, &a.Store.Sync, metering.SyncModes()...) },
 	})
 }
 
 func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]priced) error {
 	var name string
-	if err := oneArg(d, &name); err != nil {
+	if err := options.String(d, &name); err != nil {
 		return err
 	}
 	if _, twice := a.Plans[name]; twice {
@@ -338,12 +339,12 @@ func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]priced) error {
 		a.Plans = make(map[string]*Plan)
 	}
 	a.Plans[name] = plan
-	return block(d, options{
+	return options.Block(d, options.Table{
 		"functions": func(d *caddyfile.Dispenser) error {
 			plan.Functions = new(int)
-			return number(d, plan.Functions)
+			return options.Number(d, plan.Functions)
 		},
-		"wall_clock": func(d *caddyfile.Dispenser) error { return duration(d, &plan.WallClock) },
+		"wall_clock": func(d *caddyfile.Dispenser) error { return options.Duration(d, &plan.WallClock) },
 		"quota":      func(d *caddyfile.Dispenser) error { return quotaValue(d, &plan.Quota) },
 		"overage": func(d *caddyfile.Dispenser) error {
 			at := *d
@@ -355,10 +356,12 @@ func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]priced) error {
 		},
 		"spend_cap": func(d *caddyfile.Dispenser) error {
 			plan.SpendCap = new(bool)
-			return onOff(d, plan.SpendCap)
+			return options.OnOff(d, plan.SpendCap)
 		},
-		"weight":            func(d *caddyfile.Dispenser) error { return count(d, &plan.Weight, projects.MaxWeight) },
-		"meter_unavailable": func(d *caddyfile.Dispenser) error { return oneOf(d, &plan.MeterUnavailable, meterClosed, meterOpen) },
+		"weight": func(d *caddyfile.Dispenser) error { return options.Count(d, &plan.Weight, projects.MaxWeight) },
+		"meter_unavailable": func(d *caddyfile.Dispenser) error {
+			return options.OneOf(d, &plan.MeterUnavailable, meterClosed, meterOpen)
+		},
 	})
 }
 

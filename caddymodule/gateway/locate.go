@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/regions/locate"
 )
@@ -76,9 +77,9 @@ func (a *App) parseLocate(d *caddyfile.Dispenser) error {
 	}
 	at := *d
 	a.Locate = new(Locate)
-	err := block(d, options{
-		"header": func(d *caddyfile.Dispenser) error { return someArgs(d, &a.Locate.Headers) },
-		"mmdb":   func(d *caddyfile.Dispenser) error { return someArgs(d, &a.Locate.MMDB) },
+	err := options.Block(d, options.Table{
+		"header": func(d *caddyfile.Dispenser) error { return options.Strings(d, &a.Locate.Headers) },
+		"mmdb":   func(d *caddyfile.Dispenser) error { return options.Strings(d, &a.Locate.MMDB) },
 	})
 	if err != nil {
 		return err
@@ -87,7 +88,7 @@ func (a *App) parseLocate(d *caddyfile.Dispenser) error {
 		return at.Errf("locate: nothing is in it; add `header CF-IPCountry` or `mmdb FILE`")
 	}
 	if _, err := locate.New(locate.Config{Headers: a.Locate.Headers, MMDB: a.Locate.MMDB}); err != nil {
-		return at.Errf("locate: %s", oneLine(err))
+		return at.Errf("locate: %s", options.OneLine(err))
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/logging"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/edgegate/edgegate/caddymodule/options"
 )
 
 // Fields of Caddy's lines about requests that have tokens in them. A filter that
@@ -202,5 +204,5 @@ func findLiterals(path string, value any, found func(path, form string)) {
 
 func isLiteral(value any) bool {
 	text, _ := value.(string)
-	return text != "" && !envPlaceholder.MatchString(text)
+	return text != "" && !options.HasEnv(text)
 }

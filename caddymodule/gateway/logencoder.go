@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/term"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
@@ -135,11 +136,11 @@ func (e *LogEncoder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("format edge_functions: unexpected %q; write `format edge_functions` or `format edge_functions { wrap console }`", d.Val())
 	}
-	return block(d, options{"wrap": func(d *caddyfile.Dispenser) error {
+	return options.Block(d, options.Table{"wrap": func(d *caddyfile.Dispenser) error {
 		if !d.NextArg() {
-			return d.Errf("wrap: the encoder is missing; write `%s`", forms["wrap"])
+			return d.Errf("wrap: the encoder is missing; write `%s`", options.Form("wrap"))
 		}
-		name, names := d.Val(), moduleNames(encoderNamespace)
+		name, names := d.Val(), options.ModuleNames(encoderNamespace)
 		if !slices.Contains(names, name) {
 			return d.Errf("wrap %q: allowed are %s%s", name, strings.Join(names, ", "), spelling.DidYouMean(name, names))
 		}

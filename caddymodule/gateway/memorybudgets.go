@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/dustin/go-humanize"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
@@ -67,7 +68,7 @@ func (a *App) applyMemory() {
 
 // parseMemory reads `memory replay|tokens|limits SIZE`.
 func (a *App) parseMemory(d *caddyfile.Dispenser) error {
-	args, err := plainArguments(d, 2, 2)
+	args, err := options.PlainArguments(d, 2, 2)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/plan"
 )
@@ -87,49 +88,49 @@ func (a *App) retry() *Retry {
 func (a *App) parseNearest(d *caddyfile.Dispenser) error {
 	at := *d
 	n := new(Nearest)
-	if err := oneOf(d, &n.From, string(plan.NearGateway), string(plan.NearClient)); err != nil {
+	if err := options.OneOf(d, &n.From, string(plan.NearGateway), string(plan.NearClient)); err != nil {
 		return err
 	}
 	a.Nearest = n
-	err := block(d, options{
-		"max_spill":  func(d *caddyfile.Dispenser) error { return duration(d, &n.MaxSpill) },
-		"max_detour": func(d *caddyfile.Dispenser) error { return duration(d, &n.MaxDetour) },
+	err := options.Block(d, options.Table{
+		"max_spill":  func(d *caddyfile.Dispenser) error { return options.Duration(d, &n.MaxSpill) },
+		"max_detour": func(d *caddyfile.Dispenser) error { return options.Duration(d, &n.MaxDetour) },
 	})
 	if err != nil {
 		return err
 	}
 	if _, err := n.policy(); err != nil {
-		return at.Errf("%s", oneLine(err))
+		return at.Errf("%s", options.OneLine(err))
 	}
 	return nil
 }
 
 func (a *App) parseRetryStatus(d *caddyfile.Dispenser) error {
 	at := *d
-	args, err := plainArguments(d, 1, 200)
+	args, err := options.PlainArguments(d, 1, 200)
 	if err != nil {
 		return err
 	}
 	for _, arg := range args {
-		status, err := parseNumber(arg)
+		status, err := options.ParseNumber(arg)
 		if err != nil {
 			return at.Errf("retry_status %q: must be a status from 400 to 599, such as 502", arg)
 		}
 		a.retry().Status = append(a.retry().Status, status)
 	}
 	if _, err := a.Retry.policy(); err != nil {
-		return at.Errf("%s", oneLine(err))
+		return at.Errf("%s", options.OneLine(err))
 	}
 	return nil
 }
 
 func (a *App) parseRetryBody(d *caddyfile.Dispenser) error {
 	at := *d
-	if err := size(d, &a.retry().Body); err != nil {
+	if err := options.Size(d, &a.retry().Body); err != nil {
 		return err
 	}
 	if _, err := a.Retry.policy(); err != nil {
-		return at.Errf("%s", oneLine(err))
+		return at.Errf("%s", options.OneLine(err))
 	}
 	return nil
 }

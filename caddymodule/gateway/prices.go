@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -19,7 +20,7 @@ func (a *App) currency() string { return cmp.Or(a.Currency, usage.DefaultCurrenc
 
 // parseCurrency reads the code of a currency.
 func (a *App) parseCurrency(d *caddyfile.Dispenser) error {
-	if err := oneArg(d, &a.Currency); err != nil {
+	if err := options.String(d, &a.Currency); err != nil {
 		return err
 	}
 	if err := a.checkCurrency(); err != nil {
@@ -51,7 +52,7 @@ func (a *App) checkPrices() error {
 
 func (a *App) checkPrice(o *projects.Overage) error {
 	if !price.MatchString(o.Price) || o.Package <= 0 {
-		return fmt.Errorf("overage %s per %d: must be a price and a number of invocations; write `%s`", o.Price, o.Package, forms["overage"])
+		return fmt.Errorf("overage %s per %d: must be a price and a number of invocations; write `%s`", o.Price, o.Package, options.Form("overage"))
 	}
 	if _, err := usage.Minor(o.Price, a.currency()); err != nil {
 		return fmt.Errorf("overage %s per %d: %w", o.Price, o.Package, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -56,32 +57,32 @@ import (
 //	}
 func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	domains, functions := make(map[string]int), make(map[string]bool)
-	return block(d, options{
+	return options.Block(d, options.Table{
 		"domain":          func(d *caddyfile.Dispenser) error { return p.parseDomain(d, domains) },
-		"regions":         func(d *caddyfile.Dispenser) error { return someArgs(d, &p.Regions) },
+		"regions":         func(d *caddyfile.Dispenser) error { return options.Strings(d, &p.Regions) },
 		"plan":            p.parsePlan,
 		"jwt_secret":      p.parseSecret,
 		"jwks":            p.parseJWKS,
-		"jwt_issuer":      func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Issuer)) },
-		"jwt_audience":    func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Audience)) },
-		"jwt_role":        func(d *caddyfile.Dispenser) error { return someArgs(d, (*[]string)(&p.tokens().Role)) },
-		"jwt_leeway":      func(d *caddyfile.Dispenser) error { return duration(d, &p.tokens().Leeway) },
-		"allow_eddsa":     func(d *caddyfile.Dispenser) error { return onOff(d, &p.tokens().AllowEdDSA) },
+		"jwt_issuer":      func(d *caddyfile.Dispenser) error { return options.Strings(d, (*[]string)(&p.tokens().Issuer)) },
+		"jwt_audience":    func(d *caddyfile.Dispenser) error { return options.Strings(d, (*[]string)(&p.tokens().Audience)) },
+		"jwt_role":        func(d *caddyfile.Dispenser) error { return options.Strings(d, (*[]string)(&p.tokens().Role)) },
+		"jwt_leeway":      func(d *caddyfile.Dispenser) error { return options.Duration(d, &p.tokens().Leeway) },
+		"allow_eddsa":     func(d *caddyfile.Dispenser) error { return options.OnOff(d, &p.tokens().AllowEdDSA) },
 		"api_key":         p.parseAPIKey,
-		"max_body":        func(d *caddyfile.Dispenser) error { return size(d, &p.MaxBody) },
-		"wall_clock":      func(d *caddyfile.Dispenser) error { return duration(d, &p.WallClock) },
+		"max_body":        func(d *caddyfile.Dispenser) error { return options.Size(d, &p.MaxBody) },
+		"wall_clock":      func(d *caddyfile.Dispenser) error { return options.Duration(d, &p.WallClock) },
 		"cors":            func(d *caddyfile.Dispenser) error { return parseCORS(d, &p.CORS) },
 		"expose":          func(d *caddyfile.Dispenser) error { return parseExpose(d, &p.Expose) },
 		"function":        func(d *caddyfile.Dispenser) error { return p.parseFunction(d, functions) },
 		"organization":    p.parseOrganization,
 		"quota":           func(d *caddyfile.Dispenser) error { return quotaValue(d, &p.Quota) },
-		"grace":           func(d *caddyfile.Dispenser) error { return duration(d, &p.Grace) },
-		"time_zone":       func(d *caddyfile.Dispenser) error { return zone(d, &p.TimeZone) },
+		"grace":           func(d *caddyfile.Dispenser) error { return options.Duration(d, &p.Grace) },
+		"time_zone":       func(d *caddyfile.Dispenser) error { return options.TimeZone(d, &p.TimeZone) },
 		"stripe_customer": func(d *caddyfile.Dispenser) error { return stripeCustomer(d, &p.StripeCustomer) },
-		"cycle_start":     func(d *caddyfile.Dispenser) error { return instant(d, &p.CycleStart) },
+		"cycle_start":     func(d *caddyfile.Dispenser) error { return options.Time(d, &p.CycleStart) },
 		"spend_cap": func(d *caddyfile.Dispenser) error {
 			p.SpendCap = new(bool)
-			return onOff(d, p.SpendCap)
+			return options.OnOff(d, p.SpendCap)
 		},
 		"placement": nil, "count_unauthorized": nil,
 	})
@@ -99,10 +100,10 @@ func (p *Project) tokens() *projects.JWTConfig {
 // What is in the environment is judged when the configuration is loaded.
 func judge(part projects.ProjectConfig) error {
 	builder, err := projects.NewBuilder(projects.BuilderConfig{Resolve: func(text string) (string, error) {
-		if envPlaceholder.MatchString(text) {
+		if options.HasEnv(text) {
 			return strings.Repeat("later", 13), nil
 		}
-		return ResolveSecret(text)
+		return options.ResolveSecret(text)
 	}})
 	if err != nil {
 		return err
@@ -125,12 +126,12 @@ func (p *Project) parsePlan(d *caddyfile.Dispenser) error {
 	if p.Plan != "" {
 		return d.Errf("plan: given twice, keep one")
 	}
-	return oneArg(d, &p.Plan)
+	return options.String(d, &p.Plan)
 }
 
 // parseOrganization reads who pays, by the id that usage is shown under.
 func (p *Project) parseOrganization(d *caddyfile.Dispenser) error {
-	if err := oneArg(d, &p.Organization); err != nil {
+	if err := options.String(d, &p.Organization); err != nil {
 		return err
 	}
 	if !projects.ValidOrganizationID(p.Organization) {
@@ -143,7 +144,7 @@ func (p *Project) parseOrganization(d *caddyfile.Dispenser) error {
 // of them are not judged again with every line.
 func (p *Project) parseDomain(d *caddyfile.Dispenser, seen map[string]int) error {
 	before := len(p.Domains)
-	if err := someArgs(d, &p.Domains); err != nil {
+	if err := options.Strings(d, &p.Domains); err != nil {
 		return err
 	}
 	for i, domain := range p.Domains[before:] {
@@ -163,7 +164,7 @@ func (p *Project) parseDomain(d *caddyfile.Dispenser, seen map[string]int) error
 }
 
 func (p *Project) parseSecret(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, 1)
+	args, err := options.Arguments(d, 1, 1)
 	if err != nil {
 		return err
 	}
@@ -182,11 +183,11 @@ func (p *Project) parseSecret(d *caddyfile.Dispenser) error {
 // parseJWKS reads public keys in any of the three ways. What is in the
 // environment is told apart when the configuration is loaded.
 func (p *Project) parseJWKS(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 1, 1)
+	args, err := options.Arguments(d, 1, 1)
 	if err != nil {
 		return err
 	}
-	if envPlaceholder.MatchString(args[0]) {
+	if options.HasEnv(args[0]) {
 		p.LaterKeys = append(p.LaterKeys, args[0])
 		return nil
 	}
@@ -221,7 +222,7 @@ func addKeys(to *projects.JWTConfig, text string) error {
 const hashed = "sha256:"
 
 func (p *Project) parseAPIKey(d *caddyfile.Dispenser) error {
-	args, err := arguments(d, 2, 3)
+	args, err := options.Arguments(d, 2, 3)
 	if err != nil {
 		return err
 	}
@@ -233,16 +234,16 @@ func (p *Project) parseAPIKey(d *caddyfile.Dispenser) error {
 		key.Name = args[2]
 	}
 	if err := judge(projects.ProjectConfig{APIKeys: []projects.APIKeyConfig{key}}); err != nil {
-		return d.Errf("api_key: %w; write `%s`", err, forms["api_key"])
+		return d.Errf("api_key: %w; write `%s`", err, options.Form("api_key"))
 	}
-	err = block(d, options{"expires_at": func(d *caddyfile.Dispenser) error { return instant(d, &key.ExpiresAt) }})
+	err = options.Block(d, options.Table{"expires_at": func(d *caddyfile.Dispenser) error { return options.Time(d, &key.ExpiresAt) }})
 	p.APIKeys = append(p.APIKeys, key)
 	return err
 }
 
 func (p *Project) parseFunction(d *caddyfile.Dispenser, seen map[string]bool) error {
 	var f projects.FunctionConfig
-	if err := oneArg(d, &f.Slug); err != nil {
+	if err := options.String(d, &f.Slug); err != nil {
 		return err
 	}
 	if len(f.Slug) > projects.MaxSlug {
@@ -255,21 +256,23 @@ func (p *Project) parseFunction(d *caddyfile.Dispenser, seen map[string]bool) er
 		return d.Errf("function %s: given twice, keep one", f.Slug)
 	}
 	seen[f.Slug] = true
-	err := block(d, options{
-		"id":      func(d *caddyfile.Dispenser) error { return oneArg(d, &f.ID) },
-		"version": func(d *caddyfile.Dispenser) error { return number(d, &f.Version) },
+	err := options.Block(d, options.Table{
+		"id":      func(d *caddyfile.Dispenser) error { return options.String(d, &f.ID) },
+		"version": func(d *caddyfile.Dispenser) error { return options.Number(d, &f.Version) },
 		"verify_jwt": func(d *caddyfile.Dispenser) error {
 			f.VerifyJWT = new(bool)
-			return onOff(d, f.VerifyJWT)
+			return options.OnOff(d, f.VerifyJWT)
 		},
-		"websocket_token":    func(d *caddyfile.Dispenser) error { return oneOf(d, &f.WebSocketToken, "query", "subprotocol") },
-		"event_source_token": func(d *caddyfile.Dispenser) error { return oneOf(d, &f.EventSourceToken, "query") },
+		"websocket_token":    func(d *caddyfile.Dispenser) error { return options.OneOf(d, &f.WebSocketToken, "query", "subprotocol") },
+		"event_source_token": func(d *caddyfile.Dispenser) error { return options.OneOf(d, &f.EventSourceToken, "query") },
 		"expose":             func(d *caddyfile.Dispenser) error { return parseExpose(d, &f.Expose) },
-		"cors":               func(d *caddyfile.Dispenser) error { return oneOf(d, &f.CORS, "auto", "function") },
-		"html":               func(d *caddyfile.Dispenser) error { return oneOf(d, &f.HTML, "text/plain", "keep") },
-		"status":             func(d *caddyfile.Dispenser) error { return oneOf(d, &f.Status, "ACTIVE", "REMOVED", "THROTTLED") },
-		"wall_clock":         func(d *caddyfile.Dispenser) error { return duration(d, &f.WallClock) },
-		"placement":          nil, "replay": nil,
+		"cors":               func(d *caddyfile.Dispenser) error { return options.OneOf(d, &f.CORS, "auto", "function") },
+		"html":               func(d *caddyfile.Dispenser) error { return options.OneOf(d, &f.HTML, "text/plain", "keep") },
+		"status": func(d *caddyfile.Dispenser) error {
+			return options.OneOf(d, &f.Status, "ACTIVE", "REMOVED", "THROTTLED")
+		},
+		"wall_clock": func(d *caddyfile.Dispenser) error { return options.Duration(d, &f.WallClock) },
+		"placement":  nil, "replay": nil,
 	})
 	p.Functions = append(p.Functions, f)
 	return err

@@ -14,6 +14,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -197,13 +198,13 @@ func (f *FileProjects) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	args := d.RemainingArgs()
 	if len(args) != 1 || args[0] == "" {
-		return d.Errf("projects file: wrong number of arguments (%d)%s; write `%s`", len(args), unsetVariable(d.File(), d.Line()), fileForm)
+		return d.Errf("projects file: wrong number of arguments (%d)%s; write `%s`", len(args), options.UnsetVariable(d), fileForm)
 	}
-	if envPlaceholder.MatchString(args[0]) {
+	if options.HasEnv(args[0]) {
 		return d.Errf("projects file: write {$NAME}, which is filled in when the file is read")
 	}
 	f.Path = args[0]
-	return block(d, options{})
+	return options.Block(d, options.Table{})
 }
 
 // Interface guards

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/spelling"
@@ -60,12 +60,10 @@ type loadedFirst interface {
 // write, it is an error: they could read the gateway's environment.
 type operatorsOwn interface{ operatorsOwn() }
 
-// refusePlaceholders takes the place of ResolveSecret for what others write.
+// refusePlaceholders takes the place of options.ResolveSecret for what others write.
 func refusePlaceholders(text string) (string, error) {
-	for _, placeholder := range []*regexp.Regexp{envPlaceholder, otherPlaceholder} {
-		if found := placeholder.FindString(text); found != "" {
-			return "", fmt.Errorf("%s is filled in only in the Caddyfile and in projects files; write the value itself, or the sha256 of an API key", found)
-		}
+	if found := options.Placeholder(text); found != "" {
+		return "", fmt.Errorf("%s is filled in only in the Caddyfile and in projects files; write the value itself, or the sha256 of an API key", found)
 	}
 	return text, nil
 }
@@ -78,18 +76,7 @@ type storeUser interface {
 	connection() *redisconn.Conn
 }
 
-func sourceNames() []string { return moduleNames(sourceNamespace) }
-
-// moduleNames are those of the guest modules in a namespace.
-func moduleNames(namespace string) []string {
-	modules := caddy.GetModules(namespace)
-	names := make([]string, 0, len(modules))
-	for _, module := range modules {
-		names = append(names, module.ID.Name())
-	}
-	slices.Sort(names)
-	return names
-}
+func sourceNames() []string { return options.ModuleNames(sourceNamespace) }
 
 // provisionCatalogue makes what answers which project a host belongs to.
 func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
@@ -108,7 +95,7 @@ func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
 
 // projectRules is what projects must be like in this configuration.
 func (a *App) projectRules(set *regions.Set) projects.BuilderConfig {
-	return projects.BuilderConfig{Apex: a.Apex, Regions: set.Names(), Plans: a.plans(), Resolve: ResolveSecret, PrivateKeySets: a.JWKSPrivate}
+	return projects.BuilderConfig{Apex: a.Apex, Regions: set.Names(), Plans: a.plans(), Resolve: options.ResolveSecret, PrivateKeySets: a.JWKSPrivate}
 }
 
 func (a *App) provisionSingle(rules projects.BuilderConfig, set *regions.Set) error {

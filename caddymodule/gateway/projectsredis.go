@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -67,7 +68,7 @@ func (p *RedisProjects) useStore(store *Store) error {
 // parseRedisURL fills in the environment and reads the URL. Its errors have no
 // password in them.
 func parseRedisURL(url string) (redisconn.Config, error) {
-	resolved, err := resolveKey(url)
+	resolved, err := ResolveKey(url)
 	if err != nil {
 		return redisconn.Config{}, err
 	}
@@ -77,7 +78,7 @@ func parseRedisURL(url string) (redisconn.Config, error) {
 // checkRedisURL judges a URL in a Caddyfile; with a placeholder in it that must
 // wait until the configuration is loaded.
 func checkRedisURL(url string) error {
-	if envPlaceholder.MatchString(url) {
+	if options.HasEnv(url) {
 		return nil
 	}
 	_, err := parseRedisURL(url)
@@ -140,7 +141,7 @@ func (p *RedisProjects) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.Errf("projects redis: %w", err)
 		}
 	}
-	return block(d, options{})
+	return options.Block(d, options.Table{})
 }
 
 // Interface guards

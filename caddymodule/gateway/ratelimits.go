@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing"
@@ -106,7 +107,7 @@ func (r *RateLimit) build() (limit, error) {
 	}
 	rate := &rate.Limit{Name: r.Scope, Count: r.Count, Window: time.Duration(r.Window), Burst: r.Burst, Shadow: r.Shadow, Mode: mode}
 	if !rate.Prepare() {
-		return limit{}, errors.New("the count must be from 1 to 1000000000 a second, and the burst from 1; write `" + forms["rate_limit"] + "`")
+		return limit{}, errors.New("the count must be from 1 to 1000000000 a second, and the burst from 1; write `" + options.Form("rate_limit") + "`")
 	}
 	return limit{r.Scope, rate}, nil
 }
@@ -152,12 +153,12 @@ var rateForm = regexp.MustCompile(`^([0-9]{1,10})/([0-9]{0,4})(s|m|h|d)$`)
 // parseRateLimit reads `rate_limit SCOPE N/UNIT [burst N] [local|shared|strict]
 // [shadow]`.
 func (a *App) parseRateLimit(d *caddyfile.Dispenser) error {
-	args, err := plainArguments(d, 2, 6)
+	args, err := options.PlainArguments(d, 2, 6)
 	if err != nil {
 		return err
 	}
 	wrong := func() error {
-		return d.Errf("rate_limit %s: write `%s`", strings.Join(args, " "), forms["rate_limit"])
+		return d.Errf("rate_limit %s: write `%s`", strings.Join(args, " "), options.Form("rate_limit"))
 	}
 	match := rateForm.FindStringSubmatch(args[1])
 	if match == nil {

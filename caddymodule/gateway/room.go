@@ -9,6 +9,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/regions/spelling"
@@ -102,7 +103,7 @@ func (m *meter) leave() {
 
 // parseInFlight reads `in_flight project|function|client_ip N`.
 func (a *App) parseInFlight(d *caddyfile.Dispenser) error {
-	args, err := plainArguments(d, 2, 2)
+	args, err := options.PlainArguments(d, 2, 2)
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (a *App) parseInFlight(d *caddyfile.Dispenser) error {
 	if *calls > 0 {
 		return d.Errf("in_flight %s: given twice, keep one", args[0])
 	}
-	n, err := parseNumber(args[1])
+	n, err := options.ParseNumber(args[1])
 	if err != nil || n == 0 {
 		return d.Errf("in_flight %s %q: must be a whole number from 1", args[0], args[1])
 	}
@@ -127,30 +128,15 @@ func (a *App) parseInFlight(d *caddyfile.Dispenser) error {
 // parseCapacityShare reads a part in percent.
 func (a *App) parseCapacityShare(d *caddyfile.Dispenser) error {
 	var text string
-	if err := oneArg(d, &text); err != nil {
+	if err := options.String(d, &text); err != nil {
 		return err
 	}
 	number, percent := strings.CutSuffix(text, "%")
 	n, err := strconv.ParseInt(number, 10, 16)
 	if err != nil || !percent || n < 1 || n > 100 {
-		return d.Errf("capacity_share %q: must be from 1%% to 100%%; write `%s`", text, forms["capacity_share"])
+		return d.Errf("capacity_share %q: must be from 1%% to 100%%; write `%s`", text, options.Form("capacity_share"))
 	}
 	a.CapacityShare = n
-	return nil
-}
-
-// count reads a whole number from 1 to a highest one.
-func count(d *caddyfile.Dispenser, into *int64, highest int) error {
-	name := d.Val()
-	var text string
-	if err := oneArg(d, &text); err != nil {
-		return err
-	}
-	n, err := parseNumber(text)
-	if err != nil || n < 1 || n > highest {
-		return d.Errf("%s %q: must be a whole number from 1 to %d", name, text, highest)
-	}
-	*into = int64(n)
 	return nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/edgegate/edgegate/caddymodule/options"
 )
 
 func init() {
@@ -56,7 +58,7 @@ func (p *TLSPermission) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if d.NextArg() {
 		return d.Errf("permission edge_functions: unexpected %q; it has no options", d.Val())
 	}
-	return block(d, options{})
+	return options.Block(d, options.Table{})
 }
 
 // Interface guards

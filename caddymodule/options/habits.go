@@ -1,11 +1,15 @@
-package gateway
+package options
 
-// habits are options of reverse_proxy, and of others that stand before backends,
-// with what is to be written here.
+// RegionHint says how backends are given, to those who write them as arguments of
+// edge_functions, as reverse_proxy takes them.
+const RegionHint = "edge_functions chooses among regions; write `region NAME { backend http://HOST:PORT }` in the global option"
+
+// habits maps options of reverse_proxy, and of other proxies, to what is written
+// here instead.
 var habits = map[string]string{
-	"to":                      "edge_functions chooses among regions; write `region NAME { backend http://HOST:PORT }` in the global option",
-	"upstream":                "edge_functions chooses among regions; write `region NAME { backend http://HOST:PORT }` in the global option",
-	"upstreams":               "edge_functions chooses among regions; write `region NAME { backend http://HOST:PORT }` in the global option",
+	"to":                      RegionHint,
+	"upstream":                RegionHint,
+	"upstreams":               RegionHint,
 	"lb_policy":               "edge_functions chooses the nearest region that accepts, and in it the less busy of two random backends; see `nearest` and `bias`",
 	"lb_retries":              "what can be tried again is tried in the next region by itself; `retry_status`, `retry_sent` and `retry_body` of the global option widen it",
 	"lb_retry_match":          "what can be tried again is tried in the next region by itself; `retry_status`, `retry_sent` and `retry_body` of the global option widen it",
@@ -45,7 +49,8 @@ var habits = map[string]string{
 	"method":                  "functions get the method that was called; remove it",
 }
 
-// places are the blocks that options belong into, for those that stand elsewhere.
+// places maps options to the block that they belong into, for errors about those
+// that were written elsewhere.
 var places = map[string]string{
 	"backend": inRegion, "coordinates": inRegion, "bias": inRegion, "capacity": inRegion,
 	"jwt_secret": inProject, "jwks": inProject, "api_key": inProject, "domain": inProject, "function": inProject,

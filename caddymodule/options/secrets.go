@@ -1,4 +1,4 @@
-package gateway
+package options
 
 import (
 	"errors"
@@ -6,31 +6,34 @@ import (
 	"os"
 	"regexp"
 	"strings"
-
-	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// envPlaceholder is {env.NAME}, by which keys and secrets are kept out of
+// envPlaceholder is {env.NAME}, which keeps keys and secrets out of
 // configuration files.
 var envPlaceholder = regexp.MustCompile(`\{env\.([^{}]*)\}`)
 
-// otherPlaceholder is what Caddy would fill in elsewhere. As the text of a
-// secret it would be one that everybody can guess.
+// otherPlaceholder is one of Caddy's placeholders that are not filled in here. As
+// the text of a secret it would be one that everybody can guess.
 var otherPlaceholder = regexp.MustCompile(`\{(?:file|http|system|time|tls|vars)\.[^{}]*\}`)
 
-// resolveKey is ResolveSecret for what nothing else judges.
-func resolveKey(text string) (string, error) {
-	resolved, err := ResolveSecret(text)
-	if err == nil {
-		err = projects.CheckSecret(resolved)
+// HasEnv reports whether a text has an {env.NAME} in it, which ResolveSecret
+// fills in.
+func HasEnv(text string) bool { return envPlaceholder.MatchString(text) }
+
+// Placeholder returns the first placeholder of a text, {env.NAME} before others
+// of Caddy's, or "".
+func Placeholder(text string) string {
+	if found := envPlaceholder.FindString(text); found != "" {
+		return found
 	}
-	return resolved, err
+	return otherPlaceholder.FindString(text)
 }
 
 // ResolveSecret returns a key or secret with its {env.NAME} filled in from the
 // environment. A variable that is unset or empty is an error that names it: a
-// gateway must not start with an empty key. Other braces are part of the secret; Caddy's replacer would drop
-// what it doesn't know, and so change a key in silence.
+// gateway must not start with an empty key. Other placeholders of Caddy's are an
+// error, too. All other braces are part of the secret; Caddy's replacer would
+// drop what it doesn't know, and so change a key in silence.
 func ResolveSecret(text string) (string, error) {
 	if other := otherPlaceholder.FindString(text); other != "" {
 		return "", fmt.Errorf("%s is not filled in here; use {env.NAME}", other)

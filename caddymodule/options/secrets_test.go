@@ -1,4 +1,4 @@
-package gateway
+package options
 
 import (
 	"os"

@@ -1,0 +1,96 @@
+package options
+
+// Form returns an example of how an option of the gateway is written, for the
+// end of an error, or "" for options that it does not know.
+func Form(option string) string { return forms[option] }
+
+// writeAs is the end of an error about an option: its form, if it is known.
+func writeAs(option string) string {
+	if form := forms[option]; form != "" {
+		return "; write `" + form + "`"
+	}
+	return ""
+}
+
+var forms = map[string]string{ //nolint:gosec // G101: these are examples, not credentials
+	"apex":            "apex example.com",
+	"location":        "location eu-central-1` or `location 50.1 8.7",
+	"nearest":         "nearest gateway` or `nearest client",
+	"max_spill":       "max_spill 150ms",
+	"max_detour":      "max_detour 30ms",
+	"capacity":        "capacity 2000",
+	"header":          "header CF-IPCountry",
+	"debug_secret":    "debug_secret {env.DEBUG_SECRET}",
+	"mmdb":            "mmdb /var/lib/geo/country.mmdb",
+	"health_uri":      "health_uri /ready",
+	"ca":              "ca /etc/edgegate/ca.pem",
+	"certificate":     "certificate /etc/edgegate/gateway.pem /etc/edgegate/gateway-key.pem",
+	"server_name":     "server_name runtime.internal",
+	"retry_status":    "retry_status 502 503",
+	"retry_sent":      "retry_sent on|off",
+	"retry_body":      "retry_body 256KiB",
+	"region":          "region us-east-1 { ... }",
+	"backend":         "backend http://10.1.0.10:9000",
+	"coordinates":     "coordinates 52.5 13.4",
+	"bias":            "bias 10ms",
+	"idle_timeout":    "idle_timeout 150s",
+	"max_body":        "max_body 100MB",
+	"memory":          "memory replay|tokens|limits 64MiB",
+	"wall_clock":      "wall_clock 400s",
+	"project":         "project default { ... }",
+	"domain":          "domain api.example.org",
+	"regions":         "regions eu-central-1 eu-west-1",
+	"jwt_secret":      "jwt_secret {env.JWT_SECRET}",
+	"api_key":         "api_key publishable|secret KEY [NAME]",
+	"origin":          "origin https://app.example.org",
+	"credentials":     "credentials on|off",
+	"function":        "function NAME` or `function *",
+	"id":              "id UUID",
+	"version":         "version 3",
+	"verify_jwt":      "verify_jwt on|off",
+	"cors":            "cors auto|function",
+	"html":            "html text/plain|keep",
+	"status":          "status ACTIVE|REMOVED|THROTTLED",
+	"plan":            "plan pro",
+	"currency":        "currency EUR",
+	"jwks":            "jwks https://auth.example.com/auth/v1/.well-known/jwks.json",
+	"jwks_private":    "jwks_private on|off",
+	"jwt_issuer":      "jwt_issuer https://auth.example.com/auth/v1",
+	"jwt_audience":    "jwt_audience authenticated",
+	"jwt_role":        "jwt_role authenticated service_role",
+	"jwt_leeway":      "jwt_leeway 5s",
+	"allow_eddsa":     "allow_eddsa on|off",
+	"expires_at":      "expires_at 2027-01-31T00:00:00Z",
+	"projects":        "projects file /etc/edgegate/projects.json` or `projects redis",
+	"export":          "export file /var/lib/edgegate/usage`, `export stripe { api_key {env.STRIPE_KEY} ... }` or `export webhook https://billing.example.com/usage { ... }",
+	"store":           "store embedded [/var/lib/edgegate]` or `store redis redis://127.0.0.1:6379 [/var/lib/edgegate]",
+	"rate_limit":      "rate_limit project|function|client_ip|subject 200/s [burst 400] [local|shared|strict] [shadow]",
+	"sync":            "sync none|group|strict",
+	"quota":           "quota 2000000",
+	"overage":         "overage 2.00 per 1000000",
+	"spend_cap":       "spend_cap on|off",
+	"grace":           "grace 24h",
+	"cycle_start":     "cycle_start 2026-11-05T00:00:00Z",
+	"time_zone":       "time_zone Europe/Berlin",
+	"organization":    "organization acme",
+	"file":            "export file /var/lib/edgegate/usage [{ format csv|jsonl|parquet|focus }]",
+	"format":          "format csv|jsonl|parquet|focus",
+	"meter":           "meter edge_invocations",
+	"overage_meter":   "overage_meter edge_invocations_overage|off",
+	"url":             "url https://api.stripe.com",
+	"preset":          "preset openmeter",
+	"batch":           "batch 100",
+	"name":            "name billing",
+	"stripe_customer": "stripe_customer cus_NciAYcXfLnqBoz",
+	"functions":       "functions 500",
+
+	"in_flight":      "in_flight project|function|client_ip 500",
+	"capacity_share": "capacity_share 80%",
+	"websockets":     "websockets 8000",
+	"weight":         "weight 2",
+
+	"websocket_token":    "websocket_token query|subprotocol",
+	"event_source_token": "event_source_token query",
+	"expose":             "expose x-total-count",
+	"wrap":               "wrap console",
+}
