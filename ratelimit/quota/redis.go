@@ -12,6 +12,9 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
+//go:embed prelude.lua
+var preludeText string
+
 //go:embed claim.lua
 var claimText string
 
@@ -19,26 +22,27 @@ var claimText string
 var pollText string
 
 var (
-	claimScript = redisconn.NewScript(claimText)
-	pollScript  = redisconn.NewScript(pollText)
+	claimScript = redisconn.NewScript(preludeText + claimText)
+	pollScript  = redisconn.NewScript(preludeText + pollText)
 )
 
-// callWait bounds one call.
+// callWait bounds one call of a script.
 const callWait = 250 * time.Millisecond
 
-// Redis is the authority of all gateways that share a Redis: a hash for each
-// shard of the organizations.
+// Redis is the authority of all gateways that share a Redis. It has a hash for each
+// shard of the organizations, which claim.lua describes, and one of all overrides.
+// It is safe for concurrent use.
 type Redis struct {
 	conn    *redisconn.Conn
-	history [metering.Shards]atomic.Bool // it was seen before: if it is not there, it was lost
+	history [metering.Shards]atomic.Bool // the shard's hash was seen before: one that is missing was lost
 	holders func() int
 	calls   atomic.Uint64
-	claims  atomic.Uint64 // of the calls
+	claims  atomic.Uint64 // those of calls that were claims
 }
 
-// NewRedis returns the authority in a Redis. history says that this process's
-// ledger was in it before, so that an empty one has lost something; holders
-// returns how many gateways there are.
+// NewRedis returns the authority in a Redis. history says that this ledger was sent
+// to that Redis before, so that an empty one has lost grants; holders returns how
+// many gateways there are now, at least 1. It sends nothing.
 func NewRedis(conn *redisconn.Conn, history bool, holders func() int) *Redis {
 	r := &Redis{conn: conn, holders: holders}
 	for shard := range r.history {
@@ -47,7 +51,7 @@ func NewRedis(conn *redisconn.Conn, history bool, holders func() int) *Redis {
 	return r
 }
 
-// Calls returns how many commands were sent.
+// Calls returns how many commands were sent since NewRedis.
 func (r *Redis) Calls() uint64 { return r.calls.Load() }
 
 // Shards implements EpochAuthority.
@@ -58,6 +62,9 @@ func (*Redis) Shard(organization string) int { return metering.Shard(organizatio
 
 func grantsKey(shard int) string { return fmt.Sprintf("gw:{q:%02d}:g", shard) }
 
+// windowField returns how the fields of a hash name the window of a claim.
+func windowField(c Claim) string { return c.Period.ID + "|" + c.Organization }
+
 func oneOrNone(yes bool) string {
 	if yes {
 		return "1"
@@ -65,12 +72,13 @@ func oneOrNone(yes bool) string {
 	return "0"
 }
 
-// run runs a script within callWait. Its error is ErrUnavailable.
-func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, args ...any) ([]any, error) {
+// run runs a script on the hash of a shard, within callWait. request are names and
+// values in turn, for prelude.lua. The error wraps ErrUnavailable.
+func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, request ...any) ([]any, error) {
 	ctx, cancel := context.WithTimeout(ctx, callWait)
 	defer cancel()
 	r.calls.Add(1)
-	reply, err := r.conn.Run(ctx, s, grantsKey(shard), args...)
+	reply, err := r.conn.Run(ctx, s, grantsKey(shard), request...)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
@@ -85,27 +93,38 @@ func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, args ..
 func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
 	shard := r.Shard(c.Organization)
 	r.claims.Add(1)
-	list, err := r.run(ctx, claimScript, shard, c.Holder, c.Organization, c.Period.ID, c.Limit, c.Number,
-		c.Holds, c.Wants, oneOrNone(c.Starved), r.holders(), "", oneOrNone(r.history[shard].Load()), "")
+	list, err := r.run(ctx, claimScript, shard,
+		"holder", c.Holder,
+		"organization", c.Organization,
+		"window", windowField(c),
+		"limit", c.Limit,
+		"number", c.Number,
+		"holds", c.Holds,
+		"wants", c.Wants,
+		"starved", oneOrNone(c.Starved),
+		"holders", r.holders(),
+		"history", oneOrNone(r.history[shard].Load()),
+	)
 	if err != nil {
 		return Answer{}, err
 	}
 	return claimAnswer(list)
 }
 
+// claimAnswer reads the answer of claim.lua.
 func claimAnswer(list []any) (a Answer, err error) {
 	if len(list) != 7 {
 		return a, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
 	}
-	var since int64
-	for i, into := range []*int64{&a.Granted, &a.Total, &a.Limit, &since} {
+	var exhaustedAt int64
+	for i, into := range []*int64{&a.Granted, &a.Total, &a.Limit, &exhaustedAt} {
 		text, _ := list[i].(string)
 		if *into, err = strconv.ParseInt(text, 10, 64); err != nil {
 			return Answer{}, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
 		}
 	}
-	if since > 0 {
-		a.ExhaustedAt = time.UnixMicro(since)
+	if exhaustedAt > 0 {
+		a.ExhaustedAt = time.UnixMicro(exhaustedAt)
 	}
 	reclaim, _ := list[4].(int64)
 	a.Epoch, _ = list[5].(string)
@@ -125,8 +144,14 @@ func (r *Redis) Leave(ctx context.Context, holder string, shard int, settledIn s
 	return err
 }
 
+// changeMembership joins or leaves a shard, as change says.
 func (r *Redis) changeMembership(ctx context.Context, change, holder string, shard int, settledIn string) (epoch string, err error) {
-	list, err := r.run(ctx, claimScript, shard, holder, "", "", 0, 0, 0, 0, "0", 1, "", oneOrNone(r.history[shard].Load()), change, settledIn)
+	list, err := r.run(ctx, claimScript, shard,
+		"holder", holder,
+		"change", change,
+		"settled", settledIn,
+		"history", oneOrNone(r.history[shard].Load()),
+	)
 	if err != nil {
 		return "", err
 	}
@@ -143,11 +168,11 @@ func (r *Redis) changeMembership(ctx context.Context, change, holder string, sha
 
 // Poll implements EpochAuthority.
 func (r *Redis) Poll(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error) {
-	args := append(make([]any, 0, 2+len(claims)), holder, "")
+	request := append(make([]any, 0, 2+2*len(claims)), "holder", holder)
 	for _, c := range claims {
-		args = append(args, c.Period.ID+"|"+c.Organization)
+		request = append(request, "window", windowField(c))
 	}
-	list, err := r.run(ctx, pollScript, shard, args...)
+	list, err := r.run(ctx, pollScript, shard, request...)
 	if err != nil {
 		return "", nil, err
 	}
