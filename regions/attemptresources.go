@@ -9,7 +9,7 @@ import (
 // attemptResources is what one attempt holds until it is over: the breaker's permission, a
 // place on the backend, and the body of the answer. Each is given back once, at
 // the latest by Exchange.End, so that a panic or a caller that forgets a body
-// keeps nothing (contract 5). The seat in the region is the
+// keeps nothing (contract 5.29). The seat in the region is the
 // exchange's, which may make several attempts there.
 type attemptResources struct {
 	settle func(error) // tells the breaker how the attempt went; only the first call counts

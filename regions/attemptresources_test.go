@@ -24,7 +24,7 @@ func idleWorld(t *testing.T, w *world, after string) {
 	}
 }
 
-// Contract 5: a place is given back when the exchange ends, whatever its
+// Contract 5.29: a place is given back when the exchange ends, whatever its
 // caller did with the answer.
 func TestEndGivesBack(t *testing.T) {
 	talk := upgrade(func(conn net.Conn, _ *bufio.ReadWriter) {
@@ -76,7 +76,7 @@ type panicky struct{}
 func (panicky) Sending(*Region) error { panic("no meter") }
 func (panicky) Unsent()               {}
 
-// Contract 5: a panic gives the breaker's permission back, also one of the few
+// Contract 5.29: a panic gives the breaker's permission back, also one of the few
 // that a breaker has while it tries a backend again, and blames nobody.
 func TestPanicKeepsNoPermission(t *testing.T) {
 	w := newWorld(t, region(t, first, serve(t, new(recorder))))
@@ -114,7 +114,7 @@ var cutAnswers = []string{
 	"HTTP/1.1 000 Nothing\r\nContent-Length: 5\r\n\r\nhello",
 }
 
-// Contract 5: wherever an answer breaks off, nothing stays in flight.
+// Contract 5.29: wherever an answer breaks off, nothing stays in flight.
 func TestCutAnywhere(t *testing.T) {
 	var sent string
 	address, _ := serveRaw(t, func(conn net.Conn) {

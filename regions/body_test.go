@@ -224,7 +224,7 @@ func TestCallersGetBodyIsNotUsed(t *testing.T) {
 	}
 }
 
-// Contract 5 (413): a chunked body is counted while it passes.
+// Contract 5.10: a chunked body is counted while it passes.
 func TestBodyTooLarge(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -266,7 +266,7 @@ type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// Contract 5 (400, 408): whose fault a body that breaks is. No backend is
+// Contract 5.3, 5.9: whose fault a body that breaks is. No backend is
 // blamed, none is asked again.
 func TestBodyFaults(t *testing.T) {
 	for _, tc := range []struct {

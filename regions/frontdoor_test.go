@@ -35,7 +35,7 @@ func frontDoor(t *testing.T, w *world, limits Limits) (address string, ended <-c
 	return strings.TrimPrefix(url, "http://"), results
 }
 
-// Contract 5 (400, 408, 413) and 7.1: what a client can do to its own upload.
+// Contract 5.3, 5.9, 5.10, 7.1: what a client can do to its own upload.
 func TestUploadsThatBreak(t *testing.T) {
 	const head = "POST /hello HTTP/1.1\r\nHost: h\r\n"
 	for _, tc := range []struct {

@@ -39,51 +39,51 @@ func TestPlanIsCarriedOut(t *testing.T) {
 		reason   Reason
 		attempts int
 	}{
-		{"2.6 nearest", nearest, [3]string{"alive", "alive", "alive"}, nil, first, ReasonNearest, 1},
+		{"contract 2.6 nearest", nearest, [3]string{"alive", "alive", "alive"}, nil, first, ReasonNearest, 1},
 		{
-			"2.7 configuration order", func(w *world) Plan { return w.plan(ReasonDefault, false, first, second) },
+			"contract 2.7 configuration order", func(w *world) Plan { return w.plan(ReasonDefault, false, first, second) },
 			[3]string{"alive", "alive", "alive"},
 			nil, first, ReasonDefault, 1,
 		},
 		{
-			"2.7 configuration order, first dead", func(w *world) Plan { return w.plan(ReasonDefault, false, first, second) },
+			"contract 2.7 configuration order, first dead", func(w *world) Plan { return w.plan(ReasonDefault, false, first, second) },
 			[3]string{"dead", "alive", "alive"},
 			nil, second, ReasonFailover, 2,
 		},
-		{"2.6 next on failure", nearest, [3]string{"dead", "alive", "alive"}, nil, second, ReasonFailover, 2},
-		{"2.6 next but one", nearest, [3]string{"dead", "dead", "alive"}, nil, third, ReasonFailover, 3},
-		{"2.6 passed over", nearest, [3]string{"refused", "alive", "alive"}, nil, second, ReasonFailover, 1},
-		{"2.6 passed over though back", nearest, [3]string{"back", "alive", "alive"}, nil, second, ReasonFailover, 1},
-		{"2.6 two passed over", nearest, [3]string{"refused", "refused", "alive"}, nil, third, ReasonFailover, 1},
+		{"contract 2.6 next on failure", nearest, [3]string{"dead", "alive", "alive"}, nil, second, ReasonFailover, 2},
+		{"contract 2.6 next but one", nearest, [3]string{"dead", "dead", "alive"}, nil, third, ReasonFailover, 3},
+		{"contract 2.6 passed over", nearest, [3]string{"refused", "alive", "alive"}, nil, second, ReasonFailover, 1},
+		{"contract 2.6 passed over though back", nearest, [3]string{"back", "alive", "alive"}, nil, second, ReasonFailover, 1},
+		{"contract 2.6 two passed over", nearest, [3]string{"refused", "refused", "alive"}, nil, third, ReasonFailover, 1},
 		{
-			"2.6 fail open at the nearest", func(w *world) Plan { return w.plan(ReasonFailOpen, false, first) },
+			"contract 2.6 fail open at the nearest", func(w *world) Plan { return w.plan(ReasonFailOpen, false, first) },
 			[3]string{"back", "back", "back"},
 			nil, first, ReasonFailOpen, 1,
 		},
 		{
-			"2.6 fail open in vain", func(w *world) Plan { return w.plan(ReasonFailOpen, false, first) },
+			"contract 2.6 fail open in vain", func(w *world) Plan { return w.plan(ReasonFailOpen, false, first) },
 			[3]string{"refused", "back", "back"},
 			ErrUnavailable, first, ReasonFailOpen, 1,
 		},
-		{"2.6 all down", nearest, [3]string{"dead", "dead", "dead"}, ErrUnavailable, first, ReasonFailOpen, 3},
-		{"2.6 all known to be down", nearest, [3]string{"refused", "refused", "refused"}, ErrUnavailable, first, ReasonFailOpen, 0},
-		{"2.6 one passed over, two dead", nearest, [3]string{"dead", "back", "dead"}, ErrUnavailable, first, ReasonFailOpen, 2},
+		{"contract 2.6 all down", nearest, [3]string{"dead", "dead", "dead"}, ErrUnavailable, first, ReasonFailOpen, 3},
+		{"contract 2.6 all known to be down", nearest, [3]string{"refused", "refused", "refused"}, ErrUnavailable, first, ReasonFailOpen, 0},
+		{"contract 2.6 one passed over, two dead", nearest, [3]string{"dead", "back", "dead"}, ErrUnavailable, first, ReasonFailOpen, 2},
 
-		{"2.5 named", explicit, [3]string{"alive", "alive", "alive"}, nil, first, ReasonExplicit, 1},
-		{"2.5 named and down", explicit, [3]string{"dead", "alive", "alive"}, ErrUnavailable, first, ReasonExplicit, 1},
-		{"2.5 named and known to be down", explicit, [3]string{"back", "alive", "alive"}, ErrUnavailable, first, ReasonExplicit, 0},
+		{"contract 2.5 named", explicit, [3]string{"alive", "alive", "alive"}, nil, first, ReasonExplicit, 1},
+		{"contract 2.5 named and down", explicit, [3]string{"dead", "alive", "alive"}, ErrUnavailable, first, ReasonExplicit, 1},
+		{"contract 2.5 named and known to be down", explicit, [3]string{"back", "alive", "alive"}, ErrUnavailable, first, ReasonExplicit, 0},
 
-		{"2.3 list", list, [3]string{"alive", "alive", "alive"}, nil, first, ReasonExplicitList, 1},
-		{"2.3 list, second", list, [3]string{"dead", "alive", "alive"}, nil, second, ReasonExplicitList, 2},
-		{"2.3 list, second without asking", list, [3]string{"back", "alive", "alive"}, nil, second, ReasonExplicitList, 1},
-		{"2.3 list, none left", list, [3]string{"back", "dead", "alive"}, ErrUnavailable, first, ReasonExplicitList, 1},
-		{"2.3 list is never left", list, [3]string{"dead", "dead", "alive"}, ErrUnavailable, first, ReasonExplicitList, 2},
-		{"2.3 list known to be down", list, [3]string{"refused", "refused", "alive"}, ErrUnavailable, first, ReasonExplicitList, 0},
+		{"contract 2.3 list", list, [3]string{"alive", "alive", "alive"}, nil, first, ReasonExplicitList, 1},
+		{"contract 2.3 list, second", list, [3]string{"dead", "alive", "alive"}, nil, second, ReasonExplicitList, 2},
+		{"contract 2.3 list, second without asking", list, [3]string{"back", "alive", "alive"}, nil, second, ReasonExplicitList, 1},
+		{"contract 2.3 list, none left", list, [3]string{"back", "dead", "alive"}, ErrUnavailable, first, ReasonExplicitList, 1},
+		{"contract 2.3 list is never left", list, [3]string{"dead", "dead", "alive"}, ErrUnavailable, first, ReasonExplicitList, 2},
+		{"contract 2.3 list known to be down", list, [3]string{"refused", "refused", "alive"}, ErrUnavailable, first, ReasonExplicitList, 0},
 
-		{"2.3 any, listed", listAny, [3]string{"dead", "alive", "alive"}, nil, second, ReasonExplicitList, 2},
-		{"2.3 any, left", listAny, [3]string{"dead", "dead", "alive"}, nil, third, ReasonFailover, 3},
-		{"2.3 any, all down", listAny, [3]string{"dead", "dead", "dead"}, ErrUnavailable, first, ReasonFailOpen, 3},
-		{"2.3 any, all known to be down", listAny, [3]string{"refused", "refused", "refused"}, ErrUnavailable, first, ReasonFailOpen, 0},
+		{"contract 2.3 any, listed", listAny, [3]string{"dead", "alive", "alive"}, nil, second, ReasonExplicitList, 2},
+		{"contract 2.3 any, left", listAny, [3]string{"dead", "dead", "alive"}, nil, third, ReasonFailover, 3},
+		{"contract 2.3 any, all down", listAny, [3]string{"dead", "dead", "dead"}, ErrUnavailable, first, ReasonFailOpen, 3},
+		{"contract 2.3 any, all known to be down", listAny, [3]string{"refused", "refused", "refused"}, ErrUnavailable, first, ReasonFailOpen, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			recorders := make(map[string]*recorder)
@@ -118,7 +118,7 @@ func TestPlanIsCarriedOut(t *testing.T) {
 }
 
 // Contract 1.8, 2.7: each attempt says the region it goes to, once, whatever a
-// client sent; 1.3: the raw target passes byte for byte.
+// client sent; contract 1.3: the raw target passes byte for byte.
 func TestEachAttemptSaysItsRegion(t *testing.T) {
 	r := &recorder{}
 	w := newWorld(t, region(t, first, dead(t)), region(t, second, serve(t, r)))

@@ -43,8 +43,8 @@ func TestAdmitThrottled(t *testing.T) {
 	}{
 		{"held back", "/functions/v1/busy", bearer, http.StatusTooManyRequests, CodeRateLimitExceeded},
 		{"named region", "/functions/v1/busy?forceFunctionRegion=us-east-1", bearer, http.StatusTooManyRequests, CodeRateLimitExceeded},
-		{"3.2 no credentials", "/functions/v1/busy", nil, http.StatusUnauthorized, auth.CodeNoAuthHeader},
-		{"2.4 no such region", "/functions/v1/busy?forceFunctionRegion=mars", bearer, http.StatusBadRequest, CodeInvalidRegion},
+		{"contract 3.2 no credentials", "/functions/v1/busy", nil, http.StatusUnauthorized, auth.CodeNoAuthHeader},
+		{"contract 2.4 no such region", "/functions/v1/busy?forceFunctionRegion=mars", bearer, http.StatusBadRequest, CodeInvalidRegion},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			refusal, _ := refused(t, p, request(tt.target, tt.header...), tt.status, tt.code)
@@ -80,7 +80,7 @@ func TestAdmitWebSocketToken(t *testing.T) {
 		{"in the subprotocol of a function that takes the query", "by-query", protocol, auth.CodeNoAuthHeader},
 		{"of a function that takes headers only", "hello?jwt=" + goodToken(), protocol, auth.CodeNoAuthHeader},
 	} {
-		t.Run("3.15 "+tt.name, func(t *testing.T) {
+		t.Run("contract 3.15 "+tt.name, func(t *testing.T) {
 			r := request("/functions/v1/"+tt.target, tt.header...)
 			if tt.code != "" {
 				refused(t, p, r, http.StatusUnauthorized, tt.code)

@@ -39,31 +39,31 @@ func TestAdmitUnauthorized(t *testing.T) {
 		body   string // "" when only the code is the contract's
 	}{
 		{
-			"3.2 nothing", "hello", nil, auth.CodeNoAuthHeader,
+			"contract 3.2 nothing", "hello", nil, auth.CodeNoAuthHeader,
 			`{"code":"UNAUTHORIZED_NO_AUTH_HEADER","message":"Missing authorization header"}`,
 		},
-		{"3.2 blank", "hello", []string{"Authorization", " ", "Apikey", ""}, auth.CodeNoAuthHeader, ""},
-		{"3.3 other scheme", "hello", []string{"Authorization", "Basic " + goodToken()}, auth.CodeInvalidFormat, format},
-		{"3.3 lower case", "hello", []string{"Authorization", "bearer " + goodToken()}, auth.CodeInvalidFormat, format},
-		{"3.3 bare token", "hello", []string{"Authorization", goodToken()}, auth.CodeInvalidFormat, format},
-		{"3.3 two parts", "hello", []string{"Authorization", "Bearer " + goodToken() + " x"}, auth.CodeInvalidFormat, format},
-		{"3.3 two values", "hello", []string{"Authorization", "Bearer " + goodToken(), "Authorization", "Bearer " + goodToken()}, auth.CodeInvalidFormat, format},
-		{"3.4 undecodable", "hello", []string{"Authorization", "Bearer a.b.c"}, auth.CodeInvalidFormat, malformed},
-		{"3.4 no alg", "hello", []string{"Authorization", "Bearer " + jwtHS256(`{}`, `{}`, testSecret)}, auth.CodeInvalidFormat, malformed},
-		{"3.5 expired", "hello", []string{"Authorization", "Bearer " + expired}, auth.CodeLegacyJWT, legacy},
-		{"3.5 not yet valid", "hello", []string{"Authorization", "Bearer " + early}, auth.CodeLegacyJWT, legacy},
-		{"3.5 forged", "hello", []string{"Authorization", "Bearer " + forged}, auth.CodeLegacyJWT, legacy},
-		{"3.6 unknown key, ES256", "hello", []string{"Authorization", "Bearer " + unsigned("ES256")}, auth.CodeAsymmetricJWT, asymmetric},
-		{"3.7 PS256", "hello", []string{"Authorization", "Bearer " + unsigned("PS256")}, auth.CodeUnsupportedAlgorithm, fmt.Sprintf(unsupported, "PS256")},
-		{"3.7 none", "hello", []string{"Authorization", "Bearer " + unsigned("none")}, auth.CodeUnsupportedAlgorithm, fmt.Sprintf(unsupported, "none")},
-		{"3.9 Authorization is judged beside a good key", "hello", []string{"Authorization", "Bearer " + forged, "Apikey", publishableKey}, auth.CodeLegacyJWT, legacy},
-		{"3.9 unknown key as token", "hello", []string{"Authorization", "Bearer sb_publishable_unknown"}, auth.CodeInvalidAPIKey, unknownKey},
-		{"3.10 unknown key first", "hello", []string{"Authorization", "Bearer " + goodToken(), "Apikey", "sb_publishable_unknown"}, auth.CodeInvalidAPIKey, unknownKey},
-		{"3.10 also with verify_jwt off", "open", []string{"Apikey", "anything"}, auth.CodeInvalidAPIKey, unknownKey},
-		{"3.11 Origin", "hello", []string{"Apikey", secretKey, "Origin", "https://app.test"}, auth.CodeSecretInBrowser, ""},
-		{"3.11 Sec-Fetch-Site", "hello", []string{"Apikey", secretKey, "Sec-Fetch-Site", "none"}, auth.CodeSecretInBrowser, ""},
-		{"3.11 Mozilla", "hello", []string{"Authorization", "Bearer " + secretKey, "User-Agent", "Mozilla/5.0"}, auth.CodeSecretInBrowser, ""},
-		{"3.11 also with verify_jwt off", "open", []string{"Apikey", secretKey, "User-Agent", "Mozilla/5.0"}, auth.CodeSecretInBrowser, ""},
+		{"contract 3.2 blank", "hello", []string{"Authorization", " ", "Apikey", ""}, auth.CodeNoAuthHeader, ""},
+		{"contract 3.3 other scheme", "hello", []string{"Authorization", "Basic " + goodToken()}, auth.CodeInvalidFormat, format},
+		{"contract 3.3 lower case", "hello", []string{"Authorization", "bearer " + goodToken()}, auth.CodeInvalidFormat, format},
+		{"contract 3.3 bare token", "hello", []string{"Authorization", goodToken()}, auth.CodeInvalidFormat, format},
+		{"contract 3.3 two parts", "hello", []string{"Authorization", "Bearer " + goodToken() + " x"}, auth.CodeInvalidFormat, format},
+		{"contract 3.3 two values", "hello", []string{"Authorization", "Bearer " + goodToken(), "Authorization", "Bearer " + goodToken()}, auth.CodeInvalidFormat, format},
+		{"contract 3.4 undecodable", "hello", []string{"Authorization", "Bearer a.b.c"}, auth.CodeInvalidFormat, malformed},
+		{"contract 3.4 no alg", "hello", []string{"Authorization", "Bearer " + jwtHS256(`{}`, `{}`, testSecret)}, auth.CodeInvalidFormat, malformed},
+		{"contract 3.5 expired", "hello", []string{"Authorization", "Bearer " + expired}, auth.CodeLegacyJWT, legacy},
+		{"contract 3.5 not yet valid", "hello", []string{"Authorization", "Bearer " + early}, auth.CodeLegacyJWT, legacy},
+		{"contract 3.5 forged", "hello", []string{"Authorization", "Bearer " + forged}, auth.CodeLegacyJWT, legacy},
+		{"contract 3.6 unknown key, ES256", "hello", []string{"Authorization", "Bearer " + unsigned("ES256")}, auth.CodeAsymmetricJWT, asymmetric},
+		{"contract 3.7 PS256", "hello", []string{"Authorization", "Bearer " + unsigned("PS256")}, auth.CodeUnsupportedAlgorithm, fmt.Sprintf(unsupported, "PS256")},
+		{"contract 3.7 none", "hello", []string{"Authorization", "Bearer " + unsigned("none")}, auth.CodeUnsupportedAlgorithm, fmt.Sprintf(unsupported, "none")},
+		{"contract 3.9 Authorization is judged beside a good key", "hello", []string{"Authorization", "Bearer " + forged, "Apikey", publishableKey}, auth.CodeLegacyJWT, legacy},
+		{"contract 3.9 unknown key as token", "hello", []string{"Authorization", "Bearer sb_publishable_unknown"}, auth.CodeInvalidAPIKey, unknownKey},
+		{"contract 3.10 unknown key first", "hello", []string{"Authorization", "Bearer " + goodToken(), "Apikey", "sb_publishable_unknown"}, auth.CodeInvalidAPIKey, unknownKey},
+		{"contract 3.10 also with verify_jwt off", "open", []string{"Apikey", "anything"}, auth.CodeInvalidAPIKey, unknownKey},
+		{"contract 3.11 Origin", "hello", []string{"Apikey", secretKey, "Origin", "https://app.test"}, auth.CodeSecretInBrowser, ""},
+		{"contract 3.11 Sec-Fetch-Site", "hello", []string{"Apikey", secretKey, "Sec-Fetch-Site", "none"}, auth.CodeSecretInBrowser, ""},
+		{"contract 3.11 Mozilla", "hello", []string{"Authorization", "Bearer " + secretKey, "User-Agent", "Mozilla/5.0"}, auth.CodeSecretInBrowser, ""},
+		{"contract 3.11 also with verify_jwt off", "open", []string{"Apikey", secretKey, "User-Agent", "Mozilla/5.0"}, auth.CodeSecretInBrowser, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -72,11 +72,11 @@ func TestAdmitUnauthorized(t *testing.T) {
 				t.Errorf("body %s, want %s", refusal.Body(), tt.body)
 			}
 			if !strings.HasPrefix(refusal.Challenge, "Bearer error=") || refusal.Cause == nil {
-				t.Errorf("3.13: challenge %q, cause %v", refusal.Challenge, refusal.Cause)
+				t.Errorf("contract 3.13: challenge %q, cause %v", refusal.Challenge, refusal.Cause)
 			}
 			for _, h := range tt.header {
 				if len(h) > 20 && (strings.Contains(string(refusal.Body()), h) || strings.Contains(refusal.Challenge, h)) {
-					t.Errorf("section 5: the answer repeats %q", h)
+					t.Errorf("contract 5.33: the answer repeats %q", h)
 				}
 			}
 		})
@@ -91,15 +91,15 @@ func TestAdmitIdentity(t *testing.T) {
 		header     []string
 		method     auth.Method
 	}{
-		{"3.8 no exp", "hello", []string{"Authorization", "Bearer " + goodToken()}, auth.MethodJWT},
-		{"3.9 key alone", "hello", []string{"Apikey", publishableKey}, auth.MethodAPIKey},
-		{"3.9 key on both headers", "hello", []string{"Apikey", publishableKey, "Authorization", "Bearer " + publishableKey}, auth.MethodAPIKey},
-		{"3.9 key and token", "hello", []string{"Apikey", publishableKey, "Authorization", "Bearer " + goodToken()}, auth.MethodJWT},
-		{"3.9 off: Authorization unread", "open", []string{"Authorization", "Basic x"}, auth.MethodNone},
-		{"3.1 off: nothing needed", "open", nil, auth.MethodNone},
-		{"3.9 a token as key", "hello", []string{"Apikey", goodToken()}, auth.MethodJWT},
-		{"3.11 secret key of a server", "hello", []string{"Apikey", secretKey, "User-Agent", "node", "Sec-Fetch-Mode", "cors"}, auth.MethodAPIKey},
-		{"3.11 publishable key in a browser", "hello", []string{"Apikey", publishableKey, "Origin", "https://app.test", "User-Agent", "Mozilla/5.0"}, auth.MethodAPIKey},
+		{"contract 3.8 no exp", "hello", []string{"Authorization", "Bearer " + goodToken()}, auth.MethodJWT},
+		{"contract 3.9 key alone", "hello", []string{"Apikey", publishableKey}, auth.MethodAPIKey},
+		{"contract 3.9 key on both headers", "hello", []string{"Apikey", publishableKey, "Authorization", "Bearer " + publishableKey}, auth.MethodAPIKey},
+		{"contract 3.9 key and token", "hello", []string{"Apikey", publishableKey, "Authorization", "Bearer " + goodToken()}, auth.MethodJWT},
+		{"contract 3.9 off: Authorization unread", "open", []string{"Authorization", "Basic x"}, auth.MethodNone},
+		{"contract 3.1 off: nothing needed", "open", nil, auth.MethodNone},
+		{"contract 3.9 a token as key", "hello", []string{"Apikey", goodToken()}, auth.MethodJWT},
+		{"contract 3.11 secret key of a server", "hello", []string{"Apikey", secretKey, "User-Agent", "node", "Sec-Fetch-Mode", "cors"}, auth.MethodAPIKey},
+		{"contract 3.11 publishable key in a browser", "hello", []string{"Apikey", publishableKey, "Origin", "https://app.test", "User-Agent", "Mozilla/5.0"}, auth.MethodAPIKey},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

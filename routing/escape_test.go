@@ -109,7 +109,7 @@ func TestEscapesFunction(t *testing.T) {
 	for _, tt := range attacks {
 		t.Run("refused/"+tt.name, func(t *testing.T) {
 			if !escapesFunction(tt.rest) {
-				t.Errorf("1.5: rest %q passes", tt.rest)
+				t.Errorf("contract 1.5: rest %q passes", tt.rest)
 			}
 		})
 	}
@@ -161,7 +161,7 @@ func TestEscapesFunction(t *testing.T) {
 	for _, tt := range harmless {
 		t.Run("passes/"+tt.name, func(t *testing.T) {
 			if escapesFunction(tt.rest) {
-				t.Errorf("1.5: rest %q is refused", tt.rest)
+				t.Errorf("contract 1.5: rest %q is refused", tt.rest)
 			}
 		})
 	}
@@ -181,7 +181,7 @@ func TestEscapesFunctionInEverySpelling(t *testing.T) {
 	check := func(rest string) {
 		t.Helper()
 		if !escapesFunction(rest) {
-			t.Fatalf("1.5: rest %q passes", rest)
+			t.Fatalf("contract 1.5: rest %q passes", rest)
 		}
 	}
 	for _, before := range slashes {

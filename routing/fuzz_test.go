@@ -129,12 +129,12 @@ func TestFindEscape(t *testing.T) {
 		"/..;/x", "/..%3b/x", "/..%20/x", "/..%09", "/..%20x", "/%ef%bc%8e%ef%bc%8e/x", "/%c0%ae%c0%ae/x", "/..%c0%afx", "/;a/../x",
 	} {
 		if _, found := findEscape("/hello"+rest, "hello"); !found {
-			t.Errorf("1.5: the oracle lets %q pass", rest)
+			t.Errorf("contract 1.5: the oracle lets %q pass", rest)
 		}
 	}
 	for _, rest := range []string{"", "/", "/a..b", "/...", "/%2e", "/a/../b", "/a%2fb", "/a;b/..;c", "/a%20b", "/．/x"} {
 		if text, found := findEscape("/hello"+rest, "hello"); found {
-			t.Errorf("1.5: the oracle refuses %q for %q", rest, text)
+			t.Errorf("contract 1.5: the oracle refuses %q for %q", rest, text)
 		}
 	}
 }
@@ -179,16 +179,16 @@ func checkRefusal(t *testing.T, refusal *Refusal, r *Request) {
 	t.Helper()
 	var said struct{ Code, Message string }
 	if err := json.Unmarshal(refusal.Body(), &said); err != nil || said.Code != refusal.Code || said.Message == "" {
-		t.Fatalf("section 5: body %q: %v", refusal.Body(), err)
+		t.Fatalf("body %q: %v", refusal.Body(), err)
 	}
 	if !slices.Contains([]int{400, 404, 405}, refusal.Status) {
-		t.Fatalf("section 3: status %d", refusal.Status)
+		t.Fatalf("status %d", refusal.Status)
 	}
 	if refusal.Code != CodeInvalidURL {
 		return
 	}
 	if p, _ := SplitTarget(r.Target); !unprintable.MatchString(r.Target+r.Host) && isHost.MatchString(r.Host) && !harmfulLooking(p) {
-		t.Fatalf("1.5: %q on %q is refused", r.Target, r.Host)
+		t.Fatalf("contract 1.5: %q on %q is refused", r.Target, r.Host)
 	}
 }
 
@@ -213,24 +213,24 @@ func checkAdmitted(t *testing.T, inv *Invocation, r *Request) {
 	t.Helper()
 	target := r.Target
 	if line := r.Method + " " + inv.Target + " HTTP/1.1"; !requestLine.MatchString(line) {
-		t.Fatalf("1.5: the request line is %q", line)
+		t.Fatalf("contract 1.5: the request line is %q", line)
 	}
 	if unprintable.MatchString(r.Host) {
-		t.Fatalf("1.5: host %q", r.Host)
+		t.Fatalf("contract 1.5: host %q", r.Host)
 	}
 	if !projects.ValidSlug(inv.Slug) || strings.EqualFold(inv.Slug, "_internal") {
-		t.Fatalf("1.4, 1.6: slug %q of %q", inv.Slug, target)
+		t.Fatalf("contract 1.4, 1.6: slug %q of %q", inv.Slug, target)
 	}
 	rest, ok := strings.CutPrefix(inv.Target, "/"+inv.Slug)
 	if !ok || rest != "" && rest[0] != '/' && rest[0] != '?' || !strings.HasSuffix(target, inv.Target) {
-		t.Fatalf("1.3: %q for %q", inv.Target, target)
+		t.Fatalf("contract 1.3: %q for %q", inv.Target, target)
 	}
 	raw, _, _ := strings.Cut(inv.Target, "?")
 	raw = raw[:min(len(raw), 1+len(inv.Slug)+256)] // the search is slow, and a slug that is cut looks left
 	if text, found := findEscape(raw, inv.Slug); found {
-		t.Fatalf("1.5: %q passes and may be read as %q", raw, text)
+		t.Fatalf("contract 1.5: %q passes and may be read as %q", raw, text)
 	}
 	if len(inv.Plan.Candidates) == 0 && inv.Answer == AnswerNone {
-		t.Fatalf("2.6: no plan for %q", target)
+		t.Fatalf("contract 2.6: no plan for %q", target)
 	}
 }

@@ -22,7 +22,7 @@ func (h hosts) Find(host string) (projects.Match, bool) {
 	return match, ok
 }
 
-// Contract 3: the order is a security and billing invariant. The
+// Contract 3.17 to 3.19, 3.21 to 3.23: the order is a security and billing invariant. The
 // request is wrong in every way at once; each step mends what the answer named.
 func TestOrder(t *testing.T) {
 	f := newFixture()
@@ -50,7 +50,7 @@ func TestOrder(t *testing.T) {
 	admit(t, p, r)
 }
 
-// Contract 3: a preflight that the gateway answers is 204 before all of it; other OPTIONS after the client's 429 and before 401,
+// Contract 3.16, 3.20, 3.31: a preflight that the gateway answers is 204 before all of it; other OPTIONS after the client's 429 and before 401,
 // 413 and the region's 400; those of a function in mode `cors function` are wrong in all the ways that any method is.
 func TestOrderOfOptions(t *testing.T) {
 	f := newFixture()
@@ -65,7 +65,7 @@ func TestOrderOfOptions(t *testing.T) {
 	spent := &purse{wait: time.Hour, client: time.Second, soon: time.Second}
 	for _, slug := range []string{"hello", "nobody", "hello/..", "own-cors/.."} {
 		if inv := admit(t, p, options(slug, spent, preflight...)); inv.Answer != AnswerPreflight {
-			t.Errorf("4.7: %s: %+v", slug, inv)
+			t.Errorf("contract 4.7: %s: %+v", slug, inv)
 		}
 	}
 	refused(t, p, options("hello", spent), 429, CodeRateLimitExceeded)
@@ -73,21 +73,21 @@ func TestOrderOfOptions(t *testing.T) {
 	refused(t, p, options("hello/..", spent), 400, CodeInvalidURL)
 	client := &purse{wait: time.Hour, soon: time.Second}
 	if inv := admit(t, p, options("hello", client)); inv.Answer != AnswerOptions || client.calls != 1 || client.tokens+client.taken != 0 {
-		t.Errorf("4.2: %+v took %+v", inv, client)
+		t.Errorf("contract 4.2: %+v took %+v", inv, client)
 	}
 
-	// 4.1: the preflight of a function that answers it: the client's limit and the region count, nothing else does.
+	// Contract 4.1: the preflight of a function that answers it: the client's limit and the region count, nothing else does.
 	refused(t, p, options("held", spent, preflight...), 429, CodeRateLimitExceeded)
 	refused(t, p, options("held", client, preflight...), 400, CodeInvalidRegion)
 	asked := options("held", client, preflight...)
 	asked.Header.(http.Header).Set("X-Region", "us-east-1")
 	if inv := admit(t, p, asked); !inv.Preflight || inv.Answer != AnswerNone || client.tokens+client.taken != 0 || client.places != 1 {
-		t.Errorf("4.1: %+v took %+v", inv, client)
+		t.Errorf("contract 4.1: %+v took %+v", inv, client)
 	}
 	asked.Usage = &purse{full: "project"}
 	refused(t, p, asked, 503, CodeGatewayOverloaded)
 
-	// 4.2, 7.1: its other OPTIONS.
+	// Contract 4.2, 7.1: its other OPTIONS.
 	full := &purse{}
 	r := options("own-cors", full)
 	refused(t, p, r, 401, auth.CodeInvalidAPIKey)
@@ -98,13 +98,13 @@ func TestOrderOfOptions(t *testing.T) {
 	r.Header.(http.Header).Set("X-Region", "us-east-1")
 	admit(t, p, r)
 	if full.calls != 4 || full.tokens != 1 || full.taken != 1 {
-		t.Errorf("7.1: it took %+v", full)
+		t.Errorf("contract 7.1: it took %+v", full)
 	}
 	r.Usage = client
 	refused(t, p, r, 402, CodeProjectRestricted)
 }
 
-// Contract 3, 2.8: what was found out before a refusal is there for
+// Contract 2.8: what was found out before a refusal is there for
 // its headers, what comes later is not.
 func TestOrderFillsTheInvocation(t *testing.T) {
 	f := newFixture()
@@ -116,18 +116,18 @@ func TestOrderFillsTheInvocation(t *testing.T) {
 	r.Host = "elsewhere.test"
 	_, inv := refused(t, p, r, 404, CodeProjectNotFound)
 	if !uuidV7.MatchString(inv.ID) || inv.Origin != "https://app.test" || inv.CORS == nil || inv.Project != nil {
-		t.Errorf("1.7, 2.8, 4.4: after an unknown project: %+v", inv)
+		t.Errorf("contract 1.7, 2.8, 4.4: after an unknown project: %+v", inv)
 	}
 	_, inv = refused(t, p, request("/functions/v1/nobody"), 404, CodeNotFound)
 	if inv.Project != project || inv.Function != nil || inv.Slug != "" || inv.Target != "" {
-		t.Errorf("1.4, 2.8: after an unknown function: %+v", inv)
+		t.Errorf("contract 1.4, 2.8: after an unknown function: %+v", inv)
 	}
 	_, inv = refused(t, p, request("/functions/v1/hello/.."), 400, CodeInvalidURL)
 	if inv.Function == nil || inv.Slug != "hello" || inv.Target != "" {
-		t.Errorf("1.5: after an invalid URL: %+v", inv)
+		t.Errorf("contract 1.5: after an invalid URL: %+v", inv)
 	}
 	_, inv = refused(t, p, request("/functions/v1/hello"), 401, auth.CodeNoAuthHeader)
 	if inv.Identity != (auth.Identity{}) || inv.Plan.Candidates != nil {
-		t.Errorf("3.2: after a 401: %+v", inv)
+		t.Errorf("contract 3.2: after a 401: %+v", inv)
 	}
 }

@@ -55,7 +55,7 @@ func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
 }
 
 // ErrInvalidStatus is a backend's status that HTTP does not have
-// (contract 5).
+// (contract 5.13).
 var ErrInvalidStatus = errors.New("invalid response status")
 
 // seconds writes a limit as the hosted platform does: 150s.

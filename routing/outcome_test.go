@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/regions"
 )
 
-// Contract 5, 6.1, 6.2: the answer to each way an invocation can fail,
+// Contract 5.9, 5.10, 5.13, 5.15, 5.25, 5.26, 6.1, 6.2: the answer to each way an invocation can fail,
 // with the exact body.
 func TestFailed(t *testing.T) {
 	p := newFixture().pipeline(t)
@@ -23,43 +23,43 @@ func TestFailed(t *testing.T) {
 		body   string
 	}{
 		{
-			"6.1 idle", regions.ErrIdleTimeout, limits, 504,
+			"contract 6.1 idle", regions.ErrIdleTimeout, limits, 504,
 			`{"code":"IDLE_TIMEOUT","message":"Request idle timeout limit (150s) reached"}`,
 		},
 		{
-			"6.1 the real limit", regions.ErrIdleTimeout,
+			"contract 6.1 the real limit", regions.ErrIdleTimeout,
 			regions.Limits{Idle: 1500 * time.Millisecond},
 			504,
 			`{"code":"IDLE_TIMEOUT","message":"Request idle timeout limit (1.5s) reached"}`,
 		},
 		{
-			"6.1 in seconds", regions.ErrIdleTimeout,
+			"contract 6.1 in seconds", regions.ErrIdleTimeout,
 			regions.Limits{Idle: 2 * time.Hour},
 			504,
 			`{"code":"IDLE_TIMEOUT","message":"Request idle timeout limit (7200s) reached"}`,
 		},
 		{
-			"6.2 wall clock", regions.ErrWallClock, limits, 546,
+			"contract 6.2 wall clock", regions.ErrWallClock, limits, 546,
 			`{"code":"WORKER_RESOURCE_LIMIT","message":"Wall clock time limit (400s) reached"}`,
 		},
 		{
-			"5 client stalled", regions.ErrClientStalled, limits, 408,
+			"contract 5.9 client stalled", regions.ErrClientStalled, limits, 408,
 			`{"code":"REQUEST_TIMEOUT","message":"The request body did not arrive in time"}`,
 		},
 		{
-			"5 body too large", regions.ErrBodyTooLarge, limits, 413,
+			"contract 5.10 body too large", regions.ErrBodyTooLarge, limits, 413,
 			`{"code":"PAYLOAD_TOO_LARGE","message":"Request body exceeds the limit of 10 bytes"}`,
 		},
 		{
-			"5 invalid status", ErrInvalidStatus, limits, 500,
+			"contract 5.13 invalid status", ErrInvalidStatus, limits, 500,
 			`{"code":"INVALID_RESPONSE_STATUS_CODE","message":"The function returned an invalid status code"}`,
 		},
 		{
-			"5 backend broke", regions.ErrBackend, limits, 502,
+			"contract 5.15 backend broke", regions.ErrBackend, limits, 502,
 			`{"code":"BACKEND_ERROR","message":"The function's runtime closed the connection before it answered"}`,
 		},
 		{
-			"5 anything else", errors.New("dial tcp 10.1.0.10:9000"), limits, 502,
+			"contract 5.15, 5.33 anything else", errors.New("dial tcp 10.1.0.10:9000"), limits, 502,
 			`{"code":"BACKEND_ERROR","message":"The function's runtime closed the connection before it answered"}`,
 		},
 	}
@@ -76,7 +76,7 @@ func TestFailed(t *testing.T) {
 		})
 	}
 	if refusal := p.Failed(&Invocation{}, fmt.Errorf("x: %w", regions.ErrClientGone)); refusal != nil {
-		t.Errorf("section 5: somebody is answered: %+v", refusal)
+		t.Errorf("somebody is answered: %+v", refusal)
 	}
 }
 
@@ -90,11 +90,11 @@ func TestUnavailableBody(t *testing.T) {
 	const want = `{"code":"REGION_UNAVAILABLE","message":"Region us-east-1 is not available",` +
 		`"region":"us-east-1","state":"down","since":"2026-11-05T12:00:00.001Z","alternatives":["eu-west-1"]}`
 	if got := string(refusal.Body()); got != want {
-		t.Errorf("2.5: body %s, want %s", got, want)
+		t.Errorf("contract 2.5: body %s, want %s", got, want)
 	}
 }
 
-// Contract 5: the sb-error-code of a backend's 5xx.
+// Contract 5.28: the sb-error-code of a backend's 5xx.
 func TestErrorCode(t *testing.T) {
 	padded := func(n int) string {
 		const head, tail = `{"code":"BOOT_ERROR","x":"`, `"}`
@@ -132,16 +132,16 @@ func TestErrorCode(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := ErrorCode(tt.status, []byte(tt.body)); got != tt.want {
-				t.Errorf("section 5: %s, want %s", got, tt.want)
+				t.Errorf("%s, want %s", got, tt.want)
 			}
 		})
 	}
 	if got := ErrorCode(500, nil); got != CodeFunctionError {
-		t.Errorf("section 5: without a body: %s", got)
+		t.Errorf("without a body: %s", got)
 	}
 }
 
-// Contract 5: only application/json of at most 1 KiB has a say.
+// Contract 5.28: only application/json of at most 1 KiB has a say.
 func TestMayHaveErrorCode(t *testing.T) {
 	tests := []struct {
 		contentType string
@@ -162,7 +162,7 @@ func TestMayHaveErrorCode(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if got := MayHaveErrorCode(tt.contentType, tt.length); got != tt.want {
-			t.Errorf("section 5: MayHaveErrorCode(%q, %d) = %v", tt.contentType, tt.length, got)
+			t.Errorf("MayHaveErrorCode(%q, %d) = %v", tt.contentType, tt.length, got)
 		}
 	}
 }

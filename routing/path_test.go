@@ -13,41 +13,41 @@ func TestFunctionPath(t *testing.T) {
 		backendPath string // "" means no function
 		slug        string
 	}{
-		{"1.1 path form", "/functions/v1/hello", false, "/hello", "hello"},
-		{"1.1 with a rest", "/functions/v1/hello/a/b", false, "/hello/a/b", "hello"},
-		{"1.3 trailing slash stays", "/functions/v1/hello/", false, "/hello/", "hello"},
-		{"1.3 nothing is cleaned", "/functions/v1/hello//a/./b/../%41|[x]", false, "/hello//a/./b/../%41|[x]", "hello"},
-		{"1.3 raw UTF-8", "/functions/v1/hello/ä", false, "/hello/ä", "hello"},
-		{"1.4 every slug character", "/functions/v1/aZ09_-", false, "/aZ09_-", "aZ09_-"},
-		{"1.4 case is kept", "/functions/v1/Hello", false, "/Hello", "Hello"},
-		{"1.4 no slash after the prefix", "/functions/v1", false, "", ""},
-		{"1.4 no slug", "/functions/v1/", false, "", ""},
-		{"1.4 empty first segment", "/functions/v1//x", false, "", ""},
-		{"1.4 encoded slug", "/functions/v1/hel%6Co", false, "", ""},
-		{"1.4 dot", "/functions/v1/.", false, "", ""},
-		{"1.4 dot dot", "/functions/v1/..", false, "", ""},
-		{"1.4 dot dot and a slug", "/functions/v1/../hello", false, "", ""},
-		{"1.4 backslash", `/functions/v1/a\b`, false, "", ""},
-		{"1.4 backslash for the slash", `/functions/v1\hello`, false, "", ""},
-		{"1.4 NUL", "/functions/v1/hello\x00", false, "", ""},
-		{"1.4 semicolon", "/functions/v1/hello;a=b", false, "", ""},
-		{"1.4 fragment", "/functions/v1/hello#x", false, "", ""},
-		{"1.4 wildcard", "/functions/v1/*", false, "", ""},
-		{"1.4 not ASCII", "/functions/v1/hellö", false, "", ""},
-		{"1.7 another path", "/rest/v1/hello", false, "", ""},
-		{"1.7 another version", "/functions/v2/hello", false, "", ""},
-		{"1.7 a longer segment", "/functions/v1x/hello", false, "", ""},
-		{"1.7 the prefix without slash", "/functions/v1hello", false, "", ""},
-		{"1.7 the prefix in capitals", "/Functions/v1/hello", false, "", ""},
-		{"1.7 the prefix encoded", "/functions%2fv1/hello", false, "", ""},
-		{"1.7 two slashes in front", "//functions/v1/hello", false, "", ""},
-		{"1.7 empty", "", false, "", ""},
-		{"1.2 host form", "/hello/a", true, "/hello/a", "hello"},
-		{"1.2 functions is a slug there", "/functions/v1/x", true, "/functions/v1/x", "functions"},
-		{"1.2 no slug", "/", true, "", ""},
-		{"1.2 empty first segment", "//hello", true, "", ""},
-		{"1.2 empty", "", true, "", ""},
-		{"1.2 no leading slash", "hello", true, "", ""},
+		{"contract 1.1 path form", "/functions/v1/hello", false, "/hello", "hello"},
+		{"contract 1.1 with a rest", "/functions/v1/hello/a/b", false, "/hello/a/b", "hello"},
+		{"contract 1.3 trailing slash stays", "/functions/v1/hello/", false, "/hello/", "hello"},
+		{"contract 1.3 nothing is cleaned", "/functions/v1/hello//a/./b/../%41|[x]", false, "/hello//a/./b/../%41|[x]", "hello"},
+		{"contract 1.3 raw UTF-8", "/functions/v1/hello/ä", false, "/hello/ä", "hello"},
+		{"contract 1.4 every slug character", "/functions/v1/aZ09_-", false, "/aZ09_-", "aZ09_-"},
+		{"contract 1.4 case is kept", "/functions/v1/Hello", false, "/Hello", "Hello"},
+		{"contract 1.4 no slash after the prefix", "/functions/v1", false, "", ""},
+		{"contract 1.4 no slug", "/functions/v1/", false, "", ""},
+		{"contract 1.4 empty first segment", "/functions/v1//x", false, "", ""},
+		{"contract 1.4 encoded slug", "/functions/v1/hel%6Co", false, "", ""},
+		{"contract 1.4 dot", "/functions/v1/.", false, "", ""},
+		{"contract 1.4 dot dot", "/functions/v1/..", false, "", ""},
+		{"contract 1.4 dot dot and a slug", "/functions/v1/../hello", false, "", ""},
+		{"contract 1.4 backslash", `/functions/v1/a\b`, false, "", ""},
+		{"contract 1.4 backslash for the slash", `/functions/v1\hello`, false, "", ""},
+		{"contract 1.4 NUL", "/functions/v1/hello\x00", false, "", ""},
+		{"contract 1.4 semicolon", "/functions/v1/hello;a=b", false, "", ""},
+		{"contract 1.4 fragment", "/functions/v1/hello#x", false, "", ""},
+		{"contract 1.4 wildcard", "/functions/v1/*", false, "", ""},
+		{"contract 1.4 not ASCII", "/functions/v1/hellö", false, "", ""},
+		{"contract 1.7 another path", "/rest/v1/hello", false, "", ""},
+		{"contract 1.7 another version", "/functions/v2/hello", false, "", ""},
+		{"contract 1.7 a longer segment", "/functions/v1x/hello", false, "", ""},
+		{"contract 1.7 the prefix without slash", "/functions/v1hello", false, "", ""},
+		{"contract 1.7 the prefix in capitals", "/Functions/v1/hello", false, "", ""},
+		{"contract 1.7 the prefix encoded", "/functions%2fv1/hello", false, "", ""},
+		{"contract 1.7 two slashes in front", "//functions/v1/hello", false, "", ""},
+		{"contract 1.7 empty", "", false, "", ""},
+		{"contract 1.2 host form", "/hello/a", true, "/hello/a", "hello"},
+		{"contract 1.2 functions is a slug there", "/functions/v1/x", true, "/functions/v1/x", "functions"},
+		{"contract 1.2 no slug", "/", true, "", ""},
+		{"contract 1.2 empty first segment", "//hello", true, "", ""},
+		{"contract 1.2 empty", "", true, "", ""},
+		{"contract 1.2 no leading slash", "hello", true, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestBreaksRequestLine(t *testing.T) {
 		want := c <= ' ' || c == 0x7f || c == '#'
 		for _, target := range []string{"/hello/a%sb", "/hello/%s", "/hello?a=%sb"} {
 			if target = strings.Replace(target, "%s", string([]byte{byte(c)}), 1); breaksRequestLine(target) != want {
-				t.Errorf("1.5: breaksRequestLine(%q) is %v", target, !want)
+				t.Errorf("contract 1.5: breaksRequestLine(%q) is %v", target, !want)
 			}
 		}
 	}
@@ -84,7 +84,7 @@ func TestAdmitLooksAtTheRequestLine(t *testing.T) {
 	}
 	for _, target := range []string{"/open/\x80\xff|[]{}^\"<>`", "/open?\xfe=\x80&\"|<>"} {
 		if inv := admit(t, p, request(Prefix+target)); inv.Target != target {
-			t.Errorf("1.3: %q became %q", target, inv.Target)
+			t.Errorf("contract 1.3: %q became %q", target, inv.Target)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// allowedMethods is the Allow header of 405 (contract 5).
+// allowedMethods is the Allow header of 405 (contract 5.8).
 const allowedMethods = "GET, POST, PUT, PATCH, DELETE, OPTIONS"
 
 // Projects looks projects up by host. It must be safe for concurrent use.
@@ -24,7 +24,7 @@ type Projects interface {
 	Many() bool
 }
 
-// Pipeline decides over requests in the fixed order of contract 3.
+// Pipeline decides over requests in the fixed order of contract 3.16 to 3.31.16 to 3.31.
 // It is immutable and safe for concurrent use.
 type Pipeline struct {
 	projects Projects

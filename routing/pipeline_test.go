@@ -16,16 +16,16 @@ import (
 func TestAdmitTarget(t *testing.T) {
 	p := newFixture().pipeline(t)
 	tests := []struct{ name, host, target, want string }{
-		{"1.1 shared host", sharedHost, "/functions/v1/open", "/open"},
-		{"1.1 own host", ownHost, "/functions/v1/open/x?y=z", "/open/x?y=z"},
-		{"1.1 ref host", "abcdefghijklmnopqrst.example.com", "/functions/v1/open", "/open"},
-		{"1.2 host form", hostFormHost, "/open/x?y", "/open/x?y"},
-		{"1.2 host form with port and capitals", strings.ToUpper(hostFormHost) + ".:8443", "/open", "/open"},
-		{"1.3 rest and query stay raw", sharedHost, "/functions/v1/open/%41//ä|[]?q=%zz&a+b;c%23d", "/open/%41//ä|[]?q=%zz&a+b;c%23d"},
-		{"1.3 empty query stays", sharedHost, "/functions/v1/open?", "/open?"},
-		{"1.3 dots in the query", sharedHost, "/functions/v1/open?/../..%00", "/open?/../..%00"},
-		{"1.3 forceFunctionRegion stays", sharedHost, "/functions/v1/open?forceFunctionRegion=us-east-1", "/open?forceFunctionRegion=us-east-1"},
-		{"1.3 absolute form", sharedHost, "http://ignored/functions/v1/open/a?b", "/open/a?b"},
+		{"contract 1.1 shared host", sharedHost, "/functions/v1/open", "/open"},
+		{"contract 1.1 own host", ownHost, "/functions/v1/open/x?y=z", "/open/x?y=z"},
+		{"contract 1.1 ref host", "abcdefghijklmnopqrst.example.com", "/functions/v1/open", "/open"},
+		{"contract 1.2 host form", hostFormHost, "/open/x?y", "/open/x?y"},
+		{"contract 1.2 host form with port and capitals", strings.ToUpper(hostFormHost) + ".:8443", "/open", "/open"},
+		{"contract 1.3 rest and query stay raw", sharedHost, "/functions/v1/open/%41//ä|[]?q=%zz&a+b;c%23d", "/open/%41//ä|[]?q=%zz&a+b;c%23d"},
+		{"contract 1.3 empty query stays", sharedHost, "/functions/v1/open?", "/open?"},
+		{"contract 1.3 dots in the query", sharedHost, "/functions/v1/open?/../..%00", "/open?/../..%00"},
+		{"contract 1.3 forceFunctionRegion stays", sharedHost, "/functions/v1/open?forceFunctionRegion=us-east-1", "/open?forceFunctionRegion=us-east-1"},
+		{"contract 1.3 absolute form", sharedHost, "http://ignored/functions/v1/open/a?b", "/open/a?b"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -44,25 +44,25 @@ func TestAdmitNotFound(t *testing.T) {
 	f.functions = append(f.functions, projects.Function{Slug: "functions"})
 	p := f.pipeline(t)
 	tests := []struct{ name, host, target string }{
-		{"1.2 host form on an own host", ownHost, "/open"},
-		{"1.2 host form on a shared host", sharedHost, "/open"},
-		{"1.2 host form two labels deep", "a.b.functions.example.com", "/open"},
-		{"1.2 host form without label", ".functions.example.com", "/open"},
-		{"1.4 unknown", sharedHost, "/functions/v1/nobody"},
-		{"1.4 other case", sharedHost, "/functions/v1/Hello"},
-		{"1.4 encoded", sharedHost, "/functions/v1/hel%6Co"},
-		{"1.4 empty", sharedHost, "/functions/v1/"},
-		{"1.4 empty and more", sharedHost, "/functions/v1//open"},
-		{"1.4 dot", sharedHost, "/functions/v1/./open"},
-		{"1.4 dot dot", sharedHost, "/functions/v1/../open"},
-		{"1.4 no slash", sharedHost, "/functions/v1"},
-		{"1.4 removed", sharedHost, "/functions/v1/gone"},
-		{"1.6 the runtime's own", sharedHost, "/functions/v1/_internal/health"},
-		{"1.6 at the root", sharedHost, "/_internal/health"},
-		{"1.6 in the host form", hostFormHost, "/_internal/health"},
-		{"1.7 root", sharedHost, "/"},
-		{"1.7 other path", sharedHost, "/rest/v1/open"},
-		{"1.7 asterisk", sharedHost, "*"},
+		{"contract 1.2 host form on an own host", ownHost, "/open"},
+		{"contract 1.2 host form on a shared host", sharedHost, "/open"},
+		{"contract 1.2 host form two labels deep", "a.b.functions.example.com", "/open"},
+		{"contract 1.2 host form without label", ".functions.example.com", "/open"},
+		{"contract 1.4 unknown", sharedHost, "/functions/v1/nobody"},
+		{"contract 1.4 other case", sharedHost, "/functions/v1/Hello"},
+		{"contract 1.4 encoded", sharedHost, "/functions/v1/hel%6Co"},
+		{"contract 1.4 empty", sharedHost, "/functions/v1/"},
+		{"contract 1.4 empty and more", sharedHost, "/functions/v1//open"},
+		{"contract 1.4 dot", sharedHost, "/functions/v1/./open"},
+		{"contract 1.4 dot dot", sharedHost, "/functions/v1/../open"},
+		{"contract 1.4 no slash", sharedHost, "/functions/v1"},
+		{"contract 1.4 removed", sharedHost, "/functions/v1/gone"},
+		{"contract 1.6 the runtime's own", sharedHost, "/functions/v1/_internal/health"},
+		{"contract 1.6 at the root", sharedHost, "/_internal/health"},
+		{"contract 1.6 in the host form", hostFormHost, "/_internal/health"},
+		{"contract 1.7 root", sharedHost, "/"},
+		{"contract 1.7 other path", sharedHost, "/rest/v1/open"},
+		{"contract 1.7 asterisk", sharedHost, "*"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -77,7 +77,7 @@ func TestAdmitNotFound(t *testing.T) {
 	r := request("/functions/v1/x")
 	r.Host = hostFormHost
 	if inv := admit(t, p, r); inv.Slug != "functions" || inv.Target != "/functions/v1/x" {
-		t.Errorf("1.2: slug %q, target %q", inv.Slug, inv.Target)
+		t.Errorf("contract 1.2: slug %q, target %q", inv.Slug, inv.Target)
 	}
 }
 
@@ -88,7 +88,7 @@ func TestAdmitWildcard(t *testing.T) {
 	p := f.pipeline(t)
 	inv := admit(t, p, request("/functions/v1/Anything_else-1/x"))
 	if inv.Slug != "Anything_else-1" || inv.Function.Slug != projects.Wildcard {
-		t.Errorf("1.4: slug %q by %q", inv.Slug, inv.Function.Slug)
+		t.Errorf("contract 1.4: slug %q by %q", inv.Slug, inv.Function.Slug)
 	}
 	refused(t, p, request("/functions/v1/gone"), 404, CodeNotFound)
 	for _, slug := range []string{"_internal", "_INTERNAL", "_Internal", "_internaL", "%5finternal", "_internal%2f", "_internal;", `_internal\`, "*", ""} {
@@ -101,7 +101,7 @@ func TestAdmitWildcard(t *testing.T) {
 	admit(t, p, request("/functions/v1/x/_internal/health"))
 }
 
-// Contract 5: 405 outside the six methods, with Allow.
+// Contract 5.8: 405 outside the six methods, with Allow.
 func TestAdmitMethod(t *testing.T) {
 	p := newFixture().pipeline(t)
 	for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} {
@@ -114,7 +114,7 @@ func TestAdmitMethod(t *testing.T) {
 		r.Method = method
 		refusal, _ := refused(t, p, r, 405, CodeMethodNotAllowed)
 		if refusal.Allow != "GET, POST, PUT, PATCH, DELETE, OPTIONS" {
-			t.Errorf("section 5: Allow %q", refusal.Allow)
+			t.Errorf("contract 5.8: Allow %q", refusal.Allow)
 		}
 	}
 }
@@ -132,24 +132,24 @@ func TestAdmitOptions(t *testing.T) {
 		answer               Answer
 		preflight            bool
 	}{
-		{"4.2 auto", "OPTIONS", "/functions/v1/hello", both, AnswerPreflight, false},
-		{"4.2 verify_jwt off", "OPTIONS", "/functions/v1/open", both, AnswerPreflight, false},
-		{"4.2 no Origin", "OPTIONS", "/functions/v1/hello", method, AnswerOptions, false},
-		{"4.2 no method asked for", "OPTIONS", "/functions/v1/hello", origin, AnswerOptions, false},
-		{"4.2 plain OPTIONS needs no token", "OPTIONS", "/functions/v1/hello", nil, AnswerOptions, false},
-		{"4.2 nor a good key", "OPTIONS", "/functions/v1/hello", []string{"Apikey", "sb_secret_unknown"}, AnswerOptions, false},
-		{"4.2 another method", "GET", "/functions/v1/open", both, function, false},
-		{"4.1 cors function", "OPTIONS", "/functions/v1/own-cors", both, function, true},
-		{"4.1 without keys", "OPTIONS", "/functions/v1/own-cors", append([]string{"Apikey", "sb_secret_unknown"}, both...), function, true},
-		{"4.2 cors function: checked", "OPTIONS", "/functions/v1/own-cors", []string{"Apikey", publishableKey}, function, false},
-		{"4.7 unknown function", "OPTIONS", "/functions/v1/nobody", both, AnswerPreflight, false},
-		{"4.7 removed function", "OPTIONS", "/functions/v1/gone", both, AnswerPreflight, false},
-		{"4.7 no function", "OPTIONS", "/functions/v1/", both, AnswerPreflight, false},
-		{"4.7 path below the directive", "OPTIONS", "/rest/v1/x", both, AnswerPreflight, false},
-		{"4.7 invalid URL", "OPTIONS", "/functions/v1/hello/../..", both, AnswerPreflight, false},
-		{"4.7 invalid URL of cors function", "OPTIONS", "/functions/v1/own-cors/../..", both, AnswerPreflight, false},
-		{"4.7 unknown region", "OPTIONS", "/functions/v1/hello?forceFunctionRegion=mars", both, AnswerPreflight, false},
-		{"4.7 asterisk", "OPTIONS", "*", both, AnswerPreflight, false},
+		{"contract 4.2 auto", "OPTIONS", "/functions/v1/hello", both, AnswerPreflight, false},
+		{"contract 4.2 verify_jwt off", "OPTIONS", "/functions/v1/open", both, AnswerPreflight, false},
+		{"contract 4.2 no Origin", "OPTIONS", "/functions/v1/hello", method, AnswerOptions, false},
+		{"contract 4.2 no method asked for", "OPTIONS", "/functions/v1/hello", origin, AnswerOptions, false},
+		{"contract 4.2 plain OPTIONS needs no token", "OPTIONS", "/functions/v1/hello", nil, AnswerOptions, false},
+		{"contract 4.2 nor a good key", "OPTIONS", "/functions/v1/hello", []string{"Apikey", "sb_secret_unknown"}, AnswerOptions, false},
+		{"contract 4.2 another method", "GET", "/functions/v1/open", both, function, false},
+		{"contract 4.1 cors function", "OPTIONS", "/functions/v1/own-cors", both, function, true},
+		{"contract 4.1 without keys", "OPTIONS", "/functions/v1/own-cors", append([]string{"Apikey", "sb_secret_unknown"}, both...), function, true},
+		{"contract 4.2 cors function: checked", "OPTIONS", "/functions/v1/own-cors", []string{"Apikey", publishableKey}, function, false},
+		{"contract 4.7 unknown function", "OPTIONS", "/functions/v1/nobody", both, AnswerPreflight, false},
+		{"contract 4.7 removed function", "OPTIONS", "/functions/v1/gone", both, AnswerPreflight, false},
+		{"contract 4.7 no function", "OPTIONS", "/functions/v1/", both, AnswerPreflight, false},
+		{"contract 4.7 path below the directive", "OPTIONS", "/rest/v1/x", both, AnswerPreflight, false},
+		{"contract 4.7 invalid URL", "OPTIONS", "/functions/v1/hello/../..", both, AnswerPreflight, false},
+		{"contract 4.7 invalid URL of cors function", "OPTIONS", "/functions/v1/own-cors/../..", both, AnswerPreflight, false},
+		{"contract 4.7 unknown region", "OPTIONS", "/functions/v1/hello?forceFunctionRegion=mars", both, AnswerPreflight, false},
+		{"contract 4.7 asterisk", "OPTIONS", "*", both, AnswerPreflight, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -160,17 +160,17 @@ func TestAdmitOptions(t *testing.T) {
 				t.Errorf("answer %d, preflight %v, want %d, %v", inv.Answer, inv.Preflight, tt.answer, tt.preflight)
 			}
 			if touches := len(inv.Plan.Candidates) > 0; touches != (tt.answer == function) {
-				t.Errorf("4.2: a plan is there: %v", touches)
+				t.Errorf("contract 4.2: a plan is there: %v", touches)
 			}
 			if (inv.Allow == allowedMethods) != (tt.answer == AnswerOptions) {
-				t.Errorf("4.2: Allow %q", inv.Allow)
+				t.Errorf("contract 4.2: Allow %q", inv.Allow)
 			}
 		})
 	}
 	for name, header := range map[string][]string{
 		"no Origin": method, "no method asked for": origin, "bare": nil, "secret key in a browser": append([]string{"Apikey", secretKey}, origin...),
 	} {
-		t.Run("4.2 cors function, "+name, func(t *testing.T) {
+		t.Run("contract 4.2 cors function, "+name, func(t *testing.T) {
 			r := request("/functions/v1/own-cors", header...)
 			r.Method = http.MethodOptions
 			var inv Invocation
@@ -194,13 +194,13 @@ func TestAdmitPreflightToNobody(t *testing.T) {
 		r.Method = http.MethodOptions
 		var inv Invocation
 		if refusal := f.pipeline(t).Admit(r, Site{CORS: site}, &inv); refusal != nil || inv.Answer != AnswerPreflight || inv.CORS != site {
-			t.Errorf("4.7: %+v, %+v", refusal, inv)
+			t.Errorf("contract 4.7: %+v, %+v", refusal, inv)
 		}
 	}
 }
 
-// Contract 4: the project's policy beats the site's, which beats any
-// origin; 4.1: auto is the default.
+// Contract 4.2: the project's policy beats the site's, which beats any
+// origin; contract 4.1: auto is the default.
 func TestAdmitCORSPolicy(t *testing.T) {
 	site, err := cors.New(cors.Config{Origins: []string{"https://site.test"}})
 	if err != nil {
@@ -214,10 +214,10 @@ func TestAdmitCORSPolicy(t *testing.T) {
 		site    *cors.Policy
 		allowed []string
 	}{
-		{"4.2 neither", plain, nil, []string{"https://app.test", "https://site.test", "https://project.test"}},
-		{"4.4 site", plain, site, []string{"https://site.test"}},
-		{"4.4 project", own, nil, []string{"https://project.test"}},
-		{"4.4 both", own, site, []string{"https://project.test"}},
+		{"contract 4.2 neither", plain, nil, []string{"https://app.test", "https://site.test", "https://project.test"}},
+		{"contract 4.4 site", plain, site, []string{"https://site.test"}},
+		{"contract 4.4 project", own, nil, []string{"https://project.test"}},
+		{"contract 4.4 both", own, site, []string{"https://project.test"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -231,12 +231,12 @@ func TestAdmitCORSPolicy(t *testing.T) {
 				}
 			}
 			if !inv.OwnCORS() {
-				t.Error("4.1: auto is not the default")
+				t.Error("contract 4.1: auto is not the default")
 			}
 		})
 	}
 	if inv := admit(t, plain.pipeline(t), request("/functions/v1/own-cors", "Apikey", publishableKey)); inv.OwnCORS() {
-		t.Error("4.1: cors function is overruled")
+		t.Error("contract 4.1: cors function is overruled")
 	}
 }
 
@@ -245,11 +245,11 @@ func TestAdmitLimits(t *testing.T) {
 	p := newFixture().pipeline(t)
 	want := regions.Limits{Idle: testIdle, WallClock: testProjectWall, MaxBody: testMaxBody, Start: testNow}
 	if got := admit(t, p, request("/functions/v1/open")).Limits; got != want {
-		t.Errorf("6.1, 6.2: %+v, want %+v", got, want)
+		t.Errorf("contract 6.1, 6.2: %+v, want %+v", got, want)
 	}
 	want.WallClock = 5 * time.Second
 	if got := admit(t, p, request("/functions/v1/quick")).Limits; got != want {
-		t.Errorf("6.2: the function's own: %+v, want %+v", got, want)
+		t.Errorf("contract 6.2: the function's own: %+v, want %+v", got, want)
 	}
 	f := newFixture()
 	f.settings = Settings{}
@@ -257,11 +257,11 @@ func TestAdmitLimits(t *testing.T) {
 	r := request("/functions/v1/open")
 	r.ContentLength = 1 << 40
 	if got := admit(t, bare, r).Limits; got.Idle != 150*time.Second || got.MaxBody != 0 {
-		t.Errorf("6.1 and section 5: defaults are %+v", got)
+		t.Errorf("contract 5.10, 6.1: defaults are %+v", got)
 	}
 }
 
-// Contract 5: 413 for a Content-Length above max_body.
+// Contract 5.10: 413 for a Content-Length above max_body.
 func TestAdmitContentLength(t *testing.T) {
 	f := newFixture()
 	off := false
@@ -307,14 +307,14 @@ func TestAdmitAnswerPolicy(t *testing.T) {
 		keep                     bool
 		plain, strip             bool
 	}{
-		{"6.3 GET on a shared host", "GET", sharedHost, "open", false, true, true},
-		{"6.3 host form is shared", "GET", hostFormHost, "open", false, true, true},
-		{"6.3 POST keeps HTML, not cookies", "POST", sharedHost, "open", false, false, true},
-		{"6.3 own host", "GET", ownHost, "open", false, false, false},
-		{"6.3 html keep of the site", "GET", sharedHost, "open", true, false, false},
-		{"6.3 html keep of the function", "GET", sharedHost, "page", false, false, false},
-		{"6.3 function beats site", "GET", sharedHost, "text", true, true, true},
-		{"6.3 text/plain is nothing on an own host", "GET", ownHost, "text", false, false, false},
+		{"contract 6.3 GET on a shared host", "GET", sharedHost, "open", false, true, true},
+		{"contract 6.3 host form is shared", "GET", hostFormHost, "open", false, true, true},
+		{"contract 6.3 POST keeps HTML, not cookies", "POST", sharedHost, "open", false, false, true},
+		{"contract 6.3 own host", "GET", ownHost, "open", false, false, false},
+		{"contract 6.3 html keep of the site", "GET", sharedHost, "open", true, false, false},
+		{"contract 6.3 html keep of the function", "GET", sharedHost, "page", false, false, false},
+		{"contract 6.3 function beats site", "GET", sharedHost, "text", true, true, true},
+		{"contract 6.3 text/plain is nothing on an own host", "GET", ownHost, "text", false, false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -31,23 +31,23 @@ func TestAdmitPlan(t *testing.T) {
 		strict   bool
 		conflict bool
 	}{
-		{"2.6 not named", nil, "", "eu-central-1 eu-west-1 us-east-1", nearest, failover, false, false},
-		{"2.1 any", []string{"any"}, "?forceFunctionRegion=any", "eu-central-1 eu-west-1 us-east-1", nearest, failover, false, false},
-		{"2.1 empty", []string{""}, "?forceFunctionRegion=", "eu-central-1 eu-west-1 us-east-1", nearest, failover, false, false},
-		{"2.1 header", []string{"us-east-1"}, "", "us-east-1", explicit, explicit, true, false},
-		{"2.1 query", nil, "?x&forceFunctionRegion=us-east-1", "us-east-1", explicit, explicit, true, false},
-		{"2.1 both, as supabase-js", []string{"us-east-1"}, "?forceFunctionRegion=us-east-1", "us-east-1", explicit, explicit, true, false},
-		{"2.2 header wins", []string{"us-east-1"}, "?forceFunctionRegion=eu-west-1", "us-east-1", explicit, explicit, true, true},
-		{"2.2 any leaves it to the query", []string{"any"}, "?forceFunctionRegion=eu-west-1", "eu-west-1", explicit, explicit, true, false},
-		{"2.2 empty leaves it to the query", []string{""}, "?forceFunctionRegion=eu-west-1", "eu-west-1", explicit, explicit, true, false},
-		{"2.2 first value, decoded", nil, "?forceFunctionRegion=eu%2Dwest-1&forceFunctionRegion=mars", "eu-west-1", explicit, explicit, true, false},
-		{"2.2 an unknown one in the query only conflicts", []string{"us-east-1"}, "?forceFunctionRegion=mars", "us-east-1", explicit, explicit, true, true},
-		{"2.3 list", []string{"us-east-1, eu-west-1"}, "", "us-east-1 eu-west-1", list, list, true, false},
-		{"2.3 list of two headers", []string{"us-east-1", "eu-west-1"}, "", "us-east-1 eu-west-1", list, list, true, false},
-		{"2.3 list, said twice", []string{"us-east-1,us-east-1,eu-west-1"}, "", "us-east-1 eu-west-1", list, list, true, false},
-		{"2.3 list in the query", nil, "?forceFunctionRegion=us-east-1%2C+eu-west-1", "us-east-1 eu-west-1", list, list, true, false},
-		{"2.3 ends in any", []string{"us-east-1, any"}, "", "us-east-1 eu-central-1 eu-west-1", list, failover, false, false},
-		{"2.3 all, then any", []string{"us-east-1,eu-west-1,eu-central-1,any"}, "", "us-east-1 eu-west-1 eu-central-1", list, list, false, false},
+		{"contract 2.6 not named", nil, "", "eu-central-1 eu-west-1 us-east-1", nearest, failover, false, false},
+		{"contract 2.1 any", []string{"any"}, "?forceFunctionRegion=any", "eu-central-1 eu-west-1 us-east-1", nearest, failover, false, false},
+		{"contract 2.1 empty", []string{""}, "?forceFunctionRegion=", "eu-central-1 eu-west-1 us-east-1", nearest, failover, false, false},
+		{"contract 2.1 header", []string{"us-east-1"}, "", "us-east-1", explicit, explicit, true, false},
+		{"contract 2.1 query", nil, "?x&forceFunctionRegion=us-east-1", "us-east-1", explicit, explicit, true, false},
+		{"contract 2.1 both, as supabase-js", []string{"us-east-1"}, "?forceFunctionRegion=us-east-1", "us-east-1", explicit, explicit, true, false},
+		{"contract 2.2 header wins", []string{"us-east-1"}, "?forceFunctionRegion=eu-west-1", "us-east-1", explicit, explicit, true, true},
+		{"contract 2.2 any leaves it to the query", []string{"any"}, "?forceFunctionRegion=eu-west-1", "eu-west-1", explicit, explicit, true, false},
+		{"contract 2.2 empty leaves it to the query", []string{""}, "?forceFunctionRegion=eu-west-1", "eu-west-1", explicit, explicit, true, false},
+		{"contract 2.2 first value, decoded", nil, "?forceFunctionRegion=eu%2Dwest-1&forceFunctionRegion=mars", "eu-west-1", explicit, explicit, true, false},
+		{"contract 2.2 an unknown one in the query only conflicts", []string{"us-east-1"}, "?forceFunctionRegion=mars", "us-east-1", explicit, explicit, true, true},
+		{"contract 2.3 list", []string{"us-east-1, eu-west-1"}, "", "us-east-1 eu-west-1", list, list, true, false},
+		{"contract 2.3 list of two headers", []string{"us-east-1", "eu-west-1"}, "", "us-east-1 eu-west-1", list, list, true, false},
+		{"contract 2.3 list, said twice", []string{"us-east-1,us-east-1,eu-west-1"}, "", "us-east-1 eu-west-1", list, list, true, false},
+		{"contract 2.3 list in the query", nil, "?forceFunctionRegion=us-east-1%2C+eu-west-1", "us-east-1 eu-west-1", list, list, true, false},
+		{"contract 2.3 ends in any", []string{"us-east-1, any"}, "", "us-east-1 eu-central-1 eu-west-1", list, failover, false, false},
+		{"contract 2.3 all, then any", []string{"us-east-1,eu-west-1,eu-central-1,any"}, "", "us-east-1 eu-west-1 eu-central-1", list, list, false, false},
 	}
 	p := newFixture().pipeline(t)
 	for _, tt := range tests {
@@ -63,7 +63,7 @@ func TestAdmitPlan(t *testing.T) {
 			}
 			first, last := plan.Candidates[0].Reason, plan.Candidates[len(plan.Candidates)-1].Reason
 			if first != tt.reason || last != tt.last {
-				t.Errorf("2.7: reasons %s to %s, want %s to %s", first, last, tt.reason, tt.last)
+				t.Errorf("contract 2.7: reasons %s to %s, want %s to %s", first, last, tt.reason, tt.last)
 			}
 			if plan.Strict != tt.strict || inv.Hint.Conflict != tt.conflict {
 				t.Errorf("strict %v, conflict %v", plan.Strict, inv.Hint.Conflict)
@@ -80,18 +80,18 @@ func TestAdmitInvalidRegion(t *testing.T) {
 		residency           []string
 		message             string
 	}{
-		{"2.4 unknown", "mars", "", nil, `Invalid region "mars". Valid regions: us-east-1, eu-west-1, eu-central-1`},
-		{"2.4 known out of the box, not configured", "ap-east-1", "", nil, `Invalid region "ap-east-1". Valid regions: us-east-1, eu-west-1, eu-central-1`},
-		{"2.3 case-sensitive", "US-EAST-1", "", nil, `Invalid region "US-EAST-1". Valid regions: us-east-1, eu-west-1, eu-central-1`},
-		{"2.3 one of a list", "us-east-1,mars", "", nil, `Invalid region "mars". Valid regions: us-east-1, eu-west-1, eu-central-1`},
-		{"2.4 in the query", "", "?forceFunctionRegion=mars", nil, `Invalid region "mars". Valid regions: us-east-1, eu-west-1, eu-central-1`},
-		{"2.3 any not last", "any, us-east-1", "", nil, "region \"us-east-1\": `any` may only be the last of a list. Valid regions: us-east-1, eu-west-1, eu-central-1"},
-		{"2.4 cut and made valid", long, "", nil, `Invalid region "` + long[:64] + `". Valid regions: us-east-1, eu-west-1, eu-central-1`},
-		{"2.4 quoted", `"<`, "", nil, `Invalid region "\"<". Valid regions: us-east-1, eu-west-1, eu-central-1`},
-		{"2.4 outside the residency list", "us-east-1", "", []string{"eu-west-1", "eu-central-1"}, `Invalid region "us-east-1". Valid regions: eu-west-1, eu-central-1`},
-		{"2.4 residency: unknown", "mars", "", []string{"eu-west-1"}, `Invalid region "mars". Valid regions: eu-west-1`},
-		{"2.4 residency lists a region that is not there", "ap-east-1", "", []string{"ap-east-1", "eu-west-1"}, `Invalid region "ap-east-1". Valid regions: eu-west-1`},
-		{"2.3 residency: any not last", "any,x", "", []string{"eu-west-1"}, "region \"x\": `any` may only be the last of a list. Valid regions: eu-west-1"},
+		{"contract 2.4 unknown", "mars", "", nil, `Invalid region "mars". Valid regions: us-east-1, eu-west-1, eu-central-1`},
+		{"contract 2.4 known out of the box, not configured", "ap-east-1", "", nil, `Invalid region "ap-east-1". Valid regions: us-east-1, eu-west-1, eu-central-1`},
+		{"contract 2.3 case-sensitive", "US-EAST-1", "", nil, `Invalid region "US-EAST-1". Valid regions: us-east-1, eu-west-1, eu-central-1`},
+		{"contract 2.3 one of a list", "us-east-1,mars", "", nil, `Invalid region "mars". Valid regions: us-east-1, eu-west-1, eu-central-1`},
+		{"contract 2.4 in the query", "", "?forceFunctionRegion=mars", nil, `Invalid region "mars". Valid regions: us-east-1, eu-west-1, eu-central-1`},
+		{"contract 2.3 any not last", "any, us-east-1", "", nil, "region \"us-east-1\": `any` may only be the last of a list. Valid regions: us-east-1, eu-west-1, eu-central-1"},
+		{"contract 2.4 cut and made valid", long, "", nil, `Invalid region "` + long[:64] + `". Valid regions: us-east-1, eu-west-1, eu-central-1`},
+		{"contract 2.4 quoted", `"<`, "", nil, `Invalid region "\"<". Valid regions: us-east-1, eu-west-1, eu-central-1`},
+		{"contract 2.4 outside the residency list", "us-east-1", "", []string{"eu-west-1", "eu-central-1"}, `Invalid region "us-east-1". Valid regions: eu-west-1, eu-central-1`},
+		{"contract 2.4 residency: unknown", "mars", "", []string{"eu-west-1"}, `Invalid region "mars". Valid regions: eu-west-1`},
+		{"contract 2.4 residency lists a region that is not there", "ap-east-1", "", []string{"ap-east-1", "eu-west-1"}, `Invalid region "ap-east-1". Valid regions: eu-west-1`},
+		{"contract 2.3 residency: any not last", "any,x", "", []string{"eu-west-1"}, "region \"x\": `any` may only be the last of a list. Valid regions: eu-west-1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestAdmitResidency(t *testing.T) {
 	} {
 		inv := admit(t, p, request("/functions/v1/open", "X-Region", header))
 		if got := strings.Join(names(inv.Plan), " "); got != want {
-			t.Errorf("2.4: x-region %q: %s, want %s", header, got, want)
+			t.Errorf("contract 2.4: x-region %q: %s, want %s", header, got, want)
 		}
 	}
 
@@ -144,10 +144,10 @@ func TestAdmitResidency(t *testing.T) {
 	want := `{"code":"REGION_UNAVAILABLE","message":"Region ap-east-1 is not available",` +
 		`"region":"ap-east-1","state":"unknown","since":"` + since.Format(time.RFC3339Nano) + `","alternatives":[]}`
 	if string(refusal.Body()) != want || refusal.RetryAfter <= 0 {
-		t.Errorf("2.5: body %s, want %s", refusal.Body(), want)
+		t.Errorf("contract 2.5: body %s, want %s", refusal.Body(), want)
 	}
 	if since.Before(before) || since.After(time.Now()) {
-		t.Errorf("2.5: since %s, want the time when the pipeline was made, %s", since, before)
+		t.Errorf("contract 2.5: since %s, want the time when the pipeline was made, %s", since, before)
 	}
 	explained, err := homeless.Explain(homeless.network.View(), &plan.Query{Residency: f.residency})
 	if err != nil || explained.Chosen != "" || !strings.Contains(explained.Why, "ap-east-1") || len(explained.Candidates) != 3 {
@@ -156,7 +156,7 @@ func TestAdmitResidency(t *testing.T) {
 
 	f.residency = []string{}
 	if got := len(admit(t, f.pipeline(t), request("/functions/v1/open")).Plan.Candidates); got != 3 {
-		t.Errorf("2.4: an empty residency list leaves %d regions, want all", got)
+		t.Errorf("contract 2.4: an empty residency list leaves %d regions, want all", got)
 	}
 }
 
@@ -167,10 +167,10 @@ func TestAdmitPlanWithoutPlace(t *testing.T) {
 	f.from = geo.Place{}
 	plan := admit(t, f.pipeline(t), request("/functions/v1/open")).Plan
 	if got := strings.Join(names(plan), " "); got != "us-east-1 eu-west-1 eu-central-1" {
-		t.Errorf("2.7: regions %s", got)
+		t.Errorf("contract 2.7: regions %s", got)
 	}
 	if got := plan.Candidates[0].Reason; got != regions.ReasonDefault {
-		t.Errorf("2.7: %s", got)
+		t.Errorf("contract 2.7: %s", got)
 	}
 }
 
@@ -184,10 +184,10 @@ func TestPlanWhenAllIsDown(t *testing.T) {
 		alternatives   []string
 		alreadyAvoided bool
 	}{
-		{"2.5 named", "us-east-1", "us-east-1", regions.ReasonExplicit, []string{"eu-central-1", "eu-west-1"}, false},
-		{"2.3 a list names its first", "us-east-1,eu-central-1", "us-east-1", regions.ReasonExplicitList, []string{"eu-west-1"}, false},
-		{"2.6 not named", "", "eu-central-1", regions.ReasonFailOpen, []string{}, false},
-		{"2.6 not named, known to be down", "", "eu-central-1", regions.ReasonFailOpen, []string{}, true},
+		{"contract 2.5 named", "us-east-1", "us-east-1", regions.ReasonExplicit, []string{"eu-central-1", "eu-west-1"}, false},
+		{"contract 2.3 a list names its first", "us-east-1,eu-central-1", "us-east-1", regions.ReasonExplicitList, []string{"eu-west-1"}, false},
+		{"contract 2.6 not named", "", "eu-central-1", regions.ReasonFailOpen, []string{}, false},
+		{"contract 2.6 not named, known to be down", "", "eu-central-1", regions.ReasonFailOpen, []string{}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -201,15 +201,15 @@ func TestPlanWhenAllIsDown(t *testing.T) {
 				t.Fatal(err)
 			}
 			if x.Region.Name != tt.region || x.Reason != tt.reason {
-				t.Errorf("2.7: %s for %s, want %s for %s", x.Reason, x.Region.Name, tt.reason, tt.region)
+				t.Errorf("contract 2.7: %s for %s, want %s for %s", x.Reason, x.Region.Name, tt.reason, tt.region)
 			}
 			refusal := p.Failed(inv, err)
 			if refusal.Status != 503 || refusal.Code != CodeRegionUnavailable || refusal.RetryAfter <= 0 {
-				t.Fatalf("2.5: %+v", refusal)
+				t.Fatalf("contract 2.5: %+v", refusal)
 			}
 			u := refusal.Unavailable
 			if u.Region != tt.region || u.State != regions.StateDown || u.Since.IsZero() || !slices.Equal(u.Alternatives, tt.alternatives) {
-				t.Errorf("2.5: %+v, want region %s and alternatives %v", u, tt.region, tt.alternatives)
+				t.Errorf("contract 2.5: %+v, want region %s and alternatives %v", u, tt.region, tt.alternatives)
 			}
 		})
 	}
@@ -230,7 +230,7 @@ func TestAdmitNamedRegionDown(t *testing.T) {
 		}
 	}
 	if inv := admit(t, p, request("/functions/v1/open", "X-Region", "us-east-1,eu-west-1")); inv.Plan.First().Name != "eu-west-1" {
-		t.Errorf("2.3: %v, want the one of the list that is up", names(inv.Plan))
+		t.Errorf("contract 2.3: %v, want the one of the list that is up", names(inv.Plan))
 	}
 }
 
@@ -242,10 +242,10 @@ func TestUnavailableAlternatives(t *testing.T) {
 	p := f.pipeline(t)
 	inv := admit(t, p, request("/functions/v1/open", "X-Region", "us-east-1"))
 	if got := p.Failed(inv, regions.ErrUnavailable).Unavailable.Alternatives; !slices.Equal(got, []string{"eu-west-1"}) {
-		t.Errorf("2.4: alternatives %v", got)
+		t.Errorf("contract 2.4: alternatives %v", got)
 	}
 	markDown(t, p, "eu-west-1")
 	if got := p.Failed(inv, regions.ErrUnavailable).Unavailable.Alternatives; len(got) > 0 {
-		t.Errorf("2.5: alternatives %v", got)
+		t.Errorf("contract 2.5: alternatives %v", got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 // projects yet: "not found" would be remembered by clients.
 const CodeProjectsUnavailable = "PROJECTS_UNAVAILABLE"
 
-// The codes of answers that the gateway makes itself (contract 5),
+// The codes of answers that the gateway makes itself (contract section 5),
 // sent as sb-error-code and in the body. Those of section 3 are package auth's.
 const (
 	CodeInvalidRegion       = "INVALID_REGION"
@@ -39,7 +39,7 @@ const (
 )
 
 // StatusResourceLimit is the status of an invocation that used up its
-// resources, as the hosted platform's runtime answers it (contract 5, 6.2).
+// resources, as the hosted platform's runtime answers it (contract 5.26, 6.2).
 const StatusResourceLimit = 546
 
 // unavailableRetry is the Retry-After of REGION_UNAVAILABLE: backends that

@@ -20,20 +20,20 @@ func TestNewRequestID(t *testing.T) {
 		now := testNow.Add(time.Duration(i) * time.Millisecond)
 		id := NewRequestID(now)
 		if !uuidV7.MatchString(id) {
-			t.Fatalf("2.8: %q is no UUIDv7", id)
+			t.Fatalf("contract 2.8: %q is no UUIDv7", id)
 		}
 		if ms, err := strconv.ParseInt(strings.Replace(id[:13], "-", "", 1), 16, 64); err != nil || ms != now.UnixMilli() {
-			t.Fatalf("2.8: %q says %d ms, want %d", id, ms, now.UnixMilli())
+			t.Fatalf("contract 2.8: %q says %d ms, want %d", id, ms, now.UnixMilli())
 		}
 		if id <= last {
-			t.Fatalf("2.8: %q after %q", id, last)
+			t.Fatalf("contract 2.8: %q after %q", id, last)
 		}
 		last, seen[id] = id, true
 	}
 	for range rounds {
 		id := NewRequestID(testNow)
 		if seen[id] {
-			t.Fatalf("2.8: %q twice", id)
+			t.Fatalf("contract 2.8: %q twice", id)
 		}
 		seen[id] = true
 	}
@@ -51,7 +51,7 @@ func TestNewRequestIDIsRandom(t *testing.T) {
 	}
 	for _, i := range []int{15, 16, 17, 19, 20, 21, 22, 24, 29, 35} {
 		if !ones[i] || !zeros[i] {
-			t.Errorf("2.8: digit %d never changes", i)
+			t.Errorf("contract 2.8: digit %d never changes", i)
 		}
 	}
 }

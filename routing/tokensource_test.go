@@ -18,21 +18,21 @@ func TestWebSocketToken(t *testing.T) {
 		protocols []string
 		want      string
 	}{
-		"3.15 nowhere by default":         {projects.TokenHeader, "/functions/v1/a?jwt=q", []string{"jwt-p"}, ""},
-		"3.15 query":                      {query, "/functions/v1/a?jwt=q", []string{"jwt-p"}, "q"},
-		"3.15 query among others":         {query, "/functions/v1/a?x=1&jwt=a.b.c&y=2", nil, "a.b.c"},
-		"3.15 query decoded":              {query, "/functions/v1/a?j%77t=a%2Eb", nil, "a.b"},
-		"3.15 query not decodable":        {query, "/functions/v1/a?jwt=a%zzb", nil, "a%zzb"},
-		"3.15 query empty":                {query, "/functions/v1/a?jwt=&jwt", nil, ""},
-		"3.15 query twice":                {query, "/functions/v1/a?jwt=a&jwt=b", nil, "a b"},
-		"3.15 query, another name":        {query, "/functions/v1/a?JWT=a&xjwt=b", nil, ""},
-		"3.15 query, absolute form":       {query, "http://a/functions/v1/a?jwt=q", nil, "q"},
-		"3.15 subprotocol":                {protocol, "/functions/v1/a?jwt=q", []string{"jwt-p"}, "p"},
-		"3.15 subprotocol among others":   {protocol, "/functions/v1/a", []string{"realtime , jwt-a.b.c,x"}, "a.b.c"},
-		"3.15 subprotocol, another line":  {protocol, "/functions/v1/a", []string{"realtime", "jwt-p"}, "p"},
-		"3.15 subprotocol without token":  {protocol, "/functions/v1/a", []string{"jwt-, jwt"}, ""},
-		"3.15 subprotocol twice":          {protocol, "/functions/v1/a", []string{"jwt-a, jwt-b"}, "a b"},
-		"3.15 subprotocol case-sensitive": {protocol, "/functions/v1/a", []string{"JWT-a"}, ""},
+		"contract 3.15 nowhere by default":         {projects.TokenHeader, "/functions/v1/a?jwt=q", []string{"jwt-p"}, ""},
+		"contract 3.15 query":                      {query, "/functions/v1/a?jwt=q", []string{"jwt-p"}, "q"},
+		"contract 3.15 query among others":         {query, "/functions/v1/a?x=1&jwt=a.b.c&y=2", nil, "a.b.c"},
+		"contract 3.15 query decoded":              {query, "/functions/v1/a?j%77t=a%2Eb", nil, "a.b"},
+		"contract 3.15 query not decodable":        {query, "/functions/v1/a?jwt=a%zzb", nil, "a%zzb"},
+		"contract 3.15 query empty":                {query, "/functions/v1/a?jwt=&jwt", nil, ""},
+		"contract 3.15 query twice":                {query, "/functions/v1/a?jwt=a&jwt=b", nil, "a b"},
+		"contract 3.15 query, another name":        {query, "/functions/v1/a?JWT=a&xjwt=b", nil, ""},
+		"contract 3.15 query, absolute form":       {query, "http://a/functions/v1/a?jwt=q", nil, "q"},
+		"contract 3.15 subprotocol":                {protocol, "/functions/v1/a?jwt=q", []string{"jwt-p"}, "p"},
+		"contract 3.15 subprotocol among others":   {protocol, "/functions/v1/a", []string{"realtime , jwt-a.b.c,x"}, "a.b.c"},
+		"contract 3.15 subprotocol, another line":  {protocol, "/functions/v1/a", []string{"realtime", "jwt-p"}, "p"},
+		"contract 3.15 subprotocol without token":  {protocol, "/functions/v1/a", []string{"jwt-, jwt"}, ""},
+		"contract 3.15 subprotocol twice":          {protocol, "/functions/v1/a", []string{"jwt-a, jwt-b"}, "a b"},
+		"contract 3.15 subprotocol case-sensitive": {protocol, "/functions/v1/a", []string{"JWT-a"}, ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +70,7 @@ func TestIsEventSource(t *testing.T) {
 		{"GET", []string{"text/event-streams"}, false},
 	} {
 		if got := isEventSource(tt.method, http.Header{"Accept": tt.accept}); got != tt.want {
-			t.Errorf("3.15: %s with %q: %v", tt.method, tt.accept, got)
+			t.Errorf("contract 3.15: %s with %q: %v", tt.method, tt.accept, got)
 		}
 	}
 }
@@ -120,14 +120,14 @@ func TestAdmitQueryCredentials(t *testing.T) {
 		{"both: query of an EventSource", "both?jwt=" + goodToken(), stream, ""},
 		{"verify_jwt off: the query is the function's", "public?apikey=sb_anything&jwt=x", stream, ""},
 	} {
-		t.Run("3.15 "+tt.name, func(t *testing.T) {
+		t.Run("contract 3.15 "+tt.name, func(t *testing.T) {
 			r := request("/functions/v1/"+tt.target, tt.header...)
 			if tt.code != "" {
 				refused(t, p, r, http.StatusUnauthorized, tt.code)
 				return
 			}
 			if inv := admit(t, p, r); inv.Target != "/"+tt.target {
-				t.Errorf("3.15: the function gets %q", inv.Target)
+				t.Errorf("contract 3.15: the function gets %q", inv.Target)
 			}
 		})
 	}
@@ -148,7 +148,7 @@ func TestAdmitExposed(t *testing.T) {
 		p.Admit(request(target, "Origin", "https://app.test"), Site{Exposed: "x-site"}, &inv)
 		got := []string{string(inv.Exposed[0]), string(inv.Exposed[1]), string(inv.Exposed[2])}
 		if !slices.Equal(got, want) {
-			t.Errorf("4.5: %s exposes %q, want %q", target, got, want)
+			t.Errorf("contract 4.5: %s exposes %q, want %q", target, got, want)
 		}
 	}
 }

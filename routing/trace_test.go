@@ -48,7 +48,7 @@ func TestContinueTraceParent(t *testing.T) {
 				want.Parent, want.State = tt.parents[0], "a=1,b=2"
 			}
 			if got != want {
-				t.Errorf("1.8: got %+v, want %+v", got, want)
+				t.Errorf("contract 1.8: got %+v, want %+v", got, want)
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func TestContinueTraceBaggage(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			got := ContinueTrace(http.Header{"Baggage": tt.baggage}, "id")
 			if want := (TraceContext{Baggage: "sb-request-id=id" + tt.rest}); got != want {
-				t.Errorf("1.8: got %+v, want %+v", got, want)
+				t.Errorf("contract 1.8: got %+v, want %+v", got, want)
 			}
 		})
 	}
@@ -95,12 +95,12 @@ func TestContinueTraceBaggageLimit(t *testing.T) {
 	ours := "sb-request-id=id"
 	fits := "a=" + strings.Repeat("x", maxBaggage-len(ours)-len(",a="))
 	if got := ContinueTrace(http.Header{"Baggage": {fits}}, "id").Baggage; got != ours+","+fits || len(got) != maxBaggage {
-		t.Errorf("1.8: %d bytes, want all %d", len(got), maxBaggage)
+		t.Errorf("contract 1.8: %d bytes, want all %d", len(got), maxBaggage)
 	}
 	if got := ContinueTrace(http.Header{"Baggage": {fits + "x"}}, "id").Baggage; got != ours {
-		t.Errorf("1.8: got %d bytes, want only ours", len(got))
+		t.Errorf("contract 1.8: got %d bytes, want only ours", len(got))
 	}
 	if got := ContinueTrace(http.Header{"Baggage": {"a=1", fits, "b=2"}}, "id").Baggage; got != ours+",a=1" {
-		t.Errorf("1.8: got %d bytes, want what is in front of the cut", len(got))
+		t.Errorf("contract 1.8: got %d bytes, want what is in front of the cut", len(got))
 	}
 }

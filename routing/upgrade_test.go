@@ -9,7 +9,7 @@ import (
 	"github.com/edgegate/edgegate/regions"
 )
 
-// Contract 3, 5: a WebSocket runs where a backend speaks HTTP/1, and is 501 where
+// Contract 3.24, 5.14: a WebSocket runs where a backend speaks HTTP/1, and is 501 where
 // none of those that may run it does, after the region's name was judged and
 // before anything is taken.
 func TestUpgradeUnsupported(t *testing.T) {

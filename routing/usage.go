@@ -10,7 +10,7 @@ import (
 )
 
 // Usage keeps one request within what its organization may use (contract
-// 7).
+// 7.3, 7.5).
 type Usage interface {
 	// Restricted returns for how long the organization's invocations are refused;
 	// 0: they are not. It uses nothing.
@@ -40,7 +40,7 @@ type Usage interface {
 var ErrRestricted = errors.New("quota used up")
 
 // restricted is the 402 of an organization past its quota (contract 7.5),
-// also to requests that do not count (contract 3).
+// also to requests that do not count (contract 3.25).
 func restricted(r *Request, inv *Invocation) *Refusal {
 	if r.Usage == nil {
 		return nil

@@ -60,7 +60,7 @@ func billed(target string, p *purse, header ...string) *Request {
 	return r
 }
 
-// Contract 5, 7.5: the hosted platform's body, and when the cycle ends.
+// Contract 5.5, 7.5: the hosted platform's body, and when the cycle ends.
 func TestAdmitRestricted(t *testing.T) {
 	p := newFixture().pipeline(t)
 	for _, spent := range []*purse{
@@ -71,15 +71,15 @@ func TestAdmitRestricted(t *testing.T) {
 		want := `{"message":"Service for this project is restricted due to the following violations: exceed_edge_functions_invocations_quota. ` +
 			`The project owner must upgrade their plan or remove spend caps to restore service."}`
 		if got := string(refusal.Body()); got != want {
-			t.Errorf("7.5: %s", got)
+			t.Errorf("contract 7.5: %s", got)
 		}
 		if want := max(91*time.Second, 0); spent.wait > 0 && refusal.RetryAfter != want || refusal.RetryAfter <= 0 {
-			t.Errorf("7.5: Retry-After %s", refusal.RetryAfter)
+			t.Errorf("contract 7.5: Retry-After %s", refusal.RetryAfter)
 		}
 	}
 }
 
-// Contract 3: what is refused takes nothing, and 400 comes before 402, 402 before 503.
+// Contract 3.23, 3.25, 3.26, 3.29, 5.12: what is refused takes nothing, and 400 comes before 402, 402 before 503.
 func TestAdmitTakesLast(t *testing.T) {
 	f := newFixture()
 	f.functions = append(f.functions, projects.Function{Slug: "busy", Status: projects.StatusThrottled})
@@ -92,11 +92,11 @@ func TestAdmitTakesLast(t *testing.T) {
 	refused(t, p, billed("/functions/v1/nobody", full), http.StatusNotFound, CodeNotFound)
 	refused(t, p, billed("/functions/v1/busy", full), http.StatusTooManyRequests, CodeRateLimitExceeded)
 	if full.taken+spent.taken != 0 {
-		t.Errorf("7.1: %d units for nothing", full.taken+spent.taken)
+		t.Errorf("contract 7.1: %d units for nothing", full.taken+spent.taken)
 	}
 	admit(t, p, billed("/functions/v1/open", full))
 	if full.taken != 1 || full.tokens != 1 {
-		t.Errorf("7.1: %d units and %d tokens for one invocation", full.taken, full.tokens)
+		t.Errorf("contract 7.1: %d units and %d tokens for one invocation", full.taken, full.tokens)
 	}
 	full.soon = 1500 * time.Millisecond
 	refusal, _ := refused(t, p, billed("/functions/v1/open", full), http.StatusTooManyRequests, CodeRateLimitExceeded)
@@ -154,7 +154,7 @@ func TestAdmitLimitsClientFirst(t *testing.T) {
 	}
 }
 
-// Contract 5: what cannot be counted is not served, and nothing of the reason is told.
+// Contract 5.20, 5.33: what cannot be counted is not served, and nothing of the reason is told.
 func TestAdmitUnmetered(t *testing.T) {
 	p := newFixture().pipeline(t)
 	inside := errors.New("10.0.0.7: no space left on device")

@@ -104,9 +104,9 @@ func (a *explainAnswer) table(w io.Writer, _ time.Time) {
 	case a.Why != "":
 		chosen = "nowhere: " + printable(a.Why)
 	case chosen == "":
-		chosen = "nowhere: every region it may run in is down or drained" // BEHAVIOUR 2.5
+		chosen = "nowhere: every region it may run in is down or drained" // contract 2.5
 	case a.Reason == regions.ReasonFailOpen:
-		chosen += ", once: every region is down" // BEHAVIOUR 2.6
+		chosen += ", once: every region is down" // contract 2.6
 	}
 	if a.Client.Country != nil {
 		client = fmt.Sprintf("%s (%s)", *a.Client.Country, a.Client.Source)

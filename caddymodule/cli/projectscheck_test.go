@@ -75,8 +75,8 @@ func TestProjectsCheck(t *testing.T) {
 			[]string{"--apex", "acme.org"},
 			1, "projects[0].domains[0]", "acme.org",
 		},
-		{"7.6: as many functions as the plan has", withFunctions(100), nil, 0, "", ""},
-		{"7.6: more functions than the plan has", withFunctions(103), nil, 1, "projects[0].functions", "100"},
+		{"contract 7.6: as many functions as the plan has", withFunctions(100), nil, 0, "", ""},
+		{"contract 7.6: more functions than the plan has", withFunctions(103), nil, 1, "projects[0].functions", "100"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			result, code := checked(t, tc.text, tc.flags...)
@@ -103,7 +103,7 @@ func TestProjectsCheckCounts(t *testing.T) {
 		t.Errorf("got %+v", result)
 	}
 	if result, _ = checked(t, withFunctions(103)); result.LeftOut != 3 || len(result.Errors) != 0 {
-		t.Errorf("7.6: got %+v", result)
+		t.Errorf("contract 7.6: got %+v", result)
 	}
 	bad := strings.ReplaceAll(withFunctions(90), `"slug":"f`, `"slug":" f`)
 	if result, _ = checked(t, bad); len(result.Errors)+result.More != 90 || result.More == 0 {
@@ -118,7 +118,7 @@ func TestProjectsCheckTables(t *testing.T) {
 		want       []string // in this order
 	}{
 		{"fine", oneProject, 0, []string{"ok: 1 project, 2 functions, 1 organization\n"}},
-		{"7.6: more functions than the plan has", withFunctions(101), 1, []string{"warning  projects[0]", "1 function beyond a plan: 1 project"}},
+		{"contract 7.6: more functions than the plan has", withFunctions(101), 1, []string{"warning  projects[0]", "1 function beyond a plan: 1 project"}},
 		{"wrong", strings.Replace(oneProject, `"slug":"b"`, `"slug":"a b"`, 1), 1, []string{"error    projects[0].functions[1].slug\n         ", "refused: 1 error, 0 warnings\n"}},
 		{"no JSON", `{`, 1, []string{"error    the file\n         line 1", "refused: 1 error"}},
 		{"much wrong", strings.ReplaceAll(withFunctions(90), `"slug":"f`, `"slug":" f`), 1, []string{"and 40 more errors\n", "refused: 90 errors"}},

@@ -199,7 +199,7 @@ func TestProjectsImportFails(t *testing.T) {
 	}
 }
 
-// 7.6: what the plan leaves out is said at once, and the file is made all the same.
+// Contract 7.6: what the plan leaves out is said at once, and the file is made all the same.
 func TestProjectsImportBeyondPlan(t *testing.T) {
 	slugs := make([]string, 101)
 	for i := range slugs {

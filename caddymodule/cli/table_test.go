@@ -92,9 +92,9 @@ func TestTables(t *testing.T) {
 		{"status", []string{"status"}, statusJSON, "GET /edge_functions/status", statusText},
 		{"regions", []string{"regions"}, regionsJSON, "GET /edge_functions/regions", regionsText},
 		{"explain without a region", []string{"explain"}, explainJSON, "GET /edge_functions/explain", explainText},
-		{"2.5: a list that is down", []string{"explain", "--region", "lab, eu-west-1"}, nowhereJSON, "GET /edge_functions/explain?region=lab%2C+eu-west-1", nowhereText},
+		{"contract 2.5: a list that is down", []string{"explain", "--region", "lab, eu-west-1"}, nowhereJSON, "GET /edge_functions/explain?region=lab%2C+eu-west-1", nowhereText},
 		{
-			"2.6: all down and none named",
+			"contract 2.6: all down and none named",
 			[]string{"explain"},
 			strings.NewReplacer("explicit", "fail_open", `"chosen":""`, `"chosen":"lab"`).Replace(nowhereJSON), "GET /edge_functions/explain",
 			strings.NewReplacer(
@@ -103,7 +103,7 @@ func TestTables(t *testing.T) {
 			).Replace(nowhereText),
 		},
 		{
-			"2.5: a project without a region here",
+			"contract 2.5: a project without a region here",
 			[]string{"explain", "--project", "p"},
 			strings.NewReplacer("explicit", "", `"chosen":""`, `"chosen":"","why":"none is here"`).Replace(nowhereJSON), "GET /edge_functions/explain?project=p",
 			strings.NewReplacer("lab, eu-west-1", "no region", "explicit", "-", "every region it may run in is down or drained", "none is here").Replace(nowhereText),

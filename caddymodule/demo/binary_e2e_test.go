@@ -125,7 +125,7 @@ func testPrintedLines(t *testing.T, binary string) {
 	}
 	crash := paste(strings.Replace(r.curls[1], "/v1/hello", "/v1/crash", 1))
 	if !strings.Contains(crash, "http/1.1 502") || !strings.Contains(crash, "backend_error") {
-		t.Errorf("crash (contract 5):\n%s", crash)
+		t.Errorf("crash (contract 5.15):\n%s", crash)
 	}
 	_, address, _ := strings.Cut(r.curls[2], "http://")
 	address, _, _ = strings.Cut(address, "/")
@@ -157,7 +157,7 @@ func testDenoBehindTheGateway(t *testing.T, binary string) {
 	}
 	broken := paste(strings.Replace(r.curls[0], "/v1/hello", "/v1/broken", 1))
 	if !strings.Contains(broken, "http/1.1 503") || !strings.Contains(broken, "sb-error-code: boot_error\r") {
-		t.Errorf("broken (contract 5):\n%s", broken)
+		t.Errorf("broken (contract 5.28):\n%s", broken)
 	}
 	open := paste(strings.Replace(r.curls[2], "/v1/hello", "/v1/socket", 1))
 	if !strings.Contains(open, "http/1.1 426") {

@@ -19,7 +19,7 @@ func TestQuotaRemaining(t *testing.T) {
 	}
 }
 
-// 402 is lifted by the next cycle, an upgrade or the cap's removal (BEHAVIOUR.md 7.5).
+// 402 is lifted by the next cycle, an upgrade or the cap's removal (contract 7.5).
 func TestQuotaIsLifted(t *testing.T) {
 	c := newClock()
 	g := openGateway(t, t.TempDir(), c, hard(2))

@@ -6,7 +6,7 @@ import (
 )
 
 // InFlight bounds how many calls of one project, function or client run at once
-// (BEHAVIOUR.md 9.6). It keeps what runs and nothing else: who has no call in
+// (contract 9.6). It keeps what runs and nothing else: who has no call in
 // flight costs no memory. It is safe for concurrent use and does not allocate
 // in the steady state. Make one with NewInFlight.
 type InFlight struct {
@@ -24,7 +24,7 @@ type inFlightShard struct {
 }
 
 // InFlightID stands for whose call it is: a hash, since clients choose names
-// (BEHAVIOUR.md 9.7), with a seed of the process, which nobody else knows.
+// (contract 9.7), with a seed of the process, which nobody else knows.
 type InFlightID uint64
 
 // NewInFlight returns an InFlight that nothing runs in.

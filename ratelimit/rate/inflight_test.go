@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// BEHAVIOUR 9.6: never more than the cap, and every place below it, whoever
+// Contract 9.6: never more than the cap, and every place below it, whoever
 // comes and goes; who has gone leaves nothing.
 func TestInFlight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -58,7 +58,7 @@ func TestInFlight(t *testing.T) {
 	})
 }
 
-// BEHAVIOUR 9.7: what clients choose is no key. However long names are, the
+// Contract 9.7: what clients choose is no key. However long names are, the
 // entries are of one size.
 func TestInFlightConcurrently(t *testing.T) {
 	f := NewInFlight()

@@ -12,7 +12,7 @@ import (
 
 // Key says whose bucket it is. What is kept of it is a hash: clients choose
 // names and addresses, and so neither how long they are nor how they collide may
-// matter (BEHAVIOUR.md 9.7).
+// matter (contract 9.7).
 type Key struct {
 	Policy  string // limits of different policies have nothing in common
 	Project string

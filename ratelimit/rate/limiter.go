@@ -88,7 +88,7 @@ const (
 // bucket is a theoretical arrival time, in nanoseconds since the limiter's start.
 type bucket struct{ at atomic.Int64 }
 
-// Limiter keeps buckets of tokens in bounded memory (BEHAVIOUR.md 9.7). Full ones
+// Limiter keeps buckets of tokens in bounded memory (contract 9.7). Full ones
 // are not kept: a bucket that nobody has is full. It is safe for concurrent use.
 type Limiter struct {
 	buckets  *xsync.Map[bucketID, *bucket]

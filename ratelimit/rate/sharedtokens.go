@@ -49,7 +49,7 @@ type Tokens struct {
 	calls   atomic.Uint64
 
 	// The names of buckets in Redis are hashed with a secret that lies there too:
-	// the first gateway's (BEHAVIOUR.md 9.7).
+	// the first gateway's (contract 9.7).
 	offered string                     // this gateway's secret, where there is none
 	names   atomic.Pointer[fleetNames] // nil until a bucket is asked for
 }

@@ -31,7 +31,7 @@ func (p Price) Over(n int64) int64 {
 }
 
 // Packages is how many n invocations in a period take: each that is begun counts
-// (BEHAVIOUR.md 7.4).
+// (contract 7.4).
 func (p Price) Packages(n int64) int64 {
 	if p.Package <= 0 {
 		return 0

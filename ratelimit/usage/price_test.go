@@ -12,7 +12,7 @@ func pro() Price {
 	return Price{Plan: "pro", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}
 }
 
-// BEHAVIOUR.md 7.4, with the worked examples of the public price rule.
+// Contract 7.4, with the worked examples of the public price rule.
 func TestAmount(t *testing.T) {
 	for _, tt := range []struct{ used, packages, minor int64 }{
 		{0, 0, 0},

@@ -25,7 +25,7 @@ func TestAPIKeyExpires(t *testing.T) {
 		{publishableKey, now, nil},
 		{publishableKey, now.Add(time.Hour), ErrUnknownKey},
 	} {
-		for name, c := range map[string]Credentials{"apikey": {APIKey: []string{tt.key}}, "token": bearer(tt.key), "3.15": {Token: tt.key}, "3.15 key": {URLKeys: []string{tt.key}}} {
+		for name, c := range map[string]Credentials{"apikey": {APIKey: []string{tt.key}}, "token": bearer(tt.key), "3.15": {Token: tt.key}, "contract 3.15 key": {URLKeys: []string{tt.key}}} {
 			_, failure := v.Check(c, true, tt.at)
 			want := tt.want
 			if strings.HasPrefix(name, "3.15") && tt.key == secretKey && tt.want == nil {
@@ -36,9 +36,9 @@ func TestAPIKeyExpires(t *testing.T) {
 			}
 		}
 	}
-	// An expired secret key is not even told apart in a browser (3.11).
+	// An expired secret key is not even told apart in a browser (contract 3.11).
 	if _, failure := v.Check(Credentials{APIKey: []string{secretKey}, Browser: true}, true, now); failure == nil || failure.Err != ErrUnknownKey {
-		t.Errorf("3.11: %+v", failure)
+		t.Errorf("contract 3.11: %+v", failure)
 	}
 }
 
@@ -64,33 +64,33 @@ func TestTokenFromElsewhere(t *testing.T) {
 		verifyJWT   bool
 		want        error
 	}{
-		"3.15 good":                        {Credentials{Token: good}, true, nil},
-		"3.15 forged":                      {Credentials{Token: forged}, true, ErrSignature},
-		"3.15 publishable key":             {Credentials{Token: publishableKey}, true, nil},
-		"3.15 unknown key":                 {Credentials{Token: "sb_secret_x"}, true, ErrUnknownKey},
-		"3.15 secret key in a browser":     {Credentials{Token: secretKey, Browser: true}, true, ErrSecretInBrowser},
-		"3.15 no token at all":             {Credentials{Token: "x"}, true, ErrMalformed},
-		"3.15 with the scheme":             {Credentials{Token: "Bearer " + good}, true, ErrFormat},
-		"3.15 with a space":                {Credentials{Token: good + " "}, true, ErrFormat},
-		"3.15 with a line break":           {Credentials{Token: good + "\n"}, true, ErrFormat},
-		"3.15 Authorization first":         {Credentials{Authorization: []string{"Bearer " + forged}, Token: good}, true, ErrSignature},
-		"3.15 good Authorization first":    {Credentials{Authorization: []string{"Bearer " + good}, Token: forged}, true, nil},
-		"3.15 bad Authorization first":     {Credentials{Authorization: []string{"Basic x"}, Token: good}, true, ErrFormat},
-		"3.15 blank Authorization is none": {Credentials{Authorization: []string{" "}, Token: good}, true, nil},
-		"3.15 apikey excuses no bad one":   {Credentials{APIKey: []string{publishableKey}, Token: forged}, true, ErrSignature},
-		"3.15 unknown apikey first":        {Credentials{APIKey: []string{"x"}, Token: good}, true, ErrUnknownKey},
-		"3.15 secret key":                  {Credentials{Token: secretKey}, true, ErrSecretInURL},
-		"3.15 off, not read":               {Credentials{Token: forged}, false, nil},
-		"3.15 key in the URL":              {Credentials{URLKeys: []string{publishableKey}}, true, nil},
-		"3.15 secret key in the URL":       {Credentials{URLKeys: []string{secretKey}}, true, ErrSecretInURL},
-		"3.15 and in a browser":            {Credentials{URLKeys: []string{secretKey}, Browser: true}, true, ErrSecretInBrowser},
-		"3.15 unknown key in the URL":      {Credentials{URLKeys: []string{"sb_publishable_x"}}, true, ErrUnknownKey},
-		"3.15 two keys in the URL":         {Credentials{URLKeys: []string{publishableKey, publishableKey}}, true, ErrRepeatedKey},
-		"3.15 a token as key in the URL":   {Credentials{URLKeys: []string{good}}, true, ErrMissing},
-		"3.15 key and token in the URL":    {Credentials{URLKeys: []string{publishableKey}, Token: forged}, true, ErrSignature},
-		"3.15 apikey before the URL":       {Credentials{APIKey: []string{"x"}, URLKeys: []string{publishableKey}}, true, ErrUnknownKey},
-		"3.15 Authorization before it":     {Credentials{Authorization: []string{"Bearer " + forged}, URLKeys: []string{publishableKey}}, true, ErrSignature},
-		"3.15 off, key not read":           {Credentials{URLKeys: []string{"x"}}, false, nil},
+		"contract 3.15 good":                        {Credentials{Token: good}, true, nil},
+		"contract 3.15 forged":                      {Credentials{Token: forged}, true, ErrSignature},
+		"contract 3.15 publishable key":             {Credentials{Token: publishableKey}, true, nil},
+		"contract 3.15 unknown key":                 {Credentials{Token: "sb_secret_x"}, true, ErrUnknownKey},
+		"contract 3.15 secret key in a browser":     {Credentials{Token: secretKey, Browser: true}, true, ErrSecretInBrowser},
+		"contract 3.15 no token at all":             {Credentials{Token: "x"}, true, ErrMalformed},
+		"contract 3.15 with the scheme":             {Credentials{Token: "Bearer " + good}, true, ErrFormat},
+		"contract 3.15 with a space":                {Credentials{Token: good + " "}, true, ErrFormat},
+		"contract 3.15 with a line break":           {Credentials{Token: good + "\n"}, true, ErrFormat},
+		"contract 3.15 Authorization first":         {Credentials{Authorization: []string{"Bearer " + forged}, Token: good}, true, ErrSignature},
+		"contract 3.15 good Authorization first":    {Credentials{Authorization: []string{"Bearer " + good}, Token: forged}, true, nil},
+		"contract 3.15 bad Authorization first":     {Credentials{Authorization: []string{"Basic x"}, Token: good}, true, ErrFormat},
+		"contract 3.15 blank Authorization is none": {Credentials{Authorization: []string{" "}, Token: good}, true, nil},
+		"contract 3.15 apikey excuses no bad one":   {Credentials{APIKey: []string{publishableKey}, Token: forged}, true, ErrSignature},
+		"contract 3.15 unknown apikey first":        {Credentials{APIKey: []string{"x"}, Token: good}, true, ErrUnknownKey},
+		"contract 3.15 secret key":                  {Credentials{Token: secretKey}, true, ErrSecretInURL},
+		"contract 3.15 off, not read":               {Credentials{Token: forged}, false, nil},
+		"contract 3.15 key in the URL":              {Credentials{URLKeys: []string{publishableKey}}, true, nil},
+		"contract 3.15 secret key in the URL":       {Credentials{URLKeys: []string{secretKey}}, true, ErrSecretInURL},
+		"contract 3.15 and in a browser":            {Credentials{URLKeys: []string{secretKey}, Browser: true}, true, ErrSecretInBrowser},
+		"contract 3.15 unknown key in the URL":      {Credentials{URLKeys: []string{"sb_publishable_x"}}, true, ErrUnknownKey},
+		"contract 3.15 two keys in the URL":         {Credentials{URLKeys: []string{publishableKey, publishableKey}}, true, ErrRepeatedKey},
+		"contract 3.15 a token as key in the URL":   {Credentials{URLKeys: []string{good}}, true, ErrMissing},
+		"contract 3.15 key and token in the URL":    {Credentials{URLKeys: []string{publishableKey}, Token: forged}, true, ErrSignature},
+		"contract 3.15 apikey before the URL":       {Credentials{APIKey: []string{"x"}, URLKeys: []string{publishableKey}}, true, ErrUnknownKey},
+		"contract 3.15 Authorization before it":     {Credentials{Authorization: []string{"Bearer " + forged}, URLKeys: []string{publishableKey}}, true, ErrSignature},
+		"contract 3.15 off, key not read":           {Credentials{URLKeys: []string{"x"}}, false, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

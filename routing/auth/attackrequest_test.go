@@ -25,39 +25,39 @@ func TestAttackHeaders(t *testing.T) {
 		credentials Credentials
 		want        error
 	}{
-		"control":                            {Credentials{Authorization: []string{"Bearer " + good}}, nil},
-		"3.3 two Authorization":              {Credentials{Authorization: []string{"Bearer " + good, "Bearer " + forged}}, ErrFormat},
-		"3.3 two, the good one last":         {Credentials{Authorization: []string{"Bearer " + forged, "Bearer " + good}}, ErrFormat},
-		"3.3 two, equal":                     {Credentials{Authorization: []string{"Bearer " + good, "Bearer " + good}}, ErrFormat},
-		"3.3 a hundred":                      {Credentials{Authorization: strings.Split(strings.Repeat("Bearer "+good+"|", 100), "|")}, ErrFormat},
-		"3.3 two schemes":                    {Credentials{Authorization: []string{"Basic eDp5", "Bearer " + good}}, ErrFormat},
-		"3.3 joined by a proxy":              {Credentials{Authorization: []string{"Bearer " + good + ", Bearer " + forged}}, ErrFormat},
-		"3.3 joined, two schemes":            {Credentials{Authorization: []string{"Basic eDp5, Bearer " + good}}, ErrFormat},
-		"3.4 joined, two tokens":             {Credentials{Authorization: []string{"Bearer " + good + "," + forged}}, ErrMalformed},
-		"3.6 joined by a comma alone":        {Credentials{Authorization: []string{"Bearer " + good + ","}}, ErrSignature},
-		"3.3 in a parameter":                 {Credentials{Authorization: []string{`Bearer token="` + good + `"`}}, ErrMalformed},
-		"3.3 no-break space after Bearer":    {Credentials{Authorization: []string{"Bearer\u00a0" + good}}, ErrFormat},
-		"3.3 Bearer with a Kelvin-like look": {Credentials{Authorization: []string{"Веаrer " + good}}, ErrFormat},
-		"3.3 NUL before Bearer":              {Credentials{Authorization: []string{"\x00Bearer " + good}}, ErrFormat},
-		"3.9 a key does not heal two":        {both(publishableKey, "Bearer "+good, "Bearer "+good), ErrFormat},
-		"3.9 a key does not heal a forgery":  {both(secretKey, "Bearer "+forged), ErrSignature},
-		"3.9 a good apikey token neither":    {both(good, "Bearer "+forged), ErrSignature},
-		"3.9 a token elsewhere neither":      {Credentials{Authorization: []string{"Bearer " + forged}, Token: good}, ErrSignature},
-		"3.10 two apikeys":                   {Credentials{APIKey: []string{publishableKey, secretKey}}, ErrRepeatedKey},
-		"3.10 two apikeys, one unknown":      {Credentials{APIKey: []string{publishableKey, "x"}}, ErrRepeatedKey},
-		"3.10 two apikeys, a good token":     {Credentials{Authorization: []string{"Bearer " + good}, APIKey: []string{publishableKey, publishableKey}}, ErrRepeatedKey},
-		"3.10 apikeys joined by a proxy":     {Credentials{APIKey: []string{publishableKey + ", " + secretKey}}, ErrUnknownKey},
-		"3.10 joined with a token":           {Credentials{APIKey: []string{good + "," + publishableKey}}, ErrUnknownKey},
-		"3.10 its beginning":                 {Credentials{APIKey: []string{secretKey[:20]}}, ErrUnknownKey},
-		"3.10 its hash":                      {Credentials{APIKey: []string{fmt.Sprintf("%x", sum(secretKey))}}, ErrUnknownKey},
-		"3.10 NUL cuts it":                   {Credentials{APIKey: []string{secretKey + "\x00x"}}, ErrUnknownKey},
-		"3.10 quoted":                        {Credentials{APIKey: []string{`"` + secretKey + `"`}}, ErrUnknownKey},
-		"3.10 1 MB":                          {Credentials{APIKey: []string{"sb_secret_" + strings.Repeat("x", 1<<20)}}, ErrUnknownKey},
-		"3.12 1 MB of a token":               {Credentials{APIKey: []string{"a." + strings.Repeat("x", 1<<20) + ".c"}}, ErrMalformed},
-		"3.11 a browser's secret key":        {Credentials{APIKey: []string{secretKey}, Browser: true}, ErrSecretInBrowser},
-		"3.11 beside a good token":           {Credentials{Authorization: []string{"Bearer " + good}, APIKey: []string{secretKey}, Browser: true}, ErrSecretInBrowser},
-		"3.15 a secret key elsewhere":        {Credentials{Token: secretKey, Browser: true}, ErrSecretInBrowser},
-		"3.15 a scheme elsewhere":            {Credentials{Token: "Bearer " + good}, ErrFormat},
+		"control":                                     {Credentials{Authorization: []string{"Bearer " + good}}, nil},
+		"contract 3.3 two Authorization":              {Credentials{Authorization: []string{"Bearer " + good, "Bearer " + forged}}, ErrFormat},
+		"contract 3.3 two, the good one last":         {Credentials{Authorization: []string{"Bearer " + forged, "Bearer " + good}}, ErrFormat},
+		"contract 3.3 two, equal":                     {Credentials{Authorization: []string{"Bearer " + good, "Bearer " + good}}, ErrFormat},
+		"contract 3.3 a hundred":                      {Credentials{Authorization: strings.Split(strings.Repeat("Bearer "+good+"|", 100), "|")}, ErrFormat},
+		"contract 3.3 two schemes":                    {Credentials{Authorization: []string{"Basic eDp5", "Bearer " + good}}, ErrFormat},
+		"contract 3.3 joined by a proxy":              {Credentials{Authorization: []string{"Bearer " + good + ", Bearer " + forged}}, ErrFormat},
+		"contract 3.3 joined, two schemes":            {Credentials{Authorization: []string{"Basic eDp5, Bearer " + good}}, ErrFormat},
+		"contract 3.4 joined, two tokens":             {Credentials{Authorization: []string{"Bearer " + good + "," + forged}}, ErrMalformed},
+		"contract 3.6 joined by a comma alone":        {Credentials{Authorization: []string{"Bearer " + good + ","}}, ErrSignature},
+		"contract 3.3 in a parameter":                 {Credentials{Authorization: []string{`Bearer token="` + good + `"`}}, ErrMalformed},
+		"contract 3.3 no-break space after Bearer":    {Credentials{Authorization: []string{"Bearer\u00a0" + good}}, ErrFormat},
+		"contract 3.3 Bearer with a Kelvin-like look": {Credentials{Authorization: []string{"Веаrer " + good}}, ErrFormat},
+		"contract 3.3 NUL before Bearer":              {Credentials{Authorization: []string{"\x00Bearer " + good}}, ErrFormat},
+		"contract 3.9 a key does not heal two":        {both(publishableKey, "Bearer "+good, "Bearer "+good), ErrFormat},
+		"contract 3.9 a key does not heal a forgery":  {both(secretKey, "Bearer "+forged), ErrSignature},
+		"contract 3.9 a good apikey token neither":    {both(good, "Bearer "+forged), ErrSignature},
+		"contract 3.9 a token elsewhere neither":      {Credentials{Authorization: []string{"Bearer " + forged}, Token: good}, ErrSignature},
+		"contract 3.10 two apikeys":                   {Credentials{APIKey: []string{publishableKey, secretKey}}, ErrRepeatedKey},
+		"contract 3.10 two apikeys, one unknown":      {Credentials{APIKey: []string{publishableKey, "x"}}, ErrRepeatedKey},
+		"contract 3.10 two apikeys, a good token":     {Credentials{Authorization: []string{"Bearer " + good}, APIKey: []string{publishableKey, publishableKey}}, ErrRepeatedKey},
+		"contract 3.10 apikeys joined by a proxy":     {Credentials{APIKey: []string{publishableKey + ", " + secretKey}}, ErrUnknownKey},
+		"contract 3.10 joined with a token":           {Credentials{APIKey: []string{good + "," + publishableKey}}, ErrUnknownKey},
+		"contract 3.10 its beginning":                 {Credentials{APIKey: []string{secretKey[:20]}}, ErrUnknownKey},
+		"contract 3.10 its hash":                      {Credentials{APIKey: []string{fmt.Sprintf("%x", sum(secretKey))}}, ErrUnknownKey},
+		"contract 3.10 NUL cuts it":                   {Credentials{APIKey: []string{secretKey + "\x00x"}}, ErrUnknownKey},
+		"contract 3.10 quoted":                        {Credentials{APIKey: []string{`"` + secretKey + `"`}}, ErrUnknownKey},
+		"contract 3.10 1 MB":                          {Credentials{APIKey: []string{"sb_secret_" + strings.Repeat("x", 1<<20)}}, ErrUnknownKey},
+		"contract 3.12 1 MB of a token":               {Credentials{APIKey: []string{"a." + strings.Repeat("x", 1<<20) + ".c"}}, ErrMalformed},
+		"contract 3.11 a browser's secret key":        {Credentials{APIKey: []string{secretKey}, Browser: true}, ErrSecretInBrowser},
+		"contract 3.11 beside a good token":           {Credentials{Authorization: []string{"Bearer " + good}, APIKey: []string{secretKey}, Browser: true}, ErrSecretInBrowser},
+		"contract 3.15 a secret key elsewhere":        {Credentials{Token: secretKey, Browser: true}, ErrSecretInBrowser},
+		"contract 3.15 a scheme elsewhere":            {Credentials{Token: "Bearer " + good}, ErrFormat},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 2 {
@@ -107,7 +107,7 @@ func TestAttackOtherProject(t *testing.T) {
 	}
 	for key, v := range map[string]*Verifier{publishableKey: theirs, plainKey: ours} {
 		if _, failure := v.Check(Credentials{APIKey: []string{key}}, true, now); failure == nil || failure.Err != ErrUnknownKey {
-			t.Errorf("3.10: the other's API key: %+v", failure)
+			t.Errorf("contract 3.10: the other's API key: %+v", failure)
 		}
 	}
 	if stats := shared.Stats(); stats.Hits == 0 || stats.BadHits == 0 {

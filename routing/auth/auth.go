@@ -1,5 +1,5 @@
 // Package auth decides whether a request's credentials are good for a project
-// (contract 3): API keys in the apikey header, and in Authorization
+// (contract 3.1 to 3.15): API keys in the apikey header, and in Authorization
 // either an API key or a JSON Web Token, signed with a shared secret or by one of
 // the project's public keys (package jwks).
 //

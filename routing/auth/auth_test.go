@@ -161,13 +161,13 @@ func TestFromBrowser(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			if got := FromBrowser(tt.origin, tt.site, tt.agent); got != tt.want {
-				t.Errorf("3.11: FromBrowser = %v, want %v", got, tt.want)
+				t.Errorf("contract 3.11: FromBrowser = %v, want %v", got, tt.want)
 			}
 		})
 	}
 }
 
-// What a verified request is known by (contract 8), and no more of it.
+// What a verified request is known by (contract 8.25, 8.26), and no more of it.
 func TestIdentity(t *testing.T) {
 	v := newVerifier(t)
 	token := sign(`{"alg":"HS256","kid":"k1"}`, `{"iss":"supabase","sub":"u1","role":"anon","exp":1800000001.75}`, secret)

@@ -12,7 +12,7 @@ import (
 )
 
 // Claims are the parts of a verified token that logs and limits use (contract
-// 8). A claim that is missing or not a string is empty.
+// 8.25). A claim that is missing or not a string is empty.
 type Claims struct {
 	Issuer, Subject, Role string
 	// Algorithm and KeyID are from the token's header.

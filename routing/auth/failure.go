@@ -24,7 +24,7 @@ var (
 	ErrSecretInURL     = errors.New("secret API key came elsewhere than in a header")       // contract 3.15
 
 	// ErrBusy is no judgement: too many signatures are being checked. The answer is
-	// 503 GATEWAY_OVERLOADED (contract 5) instead of 401.
+	// 503 GATEWAY_OVERLOADED (contract 5.21) instead of 401.
 	ErrBusy = errors.New("too many token signatures are being checked")
 )
 

@@ -132,7 +132,7 @@ func TestRevocation(t *testing.T) {
 	shared := NewShared(SharedConfig{})
 	before := verifierOf(t, Config{Secrets: [][]byte{secret, oldSecret}, Keys: parseSet(t, ecPair, rsaPair), Shared: shared})
 	after := verifierOf(t, Config{Secrets: [][]byte{secret}, Keys: parseSet(t, rsaPair), Shared: shared})
-	for name, token := range map[string]string{"3.5 secret": sign(hs256, `{}`, oldSecret), "3.14 key": ecPair.token(`{}`)} {
+	for name, token := range map[string]string{"contract 3.5 secret": sign(hs256, `{}`, oldSecret), "contract 3.14 key": ecPair.token(`{}`)} {
 		for range 2 {
 			if _, err := refusal(before, token, now); err != nil {
 				t.Errorf("%s: refused before: %v", name, err)
@@ -177,7 +177,7 @@ func TestRememberedIsNoAPIKey(t *testing.T) {
 		c := bearer(token)
 		c.Browser = true
 		if _, failure := tt.v.Check(c, true, now.Add(tt.at)); (failure != nil) != (tt.want == MethodAPIKey) {
-			t.Errorf("3.11: %s: %+v", tt.name, failure)
+			t.Errorf("contract 3.11: %s: %+v", tt.name, failure)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func occupy(t *testing.T, v *Verifier, n int) {
 	})
 }
 
-// Contract 5, 3.6: a flood of distinct tokens on one project takes at
+// Contract 3.6, 5.21: a flood of distinct tokens on one project takes at
 // most half of the slots, so that others are served; what needs no slot, HS256 and
 // remembered tokens, is served all the same; the rest is told to come again.
 func TestFloodStarvesNobody(t *testing.T) {

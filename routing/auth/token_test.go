@@ -17,45 +17,45 @@ func TestTokenTimes(t *testing.T) {
 		payload string
 		want    error
 	}{
-		"3.8 no exp":                    {`{}`, nil},
-		"3.8 other role, aud and iss":   {`{"role":"x","aud":["a",1],"iss":"https://elsewhere"}`, nil},
-		"exp in the next second":        {`{"exp":1800000001}`, nil},
-		"exp in this second":            {`{"exp":1800000000}`, ErrExpired},
-		"exp right now":                 {`{"exp":1800000000.5}`, ErrExpired},
-		"exp right after":               {`{"exp":1800000000.75}`, nil},
-		"exp with an exponent":          {`{"exp":1.9e9}`, nil},
-		"exp in milliseconds":           {`{"exp":1800000001000}`, nil},
-		"exp 0":                         {`{"exp":0}`, ErrExpired},
-		"exp -0":                        {`{"exp":-0}`, ErrExpired},
-		"exp before 1970":               {`{"exp":-5.5}`, ErrExpired},
-		"exp null":                      {`{"exp":null}`, ErrClaims},
-		"exp a string":                  {`{"exp":"1900000000"}`, ErrClaims},
-		"exp true":                      {`{"exp":true}`, ErrClaims},
-		"exp an array":                  {`{"exp":[1900000000]}`, ErrClaims},
-		"exp past what int64 holds":     {`{"exp":1e300}`, ErrClaims},
-		"exp past what float64 holds":   {`{"exp":1e999}`, ErrClaims},
-		"exp far below":                 {`{"exp":-1e300}`, ErrClaims},
-		"exp twice":                     {`{"exp":1900000000,"exp":1}`, ErrClaims},
-		"exp twice, the same":           {`{"exp":1900000000,"exp":1900000000}`, ErrClaims},
-		"exp twice, spelled otherwise":  {`{"exp":1900000000,"\u0065xp":1}`, ErrClaims},
-		"any claim twice":               {`{"x":1,"x":2}`, ErrClaims},
-		"exp once more further down":    {`{"exp":1900000000,"x":{"exp":1,"y":"\\\":"}}`, nil},
-		"EXP is not exp":                {`{"exp":1,"EXP":1900000000}`, ErrExpired},
-		"nbf right now":                 {`{"nbf":1800000000.5}`, nil},
-		"nbf right after":               {`{"nbf":1800000000.75}`, ErrNotYetValid},
-		"nbf in the next second":        {`{"nbf":1800000001}`, ErrNotYetValid},
-		"nbf in the past":               {`{"nbf":1}`, nil},
-		"nbf null":                      {`{"nbf":null}`, ErrClaims},
-		"nbf a string":                  {`{"nbf":"1"}`, ErrClaims},
-		"nbf past what int64 holds":     {`{"nbf":1e300}`, ErrClaims},
-		"nbf past exp: expired is said": {`{"nbf":1900000000,"exp":1}`, ErrExpired},
-		"iat in the future is no nbf":   {`{"iat":1900000000}`, nil},
-		"payload null":                  {`null`, ErrClaims},
-		"payload an array":              {`[]`, ErrClaims},
-		"payload a string":              {`"exp"`, ErrClaims},
-		"payload empty":                 {``, ErrClaims},
-		"payload cut":                   {`{"exp":`, ErrClaims},
-		"more after the payload":        {`{}{}`, ErrClaims},
+		"contract 3.8 no exp":                  {`{}`, nil},
+		"contract 3.8 other role, aud and iss": {`{"role":"x","aud":["a",1],"iss":"https://elsewhere"}`, nil},
+		"exp in the next second":               {`{"exp":1800000001}`, nil},
+		"exp in this second":                   {`{"exp":1800000000}`, ErrExpired},
+		"exp right now":                        {`{"exp":1800000000.5}`, ErrExpired},
+		"exp right after":                      {`{"exp":1800000000.75}`, nil},
+		"exp with an exponent":                 {`{"exp":1.9e9}`, nil},
+		"exp in milliseconds":                  {`{"exp":1800000001000}`, nil},
+		"exp 0":                                {`{"exp":0}`, ErrExpired},
+		"exp -0":                               {`{"exp":-0}`, ErrExpired},
+		"exp before 1970":                      {`{"exp":-5.5}`, ErrExpired},
+		"exp null":                             {`{"exp":null}`, ErrClaims},
+		"exp a string":                         {`{"exp":"1900000000"}`, ErrClaims},
+		"exp true":                             {`{"exp":true}`, ErrClaims},
+		"exp an array":                         {`{"exp":[1900000000]}`, ErrClaims},
+		"exp past what int64 holds":            {`{"exp":1e300}`, ErrClaims},
+		"exp past what float64 holds":          {`{"exp":1e999}`, ErrClaims},
+		"exp far below":                        {`{"exp":-1e300}`, ErrClaims},
+		"exp twice":                            {`{"exp":1900000000,"exp":1}`, ErrClaims},
+		"exp twice, the same":                  {`{"exp":1900000000,"exp":1900000000}`, ErrClaims},
+		"exp twice, spelled otherwise":         {`{"exp":1900000000,"\u0065xp":1}`, ErrClaims},
+		"any claim twice":                      {`{"x":1,"x":2}`, ErrClaims},
+		"exp once more further down":           {`{"exp":1900000000,"x":{"exp":1,"y":"\\\":"}}`, nil},
+		"EXP is not exp":                       {`{"exp":1,"EXP":1900000000}`, ErrExpired},
+		"nbf right now":                        {`{"nbf":1800000000.5}`, nil},
+		"nbf right after":                      {`{"nbf":1800000000.75}`, ErrNotYetValid},
+		"nbf in the next second":               {`{"nbf":1800000001}`, ErrNotYetValid},
+		"nbf in the past":                      {`{"nbf":1}`, nil},
+		"nbf null":                             {`{"nbf":null}`, ErrClaims},
+		"nbf a string":                         {`{"nbf":"1"}`, ErrClaims},
+		"nbf past what int64 holds":            {`{"nbf":1e300}`, ErrClaims},
+		"nbf past exp: expired is said":        {`{"nbf":1900000000,"exp":1}`, ErrExpired},
+		"iat in the future is no nbf":          {`{"iat":1900000000}`, nil},
+		"payload null":                         {`null`, ErrClaims},
+		"payload an array":                     {`[]`, ErrClaims},
+		"payload a string":                     {`"exp"`, ErrClaims},
+		"payload empty":                        {``, ErrClaims},
+		"payload cut":                          {`{"exp":`, ErrClaims},
+		"more after the payload":               {`{}{}`, ErrClaims},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestTokenTimes(t *testing.T) {
 			if failure != nil {
 				got = failure.Err
 				if failure.Code != CodeLegacyJWT || failure.Message != "Invalid JWT" {
-					t.Errorf("3.5: %+v", failure)
+					t.Errorf("contract 3.5: %+v", failure)
 				}
 			}
 			if !errors.Is(got, tt.want) {
@@ -103,7 +103,7 @@ func TestTokenWithoutSecrets(t *testing.T) {
 	}
 	for name, key := range map[string][]byte{"empty": {}, "zeros": make([]byte, 32), "foreign": foreign} {
 		if _, failure := v.Check(bearer(sign(hs256, `{}`, key)), true, now); failure == nil || failure.Err != ErrSignature {
-			t.Errorf("3.5: secret %s: %+v", name, failure)
+			t.Errorf("contract 3.5: secret %s: %+v", name, failure)
 		}
 	}
 }
@@ -144,7 +144,7 @@ func TestTokenHuge(t *testing.T) {
 			if failure != nil {
 				got = failure.Err
 				if len(failure.Message) > 100 {
-					t.Errorf("3.7: a message of %d bytes", len(failure.Message))
+					t.Errorf("contract 3.7: a message of %d bytes", len(failure.Message))
 				}
 			}
 			if !errors.Is(got, tt.want) {

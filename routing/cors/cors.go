@@ -1,5 +1,5 @@
 // Package cors decides which Cross-Origin Resource Sharing headers an answer
-// carries (contract 4, the Fetch standard's CORS protocol): the
+// carries (contract section 4, the Fetch standard's CORS protocol): the
 // gateway's own preflight answer, the answers the gateway makes, and those of
 // functions.
 //

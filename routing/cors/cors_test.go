@@ -136,27 +136,27 @@ func TestGateway(t *testing.T) {
 		before http.Header
 		want   http.Header
 	}{
-		"4.4 any origin": {star, app, nil, http.Header{
+		"contract 4.4 any origin": {star, app, nil, http.Header{
 			"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {exposed},
 		}},
-		"4.4 any origin, none sent": {star, "", nil, http.Header{}},
-		"4.4 listed": {list(t), app, nil, http.Header{
+		"contract 4.4 any origin, none sent": {star, "", nil, http.Header{}},
+		"contract 4.4 listed": {list(t), app, nil, http.Header{
 			"Access-Control-Allow-Origin": {app}, "Access-Control-Expose-Headers": {exposed}, "Vary": {"Origin"},
 		}},
-		"4.4 unlisted":          {list(t), other, nil, http.Header{"Vary": {"Origin"}}},
-		"4.4 a list, none sent": {list(t), "", nil, http.Header{"Vary": {"Origin"}}},
-		"4.4 a list, null":      {list(t), "null", nil, http.Header{"Vary": {"Origin"}}},
-		"4.4 Vary is merged": {list(t), "", http.Header{"Vary": {"Accept", "accept-encoding"}}, http.Header{
+		"contract 4.4 unlisted":          {list(t), other, nil, http.Header{"Vary": {"Origin"}}},
+		"contract 4.4 a list, none sent": {list(t), "", nil, http.Header{"Vary": {"Origin"}}},
+		"contract 4.4 a list, null":      {list(t), "null", nil, http.Header{"Vary": {"Origin"}}},
+		"contract 4.4 Vary is merged": {list(t), "", http.Header{"Vary": {"Accept", "accept-encoding"}}, http.Header{
 			"Vary": {"Accept, accept-encoding, Origin"},
 		}},
-		"4.4 Vary has it":   {list(t), "", http.Header{"Vary": {"accept, origin"}}, http.Header{"Vary": {"accept, origin"}}},
-		"4.4 Vary is *":     {list(t), "", http.Header{"Vary": {"*"}}, http.Header{"Vary": {"*"}}},
-		"4.4 Vary is blank": {list(t), "", http.Header{"Vary": {" , "}}, http.Header{"Vary": {"Origin"}}},
-		"4.6 credentials": {cookies, app, nil, http.Header{
+		"contract 4.4 Vary has it":   {list(t), "", http.Header{"Vary": {"accept, origin"}}, http.Header{"Vary": {"accept, origin"}}},
+		"contract 4.4 Vary is *":     {list(t), "", http.Header{"Vary": {"*"}}, http.Header{"Vary": {"*"}}},
+		"contract 4.4 Vary is blank": {list(t), "", http.Header{"Vary": {" , "}}, http.Header{"Vary": {"Origin"}}},
+		"contract 4.6 credentials": {cookies, app, nil, http.Header{
 			"Access-Control-Allow-Origin": {app}, "Access-Control-Allow-Credentials": {"true"},
 			"Access-Control-Expose-Headers": {exposed}, "Vary": {"Origin"},
 		}},
-		"4.6 credentials, unlisted": {cookies, "https://x.example", nil, http.Header{"Vary": {"Origin"}}},
+		"contract 4.6 credentials, unlisted": {cookies, "https://x.example", nil, http.Header{"Vary": {"Origin"}}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -33,7 +33,7 @@ func TestIsPreflight(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			if got := IsPreflight(tt.method, tt.header); got != tt.want {
-				t.Errorf("4.2: IsPreflight(%s, %v) = %v, want %v", tt.method, tt.header, got, tt.want)
+				t.Errorf("contract 4.2: IsPreflight(%s, %v) = %v, want %v", tt.method, tt.header, got, tt.want)
 			}
 		})
 	}
@@ -71,17 +71,17 @@ func TestPreflight(t *testing.T) {
 		header http.Header
 		want   http.Header
 	}{
-		"4.2 any origin": {mustNew(t, Config{}), http.Header{"Origin": {app}}, answer("*", builtin)},
-		"4.2 the list is echoed": {
+		"contract 4.2 any origin": {mustNew(t, Config{}), http.Header{"Origin": {app}}, answer("*", builtin)},
+		"contract 4.2 the list is echoed": {
 			mustNew(t, Config{}),
 			http.Header{"Origin": {app}, "Access-Control-Request-Headers": {"X-Custom, apikey", "x-custom,x-two"}},
 			answer("*", "X-Custom, apikey, x-two, authorization, x-client-info, content-type, x-region"),
 		},
-		"4.2 listed":                {list(t), http.Header{"Origin": {app}}, answer(app, builtin)},
-		"4.6 credentials":           {cookies, http.Header{"Origin": {app}}, withCredentials},
-		"4.4 unlisted":              {list(t), http.Header{"Origin": {other}}, http.Header{"Vary": vary}},
-		"4.4 two origins":           {list(t), http.Header{"Origin": {app, other}}, http.Header{"Vary": vary}},
-		"4.4 unlisted, credentials": {cookies, http.Header{"Origin": {other}}, http.Header{"Vary": vary}},
+		"contract 4.2 listed":                {list(t), http.Header{"Origin": {app}}, answer(app, builtin)},
+		"contract 4.6 credentials":           {cookies, http.Header{"Origin": {app}}, withCredentials},
+		"contract 4.4 unlisted":              {list(t), http.Header{"Origin": {other}}, http.Header{"Vary": vary}},
+		"contract 4.4 two origins":           {list(t), http.Header{"Origin": {app, other}}, http.Header{"Vary": vary}},
+		"contract 4.4 unlisted, credentials": {cookies, http.Header{"Origin": {other}}, http.Header{"Vary": vary}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestEcho(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			if got := echo(tt.requested); got != tt.want {
-				t.Errorf("4.2: echo(%.80q)\n got %.300q\nwant %.300q", tt.requested, got, tt.want)
+				t.Errorf("contract 4.2: echo(%.80q)\n got %.300q\nwant %.300q", tt.requested, got, tt.want)
 			}
 		})
 	}
@@ -142,10 +142,10 @@ func FuzzPreflight(f *testing.F) {
 			if allowed := h.Values(headerAllowHeaders); len(allowed) > 0 {
 				checkNames(t, allowed, allowedHeaders)
 				if len(allowed[0]) > maxEchoedBytes+len(builtin)+2 {
-					t.Fatalf("4.2: %d bytes echoed", len(allowed[0]))
+					t.Fatalf("contract 4.2: %d bytes echoed", len(allowed[0]))
 				}
 				if n := strings.Count(allowed[0], ",") + 1; n > maxEchoedNames+len(allowedHeaders) {
-					t.Fatalf("4.2: %d names echoed", n)
+					t.Fatalf("contract 4.2: %d names echoed", n)
 				}
 			}
 			checkVary(t, h, vary)
@@ -172,15 +172,15 @@ func FuzzResponse(f *testing.F) {
 			switch {
 			case len(distinct(given)) > 1:
 				if got := h.Values(headerAllowOrigin); len(got) != 0 {
-					t.Fatalf("4.9: %q became %q", given, got)
+					t.Fatalf("contract 4.9: %q became %q", given, got)
 				}
 			case len(given) > 0:
 				if got := h.Values(headerAllowOrigin); len(items(got)) != 1 || items(got)[0] != given[0] {
-					t.Fatalf("4.1, 4.3, 4.9: %q became %q", given, got)
+					t.Fatalf("contract 4.1, 4.3, 4.9: %q became %q", given, got)
 				}
 			case !ours:
 				if got := items(h.Values(headerAllowOrigin)); len(got) > 0 {
-					t.Fatalf("4.1: %q became %q", given, got)
+					t.Fatalf("contract 4.1: %q became %q", given, got)
 				}
 			default:
 				checkOrigin(t, p, h, origin)
@@ -201,12 +201,12 @@ func checkOrigin(t *testing.T, p *Policy, h http.Header, origin string) {
 	switch {
 	case !p.Allowed(origin):
 		if len(got) != 0 || h.Get(headerAllowCredentials) != "" {
-			t.Fatalf("4.4: origin %q got %v", origin, h)
+			t.Fatalf("contract 4.4: origin %q got %v", origin, h)
 		}
 	case p.any && (len(got) != 1 || got[0] != "*"), !p.any && (len(got) != 1 || !strings.EqualFold(got[0], app)):
-		t.Fatalf("4.2: origin %q got %q", origin, got)
+		t.Fatalf("contract 4.2: origin %q got %q", origin, got)
 	case p.credentials != (h.Get(headerAllowCredentials) == "true"):
-		t.Fatalf("4.6: credentials of %v", h)
+		t.Fatalf("contract 4.6: credentials of %v", h)
 	}
 }
 
@@ -235,7 +235,7 @@ func checkVary(t *testing.T, h http.Header, before string) {
 	t.Helper()
 	got := items(h.Values(headerVary))
 	if !containsFold(got, "Origin") && !slices.Contains(got, "*") {
-		t.Fatalf("4.4: Vary is %q", got)
+		t.Fatalf("contract 4.4: Vary is %q", got)
 	}
 	for _, item := range items([]string{before}) {
 		if !slices.Contains(got, item) {

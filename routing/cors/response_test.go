@@ -23,26 +23,26 @@ func TestResponse(t *testing.T) {
 		before http.Header
 		want   http.Header
 	}{
-		"4.3 none of theirs gets ours": {star, app, auto, http.Header{}, http.Header{
+		"contract 4.3 none of theirs gets ours": {star, app, auto, http.Header{}, http.Header{
 			"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {exposed},
 		}},
-		"4.3 a blank one is none": {star, app, auto, http.Header{"Access-Control-Allow-Origin": {" "}}, http.Header{
+		"contract 4.3 a blank one is none": {star, app, auto, http.Header{"Access-Control-Allow-Origin": {" "}}, http.Header{
 			"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {exposed},
 		}},
-		"4.3 theirs stays": {star, app, auto, http.Header{"Access-Control-Allow-Origin": {other}}, http.Header{
+		"contract 4.3 theirs stays": {star, app, auto, http.Header{"Access-Control-Allow-Origin": {other}}, http.Header{
 			"Access-Control-Allow-Origin": {other}, "Access-Control-Expose-Headers": {exposed},
 		}},
-		"4.3 theirs stays under a list": {list(t), other, auto, http.Header{"Access-Control-Allow-Origin": {"*"}}, http.Header{
+		"contract 4.3 theirs stays under a list": {list(t), other, auto, http.Header{"Access-Control-Allow-Origin": {"*"}}, http.Header{
 			"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {exposed}, "Vary": {"Origin"},
 		}},
-		"4.9 the same in one line": {star, app, auto, http.Header{"Access-Control-Allow-Origin": {"*, *"}}, http.Header{
+		"contract 4.9 the same in one line": {star, app, auto, http.Header{"Access-Control-Allow-Origin": {"*, *"}}, http.Header{
 			"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {exposed},
 		}},
-		"4.9 the same in two lines, no origin sent": {star, "", auto, http.Header{"Access-Control-Allow-Origin": {app, "", app}}, http.Header{
+		"contract 4.9 the same in two lines, no origin sent": {star, "", auto, http.Header{"Access-Control-Allow-Origin": {app, "", app}}, http.Header{
 			"Access-Control-Allow-Origin": {app},
 		}},
-		"4.9 two different: none, and not ours": {star, app, auto, http.Header{"Access-Control-Allow-Origin": {"*", app}}, http.Header{}},
-		"4.9 credentials and Max-Age leave once": {
+		"contract 4.9 two different: none, and not ours": {star, app, auto, http.Header{"Access-Control-Allow-Origin": {"*", app}}, http.Header{}},
+		"contract 4.9 credentials and Max-Age leave once": {
 			star, app, auto,
 			http.Header{"Access-Control-Allow-Origin": {app}, "Access-Control-Allow-Credentials": {"true", "true"}, "Access-Control-Max-Age": {"60, 7200", "1"}},
 			http.Header{
@@ -50,7 +50,7 @@ func TestResponse(t *testing.T) {
 				"Access-Control-Expose-Headers": {exposed},
 			},
 		},
-		"4.3 their credentials stay with their origin": {
+		"contract 4.3 their credentials stay with their origin": {
 			star, app, auto,
 			http.Header{"Access-Control-Allow-Origin": {app}, "Access-Control-Allow-Credentials": {"true"}},
 			http.Header{
@@ -58,56 +58,56 @@ func TestResponse(t *testing.T) {
 				"Access-Control-Expose-Headers": {exposed},
 			},
 		},
-		"4.6 credentials without an origin do not widen ours": {
+		"contract 4.6 credentials without an origin do not widen ours": {
 			list(t), app, auto,
 			http.Header{"Access-Control-Allow-Credentials": {"true"}},
 			http.Header{"Access-Control-Allow-Origin": {app}, "Access-Control-Expose-Headers": {exposed}, "Vary": {"Origin"}},
 		},
-		"4.6 ours with credentials": {cookies, app, auto, http.Header{}, http.Header{
+		"contract 4.6 ours with credentials": {cookies, app, auto, http.Header{}, http.Header{
 			"Access-Control-Allow-Origin": {app}, "Access-Control-Allow-Credentials": {"true"},
 			"Access-Control-Expose-Headers": {exposed}, "Vary": {"Origin"},
 		}},
-		"4.4 no origin, nothing": {star, "", auto, http.Header{}, http.Header{}},
-		"4.4 no origin, theirs stays as it is": {star, "", auto, http.Header{"Access-Control-Allow-Origin": {"*"}}, http.Header{
+		"contract 4.4 no origin, nothing": {star, "", auto, http.Header{}, http.Header{}},
+		"contract 4.4 no origin, theirs stays as it is": {star, "", auto, http.Header{"Access-Control-Allow-Origin": {"*"}}, http.Header{
 			"Access-Control-Allow-Origin": {"*"},
 		}},
-		"4.4 unlisted":                {list(t), other, auto, http.Header{}, http.Header{"Vary": {"Origin"}}},
-		"4.4 unlisted, a blank one":   {list(t), other, auto, http.Header{"Access-Control-Allow-Origin": {""}}, http.Header{"Vary": {"Origin"}}},
-		"4.4 a list, no origin, Vary": {list(t), "", auto, http.Header{"Vary": {"Accept"}}, http.Header{"Vary": {"Accept, Origin"}}},
-		"4.5 merged with theirs": {
+		"contract 4.4 unlisted":                {list(t), other, auto, http.Header{}, http.Header{"Vary": {"Origin"}}},
+		"contract 4.4 unlisted, a blank one":   {list(t), other, auto, http.Header{"Access-Control-Allow-Origin": {""}}, http.Header{"Vary": {"Origin"}}},
+		"contract 4.4 a list, no origin, Vary": {list(t), "", auto, http.Header{"Vary": {"Accept"}}, http.Header{"Vary": {"Accept, Origin"}}},
+		"contract 4.5 merged with theirs": {
 			star, app, auto,
 			http.Header{"Access-Control-Expose-Headers": {"X-Total, SB-Request-Id", "x-total"}},
 			http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {
 				"X-Total, SB-Request-Id, sb-error-code, x-sb-edge-region, x-sb-region-reason, retry-after, www-authenticate, ratelimit, ratelimit-policy, x-sb-quota-remaining",
 			}},
 		},
-		"4.5 * of theirs stays": {star, app, auto, http.Header{"Access-Control-Expose-Headers": {"*"}}, http.Header{
+		"contract 4.5 * of theirs stays": {star, app, auto, http.Header{"Access-Control-Expose-Headers": {"*"}}, http.Header{
 			"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {"*, " + exposed},
 		}},
-		"4.5 what is no name is dropped": {star, app, auto, http.Header{"Access-Control-Expose-Headers": {"x y, , (z), ok"}}, http.Header{
+		"contract 4.5 what is no name is dropped": {star, app, auto, http.Header{"Access-Control-Expose-Headers": {"x y, , (z), ok"}}, http.Header{
 			"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {"ok, " + exposed},
 		}},
-		"4.5 only beside an origin": {list(t), other, auto, http.Header{"Access-Control-Expose-Headers": {"x"}}, http.Header{
+		"contract 4.5 only beside an origin": {list(t), other, auto, http.Header{"Access-Control-Expose-Headers": {"x"}}, http.Header{
 			"Access-Control-Expose-Headers": {"x"}, "Vary": {"Origin"},
 		}},
-		"4.1 function: nothing added": {list(t), app, function, http.Header{}, http.Header{}},
-		"4.1, 4.5 function: nothing merged": {
+		"contract 4.1 function: nothing added": {list(t), app, function, http.Header{}, http.Header{}},
+		"contract 4.1, 4.5 function: nothing merged": {
 			list(t), other, function,
 			http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {"x", "x"}, "Vary": {"Accept"}},
 			http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Expose-Headers": {"x", "x"}, "Vary": {"Accept"}},
 		},
-		"4.9 function: each once": {
+		"contract 4.9 function: each once": {
 			list(t), app, function,
 			http.Header{"Access-Control-Allow-Origin": {"*", "*"}, "Access-Control-Allow-Credentials": {"true", "false"}, "Access-Control-Max-Age": {"5", "5"}},
 			http.Header{"Access-Control-Allow-Origin": {"*"}, "Access-Control-Allow-Credentials": {"true"}, "Access-Control-Max-Age": {"5"}},
 		},
-		"4.9 function: two different": {list(t), app, function, http.Header{"Access-Control-Allow-Origin": {"*, " + app}}, http.Header{}},
-		"4.4 function: no origin sent": {
+		"contract 4.9 function: two different": {list(t), app, function, http.Header{"Access-Control-Allow-Origin": {"*, " + app}}, http.Header{}},
+		"contract 4.4 function: no origin sent": {
 			list(t), "", function,
 			http.Header{"Access-Control-Allow-Origin": {"*"}},
 			http.Header{"Access-Control-Allow-Origin": {"*"}},
 		},
-		"4.1 function: a blank one is its own": {
+		"contract 4.1 function: a blank one is its own": {
 			list(t), app, function,
 			http.Header{"Access-Control-Allow-Origin": {""}},
 			http.Header{"Access-Control-Allow-Origin": {""}},
@@ -118,7 +118,7 @@ func TestResponse(t *testing.T) {
 			h := tt.before.Clone()
 			contradicted := tt.policy.Response(h, tt.origin, tt.ours)
 			if want := len(distinct(tt.before.Values("Access-Control-Allow-Origin"))) > 1; contradicted != want {
-				t.Errorf("4.9: contradicted: %v", contradicted)
+				t.Errorf("contract 4.9: contradicted: %v", contradicted)
 			}
 			if !reflect.DeepEqual(h, tt.want) {
 				t.Errorf("Response(%q, %v):\n got %v\nwant %v", tt.origin, tt.ours, h, tt.want)
@@ -179,11 +179,11 @@ func TestResponseOnce(t *testing.T) {
 				got := h[name]
 				switch {
 				case contradicted != differ:
-					t.Fatalf("4.9: %s %q: contradicted %v", name, given, contradicted)
+					t.Fatalf("contract 4.9: %s %q: contradicted %v", name, given, contradicted)
 				case differ && got != nil, len(got) > 1:
-					t.Fatalf("4.9: %s %q left as %q", name, given, got)
+					t.Fatalf("contract 4.9: %s %q left as %q", name, given, got)
 				case !differ && len(items) > 0 && (len(got) != 1 || got[0] != items[0]):
-					t.Fatalf("4.9: %s %q left as %q", name, given, got)
+					t.Fatalf("contract 4.9: %s %q left as %q", name, given, got)
 				}
 			}
 		}
@@ -215,7 +215,7 @@ func TestExpose(t *testing.T) {
 			policy.Gateway(gateway, app, tt.more...)
 			for _, h := range []http.Header{h, gateway} {
 				if got := h.Values("Access-Control-Expose-Headers"); len(got) != 1 || got[0] != tt.want {
-					t.Errorf("4.5: %q, want %q", got, tt.want)
+					t.Errorf("contract 4.5: %q, want %q", got, tt.want)
 				}
 			}
 		})

@@ -101,7 +101,7 @@ func TestAutomatic(t *testing.T) {
 			}, Query{}, map[string]float64{"eu-central-1 failover": 1}, "eu-central-1",
 		},
 	} {
-		t.Run("2.6 "+tc.name, func(t *testing.T) {
+		t.Run("contract 2.6 "+tc.name, func(t *testing.T) {
 			f := newFleet(t)
 			tc.change(f)
 			got, last := f.decide(New(Policy{}), tc.query)
@@ -159,95 +159,95 @@ func TestNamed(t *testing.T) {
 		unavailable bool
 		full        bool
 	}{
-		{"2.5 one", "us-east-1", func(*fleet) {}, "us-east-1", regions.ReasonExplicit, true, false, false},
-		{"2.5 down", "us-east-1", func(f *fleet) { f.down("us-east-1") }, "us-east-1", regions.ReasonExplicit, true, true, false},
-		{"2.5 drained", "us-east-1", func(f *fleet) { f.drained("us-east-1") }, "us-east-1", regions.ReasonExplicit, true, true, false},
+		{"contract 2.5 one", "us-east-1", func(*fleet) {}, "us-east-1", regions.ReasonExplicit, true, false, false},
+		{"contract 2.5 down", "us-east-1", func(f *fleet) { f.down("us-east-1") }, "us-east-1", regions.ReasonExplicit, true, true, false},
+		{"contract 2.5 drained", "us-east-1", func(f *fleet) { f.drained("us-east-1") }, "us-east-1", regions.ReasonExplicit, true, true, false},
 		{
-			"2.5 draining", "us-east-1", func(f *fleet) { f.region("us-east-1").Drained = 1 },
+			"contract 2.5 draining", "us-east-1", func(f *fleet) { f.region("us-east-1").Drained = 1 },
 			"us-east-1", regions.ReasonExplicit, true, false, false,
 		},
 		{
-			"2.5 one backend left", "us-east-1", func(f *fleet) {
+			"contract 2.5 one backend left", "us-east-1", func(f *fleet) {
 				f.down("us-east-1")
 				f.region("us-east-1").Healthy = 1
 			}, "us-east-1", regions.ReasonExplicit, true, false, false,
 		},
 		{"full", "us-east-1", func(f *fleet) { f.load("us-east-1", 1) }, "us-east-1", regions.ReasonExplicit, true, false, true},
-		{"2.3 list", "us-east-1,eu-west-1", func(*fleet) {}, "us-east-1 eu-west-1", regions.ReasonExplicitList, true, false, false},
+		{"contract 2.3 list", "us-east-1,eu-west-1", func(*fleet) {}, "us-east-1 eu-west-1", regions.ReasonExplicitList, true, false, false},
 		{
-			"2.3 list, first down", "us-east-1,eu-west-1", func(f *fleet) { f.down("us-east-1") },
+			"contract 2.3 list, first down", "us-east-1,eu-west-1", func(f *fleet) { f.down("us-east-1") },
 			"eu-west-1", regions.ReasonExplicitList, true, false, false,
 		},
 		{
-			"2.3 list, first full", "us-east-1,eu-west-1", func(f *fleet) { f.load("us-east-1", 1) },
+			"contract 2.3 list, first full", "us-east-1,eu-west-1", func(f *fleet) { f.load("us-east-1", 1) },
 			"eu-west-1", regions.ReasonExplicitList, true, false, false,
 		},
 		{
-			"2.3 list, all down", "us-east-1,eu-west-1", func(f *fleet) { f.down("us-east-1", "eu-west-1") },
+			"contract 2.3 list, all down", "us-east-1,eu-west-1", func(f *fleet) { f.down("us-east-1", "eu-west-1") },
 			"us-east-1 eu-west-1", regions.ReasonExplicitList, true, true, false,
 		},
 		{
-			"2.3 list, one full and one down", "us-east-1,eu-west-1", func(f *fleet) {
+			"contract 2.3 list, one full and one down", "us-east-1,eu-west-1", func(f *fleet) {
 				f.down("us-east-1")
 				f.load("eu-west-1", 1)
 			}, "eu-west-1", regions.ReasonExplicitList, true, false, true,
 		},
 		{
-			"2.3 ends in any", "us-east-1,any", func(*fleet) {},
+			"contract 2.3 ends in any", "us-east-1,any", func(*fleet) {},
 			"us-east-1 eu-central-1 eu-west-1 ap-northeast-1", regions.ReasonExplicitList, false, false, false,
 		},
 		{
-			"2.3 any, named is down", "us-east-1,any", func(f *fleet) { f.down("us-east-1") },
+			"contract 2.3 any, named is down", "us-east-1,any", func(f *fleet) { f.down("us-east-1") },
 			"eu-central-1 eu-west-1 ap-northeast-1", regions.ReasonFailover, false, false, false,
 		},
 		{
-			"2.3 any, all down", "us-east-1,any", func(f *fleet) { f.down(fleetNames...) },
+			"contract 2.3 any, all down", "us-east-1,any", func(f *fleet) { f.down(fleetNames...) },
 			"eu-central-1", regions.ReasonFailOpen, false, false, false,
 		},
 		{
-			"2.3 any, only the named one is up", "us-east-1,any", func(f *fleet) { f.down("eu-central-1", "eu-west-1", "ap-northeast-1") },
+			"contract 2.3 any, only the named one is up", "us-east-1,any", func(f *fleet) { f.down("eu-central-1", "eu-west-1", "ap-northeast-1") },
 			"us-east-1", regions.ReasonExplicitList, false, false, false,
 		},
 		{
-			"2.3 any, named is full", "us-east-1,any", func(f *fleet) { f.load("us-east-1", 1) },
+			"contract 2.3 any, named is full", "us-east-1,any", func(f *fleet) { f.load("us-east-1", 1) },
 			"eu-central-1 eu-west-1 us-east-1 ap-northeast-1", regions.ReasonSpill, false, false, false,
 		},
 		{
-			"2.3 any, named is drained", "us-east-1,any", func(f *fleet) { f.drained("us-east-1") },
+			"contract 2.3 any, named is drained", "us-east-1,any", func(f *fleet) { f.drained("us-east-1") },
 			"eu-central-1 eu-west-1 ap-northeast-1", regions.ReasonDrain, false, false, false,
 		},
 		{
-			"2.3 any, all full", "us-east-1,any", func(f *fleet) { f.loads(1) },
+			"contract 2.3 any, all full", "us-east-1,any", func(f *fleet) { f.loads(1) },
 			"us-east-1 eu-central-1 eu-west-1 ap-northeast-1", regions.ReasonExplicitList, false, false, true,
 		},
 		{
-			"2.3 any, named is down, all others full", "us-east-1,any", func(f *fleet) {
+			"contract 2.3 any, named is down, all others full", "us-east-1,any", func(f *fleet) {
 				f.loads(1)
 				f.down("us-east-1")
 			}, "eu-central-1 eu-west-1 ap-northeast-1", regions.ReasonFailover, false, false, true,
 		},
 		{
-			"2.3 any, named is full, all others down", "us-east-1,any", func(f *fleet) {
+			"contract 2.3 any, named is full, all others down", "us-east-1,any", func(f *fleet) {
 				f.load("us-east-1", 1)
 				f.down("eu-central-1", "eu-west-1", "ap-northeast-1")
 			}, "us-east-1", regions.ReasonExplicitList, false, false, true,
 		},
 		{
 			// One backend of four: for those that name it only.
-			"2.3 any, named has a last backend, all others down", "us-east-1,any", func(f *fleet) {
+			"contract 2.3 any, named has a last backend, all others down", "us-east-1,any", func(f *fleet) {
 				f.down(fleetNames...)
 				f.region("us-east-1").Healthy = 1
 			}, "us-east-1", regions.ReasonExplicitList, false, false, false,
 		},
 		{
-			"2.3 any, named has a full last backend, all others down", "us-east-1,any", func(f *fleet) {
+			"contract 2.3 any, named has a full last backend, all others down", "us-east-1,any", func(f *fleet) {
 				f.down(fleetNames...)
 				f.region("us-east-1").Healthy = 1
 				f.load("us-east-1", 1)
 			}, "us-east-1", regions.ReasonExplicitList, false, false, true,
 		},
 		{
-			"2.3 any, all drained", "us-east-1,any", func(f *fleet) { f.drained(fleetNames...) },
+			"contract 2.3 any, all drained", "us-east-1,any", func(f *fleet) { f.drained(fleetNames...) },
 			"us-east-1", regions.ReasonExplicitList, false, true, false,
 		},
 	} {
@@ -281,7 +281,7 @@ func TestInvalidRegion(t *testing.T) {
 		{"one of a list", "us-east-1,mars", nil, "mars", fleetNames},
 		{"outside the residency", "us-east-1", []string{"eu-west-1", "mars"}, "us-east-1", []string{"eu-west-1"}},
 	} {
-		t.Run("2.4 "+tc.name, func(t *testing.T) {
+		t.Run("contract 2.4 "+tc.name, func(t *testing.T) {
 			_, err := New(Policy{}).Decide(f.view, &Query{Hint: hint(t, tc.hint), Residency: tc.residency}, nil)
 			var invalid *InvalidRegionError
 			if !errors.As(err, &invalid) || invalid.Region != tc.region || !slices.Equal(invalid.Allowed, tc.allowed) {

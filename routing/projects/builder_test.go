@@ -138,7 +138,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"negative wall_clock", inProject(`"wall_clock":"-1s"`), `projects[0].wall_clock: "-1s": must be a duration such as "150s"`},
 		{"region twice", inProject(`"regions":["us-east-1","us-east-1"]`), `projects[0].regions[1]: "us-east-1": listed twice, first at regions[0]`},
 		{"region empty", inProject(`"regions":[""]`), `projects[0].regions[0]: must not be empty`},
-		{"4.6 credentials for all", inProject(`"cors":{"credentials":true}`), `projects[0].cors: origin "*" cannot be combined with credentials: list the origins that may send cookies, or turn credentials off`},
+		{"contract 4.6 credentials for all", inProject(`"cors":{"credentials":true}`), `projects[0].cors: origin "*" cannot be combined with credentials: list the origins that may send cookies, or turn credentials off`},
 		{"no origins", inProject(`"cors":{"origins":[]}`), `projects[0].cors: the list of origins is empty: name at least one, or leave it out to allow every origin`},
 		// Domains.
 		{"domain with scheme", inProject(`"domains":["https://x.test"]`), `projects[0].domains[0]: "https://x.test": must be a bare host name, without scheme, port or wildcard`},
@@ -153,46 +153,46 @@ func TestBuildRefuses(t *testing.T) {
 		{"domain twice", inProject(`"domains":["x.test","X.TEST"]`), `projects[0].domains[1]: "X.TEST": listed twice, first at domains[0]`},
 		{"domain twice, once in Unicode", inProject(`"domains":["xn--bcher-kva.test","Bücher.test"]`), `projects[0].domains[1]: "Bücher.test": listed twice, first at domains[0]`},
 		{"domain of two projects", `{"projects":[{"ref":"` + refA + `","domains":["y.test","x.test"]},{"ref":"` + refB + `","domains":["x.test"]}]}`, `projects[1].domains[0]: "x.test": listed twice, first at projects[0].domains[1]`},
-		{"1.1 the apex", inProject(`"domains":["example.com"]`), `projects[0].domains[0]: "example.com": is the apex of all projects`},
-		{"1.1 a host by ref", inProject(`"domains":["` + refB + `.example.com"]`), `projects[0].domains[0]: "` + refB + `.example.com": is a host of the project "` + refB + `" by its ref`},
-		{"1.2 a host by ref", inProject(`"domains":["` + refB + `.functions.EXAMPLE.com"]`), `projects[0].domains[0]: "` + refB + `.functions.EXAMPLE.com": is a host of the project "` + refB + `" by its ref`},
+		{"contract 1.1 the apex", inProject(`"domains":["example.com"]`), `projects[0].domains[0]: "example.com": is the apex of all projects`},
+		{"contract 1.1 a host by ref", inProject(`"domains":["` + refB + `.example.com"]`), `projects[0].domains[0]: "` + refB + `.example.com": is a host of the project "` + refB + `" by its ref`},
+		{"contract 1.2 a host by ref", inProject(`"domains":["` + refB + `.functions.EXAMPLE.com"]`), `projects[0].domains[0]: "` + refB + `.functions.EXAMPLE.com": is a host of the project "` + refB + `" by its ref`},
 		// Functions.
-		{"1.4 slug", inProject(`"functions":[{"slug":"ok"},{"slug":"a b"}]`), `projects[0].functions[1].slug: "a b": a slug is made of letters, digits, _ and -, or is * for any other`},
-		{"9.7 long slug", inProject(`"functions":[{"slug":"` + strings.Repeat("a", MaxSlug) + `"},{"slug":"` + strings.Repeat("b", MaxSlug+1) + `"}]`), `projects[0].functions[1].slug: "` + strings.Repeat("b", 64) + `"...: a slug has at most 255 characters`},
-		{"1.4 no slug", inProject(`"functions":[{}]`), `projects[0].functions[0].slug: "": a slug is made of letters, digits, _ and -, or is * for any other`},
-		{"1.6 reserved", inProject(`"functions":[{"slug":"_Internal"}]`), `projects[0].functions[0].slug: "_Internal": reserved for the runtime's own endpoints`},
+		{"contract 1.4 slug", inProject(`"functions":[{"slug":"ok"},{"slug":"a b"}]`), `projects[0].functions[1].slug: "a b": a slug is made of letters, digits, _ and -, or is * for any other`},
+		{"contract 9.7 long slug", inProject(`"functions":[{"slug":"` + strings.Repeat("a", MaxSlug) + `"},{"slug":"` + strings.Repeat("b", MaxSlug+1) + `"}]`), `projects[0].functions[1].slug: "` + strings.Repeat("b", 64) + `"...: a slug has at most 255 characters`},
+		{"contract 1.4 no slug", inProject(`"functions":[{}]`), `projects[0].functions[0].slug: "": a slug is made of letters, digits, _ and -, or is * for any other`},
+		{"contract 1.6 reserved", inProject(`"functions":[{"slug":"_Internal"}]`), `projects[0].functions[0].slug: "_Internal": reserved for the runtime's own endpoints`},
 		{"slug twice", inProject(`"functions":[{"slug":"b"},{"slug":"a"},{"slug":"b"}]`), `projects[0].functions[2].slug: "b": listed twice, first at functions[0]`},
 		{"slug three times", inProject(`"functions":[{"slug":"*"},{"slug":"*"},{"slug":"*"}]`), "projects[0].functions[1].slug: \"*\": listed twice, first at functions[0]\nprojects[0].functions[2].slug: \"*\": listed twice, first at functions[0]"},
 		{"id with a space", inFunction(`"id":"a b"`), "projects[0].functions[0].id: must be at most 64 visible ASCII characters"},
 		{"id long", inFunction(`"id":"` + strings.Repeat("x", 65) + `"`), "projects[0].functions[0].id: must be at most 64 visible ASCII characters"},
 		{"negative version", inFunction(`"version":-1`), "projects[0].functions[0].version: must not be negative"},
-		{"4.1 cors", inFunction(`"cors":"functions"`), `projects[0].functions[0].cors: "functions": allowed are auto, function (did you mean "function"?)`},
-		{"6.3 html", inFunction(`"html":"text/html"`), `projects[0].functions[0].html: "text/html": allowed are text/plain, keep`},
+		{"contract 4.1 cors", inFunction(`"cors":"functions"`), `projects[0].functions[0].cors: "functions": allowed are auto, function (did you mean "function"?)`},
+		{"contract 6.3 html", inFunction(`"html":"text/html"`), `projects[0].functions[0].html: "text/html": allowed are text/plain, keep`},
 		{"status", inFunction(`"status":"active"`), `projects[0].functions[0].status: "active": allowed are ACTIVE, REMOVED, THROTTLED (did you mean "ACTIVE"?)`},
-		{"3.15 event_source_token", inFunction(`"event_source_token":"subprotocol"`), `projects[0].functions[0].event_source_token: "subprotocol": allowed are query`},
-		{"4.5 expose of a function", inFunction(`"expose":["x a"]`), `projects[0].functions[0].expose: "x a" is no name of a header: write names such as x-total-count, each by itself`},
-		{"4.5 expose of a project", inProject(`"expose":["x-a","X-A"]`), `projects[0].expose: "X-A" is there twice, remove one`},
-		{"3.15 websocket_token", inFunction(`"websocket_token":"header"`), `projects[0].functions[0].websocket_token: "header": allowed are query, subprotocol`},
+		{"contract 3.15 event_source_token", inFunction(`"event_source_token":"subprotocol"`), `projects[0].functions[0].event_source_token: "subprotocol": allowed are query`},
+		{"contract 4.5 expose of a function", inFunction(`"expose":["x a"]`), `projects[0].functions[0].expose: "x a" is no name of a header: write names such as x-total-count, each by itself`},
+		{"contract 4.5 expose of a project", inProject(`"expose":["x-a","X-A"]`), `projects[0].expose: "X-A" is there twice, remove one`},
+		{"contract 3.15 websocket_token", inFunction(`"websocket_token":"header"`), `projects[0].functions[0].websocket_token: "header": allowed are query, subprotocol`},
 		// Credentials.
-		{"3.14 weak secret", inProject(`"jwt":{"secret":"hunter2"}`), "projects[0].jwt.secret: it has 7 bytes, HS256 needs at least 32; `openssl rand -base64 32` makes one"},
-		{"3.14 weak second secret", inProject(`"jwt":{"secret":"` + secret + `","secrets":["` + secret + `1","hunter2"]}`), "projects[0].jwt.secrets[1]: it has 7 bytes, HS256 needs at least 32; `openssl rand -base64 32` makes one"},
+		{"contract 3.14 weak secret", inProject(`"jwt":{"secret":"hunter2"}`), "projects[0].jwt.secret: it has 7 bytes, HS256 needs at least 32; `openssl rand -base64 32` makes one"},
+		{"contract 3.14 weak second secret", inProject(`"jwt":{"secret":"` + secret + `","secrets":["` + secret + `1","hunter2"]}`), "projects[0].jwt.secrets[1]: it has 7 bytes, HS256 needs at least 32; `openssl rand -base64 32` makes one"},
 		{"secret not set", inProject(`"jwt":{"secret":"{env.MISSING}"}`), "projects[0].jwt.secret: the environment variable MISSING is not set or empty"},
 		{"secret blank", inProject(`"jwt":{"secrets":[" "]}`), "projects[0].jwt.secrets[0]: must not be empty"},
-		{"3.8 issuer of nothing", inProject(`"jwt":{"issuer":[]}`), "projects[0].jwt.issuer: the list is empty; leave it out to accept anything"},
-		{"3.8 audience empty", inProject(`"jwt":{"audience":""}`), "projects[0].jwt.audience: must not be empty; leave it out to accept anything"},
-		{"3.14 jwks no set", inProject(`"jwt":{"jwks":{}}`), `projects[0].jwt.jwks: it has no "keys" array`},
-		{"3.14 jwks a string", inProject(`"jwt":{"jwks":"https://x.test/jwks"}`), "projects[0].jwt.jwks: it is not a JSON object"},
-		{"3.14 jwks_url scheme", inProject(`"jwt":{"jwks_url":"ftp://x.test"}`), "projects[0].jwt.jwks_url: its scheme is not http or https"},
-		{"3.14 jwks_url from the environment", inProject(`"jwt":{"jwks_url":"https://x.test/{env.X}"}`), "projects[0].jwt.jwks_url: placeholders are filled in only in keys and secrets"},
-		{"3.9 key type", inProject(`"api_keys":[{"type":"secrte","key":"sb_secret_0123456789"}]`), `projects[0].api_keys[0].type: the type is publishable or secret (did you mean "secret"?)`},
-		{"3.9 key for the type", inProject(`"api_keys":[{"type":"sb_secret_0123456789","key":"secret"}]`), `projects[0].api_keys[0].type: the type is publishable or secret`},
-		{"3.9 no key", inProject(`"api_keys":[{"type":"secret"}]`), "projects[0].api_keys[0]: has neither key nor sha256"},
-		{"3.9 key and hash", inProject(`"api_keys":[{"type":"secret","key":"hunter2-hunter2-hunter2","sha256":"` + strings.Repeat("0a", 32) + `"}]`), "projects[0].api_keys[0]: it has both the key and its SHA-256, one is enough"},
-		{"3.9 hash short", inProject(`"api_keys":[{"type":"secret","sha256":"0a"}]`), "projects[0].api_keys[0].sha256: must be 64 hexadecimal digits"},
-		{"3.9 hash no hex", inProject(`"api_keys":[{"type":"secret","sha256":"<hex of the key>"}]`), "projects[0].api_keys[0].sha256: must be 64 hexadecimal digits"},
-		{"3.9 key with a space", inProject(`"api_keys":[{"type":"secret","key":"sb_secret 0123456789"}]`), "projects[0].api_keys[0]: the key has a space or a character that is not visible ASCII, no client could send it"},
-		{"3.9 key twice", inProject(`"api_keys":[` + key + "," + key + `]`), "projects[0].api_keys[1]: is the same key as api_keys[0], remove one"},
-		{"3.9 key and its hash", inProject(`"api_keys":[` + key + `,{"type":"secret","sha256":"e8909835252e30cdc333f1874367ee80b8c1559bfdd9d59a2eaf8d748b8a03e4"}]`), "projects[0].api_keys[1]: is the same key as api_keys[0], remove one"},
+		{"contract 3.8 issuer of nothing", inProject(`"jwt":{"issuer":[]}`), "projects[0].jwt.issuer: the list is empty; leave it out to accept anything"},
+		{"contract 3.8 audience empty", inProject(`"jwt":{"audience":""}`), "projects[0].jwt.audience: must not be empty; leave it out to accept anything"},
+		{"contract 3.14 jwks no set", inProject(`"jwt":{"jwks":{}}`), `projects[0].jwt.jwks: it has no "keys" array`},
+		{"contract 3.14 jwks a string", inProject(`"jwt":{"jwks":"https://x.test/jwks"}`), "projects[0].jwt.jwks: it is not a JSON object"},
+		{"contract 3.14 jwks_url scheme", inProject(`"jwt":{"jwks_url":"ftp://x.test"}`), "projects[0].jwt.jwks_url: its scheme is not http or https"},
+		{"contract 3.14 jwks_url from the environment", inProject(`"jwt":{"jwks_url":"https://x.test/{env.X}"}`), "projects[0].jwt.jwks_url: placeholders are filled in only in keys and secrets"},
+		{"contract 3.9 key type", inProject(`"api_keys":[{"type":"secrte","key":"sb_secret_0123456789"}]`), `projects[0].api_keys[0].type: the type is publishable or secret (did you mean "secret"?)`},
+		{"contract 3.9 key for the type", inProject(`"api_keys":[{"type":"sb_secret_0123456789","key":"secret"}]`), `projects[0].api_keys[0].type: the type is publishable or secret`},
+		{"contract 3.9 no key", inProject(`"api_keys":[{"type":"secret"}]`), "projects[0].api_keys[0]: has neither key nor sha256"},
+		{"contract 3.9 key and hash", inProject(`"api_keys":[{"type":"secret","key":"hunter2-hunter2-hunter2","sha256":"` + strings.Repeat("0a", 32) + `"}]`), "projects[0].api_keys[0]: it has both the key and its SHA-256, one is enough"},
+		{"contract 3.9 hash short", inProject(`"api_keys":[{"type":"secret","sha256":"0a"}]`), "projects[0].api_keys[0].sha256: must be 64 hexadecimal digits"},
+		{"contract 3.9 hash no hex", inProject(`"api_keys":[{"type":"secret","sha256":"<hex of the key>"}]`), "projects[0].api_keys[0].sha256: must be 64 hexadecimal digits"},
+		{"contract 3.9 key with a space", inProject(`"api_keys":[{"type":"secret","key":"sb_secret 0123456789"}]`), "projects[0].api_keys[0]: the key has a space or a character that is not visible ASCII, no client could send it"},
+		{"contract 3.9 key twice", inProject(`"api_keys":[` + key + "," + key + `]`), "projects[0].api_keys[1]: is the same key as api_keys[0], remove one"},
+		{"contract 3.9 key and its hash", inProject(`"api_keys":[` + key + `,{"type":"secret","sha256":"e8909835252e30cdc333f1874367ee80b8c1559bfdd9d59a2eaf8d748b8a03e4"}]`), "projects[0].api_keys[1]: is the same key as api_keys[0], remove one"},
 		// Organizations.
 		{"organization without id", `{"projects":[],"organizations":[{}]}`, `organizations[0].id: "": must be letters, digits, _, - and ., at most 64`},
 		{"organization's id", `{"projects":[],"organizations":[{"id":"a/b"}]}`, `organizations[0].id: "a/b": must be letters, digits, _, - and ., at most 64`},
@@ -307,7 +307,7 @@ func TestBuildExample(t *testing.T) {
 		t.Errorf("organization %+v", o)
 	}
 	if p.WallClock != 400*time.Second {
-		t.Errorf("6.2: the plan's wall clock is %v", p.WallClock)
+		t.Errorf("contract 6.2: the plan's wall clock is %v", p.WallClock)
 	}
 	f, ok := p.Function("hello")
 	want := Function{Slug: "hello", ID: "uuid", Version: 3, VerifyJWT: true, HTML: HTMLPlain}
@@ -321,7 +321,7 @@ func TestBuildExample(t *testing.T) {
 		t.Errorf("problems %v", report.Problems)
 	}
 	if config.Keys.Status().Sets != 1 {
-		t.Error("3.14: the key set of the URL is not in the pool")
+		t.Error("contract 3.14: the key set of the URL is not in the pool")
 	}
 	runtime.KeepAlive(s) // a set is in the pool for as long as a project uses it
 }
@@ -334,12 +334,12 @@ func TestBuildProblems(t *testing.T) {
 	}
 	tests := []struct{ name, file, want string }{
 		{"none", inProject(`"regions":["us-east-1"],"api_keys":[{"type":"secret","key":"sb_secret_0123456789","expires_at":"2026-11-20T12:00:01Z"}]`), ""},
-		{"2.4 region", inProject(`"regions":["us-east-1","eu-central-2"]`), `projects[0].regions[1]: "eu-central-2" is not configured here (did you mean "eu-central-1"?); configured are eu-central-1, us-east-1`},
-		{"2.4 no region", inProject(`"regions":["lab"]`), `projects[0].regions[0]: "lab" is not configured here; configured are eu-central-1, us-east-1` + "\n" + `projects[0].regions: none of them is configured here: every call is answered 503; add a configured region or remove the list`},
-		{"3.14 symmetric key", inProject(`"jwt":{"jwks":{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}}`), `projects[0].jwt.jwks: key 1 is ignored`},
-		{"3.14 no file", inProject(`"jwt":{"jwks_file":"` + there + `.not"}`), `projects[0].jwt.jwks_file: "` + there[:min(64, len(there))]},
-		{"3.14 a file", inProject(`"jwt":{"jwks_file":"` + there + `"}`), ""},
-		{"3.9 expired key", inProject(`"api_keys":[{"name":"ci","type":"secret","key":"sb_secret_0123456789","expires_at":"2026-11-20T13:00:00+01:00"}]`), `projects[0].api_keys[0].expires_at: the API key "ci" expired at 2026-11-20T12:00:00Z and is refused; remove it`},
+		{"contract 2.4 region", inProject(`"regions":["us-east-1","eu-central-2"]`), `projects[0].regions[1]: "eu-central-2" is not configured here (did you mean "eu-central-1"?); configured are eu-central-1, us-east-1`},
+		{"contract 2.4 no region", inProject(`"regions":["lab"]`), `projects[0].regions[0]: "lab" is not configured here; configured are eu-central-1, us-east-1` + "\n" + `projects[0].regions: none of them is configured here: every call is answered 503; add a configured region or remove the list`},
+		{"contract 3.14 symmetric key", inProject(`"jwt":{"jwks":{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}}`), `projects[0].jwt.jwks: key 1 is ignored`},
+		{"contract 3.14 no file", inProject(`"jwt":{"jwks_file":"` + there + `.not"}`), `projects[0].jwt.jwks_file: "` + there[:min(64, len(there))]},
+		{"contract 3.14 a file", inProject(`"jwt":{"jwks_file":"` + there + `"}`), ""},
+		{"contract 3.9 expired key", inProject(`"api_keys":[{"name":"ci","type":"secret","key":"sb_secret_0123456789","expires_at":"2026-11-20T13:00:00+01:00"}]`), `projects[0].api_keys[0].expires_at: the API key "ci" expired at 2026-11-20T12:00:00Z and is refused; remove it`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -375,7 +375,7 @@ func TestBuildWithoutResolve(t *testing.T) {
 func TestNewBuilderRefusesApex(t *testing.T) {
 	for _, apex := range []string{"https://example.com", "*.example.com", "example.com:443", "a b", "-a.test"} {
 		if _, err := NewBuilder(BuilderConfig{Apex: apex}); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("apex %q: ", apex)) {
-			t.Errorf("1.1: apex %q: %v", apex, err)
+			t.Errorf("contract 1.1: apex %q: %v", apex, err)
 		}
 	}
 }

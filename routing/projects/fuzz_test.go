@@ -69,7 +69,7 @@ func checkFound(t *testing.T, s *Snapshot, p *Project) {
 		strings.ToUpper(p.Ref) + ".EXAMPLE.com.": {Project: p, Shared: true},
 	} {
 		if m, ok := s.Find(host); !ok || m != want {
-			t.Fatalf("1.1, 1.2: %s is %+v", host, m)
+			t.Fatalf("contract 1.1, 1.2: %s is %+v", host, m)
 		}
 	}
 	for _, domain := range p.Domains {
@@ -78,19 +78,19 @@ func checkFound(t *testing.T, s *Snapshot, p *Project) {
 			host = "[" + host + "]:443"
 		}
 		if m, ok := s.Find(host); !ok || m != (Match{Project: p}) {
-			t.Fatalf("1.1: domain %q is %+v, %v", domain, m, ok)
+			t.Fatalf("contract 1.1: domain %q is %+v, %v", domain, m, ok)
 		}
 	}
 	for f := range p.EachFunction() {
 		found, ok := p.Function(f.Slug)
 		if f.Slug == Wildcard {
 			if ok {
-				t.Fatal("1.4: the wildcard is called by name")
+				t.Fatal("contract 1.4: the wildcard is called by name")
 			}
 			continue
 		}
 		if found != f || ok != (f.Status != StatusRemoved) || !ValidSlug(f.Slug) || Reserved(f.Slug) {
-			t.Fatalf("1.4: function %+v is %+v, %v", f, found, ok)
+			t.Fatalf("contract 1.4: function %+v is %+v, %v", f, found, ok)
 		}
 	}
 }

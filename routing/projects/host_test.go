@@ -43,23 +43,23 @@ func TestSingleFind(t *testing.T) {
 		name, apex, host string
 		shared, hostForm bool
 	}{
-		{"1.1 own host", "example.com", "api.example.org", false, false},
-		{"1.1 own host, otherwise written", "example.com", "API.example.org.:443", false, false},
-		{"1.1 any other host", "example.com", "127.0.0.1:8000", true, false},
-		{"1.1 below an own host", "example.com", "x.api.example.org", true, false},
-		{"1.1 no host", "example.com", "", true, false},
-		{"1.1 ref host", "example.com", "abcdefghijklmnopqrst.example.com", true, false},
-		{"1.2 host form", "example.com", "abcdefghijklmnopqrst.functions.example.com", true, true},
-		{"1.2 otherwise written", "Example.COM", "Abc.Functions.example.com.:443", true, true},
-		{"1.2 no label", "example.com", ".functions.example.com", true, false},
-		{"1.2 the bare suffix", "example.com", "functions.example.com", true, false},
-		{"1.2 two labels", "example.com", "a.b.functions.example.com", true, false},
-		{"1.2 another apex", "example.com", "abc.functions.example.net", true, false},
-		{"1.2 a longer apex", "example.com", "abc.functions.example.com.evil.test", true, false},
-		{"1.2 no dot before functions", "example.com", "abcfunctions.example.com", true, false},
-		{"1.2 an own host never", "example.com", "x.functions.example.com", false, false},
-		{"1.2 without apex", "", "abc.functions.example.com", true, false},
-		{"1.2 without apex, odd host", "", "abc.functions.", true, false},
+		{"contract 1.1 own host", "example.com", "api.example.org", false, false},
+		{"contract 1.1 own host, otherwise written", "example.com", "API.example.org.:443", false, false},
+		{"contract 1.1 any other host", "example.com", "127.0.0.1:8000", true, false},
+		{"contract 1.1 below an own host", "example.com", "x.api.example.org", true, false},
+		{"contract 1.1 no host", "example.com", "", true, false},
+		{"contract 1.1 ref host", "example.com", "abcdefghijklmnopqrst.example.com", true, false},
+		{"contract 1.2 host form", "example.com", "abcdefghijklmnopqrst.functions.example.com", true, true},
+		{"contract 1.2 otherwise written", "Example.COM", "Abc.Functions.example.com.:443", true, true},
+		{"contract 1.2 no label", "example.com", ".functions.example.com", true, false},
+		{"contract 1.2 the bare suffix", "example.com", "functions.example.com", true, false},
+		{"contract 1.2 two labels", "example.com", "a.b.functions.example.com", true, false},
+		{"contract 1.2 another apex", "example.com", "abc.functions.example.net", true, false},
+		{"contract 1.2 a longer apex", "example.com", "abc.functions.example.com.evil.test", true, false},
+		{"contract 1.2 no dot before functions", "example.com", "abcfunctions.example.com", true, false},
+		{"contract 1.2 an own host never", "example.com", "x.functions.example.com", false, false},
+		{"contract 1.2 without apex", "", "abc.functions.example.com", true, false},
+		{"contract 1.2 without apex, odd host", "", "abc.functions.", true, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,7 +80,7 @@ func TestNewSingleRefusesApex(t *testing.T) {
 	p := mustNew(t, ProjectConfig{})
 	for _, apex := range []string{"https://example.com", "example.com/", "example.com:443", "*.example.com", "example.com.", "a b", "[::1"} {
 		if _, err := NewSingle(p, apex); err == nil || !strings.Contains(err.Error(), "must be a bare host name") {
-			t.Errorf("1.2: apex %q: %v", apex, err)
+			t.Errorf("contract 1.2: apex %q: %v", apex, err)
 		}
 	}
 }
@@ -96,10 +96,10 @@ func FuzzFind(f *testing.F) {
 	f.Fuzz(func(t *testing.T, host string) {
 		m, ok := s.Find(host)
 		if !ok || m.Project == nil || m.HostForm && !m.Shared {
-			t.Errorf("1.2: Find(%q) = %+v, %v", host, m, ok)
+			t.Errorf("contract 1.2: Find(%q) = %+v, %v", host, m, ok)
 		}
 		if own := NormalizeHost(host) == "api.example.org"; own == m.Shared {
-			t.Errorf("6.3: Find(%q) = %+v", host, m)
+			t.Errorf("contract 6.3: Find(%q) = %+v", host, m)
 		}
 	})
 }

@@ -25,11 +25,11 @@ func TestProjectDefaults(t *testing.T) {
 		t.Errorf("project %+v", p)
 	}
 	if a, ok := p.Function("a"); !ok || *a != (Function{Slug: "a", VerifyJWT: true}) {
-		t.Errorf("3.1, 4.1: defaults %+v", a)
+		t.Errorf("contract 3.1, 4.1: defaults %+v", a)
 	}
 	// Contract 2.4: a residency list of nothing is no list.
 	if empty := mustNew(t, ProjectConfig{Regions: []string{}}); empty.Regions != nil || empty.CORS != nil || empty.Functions() != 0 || empty.WallClock != 0 {
-		t.Errorf("2.4: empty project %+v", empty)
+		t.Errorf("contract 2.4: empty project %+v", empty)
 	}
 }
 
@@ -45,21 +45,21 @@ func TestFunction(t *testing.T) {
 		slug    string
 		want    string // slug of the entry; "" means not found
 	}{
-		{"1.4 listed", plain, "hello", "hello"},
-		{"1.4 other case", plain, "Hello", ""},
-		{"1.4 not listed", plain, "other", ""},
-		{"1.4 removed", plain, "gone", ""},
-		{"1.4 the wildcard's own name", plain, "*", ""},
-		{"1.4 listed beside a wildcard", wild, "hello", "hello"},
-		{"1.4 by wildcard", wild, "Hello", Wildcard},
-		{"1.4 removed stays removed", wild, "gone", ""},
-		{"1.4 the wildcard is no slug", wild, "*", ""},
-		{"1.4 empty", wild, "", ""},
-		{"1.4 not a slug", wild, "a.b", ""},
-		{"1.6 reserved", wild, "_internal", ""},
-		{"1.6 reserved in capitals", wild, "_Internal", ""},
-		{"1.6 only that name", wild, "_internals", Wildcard},
-		{"1.4 removed wildcard", off, "other", ""},
+		{"contract 1.4 listed", plain, "hello", "hello"},
+		{"contract 1.4 other case", plain, "Hello", ""},
+		{"contract 1.4 not listed", plain, "other", ""},
+		{"contract 1.4 removed", plain, "gone", ""},
+		{"contract 1.4 the wildcard's own name", plain, "*", ""},
+		{"contract 1.4 listed beside a wildcard", wild, "hello", "hello"},
+		{"contract 1.4 by wildcard", wild, "Hello", Wildcard},
+		{"contract 1.4 removed stays removed", wild, "gone", ""},
+		{"contract 1.4 the wildcard is no slug", wild, "*", ""},
+		{"contract 1.4 empty", wild, "", ""},
+		{"contract 1.4 not a slug", wild, "a.b", ""},
+		{"contract 1.6 reserved", wild, "_internal", ""},
+		{"contract 1.6 reserved in capitals", wild, "_Internal", ""},
+		{"contract 1.6 only that name", wild, "_internals", Wildcard},
+		{"contract 1.4 removed wildcard", off, "other", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -83,12 +83,12 @@ func TestSlugLength(t *testing.T) {
 // Contract 1.4: ValidSlug is the contract's pattern, byte by byte.
 func TestValidSlug(t *testing.T) {
 	if ValidSlug("") {
-		t.Error("1.4: the empty slug is valid")
+		t.Error("contract 1.4: the empty slug is valid")
 	}
 	for c := range 256 {
 		slug := string([]byte{'a', byte(c), 'z'})
 		if got, want := ValidSlug(slug), regexp.MustCompile(`^[A-Za-z0-9_-]+$`).MatchString(slug); got != want {
-			t.Errorf("1.4: ValidSlug(%q) = %v, want %v", slug, got, want)
+			t.Errorf("contract 1.4: ValidSlug(%q) = %v, want %v", slug, got, want)
 		}
 	}
 }

@@ -25,10 +25,10 @@ func TestBuilderProject(t *testing.T) {
 		t.Errorf("domains %v, %d functions", p.Domains, p.Functions())
 	}
 	if f, ok := p.Function("a"); !ok || f.VerifyJWT {
-		t.Errorf("3.1: %+v", f)
+		t.Errorf("contract 3.1: %+v", f)
 	}
 	if len(problems) != 1 || problems[0].Path != "regions[1]" {
-		t.Errorf("2.4: problems %v", problems)
+		t.Errorf("contract 2.4: problems %v", problems)
 	}
 }
 
@@ -43,9 +43,9 @@ func TestBuilderProjectRefuses(t *testing.T) {
 		{"negative max_body", ProjectConfig{MaxBody: -1}, "max_body: must not be negative"},
 		{"negative wall_clock", ProjectConfig{WallClock: -1}, "wall_clock: must not be negative"},
 		{"negative leeway", ProjectConfig{JWT: &JWTConfig{Leeway: -1}}, "jwt.leeway: must not be negative"},
-		{"6.2 function's wall_clock", ProjectConfig{Functions: []FunctionConfig{{Slug: "a", WallClock: -1}}}, "functions[0].wall_clock: must not be negative"},
-		{"3.14 secret", ProjectConfig{JWT: &JWTConfig{Secrets: []string{"short"}}}, "jwt.secrets[0]: it has 5 bytes, HS256 needs at least 32; `openssl rand -base64 32` makes one"},
-		{"3.14 inline keys", ProjectConfig{JWT: &JWTConfig{JWKS: []byte("{")}}, "jwt.jwks: it is not a JSON object"},
+		{"contract 6.2 function's wall_clock", ProjectConfig{Functions: []FunctionConfig{{Slug: "a", WallClock: -1}}}, "functions[0].wall_clock: must not be negative"},
+		{"contract 3.14 secret", ProjectConfig{JWT: &JWTConfig{Secrets: []string{"short"}}}, "jwt.secrets[0]: it has 5 bytes, HS256 needs at least 32; `openssl rand -base64 32` makes one"},
+		{"contract 3.14 inline keys", ProjectConfig{JWT: &JWTConfig{JWKS: []byte("{")}}, "jwt.jwks: it is not a JSON object"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -61,12 +61,12 @@ func TestBuilderProjectRefuses(t *testing.T) {
 func TestNames(t *testing.T) {
 	for i, name := range corsNames {
 		if m, err := ParseCORSMode(name); err != nil || int(m) != i || m.String() != name {
-			t.Errorf("4.1: %q is %v, %v", name, m, err)
+			t.Errorf("contract 4.1: %q is %v, %v", name, m, err)
 		}
 	}
 	for i, name := range htmlNames {
 		if m, err := ParseHTMLMode(name); err != nil || int(m) != i || m.String() != name {
-			t.Errorf("6.3: %q is %v, %v", name, m, err)
+			t.Errorf("contract 6.3: %q is %v, %v", name, m, err)
 		}
 	}
 	for i, name := range statusNames {
@@ -76,11 +76,11 @@ func TestNames(t *testing.T) {
 	}
 	for i, name := range tokenNames {
 		if s, err := ParseTokenSource(name); err != nil || int(s) != i || s.String() != name {
-			t.Errorf("3.15: %q is %v, %v", name, s, err)
+			t.Errorf("contract 3.15: %q is %v, %v", name, s, err)
 		}
 	}
 	if m, err := ParseCORSMode(""); err != nil || m != CORSAuto {
-		t.Errorf("4.1: the default is %v, %v", m, err)
+		t.Errorf("contract 4.1: the default is %v, %v", m, err)
 	}
 	if s, err := ParseStatus(""); err != nil || s != StatusActive {
 		t.Errorf("the default is %v, %v", s, err)

@@ -17,35 +17,35 @@ func TestSnapshotFind(t *testing.T) {
 		name, host, ref  string
 		shared, hostForm bool
 	}{
-		{"1.1 ref", refA + ".example.com", refA, true, false},
-		{"1.1 capitals", "ABCDEFGHIJKLMNOPQRST.Example.COM", refA, true, false},
-		{"1.1 port", refB + ".example.com:8443", refB, true, false},
-		{"1.1 trailing dot and port", refB + ".example.com.:443", refB, true, false},
-		{"1.2 host form", refA + ".functions.example.com", refA, true, true},
-		{"1.2 capitals, dot, port", "ABCDEFGHIJKLMNOPQRST.FUNCTIONS.example.com.:80", refA, true, true},
-		{"1.1 own domain", "api.acme.org", refB, false, false},
-		{"1.1 own domain, otherwise written", "API.acme.org.:443", refB, false, false},
-		{"1.1 own domain in ASCII", "xn--bcher-kva.test", refB, false, false},
-		{"1.1 own domain in ASCII and capitals", "XN--BCHER-KVA.test", refB, false, false},
-		{"1.1 own domain below the apex", "api.example.com", refB, false, false},
-		{"1.1 own address", "192.0.2.1:80", refB, false, false},
-		{"1.1 underscore", "x_y.test", refB, false, false},
-		{"1.2 own domain that looks like the host form", "www.functions.test", refA, false, false},
-		{"1.7 unknown ref", refC + ".example.com", "", false, false},
-		{"1.7 unknown ref in the host form", refC + ".functions.example.com", "", false, false},
-		{"1.7 not a ref", "abc.example.com", "", false, false},
-		{"1.7 the apex", "example.com", "", false, false},
-		{"1.7 the functions label alone", "functions.example.com", "", false, false},
-		{"1.7 below a ref", "x." + refA + ".example.com", "", false, false},
-		{"1.7 below the host form", "x." + refA + ".functions.example.com", "", false, false},
-		{"1.7 twice functions", refA + ".functions.functions.example.com", "", false, false},
-		{"1.7 another apex", refA + ".example.net", "", false, false},
-		{"1.7 a longer apex", refA + ".example.com.evil.test", "", false, false},
-		{"1.7 no dot before the apex", refA + "example.com", "", false, false},
-		{"1.7 below an own domain", "x.api.acme.org", "", false, false},
-		{"1.7 the ref alone", refA, "", false, false},
-		{"1.7 no host", "", "", false, false},
-		{"1.7 brackets", "[::1]", "", false, false},
+		{"contract 1.1 ref", refA + ".example.com", refA, true, false},
+		{"contract 1.1 capitals", "ABCDEFGHIJKLMNOPQRST.Example.COM", refA, true, false},
+		{"contract 1.1 port", refB + ".example.com:8443", refB, true, false},
+		{"contract 1.1 trailing dot and port", refB + ".example.com.:443", refB, true, false},
+		{"contract 1.2 host form", refA + ".functions.example.com", refA, true, true},
+		{"contract 1.2 capitals, dot, port", "ABCDEFGHIJKLMNOPQRST.FUNCTIONS.example.com.:80", refA, true, true},
+		{"contract 1.1 own domain", "api.acme.org", refB, false, false},
+		{"contract 1.1 own domain, otherwise written", "API.acme.org.:443", refB, false, false},
+		{"contract 1.1 own domain in ASCII", "xn--bcher-kva.test", refB, false, false},
+		{"contract 1.1 own domain in ASCII and capitals", "XN--BCHER-KVA.test", refB, false, false},
+		{"contract 1.1 own domain below the apex", "api.example.com", refB, false, false},
+		{"contract 1.1 own address", "192.0.2.1:80", refB, false, false},
+		{"contract 1.1 underscore", "x_y.test", refB, false, false},
+		{"contract 1.2 own domain that looks like the host form", "www.functions.test", refA, false, false},
+		{"contract 1.7 unknown ref", refC + ".example.com", "", false, false},
+		{"contract 1.7 unknown ref in the host form", refC + ".functions.example.com", "", false, false},
+		{"contract 1.7 not a ref", "abc.example.com", "", false, false},
+		{"contract 1.7 the apex", "example.com", "", false, false},
+		{"contract 1.7 the functions label alone", "functions.example.com", "", false, false},
+		{"contract 1.7 below a ref", "x." + refA + ".example.com", "", false, false},
+		{"contract 1.7 below the host form", "x." + refA + ".functions.example.com", "", false, false},
+		{"contract 1.7 twice functions", refA + ".functions.functions.example.com", "", false, false},
+		{"contract 1.7 another apex", refA + ".example.net", "", false, false},
+		{"contract 1.7 a longer apex", refA + ".example.com.evil.test", "", false, false},
+		{"contract 1.7 no dot before the apex", refA + "example.com", "", false, false},
+		{"contract 1.7 below an own domain", "x.api.acme.org", "", false, false},
+		{"contract 1.7 the ref alone", refA, "", false, false},
+		{"contract 1.7 no host", "", "", false, false},
+		{"contract 1.7 brackets", "[::1]", "", false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestCatalogue(t *testing.T) {
 		t.Error("Swap does not return what was there")
 	}
 	if _, ok := c.Find(refA + ".example.com"); ok {
-		t.Error("1.7: a project that is gone was found")
+		t.Error("contract 1.7: a project that is gone was found")
 	}
 }
 
@@ -130,12 +130,12 @@ func TestBuildPlanFunctions(t *testing.T) {
 		leftOut                     int
 		wallClock                   time.Duration
 	}{
-		{"7.6 beyond the plan", `"organization":"tiny",`, "", 2, time.Minute},
-		{"7.6 unlimited plan", `"organization":"open",`, "", 0, 0},
-		{"7.3 organization without a plan", `"organization":"none",`, "", 0, 0},
-		{"7.3 no organization", "", "", 0, 0},
-		{"6.2 the project's wall clock", `"organization":"tiny",`, `,"wall_clock":"7s"`, 2, 7 * time.Second},
-		{"6.2 longer than the plan's", `"organization":"tiny",`, `,"wall_clock":"2m"`, 2, 2 * time.Minute},
+		{"contract 7.6 beyond the plan", `"organization":"tiny",`, "", 2, time.Minute},
+		{"contract 7.6 unlimited plan", `"organization":"open",`, "", 0, 0},
+		{"contract 7.3 organization without a plan", `"organization":"none",`, "", 0, 0},
+		{"contract 7.3 no organization", "", "", 0, 0},
+		{"contract 6.2 the project's wall clock", `"organization":"tiny",`, `,"wall_clock":"7s"`, 2, 7 * time.Second},
+		{"contract 6.2 longer than the plan's", `"organization":"tiny",`, `,"wall_clock":"2m"`, 2, 2 * time.Minute},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestBuildPlanFunctions(t *testing.T) {
 			}
 			for _, slug := range []string{"a", "b"} {
 				if f, ok := p.Function(slug); ok != (tt.leftOut == 0) || ok && f.Slug != slug {
-					t.Errorf("7.6: %s is %+v, %v", slug, f, ok)
+					t.Errorf("contract 7.6: %s is %+v, %v", slug, f, ok)
 				}
 			}
 			if f, ok := p.Function("other"); !ok || f.Slug != Wildcard {
@@ -196,11 +196,11 @@ func TestBuiltinPlans(t *testing.T) {
 			got.price = fmt.Sprintf("%s per %d", p.Overage.Price, p.Overage.Package)
 		}
 		if got != want {
-			t.Errorf("7.3, 7.6: %+v, want %+v", got, want)
+			t.Errorf("contract 7.3, 7.6: %+v, want %+v", got, want)
 		}
 	}
 	if len(plans) != 4 {
-		t.Errorf("7.3: %d plans", len(plans))
+		t.Errorf("contract 7.3: %d plans", len(plans))
 	}
 }
 
@@ -218,7 +218,7 @@ func TestFunctionSettings(t *testing.T) {
 		t.Errorf("removed: %+v, %v", f, ok)
 	}
 	if f, ok := p.Function("n"); !ok || *f != (Function{Slug: "n", VerifyJWT: true}) {
-		t.Errorf("3.1 defaults: %+v, %v", f, ok)
+		t.Errorf("contract 3.1 defaults: %+v, %v", f, ok)
 	}
 	var slugs []string
 	for f := range p.EachFunction() {

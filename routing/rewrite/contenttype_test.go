@@ -68,7 +68,7 @@ func TestContentType(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			if got := ContentType(tt.values); got != tt.want {
-				t.Errorf("6.3: ContentType(%q) = %v, want %v", tt.values, got, tt.want)
+				t.Errorf("contract 6.3: ContentType(%q) = %v, want %v", tt.values, got, tt.want)
 			}
 		})
 	}
@@ -91,7 +91,7 @@ func TestHeaderWithEncodedBody(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			if got := Header(tt.header); got != tt.want {
-				t.Errorf("6.7: Header(%v) = %v, want %v", tt.header, got, tt.want)
+				t.Errorf("contract 6.7: Header(%v) = %v, want %v", tt.header, got, tt.want)
 			}
 		})
 	}
@@ -111,7 +111,7 @@ func TestMakePlain(t *testing.T) {
 		"Content-Length":          "5",
 	} {
 		if got := h.Values(name); len(got) != 1 || got[0] != want {
-			t.Errorf("6.3: %s = %q, want only %q", name, got, want)
+			t.Errorf("contract 6.3: %s = %q, want only %q", name, got, want)
 		}
 	}
 	if got := ContentType(h.Values("Content-Type")); got != Keep {
@@ -123,7 +123,7 @@ func TestNoSniff(t *testing.T) {
 	h := http.Header{"Content-Type": {"unknown/unknown"}}
 	NoSniff(h)
 	if h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Content-Type") != "unknown/unknown" {
-		t.Errorf("6.3: NoSniff made %v", h)
+		t.Errorf("contract 6.3: NoSniff made %v", h)
 	}
 }
 
@@ -150,12 +150,12 @@ func FuzzContentType(f *testing.F) {
 			t.Fatalf("ContentType(%q) = %d", values, got)
 		}
 		if typ := extractMIMEType(values); typ == "text/html" && got != Plain {
-			t.Fatalf("6.3: browsers take %q for text/html, ContentType says %v", values, got)
+			t.Fatalf("contract 6.3: browsers take %q for text/html, ContentType says %v", values, got)
 		} else if (typ == "" || typ == "unknown/unknown" || typ == "application/unknown") && got == Keep {
-			t.Fatalf("6.3: browsers sniff %q, ContentType says %v", values, got)
+			t.Fatalf("contract 6.3: browsers sniff %q, ContentType says %v", values, got)
 		}
 		if again := ContentType(append([]string{"text/html"}, values...)); again != Plain {
-			t.Fatalf("6.3: %q after text/html is %v", values, again)
+			t.Fatalf("contract 6.3: %q after text/html is %v", values, again)
 		}
 	})
 }

@@ -41,20 +41,20 @@ func TestMayRunScript(t *testing.T) {
 		for _, typ := range list.types {
 			for _, spelled := range spellings(typ) {
 				if got := MayRunScript([]string{spelled}); got != list.want {
-					t.Errorf("6.3: MayRunScript(%q) = %v", spelled, got)
+					t.Errorf("contract 6.3: MayRunScript(%q) = %v", spelled, got)
 				}
 			}
 		}
 	}
 	if !MayRunScript(nil) {
-		t.Error("6.3: no Content-Type is none of those that may run script")
+		t.Error("contract 6.3: no Content-Type is none of those that may run script")
 	}
 	// Of several types browsers take one or the other.
 	for _, values := range [][]string{
 		{"application/json", "text/html"}, {"text/plain, image/svg+xml"}, {"text/plain", "text/plain"}, {`text/plain; a=", text/html"`}, {"", ""},
 	} {
 		if !MayRunScript(values) {
-			t.Errorf("6.3: MayRunScript(%q) = false", values)
+			t.Errorf("contract 6.3: MayRunScript(%q) = false", values)
 		}
 	}
 }
@@ -76,16 +76,16 @@ func TestSharedHostSandboxes(t *testing.T) {
 				got := h["Content-Security-Policy"]
 				want := status == 304 || status == 206 || !slices.Contains(inert, typ)
 				if want != slices.Contains(got, sandbox) && !slices.Contains(policies, sandbox) {
-					t.Fatalf("6.3: %d %q with %q: %q", status, typ, policies, got)
+					t.Fatalf("contract 6.3: %d %q with %q: %q", status, typ, policies, got)
 				}
 				for _, policy := range policies {
 					if !slices.Contains(got, policy) {
-						t.Fatalf("6.3: %d %q: the function's %q is gone: %q", status, typ, policy, got)
+						t.Fatalf("contract 6.3: %d %q: the function's %q is gone: %q", status, typ, policy, got)
 					}
 				}
 				again := h.Clone()
 				if SharedHost(again, status); !reflect.DeepEqual(again, h) {
-					t.Fatalf("6.3: a second time: %v, %v", h, again)
+					t.Fatalf("contract 6.3: a second time: %v, %v", h, again)
 				}
 			}
 		}
@@ -105,7 +105,7 @@ func TestSharedHostDrops(t *testing.T) {
 	want := http.Header{"Content-Type": {"application/json"}, "Location": {"/x"}, "Etag": {`"1"`}, "X-Accelerate": {"1"}, "Cache-Control": {"no-store"}}
 	maps.Copy(h, want)
 	if SharedHost(h, http.StatusOK); !reflect.DeepEqual(h, want) {
-		t.Errorf("6.3: left are %v", h)
+		t.Errorf("contract 6.3: left are %v", h)
 	}
 }
 
@@ -152,7 +152,7 @@ func TestSharedHostLinks(t *testing.T) {
 				h["Link"] = tt.in
 			}
 			if SharedHost(h, http.StatusOK); !reflect.DeepEqual(h["Link"], tt.want) {
-				t.Errorf("6.3: %q became %q, want %q", tt.in, h["Link"], tt.want)
+				t.Errorf("contract 6.3: %q became %q, want %q", tt.in, h["Link"], tt.want)
 			}
 		})
 	}
@@ -168,14 +168,14 @@ func FuzzLinks(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value string) {
 		left := quietLinks(value)
 		if again := quietLinks(left); again != left {
-			t.Fatalf("6.3: %q became %q, and that %q", value, left, again)
+			t.Fatalf("contract 6.3: %q became %q, and that %q", value, left, again)
 		}
 		for _, text := range forgivingSplit(left) {
 			if !strings.Contains(value, strings.TrimSpace(text)) {
-				t.Fatalf("6.3: %q is not of %q", text, value)
+				t.Fatalf("contract 6.3: %q is not of %q", text, value)
 			}
 			if forgivingFetches(text) {
-				t.Fatalf("6.3: %q of %q is left", text, value)
+				t.Fatalf("contract 6.3: %q of %q is left", text, value)
 			}
 		}
 	})
@@ -242,7 +242,7 @@ func TestTrailer(t *testing.T) {
 		"Content-Length", "Transfer-Encoding", "Trailer", "Ratelimit", "X-Content-Type-Options",
 	} {
 		if InTrailer(name) {
-			t.Errorf("6.3: %s is a trailer", name)
+			t.Errorf("contract 6.3: %s is a trailer", name)
 		}
 	}
 	h := http.Header{"Grpc-Status": {"0"}, "Server-Timing": {"a"}, "Content-Digest": {"x"}, "X-Checksum": {"1"}, "Sb-X": {"1"}, "set-cookie": {"a=b"}, "Set-Cookie": nil}

@@ -16,7 +16,7 @@ func sniffBody(t *testing.T, body, cuts []byte) (html bool, held int) {
 	for end, i := 0, 0; ; i++ {
 		gotHTML, gotDecided := Sniff(body[:end], false)
 		if decided && (!gotDecided || gotHTML != html) {
-			t.Fatalf("6.3: verdict on %q was %v, after %d bytes it is %v, %v", body, html, end, gotHTML, gotDecided)
+			t.Fatalf("contract 6.3: verdict on %q was %v, after %d bytes it is %v, %v", body, html, end, gotHTML, gotDecided)
 		}
 		if !decided && gotDecided {
 			html, decided, held = gotHTML, true, end
@@ -32,10 +32,10 @@ func sniffBody(t *testing.T, body, cuts []byte) (html bool, held int) {
 	}
 	gotHTML, gotDecided := Sniff(body, true)
 	if !gotDecided {
-		t.Fatalf("6.3: Sniff(%q, eof) is undecided", body)
+		t.Fatalf("contract 6.3: Sniff(%q, eof) is undecided", body)
 	}
 	if decided && gotHTML != html {
-		t.Fatalf("6.3: verdict on %q was %v, at the end it is %v", body, html, gotHTML)
+		t.Fatalf("contract 6.3: verdict on %q was %v, at the end it is %v", body, html, gotHTML)
 	}
 	if !decided {
 		held = len(body)
@@ -84,10 +84,10 @@ func TestSniff(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			html, held := sniffBody(t, []byte(tt.body), nil)
 			if html != tt.html || html != detected([]byte(tt.body)) {
-				t.Errorf("6.3: Sniff says %v, DetectContentType %v, want %v", html, detected([]byte(tt.body)), tt.html)
+				t.Errorf("contract 6.3: Sniff says %v, DetectContentType %v, want %v", html, detected([]byte(tt.body)), tt.html)
 			}
 			if held != tt.held {
-				t.Errorf("6.3: decided after %d bytes, want %d", held, tt.held)
+				t.Errorf("contract 6.3: decided after %d bytes, want %d", held, tt.held)
 			}
 		})
 	}
@@ -97,10 +97,10 @@ func TestSniff(t *testing.T) {
 // page shown.
 func TestSniffSlowWriter(t *testing.T) {
 	if html, decided := Sniff([]byte("<"), false); html || decided {
-		t.Fatalf("6.3: Sniff(<) = %v, %v, want it undecided", html, decided)
+		t.Fatalf("contract 6.3: Sniff(<) = %v, %v, want it undecided", html, decided)
 	}
 	if html, decided := Sniff([]byte("<html>"), false); !html || !decided {
-		t.Fatalf("6.3: Sniff(<html>) = %v, %v, want HTML", html, decided)
+		t.Fatalf("contract 6.3: Sniff(<html>) = %v, %v, want HTML", html, decided)
 	}
 }
 
@@ -131,7 +131,7 @@ func FuzzSniff(f *testing.F) {
 		body := append(bytes.Repeat([]byte{'\n'}, int(spaces%1024)), rest...)
 		html, held := sniffBody(t, body, cuts)
 		if want := detected(body); html != want {
-			t.Fatalf("6.3: Sniff says %v, DetectContentType %v", html, want)
+			t.Fatalf("contract 6.3: Sniff says %v, DetectContentType %v", html, want)
 		}
 		if len(cuts) > 0 {
 			return
@@ -140,7 +140,7 @@ func FuzzSniff(f *testing.F) {
 		// completion of some signature proves.
 		for n := range held {
 			if !completable(body[:n]) {
-				t.Fatalf("6.3: %q was held back and cannot become HTML", body[:n])
+				t.Fatalf("contract 6.3: %q was held back and cannot become HTML", body[:n])
 			}
 		}
 	})

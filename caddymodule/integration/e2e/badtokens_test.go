@@ -78,7 +78,7 @@ func flood(t *testing.T, g *gateway, from string, n int, request func(i int) str
 	return statuses
 }
 
-// contract 9.8: with a limit by address a flood of forged tokens costs no signatures: nearly all of it is 429, and those who call
+// Contract 9.8: with a limit by address a flood of forged tokens costs no signatures: nearly all of it is 429, and those who call
 // from elsewhere, also with new tokens, are not refused. What the gateway works for a forged token is bounded in any case.
 func TestFloodOfForgedTokens(t *testing.T) {
 	w := startWitness(t)

@@ -47,7 +47,7 @@ func (g *gateway) command(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// contract 7.4: what was called is what is billed, in every format, and readers that others wrote add up the same.
+// Contract 7.4: what was called is what is billed, in every format, and readers that others wrote add up the same.
 func TestBilling(t *testing.T) {
 	w := startWitness(t)
 	c := config{

@@ -41,7 +41,7 @@ func inParallel(n int, f func(i int)) {
 	running.Wait()
 }
 
-// contract 9.7: subjects of 4 KB and their tokens, forged ones among them, fill the budgets of limits and tokens and nothing else;
+// Contract 9.7: subjects of 4 KB and their tokens, forged ones among them, fill the budgets of limits and tokens and nothing else;
 // nobody's limit is reset by that, and a reload changes a budget without losing a limit.
 func TestBudgetsOfLimitsAndTokens(t *testing.T) {
 	w := startWitness(t)
@@ -114,7 +114,7 @@ func TestBudgetsOfLimitsAndTokens(t *testing.T) {
 	}
 }
 
-// contract 9.6: bodies kept to be sent again take their budget and no more. Those that find no room are calls like all others, but
+// Contract 9.6: bodies kept to be sent again take their budget and no more. Those that find no room are calls like all others, but
 // are not sent again; with the heads of the answers all is given back.
 func TestBudgetOfReplay(t *testing.T) {
 	const size = 64 << 10
@@ -201,7 +201,7 @@ func heap(t *testing.T, g *gateway) int {
 	return profiled(t, g, "heap?gc=1&debug=1", heapAlloc)
 }
 
-// contract 9.6: heads that never end take no more from the gateway than from a site of plain Caddy in the same process, but for
+// Contract 9.6: heads that never end take no more from the gateway than from a site of plain Caddy in the same process, but for
 // what a reload needs of short ones; and nothing of a head is left on a connection that is kept.
 func TestHeadsInMemory(t *testing.T) {
 	plain, err := freePort()
@@ -265,7 +265,7 @@ func TestHeadsInMemory(t *testing.T) {
 	}
 }
 
-// contract 9.6: uploads under way take no more than with Caddy's own reverse_proxy in the same process, but for the budget of replay.
+// Contract 9.6: uploads under way take no more than with Caddy's own reverse_proxy in the same process, but for the budget of replay.
 func TestUploadsInMemory(t *testing.T) {
 	var received atomic.Int64
 	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

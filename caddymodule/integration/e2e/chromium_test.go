@@ -43,7 +43,7 @@ func startProjects(t *testing.T, c config, doc object) *gateway {
 	return startGateway(t, c)
 }
 
-// contract 6.3, 6.4 in a real browser, with two projects on hosts under one apex.
+// Contract 6.3, 6.4 in a real browser, with two projects on hosts under one apex.
 func TestChromiumSharedHost(t *testing.T) {
 	b := startScripted(t)
 	functions := []object{{"slug": "f", "verify_jwt": false}, {"slug": "kept", "verify_jwt": false, "html": "keep"}}
@@ -56,7 +56,7 @@ func TestChromiumSharedHost(t *testing.T) {
 		fmt.Sprintf("E2E_SECOND_HOST=%s.example.test:%d", secondRef, g.port))...)
 }
 
-// contract 3.15, 4.4, 4.5, 4.7, 4.9 in a real browser: a page of another origin reads every gateway answer.
+// Contract 3.15, 4.4, 4.5, 4.7, 4.9 in a real browser: a page of another origin reads every gateway answer.
 func TestChromiumReads(t *testing.T) {
 	b := startScripted(t)
 	open := func(slug string, more ...any) object {

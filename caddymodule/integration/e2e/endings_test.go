@@ -243,7 +243,7 @@ func pick(ways []way) []way {
 // caps are those of calls in flight, which too must be given back (contract 9.6).
 const caps = "\n\t\tin_flight project 1000\n\t\tin_flight function 1000\n\t\tin_flight client_ip 1000"
 
-// contract 5.29: whatever way a call ends, everything that it held is given back.
+// Contract 5.29: whatever way a call ends, everything that it held is given back.
 func TestEndings(t *testing.T) {
 	g, b := startPlayedGateway(t, config{options: "\t\tidle_timeout 60s" + caps})
 	before := goroutines(t, g)
@@ -289,7 +289,7 @@ func TestEndings(t *testing.T) {
 	})
 }
 
-// contract 5.29, 6.6: the same while configurations are replaced.
+// Contract 5.29, 6.6: the same while configurations are replaced.
 func TestEndingsWhileReloading(t *testing.T) {
 	c := config{options: "\t\tidle_timeout 60s" + caps}
 	g, b := startPlayedGateway(t, c)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// contract 6.8: the head and the first bytes of an answer go out when no more follows, whatever its framing.
+// Contract 6.8: the head and the first bytes of an answer go out when no more follows, whatever its framing.
 func TestFirstBytes(t *testing.T) {
 	g, b := startPlayedGateway(t, config{options: "\t\tidle_timeout 60s"})
 	const chunkedHead = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -74,7 +74,7 @@ func httpChunks(r *bufio.Reader) io.Reader {
 	return res.Body
 }
 
-// contract 6.8: a small answer that is there at once goes out in one piece, with its length.
+// Contract 6.8: a small answer that is there at once goes out in one piece, with its length.
 func TestSmallAnswersInOnePiece(t *testing.T) {
 	g, b := startPlayedGateway(t, config{})
 	target := b.add(says("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"))
@@ -98,7 +98,7 @@ func TestSmallAnswersInOnePiece(t *testing.T) {
 	}
 }
 
-// contract 6.1: interim answers are signs of life.
+// Contract 6.1: interim answers are signs of life.
 func TestInterimAnswersKeepAlive(t *testing.T) {
 	g, b := startPlayedGateway(t, config{options: "\t\tidle_timeout 1s"})
 	interim := func(answer string) play {
@@ -129,7 +129,7 @@ func TestInterimAnswersKeepAlive(t *testing.T) {
 	}
 }
 
-// contract 5.30: a refusal goes out at once, whatever the request's body does, and what comes of the body after it is no
+// Contract 5.30: a refusal goes out at once, whatever the request's body does, and what comes of the body after it is no
 // request. Where the body ends soon the connection is kept.
 func TestRefusalsDoNotWait(t *testing.T) {
 	g, b := startRawGateway(t, "")
@@ -207,7 +207,7 @@ func TestRefusalsDoNotWait(t *testing.T) {
 	g.idle(t)
 }
 
-// contract 5.30: the same over every protocol: the client has its answer while its body is still to come.
+// Contract 5.30: the same over every protocol: the client has its answer while its body is still to come.
 func TestRefusalsDoNotWaitOverTLS(t *testing.T) {
 	g, _, lines := startRecorded(t, "")
 	for proto, client := range protocols(t) {

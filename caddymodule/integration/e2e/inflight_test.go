@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// contract 9.6, also without `capacity`: no more calls of a project, a function or a client at once than in_flight says; what is
+// Contract 9.6, also without `capacity`: no more calls of a project, a function or a client at once than in_flight says; what is
 // beyond is 503, costs no unit, and leaves the others alone.
 func TestInFlight(t *testing.T) {
 	preflight := []string{"Origin", "https://app.test", "Access-Control-Request-Method", "POST"}
@@ -54,7 +54,7 @@ func TestInFlight(t *testing.T) {
 				}
 			}
 			if tc.scope == "project" {
-				// contract 4.1: preflights that reach the function are within it, those that the gateway answers are not.
+				// Contract 4.1: preflights that reach the function are within it, those that the gateway answers are not.
 				res, err := w.ask(t.Context(), http.MethodOptions, noisy, "own-cors", preflight...)
 				if err != nil || res.StatusCode != http.StatusServiceUnavailable {
 					t.Errorf("a preflight to the function: %v, %v", res, err)

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// contract 7.1, 7.2: each way out of the proxy counts as what it is.
+// Contract 7.1, 7.2: each way out of the proxy counts as what it is.
 func TestMeteringCounts(t *testing.T) {
 	w := startWitness(t)
 	c := config{
@@ -114,7 +114,7 @@ func TestMeteringCounts(t *testing.T) {
 	})
 }
 
-// contract 7.3, 7.5: a hard quota is exact, also for many at once, and its end is lifted at once.
+// Contract 7.3, 7.5: a hard quota is exact, also for many at once, and its end is lifted at once.
 func TestQuota(t *testing.T) {
 	w := startWitness(t)
 	c := config{backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"), project: "\t\t\tplan free\n\t\t\tquota 1000"}

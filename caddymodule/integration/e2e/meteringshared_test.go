@@ -57,7 +57,7 @@ func setQuota(t *testing.T, g *gateway, body string) {
 	}
 }
 
-// contract 7.3: gateways that share a store share the quota, to the unit, and each knows what all of them counted.
+// Contract 7.3: gateways that share a store share the quota, to the unit, and each knows what all of them counted.
 func TestQuotaOfGatewaysThatShareAStore(t *testing.T) {
 	w, redis := startWitness(t), redistest.Single(t, "appendonly yes")
 	c := config{

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// contract 4.1: a preflight reaches a function in mode `cors function` without its body, however that is framed and whatever it says, and
+// Contract 4.1: a preflight reaches a function in mode `cors function` without its body, however that is framed and whatever it says, and
 // the connection stays in order: the request behind it is answered as itself, unless the answer ended the connection.
 func TestPreflightBodies(t *testing.T) {
 	b := startRawBackend(t)
@@ -72,7 +72,7 @@ func TestPreflightBodies(t *testing.T) {
 	}
 }
 
-// contract 4.2, 7.1, 9.8: OPTIONS is no way past the quota: it costs in mode `cors function`, and runs nothing in `auto`.
+// Contract 4.2, 7.1, 9.8: OPTIONS is no way past the quota: it costs in mode `cors function`, and runs nothing in `auto`.
 func TestOptionsAreNoFreeAPI(t *testing.T) {
 	b := startScripted(t)
 	g := startGateway(t, config{

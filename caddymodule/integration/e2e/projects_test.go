@@ -189,7 +189,7 @@ func TestSecretRotation(t *testing.T) {
 	})
 }
 
-// contract 2.5: a project that is bound to regions of other gateways is answered with what is known of them, and explained.
+// Contract 2.5: a project that is bound to regions of other gateways is answered with what is known of them, and explained.
 func TestProjectWithoutRegionHere(t *testing.T) {
 	path, before := filepath.Join(t.TempDir(), "projects.json"), time.Now().Truncate(time.Millisecond)
 	elsewhere := projectOf(firstRef, jwtSecret)

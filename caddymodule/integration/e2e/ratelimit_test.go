@@ -13,7 +13,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 )
 
-// contract 5.11: 429 by client address, function, subject and project; what is refused uses nothing up.
+// Contract 5.11: 429 by client address, function, subject and project; what is refused uses nothing up.
 func TestRateLimits(t *testing.T) {
 	w := startWitness(t)
 	g := startGateway(t, config{
@@ -99,7 +99,7 @@ func TestRateLimits(t *testing.T) {
 	}
 }
 
-// contract 3.20, 9.8: the limit by the client's address is looked at before keys and tokens and takes its token whatever
+// Contract 3.20, 9.8: the limit by the client's address is looked at before keys and tokens and takes its token whatever
 // follows; the others come after, and lose nothing to calls that are 401. A 429 of it has all headers of one.
 func TestClientLimitBeforeKeys(t *testing.T) {
 	w := startWitness(t)
@@ -166,7 +166,7 @@ func TestClientLimitBeforeKeys(t *testing.T) {
 	}
 }
 
-// contract 9.7: gateways with one Redis share the limit of a subject, whose bucket has a hashed name of one length there, keyed by
+// Contract 9.7: gateways with one Redis share the limit of a subject, whose bucket has a hashed name of one length there, keyed by
 // a secret that lies there too. When Redis loses all, they share again.
 func TestFleetSharesLimitsOfSubjects(t *testing.T) {
 	w, redis := startWitness(t), redistest.Single(t)

@@ -87,7 +87,7 @@ const (
 	streamHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 
-// contract 5.31, 6.8, 8.11, 8.17, 8.19, 8.20, 8.28: each call ends in one record with its true end, over every protocol, and in Caddy's access log
+// Contract 5.31, 6.8, 8.11, 8.17, 8.19, 8.20, 8.28: each call ends in one record with its true end, over every protocol, and in Caddy's access log
 // and metrics; a client never takes a broken answer for a whole one.
 func TestOneRecord(t *testing.T) {
 	g, b, lines := startRecorded(t, "\t\tidle_timeout 1s")
@@ -212,7 +212,7 @@ func caddyRequests(t *testing.T, g *gateway) int {
 	return total
 }
 
-// contract 8.11, 8.17, 8.19, 8.20: a WebSocket's record says how it ended, and the access log has its 101.
+// Contract 8.11, 8.17, 8.19, 8.20: a WebSocket's record says how it ended, and the access log has its 101.
 func TestOneRecordOfWebSockets(t *testing.T) {
 	g, b, lines := startRecorded(t, "\t\tidle_timeout 2s")
 	const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
@@ -268,7 +268,7 @@ func TestOneRecordOfWebSockets(t *testing.T) {
 	g.idle(t)
 }
 
-// contract 5.31: an answer that breaks off is broken for the client too where the end of the connection would be its end
+// Contract 5.31: an answer that breaks off is broken for the client too where the end of the connection would be its end
 // (HTTP/1.0), and behind a handler that writes to the answer after ours.
 func TestBrokenAnswers(t *testing.T) {
 	b := startPlayed(t)

@@ -222,7 +222,7 @@ type noise struct {
 	slack    time.Duration // that a busy machine adds by itself
 }
 
-// contract 9.6: with `capacity`, nothing that one project does has a call of the others refused: twenty times their calls in a
+// Contract 9.6: with `capacity`, nothing that one project does has a call of the others refused: twenty times their calls in a
 // closed loop, as many hung calls as the region can run, as many WebSockets; and they are as fast as without it.
 func TestOneTenantLeavesRoom(t *testing.T) {
 	n := roomNoise

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// contract 9.6, 2.5, 2.7: what a project has no room for in one region runs in the next as `spill`, unless it named the region;
+// Contract 9.6, 2.5, 2.7: what a project has no room for in one region runs in the next as `spill`, unless it named the region;
 // then it is 503 there and nowhere else. Those who hold little stay where they are nearest.
 func TestRoomOfEachRegion(t *testing.T) {
 	w := startTenants(t, "", "capacity 10", "capacity 100")
@@ -47,7 +47,7 @@ func TestRoomOfEachRegion(t *testing.T) {
 	}
 }
 
-// contract 9.6: plans have weights. Full, a region still takes calls of a project of weight 4 when one of weight 1, that holds
+// Contract 9.6: plans have weights. Full, a region still takes calls of a project of weight 4 when one of weight 1, that holds
 // as much, is refused.
 func TestRoomByWeight(t *testing.T) {
 	w := startTenants(t, "plan pro {\nweight 4\n}", "capacity 10")
@@ -109,7 +109,7 @@ func TestRoomOverReload(t *testing.T) {
 	w.holds(t, 0, 0)
 }
 
-// contract 3.30, 9.6: a call that finds no room takes nothing from a quota, however small that is.
+// Contract 3.30, 9.6: a call that finds no room takes nothing from a quota, however small that is.
 func TestRefusedForRoomCostsNothing(t *testing.T) {
 	w := startTenants(t, "plan pro {\nquota 4\nspend_cap on\n}", "capacity 2")
 	eventually(t, "the projects are there", func() bool { return w.call(t, quiet, "nothing", "") == http.StatusNotFound })

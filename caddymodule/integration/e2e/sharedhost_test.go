@@ -15,7 +15,7 @@ import (
 // sandboxed is the policy of contract 6.3.
 const sandboxed = "default-src 'none'; sandbox"
 
-// contract 6.3, 6.4: any method and status, every kind of type, through the binary. It is a sample with a fixed seed of the table that
+// Contract 6.3, 6.4: any method and status, every kind of type, through the binary. It is a sample with a fixed seed of the table that
 // the tests of package rewrite go through.
 func TestSharedHostAnswers(t *testing.T) {
 	b := startScripted(t)

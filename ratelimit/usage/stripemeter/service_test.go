@@ -39,7 +39,7 @@ func post(t *testing.T, url, file, more string) {
 	}
 }
 
-// BEHAVIOUR 7.4: with the meters and the price that docs/billing.md sets up, Stripe's invoices are our bills.
+// Contract 7.4: with the meters and the price that docs/billing.md sets up, Stripe's invoices are our bills.
 func TestSetUp(t *testing.T) {
 	for used, want := range map[int64]int64{1_800_000: 0, 2_000_000: 0, 2_000_001: 200, 2_999_999: 200, 3_000_000: 200, 3_000_001: 400, 3_400_000: 400, 3_500_000: 400} {
 		fake := &fakesinks.Stripe{Key: key, Customers: map[string]bool{"cus_acme": true}}

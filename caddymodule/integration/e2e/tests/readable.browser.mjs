@@ -1,4 +1,4 @@
-// contract 4.4, 4.5, 4.7, 3.15 in Chromium: a page of another origin reads each gateway answer that a browser can get, with its code.
+// Contract 4.4, 4.5, 4.7, 3.15 in Chromium: a page of another origin reads each gateway answer that a browser can get, with its code.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { answer, browser, html, site } from "./browser.mjs";

@@ -1,4 +1,4 @@
-// contract 6.3, 6.4 in Chromium: what a function does on a shared host reaches no other project. Each case runs twice: function `f` as
+// Contract 6.3, 6.4 in Chromium: what a function does on a shared host reaches no other project. Each case runs twice: function `f` as
 // it comes, and function `kept` with `html keep`, which shows that the case could fail.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
