@@ -24,7 +24,7 @@ type Projects interface {
 	Many() bool
 }
 
-// Pipeline decides over requests in the fixed order of contract 3.16 to 3.31.16 to 3.31.
+// Pipeline decides over requests in the fixed order of contract 3.16 to 3.31.
 // It is immutable and safe for concurrent use.
 type Pipeline struct {
 	projects Projects

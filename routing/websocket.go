@@ -34,7 +34,7 @@ func upgradable(r *Request, inv *Invocation) *Refusal {
 	return nil
 }
 
-// upgradeUnsupported is the 501 of contract 5.14.14.
+// upgradeUnsupported is the 501 of contract 5.14.
 func upgradeUnsupported() *Refusal {
 	return refuse(http.StatusNotImplemented, CodeUpgradeUnsupported, "The region's runtimes take no WebSockets")
 }
