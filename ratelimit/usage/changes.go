@@ -37,31 +37,31 @@ var bucketCursors = []byte("cursors")
 
 // note adds a line to the news, and keeps what it was.
 func (u *update) note(key []byte, was *entry) error {
-	n, err := u.news.NextSequence()
+	n, err := u.changes.NextSequence()
 	if err != nil {
 		return err
 	}
 	value := binary.BigEndian.AppendUint32(nil, uint32(len(u.group)))
 	value = append(append(value, u.group...), key...)
-	if err := u.news.Put(binary.BigEndian.AppendUint64(nil, n), value); err != nil {
+	if err := u.changes.Put(binary.BigEndian.AppendUint64(nil, n), value); err != nil {
 		return err
 	}
 	return u.remember(value, n, was)
 }
 
-// News returns what happened after a number, at most so many lines. There is
+// Changes returns what happened after a number, at most so many lines. There is
 // nothing new where it has no lines.
-func (b *LineStore) News(after uint64, most int) (batch Batch, err error) {
+func (b *LineStore) Changes(after uint64, most int) (batch Batch, err error) {
 	batch.store = b
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return batch, nil
 	}
 	err = b.with(false, func(tx *bbolt.Tx) error {
-		news, lines := tx.Bucket(bucketNews), tx.Bucket(bucketLines)
-		if news == nil || lines == nil {
+		changes, lines := tx.Bucket(bucketChanges), tx.Bucket(bucketLines)
+		if changes == nil || lines == nil {
 			return nil
 		}
-		cursor := news.Cursor()
+		cursor := changes.Cursor()
 		for k, v := cursor.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil && len(batch.Lines) < most; k, v = cursor.Next() {
 			line, err := b.noted(lines, v)
 			if err != nil {
@@ -80,13 +80,13 @@ func (b *LineStore) News(after uint64, most int) (batch Batch, err error) {
 
 // noted is the line of an entry of the news.
 func (b *LineStore) noted(lines *bbolt.Bucket, value []byte) (l Line, err error) {
-	key, k, err := parseNews(value)
+	key, k, err := parseChange(value)
 	if err != nil {
 		return l, err
 	}
 	group := lines.Bucket(groupKey(k.Organization, k.Period))
 	if group == nil {
-		return l, fmt.Errorf("the entry %x of the news is of no line", value)
+		return l, fmt.Errorf("the change %x is of no line", value)
 	}
 	var e entry
 	if err := json.Unmarshal(group.Get(key), &e); err != nil {
@@ -95,16 +95,16 @@ func (b *LineStore) noted(lines *bbolt.Bucket, value []byte) (l Line, err error)
 	return e.line(b.ledger, k), nil
 }
 
-// parseNews reads an entry of the news: the key of the line in its group, and what
+// parseChange reads an entry of the changes: the key of the line in its group, and what
 // that says.
-func parseNews(value []byte) (key []byte, k Key, err error) {
+func parseChange(value []byte) (key []byte, k Key, err error) {
 	if len(value) < 4 || len(value) < 4+int(binary.BigEndian.Uint32(value)) {
-		return nil, k, fmt.Errorf("the entry %x of the news is of no line", value)
+		return nil, k, fmt.Errorf("the change %x is of no line", value)
 	}
 	group, key := value[4:4+binary.BigEndian.Uint32(value)], value[4+binary.BigEndian.Uint32(value):]
 	period, organization, organized := strings.Cut(string(group), "\x00")
 	if !organized || !isLine(key) {
-		return nil, k, fmt.Errorf("the entry %x of the news is of no line", value)
+		return nil, k, fmt.Errorf("the change %x is of no line", value)
 	}
 	k.Period, k.Organization = period, organization
 	return key, k, parseLineKey(key, &k)

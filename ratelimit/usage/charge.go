@@ -62,8 +62,8 @@ func (b *LineStore) period(organization, id string) (metering.Period, metering.C
 }
 
 var (
-	// bucketChanges has corrections, by what is in the news and its number.
-	bucketChanges = []byte("changes")
+	// bucketPrior has corrections, by what is in the news and its number.
+	bucketPrior = []byte("changes")
 	// keySettled is beside the buckets of lines: the last full hour up to which all
 	// was known, in seconds.
 	keySettled = []byte("settled")
@@ -72,8 +72,8 @@ var (
 	keyClosed = []byte("closed")
 )
 
-// change is what the news do not tell of an entry.
-type change struct {
+// prior is what a line was before a change.
+type prior struct {
 	Was  *entry `json:"w,omitempty"` // before; nil for what was not final
 	Late int64  `json:"l,omitempty"` // when it came, in seconds, if the bill had been final
 }
@@ -106,18 +106,18 @@ func (u *update) close() error {
 }
 
 // remember keeps what a line was, for the entry n of the news.
-func (u *update) remember(news []byte, n uint64, was *entry) error {
-	var c change
+func (u *update) remember(change []byte, n uint64, was *entry) error {
+	var c prior
 	if was.State != Provisional {
 		c.Was = was
 	}
 	if u.closed {
 		c.Late = u.now.Unix()
 	}
-	if c == (change{}) {
+	if c == (prior{}) {
 		return nil
 	}
-	changes, err := u.news.Tx().CreateBucketIfNotExists(bucketChanges)
+	priors, err := u.changes.Tx().CreateBucketIfNotExists(bucketPrior)
 	if err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (u *update) remember(news []byte, n uint64, was *entry) error {
 	if err != nil {
 		return err
 	}
-	return changes.Put(binary.BigEndian.AppendUint64(news, n), text)
+	return priors.Put(binary.BigEndian.AppendUint64(change, n), text)
 }
 
 // Charges returns a charge for each line that Lines has: what there is to pay as
@@ -156,9 +156,9 @@ func (b *LineStore) Charges(want func(organization, period string) bool) iter.Se
 func (b Batch) Charges() iter.Seq2[Charge, error] {
 	return func(yield func(Charge, error) bool) {
 		err := b.store.with(false, func(tx *bbolt.Tx) error {
-			news := tx.Bucket(bucketNews)
+			changes := tx.Bucket(bucketChanges)
 			for n := b.From; n <= b.To; n++ {
-				is, was, err := b.store.changed(tx, news.Get(binary.BigEndian.AppendUint64(nil, n)), n)
+				is, was, err := b.store.changed(tx, changes.Get(binary.BigEndian.AppendUint64(nil, n)), n)
 				if err != nil {
 					return err
 				}
@@ -179,12 +179,12 @@ func (b Batch) Charges() iter.Seq2[Charge, error] {
 
 // changed is what a line became by the entry n of the news, and what it was; nil
 // if it is the first of it.
-func (b *LineStore) changed(tx *bbolt.Tx, news []byte, n uint64) (is, was *Charge, err error) {
-	key, k, err := parseNews(news)
+func (b *LineStore) changed(tx *bbolt.Tx, change []byte, n uint64) (is, was *Charge, err error) {
+	key, k, err := parseChange(change)
 	if err != nil {
 		return nil, nil, err
 	}
-	this, next, err := changesOf(tx, news, n)
+	this, next, err := priorOf(tx, change, n)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -205,28 +205,28 @@ func (b *LineStore) changed(tx *bbolt.Tx, news []byte, n uint64) (is, was *Charg
 	}
 	e, known, err := readEntry(tx.Bucket(bucketLines).Bucket(groupKey(k.Organization, k.Period)), key)
 	if err == nil && !known {
-		err = fmt.Errorf("the entry %x of the news is of no line", news)
+		err = fmt.Errorf("the change %x is of no line", change)
 	}
 	return charge(&e), was, err
 }
 
-// changesOf are those of a line by the entry n of the news, and by the next of the
+// priorOf are those of a line by the entry n of the news, and by the next of the
 // line: that one has what it became by n.
-func changesOf(tx *bbolt.Tx, news []byte, n uint64) (this, next change, err error) {
-	changes := tx.Bucket(bucketChanges)
-	if changes == nil {
+func priorOf(tx *bbolt.Tx, change []byte, n uint64) (this, next prior, err error) {
+	priors := tx.Bucket(bucketPrior)
+	if priors == nil {
 		return this, next, nil
 	}
-	key := func(n uint64) []byte { return binary.BigEndian.AppendUint64(bytes.Clone(news), n) }
-	if text := changes.Get(key(n)); text != nil {
+	key := func(n uint64) []byte { return binary.BigEndian.AppendUint64(bytes.Clone(change), n) }
+	if text := priors.Get(key(n)); text != nil {
 		if err := json.Unmarshal(text, &this); err != nil {
-			return this, next, fmt.Errorf("the change %x: %w", key(n), err)
+			return this, next, fmt.Errorf("the prior state under %x: %w", key(n), err)
 		}
 	}
-	after, text := changes.Cursor().Seek(key(n + 1))
-	if len(after) == len(news)+8 && bytes.HasPrefix(after, news) {
+	after, text := priors.Cursor().Seek(key(n + 1))
+	if len(after) == len(change)+8 && bytes.HasPrefix(after, change) {
 		if err := json.Unmarshal(text, &next); err != nil {
-			return this, next, fmt.Errorf("the change %x: %w", after, err)
+			return this, next, fmt.Errorf("the prior state under %x: %w", after, err)
 		}
 	}
 	return this, next, nil

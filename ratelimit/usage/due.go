@@ -16,7 +16,7 @@ import (
 // duePage is a page of which something happened that a service may not know.
 type duePage struct {
 	PageKey
-	news uint64 // the number of the last that happened
+	lastChange uint64 // the number of the last that happened
 }
 
 // bucketDue has for each service the pages that are due. They are noted together
@@ -39,8 +39,8 @@ func parsePageText(text []byte) (PageKey, error) {
 	return PageKey{Period: parts[0], Account: parts[1], Span: parts[2]}, nil
 }
 
-// dueMost is how many news are noted at once.
-const dueMost = 10_000
+// maxDuePerTransaction is how many news are noted at once.
+const maxDuePerTransaction = 10_000
 
 // noteDue notes the pages of all news since the last time.
 func (b *LineStore) noteDue(service string, span time.Duration) error {
@@ -60,8 +60,8 @@ func (b *LineStore) noteDue(service string, span time.Duration) error {
 }
 
 func noteSome(tx *bbolt.Tx, service string, span time.Duration) (more bool, err error) {
-	news := tx.Bucket(bucketNews)
-	if news == nil {
+	changes := tx.Bucket(bucketChanges)
+	if changes == nil {
 		return false, nil
 	}
 	cursors, err := tx.CreateBucketIfNotExists(bucketCursors)
@@ -76,13 +76,13 @@ func noteSome(tx *bbolt.Tx, service string, span time.Duration) (more bool, err 
 	if v := cursors.Get([]byte(service)); len(v) == 8 {
 		after = binary.BigEndian.Uint64(v)
 	}
-	cursor, n := news.Cursor(), 0
+	cursor, n := changes.Cursor(), 0
 	for k, v := cursor.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil; k, v = cursor.Next() {
-		if n++; n > dueMost {
+		if n++; n > maxDuePerTransaction {
 			return true, cursors.Put([]byte(service), binary.BigEndian.AppendUint64(nil, after))
 		}
 		after = binary.BigEndian.Uint64(k)
-		_, key, err := parseNews(v)
+		_, key, err := parseChange(v)
 		if err != nil {
 			return false, err
 		}
@@ -136,7 +136,7 @@ func (b *LineStore) notDue(service string, done []duePage) error {
 		}
 		for _, p := range done {
 			key := pageText(p.PageKey)
-			if v := due.Get(key); len(v) != 8 || binary.BigEndian.Uint64(v) != p.news {
+			if v := due.Get(key); len(v) != 8 || binary.BigEndian.Uint64(v) != p.lastChange {
 				continue
 			}
 			if err := due.Delete(key); err != nil {

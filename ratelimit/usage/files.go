@@ -46,7 +46,7 @@ func (b *LineStore) Drain(ctx context.Context, sink Deliverer) (delivered int, e
 		if err != nil {
 			return delivered, err
 		}
-		batch, err := b.News(after, sink.Most())
+		batch, err := b.Changes(after, sink.Most())
 		if err != nil || len(batch.Lines) == 0 {
 			return delivered, err
 		}

@@ -126,7 +126,7 @@ func TestFOCUSStaysClosed(t *testing.T) {
 	update(december.Add(2*time.Hour), used("two", "h", 700, 2))
 	known = true
 	update(december.Add(3 * time.Hour))
-	batch, err := b.News(0, 10)
+	batch, err := b.Changes(0, 10)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,9 +30,9 @@ type LineStore struct {
 }
 
 var (
-	bucketLines = []byte("lines") // of buckets, one for each organization and period
-	bucketNews  = []byte("news")  // lines that became final or were corrected, in that order
-	keyOpen     = []byte("open")  // in each: from when on lines are provisional
+	bucketLines   = []byte("lines") // of buckets, one for each organization and period
+	bucketChanges = []byte("news")  // lines that became final or were corrected, in that order
+	keyOpen       = []byte("open")  // in each: from when on lines are provisional
 )
 
 // unknownPrice are those of organizations of which nothing else is said.
@@ -131,7 +131,7 @@ func (b *LineStore) Update(now time.Time, sums []Sum, price func(organization st
 		if err != nil {
 			return err
 		}
-		news, err := tx.CreateBucketIfNotExists(bucketNews)
+		changes, err := tx.CreateBucketIfNotExists(bucketChanges)
 		if err != nil {
 			return err
 		}
@@ -160,7 +160,7 @@ func (b *LineStore) Update(now time.Time, sums []Sum, price func(organization st
 				return err
 			}
 			period, organization, _ := strings.Cut(key, "\x00")
-			u := update{bucket: bucket, group: []byte(key), news: news, over: over, now: now}
+			u := update{bucket: bucket, group: []byte(key), changes: changes, over: over, now: now}
 			u.period, _ = b.period(organization, period)
 			u.settled = settled
 			u.price, u.known = price(organization)
@@ -177,15 +177,15 @@ func (b *LineStore) Update(now time.Time, sums []Sum, price func(organization st
 
 // update is Update for one organization and period.
 type update struct {
-	bucket, news *bbolt.Bucket
-	group        []byte // the name of bucket
-	now          time.Time
-	price        Price
-	known        bool // price is what the projects say, not the default
-	over         func(end time.Time) bool
-	period       metering.Period
-	settled      time.Time // up to when all was known before
-	closed       bool      // the bill was final before
+	bucket, changes *bbolt.Bucket
+	group           []byte // the name of bucket
+	now             time.Time
+	price           Price
+	known           bool // price is what the projects say, not the default
+	over            func(end time.Time) bool
+	period          metering.Period
+	settled         time.Time // up to when all was known before
+	closed          bool      // the bill was final before
 }
 
 // agreed is the price of a provisional line, after one with others.

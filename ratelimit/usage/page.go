@@ -64,7 +64,7 @@ func (p *page) add(items []Item, most int) {
 		if pending[items[i].ID] {
 			continue // what is on its way arrives first
 		}
-		if m, news := p.message(&items[i]); news {
+		if m, wanted := p.message(&items[i]); wanted {
 			p.Pending = append(p.Pending, m)
 		}
 	}
@@ -72,7 +72,7 @@ func (p *page) add(items []Item, most int) {
 
 // message is the one by which the service gets an item; none if it has it, or does
 // not want it.
-func (p *page) message(item *Item) (m Message, news bool) {
+func (p *page) message(item *Item) (m Message, wanted bool) {
 	before, known := p.Sent[item.ID]
 	digest := item.digest()
 	if known && before.Value == item.Value && before.Amount == item.Amount && before.Digest == digest {
