@@ -27,7 +27,12 @@ func book(t *testing.T, used int64) *usage.LineStore {
 		})
 	}
 	terms := func(string) (usage.Price, bool) { return usage.Price{Included: -1, Currency: "USD"}, true }
-	if _, err := b.Update(start, sums, terms, func(end time.Time) bool { return end.Before(start.Add(3 * time.Hour)) }); err != nil {
+	if _, err := b.Update(usage.UpdateInput{
+		Now:      start,
+		Sums:     sums,
+		Price:    terms,
+		Complete: func(end time.Time) bool { return end.Before(start.Add(3 * time.Hour)) },
+	}); err != nil {
 		t.Fatal(err)
 	}
 	return b

@@ -134,12 +134,17 @@ func (b *bookkeeping) billAlone(ctx context.Context) (used accounts, err error) 
 			prices[o.ID] = app.priceOf(o)
 		}
 	}
-	_, err = opened.bill.book.Update(now, sums, func(id string) (usage.Price, bool) {
-		if t, ok := prices[id]; ok {
-			return t, true
-		}
-		return usage.Price{Included: -1, Currency: app.currency()}, false
-	}, func(end time.Time) bool { return !now.Before(end.Add(settleAfter)) && known(end.Add(settleAfter)) })
+	_, err = opened.bill.book.Update(usage.UpdateInput{
+		Now:  now,
+		Sums: sums,
+		Price: func(id string) (usage.Price, bool) {
+			if t, ok := prices[id]; ok {
+				return t, true
+			}
+			return usage.Price{Included: -1, Currency: app.currency()}, false
+		},
+		Complete: func(end time.Time) bool { return !now.Before(end.Add(settleAfter)) && known(end.Add(settleAfter)) },
+	})
 	if err == nil {
 		b.billedLogs = logs
 		b.billed.Store(true)

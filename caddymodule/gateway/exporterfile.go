@@ -59,8 +59,8 @@ func (f *FileExporter) Name() string { return f.files.Name() }
 // Guarantee implements usage.Sink.
 func (f *FileExporter) Guarantee() string { return f.files.Guarantee() }
 
-// Most implements usage.Sink.
-func (f *FileExporter) Most() int { return f.files.Most() }
+// MaxBatch implements usage.Sink.
+func (f *FileExporter) MaxBatch() int { return f.files.MaxBatch() }
 
 // Deliver implements usage.Sink.
 func (f *FileExporter) Deliver(ctx context.Context, b usage.Batch) error {

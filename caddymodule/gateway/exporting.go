@@ -174,7 +174,7 @@ func (e *exporting) round(ctx context.Context, exporter Exporter) (r usage.Resul
 		if standby {
 			err = fmt.Errorf("%w: %w", errNoTurn, err)
 		}
-		if common, ok := outbox.Pages.(usage.Common); ok && (err == nil || standby) {
+		if common, ok := outbox.Pages.(usage.SharedPages); ok && (err == nil || standby) {
 			err = errors.Join(err, e.tend(ctx, common, x.Name(), standby))
 		}
 	}
@@ -213,7 +213,7 @@ func (e *exporting) rename(ctx context.Context, opened *books, exporter Exporter
 
 // tend does what is to be done for common pages now and then: who stands by has a
 // copy of them, who sends removes old ones.
-func (e *exporting) tend(ctx context.Context, pages usage.Common, service string, standby bool) error {
+func (e *exporting) tend(ctx context.Context, pages usage.SharedPages, service string, standby bool) error {
 	now := time.Now()
 	if now.Sub(e.tended[service]) < tendEvery {
 		return nil
@@ -230,8 +230,8 @@ func (e *exporting) outbox(s usage.Service) *usage.Outbox {
 	opened := e.books.open.Load()
 	o := &usage.Outbox{Store: opened.bill.book, Pages: opened.bill.book.Pages(), Now: time.Now}
 	if shared := opened.shared.Load(); shared != nil {
-		o.Pages, o.Keep = usage.SharedPages(opened.bill.book, shared.conn), pagesKept
-		o.May = func(ctx context.Context) error {
+		o.Pages, o.Retention = usage.NewSharedPages(opened.bill.book, shared.conn), pagesKept
+		o.CheckLeader = func(ctx context.Context) error {
 			if x, ok := s.(usage.Renamed); ok && x.FormerName() != "" {
 				// Gateways of a build before ask for the turn under this name: they stand by.
 				if err := usage.Lead(ctx, shared.conn, x.FormerName(), opened.ledger.Instance()); err != nil {

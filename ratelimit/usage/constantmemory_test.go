@@ -28,7 +28,12 @@ func storeOf(t *testing.T, lines int) *usage.LineStore {
 				Sources: []usage.Source{{Instance: "one", First: 1, Invocations: 100, Completed: 100}},
 			})
 		}
-		_, err := store.Update(at.Add(2*time.Hour), sums, func(string) (usage.Price, bool) { return soldPrice, true }, func(time.Time) bool { return true })
+		_, err := store.Update(usage.UpdateInput{
+			Now:      at.Add(2 * time.Hour),
+			Sums:     sums,
+			Price:    func(string) (usage.Price, bool) { return soldPrice, true },
+			Complete: func(time.Time) bool { return true },
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

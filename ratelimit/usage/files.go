@@ -22,8 +22,8 @@ type Sink interface {
 	// Name tells sinks apart, over restarts.
 	Name() string
 
-	// Most is how many lines, or messages, it takes at once.
-	Most() int
+	// MaxBatch is how many lines, or messages, it takes at once.
+	MaxBatch() int
 
 	// Guarantee says in a sentence what those who bill by it can rely on.
 	Guarantee() string
@@ -46,7 +46,7 @@ func (b *LineStore) Drain(ctx context.Context, sink Deliverer) (delivered int, e
 		if err != nil {
 			return delivered, err
 		}
-		batch, err := b.Changes(after, sink.Most())
+		batch, err := b.Changes(after, sink.MaxBatch())
 		if err != nil || len(batch.Lines) == 0 {
 			return delivered, err
 		}
@@ -93,8 +93,8 @@ func (*Files) Guarantee() string {
 	return "each line and each correction is in one file, whole; of each line_id the highest revision counts"
 }
 
-// Most implements Sink.
-func (*Files) Most() int { return filesMost }
+// MaxBatch implements Sink.
+func (*Files) MaxBatch() int { return filesMost }
 
 // Deliver implements Sink.
 func (f *Files) Deliver(_ context.Context, b Batch) error {

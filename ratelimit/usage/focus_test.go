@@ -114,7 +114,12 @@ func TestFOCUSStaysClosed(t *testing.T) {
 	b, known := newStore(t), true
 	update := func(at time.Time, sums ...Sum) {
 		t.Helper()
-		_, err := b.Update(at, sums, func(string) (Price, bool) { return b.price, true }, func(end time.Time) bool { return known && !end.After(at) })
+		_, err := b.Update(UpdateInput{
+			Now:      at,
+			Sums:     sums,
+			Price:    func(string) (Price, bool) { return b.price, true },
+			Complete: func(end time.Time) bool { return known && !end.After(at) },
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -114,10 +114,15 @@ func (l *ledger) hear(k Key, n int64) {
 
 func (l *ledger) update() {
 	l.t.Helper()
-	_, err := l.Update(l.now, l.heard, func(id string) (Price, bool) {
-		p := l.payer(id)
-		return p.price, p.known
-	}, func(end time.Time) bool { return !end.After(l.now) })
+	_, err := l.Update(UpdateInput{
+		Now:  l.now,
+		Sums: l.heard,
+		Price: func(id string) (Price, bool) {
+			p := l.payer(id)
+			return p.price, p.known
+		},
+		Complete: func(end time.Time) bool { return !end.After(l.now) },
+	})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ type stepping struct {
 	step func(string)
 }
 
-func (s stepping) Most() int { return 20 }
+func (s stepping) MaxBatch() int { return 20 }
 
 func (s stepping) Deliver(ctx context.Context, b usage.Batch) error {
 	s.step("before")

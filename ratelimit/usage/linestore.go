@@ -119,13 +119,27 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	return nil
 }
 
-// Update takes in what was used, as far as it is known: each source says all that
-// it has of a line. price returns that of an organization now, and whether it is
-// known, or else what holds for nobody: lines keep those that were in force when
-// their hour ended. over reports whether all that ends at a time is known. Lines
-// that were final and differ become corrections. It returns how many lines changed.
-func (b *LineStore) Update(now time.Time, sums []Sum, price func(organization string) (Price, bool), over func(end time.Time) bool) (changed int, err error) {
-	sums = merge(sums)
+// UpdateInput is what Update knows.
+type UpdateInput struct {
+	Now time.Time
+	// Sums are what was used. Each source reports everything that it has of a line,
+	// not a difference. Sources and lines that are not named stay as they are.
+	Sums []Sum
+	// Price returns the price of an organization now. known is false for an
+	// organization that no project names; the price is the default then, which is
+	// only used where a line never had another.
+	Price func(organization string) (price Price, known bool)
+	// Complete reports whether all usage that ended at or before end is known.
+	Complete func(end time.Time) bool
+}
+
+// Update recomputes the lines of every organization and period that in.Sums
+// names or that still has provisional lines, and returns how many lines changed.
+// A line keeps the price that was in force when its hour ended. Lines become
+// final when their hour is complete; a final line that changes becomes a
+// correction.
+func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
+	sums := merge(in.Sums)
 	err = b.with(true, func(tx *bbolt.Tx) error {
 		lines, err := tx.CreateBucketIfNotExists(bucketLines)
 		if err != nil {
@@ -135,7 +149,7 @@ func (b *LineStore) Update(now time.Time, sums []Sum, price func(organization st
 		if err != nil {
 			return err
 		}
-		settled, err := settle(lines, now, over)
+		settled, err := settle(lines, in.Now, in.Complete)
 		if err != nil {
 			return err
 		}
@@ -160,10 +174,10 @@ func (b *LineStore) Update(now time.Time, sums []Sum, price func(organization st
 				return err
 			}
 			period, organization, _ := strings.Cut(key, "\x00")
-			u := update{bucket: bucket, group: []byte(key), changes: changes, over: over, now: now}
+			u := update{bucket: bucket, group: []byte(key), changes: changes, over: in.Complete, now: in.Now}
 			u.period, _ = b.period(organization, period)
 			u.settled = settled
-			u.price, u.known = price(organization)
+			u.price, u.known = in.Price(organization)
 			n, err := u.run(group)
 			if err != nil {
 				return err

@@ -34,8 +34,13 @@ func newStore(t *testing.T) *storeTest {
 
 func (b *storeTest) update(sums ...Sum) (changed int) {
 	b.t.Helper()
-	changed, err := b.Update(month.Add(time.Duration(b.over)*time.Hour), sums, func(string) (Price, bool) { return b.price, true }, func(end time.Time) bool {
-		return !end.After(month.Add(time.Duration(b.over) * time.Hour))
+	changed, err := b.Update(UpdateInput{
+		Now:   month.Add(time.Duration(b.over) * time.Hour),
+		Sums:  sums,
+		Price: func(string) (Price, bool) { return b.price, true },
+		Complete: func(end time.Time) bool {
+			return !end.After(month.Add(time.Duration(b.over) * time.Hour))
+		},
 	})
 	if err != nil {
 		b.t.Fatal(err)

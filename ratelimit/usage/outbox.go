@@ -17,12 +17,12 @@ type Outbox struct {
 	Store *LineStore
 	Pages Pages
 	Now   func() time.Time
-	// May is asked again and again whether this process is the one that sends.
+	// CheckLeader is asked again and again whether this process is the one that sends.
 	// Optional.
-	May func(ctx context.Context) error
-	// Keep is for how long Pages keeps pages: what is older and not there was told by
+	CheckLeader func(ctx context.Context) error
+	// Retention is for how long Pages keeps pages: what is older and not there was told by
 	// somebody. Default: for ever.
-	Keep time.Duration
+	Retention time.Duration
 
 	step func(string) // a test ends the process there
 }
@@ -37,7 +37,7 @@ type Result struct {
 // Run tells a service all that is new, and what it may not have heard before.
 func (o *Outbox) Run(ctx context.Context, s Service) (Result, error) {
 	r := Result{Held: make(map[string]int)}
-	if err := o.may(ctx); err != nil {
+	if err := o.checkLeader(ctx); err != nil {
 		return r, err
 	}
 	if err := s.Prepare(ctx); err != nil {
@@ -52,7 +52,7 @@ func (o *Outbox) Run(ctx context.Context, s Service) (Result, error) {
 		return r, err
 	}
 	for len(due) > 0 && ctx.Err() == nil {
-		if err := o.may(ctx); err != nil {
+		if err := o.checkLeader(ctx); err != nil {
 			return r, err
 		}
 		n, err := o.batch(ctx, s, due, &r)
@@ -69,11 +69,11 @@ func (o *Outbox) Run(ctx context.Context, s Service) (Result, error) {
 	return r, ctx.Err()
 }
 
-func (o *Outbox) may(ctx context.Context) error {
-	if o.May == nil {
+func (o *Outbox) checkLeader(ctx context.Context) error {
+	if o.CheckLeader == nil {
 		return nil
 	}
-	return o.May(ctx)
+	return o.CheckLeader(ctx)
 }
 
 func (o *Outbox) at(step string) {
@@ -100,7 +100,7 @@ func (o *Outbox) batch(ctx context.Context, s Service, due []duePage, r *Result)
 	if err != nil {
 		return 0, err
 	}
-	messages := o.take(pages, s.Most())
+	messages := o.take(pages, s.MaxBatch())
 	if err := o.save(ctx, s, pages); err != nil {
 		return 0, err
 	}
@@ -144,11 +144,11 @@ func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPag
 		return nil, err
 	}
 	var pages []*openPage
-	left := s.Most()
+	left := s.MaxBatch()
 	err = o.Store.spans(due, s.Span(), func(i int, lines []Line) (more bool, err error) {
 		p := &openPage{due: due[i]}
 		text := texts[due[i].PageKey]
-		if text == nil && o.Keep > 0 && len(lines) > 0 && o.Now().Sub(lines[0].WindowStart) > o.Keep {
+		if text == nil && o.Retention > 0 && len(lines) > 0 && o.Now().Sub(lines[0].WindowStart) > o.Retention {
 			pages = append(pages, p)
 			return true, nil
 		}

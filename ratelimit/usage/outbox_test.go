@@ -129,7 +129,12 @@ func (r *rig) pass() {
 func (r *rig) update(sums []usage.Sum) {
 	r.t.Helper()
 	now := r.start.Add(time.Duration(r.hour) * time.Hour)
-	_, err := r.store.Update(now, sums, func(string) (usage.Price, bool) { return soldPrice, true }, func(end time.Time) bool { return !end.After(now) })
+	_, err := r.store.Update(usage.UpdateInput{
+		Now:      now,
+		Sums:     sums,
+		Price:    func(string) (usage.Price, bool) { return soldPrice, true },
+		Complete: func(end time.Time) bool { return !end.After(now) },
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -319,7 +324,7 @@ func TestTurn(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := r.outbox(&sink{service: service, faults: &fake.Faults})
-	o.May = func(context.Context) error { return usage.ErrNotLeader }
+	o.CheckLeader = func(context.Context) error { return usage.ErrNotLeader }
 	if _, err := o.Run(t.Context(), service); !errors.Is(err, usage.ErrNotLeader) {
 		t.Errorf("%v", err)
 	}

@@ -75,18 +75,18 @@ func (b *storedPages) Each(_ context.Context, service string, visit func(PageKey
 	})
 }
 
-// sharedPages are for gateways that share a Redis: who goes on sending for one
+// redisPages are for gateways that share a Redis: who goes on sending for one
 // that is gone knows what that has sent. What a gateway has sent itself is in its
 // line store too, also from before it had Redis.
-type sharedPages struct {
+type redisPages struct {
 	conn *redisconn.Conn
 	own  Pages
 }
 
-// SharedPages returns the pages that are kept in Redis, in gw:{q:NN}:x:SERVICE by
+// NewSharedPages returns the pages that are kept in Redis, in gw:{q:NN}:x:SERVICE by
 // the shard of the account, and in a line store.
-func SharedPages(store *LineStore, conn *redisconn.Conn) Common {
-	return sharedPages{conn, store.Pages()}
+func NewSharedPages(store *LineStore, conn *redisconn.Conn) SharedPages {
+	return redisPages{conn, store.Pages()}
 }
 
 // pagesWait bounds a call to Redis.
@@ -98,7 +98,7 @@ func pagesKey(shard int, service string) string {
 	return fmt.Sprintf("gw:{q:%02d}:x:%016x", shard, h.Sum64())
 }
 
-func (r sharedPages) Load(ctx context.Context, service string, keys []PageKey) (map[PageKey][]byte, error) {
+func (r redisPages) Load(ctx context.Context, service string, keys []PageKey) (map[PageKey][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, pagesWait)
 	defer cancel()
 	byShard, found := make(map[int][]string), make(map[PageKey][]byte)
@@ -130,7 +130,7 @@ func (r sharedPages) Load(ctx context.Context, service string, keys []PageKey) (
 	return own, nil
 }
 
-func (r sharedPages) Save(ctx context.Context, service string, pages map[PageKey][]byte) error {
+func (r redisPages) Save(ctx context.Context, service string, pages map[PageKey][]byte) error {
 	ctx, cancel := context.WithTimeout(ctx, pagesWait)
 	defer cancel()
 	for k, text := range pages {
@@ -141,7 +141,7 @@ func (r sharedPages) Save(ctx context.Context, service string, pages map[PageKey
 	return r.own.Save(ctx, service, pages)
 }
 
-func (r sharedPages) Each(ctx context.Context, service string, visit func(PageKey, []byte) error) error {
+func (r redisPages) Each(ctx context.Context, service string, visit func(PageKey, []byte) error) error {
 	for shard := range metering.Shards {
 		texts, err := r.conn.HashAll(ctx, pagesKey(shard, service))
 		if err != nil {
@@ -161,7 +161,7 @@ func (r sharedPages) Each(ctx context.Context, service string, visit func(PageKe
 }
 
 // Forget removes the pages in Redis that began before a time.
-func (r sharedPages) Forget(ctx context.Context, service string, before time.Time) error {
+func (r redisPages) Forget(ctx context.Context, service string, before time.Time) error {
 	for shard := range metering.Shards {
 		key := pagesKey(shard, service)
 		texts, err := r.conn.HashAll(ctx, key)
@@ -185,7 +185,7 @@ func (r sharedPages) Forget(ctx context.Context, service string, before time.Tim
 
 // Follow copies the pages in Redis to the line store: a Redis that is emptied takes them
 // from nobody.
-func (r sharedPages) Follow(ctx context.Context, service string) error {
+func (r redisPages) Follow(ctx context.Context, service string) error {
 	pages := make(map[PageKey][]byte)
 	err := r.Each(ctx, service, func(key PageKey, text []byte) error {
 		pages[key] = text
@@ -197,8 +197,8 @@ func (r sharedPages) Follow(ctx context.Context, service string) error {
 	return r.own.Save(ctx, service, pages)
 }
 
-// Common are [Pages] of several gateways.
-type Common interface {
+// SharedPages are [Pages] of several gateways.
+type SharedPages interface {
 	Pages
 	Forget(ctx context.Context, service string, before time.Time) error
 	Follow(ctx context.Context, service string) error

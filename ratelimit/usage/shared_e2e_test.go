@@ -35,7 +35,7 @@ func TestAnotherGatewaySends(t *testing.T) {
 	for _, s := range servers(t, same, 7) {
 		outbox := func(r *rig) *usage.Outbox {
 			o := r.outbox(s)
-			o.Pages, o.Keep = usage.SharedPages(r.store, conn), 60*24*time.Hour
+			o.Pages, o.Retention = usage.NewSharedPages(r.store, conn), 60*24*time.Hour
 			return o
 		}
 		for round := range 6 {
@@ -79,13 +79,13 @@ func TestEmptiedRedis(t *testing.T) {
 		s.faults.Set(one.start.Add(5 * time.Hour))
 		run := func(r *rig) {
 			o := r.outbox(s)
-			o.Pages = usage.SharedPages(r.store, conn)
+			o.Pages = usage.NewSharedPages(r.store, conn)
 			if _, err := o.Run(t.Context(), s.service); err != nil {
 				t.Fatal(err)
 			}
 		}
 		run(one)
-		if err := usage.SharedPages(two.store, conn).Follow(t.Context(), s.service.Name()); err != nil {
+		if err := usage.NewSharedPages(two.store, conn).Follow(t.Context(), s.service.Name()); err != nil {
 			t.Fatal(err)
 		}
 		server.Exec("FLUSHALL")

@@ -57,14 +57,19 @@ func (y *year) day(today time.Time) (sums []usage.Sum) {
 // close brings the lines up to date, when all that ended before a time is known.
 func (y *year) close(at time.Time, sums []usage.Sum) {
 	y.t.Helper()
-	_, err := y.store.Update(at, sums, func(id string) (usage.Price, bool) {
-		for _, o := range y.payers {
-			if o.id == id {
-				return o.price, true
+	_, err := y.store.Update(usage.UpdateInput{
+		Now:  at,
+		Sums: sums,
+		Price: func(id string) (usage.Price, bool) {
+			for _, o := range y.payers {
+				if o.id == id {
+					return o.price, true
+				}
 			}
-		}
-		return usage.Price{}, false
-	}, func(end time.Time) bool { return !end.After(at) })
+			return usage.Price{}, false
+		},
+		Complete: func(end time.Time) bool { return !end.After(at) },
+	})
 	if err != nil {
 		y.t.Fatal(err)
 	}

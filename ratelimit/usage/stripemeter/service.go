@@ -75,8 +75,8 @@ func New(config Config) *Service {
 // Name implements usage.Sink.
 func (s *Service) Name() string { return "stripe " + s.config.Meter }
 
-// Most implements usage.Sink.
-func (*Service) Most() int { return atOnce }
+// MaxBatch implements usage.Sink.
+func (*Service) MaxBatch() int { return atOnce }
 
 // Guarantee implements usage.Sink.
 func (*Service) Guarantee() string {

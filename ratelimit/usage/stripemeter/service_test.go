@@ -63,7 +63,12 @@ func TestSetUp(t *testing.T) {
 			})
 		}
 		pro := usage.Price{Plan: "pro", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}
-		_, err := store.Update(fake.Now(), sums, func(string) (usage.Price, bool) { return pro, true }, func(time.Time) bool { return true })
+		_, err := store.Update(usage.UpdateInput{
+			Now:      fake.Now(),
+			Sums:     sums,
+			Price:    func(string) (usage.Price, bool) { return pro, true },
+			Complete: func(time.Time) bool { return true },
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -82,8 +82,8 @@ func New(config Config) (*Service, error) {
 // Name implements usage.Sink.
 func (s *Service) Name() string { return s.config.Title }
 
-// Most implements usage.Sink.
-func (s *Service) Most() int { return s.config.Batch }
+// MaxBatch implements usage.Sink.
+func (s *Service) MaxBatch() int { return s.config.Batch }
 
 // Guarantee implements usage.Sink.
 func (s *Service) Guarantee() string {
