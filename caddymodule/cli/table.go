@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/caddymodule/gateway"
 )
 
@@ -86,7 +87,7 @@ func (a *statusAnswer) matrix(now time.Time) [][]string {
 	}
 	rows := append(make([][]string, 0, 1+len(a.Fleet)), head)
 	for _, h := range a.Fleet {
-		row := append(make([]string, 0, len(head)), gatewayName(h.Gateway, h.Host), location(h.Place), age(h.At, now)+" ago")
+		row := append(make([]string, 0, len(head)), gatewayName(h.Gateway, h.Host), location(h.Location), age(h.At, now)+" ago")
 		for _, r := range a.Regions {
 			seen, ok := h.Regions[r.Region]
 			cell := number(seen.RTT, "%.1f ms")
@@ -144,7 +145,7 @@ func regionCells(r gateway.RegionStatus, now time.Time) []string {
 }
 
 // location says where the gateway is and how that is known.
-func location(l gateway.StatusLocation) string {
+func location(l fleet.Location) string {
 	place := l.Region
 	if place == "" && l.Coordinates != nil {
 		place = fmt.Sprintf("%g %g", l.Coordinates[0], l.Coordinates[1])

@@ -50,7 +50,7 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 		"/edge_functions/usage/adjust":    {http.MethodGet: (*App).adjustments, http.MethodPost: (*App).adjust},
 		"/edge_functions/usage/exporters": {http.MethodGet: (*App).listExporters, http.MethodPost: (*App).push},
 		"/edge_functions/quota":           {http.MethodGet: (*App).quota, http.MethodPost: (*App).setQuota},
-		"/edge_functions/drain":           {http.MethodGet: (*App).drains, http.MethodPost: (*App).drain},
+		"/edge_functions/drain":           {http.MethodGet: (*App).listDrains, http.MethodPost: (*App).drain},
 		"/edge_functions/undrain":         {http.MethodPost: (*App).undrain},
 		// It changes nothing, but a token does not belong into a URL.
 		"/edge_functions/token": {http.MethodPost: (*App).inspectToken},

@@ -119,3 +119,20 @@ func (a *App) projectByRef(ref string) (*projects.Project, error) {
 	}
 	return nil, fmt.Errorf("project %q is not there%s", ref, spelling.DidYouMean(ref, refs))
 }
+
+// viewAt is the regions as another gateway of the fleet sees them.
+func (a *App) viewAt(gateway string) (*regions.View, error) {
+	view, ok := a.lease.fleet.ViewAt(gateway, a.network.View())
+	if ok {
+		return view, nil
+	}
+	heard, _ := a.lease.fleet.Heard()
+	if len(heard) == 0 {
+		return nil, errors.New("at: no other gateway is heard; they need a `store redis` that they share")
+	}
+	names := make([]string, 0, len(heard))
+	for i := range heard {
+		names = append(names, heard[i].Gateway)
+	}
+	return nil, fmt.Errorf("at %q: no such gateway is heard%s; heard are %s", gateway, spelling.DidYouMean(gateway, names), strings.Join(names, ", "))
+}

@@ -12,8 +12,10 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/ratelimit/rate"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/locate"
 	"github.com/edgegate/edgegate/routing"
@@ -102,9 +104,10 @@ type App struct {
 	lease      *lease
 	books      *bookkeeping
 	network    *regions.Network
-	memory     *memory
-	locator    *locate.Locator // nil: clients are nowhere
-	debugHash  []byte          // SHA-256 of the debug secret; nil without one
+	storeConn  *redisconn.Conn   // to the shared store; nil without one
+	drains     *fleet.DrainStore // orders to drain regions
+	locator    *locate.Locator   // nil: clients are nowhere
+	debugHash  []byte            // SHA-256 of the debug secret; nil without one
 	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
 	limits     []limit
@@ -239,7 +242,7 @@ func (a *App) Start() error {
 	if err != nil {
 		return err
 	}
-	if a.memory, err = a.openMemory(); err != nil {
+	if err := a.openStore(); err != nil {
 		return err
 	}
 	if err := a.books.start(a); err != nil {
@@ -269,7 +272,7 @@ func (a *App) Start() error {
 	if a.locator != nil {
 		a.background.Go(func() { a.locator.Run(ctx) })
 	}
-	if a.memory.conn != nil {
+	if a.storeConn != nil {
 		a.background.Go(func() { a.followFleet(ctx) })
 	}
 	a.applyMemory()
@@ -318,7 +321,9 @@ func (a *App) Stop() error {
 		a.cancel()
 	}
 	a.background.Wait()
-	a.memory.close()
+	if a.storeConn != nil {
+		_ = a.storeConn.Close()
+	}
 	return nil
 }
 

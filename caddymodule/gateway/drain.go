@@ -64,7 +64,7 @@ func (a *App) drain(r *http.Request) (any, error) {
 }
 
 // drains lists the orders that stand.
-func (a *App) drains(*http.Request) (any, error) {
+func (a *App) listDrains(*http.Request) (any, error) {
 	answer := DrainsAnswer{Drains: []RegionDrain{}}
 	for _, r := range a.regionStatus() {
 		if r.Drain != nil {
@@ -94,7 +94,7 @@ func (a *App) undrain(r *http.Request) (any, error) {
 
 // setDrain puts an order in force and keeps it.
 func (a *App) setDrain(ctx context.Context, region *regions.Region, drain regions.Drain) error {
-	if err := a.memory.saveDrain(ctx, region.Name, drain); err != nil {
+	if err := a.drains.Save(ctx, region.Name, drain); err != nil {
 		return fmt.Errorf("the order cannot be kept, and so is not carried out: %w", err)
 	}
 	a.network.State(region).SetDrain(drain)

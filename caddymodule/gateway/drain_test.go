@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -9,10 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/regions"
 )
 
@@ -142,36 +141,13 @@ func TestDrainNeedsItsStore(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "x"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	runningApp(t).memory.path = filepath.Join(dir, "x", "drains.json")
+	runningApp(t).drains = fleet.NewDrainStore(filepath.Join(dir, "x", "drains.json"), nil)
 	if _, err := post(t, "/edge_functions/drain", `{"region":"eu-west-1"}`); err == nil {
 		t.Error("no error")
 	}
 	if state := regionState(t, "eu-west-1"); state != regions.StateUnknown {
 		t.Errorf("it is %s", state)
 	}
-}
-
-// What other gateways order is taken over; nonsense in Redis is not.
-func TestTakeDrains(t *testing.T) {
-	config, _ := drainApp(t)
-	load(t, config)
-	app := runningApp(t)
-	text, err := json.Marshal(regions.Drain{Since: time.Now().Add(-time.Hour), Over: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	app.takeDrains(map[string]string{"eu-west-1": string(text), "us-east-1": "{", "mars": string(text)})
-	app.network.Refresh(time.Now())
-	if a, b := regionState(t, "eu-west-1"), regionState(t, "us-east-1"); a != regions.StateDrained || b != regions.StateUnknown {
-		t.Errorf("%s and %s", a, b)
-	}
-	kept, err := app.memory.drains()
-	if err != nil || len(kept) != 1 {
-		t.Errorf("kept: %v, %v", kept, err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	app.closeDrained(ctx) // ends at once
 }
 
 // The admin API explains what would be.

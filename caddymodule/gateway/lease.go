@@ -5,6 +5,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions"
@@ -46,7 +47,7 @@ type lease struct {
 	sockets     *sockets.Registry
 	keys        *jwks.Pool   // public keys by where they are fetched
 	tokens      *auth.Shared // verified tokens
-	fleet       *fleet       // the gateways that share the store
+	fleet       *fleet.Fleet // the gateways that share the store
 	limiter     *rate.Limiter
 	transitions *transitions // of states that are logged
 	repeats     *repeats     // of what invocations are refused for
@@ -66,7 +67,7 @@ func acquire() *lease {
 	l.tokens = hold(l, tokensKey, func() pooled[*auth.Shared] {
 		return pooled[*auth.Shared]{auth.NewShared(auth.SharedConfig{})}
 	}).value
-	l.fleet = hold(l, fleetKey, func() pooled[*fleet] { return pooled[*fleet]{newFleet()} }).value
+	l.fleet = hold(l, fleetKey, func() pooled[*fleet.Fleet] { return pooled[*fleet.Fleet]{fleet.New()} }).value
 	l.limiter = hold(l, limiterKey, func() pooledLimiter { return pooledLimiter{rate.NewLimiter()} }).Limiter
 	l.transitions = hold(l, transitionsKey, func() pooled[*transitions] { return pooled[*transitions]{newTransitions()} }).value
 	l.repeats = hold(l, repeatsKey, newRepeats)

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"os"
 	"slices"
 	"time"
 
+	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -13,7 +15,7 @@ import (
 // does not have are null.
 type Status struct {
 	Version  string         `json:"version"`
-	Location StatusLocation `json:"location"`
+	Location fleet.Location `json:"location"`
 	Regions  []RegionStatus `json:"regions"`
 	Store    *StatusStore   `json:"store"`
 	Ledger   *StatusLedger  `json:"ledger"` // null before it is open
@@ -23,16 +25,9 @@ type Status struct {
 	Host     string         `json:"host"`       // the machine's name
 	// Fleet are the gateways that share the store and were heard within 15 s;
 	// null without a shared store.
-	Fleet []heartbeat `json:"fleet"`
+	Fleet []fleet.Heartbeat `json:"fleet"`
 	// Misrouted are countries that another gateway of the fleet is nearer to.
-	Misrouted []MisroutedClients `json:"misrouted"`
-}
-
-// StatusLocation is where the gateway is and how that is known.
-type StatusLocation struct {
-	Region      string                 `json:"region"` // "" when only coordinates are known
-	Coordinates *[2]float64            `json:"coordinates,omitempty"`
-	Source      regions.LocationSource `json:"source"`
+	Misrouted []fleet.MisroutedClients `json:"misrouted"`
 }
 
 // StatusStore is how the store is.
@@ -151,10 +146,11 @@ func (a *App) status() Status {
 		Gateway:  a.gatewayID(),
 		Host:     hostname(),
 	}
-	if heard := a.lease.fleet.last.Load(); heard != nil {
-		s.Fleet, s.Misrouted = *heard, a.misroutedClients()
-	}
 	location := a.network.View().Location
+	heard, ok := a.lease.fleet.Heard()
+	if ok {
+		s.Fleet, s.Misrouted = heard, a.lease.fleet.Misrouted(s.Gateway, location.Place)
+	}
 	s.Location.Source, s.Location.Region = location.Source, location.Place.Region
 	if c := location.Place; c.Known && c.Region == "" {
 		s.Location.Coordinates = &[2]float64{c.Coordinates.Latitude, c.Coordinates.Longitude}
@@ -276,4 +272,26 @@ func (a *App) clocked(s *StatusStore) *StatusStore {
 		}
 	}
 	return s
+}
+
+// gatewayID names this gateway everywhere: it is the id of its ledger, which stays
+// over restarts on the same directory. It is empty before the ledger is open.
+func (a *App) gatewayID() string {
+	if a.books == nil {
+		return ""
+	}
+	opened := a.books.open.Load()
+	if opened == nil {
+		return ""
+	}
+	return opened.ledger.Instance()
+}
+
+// hostname is the name of the machine, for people; empty if the system does not say.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
 }

@@ -105,8 +105,8 @@ func (a *App) redisConns() (conns []*redisconn.Conn) {
 			conns = append(conns, s.conn)
 		}
 	}
-	if a.memory != nil && a.memory.conn != nil {
-		conns = append(conns, a.memory.conn)
+	if a.storeConn != nil {
+		conns = append(conns, a.storeConn)
 	}
 	if user, ok := a.source.(storeUser); ok {
 		if conn := user.connection(); conn != nil {

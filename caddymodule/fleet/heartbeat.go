@@ -1,0 +1,105 @@
+package fleet
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/geo"
+)
+
+const (
+	// gatewaysKey is the hash of the heartbeats in Redis.
+	gatewaysKey = "edge:{fleet}:gateways"
+
+	// Interval is how often gateways exchange what they know.
+	Interval = 2 * time.Second
+
+	// silentAfter is how long a gateway counts as heard after its heartbeat, and
+	// forgottenAfter how long the heartbeat of a silent one stays in Redis.
+	silentAfter    = 15 * time.Second
+	forgottenAfter = time.Hour
+)
+
+// Heartbeat is what a gateway tells the others.
+type Heartbeat struct {
+	Gateway  string                    `json:"gateway"` // its id, that of its ledger
+	Host     string                    `json:"host"`    // the machine's name, for people
+	Version  string                    `json:"version"`
+	Location Location                  `json:"location"`
+	At       time.Time                 `json:"at"`
+	Regions  map[string]ObservedRegion `json:"regions"`
+}
+
+// Location is where a gateway is and how that is known.
+type Location struct {
+	Region      string                 `json:"region"` // "" when only coordinates are known
+	Coordinates *[2]float64            `json:"coordinates,omitempty"`
+	Source      regions.LocationSource `json:"source"`
+}
+
+// place returns the location as package regions has it.
+func (l *Location) place() geo.Place {
+	place := geo.Place{Region: l.Region}
+	if c := l.Coordinates; c != nil {
+		place.Coordinates, place.Known = geo.Coordinates{Latitude: c[0], Longitude: c[1]}, true
+	}
+	return place
+}
+
+// ObservedRegion is a region as one gateway sees it.
+type ObservedRegion struct {
+	RTT   *float64      `json:"rtt_ms"` // null while it is not known
+	State regions.State `json:"state"`
+}
+
+// parseHeartbeats returns the heartbeats of the gateways that are heard, by their
+// ids, and the ids of those whose heartbeat is to be removed. Fields that are no
+// heartbeats are left alone: another version may have written them.
+func parseHeartbeats(fields map[string]string, now time.Time) (heard []Heartbeat, forgotten []string) {
+	for id, text := range fields {
+		var h Heartbeat
+		if err := json.Unmarshal([]byte(text), &h); err != nil || h.Gateway != id {
+			continue
+		}
+		switch age := now.Sub(h.At); {
+		case age > forgottenAfter:
+			forgotten = append(forgotten, id)
+		case age <= silentAfter:
+			heard = append(heard, h)
+		}
+	}
+	slices.SortFunc(heard, func(a, b Heartbeat) int { return cmp.Compare(a.Gateway, b.Gateway) })
+	return heard, forgotten
+}
+
+// view returns own with the distances and states that the heartbeat has. Loads
+// stay those of own: each gateway counts its own.
+func (h *Heartbeat) view(own *regions.View) *regions.View {
+	v := *own
+	v.Regions = slices.Clone(own.Regions)
+	v.Ranked = true
+	v.Location = regions.Location{Place: geo.Place{Region: h.Location.Region}, Source: h.Location.Source}
+	for i := range v.Regions {
+		r := &v.Regions[i]
+		observed, ok := h.Regions[r.Region.Name]
+		if !ok {
+			continue // not among that gateway's regions
+		}
+		r.State, r.Health = observed.State, observed.State
+		r.Healthy = len(r.Backends)
+		if observed.State == regions.StateDown {
+			r.Healthy = 0
+		}
+		r.Known = observed.RTT != nil
+		if r.Known {
+			r.Distance = regions.Distance{RTT: time.Duration(*observed.RTT * float64(time.Millisecond))}
+			r.Score = r.Distance.RTT + r.Region.Bias
+		}
+	}
+	v.Order = slices.Clone(own.Order)
+	slices.SortStableFunc(v.Order, func(a, b int) int { return cmp.Compare(v.Regions[a].Score, v.Regions[b].Score) })
+	return &v
+}
