@@ -16,15 +16,14 @@ type dayUsage struct {
 // addDays adds the days of each period up to now, from the lines of bills: those
 // have the hours of all gateways.
 func (a *App) addDays(ctx context.Context, answer *usageAnswer) error {
-	if _, err := a.books.bill(ctx); err != nil {
+	if _, err := a.engine.Update(ctx); err != nil {
 		return err
 	}
-	opened := a.books.open.Load()
 	asked := make(map[usageKey]bool)
 	for _, o := range answer.Organizations {
 		asked[usageKey{o.ID, o.Period.ID}] = true
 	}
-	days, err := opened.bill.book.Days(func(organization, period string) bool { return asked[usageKey{organization, period}] })
+	days, err := a.engine.Lines().Days(func(organization, period string) bool { return asked[usageKey{organization, period}] })
 	if err != nil {
 		return err
 	}
@@ -36,7 +35,7 @@ func (a *App) addDays(ctx context.Context, answer *usageAnswer) error {
 	for _, d := range days {
 		called[date{usageKey{d.Organization, d.Period}, d.Date}] += d.Invocations
 	}
-	now := opened.ledger.Now()
+	now := a.engine.Ledger().Now()
 	for i := range answer.Organizations {
 		o := &answer.Organizations[i]
 		o.Daily = []dayUsage{}

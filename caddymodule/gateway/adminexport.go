@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -30,17 +31,17 @@ func (a *App) billed(r *http.Request) (book *usage.LineStore, want func(organiza
 	if err != nil {
 		return nil, nil, err
 	}
-	used, err := a.books.bill(r.Context())
+	used, err := a.engine.Update(r.Context())
 	if err != nil {
 		return nil, nil, err
 	}
-	opened, only := a.books.open.Load(), r.URL.Query().Get("organization")
+	book, only := a.engine.Lines(), r.URL.Query().Get("organization")
 	counted := make(map[string]bool)
 	for k := range used {
-		counted[k.organization] = true
+		counted[k.Organization] = true
 	}
 	// Lines are there for longer than what was counted.
-	for _, err := range opened.bill.book.Lines(func(organization, _ string) bool { return organization == only }) {
+	for _, err := range book.Lines(func(organization, _ string) bool { return organization == only }) {
 		if err != nil {
 			return nil, nil, err
 		}
@@ -50,13 +51,11 @@ func (a *App) billed(r *http.Request) (book *usage.LineStore, want func(organiza
 	if err := a.knownOrganization(only, counted); err != nil {
 		return nil, nil, err
 	}
-	now, cycles := opened.ledger.Now(), a.periods()
-	return opened.bill.book, func(organization, id string) bool {
-		if only != "" && only != organization {
-			return false
-		}
-		p, cycle, ok := cycles.named(organization, id)
-		return ok && wanted(p, cycle, month, now)
+	query := billing.Query{Organization: only, Month: month}
+	now, cycles := a.engine.Ledger().Now(), a.engine.Cycles()
+	return book, func(organization, id string) bool {
+		p, cycle, ok := cycles.Named(organization, id)
+		return ok && query.Wants(organization, p, cycle, now)
 	}, nil
 }
 
@@ -154,14 +153,14 @@ func (a *App) bill(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, periods := billAnswer{Organizations: []organizationBill{}}, a.periods()
+	answer, periods := billAnswer{Organizations: []organizationBill{}}, a.engine.Cycles()
 	for l, err := range book.Lines(want) {
 		if err != nil {
 			return nil, err
 		}
 		last := len(answer.Organizations) - 1
 		if last < 0 || answer.Organizations[last].ID != l.AccountID || answer.Organizations[last].Period.ID != l.Period || answer.Organizations[last].Currency != l.Currency {
-			p, _, _ := periods.named(l.AccountID, l.Period)
+			p, _, _ := periods.Named(l.AccountID, l.Period)
 			answer.Organizations = append(answer.Organizations, organizationBill{ID: l.AccountID, Period: period(p), State: usage.Final})
 			last++
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/regions/spelling"
 )
@@ -43,32 +44,32 @@ type exporterAnswer struct {
 }
 
 func (a *App) listExporters(*http.Request) (any, error) {
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil, errNotOpen
-	}
 	answer := exportersAnswer{Exporters: []exporterAnswer{}}
 	for _, exporter := range a.exporters {
-		answer.Exporters = append(answer.Exporters, exporterStatus(exporter, opened.bill.exporting.state(exporter.Name())))
+		state, err := a.engine.ExporterState(exporter.Name())
+		if err != nil {
+			return nil, err
+		}
+		answer.Exporters = append(answer.Exporters, exporterStatus(exporter, &state))
 	}
 	return answer, nil
 }
 
-func exporterStatus(x Exporter, s exportState) exporterAnswer {
+func exporterStatus(x Exporter, s *billing.ExporterState) exporterAnswer {
 	e := exporterAnswer{
-		Name: x.Name(), Guarantee: x.Guarantee(), State: exporterOK, WorkedAt: someTime(s.worked), NextAt: someTime(s.next), Sent: s.result.Sent, Held: s.result.Held,
-		Due: s.standing.Due, Unanswered: s.standing.Unanswered, Rejected: s.standing.Rejected, Reasons: s.standing.Reasons,
+		Name: x.Name(), Guarantee: x.Guarantee(), State: exporterOK, WorkedAt: someTime(s.Worked), NextAt: someTime(s.Next), Sent: s.Result.Sent, Held: s.Result.Held,
+		Due: s.Delivery.Due, Unanswered: s.Delivery.Unanswered, Rejected: s.Delivery.Rejected, Reasons: s.Delivery.Reasons,
 	}
 	switch {
-	case errors.Is(s.err, errNoTurn):
+	case s.Standby():
 		e.State = exporterStandby
-	case s.err != nil:
+	case s.Err != nil:
 		e.State = exporterFailing
-	case s.worked.IsZero():
+	case s.Worked.IsZero():
 		e.State = exporterWaiting
 	}
-	if s.err != nil {
-		text := s.err.Error()
+	if s.Err != nil {
+		text := s.Err.Error()
 		e.Error = &text
 	}
 	if e.Held == nil {
@@ -112,20 +113,21 @@ func (a *App) push(r *http.Request) (any, error) {
 	case order.Exporter != "" && !slices.Contains(names, order.Exporter):
 		return nil, fmt.Errorf("exporter %q: there are %s%s", order.Exporter, strings.Join(names, ", "), spelling.DidYouMean(order.Exporter, names))
 	}
-	if _, err := a.books.bill(r.Context()); err != nil {
+	if _, err := a.engine.Update(r.Context()); err != nil {
 		return nil, err
 	}
-	exporting := a.books.open.Load().bill.exporting
 	for _, exporter := range a.exporters {
 		if order.Exporter != "" && order.Exporter != exporter.Name() {
 			continue
 		}
 		if s, ok := exporter.(usage.Service); ok && order.Rejected {
-			if err := exporting.again(r.Context(), s); err != nil {
+			if err := a.engine.Resend(r.Context(), s); err != nil {
 				return nil, fmt.Errorf("exporter %s: %w", exporter.Name(), err)
 			}
 		}
-		exporting.once(r.Context(), exporter)
+		if err := a.engine.Export(r.Context(), exporter); err != nil {
+			return nil, err
+		}
 	}
 	return a.listExporters(r)
 }

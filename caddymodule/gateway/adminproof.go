@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
@@ -68,18 +69,18 @@ func (a *App) proof(r *http.Request) (any, error) {
 	if !lineIDs.MatchString(id) {
 		return nil, fmt.Errorf("line %q: must be the line_id of an export, 32 hex digits", id)
 	}
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil, errNotOpen
+	ledger := a.engine.Ledger()
+	if ledger == nil {
+		return nil, billing.ErrNotOpen
 	}
-	since, err := opened.ledger.Last()
+	since, err := ledger.Last()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.books.bill(r.Context()); err != nil {
+	if _, err := a.engine.Update(r.Context()); err != nil {
 		return nil, err
 	}
-	line, sources, found, err := opened.bill.book.Find(id)
+	line, sources, found, err := a.engine.Lines().Find(id)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ func (a *App) proof(r *http.Request) (any, error) {
 			Invocations: uint64(s.Invocations), Completed: uint64(s.Completed), Voided: uint64(s.Voided), Added: uint64(s.Added), Deducted: uint64(s.Deducted),
 		}
 	}
-	proofs, err := opened.ledger.Prove(of, since, has)
+	proofs, err := ledger.Prove(of, since, has)
 	if err != nil {
 		return nil, err
 	}
@@ -126,15 +127,15 @@ func (a *App) proof(r *http.Request) (any, error) {
 
 // elsewhere is what Redis has of a line, by gateway.
 func (a *App) elsewhere(ctx context.Context, of metering.Part, needed bool) (map[string]*proofSums, error) {
-	s := a.books.open.Load().shared.Load()
+	s := a.engine.Shared()
 	if s == nil || !needed {
 		return nil, nil
 	}
-	others, err := s.mirror.PeerSums(ctx, of.Organization)
+	others, err := s.Mirror().PeerSums(ctx, of.Organization)
 	if err != nil {
 		return nil, fmt.Errorf("reading what other gateways used: %w", err)
 	}
-	cycle, by := a.periods()[of.Organization], make(map[string]*proofSums)
+	cycle, by := a.engine.Cycles()[of.Organization], make(map[string]*proofSums)
 	for i := range others {
 		e := &others[i]
 		if e.Span != metering.Hourly || e.Subject.Project != of.Project || e.Subject.Function != of.Function || e.Region != of.Region {

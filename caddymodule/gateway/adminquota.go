@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
 	"github.com/edgegate/edgegate/regions/spelling"
@@ -76,16 +78,15 @@ func (a *App) organization(id string) (*projects.Organization, error) {
 }
 
 func (a *App) quotaOf(o *projects.Organization) (organizationQuota, error) {
-	opened := a.books.open.Load()
-	if opened == nil {
-		return organizationQuota{}, errNotOpen
+	if a.engine.Quotas() == nil {
+		return organizationQuota{}, billing.ErrNotOpen
 	}
-	id, t := terms(o)
-	state, err := opened.quotas.State(id, &t)
+	id, t := allowanceOf(o)
+	state, err := a.engine.Quotas().State(id, &t)
 	if err != nil {
 		return organizationQuota{}, err
 	}
-	by, err := opened.ledger.SpentBy(id, state.Period)
+	by, err := a.engine.Ledger().SpentBy(id, state.Period)
 	if err != nil {
 		return organizationQuota{}, err
 	}
@@ -93,10 +94,10 @@ func (a *App) quotaOf(o *projects.Organization) (organizationQuota, error) {
 	for _, n := range by {
 		q.Used += n
 	}
-	if s := opened.shared.Load(); s != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), shareWait)
+	if s := a.engine.Shared(); s != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), askWait)
 		defer cancel()
-		others, err := s.mirror.PeerSums(ctx, id)
+		others, err := s.Mirror().PeerSums(ctx, id)
 		if err != nil {
 			return q, fmt.Errorf("reading what other gateways used: %w", err)
 		}
@@ -125,6 +126,9 @@ func (a *App) quotaOf(o *projects.Organization) (organizationQuota, error) {
 	return q, nil
 }
 
+// askWait bounds how long Redis is asked for what others used.
+const askWait = 3 * time.Second
+
 // quotaOrder is what `edgegate quota set` and `quota release` order.
 type quotaOrder struct {
 	Organization string `json:"organization"`
@@ -150,11 +154,10 @@ func (a *App) setQuota(r *http.Request) (any, error) {
 	if order.Limit != nil && *order.Limit < 0 {
 		return nil, errors.New("limit: must be a whole number from 0, or null for the configured one")
 	}
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil, errNotOpen
+	if a.engine.Quotas() == nil {
+		return nil, billing.ErrNotOpen
 	}
-	if err := opened.quotas.SetOverride(r.Context(), o.ID, order.Limit); err != nil {
+	if err := a.engine.Quotas().SetOverride(r.Context(), o.ID, order.Limit); err != nil {
 		if errors.Is(err, quota.ErrUnavailable) {
 			return nil, errors.New("the store cannot be written; nothing was changed")
 		}
@@ -166,15 +169,14 @@ func (a *App) setQuota(r *http.Request) (any, error) {
 
 // release gives back what a gateway was granted that is gone for good.
 func (a *App) release(r *http.Request, instance string) (any, error) {
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil, errNotOpen
+	if a.engine.Quotas() == nil {
+		return nil, billing.ErrNotOpen
 	}
-	s := opened.shared.Load()
+	s := a.engine.Shared()
 	if s == nil {
 		return nil, fmt.Errorf("release %s: %w; a gateway on this machine takes the grants of others back by itself", instance, quota.ErrNotShared)
 	}
-	if err := opened.quotas.Release(r.Context(), s.mirror, instance); err != nil {
+	if err := a.engine.Quotas().Release(r.Context(), s.Mirror(), instance); err != nil {
 		return nil, fmt.Errorf("release: %w", err)
 	}
 	return a.quota(r)

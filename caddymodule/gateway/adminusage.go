@@ -9,9 +9,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/regions/spelling"
-	"github.com/edgegate/edgegate/routing/projects"
 )
 
 // usageAnswer is what `edgegate usage show` shows.
@@ -66,41 +66,29 @@ func monthOf(r *http.Request) (time.Time, error) {
 	return month, nil
 }
 
-// wanted reports whether a question is about a period: the current one, or those
-// that start in the month.
-func wanted(p metering.Period, c metering.Cycle, month, now time.Time) bool {
-	if month.IsZero() {
-		return p.Contains(now)
-	}
-	start := p.Start
-	if c.Zone != nil {
-		start = start.In(c.Zone)
-	}
-	return start.Year() == month.Year() && start.Month() == month.Month()
-}
-
 // usage tells what was used.
 func (a *App) usage(r *http.Request) (any, error) {
 	month, err := monthOf(r)
 	if err != nil {
 		return nil, err
 	}
-	opened, only := a.books.open.Load(), r.URL.Query().Get("organization")
-	if opened == nil {
-		return nil, errNotOpen
+	only := r.URL.Query().Get("organization")
+	ledger, query := a.engine.Ledger(), billing.Query{Month: month}
+	if ledger == nil {
+		return nil, billing.ErrNotOpen
 	}
-	all, err := opened.ledger.Usage()
+	all, err := ledger.Usage()
 	if err != nil {
 		return nil, err
 	}
-	refusals, err := opened.ledger.Refusals()
+	refusals, err := ledger.Refusals()
 	if err != nil {
 		return nil, err
 	}
-	now, report := opened.ledger.Now(), newUsageReport()
+	now, report := ledger.Now(), newUsageReport()
 	counted := make(map[string]bool) // the organizations that anything was ever counted of
 	for _, o := range a.organizations() {
-		id, t := terms(o)
+		id, t := allowanceOf(o)
 		p := t.Cycle.At(now)
 		if month.IsZero() {
 			report.of(id, p)
@@ -109,25 +97,25 @@ func (a *App) usage(r *http.Request) (any, error) {
 	for _, u := range all {
 		counted[u.Organization] = true
 		p := u.Cycle.At(u.Start)
-		if u.Span == metering.Monthly && used(&u.Sums) && wanted(p, u.Cycle, month, now) {
+		if u.Span == metering.Monthly && billing.HasUnits(&u.Sums) && query.WantsPeriod(p, u.Cycle, now) {
 			report.add(u, p)
 		}
 	}
 	for _, u := range refusals {
 		counted[u.Organization] = true
-		if p := u.Cycle.At(u.Start); wanted(p, u.Cycle, month, now) {
+		if p := u.Cycle.At(u.Start); query.WantsPeriod(p, u.Cycle, now) {
 			report.of(u.Organization, p).Refused[strconv.Itoa(u.Status)] += u.Requests
 		}
 	}
-	if s := opened.shared.Load(); s != nil {
-		others, err := s.mirror.PeerSums(r.Context(), only)
+	if s := a.engine.Shared(); s != nil {
+		others, err := s.Mirror().PeerSums(r.Context(), only)
 		if err != nil {
 			return nil, fmt.Errorf("reading what other gateways used: %w", err)
 		}
-		periods := a.periods()
+		periods := a.engine.Cycles()
 		for i := range others {
 			counted[others[i].Subject.Organization] = true
-			if u, p, ok := periods.of(&others[i]); ok && wanted(p, u.Cycle, month, now) {
+			if u, p, ok := periods.Monthly(&others[i]); ok && query.WantsPeriod(p, u.Cycle, now) {
 				report.add(u, p)
 			}
 		}
@@ -163,61 +151,6 @@ func (a *App) knownOrganization(id string, counted map[string]bool) error {
 	}
 	ids = slices.DeleteFunc(ids, func(id string) bool { return id == "" })
 	return fmt.Errorf("organization %q: no project in force has it, and nothing was counted of it%s", id, spelling.DidYouMean(id, ids))
-}
-
-// used reports whether there is anything to tell of a sum: what was called and
-// then not sent is nothing.
-func used(s *metering.Sums) bool { return s.Invocations+s.Added+s.Deducted > 0 }
-
-// cycles are the billing cycles of organizations by id.
-type cycles map[string]metering.Cycle
-
-func (a *App) periods() cycles {
-	c := make(cycles)
-	for _, o := range a.organizations() {
-		id, t := terms(o)
-		c[id] = t.Cycle
-	}
-	return c
-}
-
-// of is a sum of another gateway and its period; false for one of an hour.
-func (c cycles) of(e *metering.Entry) (u metering.Usage, p metering.Period, ok bool) {
-	if e.Span != metering.Monthly || !used(&e.Sums) {
-		return u, p, false
-	}
-	u = metering.Usage{Subject: e.Subject, Region: e.Region, Span: e.Span, Sums: e.Sums}
-	p, u.Cycle, ok = c.named(e.Subject.Organization, e.ID)
-	u.Start = p.Start
-	return u, p, ok
-}
-
-// named is the period of an organization with an id.
-func (c cycles) named(organization, id string) (p metering.Period, cycle metering.Cycle, ok bool) {
-	cycle = c[organization]
-	if p, ok = cycle.Named(id); !ok {
-		// The organization had another cycle then, which the id says.
-		cycle, p, ok = metering.CycleOf(id)
-	}
-	return p, cycle, ok
-}
-
-// organizations are those of the projects in force, each once; nil is among
-// them if some project has none.
-func (a *App) organizations() []*projects.Organization {
-	byID := make(map[string]*projects.Organization)
-	for p := range a.allProjects() {
-		id := ""
-		if p.Organization != nil {
-			id = p.Organization.ID
-		}
-		byID[id] = p.Organization
-	}
-	list := make([]*projects.Organization, 0, len(byID))
-	for _, id := range slices.Sorted(maps.Keys(byID)) {
-		list = append(list, byID[id])
-	}
-	return list
 }
 
 // usageReport puts sums into the shape of an answer.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/routing/plan"
 )
 
@@ -21,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden files in testdata/an
 func TestAnswersKeepTheirJSON(t *testing.T) {
 	for name, answer := range map[string]any{
 		"adjust":         new(adjustAnswer),
-		"adjust_order":   new(adjustOrder),
+		"adjust_order":   new(billing.AdjustOrder),
 		"audit":          new(AuditAnswer),
 		"bill":           new(billAnswer),
 		"drain":          new(DrainAnswer),
@@ -34,7 +35,7 @@ func TestAnswersKeepTheirJSON(t *testing.T) {
 		"push_order":     new(pushOrder),
 		"quota":          new(quotaAnswer),
 		"quota_order":    new(quotaOrder),
-		"reconcile":      new(reconcileAnswer),
+		"reconcile":      new(billing.Reconciliation),
 		"regions":        new(RegionsAnswer),
 		"status":         new(Status),
 		"token":          new(TokenAnswer),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
@@ -102,7 +103,7 @@ type App struct {
 	ctx        caddy.Context
 	logger     *zap.Logger
 	lease      *lease
-	books      *bookkeeping
+	engine     *billing.Engine
 	network    *regions.Network
 	storeConn  *redisconn.Conn   // to the shared store; nil without one
 	drains     *fleet.DrainStore // orders to drain regions
@@ -192,7 +193,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	// Caddy cleans up after a provisioning that failed, and so gives it back.
 	a.lease = acquire()
-	a.books = a.lease.books(a.dataDir())
+	a.engine = a.lease.engine(a.dataDir())
 	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
 	}
@@ -245,10 +246,9 @@ func (a *App) Start() error {
 	if err := a.openStore(); err != nil {
 		return err
 	}
-	if err := a.books.start(a); err != nil {
+	if err := a.startEngine(); err != nil {
 		return err
 	}
-	a.shareRates()
 	a.restoreDrains()
 	if a.locator != nil {
 		if err := a.locator.Open(); err != nil {
@@ -276,7 +276,7 @@ func (a *App) Start() error {
 		a.background.Go(func() { a.followFleet(ctx) })
 	}
 	a.applyMemory()
-	a.books.app.Store(a) // not of a configuration that does not start
+	a.engine.Use(catalogue{a}) // not that of a configuration that does not start
 	return nil
 }
 
@@ -286,7 +286,7 @@ const startWait = 10 * time.Second
 // awaitStart returns when a configuration is in force. Caddy starts apps in any
 // order: the servers may be there first, and with them requests.
 func (a *App) awaitStart(ctx context.Context) {
-	if a.books.app.Load() != nil {
+	if a.engine.InUse() {
 		return
 	}
 	select {

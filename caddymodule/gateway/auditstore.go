@@ -7,8 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"go.uber.org/zap"
-
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
@@ -20,21 +19,20 @@ const (
 	clockFar  = 30 * time.Second
 )
 
+// auditWait bounds how long the audit waits for the store.
+const auditWait = 3 * time.Second
+
 // auditStore judges the Redis that quotas and sums are in.
 func (a *App) auditStore(ctx context.Context) []Finding {
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil
-	}
-	s := opened.shared.Load()
+	s := a.engine.Shared()
 	if s == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, shareWait)
+	ctx, cancel := context.WithTimeout(ctx, auditWait)
 	defer cancel()
-	settings, err := s.conn.Settings(ctx, "maxmemory-policy", "appendonly", "min-replicas-to-write")
+	settings, err := s.Conn().Settings(ctx, "maxmemory-policy", "appendonly", "min-replicas-to-write")
 	if err != nil {
-		return []Finding{storeAway(s.url, storeCause(err))}
+		return []Finding{storeAway(s.URL(), storeCause(err))}
 	}
 	var findings []Finding
 	// It may answer, and yet refuse what calls need: writes.
@@ -45,34 +43,34 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 	}
 	if policy, ok := settings["maxmemory-policy"]; ok && policy != "noeviction" {
 		findings = append(findings, Finding{
-			Severity: High, Check: "store_eviction", Subject: s.url, Message: "maxmemory-policy is " + policy + ": Redis may throw sums and grants away when its memory is full",
+			Severity: High, Check: "store_eviction", Subject: s.URL(), Message: "maxmemory-policy is " + policy + ": Redis may throw sums and grants away when its memory is full",
 			Remedy: "set `maxmemory-policy noeviction` in redis.conf",
 		})
 	}
 	if settings["appendonly"] == "no" {
 		findings = append(findings, Finding{
-			Severity: Medium, Check: "store_appendonly", Subject: s.url,
+			Severity: Medium, Check: "store_appendonly", Subject: s.URL(),
 			Message: "appendonly is off: after a restart gateways send all sums again, and hard quotas wait up to 15 s for them",
 			Remedy:  "set `appendonly yes` and `appendfsync everysec` in redis.conf",
 		})
 	}
-	if tells, err := s.conn.TellsRestarts(ctx); err == nil && !tells {
+	if tells, err := s.Conn().TellsRestarts(ctx); err == nil && !tells {
 		findings = append(findings, Finding{
-			Severity: Medium, Check: "store_info", Subject: s.url,
-			Message: noRestarts,
+			Severity: Medium, Check: "store_info", Subject: s.URL(),
+			Message: billing.NoRestarts,
 			Remedy:  "let the user of the gateways run INFO: `ACL SETUSER <user> +info`",
 		})
 	}
-	if replicas, err := s.conn.Replicas(ctx); err == nil && replicas == 0 {
+	if replicas, err := s.Conn().Replicas(ctx); err == nil && replicas == 0 {
 		findings = append(findings, Finding{
-			Severity: Low, Check: "store_replicas", Subject: s.url, Message: "it has no replica: when it is lost, hard quotas are answered 503 as soon as what was granted is used",
+			Severity: Low, Check: "store_replicas", Subject: s.URL(), Message: "it has no replica: when it is lost, hard quotas are answered 503 as soon as what was granted is used",
 			Remedy: "add a replica with Sentinel or Cluster, and `min-replicas-to-write 1`",
 		})
 	}
 	findings = append(findings, silentGateways(ctx, s)...)
-	if offset, _, err := s.conn.ClockOffset(ctx); err == nil && offset.Abs() > clockNear {
+	if offset, _, err := s.Conn().ClockOffset(ctx); err == nil && offset.Abs() > clockNear {
 		f := Finding{
-			Severity: Medium, Check: "clock_offset", Subject: s.url, Message: fmt.Sprintf("the clocks of this machine and of Redis are %s apart", offset.Abs().Round(time.Millisecond)),
+			Severity: Medium, Check: "clock_offset", Subject: s.URL(), Message: fmt.Sprintf("the clocks of this machine and of Redis are %s apart", offset.Abs().Round(time.Millisecond)),
 			Remedy: "synchronize both by NTP: up to 30 s the gateway counts by the clock of Redis, beyond that by its own, and invocations at the end of a billing period may count in the other",
 		}
 		if offset.Abs() > clockFar {
@@ -82,32 +80,6 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 	}
 	return findings
 }
-
-// noRestarts is said where Redis refuses INFO.
-const noRestarts = "it does not tell its run_id by INFO: when it restarts or a replica takes over, lost grants are not noticed, and a hard quota may be exceeded"
-
-// warnOfInfo says once for each connection whether restarts of Redis can be
-// noticed. It asks until there is an answer, or until ctx is done.
-func warnOfInfo(ctx context.Context, conn *redisconn.Conn, url string, logger func() *zap.Logger) {
-	tick := time.NewTicker(askInfoEvery)
-	defer tick.Stop()
-	for {
-		if tells, err := conn.TellsRestarts(ctx); err == nil {
-			if !tells {
-				logger().Warn("Redis refuses INFO: "+noRestarts, zap.String("store", url))
-			}
-			return
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// askInfoEvery is the pause after Redis could not be asked.
-const askInfoEvery = 5 * time.Second
 
 func storeAway(url, why string) Finding {
 	return Finding{
@@ -121,8 +93,8 @@ func storeAway(url, why string) Finding {
 const silentAfter = time.Hour
 
 // silentGateways finds those that hold up bills and grants.
-func silentGateways(ctx context.Context, s *sharing) []Finding {
-	seen, err := s.mirror.Peers(ctx)
+func silentGateways(ctx context.Context, s *billing.SharedStore) []Finding {
+	seen, err := s.Mirror().Peers(ctx)
 	if err != nil {
 		return nil // what is wrong with Redis is said elsewhere
 	}

@@ -9,9 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
@@ -104,27 +102,4 @@ func storeCause(err error) string {
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
-}
-
-// troubleFor is for how long after a refused call the ledger, or the granting of
-// quotas, counts as down.
-const troubleFor = 10 * time.Second
-
-// trouble keeps the cause of the last refused call. It is safe for concurrent use.
-type trouble struct{ last atomic.Pointer[refusedFor] }
-
-type refusedFor struct {
-	at  time.Time
-	err error
-}
-
-// note takes in that a call was refused.
-func (t *trouble) note(err error) { t.last.Store(&refusedFor{time.Now(), err}) }
-
-// lately returns why calls were refused in the last ten seconds, nil if none was.
-func (t *trouble) lately(now time.Time) error {
-	if last := t.last.Load(); last != nil && now.Sub(last.at) < troubleFor {
-		return last.err
-	}
-	return nil
 }

@@ -11,15 +11,16 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
 )
 
 // aCall is a call of a handler that knows no app.
-func aCall(ctx context.Context, counts *arrivals) *call {
+func aCall(ctx context.Context, engine *billing.Engine) *call {
 	c := &call{handler: &Handler{logger: zap.NewNop()}, w: httptest.NewRecorder()}
 	c.r = httptest.NewRequestWithContext(context.WithValue(ctx, caddyhttp.ExtraLogFieldsCtxKey, new(caddyhttp.ExtraLogFields)), http.MethodPost, "/", nil)
-	c.meter = meter{call: c, desk: counts.enter()}
+	c.meter = meter{call: c, request: engine.Receive()}
 	return c
 }
 
@@ -36,7 +37,7 @@ func TestPanicsStayInside(t *testing.T) {
 		"of a nil pointer": func() { panic(nil) },
 	} {
 		for _, unable := range []bool{false, true} {
-			counts := new(arrivals)
+			engine := billing.NewEngine(t.TempDir())
 			var c *call
 			left := func() (left any) {
 				defer func() { left = recover() }()
@@ -45,7 +46,7 @@ func TestPanicsStayInside(t *testing.T) {
 						t.Errorf("%s: the timer of the head runs on", name)
 					}
 				}()
-				c = aCall(t.Context(), counts)
+				c = aCall(t.Context(), engine)
 				if !unable {
 					c.w = &deadlines{ResponseRecorder: httptest.NewRecorder()}
 				}
@@ -66,10 +67,8 @@ func TestPanicsStayInside(t *testing.T) {
 			if c.record.ending == "" || (c.record.ending == endComplete) != (name == "none") {
 				t.Errorf("%s: the call ended as %q", name, c.record.ending)
 			}
-			for i := range counts.desks {
-				if n := counts.desks[i].waiting; n != 0 {
-					t.Errorf("%s: %d wait", name, n)
-				}
+			if n := engine.UnderWay(); n != 0 {
+				t.Errorf("%s: %d wait", name, n)
 			}
 		}
 	}

@@ -142,7 +142,7 @@ func (c *call) failed(err error) {
 	if refusal == nil {
 		c.ended(c.lost())
 		c.meter.status = statusClientGone
-		c.meter.gone()
+		c.meter.request.Gone()
 		// Who has only ended its side of the connection still reads this.
 		c.identify(c.w.Header())
 		c.inv.CORS.Gateway(c.w.Header(), c.inv.Origin, c.inv.Exposed[:]...)

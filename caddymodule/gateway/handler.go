@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/handover"
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -96,7 +97,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	handover.Begin(r)
 	h.app.awaitStart(r.Context())
 	c := &call{handler: h, w: w, r: r, start: time.Now()}
-	c.meter = meter{call: c, desk: h.app.books.arrivals.enter(), books: h.app.books.open.Load()}
+	c.meter = meter{call: c, request: h.app.engine.Receive()}
 	defer c.end()
 	request := routing.Request{
 		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header, Trailer: r.Trailer,
@@ -137,10 +138,10 @@ func (c *call) noContent() {
 	header := c.w.Header()
 	c.identify(header)
 	if c.inv.Answer == routing.AnswerPreflight {
-		c.meter.became = wasPreflight
+		c.meter.request.Answered(billing.OutcomePreflight)
 		c.inv.CORS.Preflight(header, cors.NewPreflightRequest(c.r.Header))
 	} else {
-		c.meter.became = wasOptions
+		c.meter.request.Answered(billing.OutcomeOptions)
 		header.Set("Allow", c.inv.Allow)
 		c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
 	}

@@ -48,7 +48,7 @@ type lease struct {
 	keys        *jwks.Pool   // public keys by where they are fetched
 	tokens      *auth.Shared // verified tokens
 	fleet       *fleet.Fleet // the gateways that share the store
-	limiter     *rate.Limiter
+	limiter     *pooledLimiter
 	transitions *transitions // of states that are logged
 	repeats     *repeats     // of what invocations are refused for
 	inFlight    *inFlight    // what runs, of whom there are caps
@@ -68,7 +68,7 @@ func acquire() *lease {
 		return pooled[*auth.Shared]{auth.NewShared(auth.SharedConfig{})}
 	}).value
 	l.fleet = hold(l, fleetKey, func() pooled[*fleet.Fleet] { return pooled[*fleet.Fleet]{fleet.New()} }).value
-	l.limiter = hold(l, limiterKey, func() pooledLimiter { return pooledLimiter{rate.NewLimiter()} }).Limiter
+	l.limiter = hold(l, limiterKey, func() *pooledLimiter { return &pooledLimiter{Limiter: rate.NewLimiter()} })
 	l.transitions = hold(l, transitionsKey, func() pooled[*transitions] { return pooled[*transitions]{newTransitions()} }).value
 	l.repeats = hold(l, repeatsKey, newRepeats)
 	l.inFlight = hold(l, inFlightKey, func() pooled[*inFlight] {
@@ -85,15 +85,6 @@ func acquire() *lease {
 type inFlight struct {
 	*rate.InFlight
 	refused [3]atomic.Uint64
-}
-
-// pooledLimiter is the rate limits' buckets.
-type pooledLimiter struct{ *rate.Limiter }
-
-// Destruct implements caddy.Destructor.
-func (p pooledLimiter) Destruct() error {
-	p.Close()
-	return nil
 }
 
 // pooled is state that ends by being forgotten.
@@ -117,11 +108,6 @@ func hold[T caddy.Destructor](l *lease, key any, create func() T) T {
 // configuration.
 func (l *lease) lastProjects(source, location, apex string) *lastProjects {
 	return hold(l, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
-}
-
-// books returns the ledger in a directory, which may not be open yet.
-func (l *lease) books(dir string) *bookkeeping {
-	return hold(l, booksKey{dir}, func() *bookkeeping { return &bookkeeping{dir: dir} })
 }
 
 // stateStore gives package regions its state out of the lease.

@@ -117,10 +117,7 @@ func (l *limit) key(m *meter, inv *routing.Invocation) (rate.Key, bool) {
 	key := rate.Key{Policy: l.rate.Name, Project: inv.Project.Ref}
 	switch l.scope {
 	case scopeFunction:
-		key.Name = inv.Function.Slug
-		if m.books != nil {
-			key.Name = m.books.counted(inv.Project, inv.Function, inv.Slug)
-		}
+		key.Name = m.request.FunctionName(inv.Project.Ref, inv.Function.Slug, inv.Slug)
 	case scopeClient:
 		key.Address = clientNetwork(m)
 	case scopeSubject:

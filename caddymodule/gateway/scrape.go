@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"errors"
-
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/capacity"
@@ -25,11 +23,12 @@ func (a *App) scrape() metrics.Values {
 	for i, scope := range inFlightScopes {
 		v.InFlight.Refused[scope] = a.lease.inFlight.refused[i].Load()
 	}
-	if opened := a.books.open.Load(); opened != nil {
-		v.Ledger = metrics.Ledger{Writable: opened.ledger.Healthy() == nil, Waiting: opened.ledger.Deferred()}
-		if shared := opened.shared.Load(); shared != nil {
-			v.Store = metrics.Store{Unflushed: shared.mirror.Age(), ClockOffset: shared.mirror.ClockOffset()}
-		}
+	if ledger := a.engine.Ledger(); ledger != nil {
+		v.Ledger = metrics.Ledger{Writable: ledger.Healthy() == nil, Waiting: ledger.Deferred()}
+	}
+	if shared := a.engine.Shared(); shared != nil {
+		mirror := shared.Mirror()
+		v.Store = metrics.Store{Unflushed: mirror.Age(), ClockOffset: mirror.ClockOffset()}
 	}
 	return v
 }
@@ -90,22 +89,21 @@ func roomMetrics(r *capacity.Room) metrics.Room {
 }
 
 func (a *App) exporterMetrics() []metrics.Exporter {
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil
-	}
 	list := make([]metrics.Exporter, 0, len(a.exporters))
 	for _, exporter := range a.exporters {
-		s := opened.bill.exporting.state(exporter.Name())
+		s, err := a.engine.ExporterState(exporter.Name())
+		if err != nil {
+			return nil // it is not open
+		}
 		m := metrics.Exporter{
 			Name:        exporter.Name(),
-			Failing:     s.err != nil && !errors.Is(s.err, errNoTurn),
-			LastSuccess: s.worked,
-			Due:         s.standing.Due,
-			Unanswered:  s.standing.Unanswered,
-			Rejected:    s.standing.Rejected,
+			Failing:     s.Failing(),
+			LastSuccess: s.Worked,
+			Due:         s.Delivery.Due,
+			Unanswered:  s.Delivery.Unanswered,
+			Rejected:    s.Delivery.Rejected,
 		}
-		for _, n := range s.result.Held {
+		for _, n := range s.Result.Held {
 			m.Held += n
 		}
 		list = append(list, m)

@@ -252,13 +252,12 @@ func badness(state string) int {
 }
 
 func (a *App) ledgerStatus(now time.Time) *StatusLedger {
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil
+	state, err := a.engine.LedgerState(now)
+	if state == "" {
+		return nil // it is not open
 	}
-	state, err := opened.ledgerState(now)
-	s := &StatusLedger{Directory: a.books.dir, State: state, Error: storeCause(err)}
-	for _, z := range opened.ledger.UnknownZones() {
+	s := &StatusLedger{Directory: a.engine.Dir(), State: regions.State(state), Error: storeCause(err)}
+	for _, z := range a.engine.Ledger().UnknownZones() {
 		s.UnknownTimeZones = append(s.UnknownTimeZones, z.Zone)
 	}
 	return s
@@ -266,10 +265,8 @@ func (a *App) ledgerStatus(now time.Time) *StatusLedger {
 
 // clocked adds how far the clocks are apart.
 func (a *App) clocked(s *StatusStore) *StatusStore {
-	if opened := a.books.open.Load(); opened != nil {
-		if shared := opened.shared.Load(); shared != nil {
-			s.ClockOffset = new(float64(shared.mirror.ClockOffset().Microseconds()) / 1000)
-		}
+	if shared := a.engine.Shared(); shared != nil {
+		s.ClockOffset = new(float64(shared.Mirror().ClockOffset().Microseconds()) / 1000)
 	}
 	return s
 }
@@ -277,14 +274,14 @@ func (a *App) clocked(s *StatusStore) *StatusStore {
 // gatewayID names this gateway everywhere: it is the id of its ledger, which stays
 // over restarts on the same directory. It is empty before the ledger is open.
 func (a *App) gatewayID() string {
-	if a.books == nil {
+	if a.engine == nil {
 		return ""
 	}
-	opened := a.books.open.Load()
-	if opened == nil {
+	ledger := a.engine.Ledger()
+	if ledger == nil {
 		return ""
 	}
-	return opened.ledger.Instance()
+	return ledger.Instance()
 }
 
 // hostname is the name of the machine, for people; empty if the system does not say.

@@ -100,10 +100,8 @@ func regionCause(r *regions.RegionView) string {
 // redisConns are the connections to Redis that the configuration uses: for sums
 // and grants, for what an operator ordered, and for projects.
 func (a *App) redisConns() (conns []*redisconn.Conn) {
-	if opened := a.books.open.Load(); opened != nil {
-		if s := opened.shared.Load(); s != nil {
-			conns = append(conns, s.conn)
-		}
+	if s := a.engine.Shared(); s != nil {
+		conns = append(conns, s.Conn())
 	}
 	if a.storeConn != nil {
 		conns = append(conns, a.storeConn)
@@ -134,39 +132,19 @@ func (a *App) storeConditions() (all []condition) {
 }
 
 func (a *App) ledgerConditions(now time.Time) []condition {
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil
+	state, err := a.engine.LedgerState(now)
+	if state == "" {
+		return nil // it is not open
 	}
-	state, err := opened.ledgerState(now)
-	return []condition{{a.books.dir, string(state), storeCause(err)}}
-}
-
-// ledgerState is how recording goes: down while calls are answered 503 for it,
-// degraded while they will be soon.
-func (b *books) ledgerState(now time.Time) (regions.State, error) {
-	if err := b.ledger.Writable(); err != nil {
-		return regions.StateDown, err
-	}
-	if err := b.unrecorded.lately(now); err != nil {
-		return regions.StateDown, err
-	}
-	if err := errors.Join(b.ledger.Healthy(), b.ledger.Room()); err != nil {
-		return regions.StateDegraded, err
-	}
-	return regions.StateUp, nil
+	return []condition{{a.engine.Dir(), string(state), storeCause(err)}}
 }
 
 func (a *App) quotaConditions(now time.Time) []condition {
-	opened := a.books.open.Load()
-	if opened == nil {
-		return nil
+	state, err := a.engine.QuotaState(now)
+	if state == "" {
+		return nil // they are not open
 	}
-	c := condition{name: "quotas", state: string(regions.StateUp)}
-	if err := opened.ungranted.lately(now); err != nil {
-		c.state, c.why = string(regions.StateDown), storeCause(err)
-	}
-	return []condition{c}
+	return []condition{{"quotas", string(state), storeCause(err)}}
 }
 
 func (a *App) projectConditions() []condition {

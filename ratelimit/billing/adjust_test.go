@@ -1,4 +1,4 @@
-package gateway
+package billing
 
 import (
 	"math"
@@ -10,23 +10,23 @@ import (
 )
 
 func TestAdjustOrder(t *testing.T) {
-	whole := adjustOrder{Organization: "acme", Units: -1, Project: "p", Function: "f", Region: "eu", Reason: "outage | of eu", Operator: "ada"}
-	if err := whole.check(); err != nil {
+	whole := AdjustOrder{Organization: "acme", Units: -1, Project: "p", Function: "f", Region: "eu", Reason: "outage | of eu", Operator: "ada"}
+	if err := whole.Check(); err != nil {
 		t.Error(err)
 	}
-	for want, change := range map[string]func(*adjustOrder){
-		"organization: is missing":         func(o *adjustOrder) { o.Organization = "" },
-		"reason: is missing":               func(o *adjustOrder) { o.Reason = " \t" },
-		"operator: is missing":             func(o *adjustOrder) { o.Operator = "" },
-		"region: must not have a |":        func(o *adjustOrder) { o.Region = "eu|us" },
-		"reason: must have at most":        func(o *adjustOrder) { o.Reason = strings.Repeat("x", maxReason+1) },
-		"units: must not be 0":             func(o *adjustOrder) { o.Units = 0 },
-		"units: must be at most 429496729": func(o *adjustOrder) { o.Units = math.MaxUint32 + 1 },
-		"or deducted; make several":        func(o *adjustOrder) { o.Units = -math.MaxUint32 - 1 },
+	for want, change := range map[string]func(*AdjustOrder){
+		"organization: is missing":         func(o *AdjustOrder) { o.Organization = "" },
+		"reason: is missing":               func(o *AdjustOrder) { o.Reason = " \t" },
+		"operator: is missing":             func(o *AdjustOrder) { o.Operator = "" },
+		"region: must not have a |":        func(o *AdjustOrder) { o.Region = "eu|us" },
+		"reason: must have at most":        func(o *AdjustOrder) { o.Reason = strings.Repeat("x", maxReason+1) },
+		"units: must not be 0":             func(o *AdjustOrder) { o.Units = 0 },
+		"units: must be at most 429496729": func(o *AdjustOrder) { o.Units = math.MaxUint32 + 1 },
+		"or deducted; make several":        func(o *AdjustOrder) { o.Units = -math.MaxUint32 - 1 },
 	} {
 		order := whole
 		change(&order)
-		if err := order.check(); err == nil || !strings.HasPrefix(err.Error(), want) && !strings.Contains(err.Error(), want) {
+		if err := order.Check(); err == nil || !strings.HasPrefix(err.Error(), want) && !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", order, err, want)
 		}
 	}
@@ -36,8 +36,8 @@ func TestAdjustOrder(t *testing.T) {
 func TestAccountsKnowTheCycle(t *testing.T) {
 	at := time.Date(2026, 11, 3, 14, 0, 0, 0, time.UTC)
 	anchored := metering.Cycle{Anchor: time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)}
-	used := accounts{{organization: "acme", period: "2026-11", project: "p"}: 7, {organization: "acme", period: "2026-11", project: "q"}: 5, {organization: "other", period: "20261005+UTC"}: 1}
-	if n := used.billed("acme", "2026-11"); n != 12 {
+	used := Totals{{Organization: "acme", Period: "2026-11", Project: "p"}: 7, {Organization: "acme", Period: "2026-11", Project: "q"}: 5, {Organization: "other", Period: "20261005+UTC"}: 1}
+	if n := used.Billed("acme", "2026-11"); n != 12 {
 		t.Errorf("%d are billed", n)
 	}
 	for name, tt := range map[string]struct {
@@ -50,7 +50,7 @@ func TestAccountsKnowTheCycle(t *testing.T) {
 		"of nothing before":    {"new", anchored, "20261005+UTC"},
 		"of its own, anchored": {"other", anchored, "20261005+UTC"},
 	} {
-		if got := used.cycle(tt.organization, at, tt.has).At(at).ID; got != tt.want {
+		if got := used.Cycle(tt.organization, at, tt.has).At(at).ID; got != tt.want {
 			t.Errorf("%s: %s, want %s", name, got, tt.want)
 		}
 	}
@@ -66,10 +66,10 @@ func TestHourly(t *testing.T) {
 		}
 	}
 	first := metering.Cycle{Anchor: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)} // the same periods by another name
-	sums := hourly([]metering.Usage{
+	sums := hourlySums([]metering.Usage{
 		of(metering.Cycle{}, time.Hour, metering.Sums{Invocations: 3, Completed: 2, First: 9}), of(first, time.Hour, metering.Sums{Invocations: 4, Voided: 1, First: 5}),
 		of(metering.Cycle{}, 100*time.Hour, metering.Sums{Invocations: 1}), of(metering.Cycle{}, 101*time.Hour, metering.Sums{Invocations: 1, Deducted: 1}),
-	}, now.Add(-billHours), make(accounts))
+	}, now.Add(-updateHours), make(Totals))
 	if len(sums) != 2 || len(sums[0].Sources) != 1 {
 		t.Fatalf("%+v", sums)
 	}

@@ -1,4 +1,4 @@
-package gateway
+package billing
 
 import (
 	"context"
@@ -16,22 +16,26 @@ type summarizer interface {
 	Sum(ctx context.Context, meter, organization string, start, end time.Time) (has int64, known bool, err error)
 }
 
-// againstStripe has what Stripe says it has compared, too.
-const againstStripe = "stripe"
+// AgainstStripe has what Stripe says it has compared, too.
+const AgainstStripe = "stripe"
+
+// ErrNoStripe says that there is no exporter that could be asked for what Stripe
+// has.
+var ErrNoStripe = errors.New("there is no exporter to Stripe")
 
 // exporters compares the lines with what services were told, and that with what
 // they say they have.
-func (c *reconciliation) exporters(ctx context.Context, against string) error {
-	if against != "" && against != againstStripe {
-		return fmt.Errorf("against %q: allowed is %s", against, againstStripe)
+func (c *reconciliation) exporters(ctx context.Context, sinks []usage.Sink) error {
+	against := c.query.Against
+	if against != "" && against != AgainstStripe {
+		return fmt.Errorf("against %q: allowed is %s", against, AgainstStripe)
 	}
 	// Nothing is sent meanwhile: what is compared stays, and services have one user.
-	exporting := c.books.bill.exporting
-	exporting.mu.Lock()
-	defer exporting.mu.Unlock()
+	c.opened.exports.mu.Lock()
+	defer c.opened.exports.mu.Unlock()
 	asked := false
-	for _, exporter := range c.app.exporters {
-		service, ok := exporter.(usage.Service)
+	for _, sink := range sinks {
+		service, ok := sink.(usage.Service)
 		if !ok {
 			continue
 		}
@@ -39,15 +43,15 @@ func (c *reconciliation) exporters(ctx context.Context, against string) error {
 		if err != nil {
 			return err
 		}
-		if s, ok := exporter.(summarizer); ok && against == againstStripe {
+		if s, ok := sink.(summarizer); ok && against == AgainstStripe {
 			asked = true
 			if err := c.summaries(ctx, s, told); err != nil {
 				return err
 			}
 		}
 	}
-	if against == againstStripe && !asked {
-		return errors.New("against stripe: there is no exporter to Stripe; add `" + exportStripeForm + "` to the edge_functions global option")
+	if against == AgainstStripe && !asked {
+		return fmt.Errorf("against %s: %w", against, ErrNoStripe)
 	}
 	return nil
 }
@@ -60,12 +64,12 @@ type toldOf struct {
 }
 
 // told compares the lines with what a service was told.
-func (c *reconciliation) told(ctx context.Context, s usage.Service) (map[account]*toldOf, error) {
-	expected, found, explained := make(accounts), make(accounts), true
-	all, cycles := make(map[account]*toldOf), c.app.periods()
-	want := func(organization, id string) bool { return c.askedByID(cycles, organization, id) }
-	err := c.books.bill.exporting.outbox(s).Compare(ctx, s, want, func(item *usage.Item, told int64, pending bool) {
-		k := account{organization: item.Account, function: item.Meter}
+func (c *reconciliation) told(ctx context.Context, s usage.Service) (map[TotalKey]*toldOf, error) {
+	expected, found, explained := make(Totals), make(Totals), true
+	all := make(map[TotalKey]*toldOf)
+	want := func(organization, id string) bool { return c.askedByID(organization, id) }
+	err := c.opened.exports.outbox(s).Compare(ctx, s, want, func(item *usage.Item, told int64, pending bool) {
+		k := TotalKey{Organization: item.Account, Function: item.Meter}
 		expected[k] += item.Value
 		found[k] += told
 		explained = explained && (told == item.Value || pending)
@@ -91,16 +95,16 @@ func (c *reconciliation) told(ctx context.Context, s usage.Service) (map[account
 }
 
 // summaries compares what a service was told with what it says it has.
-func (c *reconciliation) summaries(ctx context.Context, s summarizer, told map[account]*toldOf) error {
-	expected, found := make(accounts), make(accounts)
+func (c *reconciliation) summaries(ctx context.Context, s summarizer, told map[TotalKey]*toldOf) error {
+	expected, found := make(Totals), make(Totals)
 	var strangers []string
 	for k, of := range told {
-		has, known, err := s.Sum(ctx, k.function, k.organization, of.start, of.end)
+		has, known, err := s.Sum(ctx, k.Function, k.Organization, of.start, of.end)
 		if err != nil {
 			return fmt.Errorf("exporter %s: %w", s.Name(), err)
 		}
 		if !known {
-			strangers = append(strangers, k.organization)
+			strangers = append(strangers, k.Organization)
 			continue
 		}
 		expected[k], found[k] = of.value, has

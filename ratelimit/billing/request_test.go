@@ -1,8 +1,8 @@
-package gateway
+package billing
 
 import (
 	"fmt"
-	"net/http"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -10,121 +10,132 @@ import (
 	"testing"
 	"time"
 
-	"github.com/puzpuzpuz/xsync/v4"
-
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
-	"github.com/edgegate/edgegate/regions"
-	"github.com/edgegate/edgegate/routing"
-	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// counter is a gateway as far as it counts.
+// eventually bounds what tests wait for.
+const eventually = 20 * time.Second
+
+// counter is an engine as far as it counts.
 type counter struct {
-	t        *testing.T
-	dir      string
-	arrivals arrivals
-	books    *books
+	t      *testing.T
+	engine *Engine
+	open   *opened
 }
 
 func newCounter(t *testing.T) *counter {
 	t.Helper()
-	dir := t.TempDir()
-	ledger, err := metering.Open(metering.Config{Dir: dir})
-	if err != nil {
+	e := NewEngine(t.TempDir())
+	if err := e.Start(Settings{Logger: slog.New(slog.DiscardHandler)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := ledger.Close(); err != nil {
+		if err := e.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return &counter{t: t, dir: dir, books: &books{ledger: ledger, slugs: xsync.NewMap[string, *slugs]()}}
+	return &counter{t: t, engine: e, open: e.opened.Load()}
 }
 
+// called is the function that all requests are for.
+var called = Dispatch{Subject: metering.Subject{Project: "p", Function: "f"}, Slug: "f", Region: "eu"}
+
 // request is one that came in.
-func (c *counter) request() *meter {
-	m := &meter{desk: c.arrivals.enter(), books: c.books}
-	m.call = &call{
-		r:   &http.Request{},
-		inv: routing.Invocation{Project: &projects.Project{Ref: "p"}, Function: &projects.Function{Slug: "f"}, Slug: "f"},
-	}
-	return m
+func (c *counter) request() *Request {
+	r := c.engine.Receive()
+	return &r
 }
 
 // admitted is one that took its unit.
-func (c *counter) admitted() *meter {
-	m := c.request()
-	m.taken, m.unit = true, quota.Unit{At: c.books.ledger.Now()}
-	return m
+func (c *counter) admitted() *Request {
+	r := c.request()
+	if err := r.Take(c.t.Context(), "", &quota.Allowance{Quota: -1}); err != nil {
+		c.t.Error(err)
+	}
+	return r
 }
 
-func (c *counter) send(m *meter) {
-	if err := m.Sending(&regions.Region{Name: "eu"}); err != nil {
+func (c *counter) send(r *Request) {
+	if err := r.Send(&called); err != nil {
+		c.t.Error(err)
+	}
+}
+
+func (c *counter) unsent(r *Request) {
+	if err := r.Unsent(); err != nil {
+		c.t.Error(err)
+	}
+}
+
+func (c *counter) refused(r *Request) { r.Refused(metering.Subject{Project: "p"}, 503) }
+
+func (c *counter) finish(r *Request) {
+	if err := r.Finish(metering.Ending{}); err != nil {
 		c.t.Error(err)
 	}
 }
 
 // level is R5.
-func (c *counter) level() reconcileLevel {
-	r := &reconciliation{arrived: c.arrivals.now(c.books.ledger)}
-	if _, err := c.books.ledger.Recount(r.count); err != nil {
+func (c *counter) level() Level {
+	r := &reconciliation{requests: c.engine.requests.now(c.open.ledger)}
+	if _, err := c.open.ledger.Recount(r.count); err != nil {
 		c.t.Error(err)
 	}
-	return r.arrived.level(r.recorded)
+	return r.requests.level(r.recorded)
 }
 
 // METERING.md 3.13, R5: whatever becomes of requests, and whenever it is looked, they add up.
-func TestArrivalsAddUp(t *testing.T) {
+func TestRequestsAddUp(t *testing.T) {
 	c := newCounter(t)
 	exits := []func(*counter){
 		func(c *counter) { // a preflight
 			m := c.request()
-			m.became = wasPreflight
-			m.finish()
+			m.Answered(OutcomePreflight)
+			c.finish(m)
 		},
 		func(c *counter) { // other OPTIONS
 			m := c.request()
-			m.became = wasOptions
-			m.finish()
+			m.Answered(OutcomeOptions)
+			c.finish(m)
 		},
 		func(c *counter) { // refused
 			m := c.request()
-			m.refused()
-			m.finish()
+			c.refused(m)
+			c.finish(m)
 		},
 		func(c *counter) { // a preflight of a function that answers it
 			m := c.request()
 			c.send(m)
-			m.finish()
+			c.finish(m)
 		},
 		func(c *counter) { // an invocation, sent again
 			m := c.admitted()
 			c.send(m)
 			c.send(m)
-			m.finish()
+			c.finish(m)
 		},
 		func(c *counter) { // nothing could be sent, so it is refused
 			m := c.admitted()
 			c.send(m)
-			m.Unsent()
-			m.refused()
-			m.finish()
+			c.unsent(m)
+			c.refused(m)
+			c.finish(m)
 		},
 		func(c *counter) { // the client went away before it was sent
 			m := c.admitted()
 			c.send(m)
-			m.Unsent()
-			m.gone()
-			m.finish()
+			c.unsent(m)
+			m.Gone()
+			c.finish(m)
 		},
 		func(c *counter) { // sent by the second attempt, and its client went away
 			m := c.admitted()
 			c.send(m)
-			m.Unsent()
+			c.unsent(m)
 			c.send(m)
-			m.gone()
-			m.finish()
+			m.Gone()
+			c.finish(m)
 		},
 	}
 	const rounds = 500
@@ -161,13 +172,13 @@ func TestArrivalsAddUp(t *testing.T) {
 
 // A way out of the handler that says nothing, a request that is sent without a record, and a record without a request: each
 // is a difference.
-func TestArrivalsMissAWayOut(t *testing.T) {
+func TestRequestsMissAWayOut(t *testing.T) {
 	c := newCounter(t)
 	m := c.request()
 	if l := c.level(); l.Difference != 0 || l.Parts[7].Number != 1 {
 		t.Errorf("under way: %+v", l)
 	}
-	m.finish()
+	c.finish(m)
 	if l := c.level(); l.Difference != 1 || l.Expected != 1 || l.Found != 0 || l.First == "" {
 		t.Errorf("a way out is missing: %+v", l)
 	}
@@ -175,14 +186,14 @@ func TestArrivalsMissAWayOut(t *testing.T) {
 	m = c.admitted()
 	c.send(m)
 	m.seq = 0 // it was lost
-	m.finish()
+	c.finish(m)
 	if l := c.level(); l.Difference != 1 {
 		t.Errorf("a record is lost: %+v", l)
 	}
 	c = newCounter(t)
 	m = c.admitted()
 	c.send(m)
-	if _, err := c.books.ledger.Begin(metering.Invocation{Subject: m.subject, Region: m.region, At: m.unit.At}); err != nil {
+	if _, err := c.open.ledger.Begin(m.invocation()); err != nil {
 		t.Fatal(err)
 	}
 	if l := c.level(); l.Difference != 1 || l.Found != 2 {
@@ -192,35 +203,37 @@ func TestArrivalsMissAWayOut(t *testing.T) {
 
 // What goes on without a record, since the disk is full and `meter_unavailable` is open, is known too, and fits when it is
 // recorded.
-func TestArrivalsRecordedLater(t *testing.T) {
+func TestRequestsRecordedLater(t *testing.T) {
 	c := newCounter(t)
 	const room = 1 << 14 // of the first segment
-	inTheWay := filepath.Join(c.dir, "inst", c.books.ledger.Instance(), "wal", fmt.Sprintf("%020d.seg", room+1))
+	inTheWay := filepath.Join(c.engine.dir, "inst", c.open.ledger.Instance(), "wal", fmt.Sprintf("%020d.seg", room+1))
 	if err := os.Mkdir(inTheWay, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for range room {
 		c.send(c.admitted())
 	}
-	pays := &projects.Organization{ID: "acme", Plan: &projects.Plan{Unmetered: true}}
+	open := called
+	open.Subject.Organization, open.Open = "acme", true
 	for i := range 5 {
 		m := c.admitted()
-		m.call.inv.Project.Organization = pays
-		c.send(m)
-		if m.later == "" {
+		if err := m.Send(&open); err != nil {
+			t.Error(err)
+		}
+		if m.deferred == nil {
 			t.Fatal("there was room for a record")
 		}
 		if i == 0 {
-			m.Unsent()
-			m.gone()
+			c.unsent(m)
+			m.Gone()
 		}
-		m.finish()
+		c.finish(m)
 	}
-	if m := c.admitted(); m.Sending(&regions.Region{Name: "eu"}) == nil {
+	if m := c.admitted(); m.Send(&called) == nil {
 		t.Error("one without the option went on")
 	} else {
-		m.refused()
-		m.finish()
+		c.refused(m)
+		c.finish(m)
 	}
 	if l := c.level(); l.Difference != 0 || l.Parts[2].Number != 1 || l.Parts[4].Number != 1 || l.Parts[5].Number != room || l.Parts[6].Number != 4 {
 		t.Errorf("%+v", l)
@@ -245,25 +258,25 @@ func TestMeterCountsWhatWasSentBefore(t *testing.T) {
 	m := c.admitted()
 	c.send(m)
 	c.send(m)
-	m.Unsent()
+	c.unsent(m)
 	if m.seq == 0 {
 		t.Error("it was taken back")
 	}
-	m.refused()
-	m.finish()
-	all, err := c.books.ledger.Usage()
+	c.refused(m)
+	c.finish(m)
+	all, err := c.open.ledger.Usage()
 	if err != nil || len(all) != 2 || all[0].Invocations != 1 || all[0].Completed != 1 {
 		t.Errorf("%+v, %v", all, err)
 	}
 }
 
-// BenchmarkArrivals is what counting adds to an invocation.
-func BenchmarkArrivals(b *testing.B) {
-	var a arrivals
+// BenchmarkRequests is what counting adds to an invocation.
+func BenchmarkRequests(b *testing.B) {
+	var a requestCounts
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			a.enter().leave(wasRefused)
+			a.enter().leave(OutcomeRefused)
 		}
 	})
 }

@@ -1,0 +1,245 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/quota"
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
+
+// Engine counts requests, keeps organizations within their quotas, and makes and
+// exports their line items. It outlives configurations and is safe for concurrent
+// use. Locks are taken in the order adjusting, updating, exports.mu.
+type Engine struct {
+	dir string
+	now func() time.Time // the clock of the machine
+
+	logger    atomic.Pointer[slog.Logger]
+	catalogue atomic.Pointer[Catalogue] // of the configuration in force; nil before Use
+	opened    atomic.Pointer[opened]    // nil before Start
+	starting  sync.Mutex                // one Start or Close at a time
+
+	requests requestCounts
+
+	updating    sync.Mutex // held while line items are recomputed, or compared with sums; guards updatedLogs
+	updatedLogs int        // how many instance logs the line items have from their beginning
+	updated     atomic.Bool
+	adjusting   sync.Mutex // one adjustment at a time: none may go below what the one before left
+}
+
+// opened is what an engine has from its start on.
+type opened struct {
+	now     func() time.Time // the clock of the machine
+	ledger  *metering.Ledger
+	quotas  *quota.Manager
+	names   *functionNames
+	lines   *usage.LineStore
+	exports *exports
+	shared  atomic.Pointer[SharedStore] // nil: nothing is shared
+
+	calls      atomic.Int64 // that have a record, and none yet of their end
+	unrecorded trouble      // calls that the ledger took no record of
+	ungranted  trouble      // calls that could not be granted a unit, since nobody could be asked
+
+	cancel     context.CancelFunc
+	background sync.WaitGroup // ends after cancel
+}
+
+// ErrNotOpen says that the engine has not started.
+var ErrNotOpen = errors.New("the ledger is not open")
+
+// NewEngine returns the engine whose files are in a directory of this machine. It
+// opens nothing.
+func NewEngine(dir string) *Engine {
+	e := &Engine{dir: dir, now: time.Now}
+	e.logger.Store(slog.New(slog.DiscardHandler))
+	return e
+}
+
+// Start opens the engine, unless it is open, and puts settings into force. After
+// an error those before hold.
+func (e *Engine) Start(s Settings) error {
+	e.starting.Lock()
+	defer e.starting.Unlock()
+	logger := s.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	e.logger.Store(logger)
+	o := e.opened.Load()
+	if o == nil {
+		var err error
+		if o, err = e.open(); err != nil {
+			return err
+		}
+		e.opened.Store(o)
+	}
+	if s.Sync == "" {
+		s.Sync = metering.SyncGroup
+	}
+	o.ledger.SetSync(s.Sync)
+	return e.share(o, s.Redis)
+}
+
+// open opens the ledger and begins to make and export line items.
+func (e *Engine) open() (*opened, error) {
+	ledger, err := metering.Open(metering.Config{Dir: e.dir, Now: e.now, Trouble: e.logLedger})
+	if err != nil {
+		return nil, fmt.Errorf("store: %w; name a directory that can be written with `store embedded DIRECTORY`", err)
+	}
+	logger := e.log()
+	if found := ledger.Recovered(); found.Dead+found.Torn > 0 {
+		logger.Warn("recovered the ledger after an unclean end of the process",
+			slog.Int("invocations_not_begun", found.Dead), slog.Int("records_damaged", found.Torn))
+	}
+	logger.Info("the ledger is open", slog.String("gateway", ledger.Instance()))
+	for _, z := range ledger.UnknownZones() {
+		logger.Warn("unknown time zone in the ledger: what was counted by it is kept and not billed",
+			slog.String("time_zone", z.Zone), slog.Any("organizations", z.Organizations))
+	}
+	o := &opened{
+		now:    e.now,
+		ledger: ledger,
+		quotas: quota.NewManager(ledger, quota.NewEmbedded(e.dir, e.now)),
+		names:  newFunctionNames(ledger.Functions),
+		lines:  usage.NewLineStore(filepath.Join(e.dir, "billing.db"), ""),
+	}
+	o.exports = newExports(e, o)
+	var ctx context.Context
+	ctx, o.cancel = context.WithCancel(context.Background())
+	o.background.Go(func() { e.keepLines(ctx) })
+	o.background.Go(func() { o.exports.run(ctx) })
+	return o, nil
+}
+
+// Use puts a catalogue into force.
+func (e *Engine) Use(c Catalogue) { e.catalogue.Store(&c) }
+
+// InUse reports whether a catalogue is in force: some configuration has started.
+func (e *Engine) InUse() bool { return e.catalogue.Load() != nil }
+
+// inForce returns what the engine has and the catalogue in force, or ErrNotOpen.
+func (e *Engine) inForce() (*opened, Catalogue, error) {
+	o, c := e.opened.Load(), e.catalogue.Load()
+	if o == nil || c == nil {
+		return nil, nil, ErrNotOpen
+	}
+	return o, *c, nil
+}
+
+// closeWait is how long the ledger stays open for calls that end: the handlers of
+// WebSockets that were just closed.
+const closeWait = time.Second
+
+// Close ends the work in the background and closes the ledger. Calls that run on
+// after a second have no record of their end. An engine that is not open has
+// nothing to close.
+func (e *Engine) Close() error {
+	e.starting.Lock()
+	defer e.starting.Unlock()
+	o := e.opened.Load()
+	if o == nil {
+		return nil
+	}
+	// A round under way is not awaited: the next process makes up for it.
+	o.cancel()
+	o.background.Wait()
+	o.awaitCalls()
+	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
+	defer cancel()
+	var quotas sync.WaitGroup
+	quotas.Go(func() { o.quotas.Close(ctx) })
+	var err error
+	s := o.shared.Load()
+	if s != nil {
+		s.cancel()
+		err = s.mirror.Close(ctx) // at the same time: a slow Redis must not leave it without any
+	}
+	quotas.Wait()
+	if s != nil {
+		err = errors.Join(err, s.conn.Close())
+	}
+	return errors.Join(err, o.ledger.Close())
+}
+
+// awaitCalls returns when no call runs, or after closeWait.
+func (o *opened) awaitCalls() {
+	deadline := time.After(closeWait)
+	tick := time.NewTicker(closeWait / 200)
+	defer tick.Stop()
+	for o.calls.Load() > 0 {
+		select {
+		case <-deadline:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Dir is the directory of the engine's files.
+func (e *Engine) Dir() string { return e.dir }
+
+// Ledger returns the instance log of this process; nil before Start.
+func (e *Engine) Ledger() *metering.Ledger {
+	if o := e.opened.Load(); o != nil {
+		return o.ledger
+	}
+	return nil
+}
+
+// Quotas returns the quotas; nil before Start.
+func (e *Engine) Quotas() *quota.Manager {
+	if o := e.opened.Load(); o != nil {
+		return o.quotas
+	}
+	return nil
+}
+
+// Lines returns the store of line items; nil before Start. Update brings it up to
+// date.
+func (e *Engine) Lines() *usage.LineStore {
+	if o := e.opened.Load(); o != nil {
+		return o.lines
+	}
+	return nil
+}
+
+// Shared returns the store that gateways share; nil before Start, and where
+// nothing is shared.
+func (e *Engine) Shared() *SharedStore {
+	if o := e.opened.Load(); o != nil {
+		return o.shared.Load()
+	}
+	return nil
+}
+
+// Cycles returns the billing cycles of the organizations in force; nil before Use.
+func (e *Engine) Cycles() Cycles {
+	if c := e.catalogue.Load(); c != nil {
+		return cyclesOf(*c)
+	}
+	return nil
+}
+
+// log returns the logger in force.
+func (e *Engine) log() *slog.Logger { return e.logger.Load() }
+
+// logError is the attribute of an error.
+func logError(err error) slog.Attr { return slog.Any("error", err) }
+
+// logLedger logs what the ledger met in the background.
+func (e *Engine) logLedger(err error) {
+	if err == nil {
+		e.log().Info("the ledger is written again")
+		return
+	}
+	e.log().Error("the ledger cannot be written; calls are answered 503 when its last file is full", logError(err))
+}

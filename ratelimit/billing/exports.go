@@ -1,0 +1,315 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
+
+const (
+	// exportEvery is how often an exporter is told what is new, exportLook how often
+	// it is looked whether that is now.
+	exportEvery = time.Minute
+	exportLook  = time.Second
+	// exportMost bounds a round: others have their turn.
+	exportMost = 5 * time.Minute
+	// After failures it is waited between these before the next try.
+	exportRetry, exportRetryMost = 2 * time.Second, time.Hour
+	// pagesKept is for how long Redis has what exporters were told.
+	pagesKept = 60 * 24 * time.Hour
+	// tendEvery is how often the gateway that stands by copies these, and the one that
+	// sends removes old ones.
+	tendEvery = 10 * time.Minute
+)
+
+// ErrStandby says that another process exports.
+var ErrStandby = errors.New("another process exports")
+
+// exports brings line items to the exporters of the catalogue in force.
+type exports struct {
+	engine *Engine
+	opened *opened
+
+	mu      sync.Mutex           // held for as long as anything is exported; guards tended and renamed
+	tended  map[string]time.Time // when shared pages were last tended, by service
+	renamed map[string]string    // the store in which what a sink was told is under its new name, by that
+
+	lastMu sync.Mutex // guards last
+	last   map[string]*ExporterState
+}
+
+// ExporterState is how the last round of an exporter went. The zero ExporterState
+// is that of one that had no round yet.
+type ExporterState struct {
+	Next     time.Time // when it is its turn again
+	Failures int       // in a row
+	Worked   time.Time // when it last had all that is new
+	Result   usage.Result
+	Delivery usage.DeliveryStatus
+	Err      error // nil: the round went well; ErrStandby: another process has the turn
+}
+
+// Standby reports whether another process exports.
+func (s *ExporterState) Standby() bool { return errors.Is(s.Err, ErrStandby) }
+
+// Failing reports whether the last round failed. It is tried again.
+func (s *ExporterState) Failing() bool { return s.Err != nil && !s.Standby() }
+
+func newExports(e *Engine, o *opened) *exports {
+	return &exports{
+		engine:  e,
+		opened:  o,
+		tended:  make(map[string]time.Time),
+		renamed: make(map[string]string),
+		last:    make(map[string]*ExporterState),
+	}
+}
+
+// ExporterState returns how the last round of an exporter went.
+func (e *Engine) ExporterState(name string) (ExporterState, error) {
+	o := e.opened.Load()
+	if o == nil {
+		return ExporterState{}, ErrNotOpen
+	}
+	return o.exports.state(name), nil
+}
+
+// Export has an exporter told now what is new. ExporterState says how it went.
+func (e *Engine) Export(ctx context.Context, sink usage.Sink) error {
+	o := e.opened.Load()
+	if o == nil {
+		return ErrNotOpen
+	}
+	o.exports.once(ctx, sink)
+	return nil
+}
+
+// Resend has messages sent anew that a service did not take, with the next Export.
+func (e *Engine) Resend(ctx context.Context, s usage.Service) error {
+	o := e.opened.Load()
+	if o == nil {
+		return ErrNotOpen
+	}
+	o.exports.mu.Lock()
+	defer o.exports.mu.Unlock()
+	_, err := o.exports.outbox(s).RetryRejected(ctx, s)
+	return err
+}
+
+// run exports until the context ends.
+func (x *exports) run(ctx context.Context) {
+	tick := time.NewTicker(exportLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !x.engine.updated.Load() {
+			continue
+		}
+		_, catalogue, err := x.engine.inForce()
+		if err != nil {
+			continue
+		}
+		for _, sink := range catalogue.Sinks() {
+			if s := x.state(sink.Name()); x.engine.now().After(s.Next) {
+				x.once(ctx, sink)
+			}
+		}
+	}
+}
+
+// state returns a copy of an exporter's state.
+func (x *exports) state(name string) ExporterState {
+	x.lastMu.Lock()
+	defer x.lastMu.Unlock()
+	if s := x.last[name]; s != nil {
+		return *s
+	}
+	return ExporterState{}
+}
+
+// once is a round of one exporter.
+func (x *exports) once(ctx context.Context, sink usage.Sink) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, exportMost)
+	defer cancel()
+	s := x.state(sink.Name())
+	s.Result, s.Err = x.round(ctx, sink)
+	s.schedule(x.engine.now())
+	x.log(sink, &s)
+	if service, ok := sink.(usage.Service); ok {
+		status, err := x.outbox(service).Status(ctx, service)
+		if err == nil {
+			s.Delivery = status
+		}
+	}
+	x.lastMu.Lock()
+	defer x.lastMu.Unlock()
+	x.last[sink.Name()] = &s
+}
+
+// schedule says when it is the exporter's turn again after a round that ended now.
+func (s *ExporterState) schedule(now time.Time) {
+	if !s.Failing() {
+		s.Failures, s.Next = 0, now.Add(exportEvery)
+		if s.Err == nil {
+			s.Worked = now
+		}
+		return
+	}
+	s.Failures++
+	if retry, ok := errors.AsType[*usage.RetryError](s.Err); ok {
+		s.Next = now.Add(min(max(retry.After, exportLook), exportRetryMost))
+		return
+	}
+	s.Next = now.Add(backoff(s.Failures))
+}
+
+// log logs how a round went.
+func (x *exports) log(sink usage.Sink, s *ExporterState) {
+	logger := x.engine.log().With(slog.String("exporter", sink.Name()))
+	if s.Failing() && !errors.Is(s.Err, context.Canceled) {
+		logger.Error("line items were not exported; it is tried again", logError(s.Err), slog.Time("next", s.Next))
+	}
+	if s.Result.Sent > 0 || s.Result.Rejected > 0 {
+		logger.Info("exported line items", slog.Int("sent", s.Result.Sent), slog.Int("rejected", s.Result.Rejected))
+	}
+	for why, n := range s.Result.Held {
+		logger.Warn("line items are held back", slog.String("reason", why), slog.Int("messages", n))
+	}
+}
+
+// backoff doubles with each failure, and differs from gateway to gateway.
+func backoff(failures int) time.Duration {
+	wait := exportRetryMost
+	if failures < 12 {
+		wait = min(wait, exportRetry<<(failures-1))
+	}
+	return wait/2 + rand.N(wait/2) //nolint:gosec // spreads load, guards nothing
+}
+
+// round tells an exporter what is new.
+func (x *exports) round(ctx context.Context, sink usage.Sink) (r usage.Result, err error) {
+	dir := x.engine.dir
+	lock, err := metering.Lock(filepath.Join(dir, "export.lock"))
+	if errors.Is(err, metering.ErrLocked) {
+		return r, ErrStandby
+	}
+	if err != nil {
+		return r, fmt.Errorf("locking the exports of %s: %w", dir, err)
+	}
+	defer lock.Close()
+	if err := x.rename(ctx, sink); err != nil {
+		return r, standby(err)
+	}
+	switch to := sink.(type) {
+	case usage.Deliverer:
+		r.Sent, err = x.opened.lines.Drain(ctx, to)
+	case usage.Service:
+		outbox := x.outbox(to)
+		r, err = outbox.Run(ctx, to)
+		err = standby(err)
+		waits := errors.Is(err, ErrStandby)
+		if common, ok := outbox.Pages.(usage.SharedPages); ok && (err == nil || waits) {
+			err = errors.Join(err, x.tend(ctx, common, to.Name(), waits))
+		}
+	}
+	return r, err
+}
+
+// standby makes an ErrStandby of an error that says that another gateway sends.
+func standby(err error) error {
+	if errors.Is(err, usage.ErrNotLeader) {
+		return fmt.Errorf("%w: %w", ErrStandby, err)
+	}
+	return err
+}
+
+// rename moves what an exporter was told to its new name before it is told anything
+// under that.
+func (x *exports) rename(ctx context.Context, sink usage.Sink) error {
+	name := formerName(sink)
+	if name == "" {
+		return nil
+	}
+	shared, store := x.opened.shared.Load(), "embedded"
+	if shared != nil {
+		store = shared.url
+	}
+	if x.renamed[sink.Name()] == store {
+		return nil
+	}
+	if shared != nil {
+		// A gateway of a build before may be sending under the former name.
+		if err := usage.Lead(ctx, shared.conn, name, x.opened.ledger.Instance()); err != nil {
+			return err
+		}
+		if err := usage.RenamePages(ctx, shared.conn, name, sink.Name()); err != nil {
+			return err
+		}
+	}
+	if err := x.opened.lines.Rename(name, sink.Name()); err != nil {
+		return err
+	}
+	x.renamed[sink.Name()] = store
+	return nil
+}
+
+// formerName returns the name that a sink had before, "" if it always had this one.
+func formerName(sink usage.Sink) string {
+	if r, ok := sink.(usage.Renamed); ok {
+		return r.FormerName()
+	}
+	return ""
+}
+
+// tend does now and then what shared pages need: the gateway that stands by copies
+// them, the one that sends removes old ones.
+func (x *exports) tend(ctx context.Context, pages usage.SharedPages, service string, waits bool) error {
+	now := x.engine.now()
+	if now.Sub(x.tended[service]) < tendEvery {
+		return nil
+	}
+	x.tended[service] = now
+	if waits {
+		return pages.Follow(ctx, service)
+	}
+	return pages.Forget(ctx, service, now.Add(-pagesKept))
+}
+
+// outbox returns the outbox of a service, in the store in force.
+func (x *exports) outbox(s usage.Service) *usage.Outbox {
+	lines := x.opened.lines
+	shared := x.opened.shared.Load()
+	if shared == nil {
+		return &usage.Outbox{Store: lines, Pages: lines.Pages(), Now: x.engine.now}
+	}
+	gateway := x.opened.ledger.Instance()
+	return &usage.Outbox{
+		Store:     lines,
+		Pages:     usage.NewSharedPages(lines, shared.conn),
+		Now:       x.engine.now,
+		Retention: pagesKept,
+		CheckLeader: func(ctx context.Context) error {
+			if name := formerName(s); name != "" {
+				// Gateways of a build before ask for the turn under this name: they stand by.
+				if err := usage.Lead(ctx, shared.conn, name, gateway); err != nil {
+					return err
+				}
+			}
+			return usage.Lead(ctx, shared.conn, s.Name(), gateway)
+		},
+	}
+}

@@ -1,0 +1,218 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
+
+const (
+	// updateEvery is how often line items are brought up to date, updateFirst how long
+	// after the start for the first time.
+	updateEvery = time.Minute
+	updateFirst = 2 * time.Second
+	// settleAfter is how long after its end an hour may become final: what was admitted
+	// in it may be recorded later.
+	settleAfter = 5 * time.Minute
+	// updateHours is how far back sums of hours are looked at: Redis has them for 72
+	// hours.
+	updateHours = 73 * time.Hour
+)
+
+// ErrNoPrices says that the plans are not known yet: an hour must not become final
+// without them.
+var ErrNoPrices = errors.New("the projects, and with them the plans, were not loaded yet")
+
+// keepLines brings the line items up to date again and again.
+func (e *Engine) keepLines(ctx context.Context) {
+	for wait := updateFirst; ; wait = updateEvery {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		round, cancel := context.WithTimeout(ctx, updateEvery)
+		if _, err := e.Update(round); err != nil && ctx.Err() == nil {
+			e.log().Warn("line items are not up to date", logError(err))
+		}
+		cancel()
+	}
+}
+
+// Update brings the line items up to date. It returns the totals that they were
+// made from: what all gateways counted in each billing period that is kept.
+func (e *Engine) Update(ctx context.Context) (Totals, error) {
+	e.updating.Lock()
+	defer e.updating.Unlock()
+	return e.update(ctx)
+}
+
+// update is Update; e.updating is held.
+func (e *Engine) update(ctx context.Context) (Totals, error) {
+	o, catalogue, err := e.inForce()
+	if err != nil {
+		return nil, err
+	}
+	if !catalogue.Loaded() {
+		return nil, ErrNoPrices
+	}
+	now := o.ledger.Now()
+	own, err := o.ledger.Usage()
+	if err != nil {
+		return nil, err
+	}
+	since, logs := now.Add(-updateHours), 1+len(o.ledger.Orphans())
+	if logs != e.updatedLogs { // some hours may be from before it stopped, days ago
+		since = time.Time{}
+	}
+	totals := make(Totals)
+	sums := hourlySums(own, since, totals)
+	cycles := cyclesOf(catalogue)
+	heard := func(time.Time) bool { return true }
+	id, err := metering.Identity(e.dir)
+	if err != nil {
+		return nil, err
+	}
+	if s := o.shared.Load(); s != nil {
+		if id, err = s.mirror.Identity(ctx, e.dir); err != nil {
+			return nil, fmt.Errorf("reading the id of the ledger from Redis: %w", err)
+		}
+		others, err := s.mirror.PeerSums(ctx, "")
+		if err != nil {
+			return nil, fmt.Errorf("reading what other gateways used: %w", err)
+		}
+		if sums, err = addOthers(sums, others, cycles, totals); err != nil {
+			return nil, err
+		}
+		if heard, err = heardOf(ctx, s.mirror); err != nil {
+			return nil, err
+		}
+	}
+	o.lines.SetLedger(id)
+	o.lines.SetPeriods(cycles.Named)
+	final := func(end time.Time) bool {
+		settled := end.Add(settleAfter)
+		return !now.Before(settled) && heard(settled)
+	}
+	if _, err := o.lines.Update(usage.UpdateInput{Now: now, Sums: sums, Price: priceOf(catalogue), Complete: final}); err != nil {
+		return totals, err
+	}
+	e.updatedLogs = logs
+	e.updated.Store(true)
+	return totals, nil
+}
+
+// heardOf returns a function that reports whether all gateways that share the store
+// have sent what they counted up to a time. Those that ended, or were given up, are
+// not waited for.
+func heardOf(ctx context.Context, mirror *metering.Mirror) (func(time.Time) bool, error) {
+	seen, err := mirror.Peers(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading which gateways there are: %w", err)
+	}
+	return func(at time.Time) bool {
+		for _, p := range seen {
+			if !p.Left && !p.Lost && p.At.Before(at) {
+				return false
+			}
+		}
+		return true
+	}, nil
+}
+
+// priceOf returns a function that returns the price of an organization, and whether
+// it is in the catalogue; the default price otherwise.
+func priceOf(c Catalogue) func(organization string) (usage.Price, bool) {
+	prices, fallback := make(map[string]usage.Price), c.DefaultPrice()
+	for a := range c.Accounts() {
+		if a.ID != "" {
+			prices[a.ID] = a.Price
+		}
+	}
+	return func(organization string) (usage.Price, bool) {
+		if p, ok := prices[organization]; ok {
+			return p, true
+		}
+		return fallback, false
+	}
+}
+
+// hourlySums returns the sums of hours since a time, and of those that people
+// adjusted, however long ago. The sums of billing periods are added to totals.
+func hourlySums(all []metering.Usage, since time.Time, totals Totals) (sums []usage.Sum) {
+	type source struct { // of a line item
+		key      usage.Key
+		instance string
+	}
+	at := make(map[source]int)
+	for i := range all {
+		u := &all[i]
+		if !u.Cycle.Known() {
+			continue // its hours may be in another period than they seem
+		}
+		if u.Span == metering.Monthly {
+			totals.add(u.Subject, u.Cycle.At(u.Start), u.Region, u.Sums)
+			continue
+		}
+		if u.Start.Before(since) && u.Added+u.Deducted == 0 {
+			continue
+		}
+		hour, period := u.Hour()
+		s := sumOf(u.Subject, u.Instance, u.Region, u.Sums, hour, period)
+		// An organization whose cycle was changed has several sums of one line.
+		if i, again := at[source{s.Key, u.Instance}]; again {
+			sums[i].Sources[0].Add(s.Sources[0])
+			continue
+		}
+		at[source{s.Key, u.Instance}] = len(sums)
+		sums = append(sums, s)
+	}
+	return sums
+}
+
+// addOthers adds the sums of other gateways.
+func addOthers(sums []usage.Sum, others []metering.Entry, cycles Cycles, totals Totals) ([]usage.Sum, error) {
+	for i := range others {
+		e := &others[i]
+		if e.Span == metering.Monthly {
+			if u, p, ok := cycles.Monthly(e); ok {
+				totals.add(u.Subject, p, u.Region, u.Sums)
+			}
+			continue
+		}
+		hour, period, err := e.Hour(cycles[e.Subject.Organization])
+		if err != nil {
+			return nil, err
+		}
+		sums = append(sums, sumOf(e.Subject, e.Instance, e.Region, e.Sums, hour, period))
+	}
+	return sums, nil
+}
+
+// sumOf returns what a gateway has of a line item.
+func sumOf(s metering.Subject, instance, region string, n metering.Sums, hour, period metering.Period) usage.Sum {
+	return usage.Sum{
+		Key: usage.Key{
+			Organization: s.Organization,
+			Period:       period.ID,
+			Start:        hour.Start,
+			End:          hour.End,
+			Project:      s.Project,
+			Function:     s.Function,
+			Region:       region,
+		},
+		Sources: []usage.Source{{
+			Instance:    instance,
+			First:       n.First,
+			Invocations: int64(n.Invocations),
+			Completed:   int64(n.Completed),
+			Voided:      int64(n.Voided),
+			Added:       int64(n.Added),
+			Deducted:    int64(n.Deducted),
+		}},
+	}
+}

@@ -1,0 +1,253 @@
+package billing
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+// ReconcileQuery says what a reconciliation compares.
+type ReconcileQuery struct {
+	Query
+	// Against has the services that are of a kind and can be asked what they have
+	// asked for it, too. Default: none is.
+	Against string
+}
+
+// Reconciliation compares the accounts of what was used.
+type Reconciliation struct {
+	Levels []Level `json:"levels"`
+	OK     bool    `json:"ok"` // all differences are 0
+}
+
+// Level compares two accounts of the same.
+type Level struct {
+	Level    string `json:"level"` // R0 to R5
+	What     string `json:"what"`
+	Expected int64  `json:"expected"`
+	Found    int64  `json:"found"`
+	// Difference is the sum of what is different anywhere: too much here does not
+	// make up for too little there.
+	Difference int64  `json:"difference"`
+	Explained  bool   `json:"explained,omitempty"` // the difference is of what is on its way
+	First      string `json:"first,omitempty"`     // where it is first different
+	// Parts are what was found, by kind, where there are kinds.
+	Parts []LevelPart `json:"parts,omitempty"`
+}
+
+// LevelPart is one kind of what was found.
+type LevelPart struct {
+	What   string `json:"what"`
+	Number int64  `json:"number"`
+}
+
+// Reconcile compares the accounts of what was used with each other, from the
+// records to the line items and what exporters were told.
+func (e *Engine) Reconcile(ctx context.Context, q *ReconcileQuery) (Reconciliation, error) {
+	o, catalogue, err := e.inForce()
+	if err != nil {
+		return Reconciliation{}, err
+	}
+	c := &reconciliation{engine: e, opened: o, cycles: cyclesOf(catalogue), query: q, now: o.ledger.Now()}
+	c.requests = e.requests.now(o.ledger)
+	recounts, err := o.ledger.Recount(c.count)
+	if err != nil {
+		return Reconciliation{}, err
+	}
+	c.log(recounts)
+	if s := o.shared.Load(); s != nil {
+		if err := c.redis(ctx, s); err != nil {
+			return Reconciliation{}, err
+		}
+	}
+	if err := c.lines(ctx); err != nil {
+		return Reconciliation{}, err
+	}
+	if err := c.exporters(ctx, catalogue.Sinks()); err != nil {
+		return Reconciliation{}, err
+	}
+	c.levels = append(c.levels, c.requests.level(c.recorded))
+	answer := Reconciliation{Levels: c.levels, OK: true}
+	for _, l := range c.levels {
+		answer.OK = answer.OK && l.Difference == 0
+	}
+	return answer, nil
+}
+
+type reconciliation struct {
+	engine *Engine
+	opened *opened
+	cycles Cycles
+	query  *ReconcileQuery
+	now    time.Time
+	levels []Level
+
+	requests requestTotals
+	recorded int64 // invocations of this process, up to when they were counted
+}
+
+// count takes in a record of those that are read again.
+func (c *reconciliation) count(instance string, r *metering.Record) {
+	at := &c.requests.at
+	if instance != at.Instance || r.Seq <= at.Begun || r.Seq > at.Last {
+		return
+	}
+	switch {
+	case r.Type == metering.TypeAdmitted:
+		c.recorded += int64(r.Units)
+	case r.Type == metering.TypeVoid && r.Ref != 0:
+		c.recorded -= int64(r.Units)
+	}
+}
+
+// compare adds a level with two Totals of the same.
+func (c *reconciliation) compare(level, what string, expected, found Totals) {
+	l := Level{Level: level, What: what, Expected: expected.sum(), Found: found.sum()}
+	differ := func(k TotalKey) {
+		if expected[k] == found[k] {
+			return
+		}
+		if text := fmt.Sprintf("%s: %d, found %d", k, expected[k], found[k]); l.First == "" || text < l.First {
+			l.First = text
+		}
+		l.Difference += max(expected[k]-found[k], found[k]-expected[k])
+	}
+	for k := range expected {
+		differ(k)
+	}
+	for k := range found {
+		if _, both := expected[k]; !both {
+			differ(k)
+		}
+	}
+	c.levels = append(c.levels, l)
+}
+
+// asked reports whether a question is about a period of an organization.
+func (c *reconciliation) asked(organization string, p metering.Period, cycle metering.Cycle) bool {
+	return c.query.Wants(organization, p, cycle, c.now)
+}
+
+// of are the sums of some usage, by function.
+func (c *reconciliation) of(usage []metering.Usage, span metering.Span) Totals {
+	all := make(Totals)
+	for i := range usage {
+		u := &usage[i]
+		if p := u.Cycle.At(u.Start); u.Span == span && c.asked(u.Organization, p, u.Cycle) {
+			all[TotalKey{u.Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += u.Billed()
+		}
+	}
+	return all
+}
+
+// hours are sums of hours: those that are kept, and of hours that are over for so
+// long that none are, what the records say.
+func (c *reconciliation) hours(read, kept []metering.Usage) (hours []metering.Usage) {
+	type hour struct {
+		TotalKey
+		start int64
+	}
+	there := make(map[hour]bool)
+	key := func(u *metering.Usage) hour {
+		return hour{TotalKey{u.Instance, u.Organization, u.Cycle.At(u.Start).ID, u.Project, u.Function, u.Region}, u.Start.Unix()}
+	}
+	for i := range kept {
+		if kept[i].Span == metering.Hourly {
+			hours = append(hours, kept[i])
+			there[key(&kept[i])] = true
+		}
+	}
+	for i := range read {
+		if read[i].Forgotten(c.now) && !there[key(&read[i])] {
+			hours = append(hours, read[i])
+		}
+	}
+	return hours
+}
+
+// log compares the records with the sums.
+func (c *reconciliation) log(recounts []metering.Recounted) {
+	records := Level{Level: "R0", What: "records in the logs"}
+	var read, kept []metering.Usage
+	for _, r := range recounts {
+		records.Expected += int64(r.Last)
+		records.Found += int64(r.Records)
+		if r.Damage != nil && records.First == "" {
+			records.First = fmt.Sprintf("gateway %s: %v", r.Instance, r.Damage)
+		}
+		read, kept = append(read, r.Read...), append(kept, r.Kept...)
+	}
+	if records.Difference = records.Expected - records.Found; records.Difference == 0 && records.First != "" {
+		records.Difference = 1
+	}
+	c.levels = append(c.levels, records)
+	c.compare("R1", "records and sums", c.of(read, metering.Monthly), c.of(kept, metering.Monthly))
+	c.compare("R2", "sums of periods and of hours", c.of(kept, metering.Monthly), c.of(c.hours(read, kept), metering.Hourly))
+}
+
+// redis compares the sums with those in Redis. Calls go on meanwhile: what is in
+// Redis must be between the sums before and after.
+func (c *reconciliation) redis(ctx context.Context, s *SharedStore) error {
+	c.engine.adjusting.Lock() // which is how sums become less
+	defer c.engine.adjusting.Unlock()
+	before, err := c.opened.ledger.Usage()
+	if err != nil {
+		return err
+	}
+	if _, err := s.mirror.Flush(ctx); err != nil {
+		return fmt.Errorf("sending sums to Redis: %w", err)
+	}
+	entries, err := s.mirror.OwnSums(ctx)
+	if err != nil {
+		return fmt.Errorf("reading sums from Redis: %w", err)
+	}
+	after, err := c.opened.ledger.Usage()
+	if err != nil {
+		return err
+	}
+	low, high, found := c.of(before, metering.Monthly), c.of(after, metering.Monthly), make(Totals)
+	for i := range entries {
+		u, p, ok := c.cycles.Monthly(&entries[i])
+		if ok && c.asked(u.Organization, p, u.Cycle) {
+			found[TotalKey{entries[i].Instance, u.Organization, p.ID, u.Project, u.Function, u.Region}] += u.Billed()
+		}
+	}
+	for k, n := range found {
+		if n >= low[k] && n <= high[k] {
+			low[k] = n
+		}
+	}
+	c.compare("R1", "sums here and in Redis", low, found)
+	return nil
+}
+
+// lines compares what all gateways used with the lines of the bills.
+func (c *reconciliation) lines(ctx context.Context) error {
+	c.engine.updating.Lock()
+	defer c.engine.updating.Unlock()
+	known, err := c.engine.update(ctx)
+	if err != nil {
+		return err
+	}
+	expected, found := make(Totals), make(Totals)
+	for k, n := range known {
+		if c.askedByID(k.Organization, k.Period) {
+			expected[k] = n
+		}
+	}
+	for l, err := range c.opened.lines.Lines(func(organization, id string) bool { return c.askedByID(organization, id) }) {
+		if err != nil {
+			return err
+		}
+		found[TotalKey{Organization: l.AccountID, Period: l.Period, Project: l.ProjectID, Function: l.FunctionID, Region: l.Region}] += l.Quantity
+	}
+	c.compare("R3", "sums of all gateways and lines of bills", expected, found)
+	return nil
+}
+
+func (c *reconciliation) askedByID(organization, id string) bool {
+	p, cycle, ok := c.cycles.Named(organization, id)
+	return ok && c.asked(organization, p, cycle)
+}

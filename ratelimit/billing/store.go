@@ -1,0 +1,124 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/quota"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+)
+
+// lastWait bounds all that is done in Redis for the last time.
+const lastWait = 3 * time.Second
+
+// SharedStore is the store in Redis that gateways share.
+type SharedStore struct {
+	url    string
+	conn   *redisconn.Conn
+	mirror *metering.Mirror
+	cancel context.CancelFunc // ends what runs in the background
+}
+
+// URL names the store, without passwords.
+func (s *SharedStore) URL() string { return s.url }
+
+// Conn returns the connection.
+func (s *SharedStore) Conn() *redisconn.Conn { return s.conn }
+
+// Mirror returns the sums of all gateways.
+func (s *SharedStore) Mirror() *metering.Mirror { return s.mirror }
+
+// share puts the store of a configuration into force, nil for none: it takes over
+// while calls go on.
+func (e *Engine) share(o *opened, config *redisconn.Config) error {
+	before := o.shared.Load()
+	if config == nil {
+		if before != nil {
+			e.unshare(o, before)
+		}
+		return nil
+	}
+	url := config.String()
+	if before != nil && before.url == url && before.conn.Config().Password == config.Password {
+		return nil
+	}
+	// One writes, and few ask: a server that hangs must not get more of them.
+	own := *config
+	own.PoolSize = 8
+	conn, err := redisconn.Open(own)
+	if err != nil {
+		return fmt.Errorf("store redis: %w", err)
+	}
+	known, err := o.ledger.MirroredIn(url)
+	if err != nil {
+		return errors.Join(fmt.Errorf("store: %w", err), conn.Close())
+	}
+	if before != nil {
+		e.unshare(o, before)
+	}
+	s := &SharedStore{url: url, conn: conn, mirror: metering.OpenMirror(o.ledger, conn, e.logMirror)}
+	var asking context.Context
+	asking, s.cancel = context.WithCancel(context.Background())
+	go e.warnOfInfo(asking, s)
+	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
+	defer cancel()
+	o.quotas.SetAuthority(ctx, quota.NewRedis(conn, known, s.mirror.Present))
+	o.shared.Store(s)
+	return nil
+}
+
+// unshare goes back to the store in the directory.
+func (e *Engine) unshare(o *opened, s *SharedStore) {
+	s.cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
+	defer cancel()
+	embedded := quota.NewEmbedded(e.dir, e.now)
+	if err := o.quotas.CopyOverrides(ctx, embedded); err != nil {
+		e.log().Error("quotas that were set in Redis are not set here; set them again", logError(err))
+	}
+	o.quotas.SetAuthority(ctx, embedded)
+	o.shared.Store(nil)
+	if err := errors.Join(s.mirror.Close(ctx), s.conn.Close()); err != nil {
+		e.log().Error("the last sums did not get to Redis; they are there when it is the store again",
+			slog.String("redis", s.url), logError(err))
+	}
+}
+
+// logMirror logs what keeps sums from Redis.
+func (e *Engine) logMirror(err error) {
+	if err == nil {
+		e.log().Info("sums get to Redis again")
+		return
+	}
+	e.log().Error("sums do not get to Redis; they are kept in the ledger", logError(err))
+}
+
+// NoRestarts is said of a Redis that refuses INFO.
+const NoRestarts = "it does not tell its run_id by INFO: when it restarts or a replica takes over, lost grants are not noticed, and a hard quota may be exceeded"
+
+// askInfoEvery is the pause after Redis could not be asked.
+const askInfoEvery = 5 * time.Second
+
+// warnOfInfo warns once for each connection if restarts of Redis cannot be
+// noticed. It asks until there is an answer, or until ctx is done.
+func (e *Engine) warnOfInfo(ctx context.Context, s *SharedStore) {
+	tick := time.NewTicker(askInfoEvery)
+	defer tick.Stop()
+	for {
+		if tells, err := s.conn.TellsRestarts(ctx); err == nil {
+			if !tells {
+				e.log().Warn("Redis refuses INFO: "+NoRestarts, slog.String("store", s.url))
+			}
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package billing
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+)
+
+// TotalKey says what a total counts. Fields that are "" are not told apart.
+type TotalKey struct{ Instance, Organization, Period, Project, Function, Region string }
+
+func (k TotalKey) String() string {
+	return fmt.Sprintf("gateway %s, organization %s, %s, %s/%s in %s", k.Instance, k.Organization, k.Period, k.Project, k.Function, k.Region)
+}
+
+// Totals are numbers of units: invocations and what people adjusted.
+type Totals map[TotalKey]int64
+
+// add adds what was counted in a billing period, by whichever gateway.
+func (t Totals) add(s metering.Subject, p metering.Period, region string, n metering.Sums) {
+	if billed := n.Billed(); billed != 0 {
+		t[TotalKey{Organization: s.Organization, Period: p.ID, Project: s.Project, Function: s.Function, Region: region}] += billed
+	}
+}
+
+// sum returns the sum of all totals.
+func (t Totals) sum() (n int64) {
+	for _, v := range t {
+		n += v
+	}
+	return n
+}
+
+// Billed returns what an organization pays for in a billing period.
+func (t Totals) Billed(organization, period string) (n int64) {
+	for k, v := range t {
+		if k.Organization == organization && k.Period == period {
+			n += v
+		}
+	}
+	return n
+}
+
+// Regions returns the regions where anything was counted, some perhaps several
+// times.
+func (t Totals) Regions() (names []string) {
+	for k := range t {
+		names = append(names, k.Region)
+	}
+	return names
+}
+
+// Projects returns the projects of an organization of which anything was counted,
+// some perhaps several times.
+func (t Totals) Projects(organization string) (refs []string) {
+	for k := range t {
+		if k.Organization == organization {
+			refs = append(refs, k.Project)
+		}
+	}
+	return refs
+}
+
+// Functions returns the functions of a project of which anything was counted, some
+// perhaps several times.
+func (t Totals) Functions(organization, project string) (slugs []string) {
+	for k := range t {
+		if k.Organization == organization && k.Project == project {
+			slugs = append(slugs, k.Function)
+		}
+	}
+	return slugs
+}
+
+// Cycle returns the cycle by which an organization is billed at a time: the one
+// that it has now, unless it had another one then.
+func (t Totals) Cycle(organization string, at time.Time, now metering.Cycle) metering.Cycle {
+	id, found := now.At(at).ID, now
+	for k := range t {
+		if k.Organization != organization {
+			continue
+		}
+		if k.Period == id {
+			return now
+		}
+		if had, p, ok := metering.CycleOf(k.Period); ok && p.Contains(at) {
+			found = had
+		}
+	}
+	return found
+}
