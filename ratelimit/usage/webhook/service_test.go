@@ -40,6 +40,13 @@ type called struct {
 // send sends two messages to an endpoint that answers as told, and returns the calls.
 func send(t *testing.T, config webhook.Config, answer func(w http.ResponseWriter, n int)) (calls []called, verdicts []usage.Verdict, err error) {
 	t.Helper()
+	return sendAll(t, config, []usage.Message{message("a"), message("b")}, answer)
+}
+
+func acknowledge(http.ResponseWriter, int) {}
+
+func sendAll(t *testing.T, config webhook.Config, messages []usage.Message, answer func(w http.ResponseWriter, n int)) (calls []called, verdicts []usage.Verdict, err error) {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -55,13 +62,13 @@ func send(t *testing.T, config webhook.Config, answer func(w http.ResponseWriter
 	if err != nil {
 		t.Fatal(err)
 	}
-	verdicts, err = s.Send(t.Context(), []usage.Message{message("a"), message("b")})
+	verdicts, err = s.Send(t.Context(), messages)
 	return calls, verdicts, err
 }
 
 // Who has the old secret and who has the new one can both check it, and a retry is known by its id.
 func TestSignatures(t *testing.T) {
-	calls, _, err := send(t, webhook.Config{Secrets: []string{oldSecret, newSecret}, Bearer: "token"}, func(http.ResponseWriter, int) {})
+	calls, _, err := send(t, webhook.Config{Secrets: []string{oldSecret, newSecret}, Bearer: "token"}, acknowledge)
 	if err != nil || len(calls) != 1 {
 		t.Fatalf("%d calls, %v", len(calls), err)
 	}
@@ -74,7 +81,7 @@ func TestSignatures(t *testing.T) {
 			t.Errorf("%s: %v", secret, err)
 		}
 	}
-	again, _, err := send(t, webhook.Config{Secrets: []string{oldSecret}}, func(http.ResponseWriter, int) {})
+	again, _, err := send(t, webhook.Config{Secrets: []string{oldSecret}}, acknowledge)
 	if err != nil || again[0].header.Get("Webhook-Id") != calls[0].header.Get("Webhook-Id") || calls[0].header.Get("Webhook-Id") == "" {
 		t.Errorf("%q and %q, %v", again[0].header.Get("Webhook-Id"), calls[0].header.Get("Webhook-Id"), err)
 	}
@@ -167,7 +174,7 @@ func TestOpenMeterMeter(t *testing.T) {
 	if err := json.Unmarshal(text, &meter); err != nil {
 		t.Fatal(err)
 	}
-	calls, _, err := send(t, webhook.Config{}, func(http.ResponseWriter, int) {})
+	calls, _, err := send(t, webhook.Config{}, acknowledge)
 	if err != nil {
 		t.Fatal(err)
 	}
