@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 )
 
@@ -58,7 +57,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 const errToken = "unauthorized"
 
 // read checks a call as those services do.
-func (r *Receiver) read(q *http.Request, body []byte, err error) ([]event.Event, string) {
+func (r *Receiver) read(q *http.Request, body []byte, err error) ([]cloudEvent, string) {
 	switch {
 	case err != nil:
 		return nil, err.Error()
@@ -78,26 +77,22 @@ func (r *Receiver) read(q *http.Request, body []byte, err error) ([]event.Event,
 			return nil, err.Error()
 		}
 	}
-	var events []event.Event
+	var events []cloudEvent
 	if err := json.Unmarshal(body, &events); err != nil {
 		return nil, err.Error()
 	}
 	for i := range events {
-		var data map[string]any
-		if err := events[i].Validate(); err != nil {
+		if err := events[i].validate(); err != nil {
 			return nil, err.Error()
 		}
-		if err := events[i].DataAs(&data); err != nil {
-			return nil, err.Error()
-		}
-		if r.Poison != nil && r.Poison(data) {
-			return nil, fmt.Sprintf("the event %s is not valid", events[i].ID())
+		if r.Poison != nil && r.Poison(events[i].Data) {
+			return nil, fmt.Sprintf("the event %s is not valid", events[i].ID)
 		}
 	}
 	return events, ""
 }
 
-func (r *Receiver) take(events []event.Event) {
+func (r *Receiver) take(events []cloudEvent) {
 	now := r.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,14 +101,13 @@ func (r *Receiver) take(events []event.Event) {
 	}
 	for i := range events {
 		e := &events[i]
-		name := e.Source() + " " + e.ID()
+		name := e.Source + " " + e.ID
 		if at, again := r.seen[name]; again && (r.Knows == 0 || now.Sub(at) < r.Knows) {
 			continue
 		}
 		r.seen[name] = now
-		var line map[string]any
-		_ = e.DataAs(&line) // read looked at it
-		r.added[e.Subject()] += whole(line["quantity_delta"])
+		line := e.Data
+		r.added[e.subject()] += whole(line["quantity_delta"])
 		id, _ := line["line_id"].(string)
 		if whole(line["revision"]) >= whole(r.lines[id]["revision"]) {
 			r.lines[id] = line

@@ -7,9 +7,6 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -18,17 +15,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
 const (
-	// EventType is the type of all events.
-	EventType = "gateway.invocations.v1"
-	// dataSchema names what the data of events are.
-	dataSchema = "urn:" + usage.Schema
 	// DefaultBatch is how many events are sent at once.
 	DefaultBatch = 100
 	// callWait bounds a call.
@@ -111,14 +103,6 @@ func (*Service) Items(lines []usage.Line) []usage.Item {
 	return items
 }
 
-// Data are the data of an event: a line, and what of it is new. Who keeps the
-// latest revision of each line, and who adds up what is new, has the same.
-type Data struct {
-	usage.Line
-	QuantityDelta    int64 `json:"quantity_delta"`
-	AmountMinorDelta int64 `json:"amount_minor_delta"`
-}
-
 // Send implements usage.Service.
 func (s *Service) Send(ctx context.Context, messages []usage.Message) (verdicts []usage.Verdict, err error) {
 	for start := 0; start < len(messages); {
@@ -184,7 +168,7 @@ func (s *Service) post(ctx context.Context, messages []usage.Message) (against s
 	if err != nil {
 		return "", err
 	}
-	r.Header.Set("Content-Type", event.ApplicationCloudEventsBatchJSON+"; charset=UTF-8")
+	r.Header.Set("Content-Type", contentType)
 	r.Header.Set("User-Agent", "edgegate")
 	if s.config.Bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+s.config.Bearer)
@@ -248,32 +232,4 @@ func (s *Service) sign(header http.Header, id string, body []byte) error {
 	header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(at.Unix(), 10))
 	header.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))
 	return nil
-}
-
-// encode writes a batch of events. Its id is the same for the same events.
-func encode(messages []usage.Message) (body []byte, id string, err error) {
-	events, hash := make([]event.Event, len(messages)), sha256.New()
-	for i := range messages {
-		m := &messages[i]
-		fmt.Fprintln(hash, m.Name())
-		e := event.New(event.CloudEventsVersionV1)
-		e.SetID(fmt.Sprintf("%s-r%d", m.ID, m.Revision))
-		e.SetSource("gw://" + m.Line.LedgerID + "/" + m.Line.Region)
-		e.SetType(EventType)
-		e.SetSubject(m.Account)
-		e.SetTime(m.Start)
-		e.SetDataSchema(dataSchema)
-		if m.Account == "" { // an empty subject is none
-			e.SetSubject("none")
-		}
-		if err := e.SetData(event.ApplicationJSON, Data{*m.Line, m.Delta, m.Paid}); err != nil {
-			return nil, "", fmt.Errorf("encoding %s: %w", m.Name(), err)
-		}
-		if err := e.Validate(); err != nil {
-			return nil, "", fmt.Errorf("encoding %s: %w", m.Name(), err)
-		}
-		events[i] = e
-	}
-	body, err = json.Marshal(events)
-	return body, "msg_" + hex.EncodeToString(hash.Sum(nil))[:32], err
 }
