@@ -2,7 +2,6 @@ package regions
 
 import (
 	"math/bits"
-	"time"
 )
 
 const (
@@ -63,10 +62,3 @@ func (c *Checks) State() State {
 	}
 	return c.state
 }
-
-// slowStart is how long a region that was down takes to get its whole share
-// back, and slowStartLeast the part that it gets at once.
-const (
-	slowStart      = time.Minute
-	slowStartLeast = 0.1
-)

@@ -3,7 +3,6 @@ package regions
 import (
 	"context"
 	"crypto/tls"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -170,41 +169,4 @@ func (n *Network) Run(ctx context.Context, security map[string]*tls.Config) {
 		case <-n.changed:
 		}
 	}
-}
-
-// choose returns the backends of r in the order to be asked: of two random ones
-// the one with fewer requests in flight first, those that are down last.
-func (n *Network) choose(r *Region) []*Upstream {
-	all := n.upstreams[r]
-	if len(all) == 1 {
-		return all
-	}
-	now := time.Now()
-	order := make([]*Upstream, 0, len(all))
-	var down []*Upstream
-	for _, u := range all {
-		if u.usable(now) {
-			order = append(order, u)
-		} else {
-			down = append(down, u)
-		}
-	}
-	if k := len(order); k > 1 {
-		first := rand.IntN(k)                     // #nosec G404 -- spreads load, guards nothing
-		other := (first + 1 + rand.IntN(k-1)) % k // #nosec G404 -- likewise
-		if better(order[other], order[first]) {
-			first = other
-		}
-		order[0], order[first] = order[first], order[0]
-	}
-	return append(order, down...)
-}
-
-// better reports whether a is to be asked before b: it has fewer requests in
-// flight, and is no outlier beside it.
-func better(a, b *Upstream) bool {
-	if slowA, slowB := a.slowerThan(b), b.slowerThan(a); slowA != slowB {
-		return slowB
-	}
-	return a.inFlight.Load() < b.inFlight.Load()
 }

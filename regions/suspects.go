@@ -1,11 +1,7 @@
 package regions
 
 import (
-	"crypto/tls"
-	"errors"
 	"maps"
-	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -99,92 +95,4 @@ func (s *suspects) has(now time.Time, callee Callee) bool {
 		s.some.Store(len(s.seen) > 0)
 	}
 	return ok && now.Before(one.until)
-}
-
-// watchedConn is a connection to a backend that remembers who used it last.
-type watchedConn struct {
-	net.Conn
-	suspects *suspects
-
-	mu     sync.Mutex // guards the fields below
-	callee Callee     // of the last request
-	used   bool       // there was one
-	uses   int        // how many
-	heard  time.Time  // when it began, or a part of an answer came after that
-	unused time.Time  // since when it is among the unused ones; zero while in use
-	ended  bool       // its end was read
-}
-
-// connUse is one request's use of a connection.
-type connUse struct {
-	conn   *watchedConn
-	number int
-}
-
-// use notes that a request begins.
-func (c *watchedConn) use(now time.Time, callee Callee) *connUse {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.callee, c.used, c.heard, c.unused = callee, true, now, time.Time{}
-	c.uses++
-	return &connUse{c, c.uses}
-}
-
-// end notes that the answer was read to its end and the connection waits for
-// the next request, if that has not begun yet.
-func (u *connUse) end(now time.Time) {
-	c := u.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.uses == u.number {
-		c.unused = now
-	}
-}
-
-// Close implements net.Conn. net/http closes an unused connection on which
-// something came behind the answer; it may have been read together with it.
-func (c *watchedConn) Close() error {
-	now := time.Now()
-	c.mu.Lock()
-	callee, early := c.callee, !c.ended && !c.unused.IsZero() && now.Sub(c.unused) < earlyEnd
-	c.ended = true
-	c.mu.Unlock()
-	if early {
-		c.suspects.add(now, callee)
-	}
-	return c.Conn.Close()
-}
-
-// Read implements net.Conn.
-func (c *watchedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 {
-		now := time.Now()
-		c.mu.Lock()
-		c.heard = now
-		callee, surplus := c.callee, !c.unused.IsZero()
-		c.mu.Unlock()
-		if surplus {
-			c.suspects.addSurplus(now, callee)
-		}
-	}
-	if err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, os.ErrDeadlineExceeded) {
-		c.mu.Lock()
-		callee, used, heard := c.callee, c.used, c.heard
-		c.ended = true
-		c.mu.Unlock()
-		if now := time.Now(); used && now.Sub(heard) < earlyEnd {
-			c.suspects.add(now, callee)
-		}
-	}
-	return n, err
-}
-
-// watched returns the connection under TLS, if it is watched.
-func watched(conn net.Conn) (*watchedConn, bool) {
-	if secured, ok := conn.(*tls.Conn); ok {
-		conn = secured.NetConn()
-	}
-	w, ok := conn.(*watchedConn)
-	return w, ok
 }

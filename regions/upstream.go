@@ -190,14 +190,3 @@ func (u *Upstream) isDown() bool {
 func (u *Upstream) usable(now time.Time) bool {
 	return !u.breaker.open(now) && !u.isDown()
 }
-
-// outlier is how many times as far as another backend of the region one must be
-// to be asked after it.
-const outlier = 3
-
-// slowerThan reports whether u has become an outlier beside another backend of
-// its region: three times as far, and by more than the 10 ms that count nowhere.
-func (u *Upstream) slowerThan(other *Upstream) bool {
-	mine, its := u.far.Load(), other.far.Load()
-	return its > 0 && mine > outlier*its && mine-its > int64(rankBetter)
-}

@@ -101,3 +101,52 @@ type BackendView struct {
 	// failed by the backend's fault, 0 to 1.
 	FailureRate float64
 }
+
+// NewView puts regions together, ordered by ranker. Where the gateway's place is
+// not known, they are ranked once each region that is not down was measured:
+// until then the order is the configuration's. A region that is added later comes
+// last until it was.
+func NewView(now time.Time, list []RegionView, ranker *Ranker, location Location) *View {
+	v := &View{At: now, Regions: list, Order: make([]int, 0, len(list)), Location: location}
+	var known, unknown []int
+	scores := make([]Scored, 0, len(list))
+	early := false
+	for i, r := range list {
+		if !r.Known {
+			unknown = append(unknown, i)
+			early = early || r.Health != StateDown
+			continue
+		}
+		known = append(known, i)
+		scores = append(scores, Scored{Name: r.Region.Name, Score: r.Score, Bias: r.Region.Bias, Measured: r.Distance.Measured})
+	}
+	if len(known) == 0 || early && location.Source == LocationUnknown && !ranker.hasOrder() {
+		for i := range list {
+			v.Order = append(v.Order, i)
+		}
+		return v
+	}
+	v.Ranked = true
+	for _, i := range ranker.Rank(now, scores) {
+		v.Order = append(v.Order, known[i])
+	}
+	v.Order = append(v.Order, unknown...)
+	if location.Source == LocationUnknown {
+		v.Location = infer(v)
+	}
+	return v
+}
+
+// infer takes the nearest measured region for the gateway's own.
+func infer(v *View) Location {
+	var nearest *RegionView
+	for i := range v.Regions {
+		if r := &v.Regions[i]; r.Distance.Measured && (nearest == nil || r.Distance.RTT < nearest.Distance.RTT) {
+			nearest = r
+		}
+	}
+	if nearest == nil {
+		return v.Location
+	}
+	return Location{Place: nearest.Region.Place(), Source: LocationInferred}
+}
