@@ -18,8 +18,8 @@ import (
 func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retries) (*http.Response, failure) {
 	done, ok := u.allow()
 	if !ok && x.Reason == ReasonFailOpen {
-		// The one attempt when all are down (contract 2.6) is made in spite of
-		// the breaker, which learns by its own trials.
+		// When all regions are down, one attempt ignores the breaker (contract
+		// 2.6). Its outcome is not reported: the breaker has its own trials.
 		done, ok = func(error) {}, true
 	}
 	if !ok {
@@ -35,9 +35,9 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 	x.Attempts++
 	began := time.Now()
 	conn := connection{budget: &t.Network.budget, upgrade: r.upgrade}
-	way := t.way(x, u, &conn, began)
+	pool := t.pool(x, u, &conn, began)
 	out := req.WithContext(conn.follow(req.Context(), x, u.multiplexes()))
-	// Kept bodies alone may be sent again.
+	// net/http may resend the body only if all of it was kept.
 	out.GetBody = nil
 	out.URL = &url.URL{Scheme: u.Backend.Scheme, Host: u.Backend.Host, Opaque: req.URL.Opaque}
 	out.Header.Set(HeaderRegion, x.Region.Name)
@@ -46,7 +46,7 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		out.GetBody = x.body.again
 	}
 	holds.begin(u)
-	res, err := way.RoundTrip(out)
+	res, err := pool.RoundTrip(out)
 	if err != nil {
 		holds.end()
 		return nil, t.failed(x, u, holds, &conn, t.classify(x, req.Context(), began, &conn, err))
@@ -64,17 +64,18 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 	return res, failure{}
 }
 
-// way returns over which connections the request goes.
-func (t *Transport) way(x *Exchange, u *Upstream, conn *connection, now time.Time) *http.Transport {
-	links := u.pools.Load()
+// pool returns the connection pool that the request takes: the shared one, or the
+// one with a connection per request for functions that broke shared ones.
+func (t *Transport) pool(x *Exchange, u *Upstream, conn *connection, now time.Time) *http.Transport {
+	pools := u.pools.Load()
 	if x.apart && u.multiplexes() || u.suspects.has(now, x.Callee) {
 		conn.apart = true
-		return links.apart
+		return pools.apart
 	}
-	return links.calls
+	return pools.calls
 }
 
-// failed tells the backend's breaker and the meter how an attempt failed.
+// failed reports a failed attempt to the backend's breaker and to the meter.
 func (t *Transport) failed(x *Exchange, u *Upstream, holds *attemptResources, conn *connection, f failure) failure {
 	conn.release()
 	if x.Meter != nil && f.unsent {
@@ -98,28 +99,28 @@ func (t *Transport) failed(x *Exchange, u *Upstream, holds *attemptResources, co
 	return f
 }
 
-// connection is what is seen of an attempt's connection.
+// connection records what happens on the connection of one attempt.
 type connection struct {
 	budget  *budget
 	upgrade bool // the request asks for another protocol
-	apart   bool // it has a connection of its own
+	apart   bool // the connection is not shared
 	cancel  context.CancelFunc
 
-	got         atomic.Bool  // there is one
-	reused      atomic.Bool  // it was used before
-	multiplexed atomic.Bool  // it is HTTP/2, and others may be on it
+	got         atomic.Bool  // a connection was obtained
+	reused      atomic.Bool  // it had carried another request
+	multiplexed atomic.Bool  // it is HTTP/2: other requests may share it
 	handshake   atomic.Bool  // its TLS handshake failed
 	wrote       atomic.Bool  // the header of the request was written
 	began       atomic.Bool  // the first byte of an answer came
-	again       atomic.Int32 // how often net/http sent it again by itself
-	stopped     atomic.Bool  // which became too often
+	again       atomic.Int32 // how often net/http resent the request on its own
+	stopped     atomic.Bool  // too many resends: the attempt was cancelled
 
-	use atomic.Pointer[connUse] // of the connection that the request went over last
+	use atomic.Pointer[connUse] // the last connection that the request was sent on
 }
 
-// follow returns the context of an attempt, by which the connection is watched.
-// Those that may be HTTP/2 can be stopped: net/http sends requests again there
-// for as long as a backend resets them, without asking anybody.
+// follow returns the context of an attempt, with a trace that fills in c. Over
+// HTTP/2 the attempt can be cancelled: net/http resends a request there for as
+// long as a backend resets it, without asking.
 func (c *connection) follow(ctx context.Context, x *Exchange, multiplexed bool) context.Context {
 	if multiplexed {
 		ctx, c.cancel = context.WithCancel(ctx)
@@ -152,7 +153,7 @@ func (c *connection) follow(ctx context.Context, x *Exchange, multiplexed bool) 
 		},
 		WroteHeaders:         func() { c.wrote.Store(true) },
 		GotFirstResponseByte: func() { c.began.Store(true) },
-		// A sign of life, though it is not passed on (contract 6.1).
+		// A 1xx answer moves the idle timer, but is not passed on (contract 6.1).
 		Got1xxResponse: func(int, textproto.MIMEHeader) error {
 			x.moved()
 			return nil
@@ -160,9 +161,10 @@ func (c *connection) follow(ctx context.Context, x *Exchange, multiplexed bool) 
 	})}
 }
 
-// repeats notes that net/http sends the request again by itself, as it does when
-// a pooled connection turns out to be dead. It counts as a retry. One is enough
-// for a connection of HTTP/2 that its server closes in good order.
+// repeats counts a resend by net/http itself, as happens when a pooled connection
+// turns out to be dead. It spends a retry of the budget. Over HTTP/2 a second
+// resend cancels the attempt: one is enough for a connection that its server
+// closes in good order.
 func (c *connection) repeats() {
 	if !c.wrote.Swap(false) {
 		return
@@ -190,7 +192,8 @@ func isHTTP2(conn net.Conn) bool {
 	return true
 }
 
-// watch keeps the idle limit and the in-flight counts over the body of res.
+// watch wraps the body of res so that reads move the idle timer and closing it
+// ends the attempt.
 func (t *Transport) watch(x *Exchange, holds *attemptResources, res *http.Response) {
 	x.gotHeaders()
 	holds.body = res.Body

@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 )
 
-// attemptResources is what one attempt holds until it is over: the breaker's permission, a
-// place on the backend, and the body of the answer. Each is given back once, at
-// the latest by Exchange.End, so that a panic or a caller that forgets a body
-// keeps nothing (contract 5.29). The seat in the region is the
-// exchange's, which may make several attempts there.
+// attemptResources are the resources of one attempt: the breaker's permission, a
+// place in the backend's in-flight count, and the body of the answer. Each is
+// released once, at the latest by Exchange.End, so that neither a panic nor a
+// caller that forgets to close a body leaks one (contract 5.29). The seat in the
+// region belongs to the exchange, which may make several attempts there.
 type attemptResources struct {
 	settle func(error) // tells the breaker how the attempt went; only the first call counts
 
@@ -20,7 +20,8 @@ type attemptResources struct {
 	body io.Closer // of the answer; nil until there is one
 }
 
-// hold notes the breaker's permission; done is what breaker.allow returned.
+// hold starts the resources of an attempt with the breaker's permission; done
+// comes from breaker.allow.
 func (x *Exchange) hold(done func(error)) *attemptResources {
 	var once sync.Once
 	h := &attemptResources{settle: func(err error) { once.Do(func() { done(err) }) }}
@@ -28,26 +29,26 @@ func (x *Exchange) hold(done func(error)) *attemptResources {
 	return h
 }
 
-// begin takes a place on the backend.
+// begin counts the request in flight on the backend.
 func (h *attemptResources) begin(u *Upstream) {
 	h.upstream = u
 	h.running.Store(true)
 	u.begin()
 }
 
-// end gives the place back. Calls after the first change nothing.
+// end takes it off the backend's count. Calls after the first change nothing.
 func (h *attemptResources) end() {
 	if h.running.CompareAndSwap(true, false) {
 		h.upstream.end()
 	}
 }
 
-// release gives back what is still held, and speaks against nobody.
+// release releases what is still held, without blaming the backend.
 func (h *attemptResources) release() {
 	h.settle(errNobody)
 	h.end()
 	if h.body != nil {
-		// The exchange is over: what is left in the body interests nobody.
+		// The exchange is over: the rest of the body is not needed.
 		_ = h.body.Close()
 	}
 }

@@ -11,10 +11,11 @@ import (
 	"strings"
 )
 
-// backendForms ends every error of ParseBackend: what would have been right.
+// backendForms are the accepted forms, which end every error of ParseBackend.
 const backendForms = "want http://HOST[:PORT], https://HOST[:PORT], h2c://HOST[:PORT], unix//PATH or unix+h2c//PATH"
 
-// maxSocketPath is what fits into sockaddr_un on Linux beside its NUL.
+// maxSocketPath is the longest path in bytes that fits into sockaddr_un on Linux
+// with its NUL.
 const maxSocketPath = 107
 
 // Backend is one runtime server of a region.
@@ -31,9 +32,9 @@ type Backend struct {
 	// DialAddress is host:port, the port always there and IPv6 addresses in
 	// brackets, or the path of the socket.
 	DialAddress string
-	// Host is what goes into URL.Host: the configured host in lower case with
-	// the port if one was given. For a socket it is a made-up name that is
-	// different for every path, since http.Transport keys its pools by it.
+	// Host goes into URL.Host: the configured host in lower case, with the port
+	// if one was given. For a socket it is a made-up name that differs for every
+	// path, since http.Transport keys its pools by it.
 	Host string
 }
 
@@ -98,7 +99,7 @@ func ParseBackend(address string) (Backend, error) {
 	return backend, nil
 }
 
-// parseSocket handles unix/PATH, of which path is what follows the slash.
+// parseSocket handles unix/PATH; path follows the slash.
 func parseSocket(address, path string, h2c bool) (Backend, error) {
 	fail := func(problem string) (Backend, error) {
 		return Backend{}, fmt.Errorf("backend %q: %s: %s", address, problem, backendForms)

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 )
 
-// requestBody is the client's body. It keeps short bodies for another attempt
-// and remembers whose fault a failed read was.
+// requestBody is the client's body. It keeps short bodies for another attempt,
+// and the error of a failed read with whose fault it was.
 type requestBody struct {
 	x       *Exchange
 	src     io.Reader
@@ -24,7 +24,7 @@ type requestBody struct {
 
 	mu   sync.Mutex   // guards the fields below and serializes reads of src
 	read atomic.Int64 // bytes taken from src; written with mu held
-	end  error        // what src returned last
+	end  error        // the last error of src
 }
 
 type readError struct{ error }
@@ -89,8 +89,8 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 	if b.end != nil {
 		return 0, b.end
 	}
-	// Interrupts look at waiting after they ended the exchange, this looks the
-	// other way round: no read can begin that nobody unblocks.
+	// An interrupt first ends the exchange, then checks waiting. Here the order
+	// is reversed, so that no read begins that nobody unblocks.
 	b.waiting.Store(true)
 	if b.x.interrupted() {
 		b.waiting.Store(false)
@@ -103,7 +103,7 @@ func (c *bodyCursor) Read(p []byte) (int, error) {
 		b.ended.Store(true)
 	}
 	if errors.Is(err, io.EOF) && read < b.length {
-		err = ErrBodyMalformed // which HTTP/3 leaves to us
+		err = ErrBodyMalformed // HTTP/3 does not check it
 	}
 	if limit := b.x.Limits.MaxBody; limit > 0 && read > limit {
 		b.read.Add(-int64(n))
@@ -135,8 +135,8 @@ func clientFault(err error) error {
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, context.Canceled):
 		return ErrClientGone
 	}
-	// A chunk that is none, in HTTP/1; in the other versions a stream that
-	// was reset, and then nobody reads the answer.
+	// In HTTP/1 an invalid chunk; in the other versions a stream that was reset,
+	// whose client does not read the answer.
 	return ErrBodyMalformed
 }
 

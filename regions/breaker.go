@@ -15,35 +15,36 @@ const (
 	breakerRun    = 5
 	breakerLeast  = 20
 	breakerWindow = 10 * time.Second
-	// breakerTrip bounds the failures that trip reports: successes that come in
-	// between begin the run anew.
+	// breakerTrip bounds how many failures trip reports: successes that come in
+	// between start the run of failures over.
 	breakerTrip = 4 * breakerRun
-	// breakerTrials is how many requests try a backend after that.
+	// breakerTrials is how many requests are let through as trials while the
+	// breaker is half open.
 	breakerTrials = 3
-	// breakerOpen is how long nothing is sent after the first opening; it doubles
-	// with each one that follows within breakerMost, up to breakerMost.
+	// breakerOpen is how long the breaker stays open the first time; the time
+	// doubles with each opening that follows within breakerMost, up to breakerMost.
 	breakerOpen = 5 * time.Second
 	breakerMost = time.Minute
 )
 
-// errNobody is the outcome of a request that says nothing of its backend.
+// errNobody is the outcome of a request that says nothing about the backend.
 var errNobody = errors.New("nobody's fault")
 
-// errTripped is the outcome that trip reports.
+// errTripped is the outcome that trip reports to the breaker.
 var errTripped = errors.New("connections of several owners broke, and a probe failed")
 
-// breaker holds requests back from a backend that cannot be reached. Only a
-// connection that could not be made is reported to it as a failure
-// (contract 9.1): an HTTP answer, whatever its status, is a success, and what
-// ends a request later is nobody's fault.
+// breaker is the circuit breaker of one backend: while it is open no request is
+// sent there. Only a connection that could not be made counts as a failure
+// (contract 9.1). An HTTP answer, whatever its status, is a success, and a request
+// that ends later counts as neither.
 type breaker struct {
 	circuit *gobreaker.TwoStepCircuitBreaker[struct{}]
-	changed func() // told of every change; must not block
+	changed func() // called after every change of state; must not block
 	// until is when the next request may pass, in nanoseconds since 1970, 0
 	// while the breaker is closed. gobreaker's own time-out is fixed, so it is
 	// kept out of the way.
 	until atomic.Int64
-	// The rest belongs to the callback, which gobreaker serializes.
+	// The fields below are used by change only, which gobreaker serializes.
 	openings int
 	closed   time.Time
 }
@@ -65,7 +66,7 @@ func newBreaker(changed func()) *breaker {
 	return b
 }
 
-// change runs under gobreaker's lock: it must not ask it anything.
+// change runs under gobreaker's lock and must not call the circuit.
 func (b *breaker) change(_ string, _, to gobreaker.State) {
 	switch to {
 	case gobreaker.StateOpen:
@@ -76,7 +77,7 @@ func (b *breaker) change(_ string, _, to gobreaker.State) {
 		wait := min(breakerMost, breakerOpen<<min(b.openings, 10))
 		b.openings++
 		b.closed = time.Time{}
-		// A tenth of it is chance, so that gateways don't all come back at once.
+		// Up to a tenth more by chance, so that gateways don't all come back at once.
 		wait += rand.N(wait / 10) // #nosec G404 -- spreads load, guards nothing
 		b.until.Store(now.Add(wait).UnixNano())
 		b.changed()
@@ -88,9 +89,9 @@ func (b *breaker) change(_ string, _, to gobreaker.State) {
 	}
 }
 
-// allow reports whether a request may be sent. Then done must be called once,
-// at response headers with nil, or with why there are none: errNobody if that
-// is not the backend's fault.
+// allow reports whether a request may be sent. If so, done must be called once:
+// with nil at response headers, with errNobody if the backend is not to blame for
+// their absence, else with the error.
 func (b *breaker) allow() (done func(error), ok bool) {
 	if b.open(time.Now()) {
 		return nil, false
@@ -99,11 +100,11 @@ func (b *breaker) allow() (done func(error), ok bool) {
 	return done, err == nil
 }
 
-// retry lets requests try the backend now: three at a time, which close the
-// breaker if they succeed.
+// retry half-opens the breaker now: three requests at a time are let through as
+// trials, and close it if they succeed.
 func (b *breaker) retry() { b.until.Store(0) }
 
-// trip opens the breaker as failures would.
+// trip opens the breaker by reporting failures to it.
 func (b *breaker) trip() {
 	for range breakerTrip {
 		if b.open(time.Now()) {
@@ -117,7 +118,7 @@ func (b *breaker) trip() {
 	}
 }
 
-// open reports whether nothing is sent now.
+// open reports whether the breaker is open.
 func (b *breaker) open(now time.Time) bool { return now.UnixNano() < b.until.Load() }
 
 // failureRate returns which part of the requests of the last ten seconds

@@ -16,26 +16,26 @@ const (
 	breaksWindow    = 10 * time.Second
 )
 
-// Callee tells whose code a request runs, as far as blame depends on it. Two
-// requests run the same function if their callees are equal. None of it may be a
-// client's choice. The zero value is one function of an owner without a name.
+// Callee identifies the function that a request runs and its owner. Two requests
+// run the same function if their callees are equal. None of its fields may be
+// chosen by a client. The zero value is one function of an owner without a name.
 type Callee struct {
 	Owner    string // who pays for the project
 	Project  string
 	Function string
 }
 
-// brokenConns are the connections to one backend that broke before an answer, since
-// the last answer or passed probe. The zero value has none. It is safe for
-// concurrent use.
+// brokenConns remembers the connections to one backend that broke before an
+// answer, since the last answer or passed probe. The zero value has none. It is
+// safe for concurrent use.
 type brokenConns struct {
-	some atomic.Bool // whether seen may hold any, for the path of every answer
+	some atomic.Bool // false: seen is empty; read without mu on every answer
 
 	mu sync.Mutex // guards the fields below
-	// seen are the last ones of different functions, the oldest first. Two owners
-	// decide, so no more than breaksFunctions of one owner are kept.
+	// seen has the last broken connection of each function, the oldest first, at
+	// most breaksFunctions+1 of them.
 	seen   []brokenConnection
-	failed time.Time // when a probe failed last
+	failed time.Time // the last failed probe
 }
 
 type brokenConnection struct {
@@ -43,8 +43,8 @@ type brokenConnection struct {
 	at     time.Time
 }
 
-// add takes in a connection that broke, and reports whether the breaker opens by
-// it: if it does not, the probe that is asked for now decides.
+// add records a broken connection and reports whether the breaker must open now.
+// If not, the outcome of the next probe decides.
 func (b *brokenConns) add(now time.Time, callee Callee) (opens bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,8 +61,8 @@ func (b *brokenConns) add(now time.Time, callee Callee) (opens bool) {
 	return b.enough() && b.failed.After(b.seen[0].at)
 }
 
-// enough reports whether the functions and owners seen make the break a matter
-// of the backend. It is called under mu.
+// enough reports whether enough functions of enough owners were hit to blame the
+// backend. The caller holds mu.
 func (b *brokenConns) enough() bool {
 	owners := 0
 	for i, one := range b.seen {
@@ -73,7 +73,7 @@ func (b *brokenConns) enough() bool {
 	return len(b.seen) >= breaksFunctions && owners >= breaksOwners
 }
 
-// answered forgets them: the backend answers.
+// answered forgets all broken connections: the backend answers.
 func (b *brokenConns) answered() {
 	if b.some.Load() {
 		b.mu.Lock()
@@ -83,8 +83,8 @@ func (b *brokenConns) answered() {
 	}
 }
 
-// probed takes in the outcome of a probe, and reports whether the breaker opens
-// by it. One that passed answers for the connections that broke before it began.
+// probed records the outcome of a probe and reports whether the breaker must open
+// now. A passed probe forgets the connections that broke before it began.
 func (b *brokenConns) probed(began, now time.Time, passed bool) (opens bool) {
 	if !b.some.Load() {
 		return false

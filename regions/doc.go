@@ -1,10 +1,20 @@
-// Package regions knows where the regions are, how far they are from one
-// another, and which servers run functions in each. It parses the configured
-// backends, orders the configured regions for a place by their expected round
-// trip, and reads which regions a client asks for.
+// Package regions knows the configured regions, watches the health of their
+// backends, ranks them, and carries out a plan: its Transport sends a request to
+// one candidate after the other until a backend answers.
 //
-// It does not decide whether an invocation may pass, nor what a client is told
-// when it may not: package routing does. It knows nothing of projects,
-// functions, limits or metering but names to tell whose code a request runs, and but for its transport and its probes it
-// opens no connection. It imports the standard library only.
+//	set, err := regions.NewSet(list)                       // configured regions
+//	network := regions.NewNetwork(regions.NetworkConfig{Set: set, States: states})
+//	go network.Run(ctx, nil)                               // probes
+//	view := network.View()                                 // what is known now
+//	exchange, ctx := regions.Begin(ctx, plan, limits)      // one invocation
+//	defer exchange.End()
+//	res, err := transport.RoundTrip(req.WithContext(ctx))
+//
+// It does not choose a region for an invocation (package routing/plan does),
+// nor decide whether it may pass or what a client is told when it may not
+// (package routing does). Of projects and functions it knows names only, to
+// tell whose code broke a connection. Package geo has places and expected round
+// trips, package capacity the places in a region, package locate finds clients.
+//
+// Its breaker is github.com/sony/gobreaker, its HTTP/2 golang.org/x/net/http2.
 package regions

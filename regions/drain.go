@@ -6,17 +6,17 @@ import (
 )
 
 const (
-	// DefaultDrainOver is how long a drain takes unless it says otherwise.
+	// DefaultDrainOver is the duration of a drain that names none.
 	DefaultDrainOver = 5 * time.Minute
-	// drainRamp bounds how long automatic requests take to go elsewhere.
+	// drainRamp is the time over which automatic requests move elsewhere.
 	drainRamp = time.Minute
-	// maxDrainOver bounds a drain; what takes longer is a region taken out of
-	// the configuration.
+	// maxDrainOver is the longest drain. A region that is gone for longer is to be
+	// removed from the configuration.
 	maxDrainOver = 24 * time.Hour
 )
 
 // Drain is the operator's order to take a region out of use. The zero value is
-// no order. It says nothing of the region's health.
+// no order. A drain does not change the region's health.
 type Drain struct {
 	// Since is when the order was given.
 	Since time.Time `json:"since"`
@@ -32,7 +32,7 @@ type Drain struct {
 	Ended time.Time `json:"ended,omitzero"`
 }
 
-// Validate returns what is wrong with an order.
+// Validate returns an error if Over is negative or longer than 24 hours.
 func (d Drain) Validate() error {
 	switch {
 	case d.Over < 0:
@@ -46,7 +46,7 @@ func (d Drain) Validate() error {
 // Active reports whether the order stands.
 func (d Drain) Active() bool { return !d.Since.IsZero() && d.Ended.IsZero() }
 
-// Gone returns the part of the automatic requests that goes elsewhere, 0 to 1.
+// Gone returns the fraction of automatic requests that go elsewhere, 0 to 1.
 func (d Drain) Gone(now time.Time) float64 {
 	if !d.Active() {
 		return 0
@@ -54,8 +54,8 @@ func (d Drain) Gone(now time.Time) float64 {
 	return progress(d.Since, min(drainRamp, d.Over), now)
 }
 
-// Kept returns the part of the automatic requests that was still there when the
-// order was taken back, 0 to 1.
+// Kept returns the fraction of automatic requests that the region still had when
+// the order was taken back, 0 to 1.
 func (d Drain) Kept() float64 {
 	if d.Since.IsZero() || d.Ended.IsZero() {
 		return 1
@@ -63,7 +63,7 @@ func (d Drain) Kept() float64 {
 	return 1 - progress(d.Since, min(drainRamp, d.Over), d.Ended)
 }
 
-// Closed returns the part of the region's WebSockets that is to be closed by
+// Closed returns the fraction of the region's WebSockets that must be closed by
 // now, 0 to 1.
 func (d Drain) Closed(now time.Time) float64 {
 	if !d.Active() {
@@ -84,7 +84,7 @@ func (d Drain) State(now time.Time) State {
 	return StateDrained
 }
 
-// progress is how much of a time has passed, 0 to 1.
+// progress returns the fraction of over that has passed since, 0 to 1.
 func progress(since time.Time, over time.Duration, now time.Time) float64 {
 	passed := now.Sub(since)
 	switch {

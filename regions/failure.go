@@ -14,21 +14,22 @@ import (
 	"golang.org/x/net/http2"
 )
 
-// blame is what an attempt that brought no answer says of the backend
-// (contract 9.1 to 9.5).
+// blame classifies an attempt without an answer by what it tells about the
+// backend (contract 9.1 to 9.5).
 type blame uint8
 
 const (
-	// nobody: a caller, a function, a limit, or this machine.
+	// nobody: nothing. A caller, a function, a limit or this machine ended it.
 	nobody blame = iota
 	// unreachable: no connection to the backend could be made.
 	unreachable
-	// broken: a connection broke before a byte of the answer. A probe tells why.
+	// broken: a connection broke before the first byte of the answer. A probe
+	// finds out whether the backend is down.
 	broken
 )
 
-// failure is why an attempt brought no answer, how far it came, and what that
-// says of the backend.
+// failure describes an attempt without an answer: the error, how far the attempt
+// came, and whom to blame.
 type failure struct {
 	err    error
 	class  class
@@ -36,7 +37,7 @@ type failure struct {
 	unsent bool // not a byte of the request went out (contract 7.1)
 }
 
-// classify tells what a failed attempt means.
+// classify turns the error of an attempt into a failure.
 func (t *Transport) classify(x *Exchange, ctx context.Context, began time.Time, conn *connection, err error) failure {
 	failed := t.judge(x, ctx, began, conn, err)
 	failed.unsent = failed.unsent || !conn.got.Load() && !conn.stopped.Load()
@@ -48,7 +49,7 @@ func (t *Transport) judge(x *Exchange, ctx context.Context, began time.Time, con
 		if errors.Is(cause, context.Canceled) {
 			return failure{err: ErrClientGone}
 		}
-		// Our own limits: a function may be silent for as long as they say.
+		// One of our own limits ended it, which says nothing of the backend.
 		return failure{err: cause}
 	}
 	if x.body != nil {
@@ -56,8 +57,8 @@ func (t *Transport) judge(x *Exchange, ctx context.Context, began time.Time, con
 			return failure{err: fault}
 		}
 	}
-	// say wraps the cause for the log.
-	say := func(what error) error { return fmt.Errorf("%w: region %s: %w", what, x.Region.Name, err) }
+	// say wraps err for the log, under one of the package's errors.
+	say := func(kind error) error { return fmt.Errorf("%w: region %s: %w", kind, x.Region.Name, err) }
 	if conn.stopped.Load() {
 		return failure{err: say(ErrBackend), class: answered}
 	}
@@ -74,7 +75,7 @@ func (t *Transport) judge(x *Exchange, ctx context.Context, began time.Time, con
 		// HTTP/2: the backend ended this request and no other.
 		return failure{err: say(ErrBackend), class: answered}
 	case isAlert(err) && !conn.reused.Load():
-		// With TLS 1.3 a certificate of ours that is refused shows itself here.
+		// With TLS 1.3 the refusal of our client certificate arrives here.
 		return failure{err: say(ErrBackend), class: sent, blame: unreachable}
 	case !conn.wrote.Load() && errors.Is(err, net.ErrClosed):
 		// Closed by our own transport when it could not write the header; its
@@ -82,7 +83,7 @@ func (t *Transport) judge(x *Exchange, ctx context.Context, began time.Time, con
 		return failure{err: say(ErrUnsendable), unsent: true}
 	case isBroken(err), conn.multiplexed.Load() && isConnectionError(err):
 		if conn.apart && !isBroken(err) {
-			// Nothing but this function's answer was on the connection.
+			// The connection carried this function's answer only.
 			return failure{err: say(ErrNotHTTP), class: answered}
 		}
 		return failure{err: say(ErrBackend), class: sent, blame: broken}
@@ -91,7 +92,7 @@ func (t *Transport) judge(x *Exchange, ctx context.Context, began time.Time, con
 	return failure{err: say(ErrUnsendable), unsent: !conn.wrote.Load()}
 }
 
-// unconnected is for an attempt that got no connection.
+// unconnected classifies an attempt that got no connection.
 func unconnected(conn *connection, began time.Time, err error, say func(error) error) failure {
 	failed := failure{err: say(ErrUnavailable), class: neverSent}
 	if time.Since(began) > slowConnect {
@@ -102,10 +103,11 @@ func unconnected(conn *connection, began time.Time, err error, say func(error) e
 	case isShortage(err):
 		return failed // another backend may be connected to already
 	case conn.handshake.Load() && conn.upgrade && isNoProtocol(err):
-		// It speaks HTTP/2 only, which was found out by a caller's wish alone.
+		// The backend speaks HTTP/2 only; it is healthy for other requests.
 		return failure{err: say(ErrUpgradeUnsupported), class: neverSent}
 	case conn.handshake.Load() && conn.upgrade:
-		// Without HTTP/2 some refuse to shake hands. A probe tells how they are.
+		// Some backends refuse a handshake without HTTP/2. A probe finds out
+		// whether this one is down.
 		failed.blame = broken
 	case errors.As(err, &dial), conn.handshake.Load():
 		failed.blame = unreachable
@@ -117,17 +119,18 @@ func unconnected(conn *connection, began time.Time, err error, say func(error) e
 	return failed
 }
 
-// isBroken reports whether err is of a connection, not of what was said on it.
+// isBroken reports whether err is about the connection itself, not about the
+// bytes that came over it.
 func isBroken(err error) bool {
 	var network net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &network) || hasText(err, brokenTexts)
 }
 
-// isConnectionError reports whether err is of a whole connection of HTTP/2.
+// isConnectionError reports whether err ended a whole HTTP/2 connection.
 func isConnectionError(err error) bool { return hasText(err, connectionTexts) }
 
-// Texts of errors that net/http has no types for.
+// Texts of errors for which net/http has no types.
 var (
 	brokenTexts = []string{
 		"http: server closed idle connection", "http: idle connection timeout", "http: persistConn.readLoop exiting",
@@ -148,7 +151,7 @@ func hasText(err error, texts []string) bool {
 	return false
 }
 
-// isAlert reports whether a TLS peer gave the reason.
+// isAlert reports whether err is an alert from the TLS peer.
 func isAlert(err error) bool {
 	var op *net.OpError
 	return errors.As(err, &op) && op.Op == "remote error"

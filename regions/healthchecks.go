@@ -5,11 +5,12 @@ import (
 )
 
 const (
-	// checksDown and checksUp are how many probes in a row move a backend that
-	// answered, or one that did not.
+	// checksDown failed probes in a row set a backend down, checksUp passed ones
+	// set it up again.
 	checksDown = 3
 	checksUp   = 3
-	// checksHalf is how many of the last eight move one that answers now and then.
+	// checksHalf failures among the last eight probes set a backend down that
+	// answers now and then.
 	checksHalf = 4
 )
 
@@ -18,14 +19,13 @@ const (
 // use.
 type Checks struct {
 	state  State
-	run    int   // outcomes in a row that speak against state
-	failed uint8 // which of the last eight outcomes were failures, while state is not down
+	run    int   // outcomes in a row that contradict state
+	failed uint8 // bit set of failures among the last eight outcomes, newest lowest; unused while down
 }
 
-// Report takes in one outcome and returns the state, and whether it changed:
-// three failures in a row, or half of the last eight, are down, three passes in a
-// row up again. The first pass ever is up at once: there is nothing to come back
-// from.
+// Report records one outcome and returns the state, and whether it changed. Three
+// failures in a row, or half of the last eight, are down; three passes in a row
+// are up again. The first pass ever is up at once.
 func (c *Checks) Report(passed bool) (state State, changed bool) {
 	before := c.State()
 	c.failed <<= 1
@@ -55,7 +55,7 @@ func (c *Checks) Report(passed bool) (state State, changed bool) {
 	return c.state, true
 }
 
-// State returns the state that the outcomes so far add up to.
+// State returns the state after all outcomes so far.
 func (c *Checks) State() State {
 	if c.state == "" {
 		return StateUnknown

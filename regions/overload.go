@@ -8,13 +8,13 @@ import (
 )
 
 const (
-	// roomWait is how long a request waits for room in a full region, and
-	// roomLook how often it looks.
+	// roomWait is how long a request waits for a place in a full region; it looks
+	// for one every roomLook.
 	roomWait = 100 * time.Millisecond
 	roomLook = 5 * time.Millisecond
 )
 
-// What ErrOverloaded says of each reason, for logs.
+// ErrOverloaded with each reason, for logs.
 var (
 	errFull  = fmt.Errorf("%w: nothing is left of its capacity", ErrOverloaded)
 	errFair  = fmt.Errorf("%w: the project holds its fair share", ErrOverloaded)
@@ -33,7 +33,8 @@ func overloaded(why capacity.Crowding) error {
 	return errFull
 }
 
-// enter takes room for the exchange in a region; else it says why there is none.
+// enter takes a place for the exchange in a region, or returns the reason why
+// there is none.
 func (t *Transport) enter(x *Exchange, r *Region) capacity.Crowding {
 	room := t.Network.states[r].load.Of(x.Socket)
 	seat, why := room.Enter(&x.Tenant)
@@ -45,13 +46,13 @@ func (t *Transport) enter(x *Exchange, r *Region) capacity.Crowding {
 	x.seat, x.entered = seat, true
 	x.mu.Unlock()
 	if first {
-		// What is refused must not pay for retries.
+		// Refused requests add nothing to the retry budget.
 		t.Network.budget.request(time.Now())
 	}
 	return ""
 }
 
-// leave gives the room back, once.
+// leave gives the place back. Calls after the first change nothing.
 func (x *Exchange) leave() {
 	x.mu.Lock()
 	seat := x.seat
@@ -60,7 +61,7 @@ func (x *Exchange) leave() {
 	seat.Leave()
 }
 
-// waitForRoom takes room in x.Region as soon as there is some, for a moment.
+// waitForRoom takes a place in x.Region as soon as there is one, within roomWait.
 func (t *Transport) waitForRoom(x *Exchange) error {
 	room := t.Network.states[x.Region].load.Of(x.Socket)
 	why := t.enter(x, x.Region)
