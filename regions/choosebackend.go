@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// choose returns the backends of r in the order to be asked: of two random ones
-// the one with fewer requests in flight first, those that are down last.
+// choose returns the backends of r in the order in which to ask them: first the
+// better one of two random choices (fewer requests in flight), then the others,
+// those that are down last.
 func (n *Network) choose(r *Region) []*Upstream {
 	all := n.upstreams[r]
 	if len(all) == 1 {
@@ -42,12 +43,12 @@ func better(a, b *Upstream) bool {
 	return a.inFlight.Load() < b.inFlight.Load()
 }
 
-// outlier is how many times as far as another backend of the region one must be
-// to be asked after it.
+// outlier is the factor between the round trips of two backends of a region from
+// which the farther one is asked last.
 const outlier = 3
 
-// slowerThan reports whether u has become an outlier beside another backend of
-// its region: three times as far, and by more than the 10 ms that count nowhere.
+// slowerThan reports whether u is an outlier beside another backend of its region:
+// its round trip is more than three times as long, and longer by more than 10 ms.
 func (u *Upstream) slowerThan(other *Upstream) bool {
 	mine, its := u.far.Load(), other.far.Load()
 	return its > 0 && mine > outlier*its && mine-its > int64(rankBetter)

@@ -24,14 +24,14 @@ const (
 	maxResponseHeader = 256 << 10
 )
 
-// connPools are the ways to one backend. They share no connection with each other.
+// connPools are the connection pools of one backend. They share no connections.
 type connPools struct {
 	calls *http.Transport
-	// probes have connections of their own: what a function does to the one that
-	// its answer comes over must not fail a probe (contract 9.1).
+	// probes has connections of its own: a function that breaks its connection
+	// must not fail a probe (contract 9.1).
 	probes *http.Transport
-	// apart has a connection for each request, which nobody shares or uses again:
-	// those of suspects.
+	// apart opens a connection for each request and closes it afterwards. Requests
+	// of suspect functions take it.
 	apart *http.Transport
 }
 
@@ -47,10 +47,10 @@ func (l *connPools) close() {
 	}
 }
 
-// dialError is a connection that could not be made.
+// dialError is the error of a connection that could not be made.
 type dialError struct{ error }
 
-// Unwrap returns what went wrong.
+// Unwrap returns the cause.
 func (e dialError) Unwrap() error { return e.error }
 
 func newTransport(u *Upstream, security *tls.Config) *http.Transport {
@@ -62,7 +62,7 @@ func newTransport(u *Upstream, security *tls.Config) *http.Transport {
 			}
 			return &watchedConn{Conn: conn, suspects: &u.suspects}, nil
 		},
-		TLSClientConfig:        security.Clone(), // gets the names of protocols
+		TLSClientConfig:        security.Clone(), // http2.ConfigureTransport adds protocol names
 		TLSHandshakeTimeout:    tlsTimeout,
 		MaxIdleConnsPerHost:    maxIdleConns,
 		IdleConnTimeout:        idleConnTimeout,
@@ -74,8 +74,8 @@ func newTransport(u *Upstream, security *tls.Config) *http.Transport {
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetUnencryptedHTTP2(true)
 	}
-	// Not the HTTP/2 of net/http: that of Go 1.26 waits for itself for ever, with
-	// all calls to the backend, when a stream's window is opened too far.
+	// Not the HTTP/2 of net/http: that of Go 1.26 deadlocks, with all calls to the
+	// backend, when a backend opens a stream's window too far.
 	if err := http2.ConfigureTransport(t); err != nil { //nolint:staticcheck // Protocols alone would take that of net/http
 		panic(err) // only of a transport that has an https protocol already
 	}

@@ -5,7 +5,7 @@ import "time"
 const (
 	// fastWeight is the weight of a new sample in the moving average.
 	fastWeight = 0.3
-	// baseWindow is how far back the lowest sample is remembered, in steps of
+	// baseWindow is the time over which the lowest sample is kept, in steps of
 	// baseStep.
 	baseWindow = 5 * time.Minute
 	baseStep   = 30 * time.Second
@@ -14,15 +14,15 @@ const (
 
 // Distance is the round trip to a backend or a region.
 type Distance struct {
-	// RTT is what decisions use: Base plus half of what Fast is above it. A
-	// detour that lasts counts at once, but for half, until it is the new base.
+	// RTT is the value for decisions: Base plus half of Fast's excess over it. A
+	// lasting detour thus counts half at once, and in full once it is the base.
 	RTT time.Duration
 	// Base is the lowest sample of the last five minutes.
 	Base time.Duration
 	// Fast is a moving average of the samples, each new one weighing 0.3.
 	Fast time.Duration
-	// Measured says that there was a sample. Without one RTT is a prior, or
-	// zero where nothing is known, and the others are zero.
+	// Measured is true once there was a sample. Without one RTT is a prior, or
+	// zero where none is known, and Base and Fast are zero.
 	Measured bool
 }
 
@@ -40,7 +40,7 @@ type low struct {
 	rtt  time.Duration
 }
 
-// Observe takes in one sample, at a time that is not before that of the last.
+// Observe records one sample. now must not be before that of the last one.
 func (e *Estimator) Observe(now time.Time, rtt time.Duration) {
 	if !e.known {
 		e.fast, e.known = rtt, true

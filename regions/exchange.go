@@ -10,8 +10,8 @@ import (
 	"github.com/edgegate/edgegate/regions/capacity"
 )
 
-// Why an exchange was ended by the gateway. Transport returns them as they
-// are, so that a front door can answer each with its own status.
+// The errors that end an exchange. Transport returns them unchanged or wrapped,
+// so that the handler can answer each with its own status.
 var (
 	// ErrIdleTimeout: the backend was silent for the idle limit (504).
 	ErrIdleTimeout = errors.New("backend idle timeout")
@@ -23,7 +23,7 @@ var (
 	ErrBodyMalformed = errors.New("malformed request body")
 	// ErrBodyTooLarge: the client sent more than it may (413).
 	ErrBodyTooLarge = errors.New("request body too large")
-	// ErrClientGone: the client went away; nobody is there to answer.
+	// ErrClientGone: the client closed the connection; no answer is possible.
 	ErrClientGone = errors.New("client gone")
 	// ErrBackend: the connection to the backend broke before an answer (502).
 	ErrBackend = errors.New("backend connection broke")
@@ -53,35 +53,34 @@ type Limits struct {
 	Start     time.Time     // when the request arrived
 }
 
-// Exchange is one invocation on its way: the plan and limits that go in, and
-// what Transport found out. Its results are valid once RoundTrip returned.
+// Exchange is one invocation: the plan and limits it starts with, and the
+// results of its RoundTrip, which are valid once that returned.
 type Exchange struct {
 	Plan   Plan
 	Limits Limits
-	// Unblock makes a pending read of the client's body fail, for net/http
-	// waits for it before it gives an exchange up. Optional; it must be set
-	// before RoundTrip.
+	// Unblock makes a pending read of the client's body fail: net/http waits for
+	// it before it gives a request up. Optional; it must be set before RoundTrip.
 	Unblock func()
-	// Meter is told before anything is sent. Optional.
+	// Meter is called before anything is sent. Optional.
 	Meter Meter
-	// Tenant is on whose behalf a region's room is taken, and Socket says that
-	// it is the room of WebSockets (contract 9.6).
+	// Tenant takes a place in the region, among the WebSockets if Socket is set
+	// (contract 9.6).
 	Tenant capacity.Tenant
 	Socket bool
-	// Callee tells whose code is run.
+	// Callee is the function that runs.
 	Callee Callee
 
 	Region   *Region // the region that answered, or was tried last
 	Reason   Reason
-	Attempts int // backends asked
+	Attempts int // requests sent to backends
 
-	apart  bool // a shared connection broke under it
+	apart  bool // a shared connection broke: use an own one from now on
 	cancel context.CancelCauseFunc
-	cause  func() error // why the exchange was given up
+	cause  func() error // returns why the context ended
 	done   <-chan struct{}
 	onEnd  atomic.Pointer[func(cause error)]
 	wall   *time.Timer
-	held   *attemptResources // of the attempt under way, nil before the first
+	held   *attemptResources // of the current attempt, nil before the first
 
 	mu   sync.Mutex // guards the fields below and serializes resets of idle
 	body *requestBody
@@ -119,9 +118,9 @@ func Begin(ctx context.Context, plan Plan, limits Limits) (*Exchange, context.Co
 	return x, context.WithValue(ctx, exchangeKey{}, x)
 }
 
-// End gives back whatever the exchange holds: timers, context, its seat in a
-// region, the place of an attempt and the body of its answer. It must be called however the exchange
-// ended, and may be called again.
+// End releases everything the exchange holds: timers, context, its seat in a
+// region, the place of an attempt and the body of its answer. It must be called
+// however the exchange ended, and may be called again.
 func (x *Exchange) End() {
 	x.leave()
 	x.mu.Lock()
@@ -180,8 +179,8 @@ func (x *Exchange) Interrupted() error {
 	return nil
 }
 
-// OnTimeout makes f, instead of an abort, end the exchange when a limit is
-// reached. WebSockets use it to say goodbye first.
+// OnTimeout has f end the exchange when a limit is reached, instead of an abort.
+// WebSockets use it to send a close frame first.
 func (x *Exchange) OnTimeout(f func(cause error)) { x.onEnd.Store(&f) }
 
 func (x *Exchange) interrupt(cause error) {
@@ -190,8 +189,8 @@ func (x *Exchange) interrupt(cause error) {
 		return
 	}
 	x.cancel(cause)
-	// The wall clock may strike before RoundTrip; the body is looked at first
-	// since Unblock is set for good only once there is one.
+	// The wall clock may end before RoundTrip. Unblock is safe to read only once
+	// there is a body.
 	if b := x.clientBody(); b != nil && b.waiting.Load() && x.Unblock != nil {
 		x.Unblock()
 	}
@@ -215,8 +214,8 @@ func (x *Exchange) clientBody() *requestBody {
 	return x.body
 }
 
-// start takes the body in (nil for none) and arms the idle timer before the
-// first attempt.
+// start sets the body (nil for none) and arms the idle timer before the first
+// attempt.
 func (x *Exchange) start(b *requestBody) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -10,15 +10,15 @@ import (
 	"sync/atomic"
 )
 
-// faults are what speaks against a backend, in words for operators: the last
-// probe that failed and the last connection that could not be made. It is safe
-// for concurrent use.
+// faults keeps the last errors of a backend as texts for operators: of the last
+// failed probe and of the last connection that could not be made. It is safe for
+// concurrent use.
 type faults struct{ probe, dial atomic.Pointer[string] }
 
-// noteProbe takes in why a probe failed.
+// noteProbe records the error of a failed probe.
 func (f *faults) noteProbe(err error) { note(&f.probe, err) }
 
-// noteDial takes in why no connection could be made.
+// noteDial records the error of a connection that could not be made.
 func (f *faults) noteDial(err error) { note(&f.dial, err) }
 
 func note(into *atomic.Pointer[string], err error) {
@@ -26,7 +26,7 @@ func note(into *atomic.Pointer[string], err error) {
 	into.Store(&text)
 }
 
-// why says why a backend is down, "" if it is not.
+// why returns the reason why a backend is down, "" if it is not.
 func (f *faults) why(open, failing bool) string {
 	switch {
 	case failing:
@@ -44,8 +44,8 @@ func said(f *atomic.Pointer[string]) string {
 	return "connections broke"
 }
 
-// faultWords describes an error without what a backend sent, which net/http
-// quotes.
+// faultWords describes an error without quoting the backend's bytes, which
+// net/http does.
 func faultWords(err error) string {
 	if status, ok := errors.AsType[statusError](err); ok {
 		return fmt.Sprintf("status %d", int(status))
@@ -62,7 +62,7 @@ func faultWords(err error) string {
 	return "the connection broke, or its answer was no HTTP"
 }
 
-// statusError is a probe's answer that is no pass.
+// statusError is the status of a probe's answer that is not a pass.
 type statusError int
 
 // Error implements error.

@@ -1,6 +1,12 @@
 package regions
 
-// idled ends the exchange at the idle limit, by whose fault nothing moved.
+// The idle timer ends an exchange whose backend is silent for Limits.Idle
+// (contract 6.1). Until response headers, bytes of the request body and interim
+// answers restart it; afterwards it runs only while a byte of the answer is
+// awaited. start arms it, Exchange.mu guards it.
+
+// idled ends the exchange at the idle limit: with ErrClientStalled if the client's
+// body was awaited, else with ErrIdleTimeout.
 func (x *Exchange) idled() {
 	x.mu.Lock()
 	stalled := !x.answered && x.body != nil && x.body.waiting.Load()
@@ -12,8 +18,8 @@ func (x *Exchange) idled() {
 	x.interrupt(ErrIdleTimeout)
 }
 
-// moved moves the idle timer: a byte of the request body is on its way, or an
-// interim answer came.
+// moved restarts the idle timer after a byte of the request body or an interim
+// answer.
 func (x *Exchange) moved() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -22,9 +28,8 @@ func (x *Exchange) moved() {
 	}
 }
 
-// gotHeaders stops the idle timer for good, but for what awaitByte does: a
-// body that is still being sent must not start it again, or a long answer
-// would be cut.
+// gotHeaders stops the idle timer. From now on only awaitByte starts it: a request
+// body that is still being sent must not, or a long answer would be cut.
 func (x *Exchange) gotHeaders() {
 	x.mu.Lock()
 	x.answered = true

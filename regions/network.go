@@ -11,12 +11,12 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// viewEvery is how often the view is made anew although nothing is reported to
-// have changed: drains and slow starts go on, and breakers come to try again.
+// viewEvery is how often the view is made anew without a reported change: drains,
+// slow starts and open breakers change with time alone.
 const viewEvery = 250 * time.Millisecond
 
-// StateStore is the state that outlives configurations. It is safe for concurrent
-// use.
+// StateStore keeps the state of backends and regions over configurations. It is
+// safe for concurrent use.
 type StateStore interface {
 	// Upstream returns the state of a region's backend.
 	Upstream(region string, b Backend) *Upstream
@@ -26,8 +26,9 @@ type StateStore interface {
 	Ranker() *Ranker
 }
 
-// RegionState is the living state of a region. The zero value knows nothing. It
-// is safe for concurrent use.
+// RegionState is the state of a region that outlives configurations: its health,
+// its load and its drain. The zero value is a region of which nothing is known
+// yet. It is safe for concurrent use.
 type RegionState struct {
 	verdict Verdict
 	load    capacity.Load
@@ -45,16 +46,15 @@ func (s *RegionState) Drain() Drain {
 // SetDrain replaces the operator's order.
 func (s *RegionState) SetDrain(d Drain) { s.drain.Store(&d) }
 
-// NetworkConfig is what a Network is made of.
+// NetworkConfig configures a Network; Set and States are required.
 type NetworkConfig struct {
 	Set      *Set
 	States   StateStore
 	Location Location
 }
 
-// Network is the configured regions together with the living state of their
-// backends. It is immutable itself but for its view; the state in it is shared
-// with other configurations.
+// Network joins the configured regions with the state of their backends. Only its
+// view changes; the state in it is shared with other configurations.
 type Network struct {
 	Set *Set
 
@@ -69,7 +69,7 @@ type Network struct {
 	mu sync.Mutex // held while the view is made
 }
 
-// NewNetwork joins the regions with their living state. It opens nothing and
+// NewNetwork joins the regions with their state. It opens nothing and
 // changes nothing there.
 func NewNetwork(config NetworkConfig) *Network {
 	n := &Network{
@@ -93,10 +93,10 @@ func NewNetwork(config NetworkConfig) *Network {
 // not be changed.
 func (n *Network) Upstreams(r *Region) []*Upstream { return n.upstreams[r] }
 
-// State returns the living state of a region.
+// State returns the state of a region.
 func (n *Network) State(r *Region) *RegionState { return n.states[r] }
 
-// View returns what is known now, at most 250 ms old while the network runs.
+// View returns the current view, at most 250 ms old while the network runs.
 func (n *Network) View() *View {
 	if v := n.view.Load(); v != nil {
 		return v
@@ -124,7 +124,7 @@ func (n *Network) Refresh(now time.Time) *View {
 	return v
 }
 
-// Changed says that the view is out of date. It does not block.
+// Changed has Run make a new view soon. It does not block.
 func (n *Network) Changed() {
 	select {
 	case n.changed <- struct{}{}:
@@ -132,7 +132,7 @@ func (n *Network) Changed() {
 	}
 }
 
-// apply brings the settings of this configuration to the living state.
+// apply brings the settings of this configuration to the shared state.
 func (n *Network) apply(security map[string]*tls.Config) {
 	changed := n.Changed
 	for _, r := range n.Set.All() {
@@ -146,8 +146,8 @@ func (n *Network) apply(security map[string]*tls.Config) {
 }
 
 // Run probes the backends and keeps the view up to date until ctx is done.
-// security says by a region's name how TLS connections to its backends are made;
-// for those without it is by the system's authorities.
+// security has TLS configurations for backends by the name of their region; the
+// others trust the system's authorities.
 func (n *Network) Run(ctx context.Context, security map[string]*tls.Config) {
 	n.apply(security)
 	var wg sync.WaitGroup

@@ -1,10 +1,10 @@
 package regions
 
-// Reason says why an invocation runs where it runs: a code of the closed list
+// Reason is why a region was chosen for an invocation: a code of the closed list
 // of contract 2.7, sent as x-sb-region-reason.
 type Reason string
 
-// The reasons that are given.
+// The reasons.
 const (
 	ReasonExplicit     Reason = "explicit"      // the caller named this region
 	ReasonExplicitList Reason = "explicit_list" // the caller named several, this is one of them
@@ -19,28 +19,28 @@ const (
 // Candidate is a region that may run an invocation.
 type Candidate struct {
 	Region *Region
-	// Reason holds when the region runs the invocation.
+	// Reason is the reason to report if the region runs the invocation.
 	Reason Reason
-	// Spill says that the region may take a call for which a better one has no
-	// room, though that one works.
+	// Spill allows the region to take a call for which a better, healthy one has
+	// no room.
 	Spill bool
 }
 
-// Plan says where an invocation may run, best first. It is decided before
-// anything is sent; Transport carries it out.
+// Plan lists the regions that may run an invocation, best first. It is made before
+// anything is sent (package routing/plan), and Transport carries it out.
 type Plan struct {
 	Candidates []Candidate // at least one
 	// Strict plans never leave the regions that the caller named
 	// (contract 2.3, 2.5).
 	Strict bool
-	// Full says that every candidate that may be used is: the first one is
-	// waited for, for a moment.
+	// Full is true if no usable candidate has room: the first one is waited for,
+	// for a moment.
 	Full bool
-	// Unavailable says that no candidate may be asked: they are named to the
-	// caller only (contract 2.5).
+	// Unavailable is true if no candidate may be asked: they are only named to the
+	// caller (contract 2.5).
 	Unavailable bool
 }
 
-// First returns the region that a refusal names: the nearest, or the first one
-// asked for.
+// First returns the region to name in a refusal: the nearest, or the first one the
+// caller asked for.
 func (p Plan) First() *Region { return p.Candidates[0].Region }

@@ -11,36 +11,36 @@ import (
 )
 
 const (
-	// probeEvery is how often each backend is asked, a tenth more or less. The
-	// same answers tell its health and its distance.
+	// probeEvery is the interval between probes of a backend, give or take a tenth.
+	// A probe measures health and round trip together.
 	probeEvery = 2 * time.Second
-	// probeSoon is how far apart probes are at least that were asked for.
+	// probeSoon is the least interval between probes that were asked for.
 	probeSoon = 200 * time.Millisecond
-	// probeTimeout is how long an answer may take beyond the round trip.
+	// probeTimeout bounds the wait for an answer, beyond the known round trip.
 	probeTimeout = time.Second
-	// probeBody is how much of an answer is read, in bytes, so that its
-	// connection can be used again.
+	// probeBody is how many bytes of an answer are read at most, so that its
+	// connection can be reused.
 	probeBody = 64 << 10
-	// DefaultHealthURI is what is asked for where none is configured. Stock
-	// runtimes answer 404 or 500 there, so any answer is a pass.
+	// DefaultHealthURI is probed where none is configured. Stock runtimes answer
+	// 404 or 500 there, so any answer is a pass.
 	DefaultHealthURI = "/_internal/health"
 )
 
-// probe asks the backend until ctx is done: at intervals, and at once when a
-// connection broke (contract 9.2). One of those that fails is followed by
-// others, until one passes or the backend is down. They have a new connection
-// each, and so has every one while the backend is down.
+// probe probes the backend until ctx is done: at intervals, and at once when a
+// connection broke (contract 9.2). If such an extra probe fails, others follow
+// until one passes or the backend is down. Extra probes, and all probes while the
+// backend is down, open a new connection each.
 func (u *Upstream) probe(ctx context.Context, r *Region, prior time.Duration) {
 	wait := time.NewTimer(0)
 	defer wait.Stop()
 	soon := false
 	for ctx.Err() == nil {
-		// From one beginning to the next, or time-outs would delay the verdict.
+		// Counted from the beginning of a probe, or time-outs would delay the next.
 		began := time.Now()
 		next := began.Add(probeEvery*9/10 + rand.N(probeEvery/5)) // #nosec G404 -- spreads load, guards nothing
 		if soon || u.isDown() {
-			// Not over a connection that may be the last good one, nor with another
-			// try, as net/http makes on one that was used before.
+			// By a new connection: a pooled one may be the last that still works, and
+			// net/http retries by itself on connections that were used before.
 			u.pools.Load().probes.CloseIdleConnections()
 		}
 		if soon = !u.probeOnce(ctx, r, prior) && soon; soon {
@@ -64,9 +64,9 @@ func (u *Upstream) probe(ctx context.Context, r *Region, prior time.Duration) {
 	}
 }
 
-// probeOnce asks once, and once more where the connection was new: only a warm
-// one tells the round trip. It reports false for a backend that may be found
-// down by more of it.
+// probeOnce probes once, and again if the connection was new: only a warm one
+// measures the round trip. settled is false after a failure that has not set the
+// backend down yet: more probes are needed.
 func (u *Upstream) probeOnce(ctx context.Context, r *Region, prior time.Duration) (settled bool) {
 	began := time.Now()
 	got := u.ask(ctx, r, prior)
@@ -83,11 +83,11 @@ func (u *Upstream) probeOnce(ctx context.Context, r *Region, prior time.Duration
 	return u.checked(began, time.Now(), got.passed, got.rtt) == StateDown || got.passed
 }
 
-// probed is how a probe went.
+// probed is the outcome of a probe.
 type probed struct {
 	passed, warm bool
 	rtt          time.Duration
-	void         bool // it says nothing: this machine could not send it
+	void         bool // no outcome: this machine could not send the probe
 }
 
 // ask makes one request for the region's health URI.

@@ -8,20 +8,20 @@ import (
 )
 
 const (
-	// rankBetter is by how much a region must beat the one in its place, and
-	// rankFactor to which part of its score; both for rankHeld.
+	// To take another's place a region's score must be lower by rankBetter, and at
+	// most rankFactor times the other's, for rankHeld.
 	rankBetter = 10 * time.Millisecond
 	rankFactor = 2.0 / 3
 	rankHeld   = 30 * time.Second
 )
 
-// Scored is a region's name with what it is ordered by; lower is better.
+// Scored is a region's name with its score; lower is better.
 type Scored struct {
 	Name  string
 	Score time.Duration // Bias included
 	Bias  time.Duration
-	// Measured says that the score comes from a measurement. What was measured is
-	// not compared with what is expected only.
+	// Measured is true if the score comes from a measurement. Measured scores are
+	// not compared with expected ones.
 	Measured bool
 }
 
@@ -31,8 +31,8 @@ type Scored struct {
 type Ranker struct {
 	mu    sync.Mutex
 	order []string
-	known map[string]ranked       // what a region's place came from
-	since map[[2]string]time.Time // since when the second is better than the first
+	known map[string]ranked       // the last score of each region, without its value
+	since map[[2]string]time.Time // when the second began to beat the first
 }
 
 type ranked struct {
@@ -60,15 +60,15 @@ func (r *Ranker) Rank(now time.Time, list []Scored) []int {
 	return order
 }
 
-// hasOrder reports whether there is an order to stand on.
+// hasOrder reports whether Rank was called before.
 func (r *Ranker) hasOrder() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.order) > 0
 }
 
-// previous returns the indexes of list in the order of the last time, those
-// that are new among them.
+// previous returns the indexes of list in the order of the last Rank, with new
+// regions inserted.
 func (r *Ranker) previous(list []Scored) []int {
 	order := make([]int, 0, len(list))
 	for _, name := range r.order {
@@ -116,8 +116,8 @@ func (r *Ranker) settle(now time.Time, list []Scored, rest []int) []int {
 	return order
 }
 
-// takes reports whether the challenger gets the incumbent's place, and notes in
-// since from when it is better.
+// takes reports whether the challenger gets the incumbent's place, and records in
+// since when it began to be better.
 func (r *Ranker) takes(now time.Time, challenger, incumbent Scored, since map[[2]string]time.Time) bool {
 	if challenger.Measured != incumbent.Measured {
 		return false

@@ -12,16 +12,17 @@ import (
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
-// anyName is the word that stands for "no region in particular" in x-region
-// and forceFunctionRegion (contract 2.1), so no region can be called so.
+// anyName means "no region in particular" in x-region and forceFunctionRegion
+// (contract 2.1), so no region can have this name.
 const anyName = "any"
 
-// maxNameLength bounds what ends up in headers and metric labels.
+// maxNameLength bounds a region's name, in bytes: it ends up in headers and metric
+// labels.
 const maxNameLength = 64
 
 // Region is one configured region.
 type Region struct {
-	// Name is what clients ask for and are told: letters, digits, - and _.
+	// Name identifies the region to clients: letters, digits, - and _.
 	Name string
 	// Backends are the runtime servers, at least one, in configuration order.
 	Backends []Backend
@@ -35,11 +36,11 @@ type Region struct {
 	// Capacity is how many requests the region can run at once; 0 is unknown,
 	// and then it is never full.
 	Capacity int64
-	// WebSockets is how many of them the region can have open beside; 0 is
+	// WebSockets is how many WebSockets the region can have open in addition; 0 is
 	// DefaultSockets times the capacity, and no limit where that is unknown.
 	WebSockets int64
-	// HealthURI is the path and query that backends are probed at. One that is
-	// named must answer 2xx; for DefaultHealthURI any answer will do.
+	// HealthURI is the path and query of health probes. A configured one must
+	// answer 2xx; for DefaultHealthURI any answer will do.
 	HealthURI string
 
 	target *geo.Target // prepared by NewSet; nil outside a Set
@@ -49,8 +50,8 @@ const (
 	// DefaultSockets is how many WebSockets a region can have open for each
 	// request that it can run (contract 9.6).
 	DefaultSockets = 4
-	// MaxCapacity is the largest capacity that can be configured. One without a
-	// limit is none that is left out.
+	// MaxCapacity is the largest capacity that can be configured. To have no limit
+	// leave the capacity out.
 	MaxCapacity = math.MaxInt32
 )
 
@@ -63,7 +64,7 @@ func (r *Region) Sockets() int64 {
 	return DefaultSockets * r.Capacity
 }
 
-// Place returns where the region is.
+// Place returns the place of the region.
 func (r *Region) Place() geo.Place {
 	return geo.Place{Region: r.Name, Coordinates: r.Coordinates, Known: r.HasCoordinates}
 }
@@ -83,8 +84,8 @@ func (r *Region) Upgrades() bool {
 	return slices.ContainsFunc(r.Backends, func(b Backend) bool { return !b.H2C })
 }
 
-// prepare returns a copy with the built-in coordinates filled in and backends
-// of its own, and everything that is wrong with the region.
+// prepare returns a copy with the built-in coordinates filled in and its own slice
+// of backends, and all errors of the region.
 func (r Region) prepare() (*Region, []error) {
 	var problems []error
 	fail := func(format string, args ...any) {
@@ -101,7 +102,7 @@ func (r Region) prepare() (*Region, []error) {
 	} else if known, ok := geo.Known(r.Name); ok {
 		r.Coordinates, r.HasCoordinates = known.Coordinates, true
 	} else if nameErr == nil {
-		// A wrong name is the one thing to mend first.
+		// A wrong name must be mended first.
 		fail("the place of this name is not known: add `coordinates LAT LON`%s", spelling.DidYouMean(r.Name, geo.KnownNames()))
 	}
 	if r.Capacity < 0 || r.Capacity > MaxCapacity {
@@ -138,8 +139,8 @@ func validName(name string) error {
 	case name == "":
 		return errors.New("the name is empty")
 	case strings.EqualFold(name, anyName):
-		// Names are case-sensitive, but a region "Any" would be asked for by
-		// mistake and by nobody else.
+		// Names are case-sensitive, but a region "Any" would be asked for by mistake
+		// only.
 		return errors.New("the name means every region in x-region and cannot be a region's own")
 	case len(name) > maxNameLength:
 		return fmt.Errorf("the name has %d bytes, %d are possible", len(name), maxNameLength)

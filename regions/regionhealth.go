@@ -9,32 +9,32 @@ import (
 )
 
 const (
-	// degradedFast is how many times its base a region's moving average must be,
-	// and by more than rankBetter, for milliseconds are noise; degradedFailures which part of its requests must fail by the backends'
-	// fault, for it to count as degraded.
+	// A region is degraded if the moving average of its round trip is more than
+	// degradedFast times its base and longer by more than rankBetter, or if more
+	// than degradedFailures of a backend's requests failed by the backend's fault.
 	degradedFast     = 3
 	degradedFailures = 0.05
 )
 
-// slowStart is how long a region that was down takes to get its whole share
-// back, and slowStartLeast the part that it gets at once.
+// A region that was down gets slowStartLeast of its share at once, and all of it
+// after slowStart.
 const (
 	slowStart      = time.Minute
 	slowStartLeast = 0.1
 )
 
-// Verdict keeps what is known of a region's health over time. The zero value
-// knows nothing. It is safe for concurrent use.
+// Verdict judges the health of a region and remembers its changes over time. The
+// zero value is a new region. It is safe for concurrent use.
 type Verdict struct {
 	mu       sync.Mutex
 	health   State
 	returned time.Time // when it came back from an outage, or from a drain
-	kept     float64   // the share that it had then, 0 to 1
+	kept     float64   // the share it still had at that time, 0 to 1
 	shown    State
 	shownAt  time.Time
 }
 
-// RegionInput is what a Verdict judges.
+// RegionInput is the input of Verdict.Judge.
 type RegionInput struct {
 	Region *Region
 	// Backends are in the order of the region's.
@@ -46,7 +46,7 @@ type RegionInput struct {
 	Load       *capacity.Load
 }
 
-// Judge returns the region as it is now. Times must not go back.
+// Judge returns the current view of the region. now must not go back.
 func (v *Verdict) Judge(now time.Time, in RegionInput) RegionView {
 	r := RegionView{
 		Region: in.Region, Backends: in.Backends, Load: in.Load,
@@ -88,7 +88,7 @@ func (v *Verdict) Judge(now time.Time, in RegionInput) RegionView {
 	return r
 }
 
-// enter notes a change of health. Only a region that was down starts slowly.
+// enter records a change of health. Only a region that was down starts slowly.
 func (v *Verdict) enter(now time.Time, health State) {
 	if health == v.health {
 		return
@@ -99,8 +99,8 @@ func (v *Verdict) enter(now time.Time, health State) {
 	v.health = health
 }
 
-// healthOf is the verdict: down when fewer than half of the backends are not
-// down, unknown until one of them answered.
+// healthOf returns the health of a region: down when fewer than half of its
+// backends are not down, unknown until one of them answered.
 func healthOf(r RegionView, failures float64) State {
 	switch {
 	case 2*r.Healthy < len(r.Backends) || r.Healthy == 0:
@@ -114,9 +114,9 @@ func healthOf(r RegionView, failures float64) State {
 	return StateUp
 }
 
-// middle returns the distance to the region: of its backends that were measured
-// the lower of the two in the middle, so that a single slow one neither hides
-// nor stands for the rest. Backends that are down count only if all are.
+// middle returns the distance to the region: the lower median of its measured
+// backends, so that a single slow one neither hides nor stands for the rest.
+// Backends that are down count only if all are.
 func middle(backends []BackendView) Distance {
 	measured := make([]Distance, 0, len(backends))
 	down := make([]Distance, 0, len(backends))

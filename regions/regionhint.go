@@ -13,32 +13,32 @@ const queryName = "forceFunctionRegion"
 // maxHintRegions bounds the work a client can ask for with one header.
 const maxHintRegions = MaxRegions
 
-// Hint is what a client said about where its invocation should run (contract
-// 2.1 to 2.3). The zero value is a client that named no region.
+// Hint is a client's wish for the region of its invocation (contract 2.1 to 2.3).
+// The zero value names no region.
 type Hint struct {
 	// Regions are the named regions in order of preference, without
 	// repetitions, as the client spelled them: they may not exist.
 	Regions []string
-	// Any says that the list ended in `any`: the other regions follow.
+	// Any is true if the list ended in `any`: the other regions follow.
 	Any bool
-	// Conflict says that header and query both named regions, and not the
-	// same ones. The header won.
+	// Conflict is true if header and query named different regions. The header
+	// was used.
 	Conflict bool
 }
 
-// Named says whether the client named a region. `any` alone names none.
+// Named reports whether the client named a region. `any` alone names none.
 func (h Hint) Named() bool { return len(h.Regions) > 0 }
 
-// HintError is a list of regions that cannot be followed whatever regions
-// there are. It is the client's mistake: 400 INVALID_REGION (contract 2.4).
+// HintError is the error of a malformed list of regions, answered with 400
+// INVALID_REGION (contract 2.4).
 type HintError struct {
-	// Item is the item of the list that is wrong, at most 64 bytes of it.
+	// Item is the wrong item of the list, cut to 64 bytes.
 	Item string
-	// Problem says what is wrong with it.
+	// Problem describes the mistake.
 	Problem string
 }
 
-// Error is fit for clients: the item is quoted, nothing else is theirs.
+// Error returns a text that is safe to send to clients.
 func (e *HintError) Error() string { return fmt.Sprintf("region %q: %s", e.Item, e.Problem) }
 
 // ParseHint reads the values of the x-region header and the first
@@ -46,7 +46,7 @@ func (e *HintError) Error() string { return fmt.Sprintf("region %q: %s", e.Item,
 // leaves it to the query (contract 2.2). Several header lines are one list
 // (RFC 9110 section 5.3), empty items of a list are ignored (5.6.1). Values of
 // the query are percent-decoded with + as a space, and taken literally where
-// that fails. Which regions exist is not looked at. The error is a *HintError:
+// that fails. It does not check whether the regions exist. The error is a *HintError:
 // `any` before the end of a list, or more than 64 regions; a faulty query
 // under a header that names a region is no error but a conflict. It doesn't
 // allocate when neither is there.
@@ -111,7 +111,7 @@ func (l *regionList) add(value string) error {
 	return nil
 }
 
-// shorten bounds what of a client's item is repeated to it.
+// shorten cuts an item to the length that is repeated to a client.
 func shorten(item string) string { return item[:min(len(item), maxNameLength)] }
 
 // queryValue returns the decoded first value of queryName. Only & separates

@@ -6,23 +6,22 @@ import (
 	"sync/atomic"
 )
 
-// DefaultReplayMemory is how much all bodies that are kept may take together, in
-// bytes.
+// DefaultReplayMemory bounds the memory of all kept bodies together, in bytes.
 const DefaultReplayMemory = 64 << 20
 
-// ReplayMemory bounds what the bodies of all calls take together that are kept to
-// be sent again (contract 9.6). A body that finds no room is not kept: its
-// call goes on, and is not sent a second time. The zero value has no room; nil
-// has no bound. It is safe for concurrent use.
+// ReplayMemory bounds the memory of all request bodies that are kept to be sent
+// again (contract 9.6). A body that finds no room is not kept: its call goes on,
+// but is not sent a second time. The zero value has no room; nil has no bound. It
+// is safe for concurrent use.
 type ReplayMemory struct {
 	most, used atomic.Int64
 	refused    atomic.Uint64
 }
 
-// ReplayStats are sizes of now in bytes, and a count since the start.
+// ReplayStats are the current sizes, and a count since the start.
 type ReplayStats struct {
-	Bytes   int64  // that bodies take
-	Most    int64  // that they may take
+	Bytes   int64  // taken by kept bodies
+	Most    int64  // the most they may take
 	Refused uint64 // bodies that were not kept for want of room
 }
 
@@ -33,16 +32,16 @@ func NewReplayMemory() *ReplayMemory {
 	return m
 }
 
-// Resize sets how much the bodies may take, in bytes; 0 means
-// DefaultReplayMemory. What is kept stays.
+// Resize sets the bound in bytes; 0 means DefaultReplayMemory. Bodies that are
+// kept already stay.
 func (m *ReplayMemory) Resize(bytes int64) { m.most.Store(cmp.Or(bytes, DefaultReplayMemory)) }
 
-// Stats returns how things are.
+// Stats returns the current sizes and the count of refusals.
 func (m *ReplayMemory) Stats() ReplayStats {
 	return ReplayStats{Bytes: m.used.Load(), Most: m.most.Load(), Refused: m.refused.Load()}
 }
 
-// take reports whether there are n bytes more, and takes them.
+// take reserves n bytes and reports whether there were that many.
 func (m *ReplayMemory) take(n int) bool {
 	if m == nil || m.used.Add(int64(n)) <= m.most.Load() {
 		return true
@@ -58,21 +57,21 @@ func (m *ReplayMemory) give(n int) {
 	}
 }
 
-// keptBody is what was read of a body, for as long as it may have to be sent
+// keptBody keeps the bytes read of a body for as long as it may have to be sent
 // again.
 type keptBody struct {
 	memory *ReplayMemory
-	limit  int64 // how long a body may be
+	limit  int64 // the longest body to keep, in bytes
 	length int64 // declared by the client, -1 when unknown
 
-	mu      sync.Mutex // guards the fields below, and the places of cursors
-	whole   bool       // all that was read is in bytes
+	mu      sync.Mutex // guards the fields below and bodyCursor.at
+	whole   bool       // everything read so far is in bytes
 	settled bool       // no other attempt follows
 	bytes   []byte
 	latest  *bodyCursor
 }
 
-// add keeps p, which c read last, if there is room for it.
+// add appends p, which c has just read, if there is room for it.
 func (k *keptBody) add(c *bodyCursor, p []byte) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -99,15 +98,15 @@ func (k *keptBody) add(c *bodyCursor, p []byte) {
 	k.bytes = append(k.bytes, p...)
 }
 
-// forget gives everything back. k.mu is held.
+// forget releases all bytes. The caller holds k.mu.
 func (k *keptBody) forget() {
 	k.memory.give(cap(k.bytes))
 	k.whole, k.bytes = false, nil
 }
 
-// read copies what is kept from the place of c on, and moves c. It copies nothing
-// where c is at the end of what was taken from the client; behind that, with
-// nothing kept, the exchange is over, and no end may be invented.
+// read copies kept bytes from the position of c, and moves c. At the end of the
+// bytes taken from the client it copies nothing. It fails if c is before that end
+// and the bytes are no longer kept: the exchange is over, and io.EOF would be wrong.
 func (k *keptBody) read(c *bodyCursor, p []byte, taken int64) (n int, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -122,15 +121,16 @@ func (k *keptBody) read(c *bodyCursor, p []byte, taken int64) (n int, err error)
 	return n, err
 }
 
-// forgetSent gives back what nobody will ask for any more. k.mu is held.
+// forgetSent releases the bytes once no attempt will read them. The caller holds
+// k.mu.
 func (k *keptBody) forgetSent() {
 	if k.settled && (k.latest == nil || k.latest.at >= len(k.bytes)) {
 		k.forget()
 	}
 }
 
-// settle says that no other attempt follows: what is kept goes as soon as the last
-// one has sent it. It does not wait for the client.
+// settle declares the current attempt the last: the bytes are released as soon as
+// it has sent them, without waiting for the client.
 func (k *keptBody) settle() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -138,7 +138,7 @@ func (k *keptBody) settle() {
 	k.forgetSent()
 }
 
-// release gives everything back at the end of the exchange.
+// release releases all bytes at the end of the exchange.
 func (k *keptBody) release() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -146,7 +146,7 @@ func (k *keptBody) release() {
 	k.forget()
 }
 
-// isWhole reports whether all that was read can be read again.
+// isWhole reports whether everything read so far can be read again.
 func (k *keptBody) isWhole() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

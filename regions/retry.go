@@ -7,28 +7,27 @@ import (
 )
 
 const (
-	// DefaultReplay is how much of a request body is kept, in bytes, to be sent
-	// again.
+	// DefaultReplay is how many bytes of a request body are kept to be sent again.
 	DefaultReplay = 64 << 10
-	// MaxReplay is how much of it can be kept.
+	// MaxReplay is the largest RetryPolicy.Replay.
 	MaxReplay = 1 << 20
-	// slowConnect is how long a failed connection may have taken to count as
-	// refused at once: it has cost nobody anything.
+	// slowConnect is the longest time a connection may take to fail and still count
+	// as refused at once, which costs no retry.
 	slowConnect = 500 * time.Millisecond
 )
 
-// RetryPolicy says what may be sent again. Requests of which nothing was sent
-// always go on to another backend. What was sent without a byte of an answer
-// goes on if it is a GET or an OPTIONS, or has an Idempotency-Key; nothing does
-// after the first byte of an answer. The zero value is that.
+// RetryPolicy decides which requests may be sent again. A request of which nothing
+// was sent always goes on to another backend. One that was sent without a byte of
+// an answer goes on if it is a GET or an OPTIONS, or has an Idempotency-Key. After
+// the first byte of an answer none does. That is the zero value.
 type RetryPolicy struct {
-	// Sent has every method sent again, not only those above.
+	// Sent allows every method to be sent again, not only those above.
 	Sent bool
-	// Status are answers that are given up for another backend's, for the same
-	// requests. Default: none.
+	// Status lists statuses of answers that are dropped to ask another backend, for
+	// the same requests. Default: none.
 	Status []int
-	// Replay is how much of a request body is kept, in bytes. Default
-	// DefaultReplay, at most MaxReplay.
+	// Replay is how many bytes of a request body are kept. Default DefaultReplay,
+	// at most MaxReplay.
 	Replay int64
 }
 
@@ -39,29 +38,29 @@ func (p RetryPolicy) replayLimit() int64 {
 	return min(p.Replay, MaxReplay)
 }
 
-// class is how far an attempt came.
+// class tells how far an attempt came.
 type class uint8
 
 const (
-	final         class = iota // whatever it was, another backend would not do better
-	neverSent                  // no backend got anything, and that was clear at once
-	neverSentSlow              // no backend got anything, after a while
+	final         class = iota // another backend would not do better
+	neverSent                  // no backend got a byte, and the failure was immediate
+	neverSentSlow              // no backend got a byte, but the failure took a while
 	sent                       // a backend may have processed it
-	unwanted                   // an answer of a status that is given up
+	unwanted                   // an answer whose status is in RetryPolicy.Status
 	answered                   // the answer began, and broke before its headers ended
 )
 
-// retries decides over one request's further attempts. At most one is made in
-// the region and one in the next, within the gateway's budget; what was refused
-// at once goes on for as long as there are candidates.
+// retries decides on further attempts of one request. At most one is made in the
+// region and one in the next, within the gateway's retry budget; connections that
+// were refused at once go on for as long as there are candidates.
 type retries struct {
 	x            *Exchange
 	policy       RetryPolicy
 	budget       *budget
-	repeatable   bool // may be sent although it was sent
-	upgrade      bool // asks for another protocol
-	inRegion     bool // one was made in the region
-	inNextRegion bool
+	repeatable   bool // may be sent again after it was sent
+	upgrade      bool // the request asks for another protocol
+	inRegion     bool // the retry in the region was made
+	inNextRegion bool // the retry in the next region was made
 }
 
 func newRetries(t *Transport, x *Exchange, req *http.Request) *retries {
@@ -74,9 +73,9 @@ func newRetries(t *Transport, x *Exchange, req *http.Request) *retries {
 	return r
 }
 
-// hideIdempotencyKey reports whether the request has a key. net/http knows the
-// headers by their canonical names, and would send such a request again by
-// itself, past the budget; spelled like this they arrive all the same.
+// hideIdempotencyKey reports whether the request has a key, and puts it in lower
+// case: net/http would resend a request with the canonical header by itself, past
+// the budget. To the backend the spelling makes no difference.
 func hideIdempotencyKey(header http.Header) bool {
 	keyed := hide(header, "Idempotency-Key", "idempotency-key")
 	hide(header, "X-Idempotency-Key", "x-idempotency-key")
@@ -130,8 +129,8 @@ func (r *retries) nextRegion(f failure) bool {
 	return r.inNextRegion
 }
 
-// wantsOther reports whether an answer is given up. The last one that may be
-// asked for is kept, whatever it is.
+// wantsOther reports whether an answer is dropped to ask another backend. The
+// answer of the last possible attempt is always kept.
 func (r *retries) wantsOther(status int) bool {
 	if len(r.policy.Status) == 0 || !slices.Contains(r.policy.Status, status) || status < http.StatusBadRequest {
 		return false

@@ -8,14 +8,14 @@ import (
 
 const (
 	// A gateway's retries are at most a fifth of its requests of the last ten
-	// seconds, and three a second beside.
+	// seconds, plus three per second.
 	budgetShare  = 0.2
 	budgetSecond = 3
 	budgetWindow = 10 // seconds
 )
 
-// budget bounds retries, so that a gateway does not multiply the load of a
-// region that fails. It is safe for concurrent use.
+// budget is the gateway's retry budget: it bounds retries, so that a gateway does
+// not multiply the load of a region that fails. It is safe for concurrent use.
 type budget struct {
 	requests [budgetWindow]tally
 
@@ -23,13 +23,12 @@ type budget struct {
 	retries [budgetWindow]tally
 }
 
-// tally counts what happened in one second.
+// tally counts the events of one second.
 type tally struct{ second, count atomic.Int64 }
 
 func (c *tally) add(second int64) {
 	if c.second.Load() != second {
-		// Two of these at once may lose a few requests, which makes the budget
-		// smaller.
+		// Concurrent resets may lose a few requests, which makes the budget smaller.
 		c.count.Store(0)
 		c.second.Store(second)
 	}
@@ -45,6 +44,7 @@ func sum(all *[budgetWindow]tally, second int64) (total int64) {
 	return total
 }
 
+// request counts a request.
 func (b *budget) request(now time.Time) {
 	second := now.Unix()
 	b.requests[second%budgetWindow].add(second)
@@ -57,6 +57,7 @@ func (b *budget) left(now time.Time) int64 {
 	return b.remains(now.Unix())
 }
 
+// remains is left for a second. The caller holds mu.
 func (b *budget) remains(second int64) int64 {
 	most := int64(budgetShare*float64(sum(&b.requests, second))) + budgetSecond*budgetWindow
 	return most - sum(&b.retries, second)
@@ -74,7 +75,7 @@ func (b *budget) take(now time.Time) bool {
 	return true
 }
 
-// spend counts a retry that was made without asking.
+// spend counts a retry that net/http made by itself.
 func (b *budget) spend(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -10,11 +10,11 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// MaxRegions is how many regions a gateway can have, several times of those that
-// anybody has. It bounds the work that one request can ask for.
+// MaxRegions is the most regions a gateway can have. It bounds the work that one
+// request can ask for.
 const MaxRegions = 64
 
-// Set is the configured regions in the order of the configuration. It is
+// Set holds the configured regions in the order of the configuration. It is
 // immutable and safe for concurrent use; a new configuration makes a new Set.
 type Set struct {
 	all    []*Region
@@ -24,8 +24,7 @@ type Set struct {
 
 // NewSet checks the regions and returns them as a Set. It copies what it
 // keeps. Regions with a known name and no coordinates get the built-in ones.
-// The error joins everything that is wrong (errors.Join), each naming its
-// region: invalid or repeated names, coordinates that are missing or outside
+// The error joins all mistakes (errors.Join), each naming its region: invalid or repeated names, coordinates that are missing or outside
 // the globe, no backends, a backend listed twice in a region. No region at all
 // is an error too.
 func NewSet(rs []Region) (*Set, error) {
@@ -80,7 +79,7 @@ func (s *Set) Place(name string) (geo.Place, bool) {
 	return geo.PlaceOf(name)
 }
 
-// Ranked is a region with what it was ordered by.
+// Ranked is a region with the score it was ordered by.
 type Ranked struct {
 	Region *Region
 	// Prior is the expected round trip from the place it was ranked for.

@@ -8,29 +8,30 @@ import (
 )
 
 const (
-	// A function's requests have connections of their own for suspectFirst after
-	// one that it had used ended early, and for suspectAgain if that happens again
-	// within suspectAgain.
+	// A function's requests get connections of their own for suspectFirst after a
+	// connection that it had used ended early, and for suspectAgain if that happens
+	// again within suspectAgain.
 	suspectFirst = 5 * time.Second
 	suspectAgain = time.Minute
-	// suspectSurplus is for how long after more was sent than the answer: the next
-	// request on the connection, of whoever, would take it for its own.
+	// suspectSurplus is the time after bytes followed the end of an answer: the
+	// next request on that connection could take them for its own answer.
 	suspectSurplus = time.Hour
-	// sameEnd is how far apart the ends of connections are that count as one: a
-	// backend that is restarted ends all at once.
+	// Connections that end within sameEnd count as one: a backend that restarts
+	// ends all of its connections at once.
 	sameEnd = time.Second
-	// earlyEnd is how soon after a request or a part of its answer an end is early.
-	// Servers that are tired of an unused connection wait longer.
+	// An end within earlyEnd after a request or a part of its answer is early.
+	// Servers keep unused connections open for longer.
 	earlyEnd = time.Second
-	// maxSuspects bounds how many are remembered.
+	// maxSuspects is the most functions that are remembered.
 	maxSuspects = 4096
 )
 
-// suspects are the functions that used connections last which ended early, or
-// that ran over connections of HTTP/2 when those broke. One that makes its
-// connections end would take requests of others with it, which find the
-// connection among the unused ones or share it: it does so once, and then has its
-// own. The zero value has none. It is safe for concurrent use.
+// suspects remembers functions that seem to break connections: the last users of
+// connections that ended early, and those that ran over HTTP/2 connections when
+// these broke. A function that breaks its connections would take requests of
+// others with it, which reuse or share them. It can do so once; then its requests
+// get connections of their own. The zero value has none. It is safe for concurrent
+// use.
 type suspects struct {
 	some atomic.Bool
 
@@ -38,8 +39,12 @@ type suspects struct {
 	seen map[Callee]suspect
 }
 
-type suspect struct{ last, until time.Time }
+type suspect struct {
+	last  time.Time // the last early end
+	until time.Time // when its requests share connections again
+}
 
+// add records that a connection of the function ended early.
 func (s *suspects) add(now time.Time, callee Callee) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -51,7 +56,7 @@ func (s *suspects) add(now time.Time, callee Callee) {
 	case again && since < sameEnd:
 		return
 	case again && since < suspectAgain:
-		s.seen[callee] = suspect{now, later(old.until, now.Add(suspectAgain))}
+		s.seen[callee] = suspect{last: now, until: later(old.until, now.Add(suspectAgain))}
 	default:
 		if len(s.seen) >= maxSuspects {
 			maps.DeleteFunc(s.seen, func(_ Callee, one suspect) bool {
@@ -59,19 +64,19 @@ func (s *suspects) add(now time.Time, callee Callee) {
 			})
 		}
 		if again || len(s.seen) < maxSuspects {
-			s.seen[callee] = suspect{now, now.Add(suspectFirst)}
+			s.seen[callee] = suspect{last: now, until: now.Add(suspectFirst)}
 		}
 	}
 	s.some.Store(true)
 }
 
-// addSurplus is add for a function that sends more than its answer.
+// addSurplus records that bytes followed the end of the function's answer.
 func (s *suspects) addSurplus(now time.Time, callee Callee) {
 	s.add(now, callee)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old, ok := s.seen[callee]; ok {
-		s.seen[callee] = suspect{old.last, now.Add(suspectSurplus)}
+		s.seen[callee] = suspect{last: old.last, until: now.Add(suspectSurplus)}
 	}
 }
 
@@ -82,7 +87,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// has reports whether the function's requests have connections of their own now.
+// has reports whether the function's requests get connections of their own now.
 func (s *suspects) has(now time.Time, callee Callee) bool {
 	if !s.some.Load() {
 		return false

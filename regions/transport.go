@@ -12,11 +12,11 @@ const HeaderRegion = "X-Sb-Edge-Region"
 
 // Transport is the http.RoundTripper that carries out plans: it asks one
 // candidate after the other until a backend answers, as far as its RetryPolicy
-// allows. What a plan does not name is never asked.
+// allows. Regions that the plan does not name are never asked.
 type Transport struct {
 	Network *Network
 	Retry   RetryPolicy
-	// Replay bounds what all kept bodies take. Nil: nothing does.
+	// Replay bounds the memory of kept request bodies. Nil is no bound.
 	Replay *ReplayMemory
 }
 
@@ -41,9 +41,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.run(x, req)
 }
 
-// run walks the candidates. One without room for the call is passed over: for
-// those that may take what others have no room for, or, once an attempt failed,
-// for any. Where nothing else is left, room is waited for.
+// run tries the candidates in order. One without room is passed over for those
+// with Spill set or, once an attempt failed, for any. If nobody else is left, it
+// waits for room in the first full one.
 func (t *Transport) run(x *Exchange, req *http.Request) (*http.Response, error) {
 	r := newRetries(t, x, req)
 	var failed failure
@@ -76,7 +76,7 @@ func (t *Transport) run(x *Exchange, req *http.Request) (*http.Response, error) 
 	if full != nil {
 		return t.whenRoom(x, req, r, full)
 	}
-	if errors.Is(failed.err, ErrUnavailable) { // of all of them; else the last one was asked
+	if errors.Is(failed.err, ErrUnavailable) { // none was reached
 		x.Region, x.Reason = x.Plan.First(), x.Plan.Candidates[0].Reason
 		if !x.Plan.Strict {
 			x.Reason = ReasonFailOpen
@@ -85,7 +85,7 @@ func (t *Transport) run(x *Exchange, req *http.Request) (*http.Response, error) 
 	return nil, failed.err
 }
 
-// whenRoom asks a region that had no room, when it has.
+// whenRoom waits for room in a full region and asks it then.
 func (t *Transport) whenRoom(x *Exchange, req *http.Request, r *retries, c *Candidate) (*http.Response, error) {
 	x.Region, x.Reason = c.Region, c.Reason
 	if err := t.waitForRoom(x); err != nil {
@@ -98,9 +98,9 @@ func (t *Transport) whenRoom(x *Exchange, req *http.Request, r *retries, c *Cand
 	return res, failed.err
 }
 
-// inRegion asks the backends of x.Region, each at most once. A region's only
-// one is asked again where sending again is allowed: the connection broke, not
-// necessarily what is behind it.
+// inRegion asks the backends of x.Region, each at most once. If there is only one,
+// it is asked a second time where sending again is allowed: its connection broke,
+// but the backend may be well.
 func (t *Transport) inRegion(x *Exchange, req *http.Request, r *retries) (*http.Response, failure) {
 	failed := failure{err: ErrUnavailable, class: neverSent}
 	upstreams := t.Network.choose(x.Region)

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// State is how a backend or a region is doing, as far as this gateway knows.
+// State is the health of a backend or a region as this gateway knows it.
 type State string
 
 // The states. Backends are unknown, up or down.
 const (
-	StateUnknown  State = "unknown" // nothing was heard from there yet
+	StateUnknown  State = "unknown" // no probe or answer yet
 	StateUp       State = "up"
 	StateDegraded State = "degraded" // slow, or failing now and then
 	StateDown     State = "down"
@@ -22,9 +22,8 @@ const (
 	StateDrained  State = "drained"
 )
 
-// Upstream is the living state of one backend: its connections, and what is
-// known of its health and distance. It outlives configurations, and is safe for
-// concurrent use.
+// Upstream is the state of one backend: its connections, its health and its
+// distance. It outlives configurations, and is safe for concurrent use.
 type Upstream struct {
 	Backend Backend
 
@@ -35,22 +34,22 @@ type Upstream struct {
 	breaker     *breaker
 	brokenConns brokenConns
 	suspects    suspects
-	faults      faults                 // why it is down
-	asked       chan struct{}          // holds one: a probe is asked for
-	changed     atomic.Pointer[func()] // told when the state may have changed
+	faults      faults                 // reasons shown while it is down
+	asked       chan struct{}          // of capacity one: a probe is wanted soon
+	changed     atomic.Pointer[func()] // called when the state may have changed
 
 	mu       sync.Mutex // guards the fields below
 	security *tls.Config
 	checks   Checks
 	distance Estimator
 	heard    bool // an answer came
-	tripped  bool // the breaker was opened by connections that broke
+	tripped  bool // trip opened the breaker
 	state    State
 	since    time.Time // when state was entered
 }
 
-// NewUpstream returns the state of a backend that nothing is known of yet. It
-// opens nothing.
+// NewUpstream returns the state of a backend before its first probe. It opens no
+// connection.
 func NewUpstream(b Backend) *Upstream {
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
 	u := &Upstream{
@@ -61,9 +60,9 @@ func NewUpstream(b Backend) *Upstream {
 	return u
 }
 
-// Secure sets how TLS connections to the backend are made; nil is the system's
-// authorities and no certificate. Another config than the last one closes the
-// connections that are not in use; those in use end with their requests.
+// Secure sets the TLS configuration for connections to the backend; nil trusts the
+// system's authorities and sends no certificate. If it differs from the last one,
+// unused connections are closed; those in use end with their requests.
 func (u *Upstream) Secure(config *tls.Config) {
 	u.mu.Lock()
 	same := u.security == config
@@ -77,7 +76,7 @@ func (u *Upstream) Secure(config *tls.Config) {
 // Close closes the connections that are not in use.
 func (u *Upstream) Close() { u.pools.Load().close() }
 
-// tell says that the state may have changed.
+// tell reports that the state may have changed.
 func (u *Upstream) tell() {
 	if f := u.changed.Load(); f != nil {
 		(*f)()
@@ -96,9 +95,8 @@ func (u *Upstream) begin() { u.inFlight.Add(1) }
 
 func (u *Upstream) end() { u.inFlight.Add(-1) }
 
-// broke notes that a connection broke after a request was written and before a
-// byte of its answer, and asks for the probe that tells what that means
-// (contract 9.2).
+// broke records that a connection broke after a request was written and before the
+// first byte of its answer, and asks for a probe soon (contract 9.2).
 func (u *Upstream) broke(now time.Time, callee Callee) {
 	opens := u.brokenConns.add(now, callee)
 	select {
@@ -115,7 +113,7 @@ func (u *Upstream) trip() {
 	u.mu.Lock()
 	u.tripped = true
 	u.mu.Unlock()
-	u.faults.dial.Store(nil) // no connection that could not be made is why
+	u.faults.dial.Store(nil) // the reason is not a failed dial
 	u.breaker.trip()
 }
 
@@ -131,8 +129,8 @@ func (u *Upstream) answered() {
 	}
 }
 
-// checked takes in the outcome of a probe that began at a time. rtt is 0 where
-// none was measured. It returns what the probes so far say.
+// checked records the outcome of a probe. rtt is 0 if none was measured. It
+// returns the state by all probes so far.
 func (u *Upstream) checked(began, now time.Time, passed bool, rtt time.Duration) State {
 	if u.brokenConns.probed(began, now, passed) {
 		u.trip()
@@ -140,8 +138,8 @@ func (u *Upstream) checked(began, now time.Time, passed bool, rtt time.Duration)
 	u.mu.Lock()
 	state, changed := u.checks.Report(passed)
 	if changed && state == StateUp || passed && u.tripped {
-		// Three good probes know more than what failed before them, and one knows
-		// more than connections that broke.
+		// Three passed probes outweigh the failures before them, and one outweighs
+		// broken connections.
 		u.breaker.retry()
 		u.tripped = false
 	}
@@ -179,14 +177,14 @@ func (u *Upstream) View(now time.Time) BackendView {
 	}
 }
 
-// isDown reports whether probes say so.
+// isDown reports whether the backend is down by its probes.
 func (u *Upstream) isDown() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.checks.State() == StateDown
 }
 
-// usable reports whether the backend is worth being asked before others.
+// usable reports whether the backend may be asked before others.
 func (u *Upstream) usable(now time.Time) bool {
 	return !u.breaker.open(now) && !u.isDown()
 }

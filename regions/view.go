@@ -7,28 +7,28 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// View is what a gateway knows of its regions at one moment. It is immutable
-// but for the counters of requests in flight, which are the living ones.
+// View is a snapshot of all regions. It is immutable except for RegionView.Load,
+// which counts on.
 type View struct {
 	At time.Time
 	// Regions are in configuration order.
 	Regions []RegionView
 	// Order has the indexes of Regions, best first, by score with hysteresis.
 	Order []int
-	// Ranked says that Order comes from scores: false where neither the
-	// gateway's place nor a measurement is known, and it is the configuration's.
+	// Ranked is true if Order comes from scores. Where neither the gateway's place
+	// nor a measurement is known it is false, and Order is the configuration's.
 	Ranked bool
-	// Location is where the gateway is.
+	// Location is the gateway's own place.
 	Location Location
 }
 
-// Location is where a gateway is, and how that is known.
+// Location is the place of a gateway, and how it is known.
 type Location struct {
 	Place  geo.Place
 	Source LocationSource
 }
 
-// LocationSource says how a gateway's place is known.
+// LocationSource tells how a gateway's place is known.
 type LocationSource string
 
 // The sources of a gateway's place.
@@ -51,7 +51,7 @@ func (v *View) Lookup(name string) (int, bool) {
 // RegionView is one region in a View.
 type RegionView struct {
 	Region *Region
-	// State is what operators are shown: a drain hides the health.
+	// State is the state shown to operators: a drain hides the health.
 	State State
 	// Since is when State was entered.
 	Since time.Time
@@ -63,18 +63,17 @@ type RegionView struct {
 	Healthy int
 	// Distance is the round trip; its RTT is the prior until one is measured.
 	Distance Distance
-	// Known says that Distance.RTT and Score hold.
+	// Known is true if Distance.RTT and Score are valid.
 	Known bool
 	// Score is the round trip plus the region's bias; lower is better.
 	Score time.Duration
-	// SlowStart is the part of its share that a region gets after an outage or
-	// a drain, 0.1 to 1.
+	// SlowStart is the fraction of its share that the region gets after an outage
+	// or a drain, 0.1 to 1.
 	SlowStart float64
-	// Drained is the part of its automatic requests that a drain sends
+	// Drained is the fraction of its automatic requests that a drain sends
 	// elsewhere, 0 to 1.
 	Drained float64
-	// LastResort says that a drained region may be used when all others are
-	// down.
+	// LastResort allows a drained region to be used when all others are down.
 	LastResort bool
 	// Load counts the requests in flight.
 	Load *capacity.Load
@@ -83,8 +82,8 @@ type RegionView struct {
 // Usable reports whether automatic requests may run in the region.
 func (r *RegionView) Usable() bool { return r.Health != StateDown && r.State != StateDrained }
 
-// Reachable reports whether requests that name the region may run there: they
-// have no other, so one backend that may accept is enough.
+// Reachable reports whether requests that name the region may run there. They have
+// no other region, so one backend that is not down is enough.
 func (r *RegionView) Reachable() bool { return r.Healthy > 0 && r.State != StateDrained }
 
 // BackendView is one backend in a View.
@@ -93,19 +92,18 @@ type BackendView struct {
 	State    State
 	Since    time.Time
 	Distance Distance
-	// Open says that its breaker holds requests back.
+	// Open is true while its breaker is open.
 	Open bool
-	// Why is in words what it is down for, "" while it is not.
+	// Why describes why it is down, "" while it is not.
 	Why string
-	// FailureRate is the part of the requests of the last ten seconds that
+	// FailureRate is the fraction of the requests of the last ten seconds that
 	// failed by the backend's fault, 0 to 1.
 	FailureRate float64
 }
 
-// NewView puts regions together, ordered by ranker. Where the gateway's place is
-// not known, they are ranked once each region that is not down was measured:
-// until then the order is the configuration's. A region that is added later comes
-// last until it was.
+// NewView returns a view of the regions, ordered by ranker. If the gateway's place
+// is unknown, the order is the configuration's until each region that is not down
+// was measured. A region that is added later comes last until then.
 func NewView(now time.Time, list []RegionView, ranker *Ranker, location Location) *View {
 	v := &View{At: now, Regions: list, Order: make([]int, 0, len(list)), Location: location}
 	var known, unknown []int
@@ -137,7 +135,7 @@ func NewView(now time.Time, list []RegionView, ranker *Ranker, location Location
 	return v
 }
 
-// infer takes the nearest measured region for the gateway's own.
+// infer returns the place of the nearest measured region as the gateway's own.
 func infer(v *View) Location {
 	var nearest *RegionView
 	for i := range v.Regions {

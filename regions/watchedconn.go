@@ -9,17 +9,18 @@ import (
 	"time"
 )
 
-// watchedConn is a connection to a backend that remembers who used it last.
+// watchedConn is a connection to a backend that records the function that used it
+// last, and reports that function to suspects if the connection ends early.
 type watchedConn struct {
 	net.Conn
 	suspects *suspects
 
 	mu     sync.Mutex // guards the fields below
 	callee Callee     // of the last request
-	used   bool       // there was one
-	uses   int        // how many
-	heard  time.Time  // when it began, or a part of an answer came after that
-	unused time.Time  // since when it is among the unused ones; zero while in use
+	used   bool       // there was a request
+	uses   int        // how many requests
+	heard  time.Time  // when the last request began, or the last part of an answer came
+	unused time.Time  // when it became unused; zero while in use
 	ended  bool       // its end was read
 }
 
@@ -29,7 +30,7 @@ type connUse struct {
 	number int
 }
 
-// use notes that a request begins.
+// use records that a request begins.
 func (c *watchedConn) use(now time.Time, callee Callee) *connUse {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,8 +39,8 @@ func (c *watchedConn) use(now time.Time, callee Callee) *connUse {
 	return &connUse{c, c.uses}
 }
 
-// end notes that the answer was read to its end and the connection waits for
-// the next request, if that has not begun yet.
+// end records that the answer was read to its end and the connection is unused,
+// unless the next request has begun already.
 func (u *connUse) end(now time.Time) {
 	c := u.conn
 	c.mu.Lock()
@@ -49,8 +50,9 @@ func (u *connUse) end(now time.Time) {
 	}
 }
 
-// Close implements net.Conn. net/http closes an unused connection on which
-// something came behind the answer; it may have been read together with it.
+// Close implements net.Conn. net/http closes an unused connection on which bytes
+// followed the answer; they may have been read together with it, so an early close
+// makes the function a suspect.
 func (c *watchedConn) Close() error {
 	now := time.Now()
 	c.mu.Lock()
@@ -88,7 +90,7 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// watched returns the connection under TLS, if it is watched.
+// watched returns the watchedConn of a connection, below TLS if need be.
 func watched(conn net.Conn) (*watchedConn, bool) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()

@@ -1,16 +1,16 @@
 package capacity
 
-// levels counts, for tenants of one weight, how many hold at least k places, for
-// each k. It is a Fenwick tree (P. Fenwick, "A New Data Structure for Cumulative
-// Frequency Tables", 1994): a change and a sum cost the logarithm of the most
-// that a tenant ever held, in time, and 8 bytes for each of it.
+// levels counts, for each k, the tenants of one weight that hold at least k places.
+// It is a Fenwick tree (P. Fenwick, "A New Data Structure for Cumulative Frequency
+// Tables", 1994). With n the most places a tenant ever held, a change and a sum
+// take O(log n), and the tree 8 bytes times n.
 type levels struct {
 	weight  int64
-	tenants int // that hold anything
+	tenants int // tenants that hold at least one place
 	tree    []int64
 }
 
-// firstLevels is how many levels there is room for at first; a power of two.
+// firstLevels is the initial number of levels; a power of two.
 const firstLevels = 64
 
 func newLevels(weight int64) *levels {
@@ -36,8 +36,7 @@ func (l *levels) grow() {
 	l.tree = tree
 }
 
-// sum returns how many places the tenants hold if none of them counts for more
-// than k.
+// sum returns the places that the tenants hold, counting at most k of each.
 func (l *levels) sum(k int64) int64 {
 	sum := int64(0)
 	for i := min(k, int64(len(l.tree)-1)); i > 0; i -= i & -i {

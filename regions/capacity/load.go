@@ -2,8 +2,8 @@ package capacity
 
 import "sync/atomic"
 
-// Load is what runs in a region, of what can: calls, and WebSockets apart from
-// them (contract 9.6). The zero value has room without end. It is safe for
+// Load is the load of a region: its calls in flight and, counted apart, its open
+// WebSockets (contract 9.6). The zero value has no limits. It is safe for
 // concurrent use.
 type Load struct {
 	Calls   Room
@@ -20,8 +20,8 @@ func (l *Load) Of(socket bool) *Room {
 	return &l.Calls
 }
 
-// Add counts n calls more in flight, or fewer, whether there is room or not.
-// They are nobody's in particular.
+// Add adds n calls in flight (n may be negative), even beyond the limit. They
+// belong to a tenant without a name.
 func (l *Load) Add(n int64) {
 	for ; n > 0; n-- {
 		l.Calls.force(new(Tenant))
@@ -33,13 +33,13 @@ func (l *Load) Add(n int64) {
 	}
 }
 
-// InFlight returns how many calls run.
+// InFlight returns the number of calls in flight.
 func (l *Load) InFlight() int64 { return l.Calls.Held() }
 
-// Capacity returns how many calls can run, 0 for unknown.
+// Capacity returns the number of calls that can run at once, 0 if unknown.
 func (l *Load) Capacity() int64 { return l.Calls.Capacity() }
 
-// SetCapacity says how many calls can run, 0 for unknown.
+// SetCapacity sets the number of calls that can run at once, 0 if unknown.
 func (l *Load) SetCapacity(n int64) { l.Calls.SetCapacity(n) }
 
 // Factor returns the calls in flight as a part of the capacity. It is false
@@ -55,7 +55,7 @@ func (l *Load) Factor() (float64, bool) {
 	return float64(l.Calls.Held()) / float64(capacity), true
 }
 
-// For returns how full the region is for a call of a tenant, or a WebSocket; see
+// For returns how full the region is for a call or a WebSocket of a tenant; see
 // Room.Factor.
 func (l *Load) For(t *Tenant, socket bool) (float64, bool) {
 	if fixed := l.fixed.Load(); fixed != nil {

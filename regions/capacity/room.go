@@ -5,21 +5,22 @@ import (
 	"sync/atomic"
 )
 
-// Tenant is on whose behalf a call asks for room in a region (contract 9.6).
+// Tenant is the project that a call belongs to, with its claim on a region's
+// capacity (contract 9.6).
 type Tenant struct {
-	// Project is whose call it is.
+	// Project is the project's reference.
 	Project string
-	// Weight is how much of a full region the project may have beside others,
-	// the plan's word. Below 1 is 1.
+	// Weight is the project's weight against others in a full region, from its
+	// plan. Values below 1 count as 1.
 	Weight int64
-	// Share is how much of a region's capacity the project may hold, in percent.
-	// 0 is all of it: there is no other project.
+	// Share is the part of a region's capacity that the project may hold, in
+	// percent. 0 is all of it, for a gateway with a single project.
 	Share int64
 }
 
 func (t *Tenant) weight() int64 { return max(t.Weight, 1) }
 
-// most returns how many of so many places the tenant may hold; at least one.
+// most returns how many places of a capacity the tenant may hold; at least one.
 func (t *Tenant) most(capacity int64) int64 {
 	if t.Share <= 0 || t.Share >= 100 {
 		return capacity
@@ -27,17 +28,17 @@ func (t *Tenant) most(capacity int64) int64 {
 	return max(capacity/100*t.Share+capacity%100*t.Share/100, 1)
 }
 
-// Crowding is why a region has no room for a call; "" where it has.
+// Crowding is the reason why a region has no room for a call; "" if it has.
 type Crowding string
 
-// Why a region has no room.
+// The reasons.
 const (
-	// CrowdedFull: all places are taken, and those beyond them too that are kept
-	// for the small.
+	// CrowdedFull: all places are taken, including those beyond the capacity that
+	// are kept for projects below their fair share.
 	CrowdedFull Crowding = "full"
 	// CrowdedFair: all places are taken, and the project holds its fair share.
 	CrowdedFair Crowding = "fair_share"
-	// CrowdedShare: the project holds as much as one may.
+	// CrowdedShare: the project holds the largest share one may hold.
 	CrowdedShare Crowding = "capacity_share"
 )
 
@@ -45,44 +46,43 @@ const (
 var Crowdings = [...]Crowding{CrowdedFull, CrowdedFair, CrowdedShare}
 
 // Room hands out the places of a region for one kind of calls, fairly among
-// projects. While some are free, everybody gets one, up to its Share. When all
-// are taken, those that hold less than their weighted max-min share get a place
-// all the same, up to a quarter more than there are. What holds a place keeps
-// it. The zero value has places without end, and counts them. It is safe for
-// concurrent use.
+// projects. While places are free, everybody gets one, up to its Share. When all
+// are taken, projects that hold less than their weighted max-min share still get
+// one, up to a quarter beyond the capacity. A place is never taken away. The zero
+// value has no limit, and counts. It is safe for concurrent use.
 type Room struct {
-	capacity atomic.Int64 // 0: without end
+	capacity atomic.Int64 // 0: no limit
 	held     atomic.Int64 // changes under mu
 	waiting  atomic.Int64
 	refused  [len(Crowdings)]atomic.Uint64
 
 	mu      sync.Mutex // guards the fields below
 	tenants map[string]*holding
-	byLevel []*levels  // of each weight that was seen
-	spare   []*holding // of tenants that are gone
+	byLevel []*levels  // one for each weight seen
+	spare   []*holding // of tenants that hold nothing, for reuse
 }
 
-// holding is what one tenant holds.
+// holding counts the places of one tenant.
 type holding struct {
 	project string
 	held    int64
-	levels  *levels // of its weight; it is counted in 1 to held
+	levels  *levels // of its weight; it counts in levels 1 to held
 }
 
-// spareHoldings is how many holdings are kept for the next tenants.
+// spareHoldings is the most holdings kept for reuse.
 const spareHoldings = 256
 
-// Seat is a place that is held. The zero value is none.
+// Seat is a place that a call holds. The zero value is none.
 type Seat struct {
 	room    *Room
 	holding *holding
 }
 
-// Capacity returns how many places there are, 0 for no end of them.
+// Capacity returns the number of places, 0 for no limit.
 func (r *Room) Capacity() int64 { return r.capacity.Load() }
 
-// SetCapacity says how many places there are, 0 for no end of them. What is held
-// stays.
+// SetCapacity sets the number of places, 0 for no limit. Places that are held stay
+// held.
 func (r *Room) SetCapacity(n int64) { r.capacity.Store(n) }
 
 // Held returns how many places are taken.
@@ -122,7 +122,7 @@ func (r *Room) BeginWait() bool {
 // EndWait is called once after each BeginWait.
 func (r *Room) EndWait() { r.waiting.Add(-1) }
 
-// Enter takes a place. Without one it says why there is none.
+// Enter takes a place, or returns the reason why there is none.
 func (r *Room) Enter(t *Tenant) (Seat, Crowding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,7 +136,7 @@ func (r *Room) Enter(t *Tenant) (Seat, Crowding) {
 	return r.take(t, h), ""
 }
 
-// force takes a place, whether there is one or not.
+// force takes a place, even beyond the limit.
 func (r *Room) force(t *Tenant) Seat {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,16 +153,16 @@ func (s Seat) Leave() {
 	s.room.leave(s.holding)
 }
 
-// Standing is how a tenant stands in a room.
+// Standing describes the places of one tenant in a room.
 type Standing struct {
 	Held     int64    // by the tenant
-	Most     int64    // that it may hold by its Share; 0: no limit
-	All      int64    // by everybody
-	Capacity int64    // 0: without end
-	Crowding Crowding // what a call would be told now
+	Most     int64    // the most it may hold by its Share; 0: no limit
+	All      int64    // held by all tenants
+	Capacity int64    // 0: no limit
+	Crowding Crowding // the reason why another call would be refused now, or ""
 }
 
-// Standing returns how a tenant stands. It takes nothing.
+// Standing returns the current standing of a tenant. It takes no place.
 func (r *Room) Standing(t *Tenant) Standing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -174,10 +174,10 @@ func (r *Room) Standing(t *Tenant) Standing {
 	return s
 }
 
-// Factor returns how full the room is for a tenant, from 1 on if it has no
-// place for it, false if it has no end. It is the part of the places that would
-// be taken if nobody held more, by weight, than this tenant: who holds much sees
-// a full room before those who hold little.
+// Factor returns how full the room is for a tenant: 1 or more if there is no place
+// for it, false if the room has no limit. It is the fraction of places that would
+// be taken if nobody held more, by weight, than this tenant. So a tenant that
+// holds much sees a full room before one that holds little.
 func (r *Room) Factor(t *Tenant) (float64, bool) {
 	capacity := r.capacity.Load()
 	if capacity <= 0 {
@@ -199,15 +199,16 @@ func (r *Room) Factor(t *Tenant) (float64, bool) {
 	return full, true
 }
 
-// emptyEnough is how full a room may be without anybody's being short of places:
-// routing gives calls away from 0.8 on.
+// emptyEnough is the fill up to which nobody is short of places: routing moves
+// calls elsewhere from 0.8 on.
 const emptyEnough = 0.8
 
-// limit is how many places are given out in all: a quarter, rounded up, is kept
-// for those who hold less than their share of a full room.
+// limit is the most places that are given out: the capacity and a quarter, rounded
+// up, for tenants that hold less than their share of a full room.
 func limit(capacity int64) int64 { return capacity + (capacity+3)/4 }
 
-// judge says why there is no place for another call of a tenant; mu is held.
+// judge returns the reason why there is no place for another call of a tenant, ""
+// if there is one; mu is held.
 func (r *Room) judge(t *Tenant, h *holding) Crowding {
 	capacity := r.capacity.Load()
 	all := r.held.Load()
@@ -228,18 +229,19 @@ func (r *Room) judge(t *Tenant, h *holding) Crowding {
 	return ""
 }
 
-// levelled returns, times weight, how many places would be taken if a tenant of
-// that weight, who holds so many, held one more, and no other more than this by
-// weight; mu is held. One more is within the tenant's max-min share exactly if
-// that fits into the capacity: the share is the level at which it is just used
-// up, and what is held below a level only grows with it.
+// levelled returns the number of places, times weight, that would be taken if a
+// tenant of that weight held one more than held, and every other tenant at most as
+// many by its own weight; mu is held. One more is within the tenant's max-min
+// share exactly if the result fits into the capacity times weight: the share is
+// the level at which the capacity is used up, and the places below a level only
+// grow with it.
 func (r *Room) levelled(held, weight int64) int64 {
-	sum := weight // the one more; what it holds is counted below
+	sum := weight // the additional place; those it holds are counted below
 	for _, l := range r.byLevel {
 		if l.tenants == 0 {
 			continue
 		}
-		// The level need not be whole for tenants of another weight.
+		// For tenants of another weight the level may be a fraction.
 		level := (held + 1) * l.weight
 		whole, part := level/weight, level%weight
 		at := l.sum(whole)
@@ -277,7 +279,7 @@ func (r *Room) leave(h *holding) {
 	}
 }
 
-// open makes the holding of a tenant that has none; mu is held.
+// open adds a holding for a tenant without one; mu is held.
 func (r *Room) open(t *Tenant) *holding {
 	if r.tenants == nil {
 		r.tenants = make(map[string]*holding)
@@ -292,7 +294,7 @@ func (r *Room) open(t *Tenant) *holding {
 	return h
 }
 
-// reweigh counts a holding under another weight: its project has another plan.
+// reweigh moves a holding to another weight, after its project changed plans.
 func (r *Room) reweigh(h *holding, weight int64) {
 	old, now := h.levels, r.ofWeight(weight)
 	for k := int64(1); k <= h.held; k++ {
@@ -304,8 +306,8 @@ func (r *Room) reweigh(h *holding, weight int64) {
 	h.levels = now
 }
 
-// ofWeight returns the levels of a weight. Those of a weight that nobody has any
-// more serve the next new one.
+// ofWeight returns the levels of a weight. The levels of a weight that no tenant
+// has any more are reused.
 func (r *Room) ofWeight(weight int64) *levels {
 	var free *levels
 	for _, l := range r.byLevel {
@@ -325,7 +327,7 @@ func (r *Room) ofWeight(weight int64) *levels {
 	return l
 }
 
-// ordinaryWeights is how many weights are kept apart though nobody has them.
+// ordinaryWeights is how many levels are kept before unused ones are reused.
 const ordinaryWeights = 8
 
 func (h *holding) count() int64 {

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// Where nothing was learnt, the round trip from a client is a straight line
-// through what measured pairs of a city and a region cost by distance.
+// Where nothing was learnt, the round trip from a client is a linear fit over the
+// distance, through the measured pairs of a city and a region.
 const (
 	clientFixed = 24.1   // ms
 	clientPerKm = 0.0167 // ms
 )
 
 const (
-	// clientDetourKm is over which distance a region stops being reached by the
-	// same detours as another. Of the regions of the table, estimated as if they
-	// weren't in it: the line alone is 35 ms off on the average, the nearest
-	// region's detour 27 ms, and that detour fading by distance 24 ms; 3000 to
-	// 6000 km are alike.
+	// clientDetourKm is the distance over which the detour to one region fades as an
+	// estimate for another. For the regions of the table, estimated as if they
+	// weren't in it, the mean error is 35 ms by the line alone, 27 ms with the
+	// nearest region's detour, and 24 ms with that detour fading; 3000 to 6000 km
+	// give the same.
 	clientDetourKm = 4000
 
-	// lightPerKm is 0.01 ms, what light in fibre takes there and back.
+	// lightPerKm is 0.01 ms, the time of light in fibre for a kilometre and back.
 	lightPerKm = 0.01
 )
 
@@ -31,18 +31,18 @@ const (
 // before anything was measured. It is false where the client's country and
 // coordinates are unknown, or to is nil.
 //
-// For a region of the built-in table it is what was learnt for the client's
-// country; how much nearer or farther than the country's middle the client is,
-// where its coordinates are known, is added at 0.0167 ms per kilometre. A
-// region that is not in the table, and one that has the name but lies
-// elsewhere, gets the line of 24.1 ms + 0.0167 ms per kilometre, and the
-// country's detour to the nearest region in the table, the less of it the
-// farther that is. Clients of unknown countries get the line alone.
+// For a region of the built-in table it is the value learnt for the client's
+// country. If the client's coordinates are known, 0.0167 ms are added per
+// kilometre that it is farther away than the country's middle. A region that is
+// not in the table, or that has a name of the table but lies elsewhere, gets
+// 24.1 ms + 0.0167 ms per kilometre plus the country's detour to the nearest
+// region in the table, which fades with the distance between the two. Clients of
+// unknown countries get the line alone.
 func ClientRTT(c Client, to *Target) (rtt time.Duration, ok bool) {
 	return clients.rtt(&c, to)
 }
 
-// clientCountry is what was learnt of a country.
+// clientCountry has the learnt round trips of a country.
 type clientCountry struct {
 	code   string
 	place  Coordinates // the middle of its measured cities, else its centroid
@@ -76,8 +76,8 @@ func newClientTable(countries []clientCountry) *clientTable {
 	return t
 }
 
-// ClientRTTs is ClientRTT for one client and several regions: what depends on
-// the client alone is computed once.
+// ClientRTTs is ClientRTT for one client and several regions: the part that depends
+// on the client alone is computed once.
 type ClientRTTs struct {
 	table   *clientTable
 	row     int
@@ -86,7 +86,7 @@ type ClientRTTs struct {
 	at      unit
 }
 
-// ClientRTTsOf prepares them.
+// ClientRTTsOf prepares the round trips of a client.
 func ClientRTTsOf(c *Client) ClientRTTs { return clients.of(c) }
 
 func (t *clientTable) of(c *Client) ClientRTTs {
@@ -101,7 +101,7 @@ func (t *clientTable) of(c *Client) ClientRTTs {
 	return e
 }
 
-// To returns what ClientRTT does.
+// To returns the round trip to a region, as ClientRTT does.
 func (e *ClientRTTs) To(to *Target) (rtt time.Duration, ok bool) {
 	if to == nil || !e.known && !e.located {
 		return 0, false
@@ -137,7 +137,7 @@ func countrySlot(code string) (int, bool) {
 	if len(code) != 2 {
 		return 0, false
 	}
-	// What is below A wraps around to above 25.
+	// Bytes below A wrap around to above 25.
 	a, b := code[0]-'A', code[1]-'A'
 	if a > 25 || b > 25 {
 		return 0, false
@@ -151,7 +151,7 @@ type Target struct {
 	at          unit
 	coordinates Coordinates
 	column      int     // the region's own, else the nearest one's
-	detour      float64 // the part of the column's detours to count, 1 for its own
+	detour      float64 // the fraction of the column's detours that counts, 1 for its own
 }
 
 func (t *Target) tabulated() bool { return t.detour == 1 }
@@ -198,8 +198,8 @@ func TargetOf(p Place) *Target {
 	return &near
 }
 
-// targetNear returns a place that no column is for: detours to it are
-// those to the nearest region that has one, fading with the distance.
+// targetNear returns the target of a place without a column: its detours are those
+// of the nearest column, fading with the distance.
 func targetNear(c Coordinates) Target {
 	at := unitOf(c)
 	best, cos := 0, -2.0
@@ -212,8 +212,8 @@ func targetNear(c Coordinates) Target {
 	return Target{at: at, coordinates: c, column: best, detour: min(fading, math.Nextafter(1, 0))}
 }
 
-// unit is a point of the earth as a vector of length one: distances between
-// points that are kept as such cost no sines.
+// unit is a point of the earth as a vector of length one: distances between such
+// points need no sines.
 type unit [3]float64
 
 func unitOf(c Coordinates) unit {

@@ -41,7 +41,7 @@ func nearestTo(t testing.TB, table *clientTable, c Client, list []Place) int {
 	return best
 }
 
-// The gain of ROUTING.md that the table is there for: on cities that it has
+// The gain that the table is there for: on cities that it has
 // not seen it costs less than the great circle, and at most 10 ms.
 func TestClientRTTBeatsTheGreatCircleOnCitiesItHasNotSeen(t *testing.T) {
 	list := tabulatedPlaces(t)
@@ -78,10 +78,10 @@ func TestClientRTTBeatsTheGreatCircleOnCitiesItHasNotSeen(t *testing.T) {
 	}
 }
 
-// ROUTING.md wants the table corrected by what a gateway measures on clients' connections, with a weight of the prior of
-// 20 observations. A gateway measures the way to its own region only, and with it the client's last mile, which the
+// The table could be corrected by the round trips that a gateway measures on clients' connections, the prior weighing as
+// much as 20 observations. But a gateway measures the way to its own region only, and with it the client's last mile, which the
 // table has not: at 20 ms of it the correction makes choices worse, though the gateway stands where it helps most. It
-// would also let clients steer their country by answering late. So there is none.
+// would also let clients steer their country by answering late. So the table is not corrected.
 func TestCorrectionByOneGatewayMisroutes(t *testing.T) {
 	list := tabulatedPlaces(t)
 	held := newClientTable(holdoutCountries)

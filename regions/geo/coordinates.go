@@ -10,7 +10,7 @@ const earthRadiusKm = 6371.0088
 
 // Coordinates are a point on the earth in decimal degrees: latitude north,
 // longitude east. The zero value is a real place in the Gulf of Guinea, so
-// whoever holds optional Coordinates also holds a flag that says they are set.
+// optional Coordinates need a flag beside them.
 type Coordinates struct {
 	Latitude, Longitude float64
 }

@@ -57,7 +57,7 @@ func Known(name string) (KnownRegion, bool) {
 	return knownRegions[i], true
 }
 
-// KnownNames returns the names that Known answers to, sorted. The caller owns
+// KnownNames returns the names of all built-in regions, sorted. The caller owns
 // the slice.
 func KnownNames() []string {
 	names := make([]string, len(knownRegions))

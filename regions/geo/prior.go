@@ -4,18 +4,17 @@ package geo
 
 import "time"
 
-// Outside the measured table the prior is a straight line through what the
-// measured pairs cost by distance.
+// Outside the measured table the prior is a linear fit over the distance, through
+// the measured pairs.
 const (
 	priorFixed = 13500 * time.Microsecond
 	// priorPerKm is 0.0155 ms per great-circle kilometre.
 	priorPerKm = 15500 * time.Nanosecond
 )
 
-// sameMetroKm is how far configured coordinates may lie from the built-in ones
-// of the same name before the measured table no longer speaks about them.
-// Someone who states a known region's place more exactly keeps the table;
-// someone who reuses the name for another place doesn't get its numbers.
+// sameMetroKm is how far configured coordinates may lie from the built-in ones of
+// the same name for the measured table to apply. A more exact place of a known
+// region keeps the table's numbers; another place with its name does not.
 const sameMetroKm = 100
 
 // priorIndex finds the row and column of a region in priorMicroseconds.
@@ -27,20 +26,19 @@ var priorIndex = func() map[string]int {
 	return index
 }()
 
-// Place is where a gateway or a region is: the name of a region, or
-// coordinates, or both. The zero value is nowhere.
+// Place is the place of a gateway or a region: the name of a region, or
+// coordinates, or both. The zero value is an unknown place.
 type Place struct {
 	// Region is the region's name, empty if only the coordinates are known.
 	Region string
 	// Coordinates hold only if Known is true.
 	Coordinates Coordinates
-	// Known says that Coordinates are set.
+	// Known is true if Coordinates are set.
 	Known bool
 }
 
-// PlaceOf returns the place of a region that is known out of the box. For the
-// regions of a configuration, which may bring their own coordinates, use
-// Set.Place.
+// PlaceOf returns the place of a built-in region. For the regions of a
+// configuration, which may bring their own coordinates, use Place of the Set.
 func PlaceOf(region string) (Place, bool) {
 	known, ok := Known(region)
 	if !ok {
@@ -49,12 +47,11 @@ func PlaceOf(region string) (Place, bool) {
 	return Place{Region: region, Coordinates: known.Coordinates, Known: true}, true
 }
 
-// Prior returns the round trip to expect between two places before anything
-// was measured. Where both ends are in the built-in table of measured averages
-// it is that average, the table's diagonal for a region and itself; elsewhere
-// it is 13.5 ms + 0.0155 ms per kilometre of the great circle. It is false
-// when one of the places is unknown. The table has a direction, but its two
-// ways differ by a few milliseconds only.
+// Prior returns the round trip to expect between two places before anything was
+// measured. If both are in the built-in table of measured averages it is that
+// average (the table's diagonal for a region and itself), else 13.5 ms + 0.0155 ms
+// per kilometre of the great circle. It is false if one of the places is unknown.
+// The table has a direction, but its two ways differ by a few milliseconds only.
 func Prior(from, to Place) (rtt time.Duration, ok bool) {
 	from, okFrom := from.resolve()
 	to, okTo := to.resolve()

@@ -17,20 +17,20 @@ import (
 // Status is the state of a database.
 type Status struct {
 	Path string
-	// Type and Built are of the one in use, zero if there is none.
+	// Type and Built describe the database in use; zero if there is none.
 	Type  string
 	Built time.Time
-	// Err is why the file as it is now is not in use, nil if it is.
+	// Err is the error of the last reading of the file, nil if the file is in use.
 	Err error
 }
 
-// database is a file that is followed.
+// database is an MMDB file that is read again when it changes.
 type database struct {
 	path   string
 	source string
 	reader atomic.Pointer[maxminddb.Reader]
 
-	mu   sync.Mutex // guards what is below, and has one reload at a time
+	mu   sync.Mutex // guards the fields below; held during a reload
 	seen os.FileInfo
 	err  error
 }
@@ -57,8 +57,7 @@ func (d *database) refresh() {
 	if err == nil && same(d.seen, info) {
 		return
 	}
-	// What is remembered is what was there before reading: a change in between
-	// is noticed the next time.
+	// The state before reading is kept: a change in between is noticed next time.
 	reader, err := read(d.path)
 	d.seen, d.err = info, err
 	if err == nil {
@@ -70,9 +69,8 @@ func same(a, b os.FileInfo) bool {
 	return a != nil && b != nil && os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// read opens a database. It is kept in memory, not mapped: a file that is
-// overwritten in place would change under a lookup, and kill the process where
-// it got shorter.
+// read opens a database in memory. It is not mapped: a file that is overwritten in
+// place would change under a lookup, and one that shrinks would kill the process.
 func read(path string) (*maxminddb.Reader, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -85,7 +83,7 @@ func read(path string) (*maxminddb.Reader, error) {
 	return reader, nil
 }
 
-// client looks an address up. What a broken entry says counts as nothing.
+// client looks an address up. A broken entry counts as none.
 func (d *database) client(ip netip.Addr) (geo.Client, bool) {
 	reader := d.reader.Load()
 	if reader == nil || ip.Is6() && reader.Metadata.IPVersion == 4 {

@@ -8,7 +8,8 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// family is a header with a country and those with coordinates beside it.
+// family is a header with a country, and the headers with coordinates that the
+// same network sets.
 type family struct {
 	country             string
 	latitude, longitude string // empty: none
@@ -22,8 +23,8 @@ var families = []family{
 	{country: "X-Vercel-IP-Country", latitude: "X-Vercel-IP-Latitude", longitude: "X-Vercel-IP-Longitude"},
 }
 
-// familyOf returns the family that a header's name stands for. The Source has
-// the network's own spelling, the headers are asked for as net/http keeps them.
+// familyOf returns the family of a header's name. Source has the network's own
+// spelling, the other names are in net/http's canonical form.
 func familyOf(name string) family {
 	f := family{country: name}
 	for _, known := range families {
@@ -38,9 +39,9 @@ func familyOf(name string) family {
 	return f
 }
 
-// client returns what the headers say. Without a country they say nothing:
-// networks set XX or T1 where they do not know, and coordinates of nothing
-// better.
+// client returns the client by its headers. Without a valid country it is false:
+// networks set XX or T1 for unknown places, and their coordinates are no better
+// then.
 func (f *family) client(header func(name string) string) (geo.Client, bool) {
 	country, ok := parseCountry(header(f.country))
 	if !ok {
@@ -53,9 +54,9 @@ func (f *family) client(header func(name string) string) (geo.Client, bool) {
 	return client, true
 }
 
-// parseCountry returns an ISO 3166-1 alpha-2 code in upper case. Those of the
-// user-assigned range that networks use for "unknown" and for Tor are none;
-// XK, which everybody uses for Kosovo, is one.
+// parseCountry returns an ISO 3166-1 alpha-2 code in upper case. Codes of
+// the user-assigned range that networks use for "unknown" and Tor are refused; XK
+// (Kosovo) is accepted.
 func parseCountry(s string) (string, bool) {
 	s = strings.TrimSpace(s)
 	if len(s) != 2 || !letter(s[0]) || !letter(s[1]) {
@@ -63,7 +64,7 @@ func parseCountry(s string) (string, bool) {
 	}
 	code := strings.ToUpper(s)
 	switch code {
-	case "XX", "ZZ", "AP", "EU": // the last two are of old databases: somewhere there
+	case "XX", "ZZ", "AP", "EU": // the last two are in old databases, for a whole continent
 		return "", false
 	}
 	return code, true
@@ -71,7 +72,7 @@ func parseCountry(s string) (string, bool) {
 
 func letter(c byte) bool { return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' }
 
-// maxDegrees bounds what is parsed: no degrees need more characters.
+// maxDegrees is the longest text that is parsed as degrees.
 const maxDegrees = 32
 
 func parseCoordinates(latitude, longitude string) (geo.Coordinates, bool) {

@@ -1,8 +1,14 @@
-// Package locate finds out where a client is: from headers that a trusted
-// proxy sets, else from databases of addresses in the MMDB format, of MaxMind
-// and of those who lay theirs out alike. It does not know which proxies are
-// trusted, nor what a place is good for: package regions does.
+// Package locate finds the place of a client: from headers that a trusted proxy
+// sets, else from IP databases in the MMDB format, by MaxMind and others with the
+// same layout.
 //
+//	locator, err := locate.New(locate.Config{Headers: []string{"CF-IPCountry"}})
+//	if err == nil {
+//		err = locator.Open()
+//	}
+//	client := locator.Locate(header.Get, trusted, clientIP)
+//
+// It does not decide which proxies are trusted, nor which region suits a client.
 // It uses no network: databases are files that something else updates.
 package locate
 
@@ -21,25 +27,24 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// recheck is how often the databases' files are looked at.
+// recheck is how often the databases' files are checked for changes.
 const recheck = 2 * time.Second
 
-// unknown is the Source of a client that nothing is known of.
+// unknown is the Source of a client whose place is unknown.
 const unknown = "unknown"
 
-// Config says what to ask, in order. Headers come before databases.
+// Config lists the sources, in order. Headers come before databases.
 type Config struct {
-	// Headers carry a country's ISO 3166-1 alpha-2 code. With CF-IPCountry,
-	// CloudFront-Viewer-Country and X-Vercel-IP-Country come coordinates in the
-	// headers that those networks set beside them. List only what the proxies
-	// in front overwrite, or clients choose their own place.
+	// Headers carry a country's ISO 3166-1 alpha-2 code. For CF-IPCountry,
+	// CloudFront-Viewer-Country and X-Vercel-IP-Country the coordinates in the
+	// networks' other headers are used too. List only headers that the proxies in
+	// front overwrite, or clients choose their own place.
 	Headers []string
 	// MMDB are paths of databases.
 	MMDB []string
 }
 
-// Validate returns everything that is wrong with the configuration. It opens
-// nothing.
+// Validate returns all mistakes of the configuration, joined. It opens nothing.
 func (c *Config) Validate() error {
 	var problems []error
 	for i, name := range c.Headers {
@@ -68,8 +73,7 @@ type Locator struct {
 	databases []*database
 }
 
-// New returns a Locator whose databases are not open yet, or what is wrong
-// with the configuration.
+// New returns a Locator whose databases are not open yet, or the error of Validate.
 func New(c Config) (*Locator, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -84,8 +88,8 @@ func New(c Config) (*Locator, error) {
 	return l, nil
 }
 
-// Open reads the databases. All must be there and in order: a gateway that
-// starts without one would send everybody astray, and nobody would know why.
+// Open reads the databases. It fails if any cannot be read: a gateway that starts
+// without one would misroute everybody silently.
 func (l *Locator) Open() error {
 	var problems []error
 	for _, d := range l.databases {
@@ -97,8 +101,8 @@ func (l *Locator) Open() error {
 	return errors.Join(problems...)
 }
 
-// Check returns why databases could not be opened as they are now, and changes
-// nothing: where a configuration is checked they may not be there yet.
+// Check returns the errors of databases that could not be opened now. It changes
+// nothing: while a configuration is only checked, its databases may be missing.
 func (l *Locator) Check() []error {
 	var problems []error
 	for _, d := range l.databases {
@@ -110,7 +114,7 @@ func (l *Locator) Check() []error {
 }
 
 // Run reads databases again when their files change, until ctx ends. One that
-// cannot be read leaves the last good one in place; Status tells.
+// cannot be read leaves the last good one in place; Status has the error.
 func (l *Locator) Run(ctx context.Context) {
 	if len(l.databases) == 0 {
 		return
@@ -142,7 +146,7 @@ func (l *Locator) Status() []Status {
 	return list
 }
 
-// Locate returns where a client is, by the first source that knows its country
+// Locate returns the place of a client, by the first source that knows its country
 // or its coordinates. The headers are read, by their canonical names, only if
 // the request came from a trusted proxy. Its Source is "header:NAME",
 // "mmdb:FILE" without the directory, or "unknown".
@@ -165,11 +169,10 @@ func (l *Locator) Locate(header func(name string) string, trusted bool, clientIP
 	return geo.Client{Source: unknown}
 }
 
-// sharedSpace is what carriers use inside (RFC 6598): whose address it is,
-// nobody outside can tell.
+// sharedSpace has the addresses that carriers use inside their networks (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// public reports whether a database can know an address.
+// public reports whether a database can have an entry for an address.
 func public(ip netip.Addr) bool {
 	return ip.IsGlobalUnicast() && !ip.IsPrivate() && !sharedSpace.Contains(ip)
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// record is what is read of an entry. MaxMind nests, and DB-IP does as MaxMind
-// does; flat ones of DB-IP's and IPinfo's data have country_code, or a string
-// under country, and numbers or strings beside it.
+// record has the fields of an entry that are read. MaxMind and DB-IP nest them;
+// flat databases of DB-IP's and IPinfo's data have country_code, or a string under
+// country, and coordinates as numbers or strings.
 type record struct {
 	Country     country `maxminddb:"country"`
 	CountryCode country `maxminddb:"country_code"`
@@ -22,7 +22,8 @@ type record struct {
 	Lng       degrees `maxminddb:"lng"`
 }
 
-// client returns what a record says; false if that is nothing.
+// client returns the client of a record; false if it has neither country nor
+// coordinates.
 func (r *record) client(source string) (geo.Client, bool) {
 	client := geo.Client{Source: source}
 	for _, c := range [...]country{r.Country, r.CountryCode} {
@@ -41,7 +42,7 @@ func (r *record) client(source string) (geo.Client, bool) {
 	return client, client.Country != "" || client.HasCoordinates
 }
 
-// maxText bounds what is read where a code or a number is expected.
+// maxText is the longest string that is read as a code or a number, in bytes.
 const maxText = 128
 
 // country is a code as such, or under iso_code in a map.
