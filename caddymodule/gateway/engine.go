@@ -64,7 +64,7 @@ func (p *pooledLimiter) share(store *billing.SharedStore) {
 		p.Share(nil)
 		return
 	}
-	p.Share(rate.NewTokens(store.Conn(), store.Mirror().Present))
+	p.Share(rate.NewSharedTokens(store.Conn(), store.Mirror().Present))
 }
 
 // Destruct implements caddy.Destructor.

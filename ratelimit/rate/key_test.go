@@ -100,12 +100,12 @@ func TestRateMemoryInBytes(t *testing.T) {
 	shared := limiter(t)
 	grown = heapOf(func() {
 		for i := range subjects {
-			a := &advance{until: math.MaxInt64 / 2} // not swept
-			shared.advance.Store(shared.hasher.id(&Key{Name: fmt.Sprint(i)}), a)
+			a := &batch{expires: math.MaxInt64 / 2} // not swept
+			shared.batches.Store(shared.hasher.id(&Key{Name: fmt.Sprint(i)}), a)
 		}
 	})
 	t.Logf("%d fetched: %d bytes each", subjects, grown/subjects)
-	if said := shared.Stats(); said.Bytes != subjects*advanceBytes || grown > said.Bytes {
+	if said := shared.Stats(); said.Bytes != subjects*batchBytes || grown > said.Bytes {
 		t.Errorf("%d bytes, said are %+v", grown, said)
 	}
 	runtime.KeepAlive(local)
@@ -134,7 +134,7 @@ func TestRateMemoryChanges(t *testing.T) {
 		for i := range 1000 {
 			take(fmt.Sprint(tt.budget, "/", i))
 		}
-		if said := l.Stats(); said.Buckets != tt.buckets || said.Most != tt.budget {
+		if said := l.Stats(); said.Buckets != tt.buckets || said.Budget != tt.budget {
 			t.Errorf("%d bytes: %+v", tt.budget, said)
 		}
 		for i := range 100 {
@@ -143,7 +143,7 @@ func TestRateMemoryChanges(t *testing.T) {
 			}
 		}
 	}
-	if l.Resize(0); l.Stats().Most != DefaultLimitBytes {
+	if l.Resize(0); l.Stats().Budget != DefaultLimitBytes {
 		t.Errorf("%+v", l.Stats())
 	}
 }

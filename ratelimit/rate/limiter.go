@@ -72,13 +72,13 @@ const MaxLimits = 8
 const DefaultLimitBytes = 64 << 20
 
 const (
-	// bucketBytes and advanceBytes are what a bucket, and what was fetched of a
+	// bucketBytes and batchBytes are what a bucket, and what was fetched of a
 	// shared one, take at most with their places in the maps. A test measures them.
-	bucketBytes  = 128
-	advanceBytes = 192
-	// sharedBuckets serve the keys that come while all are in use: strangers share
+	bucketBytes = 128
+	batchBytes  = 192
+	// overflowBuckets serve the keys that come while all are in use: strangers share
 	// a limit then, but nobody's is reset.
-	sharedBuckets = 1 << 10
+	overflowBuckets = 1 << 10
 	// sweepEvery is how often full buckets are dropped.
 	sweepEvery = time.Second
 	// dropped marks a bucket that was, for those who still hold it.
@@ -92,17 +92,17 @@ type bucket struct{ at atomic.Int64 }
 // are not kept: a bucket that nobody has is full. It is safe for concurrent use.
 type Limiter struct {
 	buckets  *xsync.Map[bucketID, *bucket]
-	shared   [sharedBuckets]bucket
+	overflow [overflowBuckets]bucket
 	hasher   *keyHasher // with a secret of its own: what is in memory is for nobody else
 	start    time.Time
-	most     atomic.Int64 // bytes
+	budget   atomic.Int64 // bytes
 	stop     chan struct{}
 	stopped  sync.WaitGroup
 	refused  atomic.Uint64
 	shadowed atomic.Uint64
 
-	tokens  atomic.Pointer[Tokens]         // nil: nothing is shared
-	advance *xsync.Map[bucketID, *advance] // of tokens that are shared
+	tokens  atomic.Pointer[SharedTokens] // nil: nothing is shared
+	batches *xsync.Map[bucketID, *batch] // of tokens that are shared
 }
 
 // NewLimiter returns a Limiter with all buckets full and DefaultLimitBytes of
@@ -111,11 +111,11 @@ func NewLimiter() *Limiter {
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // it never fails
 	l := &Limiter{
-		buckets: xsync.NewMap[bucketID, *bucket](), advance: xsync.NewMap[bucketID, *advance](), hasher: newKeyHasher(secret), start: time.Now(),
+		buckets: xsync.NewMap[bucketID, *bucket](), batches: xsync.NewMap[bucketID, *batch](), hasher: newKeyHasher(secret), start: time.Now(),
 		stop: make(chan struct{}),
 	}
 	l.Resize(0)
-	l.stopped.Go(l.run)
+	l.stopped.Go(l.sweepLoop)
 	return l
 }
 
@@ -127,14 +127,14 @@ func (l *Limiter) Close() {
 
 // Resize sets how much memory the buckets may take, in bytes; 0 means
 // DefaultLimitBytes. Buckets that are there stay until they are full.
-func (l *Limiter) Resize(bytes int64) { l.most.Store(cmp.Or(bytes, DefaultLimitBytes)) }
+func (l *Limiter) Resize(bytes int64) { l.budget.Store(cmp.Or(bytes, DefaultLimitBytes)) }
 
 // bytes is how much memory the buckets take at most.
 func (l *Limiter) bytes() int64 {
-	return int64(l.buckets.Size())*bucketBytes + int64(l.advance.Size())*advanceBytes
+	return int64(l.buckets.Size())*bucketBytes + int64(l.batches.Size())*batchBytes
 }
 
-func (l *Limiter) run() {
+func (l *Limiter) sweepLoop() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
@@ -142,17 +142,17 @@ func (l *Limiter) run() {
 		case <-l.stop:
 			return
 		case <-tick.C:
-			l.sweep(l.since())
-			l.sweepShared(l.since())
+			l.sweep(l.now())
+			l.sweepShared(l.now())
 			if tokens := l.tokens.Load(); tokens != nil {
-				tokens.keepSecret(l.since())
+				tokens.maintainSecret(l.now())
 			}
 		}
 	}
 }
 
 // since is the limiter's clock, which no change of the system's moves.
-func (l *Limiter) since() int64 { return int64(time.Since(l.start)) }
+func (l *Limiter) now() int64 { return int64(time.Since(l.start)) }
 
 // sweep drops the buckets that are full.
 func (l *Limiter) sweep(now int64) {
@@ -164,12 +164,12 @@ func (l *Limiter) sweep(now int64) {
 }
 
 // find returns the bucket of a key, a full one for a new key.
-func (l *Limiter) find(id bucketID) *bucket {
+func (l *Limiter) bucket(id bucketID) *bucket {
 	if b, ok := l.buckets.Load(id); ok {
 		return b
 	}
-	if l.bytes()+bucketBytes > l.most.Load() {
-		return &l.shared[binary.LittleEndian.Uint64(id[:])%sharedBuckets]
+	if l.bytes()+bucketBytes > l.budget.Load() {
+		return &l.overflow[binary.LittleEndian.Uint64(id[:])%overflowBuckets]
 	}
 	b, _ := l.buckets.LoadOrStore(id, new(bucket))
 	return b
@@ -180,11 +180,11 @@ func (l *Limiter) find(id bucketID) *bucket {
 // rates and keys, at most MaxLimits, and reports whether there were tokens.
 // Shadow policies refuse nothing.
 func (l *Limiter) Take(rates []*Limit, keys []Key, states []State) bool {
-	return l.takeAt(l.since(), rates, keys, states)
+	return l.takeAt(l.now(), rates, keys, states)
 }
 
 func (l *Limiter) takeAt(now int64, rates []*Limit, keys []Key, states []State) bool {
-	var taken [MaxLimits]giver
+	var taken [MaxLimits]source
 	shadowed := false
 	for i, rate := range rates {
 		states[i], taken[i] = l.takeOne(rate, &keys[i], now)
@@ -212,11 +212,11 @@ func (l *Limiter) takeAt(now int64, rates []*Limit, keys []Key, states []State) 
 	return true
 }
 
-// giver is where a token came from, and goes back to.
-type giver interface{ giveBack(interval int64) }
+// source is where a token came from, and goes back to.
+type source interface{ giveBack(interval int64) }
 
 // takeOne takes a token from where those of a limit are.
-func (l *Limiter) takeOne(rate *Limit, key *Key, now int64) (State, giver) {
+func (l *Limiter) takeOne(rate *Limit, key *Key, now int64) (State, source) {
 	id := l.hasher.id(key)
 	if rate.Mode != Local {
 		if tokens := l.tokens.Load(); tokens != nil {
@@ -233,7 +233,7 @@ func (l *Limiter) takeOne(rate *Limit, key *Key, now int64) (State, giver) {
 // take returns the bucket that it took a token from, nil if there was none.
 func (l *Limiter) take(rate *Limit, id bucketID, now int64) (State, *bucket) {
 	for {
-		b := l.find(id)
+		b := l.bucket(id)
 		at := b.at.Load()
 		if at == dropped {
 			continue // it is gone from the map in a moment
@@ -261,12 +261,12 @@ func (b *bucket) giveBack(interval int64) {
 type LimiterStats struct {
 	Buckets  int
 	Bytes    int64 // what the buckets take at most
-	Most     int64 // what they may take
+	Budget   int64 // what they may take
 	Refused  uint64
 	Shadowed uint64 // passed, and would have been refused but for shadow
 }
 
 // Stats returns how things are.
 func (l *Limiter) Stats() LimiterStats {
-	return LimiterStats{Buckets: l.buckets.Size(), Bytes: l.bytes(), Most: l.most.Load(), Refused: l.refused.Load(), Shadowed: l.shadowed.Load()}
+	return LimiterStats{Buckets: l.buckets.Size(), Bytes: l.bytes(), Budget: l.budget.Load(), Refused: l.refused.Load(), Shadowed: l.shadowed.Load()}
 }

@@ -157,15 +157,15 @@ func TestRateRefusalSaysWhatIsLeft(t *testing.T) {
 
 // While Redis is away one call of a bucket finds out whether it is back; the others do not wait for that.
 func TestRateOneFindsOut(t *testing.T) {
-	l, tokens := limiter(t), NewTokens(nil, func() int { return 2 })
+	l, tokens := limiter(t), NewSharedTokens(nil, func() int { return 2 })
 	l.Share(tokens)
-	tokens.away.Store(1)
-	if !tokens.mayAsk(2) || tokens.mayAsk(3) {
+	tokens.awayUntil.Store(1)
+	if !tokens.mayCall(2) || tokens.mayCall(3) {
 		t.Error("not one of them asks")
 	}
 	rate, keys := prepared(t, Limit{Name: "x", Count: 10, Window: time.Hour, Mode: Shared}), []Key{{Policy: "x"}}
-	asking := new(advance)
-	l.advance.Store(l.hasher.id(&keys[0]), asking)
+	asking := new(batch)
+	l.batches.Store(l.hasher.id(&keys[0]), asking)
 	asking.mu.Lock()
 	defer asking.mu.Unlock()
 	if !l.Take([]*Limit{rate}, keys, make([]State, 1)) {
@@ -225,12 +225,12 @@ func TestRateSweepsAndTakes(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				l.sweep(l.since())
+				l.sweep(l.now())
 			}
 		}
 	})
 	var passed atomic.Int64
-	began := l.since()
+	began := l.now()
 	var takers sync.WaitGroup
 	for range 4 {
 		takers.Go(func() {
@@ -243,7 +243,7 @@ func TestRateSweepsAndTakes(t *testing.T) {
 		})
 	}
 	takers.Wait()
-	if most := (l.since()-began)/rate.interval + 2; passed.Load() > most {
+	if most := (l.now()-began)/rate.interval + 2; passed.Load() > most {
 		t.Errorf("%d passed, at most %d may", passed.Load(), most)
 	}
 	close(stop)

@@ -25,136 +25,143 @@ var (
 	secretScript = redisconn.NewScript(secretText)
 )
 
-// callWait bounds one call of Redis.
+// callWait bounds one fetch, and one look at the secret.
 const callWait = 250 * time.Millisecond
 
 var errAway = errors.New("the store of shared rate limits is away")
 
-// secretKey is where the fleet's secret lies.
+// secretKey is the key in Redis of the secret that all gateways hash bucket names
+// with.
 const secretKey = "gw:secret"
 
 const (
-	// tokenLife is for how long a gateway may hand out tokens that it has fetched:
-	// in any window W at most burst + rate x (W + tokenLife) requests pass.
+	// tokenLife is how long a gateway may hand out tokens that it has fetched: in any
+	// window W at most burst + rate x (W + tokenLife) requests pass.
 	tokenLife = 50 * time.Millisecond
-	// awayFor is how long nobody asks a Redis that did not answer.
+	// awayFor is how long Redis is not called after a call that failed.
 	awayFor = time.Second
 )
 
-// Tokens are the buckets of shared limits in Redis.
-type Tokens struct {
-	conn    *redisconn.Conn
-	holders func() int
-	away    atomic.Int64 // until when it is not asked, by the limiter's clock; 0: it answers
-	calls   atomic.Uint64
+// SharedTokens are the buckets of shared limits, in Redis. It is safe for
+// concurrent use. Make one with NewSharedTokens, and give it to Limiter.Share.
+type SharedTokens struct {
+	conn      *redisconn.Conn
+	holders   func() int
+	awayUntil atomic.Int64 // when Redis is called again, by the limiter's clock; 0: it answers
+	calls     atomic.Uint64
 
-	// The names of buckets in Redis are hashed with a secret that lies there too:
-	// the first gateway's (contract 9.7).
-	offered string                     // this gateway's secret, where there is none
-	names   atomic.Pointer[fleetNames] // nil until a bucket is asked for
+	// The names of buckets are hashed with a secret that lies in Redis too: that of the
+	// first gateway to call (contract 9.7).
+	ownSecret string                      // this gateway's, for a Redis that has none
+	names     atomic.Pointer[bucketNames] // nil before the first fetch
 }
 
-// fleetNames are the names of buckets with one secret.
-type fleetNames struct {
+// bucketNames makes the names of buckets with one secret.
+type bucketNames struct {
 	secret string
 	hasher *keyHasher
 }
 
-// NewTokens returns the buckets in a Redis; holders returns how many gateways
-// there are.
-func NewTokens(conn *redisconn.Conn, holders func() int) *Tokens {
-	return &Tokens{conn: conn, holders: holders, offered: rand.Text()}
+// NewSharedTokens returns the buckets in a Redis; holders returns how many gateways
+// there are now. It sends nothing.
+func NewSharedTokens(conn *redisconn.Conn, holders func() int) *SharedTokens {
+	return &SharedTokens{conn: conn, holders: holders, ownSecret: rand.Text()}
 }
 
-// Calls returns how many commands were sent.
-func (t *Tokens) Calls() uint64 { return t.calls.Load() }
+// Calls returns how many commands were sent since NewSharedTokens.
+func (t *SharedTokens) Calls() uint64 { return t.calls.Load() }
 
-// Share has limits that are not local taken from t; nil has each gateway limit
-// by itself.
-func (l *Limiter) Share(t *Tokens) { l.tokens.Store(t) }
+// Share has the tokens of Shared and Strict limits taken from t. After nil, as at
+// first, each gateway has the whole of such a limit for itself.
+func (l *Limiter) Share(t *SharedTokens) { l.tokens.Store(t) }
 
-// advance are tokens that were fetched of one bucket.
-type advance struct {
-	mu      sync.Mutex // guards all
-	left    int64
-	until   int64 // when those left are no longer good
-	nothing int64 // until when there are none
-	reset   int64 // when the bucket is full
-	free    int64 // that were left in the bucket
+// batch has the tokens that were fetched of one bucket, and its state at that time.
+// All times are the limiter's.
+type batch struct {
+	mu         sync.Mutex // guards all, and is held while tokens are fetched
+	left       int64      // tokens to hand out
+	expires    int64      // when those left must not be handed out any more
+	emptyUntil int64      // when the bucket has a token again, if it had none
+	fullAt     int64      // when the bucket is full
+	remaining  int64      // tokens left in the bucket
 }
 
-// giveBack implements giver.
-func (a *advance) giveBack(int64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.left++
+// giveBack implements source.
+func (b *batch) giveBack(int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left++
 }
 
-// takeShared takes a token that was fetched, or fetches some. Where Redis is
-// away each gateway has its part of the limit.
-func (l *Limiter) takeShared(t *Tokens, rate *Limit, key *Key, id bucketID, now int64) (State, giver) {
-	a, ok := l.advance.Load(id)
+// takeShared takes a token of the batch of a bucket, and fetches another batch if
+// there is none left. While Redis is away, or where memory is short, the gateway has
+// its share of the limit for itself.
+func (l *Limiter) takeShared(t *SharedTokens, rate *Limit, key *Key, id bucketID, now int64) (State, source) {
+	b, ok := l.batches.Load(id)
 	if !ok {
-		if l.bytes()+advanceBytes > l.most.Load() {
-			return l.takePart(t, rate, id, now)
+		if l.bytes()+batchBytes > l.budget.Load() {
+			return l.takeLocalShare(t, rate, id, now)
 		}
-		a, _ = l.advance.LoadOrStore(id, new(advance))
+		b, _ = l.batches.LoadOrStore(id, new(batch))
 	}
-	if t.away.Load() == 0 {
-		a.mu.Lock()
-	} else if !a.mu.TryLock() { // one waits to find out, not all
-		return l.takePart(t, rate, id, now)
+	if t.awayUntil.Load() == 0 {
+		b.mu.Lock()
+	} else if !b.mu.TryLock() { // one request finds out whether Redis is back; the others do not wait for it
+		return l.takeLocalShare(t, rate, id, now)
 	}
-	defer a.mu.Unlock()
-	if now > a.until {
-		a.left = 0
+	defer b.mu.Unlock()
+	if now > b.expires {
+		b.left = 0
 	}
-	if a.left <= 0 {
-		if now < a.nothing {
-			return a.state(now, time.Duration(a.nothing-now)), nil
+	if b.left <= 0 {
+		if now < b.emptyUntil {
+			return b.state(now, time.Duration(b.emptyUntil-now)), nil
 		}
-		if !t.mayAsk(now) {
-			return l.takePart(t, rate, id, now)
+		if !t.mayCall(now) {
+			return l.takeLocalShare(t, rate, id, now)
 		}
-		if err := t.fetch(rate, key, a, l.since); err != nil {
-			t.away.Store(l.since() + int64(awayFor))
-			return l.takePart(t, rate, id, now)
+		if err := t.fetch(rate, key, b, l.now); err != nil {
+			t.awayUntil.Store(l.now() + int64(awayFor))
+			return l.takeLocalShare(t, rate, id, now)
 		}
-		t.away.Store(0)
-		if a.left <= 0 {
-			return a.state(now, time.Duration(max(1, a.nothing-now))), nil
+		t.awayUntil.Store(0)
+		if b.left <= 0 {
+			return b.state(now, time.Duration(max(1, b.emptyUntil-now))), nil
 		}
 	}
-	a.left--
-	return a.state(now, 0), a
+	b.left--
+	return b.state(now, 0), b
 }
 
-// mayAsk reports whether Redis is to be asked: by everybody while it answers, or
-// else by one from time to time.
-func (t *Tokens) mayAsk(now int64) bool {
-	away := t.away.Load()
-	return away == 0 || now >= away && t.away.CompareAndSwap(away, now+int64(awayFor))
+// mayCall reports whether the caller may call Redis: everybody while it answers, and
+// one request in each awayFor while it does not.
+func (t *SharedTokens) mayCall(now int64) bool {
+	away := t.awayUntil.Load()
+	return away == 0 || now >= away && t.awayUntil.CompareAndSwap(away, now+int64(awayFor))
 }
 
-func (a *advance) state(now int64, retry time.Duration) State {
-	return State{Remaining: a.left + a.free, Reset: time.Duration(max(0, a.reset-now)), Retry: retry}
+// state returns the state of a bucket; retry is 0 if a token was taken.
+func (b *batch) state(now int64, retry time.Duration) State {
+	return State{Remaining: b.left + b.remaining, Reset: time.Duration(max(0, b.fullAt-now)), Retry: retry}
 }
 
-// takePart takes a token of the part of a limit that a gateway has by itself.
-func (l *Limiter) takePart(t *Tokens, rate *Limit, id bucketID, now int64) (State, giver) {
+// takeLocalShare takes a token of an equal share of the limit, which this gateway
+// keeps in a bucket of its own.
+func (l *Limiter) takeLocalShare(t *SharedTokens, rate *Limit, id bucketID, now int64) (State, source) {
 	n := int64(max(1, t.holders()))
-	part := *rate
-	part.interval *= n
-	part.capacity = max(part.interval, rate.capacity)
-	state, b := l.take(&part, id, now)
+	share := *rate
+	share.interval *= n
+	share.capacity = max(share.interval, rate.capacity)
+	state, b := l.take(&share, id, now)
 	if b == nil {
 		return state, nil
 	}
 	return state, b
 }
 
-// fetch gets tokens of a bucket. The caller holds a's lock.
-func (t *Tokens) fetch(rate *Limit, key *Key, a *advance, clock func() int64) error {
+// fetch takes tokens of a bucket in Redis: one for a Strict limit, or this gateway's
+// share of those that come in a tokenLife. The caller holds b.mu.
+func (t *SharedTokens) fetch(rate *Limit, key *Key, b *batch, clock func() int64) error {
 	want := int64(1)
 	if rate.Mode == Shared {
 		want = max(1, int64(tokenLife)/rate.interval/int64(max(1, t.holders())))
@@ -162,12 +169,12 @@ func (t *Tokens) fetch(rate *Limit, key *Key, a *advance, clock func() int64) er
 	ctx, cancel := context.WithTimeout(context.Background(), callWait)
 	defer cancel()
 	if t.names.Load() == nil {
-		if err := t.agree(ctx, t.offered); err != nil {
+		if err := t.adoptSecret(ctx, t.ownSecret); err != nil {
 			return err
 		}
 	}
 	t.calls.Add(1)
-	reply, err := t.conn.Run(ctx, rateScript, t.names.Load().of(key), float64(rate.interval)/1000, float64(rate.capacity)/1000, want)
+	reply, err := t.conn.Run(ctx, rateScript, t.names.Load().name(key), float64(rate.interval)/1000, float64(rate.capacity)/1000, want)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errAway, err)
 	}
@@ -182,21 +189,22 @@ func (t *Tokens) fetch(rate *Limit, key *Key, a *advance, clock func() int64) er
 		return fmt.Errorf("%w: a bucket was answered %v", errAway, reply)
 	}
 	now := clock()
-	a.left, a.until = numbers[0], now+int64(tokenLife)
-	a.nothing = now + numbers[1]*int64(time.Microsecond)
-	a.reset = now + numbers[2]*int64(time.Microsecond)
-	a.free = numbers[3]
+	b.left, b.expires = numbers[0], now+int64(tokenLife)
+	b.emptyUntil = now + numbers[1]*int64(time.Microsecond)
+	b.fullAt = now + numbers[2]*int64(time.Microsecond)
+	b.remaining = numbers[3]
 	return nil
 }
 
-// of returns the name of a bucket. It tells nobody whose it is: subjects and
-// addresses are not for those who see names alone, in slow logs and dumps.
-func (n *fleetNames) of(key *Key) string {
+// name returns the key of a bucket in Redis. It does not tell whose it is: subjects
+// and addresses must not show in slow logs and dumps.
+func (n *bucketNames) name(key *Key) string {
 	return fmt.Sprintf("gw:{q:%02d}:r:%x", metering.Shard(key.Project), n.hasher.id(key))
 }
 
-// agree takes over the fleet's secret; where there is none it becomes offered.
-func (t *Tokens) agree(ctx context.Context, offered string) error {
+// adoptSecret uses the secret that is in Redis from now on; where there is none,
+// offered is put there first.
+func (t *SharedTokens) adoptSecret(ctx context.Context, offered string) error {
 	t.calls.Add(1)
 	reply, err := t.conn.Run(ctx, secretScript, secretKey, offered)
 	if err != nil {
@@ -207,33 +215,33 @@ func (t *Tokens) agree(ctx context.Context, offered string) error {
 		return fmt.Errorf("%w: %s is answered %T", errAway, secretKey, reply)
 	}
 	if names := t.names.Load(); names == nil || names.secret != secret {
-		t.names.Store(&fleetNames{secret, newKeyHasher([]byte(secret))})
+		t.names.Store(&bucketNames{secret, newKeyHasher([]byte(secret))})
 	}
 	return nil
 }
 
-// keepSecret puts the fleet's secret back after Redis lost it, or takes over the
-// one that another gateway has put there: for a second, limits are not shared
-// then.
-func (t *Tokens) keepSecret(now int64) {
+// maintainSecret puts the secret back after Redis lost it, or adopts the one that
+// another gateway has put there meanwhile. Until all have done so, a second at most,
+// gateways do not share their buckets.
+func (t *SharedTokens) maintainSecret(now int64) {
 	names := t.names.Load()
-	if names == nil || t.away.Load() > now {
-		return // nothing is shared, or nobody answers
+	if names == nil || t.awayUntil.Load() > now {
+		return // no limit is shared, or Redis is away
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callWait)
 	defer cancel()
-	_ = t.agree(ctx, names.secret) // or in a second
+	_ = t.adoptSecret(ctx, names.secret) // after an error: again in a second
 }
 
-// sweepShared drops what says nothing any more.
+// sweepShared drops batches that have neither tokens nor the time of the next one.
 func (l *Limiter) sweepShared(now int64) {
-	for key, a := range l.advance.Range {
-		a.mu.Lock()
-		if now > a.until+int64(sweepEvery) && now > a.nothing {
-			// Whoever waits for the lock takes from it once more: what it fetches is
-			// counted in Redis.
-			l.advance.Delete(key)
+	for key, b := range l.batches.Range {
+		b.mu.Lock()
+		if now > b.expires+int64(sweepEvery) && now > b.emptyUntil {
+			// A request that waits for this lock still takes from the dropped batch: what
+			// it fetches is counted in Redis all the same.
+			l.batches.Delete(key)
 		}
-		a.mu.Unlock()
+		b.mu.Unlock()
 	}
 }

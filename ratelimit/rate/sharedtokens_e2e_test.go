@@ -38,7 +38,7 @@ func TestRedisRateIsShared(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = conn.Close() })
 		l := limiter(t)
-		l.Share(NewTokens(conn, func() int { return gateways }))
+		l.Share(NewSharedTokens(conn, func() int { return gateways }))
 		limiters = append(limiters, l)
 	}
 	// passed takes until so many passed, and some were refused after that.
@@ -104,13 +104,13 @@ func TestRedisRateNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := []Key{{Policy: "subject", Project: "p", Name: strings.Repeat("x", 8<<10)}}
-	join := func() (*Limiter, *Tokens) {
+	join := func() (*Limiter, *SharedTokens) {
 		conn, err := redisconn.Open(config)
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
-		l, tokens := limiter(t), NewTokens(conn, func() int { return 2 })
+		l, tokens := limiter(t), NewSharedTokens(conn, func() int { return 2 })
 		l.Share(tokens)
 		return l, tokens
 	}
@@ -133,7 +133,7 @@ func TestRedisRateNames(t *testing.T) {
 		t.Errorf("%d passed, want 7", n)
 	}
 	names, _ := s.Exec("KEYS", "gw:*:r:*").([]any)
-	if len(names) != 1 || len(fmt.Sprint(names[0])) > 60 || fmt.Sprint(names[0]) != ta.names.Load().of(&key[0]) {
+	if len(names) != 1 || len(fmt.Sprint(names[0])) > 60 || fmt.Sprint(names[0]) != ta.names.Load().name(&key[0]) {
 		t.Errorf("buckets %v", names)
 	}
 	first := ta.names.Load().secret
@@ -144,8 +144,8 @@ func TestRedisRateNames(t *testing.T) {
 	c, tc := join() // comes while there is none
 	passed(strict("second"), c)
 	agree := func() bool {
-		name := tc.names.Load().of(&key[0])
-		return ta.names.Load().of(&key[0]) == name && tb.names.Load().of(&key[0]) == name && s.Exec("GET", secretKey) == tc.names.Load().secret
+		name := tc.names.Load().name(&key[0])
+		return ta.names.Load().name(&key[0]) == name && tb.names.Load().name(&key[0]) == name && s.Exec("GET", secretKey) == tc.names.Load().secret
 	}
 	if !becomes(20*time.Second, agree) {
 		t.Fatal("they do not agree")
