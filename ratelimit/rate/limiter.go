@@ -184,7 +184,7 @@ func (l *Limiter) Take(rates []*Limit, keys []Key, states []State) bool {
 }
 
 func (l *Limiter) takeAt(now int64, rates []*Limit, keys []Key, states []State) bool {
-	var taken [MaxLimits]source
+	var taken [MaxLimits]token
 	shadowed := false
 	for i, rate := range rates {
 		states[i], taken[i] = l.takeOne(rate, &keys[i], now)
@@ -193,9 +193,8 @@ func (l *Limiter) takeAt(now int64, rates []*Limit, keys []Key, states []State) 
 		case rate.Shadow:
 			shadowed = true
 		default:
-			for k, b := range taken[:i] {
-				if b != nil {
-					b.giveBack(rates[k].interval)
+			for k := range taken[:i] {
+				if taken[k].giveBack() {
 					states[k].Remaining++
 				}
 			}
@@ -212,42 +211,59 @@ func (l *Limiter) takeAt(now int64, rates []*Limit, keys []Key, states []State) 
 	return true
 }
 
-// source is where a token came from, and goes back to.
-type source interface{ giveBack(interval int64) }
+// token is one that was taken, of a bucket or of a batch. The zero token is none.
+type token struct {
+	bucket   *bucket
+	interval int64 // that bucket was charged
+	batch    *batch
+}
 
-// takeOne takes a token from where those of a limit are.
-func (l *Limiter) takeOne(rate *Limit, key *Key, now int64) (State, source) {
+// giveBack puts a token back where it came from. It reports whether there was one.
+func (t *token) giveBack() bool {
+	switch {
+	case t.bucket != nil:
+		t.bucket.giveBack(t.interval)
+	case t.batch != nil:
+		t.batch.giveBack()
+	default:
+		return false
+	}
+	return true
+}
+
+// takeOne takes a token of a limit: of a batch if gateways share it, or else of a
+// bucket.
+func (l *Limiter) takeOne(rate *Limit, key *Key, now int64) (State, token) {
 	id := l.hasher.id(key)
 	if rate.Mode != Local {
 		if tokens := l.tokens.Load(); tokens != nil {
 			return l.takeShared(tokens, rate, key, id, now)
 		}
 	}
-	state, b := l.take(rate, id, now)
-	if b == nil {
-		return state, nil
-	}
-	return state, b
+	return l.takeOfBucket(id, now, rate.interval, rate.capacity)
 }
 
-// take returns the bucket that it took a token from, nil if there was none.
-func (l *Limiter) take(rate *Limit, id bucketID, now int64) (State, *bucket) {
+// takeOfBucket takes a token of a bucket with an interval and a capacity in
+// nanoseconds. State.Retry is not 0 if there was none.
+func (l *Limiter) takeOfBucket(id bucketID, now, interval, capacity int64) (State, token) {
 	for {
 		b := l.bucket(id)
 		at := b.at.Load()
 		if at == dropped {
-			continue // it is gone from the map in a moment
+			continue // sweep removes it from the map in a moment
 		}
-		next := max(at, now) + rate.interval
-		if wait := next - now - rate.capacity; wait > 0 {
-			return State{Reset: time.Duration(at - now), Retry: time.Duration(wait)}, nil
+		next := max(at, now) + interval
+		if wait := next - now - capacity; wait > 0 {
+			return State{Reset: time.Duration(at - now), Retry: time.Duration(wait)}, token{}
 		}
 		if b.at.CompareAndSwap(at, next) {
-			return State{Remaining: (rate.capacity - (next - now)) / rate.interval, Reset: time.Duration(next - now)}, b
+			state := State{Remaining: (capacity - (next - now)) / interval, Reset: time.Duration(next - now)}
+			return state, token{bucket: b, interval: interval}
 		}
 	}
 }
 
+// giveBack takes the charge of one token back. A bucket that was dropped is full.
 func (b *bucket) giveBack(interval int64) {
 	for {
 		at := b.at.Load()

@@ -155,6 +155,27 @@ func TestRateRefusalSaysWhatIsLeft(t *testing.T) {
 	}
 }
 
+// What a refusal gives back is what was taken, also of the share of a limit that a gateway has while Redis is away.
+func TestRateRefusalTakesNothingOfAShare(t *testing.T) {
+	const gateways = 4
+	l, tokens := limiter(t), NewSharedTokens(nil, func() int { return gateways })
+	l.Share(tokens)
+	tokens.awayUntil.Store(int64(time.Hour))
+	rates := []*Limit{
+		prepared(t, Limit{Name: "shared", Count: 1, Window: time.Hour, Burst: 10 * gateways, Mode: Shared}),
+		prepared(t, Limit{Name: "narrow", Count: 1, Window: time.Hour}),
+	}
+	keys, states := []Key{{Policy: "shared"}, {Policy: "narrow"}}, make([]State, 2)
+	for i := range 100 {
+		if passes := l.takeAt(0, rates, keys, states); passes != (i == 0) {
+			t.Fatalf("request %d: %t", i, passes)
+		}
+	}
+	if !l.takeAt(0, rates[:1], keys[:1], states[:1]) || states[0].Remaining != 8 {
+		t.Errorf("%+v, want 8 of 10 left", states[0])
+	}
+}
+
 // While Redis is away one call of a bucket finds out whether it is back; the others do not wait for that.
 func TestRateOneFindsOut(t *testing.T) {
 	l, tokens := limiter(t), NewSharedTokens(nil, func() int { return 2 })

@@ -86,8 +86,8 @@ type batch struct {
 	remaining  int64      // tokens left in the bucket
 }
 
-// giveBack implements source.
-func (b *batch) giveBack(int64) {
+// giveBack puts a token back.
+func (b *batch) giveBack() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.left++
@@ -96,7 +96,7 @@ func (b *batch) giveBack(int64) {
 // takeShared takes a token of the batch of a bucket, and fetches another batch if
 // there is none left. While Redis is away, or where memory is short, the gateway has
 // its share of the limit for itself.
-func (l *Limiter) takeShared(t *SharedTokens, rate *Limit, key *Key, id bucketID, now int64) (State, source) {
+func (l *Limiter) takeShared(t *SharedTokens, rate *Limit, key *Key, id bucketID, now int64) (State, token) {
 	b, ok := l.batches.Load(id)
 	if !ok {
 		if l.bytes()+batchBytes > l.budget.Load() {
@@ -115,7 +115,7 @@ func (l *Limiter) takeShared(t *SharedTokens, rate *Limit, key *Key, id bucketID
 	}
 	if b.left <= 0 {
 		if now < b.emptyUntil {
-			return b.state(now, time.Duration(b.emptyUntil-now)), nil
+			return b.state(now, time.Duration(b.emptyUntil-now)), token{}
 		}
 		if !t.mayCall(now) {
 			return l.takeLocalShare(t, rate, id, now)
@@ -126,11 +126,11 @@ func (l *Limiter) takeShared(t *SharedTokens, rate *Limit, key *Key, id bucketID
 		}
 		t.awayUntil.Store(0)
 		if b.left <= 0 {
-			return b.state(now, time.Duration(max(1, b.emptyUntil-now))), nil
+			return b.state(now, time.Duration(max(1, b.emptyUntil-now))), token{}
 		}
 	}
 	b.left--
-	return b.state(now, 0), b
+	return b.state(now, 0), token{batch: b}
 }
 
 // mayCall reports whether the caller may call Redis: everybody while it answers, and
@@ -147,16 +147,10 @@ func (b *batch) state(now int64, retry time.Duration) State {
 
 // takeLocalShare takes a token of an equal share of the limit, which this gateway
 // keeps in a bucket of its own.
-func (l *Limiter) takeLocalShare(t *SharedTokens, rate *Limit, id bucketID, now int64) (State, source) {
+func (l *Limiter) takeLocalShare(t *SharedTokens, rate *Limit, id bucketID, now int64) (State, token) {
 	n := int64(max(1, t.holders()))
-	share := *rate
-	share.interval *= n
-	share.capacity = max(share.interval, rate.capacity)
-	state, b := l.take(&share, id, now)
-	if b == nil {
-		return state, nil
-	}
-	return state, b
+	interval := rate.interval * n
+	return l.takeOfBucket(id, now, interval, max(interval, rate.capacity))
 }
 
 // fetch takes tokens of a bucket in Redis: one for a Strict limit, or this gateway's
