@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Contract 9.6: never more than the cap, and every place below it, whoever
+// contract 9.6: never more than the cap, and every place below it, whoever
 // comes and goes; who has gone leaves nothing.
 func TestInFlight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -58,8 +58,7 @@ func TestInFlight(t *testing.T) {
 	})
 }
 
-// Contract 9.7: what clients choose is no key. However long names are, the
-// entries are of one size.
+// Calls that come and go at once leave nothing.
 func TestInFlightConcurrently(t *testing.T) {
 	f := NewInFlight()
 	var wg sync.WaitGroup

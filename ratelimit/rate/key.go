@@ -10,24 +10,25 @@ import (
 	"sync"
 )
 
-// Key says whose bucket it is. What is kept of it is a hash: clients choose
-// names and addresses, and so neither how long they are nor how they collide may
-// matter (contract 9.7).
+// Key tells whose bucket is meant. A Limiter keeps a hash of it: clients choose names
+// and addresses, so their length must not matter, and they must not be able to
+// choose some that collide (contract 9.7).
 type Key struct {
-	Policy  string // limits of different policies have nothing in common
-	Project string
+	Policy  string     // of the limit: policies have buckets of their own
+	Project string     // decides the shard in Redis
 	Name    string     // of the function, or the subject; "" for none
 	Address netip.Addr // of the client; the zero Addr for none
 }
 
-// bucketID stands for a Key: an HMAC-SHA-256 of it, cut to 128 bits.
+// bucketID is the hash of a Key: HMAC-SHA-256, cut to 128 bits.
 type bucketID [16]byte
 
-// keyHasher makes rateIDs with one secret. It is safe for concurrent use and does
-// not allocate: many can hash at a time, each with one of the states.
+// keyHasher makes bucketIDs with one secret. It is safe for concurrent use: callers
+// are spread over states, each with a lock of its own. It does not allocate once the
+// states have their memory.
 type keyHasher struct{ states [32]hashState }
 
-// hashState is what one hash is made with.
+// hashState has the memory for one hash at a time.
 type hashState struct {
 	mu   sync.Mutex // guards all
 	mac  hash.Hash
@@ -35,7 +36,8 @@ type hashState struct {
 	sum  [sha256.Size]byte
 }
 
-// keptText is the longest text whose memory is kept for the next one, in bytes.
+// keptText is up to which capacity, in bytes, the memory of a text is kept for the
+// next one.
 const keptText = 1 << 10
 
 func newKeyHasher(secret []byte) *keyHasher {
@@ -46,8 +48,8 @@ func newKeyHasher(secret []byte) *keyHasher {
 	return h
 }
 
-// id returns the hash of a key. Each part comes with its length, so no two keys
-// are hashed from the same text.
+// id returns the hash of a key. Each part of the text has its length in front, so no
+// two keys have the same text.
 func (h *keyHasher) id(key *Key) (id bucketID) {
 	s := &h.states[rand.IntN(len(h.states))] // #nosec G404 -- spreads load, guards nothing
 	s.mu.Lock()

@@ -12,88 +12,36 @@ import (
 	"github.com/puzpuzpuz/xsync/v4"
 )
 
-// Limit is a limit over a short window, after the generic cell rate algorithm
-// (ITU-T I.371): so many in a window on average, so many at once.
-type Limit struct {
-	Name   string        // of the policy, for clients
-	Count  int64         // at least 1
-	Window time.Duration // in which Count are allowed; at least a second
-	Burst  int64         // how many may come at once; 0: Count
-	Shadow bool          // nothing is refused, only counted
-	Mode   Mode
-
-	interval int64 // of tokens, in nanoseconds
-	capacity int64 // of the bucket, in nanoseconds
-}
-
-// Mode is how gateways share a limit.
-type Mode uint8
-
-// The modes.
-const (
-	Local  Mode = iota // not: each has the limit for itself
-	Shared             // by tokens that each has for a twentieth of a second
-	Strict             // by tokens that are fetched one by one
-)
-
-// Prepare settles what follows from the settings. It must be called once before
-// the Limit is used; it reports whether the settings are possible.
-func (r *Limit) Prepare() bool {
-	if r.Burst == 0 {
-		r.Burst = r.Count
-	}
-	if r.Count < 1 || r.Window < time.Second || r.Burst < 1 || r.Count > int64(r.Window) {
-		return false
-	}
-	// Rounded up: never more than Count.
-	r.interval = (int64(r.Window) + r.Count - 1) / r.Count
-	if r.Burst > math.MaxInt64/4/r.interval {
-		return false
-	}
-	r.capacity = r.interval * r.Burst
-	return true
-}
-
-// State is how a bucket is after a request.
-type State struct {
-	Remaining int64         // tokens that are left; negative: it is not known
-	Reset     time.Duration // until it is full again
-	Retry     time.Duration // until there is a token; 0: there was one
-}
-
-// Unasked stands for what remains in a bucket that nobody looked into: an earlier
-// one had refused.
-const Unasked = -1
-
-// MaxLimits is how many limits a request can be under.
-const MaxLimits = 8
-
-// DefaultLimitBytes is how much memory the buckets may take by default.
+// DefaultLimitBytes is the memory that the buckets of a Limiter may take unless
+// Resize changes it: 64 MiB.
 const DefaultLimitBytes = 64 << 20
 
 const (
-	// bucketBytes and batchBytes are what a bucket, and what was fetched of a
-	// shared one, take at most with their places in the maps. A test measures them.
+	// bucketBytes and batchBytes are what a bucket and a batch take at most, with their
+	// places in the maps. A test measures them.
 	bucketBytes = 128
 	batchBytes  = 192
-	// overflowBuckets serve the keys that come while all are in use: strangers share
-	// a limit then, but nobody's is reset.
+	// overflowBuckets is the number of buckets for new keys while the memory is used
+	// up. Keys share them by their hash, so strangers share a limit then; but no
+	// bucket that is there is reset.
 	overflowBuckets = 1 << 10
-	// sweepEvery is how often full buckets are dropped.
+	// sweepEvery is the interval of sweepLoop.
 	sweepEvery = time.Second
-	// dropped marks a bucket that was, for those who still hold it.
+	// dropped is the time of a bucket that was swept, for those who still hold it.
 	dropped = math.MinInt64
 )
 
-// bucket is a theoretical arrival time, in nanoseconds since the limiter's start.
+// bucket is the theoretical arrival time of the next request, in nanoseconds since
+// the limiter's start. A bucket whose time has passed is full.
 type bucket struct{ at atomic.Int64 }
 
-// Limiter keeps buckets of tokens in bounded memory (contract 9.7). Full ones
-// are not kept: a bucket that nobody has is full. It is safe for concurrent use.
+// Limiter takes tokens of buckets, in bounded memory (contract 9.7). A bucket exists
+// only while it is not full. It is safe for concurrent use, and Take does not
+// allocate for Local limits. Make one with NewLimiter.
 type Limiter struct {
 	buckets  *xsync.Map[bucketID, *bucket]
 	overflow [overflowBuckets]bucket
-	hasher   *keyHasher // with a secret of its own: what is in memory is for nobody else
+	hasher   *keyHasher // with a random secret: nobody can choose keys that collide
 	start    time.Time
 	budget   atomic.Int64 // bytes
 	stop     chan struct{}
@@ -101,39 +49,44 @@ type Limiter struct {
 	refused  atomic.Uint64
 	shadowed atomic.Uint64
 
-	tokens  atomic.Pointer[SharedTokens] // nil: nothing is shared
-	batches *xsync.Map[bucketID, *batch] // of tokens that are shared
+	tokens  atomic.Pointer[SharedTokens] // nil: no limit is shared
+	batches *xsync.Map[bucketID, *batch] // of shared tokens
 }
 
-// NewLimiter returns a Limiter with all buckets full and DefaultLimitBytes of
-// memory. Close it when done.
+// NewLimiter returns a Limiter whose buckets are all full, with DefaultLimitBytes of
+// memory. It runs a goroutine until Close.
 func NewLimiter() *Limiter {
 	secret := make([]byte, 32)
-	_, _ = rand.Read(secret) // it never fails
+	_, _ = rand.Read(secret) // never fails
 	l := &Limiter{
-		buckets: xsync.NewMap[bucketID, *bucket](), batches: xsync.NewMap[bucketID, *batch](), hasher: newKeyHasher(secret), start: time.Now(),
-		stop: make(chan struct{}),
+		buckets: xsync.NewMap[bucketID, *bucket](),
+		batches: xsync.NewMap[bucketID, *batch](),
+		hasher:  newKeyHasher(secret),
+		start:   time.Now(),
+		stop:    make(chan struct{}),
 	}
 	l.Resize(0)
 	l.stopped.Go(l.sweepLoop)
 	return l
 }
 
-// Close ends the sweeping.
+// Close ends the goroutine of a Limiter. It must be called once.
 func (l *Limiter) Close() {
 	close(l.stop)
 	l.stopped.Wait()
 }
 
 // Resize sets how much memory the buckets may take, in bytes; 0 means
-// DefaultLimitBytes. Buckets that are there stay until they are full.
+// DefaultLimitBytes. Existing buckets stay until they are full.
 func (l *Limiter) Resize(bytes int64) { l.budget.Store(cmp.Or(bytes, DefaultLimitBytes)) }
 
-// bytes is how much memory the buckets take at most.
+// bytes returns how much memory the buckets and batches take, at most.
 func (l *Limiter) bytes() int64 {
 	return int64(l.buckets.Size())*bucketBytes + int64(l.batches.Size())*batchBytes
 }
 
+// sweepLoop drops full buckets and old batches, and keeps the secret of shared tokens
+// in Redis, until Close.
 func (l *Limiter) sweepLoop() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
@@ -151,19 +104,21 @@ func (l *Limiter) sweepLoop() {
 	}
 }
 
-// since is the limiter's clock, which no change of the system's moves.
+// now returns the limiter's time: nanoseconds since its start, by a clock that never
+// goes back.
 func (l *Limiter) now() int64 { return int64(time.Since(l.start)) }
 
 // sweep drops the buckets that are full.
 func (l *Limiter) sweep(now int64) {
 	for key, b := range l.buckets.Range {
 		if at := b.at.Load(); at <= now && b.at.CompareAndSwap(at, dropped) {
-			l.buckets.Delete(key) // nobody puts another in its place before
+			l.buckets.Delete(key) // until then takers of this key wait in takeOfBucket
 		}
 	}
 }
 
-// find returns the bucket of a key, a full one for a new key.
+// bucket returns the bucket of a key: a new, full one if there is none, or one of
+// the overflow while the memory is used up.
 func (l *Limiter) bucket(id bucketID) *bucket {
 	if b, ok := l.buckets.Load(id); ok {
 		return b
@@ -175,22 +130,23 @@ func (l *Limiter) bucket(id bucketID) *bucket {
 	return b
 }
 
-// Take takes a token of each bucket, or of none if one of them has none: a
-// refused request uses nothing up. It fills states, which has the length of
-// rates and keys, at most MaxLimits, and reports whether there were tokens.
-// Shadow policies refuse nothing.
-func (l *Limiter) Take(rates []*Limit, keys []Key, states []State) bool {
-	return l.takeAt(l.now(), rates, keys, states)
+// Take takes a token of the bucket of each limit and its key, and reports whether all
+// had one. If a limit has none, the others get theirs back: a refused request uses
+// nothing up. Limits with Shadow refuse nothing. limits, keys and states have one
+// length, at most MaxLimits; states gets the state of each bucket. Take waits only to
+// fetch tokens of Shared and Strict limits, a quarter of a second at most for each.
+func (l *Limiter) Take(limits []*Limit, keys []Key, states []State) bool {
+	return l.takeAt(l.now(), limits, keys, states)
 }
 
-func (l *Limiter) takeAt(now int64, rates []*Limit, keys []Key, states []State) bool {
+func (l *Limiter) takeAt(now int64, limits []*Limit, keys []Key, states []State) bool {
 	var taken [MaxLimits]token
 	shadowed := false
-	for i, rate := range rates {
-		states[i], taken[i] = l.takeOne(rate, &keys[i], now)
+	for i, limit := range limits {
+		states[i], taken[i] = l.takeOne(limit, &keys[i], now)
 		switch {
 		case states[i].Retry == 0:
-		case rate.Shadow:
+		case limit.Shadow:
 			shadowed = true
 		default:
 			for k := range taken[:i] {
@@ -198,7 +154,7 @@ func (l *Limiter) takeAt(now int64, rates []*Limit, keys []Key, states []State) 
 					states[k].Remaining++
 				}
 			}
-			for k := i + 1; k < len(rates); k++ {
+			for k := i + 1; k < len(limits); k++ {
 				states[k].Remaining = Unasked
 			}
 			l.refused.Add(1)
@@ -233,14 +189,14 @@ func (t *token) giveBack() bool {
 
 // takeOne takes a token of a limit: of a batch if gateways share it, or else of a
 // bucket.
-func (l *Limiter) takeOne(rate *Limit, key *Key, now int64) (State, token) {
+func (l *Limiter) takeOne(limit *Limit, key *Key, now int64) (State, token) {
 	id := l.hasher.id(key)
-	if rate.Mode != Local {
+	if limit.Mode != Local {
 		if tokens := l.tokens.Load(); tokens != nil {
-			return l.takeShared(tokens, rate, key, id, now)
+			return l.takeShared(tokens, limit, key, id, now)
 		}
 	}
-	return l.takeOfBucket(id, now, rate.interval, rate.capacity)
+	return l.takeOfBucket(id, now, limit.interval, limit.capacity)
 }
 
 // takeOfBucket takes a token of a bucket with an interval and a capacity in
@@ -273,16 +229,22 @@ func (b *bucket) giveBack(interval int64) {
 	}
 }
 
-// LimiterStats are numbers since the start.
+// LimiterStats are the numbers of a Limiter.
 type LimiterStats struct {
-	Buckets  int
-	Bytes    int64 // what the buckets take at most
-	Budget   int64 // what they may take
-	Refused  uint64
-	Shadowed uint64 // passed, and would have been refused but for shadow
+	Buckets  int    // in memory now; batches are not among them
+	Bytes    int64  // of buckets and batches now, at most
+	Budget   int64  // bytes that they may take
+	Refused  uint64 // requests refused since the start
+	Shadowed uint64 // requests since the start that only a limit with Shadow would have refused
 }
 
-// Stats returns how things are.
+// Stats returns the numbers of a Limiter.
 func (l *Limiter) Stats() LimiterStats {
-	return LimiterStats{Buckets: l.buckets.Size(), Bytes: l.bytes(), Budget: l.budget.Load(), Refused: l.refused.Load(), Shadowed: l.shadowed.Load()}
+	return LimiterStats{
+		Buckets:  l.buckets.Size(),
+		Bytes:    l.bytes(),
+		Budget:   l.budget.Load(),
+		Refused:  l.refused.Load(),
+		Shadowed: l.shadowed.Load(),
+	}
 }

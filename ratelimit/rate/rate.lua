@@ -1,6 +1,8 @@
--- Tokens of one bucket for a gateway to hand out.
--- KEYS[1] the theoretical arrival time in microseconds. ARGV: the interval of
--- tokens and the capacity in microseconds, and how many are wanted.
+-- Takes tokens of one bucket for a gateway to hand out.
+-- KEYS[1] the theoretical arrival time, in microseconds. ARGV: the interval of tokens
+-- and the capacity of the bucket, both in microseconds, and how many are wanted.
+-- The answer: tokens that were taken; microseconds until there is one, 0 if there was;
+-- microseconds until the bucket is full; tokens left.
 local interval, capacity, want = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])

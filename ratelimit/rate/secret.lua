@@ -1,4 +1,4 @@
--- The secret that the fleet's hashes are keyed by: the one that is there, or else the caller's.
--- KEYS[1] the secret. ARGV: the caller's.
+-- The secret that all gateways hash the names of buckets with. One that is there stays.
+-- KEYS[1] the secret. ARGV: the caller's, for a Redis that has none.
 redis.call('SET', KEYS[1], ARGV[1], 'NX')
 return redis.call('GET', KEYS[1])

@@ -96,18 +96,18 @@ func (b *batch) giveBack() {
 // takeShared takes a token of the batch of a bucket, and fetches another batch if
 // there is none left. While Redis is away, or where memory is short, the gateway has
 // its share of the limit for itself.
-func (l *Limiter) takeShared(t *SharedTokens, rate *Limit, key *Key, id bucketID, now int64) (State, token) {
+func (l *Limiter) takeShared(t *SharedTokens, limit *Limit, key *Key, id bucketID, now int64) (State, token) {
 	b, ok := l.batches.Load(id)
 	if !ok {
 		if l.bytes()+batchBytes > l.budget.Load() {
-			return l.takeLocalShare(t, rate, id, now)
+			return l.takeLocalShare(t, limit, id, now)
 		}
 		b, _ = l.batches.LoadOrStore(id, new(batch))
 	}
 	if t.awayUntil.Load() == 0 {
 		b.mu.Lock()
 	} else if !b.mu.TryLock() { // one request finds out whether Redis is back; the others do not wait for it
-		return l.takeLocalShare(t, rate, id, now)
+		return l.takeLocalShare(t, limit, id, now)
 	}
 	defer b.mu.Unlock()
 	if now > b.expires {
@@ -118,11 +118,11 @@ func (l *Limiter) takeShared(t *SharedTokens, rate *Limit, key *Key, id bucketID
 			return b.state(now, time.Duration(b.emptyUntil-now)), token{}
 		}
 		if !t.mayCall(now) {
-			return l.takeLocalShare(t, rate, id, now)
+			return l.takeLocalShare(t, limit, id, now)
 		}
-		if err := t.fetch(rate, key, b, l.now); err != nil {
+		if err := t.fetch(limit, key, b, l.now); err != nil {
 			t.awayUntil.Store(l.now() + int64(awayFor))
-			return l.takeLocalShare(t, rate, id, now)
+			return l.takeLocalShare(t, limit, id, now)
 		}
 		t.awayUntil.Store(0)
 		if b.left <= 0 {
@@ -147,18 +147,18 @@ func (b *batch) state(now int64, retry time.Duration) State {
 
 // takeLocalShare takes a token of an equal share of the limit, which this gateway
 // keeps in a bucket of its own.
-func (l *Limiter) takeLocalShare(t *SharedTokens, rate *Limit, id bucketID, now int64) (State, token) {
+func (l *Limiter) takeLocalShare(t *SharedTokens, limit *Limit, id bucketID, now int64) (State, token) {
 	n := int64(max(1, t.holders()))
-	interval := rate.interval * n
-	return l.takeOfBucket(id, now, interval, max(interval, rate.capacity))
+	interval := limit.interval * n
+	return l.takeOfBucket(id, now, interval, max(interval, limit.capacity))
 }
 
 // fetch takes tokens of a bucket in Redis: one for a Strict limit, or this gateway's
 // share of those that come in a tokenLife. The caller holds b.mu.
-func (t *SharedTokens) fetch(rate *Limit, key *Key, b *batch, clock func() int64) error {
+func (t *SharedTokens) fetch(limit *Limit, key *Key, b *batch, clock func() int64) error {
 	want := int64(1)
-	if rate.Mode == Shared {
-		want = max(1, int64(tokenLife)/rate.interval/int64(max(1, t.holders())))
+	if limit.Mode == Shared {
+		want = max(1, int64(tokenLife)/limit.interval/int64(max(1, t.holders())))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callWait)
 	defer cancel()
@@ -168,7 +168,7 @@ func (t *SharedTokens) fetch(rate *Limit, key *Key, b *batch, clock func() int64
 		}
 	}
 	t.calls.Add(1)
-	reply, err := t.conn.Run(ctx, rateScript, t.names.Load().name(key), float64(rate.interval)/1000, float64(rate.capacity)/1000, want)
+	reply, err := t.conn.Run(ctx, rateScript, t.names.Load().name(key), float64(limit.interval)/1000, float64(limit.capacity)/1000, want)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errAway, err)
 	}

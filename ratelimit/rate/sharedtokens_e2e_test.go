@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// METERING.md 3.7: gateways share a limit. With tokens for a twentieth of a second no window has more than its part beyond
+// Gateways share a limit. With tokens for a twentieth of a second no window has more than its part beyond
 // the limit, strict ones have none; where Redis is away each has its part.
 func TestRedisRateIsShared(t *testing.T) {
 	s := redistest.Single(t)
@@ -95,7 +95,7 @@ func TestRedisRateIsShared(t *testing.T) {
 	}
 }
 
-// Contract 9.7: gateways that share a Redis name a subject's bucket by the same secret, which lies there; one that was lost is
+// contract 9.7: gateways that share a Redis name a subject's bucket by the same secret, which lies there; one that was lost is
 // put back, and where two had put one there they agree again.
 func TestRedisRateNames(t *testing.T) {
 	s := redistest.Single(t)
