@@ -56,7 +56,7 @@ var gatewayMetrics = []gatewayMetric{
 	gauge("edgegate_rate_limit_bytes", "Memory of the buckets of rate limits, at most.",
 		func(v *Values) float64 { return float64(v.RateLimits.Bytes) }),
 	gauge("edgegate_rate_limit_budget_bytes", "Memory that the buckets of rate limits may take (`memory limits`).",
-		func(v *Values) float64 { return float64(v.RateLimits.Most) }),
+		func(v *Values) float64 { return float64(v.RateLimits.Budget) }),
 	gauge("edgegate_replay_bytes", "Memory of request bodies that are kept to be sent again.",
 		func(v *Values) float64 { return float64(v.Replay.Bytes) }),
 	gauge("edgegate_replay_budget_bytes", "Memory that kept request bodies may take (`memory replay`).",

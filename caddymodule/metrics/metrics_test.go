@@ -25,7 +25,7 @@ func all() Values {
 			LoadedAt: time.UnixMilli(5500), Failures: 6,
 		},
 		KeySets:    KeySets{Sets: 7, Failing: 8, OldestAge: 9 * time.Second},
-		RateLimits: rate.LimiterStats{Buckets: 10, Bytes: 11, Most: 12, Refused: 13, Shadowed: 14},
+		RateLimits: rate.LimiterStats{Buckets: 10, Bytes: 11, Budget: 12, Refused: 13, Shadowed: 14},
 		Replay:     regions.ReplayStats{Bytes: 15, Most: 16, Refused: 17},
 		Tokens: auth.Stats{
 			Hits: 18, BadHits: 19, Misses: 20, Entries: 21,

@@ -11,7 +11,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// contract 9.6: never more than the cap, and every place below it, whoever
+// Contract 9.6: never more than the cap, and every place below it, whoever
 // comes and goes; who has gone leaves nothing.
 func TestInFlight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// contract 9.7: keys have one size, differ where what they stand for differs, and cannot be told without the secret.
+// Contract 9.7: keys have one size, differ where what they stand for differs, and cannot be told without the secret.
 func TestRateIDs(t *testing.T) {
 	h, other := newKeyHasher([]byte("one")), newKeyHasher([]byte("two"))
 	v4 := netip.MustParseAddr("192.0.2.1")
@@ -81,7 +81,7 @@ func heapOf(fill func()) int64 {
 	return int64(after.HeapAlloc) - int64(before.HeapAlloc)
 }
 
-// contract 9.7: 30,000 subjects of 8 KB take what 30,000 buckets take, and each limiter takes no more than it says.
+// Contract 9.7: 30,000 subjects of 8 KB take what 30,000 buckets take, and each limiter takes no more than it says.
 func TestRateMemoryInBytes(t *testing.T) {
 	const subjects = 30_000
 	long := strings.Repeat("x", 8<<10)
@@ -112,7 +112,7 @@ func TestRateMemoryInBytes(t *testing.T) {
 	runtime.KeepAlive(shared)
 }
 
-// contract 9.7: a budget that changes is in force at once, and takes no limit away.
+// Contract 9.7: a budget that changes is in force at once, and takes no limit away.
 func TestRateMemoryChanges(t *testing.T) {
 	l, rate := limiter(t), prepared(t, Limit{Name: "x", Count: 1, Window: time.Hour})
 	take := func(name string) bool {

@@ -95,7 +95,7 @@ func TestRedisRateIsShared(t *testing.T) {
 	}
 }
 
-// contract 9.7: gateways that share a Redis name a subject's bucket by the same secret, which lies there; one that was lost is
+// Contract 9.7: gateways that share a Redis name a subject's bucket by the same secret, which lies there; one that was lost is
 // put back, and where two had put one there they agree again.
 func TestRedisRateNames(t *testing.T) {
 	s := redistest.Single(t)
