@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/rate"
@@ -148,7 +149,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.loadedAt = ctx, ctx.Logger(), time.Now()
 	a.started = make(chan struct{})
 	a.warnOfLogs()
-	logRedis(a.logger)
+	logs.UseForRedis(a.logger)
 	set, err := a.regionSet()
 	if err != nil {
 		return err
@@ -235,7 +236,7 @@ func (a *App) gatewayLocation(set *regions.Set) (regions.Location, error) {
 // waits for its last requests where the user set no grace_period.
 func (a *App) Start() error {
 	defer close(a.started)
-	hideBackendBytes()
+	logs.HideBackendBytes()
 	if err := a.limitGrace(); err != nil {
 		return err
 	}

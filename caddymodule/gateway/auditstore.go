@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/billing"
+
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
@@ -32,13 +34,13 @@ func (a *App) auditStore(ctx context.Context) []Finding {
 	defer cancel()
 	settings, err := s.Conn().Settings(ctx, "maxmemory-policy", "appendonly", "min-replicas-to-write")
 	if err != nil {
-		return []Finding{storeAway(s.URL(), storeCause(err))}
+		return []Finding{storeAway(s.URL(), logs.StoreCause(err))}
 	}
 	var findings []Finding
 	// It may answer, and yet refuse what calls need: writes.
 	for _, c := range a.storeConditions() {
-		if c.state == string(redisconn.Down) {
-			findings = append(findings, storeAway(c.name, c.why))
+		if c.State == string(redisconn.Down) {
+			findings = append(findings, storeAway(c.Name, c.Why))
 		}
 	}
 	if policy, ok := settings["maxmemory-policy"]; ok && policy != "noeviction" {

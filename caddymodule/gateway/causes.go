@@ -1,19 +1,15 @@
 package gateway
 
 import (
-	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
-	"strings"
-	"syscall"
 
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
-	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/auth"
@@ -21,25 +17,29 @@ import (
 
 // unanswered logs that no backend answered the call.
 func (c *call) unanswered(refusal *routing.Refusal) {
-	u := failedCall{
-		message: notAnswered, region: c.region(), status: refusal.Status, code: refusal.Code, cause: safeCause(refusal.Cause),
+	failed := logs.FailedCall{
+		Message: logs.NotAnswered,
+		Region:  c.region(),
+		Status:  refusal.Status,
+		Code:    refusal.Code,
+		Cause:   safeCause(refusal.Cause),
 	}
-	e := example{requestID: c.inv.ID, function: c.inv.Slug}
-	if u.region != "" {
-		e.reason = string(c.reason())
+	example := logs.Example{RequestID: c.inv.ID, Function: c.inv.Slug}
+	if failed.Region != "" {
+		example.Reason = string(c.reason())
 	}
 	if c.inv.Project != nil {
-		e.project = c.inv.Project.Ref
+		example.Project = c.inv.Project.Ref
 	}
 	if c.exchange != nil {
-		e.attempts = c.exchange.Attempts
+		example.Attempts = c.exchange.Attempts
 	}
 	// What is refused with 503 is a matter of the region or the store, and the same
 	// for all functions.
 	if refusal.Status != http.StatusServiceUnavailable {
-		u.project, u.function = e.project, e.function
+		failed.Project, failed.Function = example.Project, example.Function
 	}
-	c.handler.app.lease.repeats.add(c.handler.logger, u, e)
+	c.handler.app.lease.repeats.Add(c.handler.logger, failed, example)
 }
 
 // safeCause describes why no answer came, without what peers sent: net/http
@@ -49,7 +49,7 @@ func safeCause(err error) string {
 		return "no region can take it"
 	}
 	if errors.Is(err, regions.ErrUnmetered) || errors.Is(err, metering.ErrUnavailable) || errors.Is(err, quota.ErrUnavailable) {
-		return "the invocation cannot be recorded: " + storeCause(err)
+		return "the invocation cannot be recorded: " + logs.StoreCause(err)
 	}
 	if errors.Is(err, regions.ErrOverloaded) {
 		return err.Error() // one of a few texts
@@ -71,35 +71,4 @@ func safeCause(err error) string {
 		return regions.ErrUnavailable.Error()
 	}
 	return "malformed answer or broken connection"
-}
-
-// storeCause says in words why something cannot be written or asked. Replies of
-// Redis may quote what they were sent, so only their code is told.
-func storeCause(err error) string {
-	if err == nil {
-		return ""
-	}
-	if code := redisconn.ReplyCode(err); code != "" {
-		return "Redis answers " + code
-	}
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		return op.Error()
-	}
-	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		return path.Error()
-	}
-	if errno, ok := errors.AsType[syscall.Errno](err); ok {
-		return errno.Error()
-	}
-	for _, known := range []error{context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF} {
-		if errors.Is(err, known) {
-			return known.Error()
-		}
-	}
-	return firstLine(err)
-}
-
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/quic-go/quic-go"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
 )
@@ -174,11 +175,20 @@ func (c *call) report() {
 	if !r.cut || r.ending != endBackendCut && r.ending != endTimedOut {
 		return
 	}
-	c.handler.app.lease.repeats.add(c.handler.logger, failedCall{
-		message: brokenOff, project: c.inv.Project.Ref, function: c.inv.Slug, region: c.region(),
-		status: c.meter.status, outcome: r.ending, cause: safeCause(r.cause),
-	}, example{
-		requestID: c.inv.ID, project: c.inv.Project.Ref, function: c.inv.Slug,
-		bytesIn: r.bytesIn, bytesOut: r.bytesOut, duration: r.duration,
+	c.handler.app.lease.repeats.Add(c.handler.logger, logs.FailedCall{
+		Message:  logs.BrokenOff,
+		Project:  c.inv.Project.Ref,
+		Function: c.inv.Slug,
+		Region:   c.region(),
+		Status:   c.meter.status,
+		Outcome:  string(r.ending),
+		Cause:    safeCause(r.cause),
+	}, logs.Example{
+		RequestID: c.inv.ID,
+		Project:   c.inv.Project.Ref,
+		Function:  c.inv.Slug,
+		BytesIn:   r.bytesIn,
+		BytesOut:  r.bytesOut,
+		Duration:  r.duration,
 	})
 }

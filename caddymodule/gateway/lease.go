@@ -6,6 +6,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions"
@@ -49,9 +50,9 @@ type lease struct {
 	tokens      *auth.Shared // verified tokens
 	fleet       *fleet.Fleet // the gateways that share the store
 	limiter     *pooledLimiter
-	transitions *transitions // of states that are logged
-	repeats     *repeats     // of what invocations are refused for
-	inFlight    *inFlight    // what runs, of whom there are caps
+	transitions *logs.Transitions // of states that are logged
+	repeats     *logs.Repeats     // of what invocations are refused for
+	inFlight    *inFlight         // what runs, of whom there are caps
 	replay      *regions.ReplayMemory
 	held        []any // the pool's keys
 	done        atomic.Bool
@@ -69,8 +70,8 @@ func acquire() *lease {
 	}).value
 	l.fleet = hold(l, fleetKey, func() pooled[*fleet.Fleet] { return pooled[*fleet.Fleet]{fleet.New()} }).value
 	l.limiter = hold(l, limiterKey, func() *pooledLimiter { return &pooledLimiter{Limiter: rate.NewLimiter()} })
-	l.transitions = hold(l, transitionsKey, func() pooled[*transitions] { return pooled[*transitions]{newTransitions()} }).value
-	l.repeats = hold(l, repeatsKey, newRepeats)
+	l.transitions = hold(l, transitionsKey, func() pooled[*logs.Transitions] { return pooled[*logs.Transitions]{logs.NewTransitions()} }).value
+	l.repeats = hold(l, repeatsKey, logs.NewRepeats)
 	l.inFlight = hold(l, inFlightKey, func() pooled[*inFlight] {
 		return pooled[*inFlight]{&inFlight{InFlight: rate.NewInFlight()}}
 	}).value

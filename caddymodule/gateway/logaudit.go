@@ -9,18 +9,9 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/logging"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/options"
-)
-
-// Fields of Caddy's lines about requests that have tokens in them. A filter that
-// takes both out is as good as the format edge_functions.
-const (
-	fieldHeaders = "request>headers"
-	fieldURI     = "request>uri"
 )
 
 const (
@@ -31,36 +22,9 @@ const (
 // warnOfLogs says at the start, and in `validate`, that the default log shows
 // secrets.
 func (a *App) warnOfLogs() {
-	if exposes(a.logger.Core()) {
+	if logs.Exposes(a.logger.Core()) {
 		a.logger.Warn("the log shows secrets: " + logExposes + "; " + logRemedy)
 	}
-}
-
-// exposes reports whether a core writes by an encoder that masks nothing. An
-// encoder shows itself to the fields of a context, and writes nothing for it.
-func exposes(core zapcore.Core) bool {
-	found := false
-	core.With([]zap.Field{zap.Inline(zapcore.ObjectMarshalerFunc(func(enc zapcore.ObjectEncoder) error {
-		found = found || !masks(enc)
-		return nil
-	}))})
-	return found
-}
-
-func masks(enc zapcore.ObjectEncoder) bool {
-	switch e := enc.(type) {
-	case *LogEncoder:
-		return true
-	case logging.FilterEncoder:
-		return e.Fields[fieldHeaders] != nil && e.Fields[fieldURI] != nil
-	}
-	// Others may have ours inside, which then is given what is in an object.
-	inside := false
-	_ = enc.AddObject("probe", zapcore.ObjectMarshalerFunc(func(inner zapcore.ObjectEncoder) error {
-		_, inside = inner.(maskingObject)
-		return nil
-	}))
-	return inside
 }
 
 // auditLogs finds the logs that show secrets. The default log is there without
@@ -121,7 +85,7 @@ func encoderMasks(encoder any) bool {
 	case "edge_functions":
 		return true
 	case "filter":
-		return dig(encoder, "fields", fieldHeaders) != nil && dig(encoder, "fields", fieldURI) != nil
+		return dig(encoder, "fields", logs.FieldHeaders) != nil && dig(encoder, "fields", logs.FieldURI) != nil
 	case "append", "journald":
 		return encoderMasks(dig(encoder, "wrap"))
 	}

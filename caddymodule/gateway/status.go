@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -234,11 +235,11 @@ func (a *App) storeStatus(now time.Time) *StatusStore {
 	s := &StatusStore{Kind: storeEmbedded, State: string(regions.StateUp), Location: a.dataDir()}
 	stores := a.storeConditions()
 	if len(stores) > 0 {
-		s.Kind, s.Location = storeRedis, stores[0].name
+		s.Kind, s.Location = storeRedis, stores[0].Name
 	}
 	for _, c := range slices.Concat(stores, a.ledgerConditions(now), a.quotaConditions(now)) {
-		if badness(c.state) > badness(s.State) {
-			s.State, s.Error = c.state, c.why
+		if badness(c.State) > badness(s.State) {
+			s.State, s.Error = c.State, c.Why
 		}
 	}
 	return s
@@ -256,7 +257,7 @@ func (a *App) ledgerStatus(now time.Time) *StatusLedger {
 	if state == "" {
 		return nil // it is not open
 	}
-	s := &StatusLedger{Directory: a.engine.Dir(), State: regions.State(state), Error: storeCause(err)}
+	s := &StatusLedger{Directory: a.engine.Dir(), State: regions.State(state), Error: logs.StoreCause(err)}
 	for _, z := range a.engine.Ledger().UnknownZones() {
 		s.UnknownTimeZones = append(s.UnknownTimeZones, z.Zone)
 	}

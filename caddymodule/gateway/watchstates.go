@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
 )
@@ -32,35 +33,38 @@ func (a *App) watchStates(ctx context.Context) {
 }
 
 func (a *App) observeStates(now time.Time) {
-	t, log := a.lease.transitions, a.logger
 	view := a.network.View()
-	t.observe(log, now, kindBackend, backendConditions(view))
-	t.observe(log, now, kindBreaker, breakerConditions(view))
-	t.observe(log, now, kindRegion, regionConditions(view))
-	t.observe(log, now, kindStore, a.storeConditions())
-	t.observe(log, now, kindLedger, a.ledgerConditions(now))
-	t.observe(log, now, kindQuotas, a.quotaConditions(now))
-	t.observe(log, now, kindProjects, a.projectConditions())
-	t.observe(log, now, kindKeySet, a.keySetConditions())
+	for _, seen := range []logs.Observation{
+		{Kind: logs.KindBackend, All: backendConditions(view)},
+		{Kind: logs.KindBreaker, All: breakerConditions(view)},
+		{Kind: logs.KindRegion, All: regionConditions(view)},
+		{Kind: logs.KindStore, All: a.storeConditions()},
+		{Kind: logs.KindLedger, All: a.ledgerConditions(now)},
+		{Kind: logs.KindQuotas, All: a.quotaConditions(now)},
+		{Kind: logs.KindProjects, All: a.projectConditions()},
+		{Kind: logs.KindKeySet, All: a.keySetConditions()},
+	} {
+		a.lease.transitions.Observe(a.logger, now, seen)
+	}
 }
 
-func backendConditions(view *regions.View) (all []condition) {
+func backendConditions(view *regions.View) (all []logs.Condition) {
 	for i := range view.Regions {
 		r := &view.Regions[i]
 		for _, b := range r.Backends {
-			all = append(all, condition{r.Region.Name + " " + b.Address, string(b.State), b.Why})
+			all = append(all, logs.Condition{Name: r.Region.Name + " " + b.Address, State: string(b.State), Why: b.Why})
 		}
 	}
 	return all
 }
 
-func breakerConditions(view *regions.View) (all []condition) {
+func breakerConditions(view *regions.View) (all []logs.Condition) {
 	for i := range view.Regions {
 		r := &view.Regions[i]
 		for _, b := range r.Backends {
-			c := condition{name: r.Region.Name + " " + b.Address, state: "closed"}
+			c := logs.Condition{Name: r.Region.Name + " " + b.Address, State: "closed"}
 			if b.Open {
-				c.state, c.why = "open", b.Why
+				c.State, c.Why = "open", b.Why
 			}
 			all = append(all, c)
 		}
@@ -68,10 +72,10 @@ func breakerConditions(view *regions.View) (all []condition) {
 	return all
 }
 
-func regionConditions(view *regions.View) (all []condition) {
+func regionConditions(view *regions.View) (all []logs.Condition) {
 	for i := range view.Regions {
 		r := &view.Regions[i]
-		all = append(all, condition{r.Region.Name, string(r.State), regionCause(r)})
+		all = append(all, logs.Condition{Name: r.Region.Name, State: string(r.State), Why: regionCause(r)})
 	}
 	return all
 }
@@ -116,65 +120,65 @@ func (a *App) redisConns() (conns []*redisconn.Conn) {
 
 // storeConditions is one condition a Redis, however many connections lead there:
 // it is down if any of them says so.
-func (a *App) storeConditions() (all []condition) {
+func (a *App) storeConditions() (all []logs.Condition) {
 	for _, conn := range a.redisConns() {
 		state := conn.State()
-		c := condition{name: conn.Config().Location(), state: string(state.Health), why: storeCause(state.Err)}
-		i := slices.IndexFunc(all, func(other condition) bool { return other.name == c.name })
+		c := logs.Condition{Name: conn.Config().Location(), State: string(state.Health), Why: logs.StoreCause(state.Err)}
+		i := slices.IndexFunc(all, func(other logs.Condition) bool { return other.Name == c.Name })
 		switch {
 		case i < 0:
 			all = append(all, c)
-		case all[i].state != string(redisconn.Down) && (state.Health == redisconn.Down || all[i].state == string(redisconn.Unknown)):
+		case all[i].State != string(redisconn.Down) && (state.Health == redisconn.Down || all[i].State == string(redisconn.Unknown)):
 			all[i] = c
 		}
 	}
 	return all
 }
 
-func (a *App) ledgerConditions(now time.Time) []condition {
+func (a *App) ledgerConditions(now time.Time) []logs.Condition {
 	state, err := a.engine.LedgerState(now)
 	if state == "" {
 		return nil // it is not open
 	}
-	return []condition{{a.engine.Dir(), string(state), storeCause(err)}}
+	return []logs.Condition{{Name: a.engine.Dir(), State: string(state), Why: logs.StoreCause(err)}}
 }
 
-func (a *App) quotaConditions(now time.Time) []condition {
+func (a *App) quotaConditions(now time.Time) []logs.Condition {
 	state, err := a.engine.QuotaState(now)
 	if state == "" {
 		return nil // they are not open
 	}
-	return []condition{{"quotas", string(state), storeCause(err)}}
+	return []logs.Condition{{Name: "quotas", State: string(state), Why: logs.StoreCause(err)}}
 }
 
-func (a *App) projectConditions() []condition {
+func (a *App) projectConditions() []logs.Condition {
 	if a.keeper == nil {
 		return nil
 	}
-	c := condition{name: a.source.Location(), state: string(regions.StateUp)}
+	c := logs.Condition{Name: a.source.Location(), State: string(regions.StateUp)}
 	switch state := a.keeper.current(); {
 	case state.err != nil && state.loadedAt.IsZero():
-		c.state, c.why = string(regions.StateDown), "none could be loaded yet: "+firstLine(state.err)
+		c.State, c.Why = string(regions.StateDown), "none could be loaded yet: "+logs.FirstLine(state.err)
 	case state.err != nil:
-		c.state, c.why = "stale", "the latest are not in force: "+firstLine(state.err)
+		c.State, c.Why = "stale", "the latest are not in force: "+logs.FirstLine(state.err)
 	case state.loadedAt.IsZero():
-		c.state = string(regions.StateUnknown)
+		c.State = string(regions.StateUnknown)
 	}
-	return []condition{c}
+	return []logs.Condition{c}
 }
 
-func (a *App) keySetConditions() (all []condition) {
+func (a *App) keySetConditions() (all []logs.Condition) {
 	for _, set := range a.lease.keys.Status().Remotes {
-		c := condition{name: set.Location, state: string(regions.StateUp)}
+		c := logs.Condition{Name: set.Location, State: string(regions.StateUp)}
 		switch {
 		case set.Error != "" && set.FetchedAt.IsZero():
-			c.state, c.why = string(regions.StateDown), "it could never be fetched: "+firstLine(errors.New(set.Error))
+			c.State, c.Why = string(regions.StateDown), "it could never be fetched: "+logs.FirstLine(errors.New(set.Error))
 		case set.Error != "":
-			c.state, c.why = "stale", "the last good one serves: "+firstLine(errors.New(set.Error))
+			c.State, c.Why = "stale", "the last good one serves: "+logs.FirstLine(errors.New(set.Error))
 		case set.FetchedAt.IsZero():
-			c.state = string(regions.StateUnknown)
+			c.State = string(regions.StateUnknown)
 		case len(set.Remarks) > 0:
-			c.state, c.why = string(regions.StateDegraded), strings.Join(set.Remarks, "; ")
+			c.State, c.Why = string(regions.StateDegraded), strings.Join(set.Remarks, "; ")
 		}
 		all = append(all, c)
 	}

@@ -1,4 +1,4 @@
-package gateway
+package logs
 
 import (
 	"bytes"
@@ -24,12 +24,12 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(LogEncoder))
+	caddy.RegisterModule(new(Encoder))
 }
 
 const encoderNamespace = "caddy.logging.encoders"
 
-// LogEncoder writes log lines without secrets (BEHAVIOUR.md section 8): values
+// Encoder writes log lines without secrets (contract 8): values
 // of headers other than a few harmless ones, and tokens, keys and passwords in
 // URLs and in any other text, are REDACTED. As the format of the default log it
 // holds for every line of the process, Caddy's access and error logs included.
@@ -38,7 +38,7 @@ const encoderNamespace = "caddy.logging.encoders"
 // before apps are made, the adapter of Caddyfiles keeps its logs to itself, and
 // what is logged of a request is copied before any handler sees it. A log with
 // another format is said at the start, and found by `edgegate audit`.
-type LogEncoder struct {
+type Encoder struct {
 	// How lines are written. Default: json, or console on a terminal. A filter
 	// belongs in here, not round it.
 	WrappedRaw json.RawMessage `json:"wrap,omitempty" caddy:"namespace=caddy.logging.encoders inline_key=format"`
@@ -50,15 +50,15 @@ type LogEncoder struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (*LogEncoder) CaddyModule() caddy.ModuleInfo {
+func (*Encoder) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  encoderNamespace + ".edge_functions",
-		New: func() caddy.Module { return new(LogEncoder) },
+		New: func() caddy.Module { return new(Encoder) },
 	}
 }
 
 // Provision loads the encoder that lines are written with.
-func (e *LogEncoder) Provision(ctx caddy.Context) error {
+func (e *Encoder) Provision(ctx caddy.Context) error {
 	e.ctx = ctx
 	if e.WrappedRaw == nil {
 		return e.useDefault(new(logging.JSONEncoder))
@@ -77,7 +77,7 @@ type ownEncoder interface {
 	caddy.Provisioner
 }
 
-func (e *LogEncoder) useDefault(encoder ownEncoder) error {
+func (e *Encoder) useDefault(encoder ownEncoder) error {
 	if err := encoder.Provision(e.ctx); err != nil {
 		return fmt.Errorf("making the default encoder: %w", err)
 	}
@@ -85,13 +85,13 @@ func (e *LogEncoder) useDefault(encoder ownEncoder) error {
 	return nil
 }
 
-func (e *LogEncoder) wrap(encoder zapcore.Encoder) {
+func (e *Encoder) wrap(encoder zapcore.Encoder) {
 	e.wrapped, e.maskingObject = encoder, maskingObject{ObjectEncoder: encoder}
 }
 
 // ConfigureDefaultFormat implements caddy.ConfiguresFormatterDefault: people
 // who read a terminal get the format for people.
-func (e *LogEncoder) ConfigureDefaultFormat(writer caddy.WriterOpener) error {
+func (e *Encoder) ConfigureDefaultFormat(writer caddy.WriterOpener) error {
 	if e.WrappedRaw != nil {
 		if inner, ok := e.wrapped.(caddy.ConfiguresFormatterDefault); ok {
 			return inner.ConfigureDefaultFormat(writer)
@@ -105,15 +105,15 @@ func (e *LogEncoder) ConfigureDefaultFormat(writer caddy.WriterOpener) error {
 }
 
 // Clone implements zapcore.Encoder.
-func (e *LogEncoder) Clone() zapcore.Encoder {
-	clone := new(LogEncoder)
+func (e *Encoder) Clone() zapcore.Encoder {
+	clone := new(Encoder)
 	clone.wrap(e.wrapped.Clone())
 	return clone
 }
 
 // EncodeEntry implements zapcore.Encoder.
-func (e *LogEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
-	entry.Message, entry.Stack = maskText(entry.Message), maskText(entry.Stack)
+func (e *Encoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
+	entry.Message, entry.Stack = Mask(entry.Message), Mask(entry.Stack)
 	if len(fields) == 0 {
 		return e.wrapped.EncodeEntry(entry, nil)
 	}
@@ -131,7 +131,7 @@ func (e *LogEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*
 //	edge_functions {
 //		wrap <encoder>
 //	}
-func (e *LogEncoder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (e *Encoder) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.NextArg() {
 		return d.Errf("format edge_functions: unexpected %q; write `format edge_functions` or `format edge_functions { wrap console }`", d.Val())
@@ -175,7 +175,7 @@ func (m maskingObject) value(key, text string) string {
 	if m.hides(key) {
 		return redacted
 	}
-	return maskText(text)
+	return Mask(text)
 }
 
 func (m maskingObject) hides(key string) bool {
@@ -208,7 +208,7 @@ func (m maskingObject) AddArray(key string, array zapcore.ArrayMarshaler) error 
 		})
 	}
 	if m.headers {
-		key = maskText(key)
+		key = Mask(key)
 	}
 	return m.ObjectEncoder.AddArray(key, maskingArray{array})
 }
@@ -283,9 +283,9 @@ func (a maskingArray) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 
 type maskingElements struct{ zapcore.ArrayEncoder }
 
-func (m maskingElements) AppendString(value string) { m.ArrayEncoder.AppendString(maskText(value)) }
+func (m maskingElements) AppendString(value string) { m.ArrayEncoder.AppendString(Mask(value)) }
 func (m maskingElements) AppendByteString(value []byte) {
-	m.ArrayEncoder.AppendString(maskText(string(value)))
+	m.ArrayEncoder.AppendString(Mask(string(value)))
 }
 
 func (m maskingElements) AppendArray(array zapcore.ArrayMarshaler) error {
@@ -306,8 +306,8 @@ func (m maskingElements) AppendReflected(value any) error {
 
 // Interface guards
 var (
-	_ zapcore.Encoder                  = (*LogEncoder)(nil)
-	_ caddy.Provisioner                = (*LogEncoder)(nil)
-	_ caddy.ConfiguresFormatterDefault = (*LogEncoder)(nil)
-	_ caddyfile.Unmarshaler            = (*LogEncoder)(nil)
+	_ zapcore.Encoder                  = (*Encoder)(nil)
+	_ caddy.Provisioner                = (*Encoder)(nil)
+	_ caddy.ConfiguresFormatterDefault = (*Encoder)(nil)
+	_ caddyfile.Unmarshaler            = (*Encoder)(nil)
 )

@@ -1,4 +1,4 @@
-package gateway
+package logs
 
 import (
 	"bytes"
@@ -6,14 +6,15 @@ import (
 	"log"
 )
 
-// unsolicited is how net/http begins the line that quotes what a backend sent
-// on a connection without a request: possibly somebody's secrets. It goes to
-// the standard logger, and Caddy prints it.
+// unsolicited begins the line of net/http that quotes what a backend sent on a
+// connection without a request, which may be anybody's secrets. net/http writes
+// it to the standard logger, whose lines Caddy logs.
 const unsolicited = "Unsolicited response received on idle HTTP channel"
 
-// hideBackendBytes cuts the quotation from such lines (BEHAVIOUR.md section
-// 8). Caddy sets the standard logger's output anew with each configuration.
-func hideBackendBytes() {
+// HideBackendBytes removes what backends sent from the lines of the standard
+// logger (contract 8). Caddy sets that logger's output with each configuration, so
+// that it must be called with each as well.
+func HideBackendBytes() {
 	if _, ok := log.Writer().(backendBytesFilter); !ok {
 		log.SetOutput(backendBytesFilter{log.Writer()})
 	}

@@ -1,4 +1,4 @@
-package gateway
+package logs
 
 import (
 	"net/url"
@@ -22,7 +22,7 @@ var shownHeaders = lowerSet(
 )
 
 // secretNames are the names of query parameters and log fields whose values are
-// secrets. Those of BEHAVIOUR.md section 8, and what else is usual.
+// secrets. Those of contract 8, and what else is usual.
 var secretNames = lowerSet(
 	"jwt", "token", "apikey", "access_token", "api_key", "api-key", "x-api-key", "refresh_token", "id_token", "auth_token",
 	"secret", "client_secret", "password", "passwd", "signature", "authorization", "proxy-authorization", "cookie", "set-cookie",
@@ -37,7 +37,7 @@ func lowerSet(names ...string) map[string]bool {
 	return set
 }
 
-// shape is text that is a secret wherever it stands.
+// shape describes secrets that are recognized by their looks, wherever they are.
 type shape struct {
 	hint    string // part of every match, looked for first because it is cheap
 	pattern *regexp.Regexp
@@ -53,10 +53,10 @@ var shapes = []shape{
 	{"@", regexp.MustCompile(`://[^/\s@"]*:[^/\s@"]*@`), "://" + redacted + "@"},
 }
 
-// maskText takes secrets out of a text: the values of parameters with secret
+// Mask returns a text without secrets: the values of parameters with secret
 // names, wherever a URL or a query stands in it, and what looks like a token, a
 // key or a password in a URL. The rest stays byte for byte.
-func maskText(text string) string {
+func Mask(text string) string {
 	if strings.Contains(text, "=") {
 		text = maskParameters(text)
 	}

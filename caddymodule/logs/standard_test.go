@@ -1,4 +1,4 @@
-package gateway
+package logs
 
 import (
 	"bytes"
@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR section 8: net/http quotes what a backend sent unasked, and that may be anybody's.
+// contract 8: net/http quotes what a backend sent unasked, and that may be anybody's.
 func TestBackendBytesAreCutFromTheLog(t *testing.T) {
 	var out bytes.Buffer
 	before := log.Writer()
 	t.Cleanup(func() { log.SetOutput(before) })
 	log.SetOutput(&out)
-	hideBackendBytes()
-	hideBackendBytes() // each configuration calls it
+	HideBackendBytes()
+	HideBackendBytes() // each configuration calls it
 	log.Printf("Unsolicited response received on idle HTTP channel starting with %q; err=%v", "sb_secret_x", nil)
 	log.Print("another line with a word")
 	got := out.String()

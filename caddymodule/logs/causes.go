@@ -1,0 +1,46 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+)
+
+// StoreCause describes why a store cannot be written or asked, in words that are
+// safe to log: replies of Redis may quote what they were sent, so that only their
+// code is told. It is "" for nil.
+func StoreCause(err error) string {
+	if err == nil {
+		return ""
+	}
+	if code := redisconn.ReplyCode(err); code != "" {
+		return "Redis answers " + code
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Error()
+	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Error()
+	}
+	if errno, ok := errors.AsType[syscall.Errno](err); ok {
+		return errno.Error()
+	}
+	for _, known := range []error{context.DeadlineExceeded, io.EOF, io.ErrUnexpectedEOF} {
+		if errors.Is(err, known) {
+			return known.Error()
+		}
+	}
+	return FirstLine(err)
+}
+
+// FirstLine returns the first line of an error's text.
+func FirstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
