@@ -36,7 +36,7 @@ type admin struct {
 }
 
 // adminSocket is where packages and the shipped Caddyfiles have the admin
-// endpoint (INTERFACE.md).
+// endpoint (docs/cli.md).
 const adminSocket = "/run/edgegate/admin.sock"
 
 // usualPlaces is --address when it is not given: whichever answers.

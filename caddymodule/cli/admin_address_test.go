@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// INTERFACE.md: the CLI tries --address, then the socket of packages, then localhost:2019.
+// The CLI tries --address, then the socket of packages, then localhost:2019.
 func TestUsualAddress(t *testing.T) {
 	dir, err := os.MkdirTemp("", "edgegate") // the names of t.TempDir are too long for sockets
 	if err != nil {

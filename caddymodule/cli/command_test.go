@@ -97,7 +97,7 @@ func TestFailuresAreOneJSONLine(t *testing.T) {
 	}
 }
 
-// INTERFACE.md: wrong usage is exit code 2 with the same line, and nothing was asked.
+// Wrong usage is exit code 2 with the same line, and nothing was asked.
 func TestWrongUsage(t *testing.T) {
 	g := serve(t, 200, statusJSON)
 	for _, tc := range []struct {
@@ -147,7 +147,7 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-// INTERFACE.md: a value that no gateway would understand is wrong usage, and nothing was asked.
+// A value that no gateway would understand is wrong usage, and nothing was asked.
 func TestWrongFlagValues(t *testing.T) {
 	g := serve(t, 200, statusJSON)
 	for _, tc := range []struct{ args, message, hint string }{

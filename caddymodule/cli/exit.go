@@ -16,11 +16,11 @@ import (
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
-// exitUsage is the exit code of wrong usage, after INTERFACE.md.
+// exitUsage is the exit code of wrong usage (docs/cli.md).
 const exitUsage = 2
 
-// exitExplained is the exit code of a difference that is no error, after
-// INTERFACE.md.
+// exitExplained is the exit code of a difference that is no error
+// (docs/cli.md).
 const exitExplained = 3
 
 // UsageError is a command line that cannot be understood: the process ends
@@ -51,7 +51,7 @@ type Arg struct {
 }
 
 // Run makes do the work of cmd, a command that takes flags and the given
-// arguments, with the error output of INTERFACE.md: one JSON line
+// arguments, with the error output of docs/cli.md: one JSON line
 // {"error","hint"} on standard error and exit code 2 for a [UsageError], wrong
 // flags and arguments, 1 for any other error. It sets Args, RunE and the flag
 // error function of cmd; the flags are the caller's. The context of do is the

@@ -9,7 +9,7 @@ import (
 )
 
 // laterCommands and laterFlags, by command, are of parts that come later
-// (INTERFACE.md): wrong usage, as what is unknown, but not a typing error.
+// (docs/roadmap.md): wrong usage, as what is unknown, but not a typing error.
 var (
 	laterCommands = []string{"events", "health", "logs", "placement", "top"}
 	laterFlags    = map[string][]string{"status": {"watch"}, "explain": {"function"}}

@@ -87,7 +87,7 @@ func TestCommandsOfTheBinary(t *testing.T) {
 	}
 }
 
-// INTERFACE.md: commands that are not built yet are wrong usage and say so; so is help about what is no command.
+// Commands that are not built yet are wrong usage and say so; so is help about what is no command.
 func TestCommandsThatAreNotThere(t *testing.T) {
 	for _, tc := range []struct{ args, message, hint string }{
 		{"top", "top: not in this build", "docs/roadmap.md"},

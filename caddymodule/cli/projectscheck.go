@@ -131,7 +131,7 @@ type judgement struct {
 	Projects      int                `json:"projects"`
 	Functions     int                `json:"functions"`
 	Organizations int                `json:"organizations"`
-	LeftOut       int                `json:"left_out"` // functions beyond a plan, BEHAVIOUR 7.6
+	LeftOut       int                `json:"left_out"` // functions beyond a plan, contract 7.6
 	Errors        []projects.Problem `json:"errors"`
 	More          int                `json:"more_errors,omitempty"` // errors that are not listed
 	Warnings      []projects.Problem `json:"warnings"`

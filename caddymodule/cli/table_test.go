@@ -131,7 +131,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// INTERFACE.md: one shape for the command line and the admin API, and "more fields may follow": what this build does not
+// One shape for the command line and the admin API, and more fields may follow: what this build does not
 // know must come through, in its order and with its digits.
 func TestJSONIsWhatTheAdminAPISays(t *testing.T) {
 	for _, tc := range []struct{ name, command, answer string }{

@@ -96,7 +96,7 @@ func TestUsageReconcile(t *testing.T) {
 	}
 }
 
-// METERING.md 3.13, R4: a file has what was billed, is older than what is billed now, or is wrong.
+// A file has what was billed, is older than what is billed now, or is wrong.
 func TestUsageReconcileAgainstAFile(t *testing.T) {
 	dir, same := t.TempDir(), book(t, 10)
 	address := reconciler(t, levelsSame, same)

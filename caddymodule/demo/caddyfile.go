@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// caddyfile writes the configuration a user would write for one project in three regions (INTERFACE.md). The site takes any host and
+// caddyfile writes the configuration a user would write for one project in three regions. The site takes any host and
 // is restricted by `bind`: with `http://localhost:8000` as its address, a request to 127.0.0.1:8000 would find no site and get Caddy's
 // empty 200. HTTP/1.1 alone is named since HTTP/2 and 3 need TLS and Caddy would warn about both.
 func (d *demo) caddyfile() []byte {

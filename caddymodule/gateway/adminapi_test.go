@@ -44,7 +44,7 @@ func answer(t *testing.T, target string) map[string]any {
 	return decoded
 }
 
-// fields fails unless an object has the names that INTERFACE.md fixes. More may follow.
+// fields fails unless an object has the names that clients rely on. More may follow.
 func fields(t *testing.T, what string, object any, names ...string) map[string]any {
 	t.Helper()
 	m, ok := object.(map[string]any)

@@ -11,7 +11,7 @@ import (
 	"github.com/edgegate/edgegate/routing/cors"
 )
 
-// allowOrigin settles the CORS headers of a function's answer (BEHAVIOUR.md 4.3,
+// allowOrigin settles the CORS headers of a function's answer (contract 4.3,
 // 4.5, 4.9). What other directives of the site have set already, such as `header`,
 // comes before the function's.
 func (c *call) allowOrigin(header http.Header) {

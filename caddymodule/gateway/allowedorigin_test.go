@@ -16,7 +16,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// BEHAVIOUR 4.9: what `header` of the site has set counts as the first value, and nothing of it leaves beside the function's. Values are in
+// Contract 4.9: what `header` of the site has set counts as the first value, and nothing of it leaves beside the function's. Values are in
 // no log.
 func TestAllowOriginBesideTheSite(t *testing.T) {
 	policy, err := cors.New(cors.Config{})
@@ -54,19 +54,19 @@ func TestAllowOriginBesideTheSite(t *testing.T) {
 			}}
 			c.allowOrigin(header)
 			if got := header.Values(allow); !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("4.9: %q, want %q", got, tt.want)
+				t.Errorf("contract 4.9: %q, want %q", got, tt.want)
 			}
 			if left := w.Header().Values(allow); left != nil {
-				t.Errorf("4.9: %q leaves besides", left)
+				t.Errorf("contract 4.9: %q leaves besides", left)
 			}
 			if got := logs.TakeAll(); len(got) != tt.warnings {
-				t.Errorf("4.9: logged %v", got)
+				t.Errorf("contract 4.9: logged %v", got)
 			}
 		})
 	}
 }
 
-// BEHAVIOUR 4.9: a warning once a minute and function, with the same memory for any number of functions.
+// Contract 4.9: a warning once a minute and function, with the same memory for any number of functions.
 func TestOnceAMinute(t *testing.T) {
 	var o onceAMinute
 	start := time.Unix(1_790_000_000, 0)
@@ -75,7 +75,7 @@ func TestOnceAMinute(t *testing.T) {
 		want  bool
 	}{{0, true}, {time.Second, false}, {59 * time.Second, false}, {time.Minute, true}, {119 * time.Second, false}, {2 * time.Minute, true}} {
 		if got := o.due("p", "f", start.Add(tt.after)); got != tt.want {
-			t.Errorf("4.9: after %s: %v", tt.after, got)
+			t.Errorf("contract 4.9: after %s: %v", tt.after, got)
 		}
 	}
 	warned := 0
@@ -85,6 +85,6 @@ func TestOnceAMinute(t *testing.T) {
 		}
 	}
 	if warned == 0 || warned > len(o.last) {
-		t.Errorf("4.9: %d warnings of %d slots", warned, len(o.last))
+		t.Errorf("contract 4.9: %d warnings of %d slots", warned, len(o.last))
 	}
 }

@@ -141,7 +141,7 @@ func unused(check, subject, message string) Finding {
 	}
 }
 
-// auditFunctions lists what anyone may call (BEHAVIOUR.md 4.8).
+// auditFunctions lists what anyone may call (contract 4.8).
 func auditFunctions(p *projects.Project) []Finding {
 	byMode := make(map[projects.CORSMode][]string)
 	for f := range p.EachFunction() {

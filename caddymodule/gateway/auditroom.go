@@ -1,7 +1,7 @@
 package gateway
 
 // auditRoom finds regions that one of many projects can have for itself
-// (BEHAVIOUR.md 9.6).
+// (contract 9.6).
 func (a *App) auditRoom() (findings []Finding) {
 	if !a.catalogue.Many() || a.InFlight != nil && a.InFlight.Project > 0 {
 		return nil

@@ -13,7 +13,7 @@ func (many) Find(string) (projects.Match, bool) { return projects.Match{}, false
 func (many) Ready() bool                        { return true }
 func (m many) Many() bool                       { return bool(m) }
 
-// BEHAVIOUR 9.6: without a capacity, nothing but in_flight keeps one of many projects from taking a region.
+// Contract 9.6: without a capacity, nothing but in_flight keeps one of many projects from taking a region.
 func TestAuditRoom(t *testing.T) {
 	regions := []*Region{{Name: "bounded", Capacity: 10}, {Name: "unbounded"}}
 	for _, tc := range []struct {

@@ -27,7 +27,7 @@ const presetOpenMeter = "openmeter"
 // openMeterRemembers is for how long OpenMeter knows events again, less a margin.
 const openMeterRemembers = 30 * 24 * time.Hour
 
-// titleDigits is how much of the hash of a URL is in a name (METERING.md 7.4).
+// titleDigits is how much of the hash of a URL is in a name.
 const titleDigits = 12
 
 // mostBatch bounds how many events are sent at once.

@@ -13,7 +13,7 @@ import (
 )
 
 // forwardedHeaders makes the backend's headers say how the client called, and
-// returns the public host (BEHAVIOUR.md 1.8). in is the client's request, header
+// returns the public host (contract 1.8). in is the client's request, header
 // what goes to the backend of it. trusted says that the peer is a trusted proxy,
 // whose word about its own client counts.
 func forwardedHeaders(header http.Header, in *http.Request, trusted bool) (host string) {

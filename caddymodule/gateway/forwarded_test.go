@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// BEHAVIOUR 1.8: host, proto and port are one statement, of the outermost
+// Contract 1.8: host, proto and port are one statement, of the outermost
 // trusted proxy that makes it, else of the client to this gateway.
 func TestForwardedAddress(t *testing.T) {
 	tests := []struct {
@@ -69,15 +69,15 @@ func TestForwardedAddress(t *testing.T) {
 			}
 			host := forwardedHeaders(out, in, true)
 			if host != tt.wantHost || out.Get("X-Forwarded-Host") != tt.wantHost {
-				t.Errorf("1.8: Host %q, X-Forwarded-Host %q, want %q", host, out.Get("X-Forwarded-Host"), tt.wantHost)
+				t.Errorf("contract 1.8: Host %q, X-Forwarded-Host %q, want %q", host, out.Get("X-Forwarded-Host"), tt.wantHost)
 			}
 			got := []string{out.Get("X-Forwarded-Proto"), out.Get("X-Forwarded-Port"), out.Get("X-Forwarded-Prefix"), out.Get("X-Forwarded-For")}
 			if want := []string{tt.wantProto, tt.wantPort, "/functions/v1", "10.0.0.9"}; !slices.Equal(got, want) {
-				t.Errorf("1.8: proto, port, prefix, for are %q, want %q", got, want)
+				t.Errorf("contract 1.8: proto, port, prefix, for are %q, want %q", got, want)
 			}
 			for name, values := range out {
 				if len(values) != 1 {
-					t.Errorf("1.8: %s has %d values", name, len(values))
+					t.Errorf("contract 1.8: %s has %d values", name, len(values))
 				}
 			}
 			if tt.said == nil {
@@ -88,7 +88,7 @@ func TestForwardedAddress(t *testing.T) {
 			forwardedHeaders(stranger, in, false)
 			in.Header = nil
 			if forwardedHeaders(plain, in, false); !maps.EqualFunc(stranger, plain, slices.Equal) {
-				t.Errorf("1.8: a stranger's %v became %v", tt.said, stranger)
+				t.Errorf("contract 1.8: a stranger's %v became %v", tt.said, stranger)
 			}
 		})
 	}
@@ -103,7 +103,7 @@ func said(pairs ...string) http.Header {
 	return header
 }
 
-// BEHAVIOUR 1.8: X-Forwarded-For gets a peer only where the peer has an IP.
+// Contract 1.8: X-Forwarded-For gets a peer only where the peer has an IP.
 func TestForwardedFor(t *testing.T) {
 	tests := []struct {
 		name, peer string
@@ -136,13 +136,13 @@ func TestForwardedFor(t *testing.T) {
 				want = nil
 			}
 			if got := out["X-Forwarded-For"]; !slices.Equal(got, want) {
-				t.Errorf("1.8: got %q, want %q", got, want)
+				t.Errorf("contract 1.8: got %q, want %q", got, want)
 			}
 		})
 	}
 }
 
-// BEHAVIOUR 1.8: which headers nobody may set, and which only a trusted proxy.
+// Contract 1.8: which headers nobody may set, and which only a trusted proxy.
 func TestForgedHeaders(t *testing.T) {
 	never := []string{
 		"Sb-Api-Key", "Sb-Request-Id", "Sb-Project-Ref", "Sb-Anything", "X-Sb-Edge-Region", "X-Sb-Replay", "X-Sb-Replay-Count",
@@ -172,7 +172,7 @@ func TestForgedHeaders(t *testing.T) {
 			for _, name := range names {
 				for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
 					if _, there := out[spelling]; there != stays {
-						t.Errorf("1.8: trusted %v: %s is there: %v, want %v", trusted, spelling, there, stays)
+						t.Errorf("contract 1.8: trusted %v: %s is there: %v, want %v", trusted, spelling, there, stays)
 					}
 				}
 			}

@@ -8,7 +8,7 @@ import (
 )
 
 // flushAfter is how long the head or a part of an answer waits for more to go
-// out with; BEHAVIOUR.md 6.8 allows 20 ms.
+// out with; contract 6.8 allows 20 ms.
 const flushAfter = 15 * time.Millisecond
 
 // headWriter holds the head of an answer back until there is a byte of its

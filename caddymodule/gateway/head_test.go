@@ -42,7 +42,7 @@ func (w *wire) FlushError() error {
 	return nil
 }
 
-// BEHAVIOUR 6.8: what goes out when, by what the copy of an answer does.
+// Contract 6.8: what goes out when, by what the copy of an answer does.
 func TestHeadWriter(t *testing.T) {
 	const long = 2 * flushAfter
 	header := func(w *headWriter) { w.WriteHeader(http.StatusOK) }

@@ -13,7 +13,7 @@ import (
 )
 
 // Memory bounds what callers can make the gateway hold, in bytes for all calls
-// together (BEHAVIOUR.md 9.6, 9.7). A change is in force at once and takes nothing
+// together (contract 9.6, 9.7). A change is in force at once and takes nothing
 // away that is in use.
 type Memory struct {
 	// Request bodies that are kept to be sent again. A body that finds no room is

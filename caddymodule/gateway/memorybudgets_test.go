@@ -2,7 +2,7 @@ package gateway
 
 import "testing"
 
-// BEHAVIOUR 9.6, 9.7: a budget that is too small for anything is refused in JSON too; without one the default holds.
+// Contract 9.6, 9.7: a budget that is too small for anything is refused in JSON too; without one the default holds.
 func TestMemoryCheck(t *testing.T) {
 	for name, tt := range map[string]struct {
 		memory *Memory

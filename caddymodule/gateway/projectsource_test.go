@@ -245,7 +245,7 @@ func TestAuditConfig(t *testing.T) {
 	}
 }
 
-// TestUnavailable: until the projects were loaded once, a host that is not found says nothing (503, not BEHAVIOUR 1.7).
+// TestUnavailable: until the projects were loaded once, a host that is not found says nothing (503, not contract 1.7).
 func TestUnavailable(t *testing.T) {
 	load(t, sourceApp(`{"source":"redis","url":"redis://127.0.0.1:1"}`))
 	app := runningApp(t)

@@ -11,7 +11,7 @@ import (
 )
 
 // modifyResponse applies the header policy to a backend's answer
-// (BEHAVIOUR.md 2.7, 2.8, 4, 5, 6.3, 6.4).
+// (contract 2.7, 2.8, 4.3, 5.27, 6.3, 6.4).
 func (c *call) modifyResponse(res *http.Response) error {
 	if !c.mayAnswer(res.StatusCode) {
 		return routing.ErrInvalidStatus
@@ -40,7 +40,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 		plainHTML(res)
 	}
 	if len(header.Values("Content-Type")) == 0 {
-		// Present but nil keeps net/http from sniffing one (BEHAVIOUR.md 6.7).
+		// Present but nil keeps net/http from sniffing one (contract 6.7).
 		c.w.Header()["Content-Type"] = nil
 	}
 	rewrite.Trailer(res.Trailer)
@@ -49,7 +49,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 }
 
 // mayAnswer reports whether a backend's status can be a final answer
-// (BEHAVIOUR.md section 5). net/http panics on those below 100.
+// (contract 5.13). net/http panics on those below 100.
 func (c *call) mayAnswer(status int) bool {
 	if status == http.StatusSwitchingProtocols {
 		return routing.IsWebSocket(c.r.Method, c.r.Header)
@@ -83,7 +83,7 @@ func (c *call) reason() regions.Reason {
 	return c.inv.Plan.Candidates[0].Reason
 }
 
-// errorCode adds sb-error-code to a failed answer (BEHAVIOUR.md section 5).
+// errorCode adds sb-error-code to a failed answer (contract 5.28).
 func errorCode(res *http.Response) {
 	if res.StatusCode < 500 || res.Header.Get(headerErrorCode) != "" {
 		return

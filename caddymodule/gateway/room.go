@@ -18,7 +18,7 @@ import (
 )
 
 // InFlight caps how many calls run at once, WebSockets among them
-// (BEHAVIOUR.md 9.6). 0 is no cap.
+// (contract 9.6). 0 is no cap.
 type InFlight struct {
 	// Of one project.
 	Project int64 `json:"project,omitempty"`

@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// BEHAVIOUR 9.6: a call that one cap of in_flight refuses holds no place within another, and what it held is given back once,
+// Contract 9.6: a call that one cap of in_flight refuses holds no place within another, and what it held is given back once,
 // however often its end is told.
 func TestInFlightIsGivenBack(t *testing.T) {
 	app := &App{InFlight: &InFlight{Project: 3, Function: 1}, lease: &lease{inFlight: &inFlight{InFlight: rate.NewInFlight()}}}

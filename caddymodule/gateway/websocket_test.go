@@ -8,7 +8,7 @@ import (
 	"github.com/edgegate/edgegate/regions"
 )
 
-// Contract 8: the outcome of a WebSocket in logs and records.
+// Contract 8.19: the outcome of a WebSocket in logs and records.
 func TestSocketEnding(t *testing.T) {
 	for _, tt := range []struct {
 		outcome sockets.Outcome

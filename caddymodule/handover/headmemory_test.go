@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// contract 9.6: what a connection keeps of a head is bounded, goes with each way that the head can end, and never was the reason
+// Contract 9.6: what a connection keeps of a head is bounded, goes with each way that the head can end, and never was the reason
 // that it could not be handed over but for its length.
 func TestHeadMemory(t *testing.T) {
 	const buffer = 4096

@@ -137,7 +137,7 @@ func TestLedgerArchives(t *testing.T) {
 	}
 }
 
-// The bytes that an invocation takes in the archive (METERING.md section 5: at most 6).
+// The bytes that an invocation takes in the archive (at most 6).
 func BenchmarkArchive(b *testing.B) {
 	const n = 500_000
 	records := day(n)

@@ -116,7 +116,7 @@ func TestLedgerRecordsLater(t *testing.T) {
 	}
 }
 
-// METERING.md 3.1: what was refused is known by status, over restarts too.
+// What was refused is known by status, over restarts too.
 func TestLedgerCountsRefused(t *testing.T) {
 	dir := t.TempDir()
 	l, c := openWithClock(t, dir)
@@ -160,7 +160,7 @@ func TestLedgerCountsRefused(t *testing.T) {
 	}
 }
 
-// METERING.md 3.9: that the clock was set is written down.
+// That the clock was set is written down.
 func TestLedgerNotesClockSteps(t *testing.T) {
 	l, _ := openWithClock(t, t.TempDir())
 	defer closeLedger(t, l)

@@ -47,7 +47,7 @@ func TestPeriods(t *testing.T) {
 	}
 }
 
-// Each instant is in exactly one period, whatever the zone does with its clocks (METERING.md 3.10).
+// Each instant is in exactly one period, whatever the zone does with its clocks.
 func TestPeriodsHaveNoGapsAndDoNotOverlap(t *testing.T) {
 	names := zoneNames(t)
 	rapid.Check(t, func(t *rapid.T) {

@@ -105,7 +105,7 @@ func TestLogRecovers(t *testing.T) {
 	}
 }
 
-// fsync(2) may drop what it could not write: the records must be written anew (METERING.md 3.3).
+// fsync(2) may drop what it could not write: the records must be written anew.
 func TestLedgerSurvivesSyncErrors(t *testing.T) {
 	dir := t.TempDir()
 	l, err := openLog(dir, 0, time.Now)

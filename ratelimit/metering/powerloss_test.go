@@ -58,7 +58,7 @@ func (d *disk) losePower(t *testing.T, l *Ledger) (dir string) {
 	return dir
 }
 
-// METERING.md section 4 (8): with `sync strict` a machine that loses power has every invocation that was sent; with
+// With `sync strict` a machine that loses power has every invocation that was sent; with
 // `sync group` all but those of the last moment.
 func TestLedgerOutlivesPowerLoss(t *testing.T) {
 	for _, mode := range []Sync{SyncStrict, SyncGroup} {

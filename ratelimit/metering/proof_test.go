@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// METERING.md 3.13: the records behind a line, in archives and segments, with a hash that anybody can make of the files.
+// The records behind a line, in archives and segments, with a hash that anybody can make of the files.
 func TestProve(t *testing.T) {
 	dir := t.TempDir()
 	l := openLedger(t, dir)

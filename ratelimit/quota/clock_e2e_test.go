@@ -77,7 +77,7 @@ func eventually(t *testing.T, holds func() bool) {
 	}
 }
 
-// METERING.md 3.10: the billing clock is that of Redis, unless that is far away; it never goes back.
+// The billing clock is that of Redis, unless that is far away; it never goes back.
 func TestBillingClockFollowsRedis(t *testing.T) {
 	server, ahead := redistest.Single(t), new(atomic.Int64)
 	ahead.Store(9)

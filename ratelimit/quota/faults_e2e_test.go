@@ -24,7 +24,7 @@ func ways(t *testing.T, s *redistest.Server, n int) (proxies []*faultproxy.Proxy
 	return proxies, urls
 }
 
-// METERING.md section 4 (5, 7): answers are lost, late, and cut off; members are parted from Redis.
+// Answers are lost, late, and cut off; members are parted from Redis.
 func TestRedisQuotaThroughABadNetwork(t *testing.T) {
 	s := redistest.Single(t, appendonly)
 	proxies, urls := ways(t, s, 3)
@@ -80,7 +80,7 @@ func tear(t *testing.T, s *redistest.Server, cut int64) {
 	s.Start()
 }
 
-// METERING.md section 4 (5): the end of the append-only file is torn off, also in the middle of a command.
+// The end of the append-only file is torn off, also in the middle of a command.
 func TestRedisQuotaAfterATornFile(t *testing.T) {
 	s := redistest.Single(t, appendonly, "aof-load-truncated yes")
 	c := gather(t, s.URL(), 3, 8000)
@@ -91,7 +91,7 @@ func TestRedisQuotaAfterATornFile(t *testing.T) {
 	c.settle(8000)
 }
 
-// METERING.md section 4 (5): the server is set back to an old copy.
+// The server is set back to an old copy.
 func TestRedisQuotaAfterARestore(t *testing.T) {
 	s := redistest.Single(t)
 	c := gather(t, s.URL(), 3, 8000)
@@ -114,7 +114,7 @@ func TestRedisQuotaAfterARestore(t *testing.T) {
 	c.settle(8000)
 }
 
-// METERING.md section 4 (6): the replica that takes over lacks the last seconds.
+// The replica that takes over lacks the last seconds.
 func TestRedisQuotaAfterALaggingReplica(t *testing.T) {
 	s := redistest.Sentinel(t, 1)
 	c := gather(t, s.URL(), 3, 8000)
@@ -135,7 +135,7 @@ func TestRedisQuotaAfterALaggingReplica(t *testing.T) {
 	c.settle(8000)
 }
 
-// METERING.md section 4 (6): the master of a slot dies in a Cluster, and its replica takes over.
+// The master of a slot dies in a Cluster, and its replica takes over.
 func TestRedisQuotaAfterAClusterFailover(t *testing.T) {
 	cluster := redistest.Cluster(t, 3, appendonly)
 	key := grantsKey(metering.Shard("acme"))

@@ -87,7 +87,7 @@ func linearizable(t *testing.T, authority Authority, organization string, seed u
 	}
 }
 
-// METERING.md section 4 (3).
+// What the embedded authority answers fits one order of its claims.
 func TestEmbeddedIsLinearizable(t *testing.T) {
 	for seed := range uint64(5) {
 		linearizable(t, NewEmbedded(t.TempDir(), time.Now), "acme", seed, 0)

@@ -126,7 +126,7 @@ func TestQuotaOverRestarts(t *testing.T) {
 	}
 }
 
-// Gateways that share an authority use all of a quota, and no more (METERING.md 3.6).
+// Gateways that share an authority use all of a quota, and no more.
 func TestQuotaOfSeveralGateways(t *testing.T) {
 	dir, c := t.TempDir(), newClock()
 	gateways := make([]*gateway, 3)
@@ -226,7 +226,7 @@ type away struct{ Authority }
 
 func (away) Claim(context.Context, Claim) (Answer, error) { return Answer{}, ErrUnavailable }
 
-// METERING.md 3.3: where the plan says so, invocations go on without anybody to ask, and are settled later.
+// Where the plan says so, invocations go on without anybody to ask, and are settled later.
 func TestQuotaOpenWithoutAuthority(t *testing.T) {
 	c := newClock()
 	g := openGateway(t, t.TempDir(), c, Allowance{Quota: 1000, Hard: true, Open: true})
@@ -352,7 +352,7 @@ func TestQuotaRollsOver(t *testing.T) {
 	}
 }
 
-// METERING.md section 5 has its target for the median: the mean has the adding up by the other processor in it, and the disk
+// The median is what counts: the mean has the adding up by the other processor in it, and the disk
 // that three million invocations a second keep busy. Medians are of batches of 64.
 func BenchmarkTakeAndAdmit(b *testing.B) {
 	const batch = 64

@@ -7,7 +7,7 @@ import (
 )
 
 // The model is a small world that is walked through completely: two gateways, an authority that may lose its last
-// writes, and a network that loses, repeats and delays (METERING.md section 4 (1)). The rule of grants is the real one.
+// writes, and a network that loses, repeats and delays. The rule of grants is the real one.
 const (
 	modelLimit   = 2
 	modelNumbers = 3 // claims of each gateway

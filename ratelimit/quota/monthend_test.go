@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// METERING.md section 4 (9): a period ends while 100,000 invocations a second are admitted, also where the clocks of the
+// A period ends while 100,000 invocations a second are admitted, also where the clocks of the
 // zone are set at that moment. Each is in one period, in the one that its time says, and neither quota is passed.
 func TestMonthEnd(t *testing.T) {
 	zone := func(name string) *time.Location {

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// appendonly is how a store of quotas is run (METERING.md 3.4).
+// appendonly is how a store of quotas is run.
 const appendonly = "appendonly yes"
 
 func TestRedisQuotaIsExact(t *testing.T) {
@@ -29,7 +29,7 @@ func TestRedisQuotaIsExact(t *testing.T) {
 	c.settle(3000)
 }
 
-// METERING.md section 4 (4, 5): gateways and the server die, scripts are forgotten, the server hangs.
+// Gateways and the server die, scripts are forgotten, the server hangs.
 func TestRedisQuotaThroughFaults(t *testing.T) {
 	s := redistest.Single(t, appendonly, "appendfsync everysec")
 	c := gather(t, s.URL(), 3, 12000)
@@ -48,7 +48,7 @@ func TestRedisQuotaThroughFaults(t *testing.T) {
 	c.settle(12000)
 }
 
-// METERING.md section 4 (5): the server loses what it had, and with it all grants.
+// The server loses what it had, and with it all grants.
 func TestRedisQuotaAfterLoss(t *testing.T) {
 	s := redistest.Single(t) // nothing is kept on the disk
 	c := gather(t, s.URL(), 3, 4000)
@@ -58,7 +58,7 @@ func TestRedisQuotaAfterLoss(t *testing.T) {
 	c.settle(4000)
 }
 
-// METERING.md section 4 (6).
+// Sentinel makes a replica the master again and again; a hard quota stays exact.
 func TestRedisQuotaThroughFailovers(t *testing.T) {
 	s := redistest.Sentinel(t, 1)
 	c := gather(t, s.URL(), 3, 6000)
@@ -123,7 +123,7 @@ func authorityIn(t *testing.T, url string, holders int) *Redis {
 	return r
 }
 
-// METERING.md section 4 (3).
+// What the authority in Redis answers fits one order of its claims.
 func TestRedisIsLinearizable(t *testing.T) {
 	r := authorityIn(t, redistest.Single(t).URL(), 3)
 	for seed := range uint64(30) {
@@ -159,7 +159,7 @@ func TestRedisGrantsByTheRule(t *testing.T) {
 	}
 }
 
-// METERING.md section 5: what a gateway asks of Redis does not depend on its traffic: with organizations in all shards it is at
+// What a gateway asks of Redis does not depend on its traffic: with organizations in all shards it is at
 // most 15.5 commands a second, and a few claims of each organization until it has grants for ten minutes. That is at most 17,000
 // commands for a million invocations of a hundred organizations at 1,000 a second, and 2,500 at 10,000.
 func TestRedisCommands(t *testing.T) {

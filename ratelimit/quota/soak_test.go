@@ -65,7 +65,7 @@ func TestSoakSingle(t *testing.T) {
 	})
 }
 
-// METERING.md section 4 (7): nine gateways, a random part of which is cut off in the kernel's network each few seconds.
+// Nine gateways, a random part of which is cut off in the kernel's network each few seconds.
 func TestSoakPartitions(t *testing.T) {
 	const gateways = 9
 	s := redistest.Isolate(t, gateways, appendonly)

@@ -15,7 +15,7 @@ const urlForm = "redis://[USER:PASSWORD@]HOST:PORT[,HOST:PORT...][/DB][?mode=clu
 // parameters are what may follow the question mark.
 var parameters = []string{"mode", "master", "sentinel_password"}
 
-// Parse reads a URL (INTERFACE.md, store redis):
+// Parse reads the URL of `store redis` (docs/caddyfile.md):
 //
 //	redis://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/DB]?mode=cluster|sentinel|single&master=NAME&sentinel_password=PASSWORD
 //

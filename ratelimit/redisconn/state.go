@@ -13,7 +13,7 @@ import (
 // Health is whether Redis answered lately.
 type Health string
 
-// The healths, with the names of `status` (INTERFACE.md).
+// The healths, with the names of `status` (docs/cli.md).
 const (
 	Unknown Health = "unknown" // nothing was asked yet
 	Up      Health = "up"

@@ -91,7 +91,7 @@ func service(kind, url string) usage.Service {
 	return s
 }
 
-// METERING.md 4 (11): the exporter is killed between every two steps, and started again, and the sink has what is billed.
+// The exporter is killed between every two steps, and started again, and the sink has what is billed.
 func TestExporterKilled(t *testing.T) {
 	t.Parallel()
 	urls := make(map[string]string)

@@ -30,7 +30,7 @@ const (
 )
 
 // Line is what was used of a function in a region and an hour: a row of an
-// export, with its columns in their order (METERING.md 3.12).
+// export, with its columns in their order (docs/billing.md).
 type Line struct {
 	Schema   string `json:"schema" parquet:"schema,dict"`
 	LedgerID string `json:"ledger_id" parquet:"ledger_id,dict"` // of all gateways that share a store

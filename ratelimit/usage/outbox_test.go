@@ -188,7 +188,7 @@ func (r *rig) settled(s *sink) {
 	}
 }
 
-// METERING.md 4 (11): a hundred schedules of faults, and what services counted is what the ledger has. Processes end and begin in the
+// A hundred schedules of faults, and what services counted is what the ledger has. Processes end and begin in the
 // middle; days pass, so that services forget what they knew.
 func TestFaultSchedules(t *testing.T) {
 	t.Parallel()

@@ -100,7 +100,7 @@ func TestBillsOfTheExamples(t *testing.T) {
 	}
 }
 
-// METERING.md section 4 (2): amounts grow, follow the rule, and those of parts sum up to that of the whole.
+// Amounts grow, follow the rule, and those of parts sum up to that of the whole.
 func TestAmountProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		price := Price{

@@ -11,7 +11,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage/webhook"
 )
 
-// METERING.md 7.4: a sink with another name is told nothing again, at whatever point it was renamed, and what was not told yet is.
+// A sink with another name is told nothing again, at whatever point it was renamed, and what was not told yet is.
 func TestRenamedSinkIsToldNothingAgain(t *testing.T) {
 	for told := range 4 {
 		fake := &fakesinks.Receiver{Path: "/in", Knows: time.Nanosecond} // whatever comes twice counts twice

@@ -41,7 +41,7 @@ func sequence(lines []Line, err error) iter.Seq2[Line, error] {
 // lineFormats are those that have the columns of lines.
 var lineFormats = []string{string(CSV), string(JSONL), string(Parquet)}
 
-// All formats have the same lines, with the columns of METERING.md 3.12 in their order.
+// All formats have the same lines, with the columns of docs/billing.md in their order.
 func TestWrite(t *testing.T) {
 	lines := some(t)
 	want := Totals{Rows: 3, Quantity: 3_000_006, AmountMinor: 400, Currency: "USD"}

@@ -168,7 +168,7 @@ func FuzzDecide(f *testing.F) {
 	})
 }
 
-// judge checks a plan against what contract 2.3 to 2.6 and ROUTING.md say.
+// judge checks a plan against what contract 2.3 to 2.6 and docs/regions.md say.
 func (f *fleet) judge(plan regions.Plan, q *Query) {
 	t := f.t
 	if len(plan.Candidates) == 0 {

@@ -121,7 +121,7 @@ func TestRoomOfATenant(t *testing.T) {
 	}
 }
 
-// Contract 2.7 and ROUTING.md: what a region turns out to have no room for goes to those alone that are near, and not nearly full
+// Contract 2.7 and docs/regions.md: what a region turns out to have no room for goes to those alone that are near, and not nearly full
 // themselves; of a list to each of those that were named.
 func TestSpillsGoWhereTheyMay(t *testing.T) {
 	for _, tc := range []struct {

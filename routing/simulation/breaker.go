@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The breaker of a backend, as ROUTING.md has it.
+// The breaker of a backend, as package regions has it (docs/regions.md).
 const (
 	breakerRun      = 5  // failures in a row that open it
 	breakerRequests = 20 // or this many requests in the window, half of them failed

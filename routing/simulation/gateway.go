@@ -9,7 +9,7 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// What a gateway does, by ROUTING.md; regions does it on the wall's clock.
+// What a gateway does; package regions does it on the wall's clock (docs/regions.md).
 const (
 	probeEvery   = 2 * time.Second
 	probeTimeout = time.Second

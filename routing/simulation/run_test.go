@@ -32,7 +32,7 @@ func load(t *testing.T, name string) *Scenario {
 	return s
 }
 
-// What ROUTING.md's figure of merit asks of every scenario.
+// What is asked of every scenario (docs/simulation.md).
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]struct {

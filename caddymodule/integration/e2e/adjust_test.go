@@ -64,7 +64,7 @@ func reconciled(t *testing.T, g *gateway, month string) {
 
 const smallPlan = "\t\tplan small {\n\t\t\tquota 10\n\t\t\toverage 2.00 per 10\n\t\t\tspend_cap off\n\t\t}"
 
-// METERING.md 3.11: an adjustment is a record with a reason and an operator; bills have it, quotas and what was there do not change.
+// An adjustment is a record with a reason and an operator; bills have it, quotas and what was there do not change.
 func TestAdjust(t *testing.T) {
 	store, before := t.TempDir(), 3*time.Hour
 	usedBefore(t, store, before, 25)

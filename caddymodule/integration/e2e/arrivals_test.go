@@ -60,7 +60,7 @@ func requestsReconciled(t *testing.T, g *gateway) level5 {
 	return l
 }
 
-// METERING.md 3.13, R5: all that came in is something that is known, however it ended, and while calls go on.
+// All that came in is something that is known, however it ended, and while calls go on.
 func TestReconcileRequests(t *testing.T) {
 	w := startWitness(t)
 	c := config{

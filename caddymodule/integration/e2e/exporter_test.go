@@ -44,7 +44,7 @@ func usedBefore(t *testing.T, dir string, ago time.Duration, invocations int) {
 	}
 }
 
-// Hours that are over go to the exporters, and all accounts of what was used agree: METERING.md 3.12, 3.13.
+// Hours that are over go to the exporters, and all accounts of what was used agree.
 func TestExportAndReconcile(t *testing.T) {
 	store, out := t.TempDir(), filepath.Join(t.TempDir(), "usage")
 	usedBefore(t, store, 3*time.Hour, 25)

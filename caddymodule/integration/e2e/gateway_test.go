@@ -133,7 +133,7 @@ func denoBackends() []backend {
 	return all
 }
 
-// caddyfile writes the single-project form of INTERFACE.md.
+// caddyfile writes the single-project form of docs/one-project.md.
 func (c config) caddyfile(port, admin int) string {
 	if c.backends == nil {
 		c.backends = denoBackends()

@@ -220,7 +220,7 @@ func hammer(ctx context.Context, g *gateway, clients int, answered *atomic.Int64
 // meteringKills is how often the gateway is killed; soak_test.go has more.
 var meteringKills = 5
 
-// METERING.md section 4 (4): a gateway is killed again and again. What the function was sent is counted; what is counted
+// A gateway is killed again and again. What the function was sent is counted; what is counted
 // beyond that was on its way.
 func TestMeteringOutlivesKills(t *testing.T) {
 	const clients = 8
@@ -248,7 +248,7 @@ func TestMeteringOutlivesKills(t *testing.T) {
 // meteringReloads is how often the configuration is changed; soak_test.go has more.
 var meteringReloads = 50
 
-// METERING.md section 4 (10).
+// Reloads lose no invocation and count none twice.
 func TestMeteringOutlivesReloads(t *testing.T) {
 	w := startWitness(t)
 	c := config{backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok")}

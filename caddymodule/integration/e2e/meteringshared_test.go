@@ -93,7 +93,7 @@ func TestQuotaOfGatewaysThatShareAStore(t *testing.T) {
 	both(2000)
 }
 
-// METERING.md 3.15: to Redis and back while calls are served; Redis hangs and is lost meanwhile. Nothing is lost, and
+// To Redis and back while calls are served; Redis hangs and is lost meanwhile. Nothing is lost, and
 // nothing counted twice.
 func TestMeteringMovesBetweenStores(t *testing.T) {
 	w, redis := startWitness(t), redistest.Single(t)
@@ -129,7 +129,7 @@ func TestMeteringMovesBetweenStores(t *testing.T) {
 	waitUntil(t, "Redis has it all", func() bool { n, _ := counted(t, other, ""); return n == want })
 }
 
-// METERING.md 3.15: a hard quota stays exact on the way to Redis and back, and what was set by people goes along.
+// A hard quota stays exact on the way to Redis and back, and what was set by people goes along.
 func TestQuotaMovesBetweenStores(t *testing.T) {
 	w, redis := startWitness(t), redistest.Single(t, "appendonly yes")
 	c := config{

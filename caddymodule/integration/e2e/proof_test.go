@@ -15,7 +15,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// METERING.md 3.13: a line is traced to its records, and records that do not make it up are noticed.
+// A line is traced to its records, and records that do not make it up are noticed.
 func TestProof(t *testing.T) {
 	store := t.TempDir()
 	usedBefore(t, store, 3*time.Hour, 25)

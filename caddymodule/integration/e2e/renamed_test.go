@@ -22,7 +22,7 @@ import (
 )
 
 // TestRenamedWebhook: the name of a webhook had its path in it, which may be a secret, and is now a hash. A store of a build
-// before is taken over and nothing is sent again: METERING.md 7.4. The option `name` makes such a store.
+// before is taken over and nothing is sent again. The option `name` makes such a store.
 func TestRenamedWebhook(t *testing.T) {
 	const secretPath = "e2eSecretInThePath"
 	for _, kind := range []string{"embedded", "redis"} {

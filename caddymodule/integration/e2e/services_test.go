@@ -40,7 +40,7 @@ func (g *gateway) exporters(t *testing.T) (said exportersSaid) {
 }
 
 // What hours that are over used goes to Stripe, OpenMeter and a webhook, through kills and while they fail; what they say is what is
-// billed. METERING.md 3.12, 3.13.
+// billed.
 func TestServices(t *testing.T) {
 	store := t.TempDir()
 	usedBefore(t, store, 3*time.Hour, 25)
