@@ -10,12 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/stripe/stripe-go/v85"
 
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
@@ -27,10 +26,10 @@ const (
 	// remembers is for how long Stripe surely knows a name again: it says at least
 	// 24 hours.
 	remembers = 20 * time.Hour
+	// formulaSum and windowHour are values of meters.
+	formulaSum, windowHour = "sum", "hour"
 	// atOnce is how many events are sent before what became of them is kept.
 	atOnce = 100
-	// callWait bounds a call.
-	callWait = 20 * time.Second
 )
 
 // Config says how Stripe is told.
@@ -48,11 +47,11 @@ type Config struct {
 // Service implements [usage.RejectionSource].
 type Service struct {
 	config Config
-	client *stripe.Client
+	client *client
 
 	// Of the round:
-	meters    map[string]*stripe.BillingMeter // by event name
-	customers map[string]string               // by organization
+	meters    map[string]*meter // by event name
+	customers map[string]string // by organization
 }
 
 // New returns the service. It calls nobody.
@@ -60,16 +59,7 @@ func New(config Config) *Service {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	backend := &stripe.BackendConfig{
-		HTTPClient:        &http.Client{Timeout: callWait},
-		MaxNetworkRetries: stripe.Int64(0), // the outbox tries again
-		EnableTelemetry:   new(false),
-		LeveledLogger:     &stripe.LeveledLogger{Level: stripe.LevelNull},
-	}
-	if config.URL != "" {
-		backend.URL = stripe.String(strings.TrimSuffix(config.URL, "/"))
-	}
-	return &Service{config: config, client: stripe.NewClient(config.Key, stripe.WithBackends(stripe.NewBackendsWithConfig(backend)))}
+	return &Service{config: config, client: newClient(config.URL, config.Key)}
 }
 
 // Name implements usage.Sink.
@@ -96,25 +86,24 @@ func (s *Service) names() []string {
 
 // Prepare looks up the meters: how they add up decides what they are told.
 func (s *Service) Prepare(ctx context.Context) error {
-	meters := make(map[string]*stripe.BillingMeter)
-	list := s.client.V1BillingMeters.List(ctx, &stripe.BillingMeterListParams{Status: stripe.String("active")})
-	for meter, err := range list.All(ctx) {
+	meters := make(map[string]*meter)
+	for m, err := range s.client.meters(ctx) {
 		if err != nil {
-			return fmt.Errorf("listing the meters: %w", failure(err))
+			return fmt.Errorf("listing the meters: %w", retriable(err))
 		}
-		if slices.Contains(s.names(), meter.EventName) {
-			meters[meter.EventName] = meter
+		if slices.Contains(s.names(), m.EventName) {
+			meters[m.EventName] = m
 		}
 	}
 	for _, name := range s.names() {
-		meter := meters[name]
-		if meter == nil {
+		m := meters[name]
+		if m == nil {
 			return fmt.Errorf("there is no active meter with the event name %q: make it in Stripe, or name another", name)
 		}
-		if formula := meter.DefaultAggregation.Formula; formula != stripe.BillingMeterDefaultAggregationFormulaSum {
+		if formula := m.DefaultAggregation.Formula; formula != formulaSum {
 			return fmt.Errorf("the meter %q aggregates by %q: want sum", name, formula)
 		}
-		if window := meter.EventTimeWindow; window != "" && window != stripe.BillingMeterEventTimeWindowHour {
+		if window := m.EventTimeWindow; window != "" && window != windowHour {
 			return fmt.Errorf("the meter %q has the event time window %q: want hour, or none", name, window)
 		}
 	}
@@ -124,7 +113,7 @@ func (s *Service) Prepare(ctx context.Context) error {
 
 // hourly reports whether the last event of an hour replaces those before it.
 func (s *Service) hourly(meter string) bool {
-	return s.meters[meter].EventTimeWindow == stripe.BillingMeterEventTimeWindowHour
+	return s.meters[meter].EventTimeWindow == windowHour
 }
 
 // Items implements usage.Service.
@@ -191,29 +180,26 @@ func (s *Service) create(ctx context.Context, m *usage.Message, customer string)
 	if !s.hourly(m.Meter) {
 		value = m.Delta
 	}
-	params := &stripe.BillingMeterEventCreateParams{
-		EventName:  stripe.String(m.Meter),
-		Identifier: stripe.String(m.Name()),
-		Timestamp:  new(m.Start.Unix() + 1),
-		Payload: map[string]string{
-			meter.CustomerMapping.EventPayloadKey: customer,
-			meter.ValueSettings.EventPayloadKey:   strconv.FormatInt(value, 10),
-		},
+	form := url.Values{
+		"event_name": {m.Meter},
+		"identifier": {m.Name()},
+		"timestamp":  {strconv.FormatInt(m.Start.Unix()+1, 10)},
+		"payload[" + meter.CustomerMapping.EventPayloadKey + "]": {customer},
+		"payload[" + meter.ValueSettings.EventPayloadKey + "]":   {strconv.FormatInt(value, 10)},
 	}
-	params.SetIdempotencyKey(m.Name())
-	_, err = s.client.V1BillingMeterEvents.Create(ctx, params)
-	var refused *stripe.Error
+	err = s.client.post(ctx, "/v1/billing/meter_events", m.Name(), form)
+	var refused *apiError
 	switch {
 	case err == nil:
 		return v, nil
 	case !errors.As(err, &refused):
 		return v, fmt.Errorf("sending the event %s: %w", m.Name(), err)
-	case strings.Contains(refused.Msg, "already exists with identifier"), refused.Code == "duplicate_meter_event":
+	case strings.Contains(refused.Message, "already exists with identifier"), refused.Code == "duplicate_meter_event":
 		return v, nil // it arrived before
-	case refused.HTTPStatusCode == http.StatusBadRequest && refused.Type == stripe.ErrorTypeInvalidRequest, refused.HTTPStatusCode == http.StatusNotFound:
-		return usage.Verdict{Rejected: refused.Msg}, nil
+	case refused.Type == errorInvalidRequest && (refused.Status == http.StatusBadRequest || refused.Status == http.StatusNotFound):
+		return usage.Verdict{Rejected: refused.Message}, nil
 	}
-	return v, fmt.Errorf("sending the event %s: %w", m.Name(), failure(err))
+	return v, fmt.Errorf("sending the event %s: %w", m.Name(), retriable(err))
 }
 
 // check looks whether an event arrived whose name Stripe may have forgotten.
@@ -230,22 +216,4 @@ func (s *Service) check(ctx context.Context, m *usage.Message, customer string) 
 	return usage.Verdict{
 		Rejected: fmt.Sprintf("it is not known whether it arrived: Stripe has %d for that time, %d or %d were expected", has, m.Value-m.Delta, m.Value),
 	}, true, nil
-}
-
-// failure says what Stripe answered, and when it may be asked again.
-func failure(err error) error {
-	var refused *stripe.Error
-	if !errors.As(err, &refused) {
-		return err
-	}
-	said := fmt.Errorf("HTTP %d: %s", refused.HTTPStatusCode, refused.Msg)
-	if refused.HTTPStatusCode == http.StatusUnauthorized || refused.HTTPStatusCode == http.StatusForbidden {
-		said = fmt.Errorf("HTTP %d: %s: check api_key", refused.HTTPStatusCode, refused.Msg)
-	}
-	if refused.LastResponse != nil {
-		if after, ok := usage.RetryAfter(refused.LastResponse.Header.Get("Retry-After"), time.Now()); ok {
-			return &usage.RetryError{After: after, Err: said}
-		}
-	}
-	return said
 }

@@ -158,6 +158,9 @@ func TestAnswers(t *testing.T) {
 		"idempotency": {status: 400, body: `{"error":{"type":"idempotency_error","message":"other parameters"}}`, fails: "HTTP 400: other parameters"},
 		"key":         {status: 401, body: `{"error":{"type":"invalid_request_error","message":"Invalid API Key"}}`, fails: "HTTP 401: Invalid API Key: check api_key"},
 		"busy":        {status: 429, body: `{"error":{"type":"invalid_request_error","message":"slow down"}}`, fails: "HTTP 429: slow down", after: 7 * time.Second},
+		"not Stripe":  {status: 404, body: "<html>no such page</html>", fails: "HTTP 404: <html>no such page</html>"},
+		"moved":       {status: 302, body: "", fails: "HTTP 302"},
+		"proxy":       {status: 503, body: "", fails: "HTTP 503", after: 7 * time.Second},
 		"broken":      {status: 500, body: `{"error":{"type":"api_error","message":"sorry"}}`, fails: "HTTP 500: sorry", after: 7 * time.Second},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -168,6 +171,7 @@ func TestAnswers(t *testing.T) {
 			if tc.after > 0 {
 				w.Header().Set("Retry-After", "7")
 			}
+			w.Header().Set("Location", "/v1/billing/meters")
 			w.WriteHeader(tc.status)
 			_, _ = io.WriteString(w, tc.body)
 		}))
@@ -188,5 +192,37 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		server.Close()
+	}
+}
+
+// TestOtherHosts: the key is sent to Stripe's host alone, whatever an answer names as the next page.
+func TestOtherHosts(t *testing.T) {
+	asked := 0
+	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	defer other.Close()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"data":[],"next_page_url":%q}`, other.URL+"/v2/core/events?page=2")
+	}))
+	defer server.Close()
+	if rejections, err := newService(server.URL, time.Now).Rejections(t.Context()); err != nil || len(rejections) != 0 || asked != 0 {
+		t.Errorf("%v, %v, %d calls elsewhere", rejections, err, asked)
+	}
+}
+
+// TestNoAnswer: an answer that cannot be read is an error that the outbox tries again.
+func TestNoAnswer(t *testing.T) {
+	for _, body := range []string{"{", `{"data":[{"id":`} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) }))
+		s := newService(server.URL, time.Now)
+		if err := s.Prepare(t.Context()); err == nil || !strings.Contains(err.Error(), "listing the meters: decoding the answer") {
+			t.Errorf("%v", err)
+		}
+		if _, err := s.Rejections(t.Context()); err == nil || !strings.Contains(err.Error(), "decoding the answer") {
+			t.Errorf("%v", err)
+		}
+		server.Close()
+		if err := s.Prepare(t.Context()); err == nil {
+			t.Error("a server that is gone answered")
+		}
 	}
 }
