@@ -14,7 +14,6 @@ import (
 	"time"
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -98,7 +97,7 @@ func export(cmd *cobra.Command, o exportOptions) error {
 		_, err := gateway.download(o, cmd.OutOrStdout())
 		return err
 	}
-	totals, err := gateway.downloadTo(o, cmd)
+	totals, err := gateway.downloadTo(o)
 	switch {
 	case err != nil:
 	case o.output == "json":
@@ -135,19 +134,13 @@ func checkMonth(month string) error {
 }
 
 // downloadTo writes an export to a file that is there when it is whole.
-func (a admin) downloadTo(o exportOptions, cmd *cobra.Command) (totals usage.Totals, err error) {
+func (a admin) downloadTo(o exportOptions) (totals usage.Totals, err error) {
 	file, err := os.CreateTemp(filepath.Dir(o.out), "."+filepath.Base(o.out)+".*")
 	if err != nil {
 		return totals, &FailureError{Msg: fmt.Sprintf("--out %s: %v", o.out, err), Hint: "name a file in a directory that can be written"}
 	}
 	defer os.Remove(file.Name()) // it is gone where all went well
-	var out io.Writer = file
-	if errs, ok := cmd.ErrOrStderr().(*os.File); ok && term.IsTerminal(int(errs.Fd())) {
-		bar := progressbar.DefaultBytes(-1, "exporting")
-		defer func() { _ = bar.Close() }()
-		out = io.MultiWriter(file, bar)
-	}
-	totals, err = a.download(o, out)
+	totals, err = a.download(o, file)
 	if err != nil {
 		_ = file.Close()
 		return totals, err
