@@ -1,20 +1,21 @@
 # One target a question. `make test` is the whole check: it installs what it needs, ends with Go's own summary, and whatever is wrong
 # fails it. The steps of it are scripts in .ci, each of which can be run alone.
 
-.PHONY: help build test quick lint fmt figures bench fuzz soak clean
+.PHONY: help build test quick lint fmt figures size bench fuzz soak clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 STEP := .ci/step.sh
 FUZZTIME ?= 60s
+LDFLAGS := -s -w $(if $(VERSION),-X github.com/edgegate/edgegate/caddymodule/gateway.version=$(VERSION))
 LINT := .ci/bin/golangci-lint run --allow-parallel-runners
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-8s %s\n", $$1, $$2 }'
 
-build: ## build .ci/out/edgegate
+build: ## build .ci/out/edgegate, stripped; VERSION=v0.1.0 sets its version
 	@mkdir -p .ci/out
-	go build -o .ci/out/edgegate ./cmd/edgegate
+	go build -trimpath -ldflags '$(LDFLAGS)' -o .ci/out/edgegate ./cmd/edgegate
 
 test: ## everything, with installs: formats, linters, fuzzing, configs, the demo, xcaddy, all tests with the race detector
 	@$(STEP) install 60 .ci/install.sh
@@ -46,6 +47,9 @@ fmt: ## rewrite the Go files as the linters want them
 
 figures: ## draw the figures of docs anew
 	@.ci/figures.sh
+
+size: ## what each library adds to the binary
+	@.ci/size.sh
 
 bench: ## benchmarks with allocations
 	go test -run '^$$' -bench . -benchmem ./...
