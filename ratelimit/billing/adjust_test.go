@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -78,5 +79,79 @@ func TestHourly(t *testing.T) {
 	}
 	if s := sums[1].Sources[0]; s.Invocations != 1 || s.Deducted != 1 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// order deducts one call of acme's.
+func order() *AdjustOrder {
+	return &AdjustOrder{Organization: "acme", Units: -1, Project: "p", Function: "f", Region: "eu", Reason: " outage ", Operator: "ada"}
+}
+
+// What is adjusted is billed, and no more is deducted than is.
+func TestAdjust(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays))
+	f.call(5, called)
+	earlier := f.clock.now().Add(-time.Hour)
+	for _, tt := range []struct {
+		units, before, after int64
+		at                   *time.Time
+	}{{-2, 5, 3, nil}, {4, 3, 7, nil}, {-7, 7, 0, &earlier}} {
+		o := order()
+		o.Units, o.At = tt.units, tt.at
+		made, err := f.Adjust(t.Context(), o, []string{"eu"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if made.Before != tt.before || made.After != tt.after || made.Period.ID != "2026-11" {
+			t.Errorf("%+v, want %d and %d", made, tt.before, tt.after)
+		}
+		if a := made.Adjustment; a.Units != tt.units || a.Reason != "outage" || a.Seq == 0 || a.Instance != f.Ledger().Instance() {
+			t.Errorf("%+v", a)
+		}
+	}
+	if _, err := f.Adjust(t.Context(), order(), []string{"eu"}); err == nil || !strings.Contains(err.Error(), "is billed 0 invocations in 2026-11: no more than those can be deducted") {
+		t.Error(err)
+	}
+	o := order()
+	o.Reason = ""
+	if _, err := f.Adjust(t.Context(), o, nil); err == nil {
+		t.Error("there is no reason")
+	}
+	f.plan.missing = true
+	if _, err := f.Adjust(t.Context(), order(), nil); !errors.Is(err, ErrNoPrices) {
+		t.Error(err)
+	}
+}
+
+// An adjustment is for something that is configured, or was used.
+func TestAdjustKnows(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays), account("", soft, pays))
+	gone := called
+	gone.Subject.Organization, gone.Subject.Project, gone.Region = "gone", "old", "us"
+	f.call(1, gone)
+	for name, tt := range map[string]struct {
+		change func(*AdjustOrder)
+		what   string // that is not known; "" for none
+	}{
+		"configured":            {func(*AdjustOrder) {}, ""},
+		"used before":           {func(o *AdjustOrder) { o.Organization, o.Project, o.Region = "gone", "old", "us" }, ""},
+		"of nobody":             {func(o *AdjustOrder) { o.Organization = "acne" }, "organization"},
+		"another's project":     {func(o *AdjustOrder) { o.Project = "old" }, "project"},
+		"not a function of it":  {func(o *AdjustOrder) { o.Function = "h" }, "function"},
+		"not called before":     {func(o *AdjustOrder) { o.Organization, o.Project, o.Function = "gone", "old", "g" }, "function"},
+		"not a region":          {func(o *AdjustOrder) { o.Region = "asia" }, "region"},
+		"a region that is used": {func(o *AdjustOrder) { o.Region = "us" }, ""},
+	} {
+		o := order()
+		o.Units = 1
+		tt.change(o)
+		_, err := f.Adjust(t.Context(), o, []string{"eu"})
+		unknown, _ := errors.AsType[*UnknownError](err)
+		switch {
+		case tt.what == "" && err != nil, tt.what != "" && unknown == nil:
+			t.Errorf("%s: %v", name, err)
+		case unknown != nil && (unknown.What != tt.what || len(unknown.Known) == 0 || !strings.HasPrefix(err.Error(), tt.what+` "`)):
+			t.Errorf("%s: %+v", name, unknown)
+		}
 	}
 }

@@ -46,15 +46,6 @@ type Project struct {
 	Has func(slug string) bool
 }
 
-// accounts returns the accounts of the catalogue by their ids.
-func accountsByID(c Catalogue) map[string]Account {
-	byID := make(map[string]Account)
-	for a := range c.Accounts() {
-		byID[a.ID] = a
-	}
-	return byID
-}
-
 // Cycles are the billing cycles of organizations by their ids.
 type Cycles map[string]metering.Cycle
 

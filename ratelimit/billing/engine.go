@@ -97,12 +97,12 @@ func (e *Engine) open() (*opened, error) {
 	}
 	logger := e.log()
 	if found := ledger.Recovered(); found.Dead+found.Torn > 0 {
-		logger.Warn("recovered the ledger after an unclean end of the process",
+		logger.Warn("recovered ledger after unclean shutdown",
 			slog.Int("invocations_not_begun", found.Dead), slog.Int("records_damaged", found.Torn))
 	}
 	logger.Info("the ledger is open", slog.String("gateway", ledger.Instance()))
 	for _, z := range ledger.UnknownZones() {
-		logger.Warn("unknown time zone in the ledger: what was counted by it is kept and not billed",
+		logger.Warn("unknown time zone in ledger: what was counted by it is kept and not billed",
 			slog.String("time_zone", z.Zone), slog.Any("organizations", z.Organizations))
 	}
 	o := &opened{
@@ -238,8 +238,8 @@ func logError(err error) slog.Attr { return slog.Any("error", err) }
 // logLedger logs what the ledger met in the background.
 func (e *Engine) logLedger(err error) {
 	if err == nil {
-		e.log().Info("the ledger is written again")
+		e.log().Info("ledger writable again")
 		return
 	}
-	e.log().Error("the ledger cannot be written; calls are answered 503 when its last file is full", logError(err))
+	e.log().Error("ledger not writable; calls are answered 503 when its last file is full", logError(err))
 }

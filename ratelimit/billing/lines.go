@@ -69,36 +69,23 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 	if logs != e.updatedLogs { // some hours may be from before it stopped, days ago
 		since = time.Time{}
 	}
-	totals := make(Totals)
-	sums := hourlySums(own, since, totals)
-	cycles := cyclesOf(catalogue)
-	heard := func(time.Time) bool { return true }
+	totals, cycles := make(Totals), cyclesOf(catalogue)
+	in := usage.UpdateInput{Now: now, Sums: hourlySums(own, since, totals), Price: priceOf(catalogue), Complete: settledBy(now)}
 	id, err := metering.Identity(e.dir)
 	if err != nil {
 		return nil, err
 	}
 	if s := o.shared.Load(); s != nil {
-		if id, err = s.mirror.Identity(ctx, e.dir); err != nil {
+		if id, err = s.peers.Identity(ctx, e.dir); err != nil {
 			return nil, fmt.Errorf("reading the id of the ledger from Redis: %w", err)
 		}
-		others, err := s.mirror.PeerSums(ctx, "")
-		if err != nil {
-			return nil, fmt.Errorf("reading what other gateways used: %w", err)
-		}
-		if sums, err = addOthers(sums, others, cycles, totals); err != nil {
-			return nil, err
-		}
-		if heard, err = heardOf(ctx, s.mirror); err != nil {
+		if err := addPeers(ctx, s.peers, &in, cycles, totals); err != nil {
 			return nil, err
 		}
 	}
 	o.lines.SetLedger(id)
 	o.lines.SetPeriods(cycles.Named)
-	final := func(end time.Time) bool {
-		settled := end.Add(settleAfter)
-		return !now.Before(settled) && heard(settled)
-	}
-	if _, err := o.lines.Update(usage.UpdateInput{Now: now, Sums: sums, Price: priceOf(catalogue), Complete: final}); err != nil {
+	if _, err := o.lines.Update(in); err != nil {
 		return totals, err
 	}
 	e.updatedLogs = logs
@@ -106,22 +93,37 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 	return totals, nil
 }
 
-// heardOf returns a function that reports whether all gateways that share the store
-// have sent what they counted up to a time. Those that ended, or were given up, are
-// not waited for.
-func heardOf(ctx context.Context, mirror *metering.Mirror) (func(time.Time) bool, error) {
-	seen, err := mirror.Peers(ctx)
+// settledBy returns a function that reports whether an hour with an end was over for
+// long enough at a time to become final.
+func settledBy(now time.Time) func(end time.Time) bool {
+	return func(end time.Time) bool { return !now.Before(end.Add(settleAfter)) }
+}
+
+// addPeers adds what other gateways counted. An hour is not final then before all
+// of them have sent what they counted in it; those that ended, or that an operator
+// gave up, are not waited for.
+func addPeers(ctx context.Context, p peers, in *usage.UpdateInput, cycles Cycles, totals Totals) error {
+	sums, err := p.PeerSums(ctx, "")
 	if err != nil {
-		return nil, fmt.Errorf("reading which gateways there are: %w", err)
+		return fmt.Errorf("reading what other gateways used: %w", err)
 	}
-	return func(at time.Time) bool {
-		for _, p := range seen {
-			if !p.Left && !p.Lost && p.At.Before(at) {
+	if in.Sums, err = addPeerSums(in.Sums, sums, cycles, totals); err != nil {
+		return err
+	}
+	seen, err := p.Peers(ctx)
+	if err != nil {
+		return fmt.Errorf("reading which gateways there are: %w", err)
+	}
+	settled := in.Complete
+	in.Complete = func(end time.Time) bool {
+		for _, peer := range seen {
+			if !peer.Left && !peer.Lost && peer.At.Before(end.Add(settleAfter)) {
 				return false
 			}
 		}
-		return true
-	}, nil
+		return settled(end)
+	}
+	return nil
 }
 
 // priceOf returns a function that returns the price of an organization, and whether
@@ -174,8 +176,8 @@ func hourlySums(all []metering.Usage, since time.Time, totals Totals) (sums []us
 	return sums
 }
 
-// addOthers adds the sums of other gateways.
-func addOthers(sums []usage.Sum, others []metering.Entry, cycles Cycles, totals Totals) ([]usage.Sum, error) {
+// addPeerSums adds the sums of other gateways.
+func addPeerSums(sums []usage.Sum, others []metering.Entry, cycles Cycles, totals Totals) ([]usage.Sum, error) {
 	for i := range others {
 		e := &others[i]
 		if e.Span == metering.Monthly {

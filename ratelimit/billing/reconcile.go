@@ -58,7 +58,7 @@ func (e *Engine) Reconcile(ctx context.Context, q *ReconcileQuery) (Reconciliati
 	}
 	c.log(recounts)
 	if s := o.shared.Load(); s != nil {
-		if err := c.redis(ctx, s); err != nil {
+		if err := c.redis(ctx, s.peers); err != nil {
 			return Reconciliation{}, err
 		}
 	}
@@ -189,17 +189,17 @@ func (c *reconciliation) log(recounts []metering.Recounted) {
 
 // redis compares the sums with those in Redis. Calls go on meanwhile: what is in
 // Redis must be between the sums before and after.
-func (c *reconciliation) redis(ctx context.Context, s *SharedStore) error {
+func (c *reconciliation) redis(ctx context.Context, p peers) error {
 	c.engine.adjusting.Lock() // which is how sums become less
 	defer c.engine.adjusting.Unlock()
 	before, err := c.opened.ledger.Usage()
 	if err != nil {
 		return err
 	}
-	if _, err := s.mirror.Flush(ctx); err != nil {
+	if _, err := p.Flush(ctx); err != nil {
 		return fmt.Errorf("sending sums to Redis: %w", err)
 	}
-	entries, err := s.mirror.OwnSums(ctx)
+	entries, err := p.OwnSums(ctx)
 	if err != nil {
 		return fmt.Errorf("reading sums from Redis: %w", err)
 	}

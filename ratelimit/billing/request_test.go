@@ -2,7 +2,6 @@ package billing
 
 import (
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -11,49 +10,23 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
-	"github.com/edgegate/edgegate/ratelimit/quota"
 )
 
 // eventually bounds what tests wait for.
 const eventually = 20 * time.Second
 
 // counter is an engine as far as it counts.
-type counter struct {
-	t      *testing.T
-	engine *Engine
-	open   *opened
-}
+type counter struct{ *fixture }
 
 func newCounter(t *testing.T) *counter {
 	t.Helper()
-	e := NewEngine(t.TempDir())
-	if err := e.Start(Settings{Logger: slog.New(slog.DiscardHandler)}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &counter{t: t, engine: e, open: e.opened.Load()}
+	return &counter{newFixture(t)}
 }
-
-// called is the function that all requests are for.
-var called = Dispatch{Subject: metering.Subject{Project: "p", Function: "f"}, Slug: "f", Region: "eu"}
 
 // request is one that came in.
 func (c *counter) request() *Request {
-	r := c.engine.Receive()
+	r := c.Receive()
 	return &r
-}
-
-// admitted is one that took its unit.
-func (c *counter) admitted() *Request {
-	r := c.request()
-	if err := r.Take(c.t.Context(), "", &quota.Allowance{Quota: -1}); err != nil {
-		c.t.Error(err)
-	}
-	return r
 }
 
 func (c *counter) send(r *Request) {
@@ -78,7 +51,7 @@ func (c *counter) finish(r *Request) {
 
 // level is R5.
 func (c *counter) level() Level {
-	r := &reconciliation{requests: c.engine.requests.now(c.open.ledger)}
+	r := &reconciliation{requests: c.requests.now(c.open.ledger)}
 	if _, err := c.open.ledger.Recount(r.count); err != nil {
 		c.t.Error(err)
 	}
@@ -90,52 +63,52 @@ func TestRequestsAddUp(t *testing.T) {
 	c := newCounter(t)
 	exits := []func(*counter){
 		func(c *counter) { // a preflight
-			m := c.request()
-			m.Answered(OutcomePreflight)
-			c.finish(m)
+			r := c.request()
+			r.Answered(OutcomePreflight)
+			c.finish(r)
 		},
 		func(c *counter) { // other OPTIONS
-			m := c.request()
-			m.Answered(OutcomeOptions)
-			c.finish(m)
+			r := c.request()
+			r.Answered(OutcomeOptions)
+			c.finish(r)
 		},
 		func(c *counter) { // refused
-			m := c.request()
-			c.refused(m)
-			c.finish(m)
+			r := c.request()
+			c.refused(r)
+			c.finish(r)
 		},
 		func(c *counter) { // a preflight of a function that answers it
-			m := c.request()
-			c.send(m)
-			c.finish(m)
+			r := c.request()
+			c.send(r)
+			c.finish(r)
 		},
 		func(c *counter) { // an invocation, sent again
-			m := c.admitted()
-			c.send(m)
-			c.send(m)
-			c.finish(m)
+			r := c.admitted()
+			c.send(r)
+			c.send(r)
+			c.finish(r)
 		},
 		func(c *counter) { // nothing could be sent, so it is refused
-			m := c.admitted()
-			c.send(m)
-			c.unsent(m)
-			c.refused(m)
-			c.finish(m)
+			r := c.admitted()
+			c.send(r)
+			c.unsent(r)
+			c.refused(r)
+			c.finish(r)
 		},
 		func(c *counter) { // the client went away before it was sent
-			m := c.admitted()
-			c.send(m)
-			c.unsent(m)
-			m.Gone()
-			c.finish(m)
+			r := c.admitted()
+			c.send(r)
+			c.unsent(r)
+			r.Gone()
+			c.finish(r)
 		},
 		func(c *counter) { // sent by the second attempt, and its client went away
-			m := c.admitted()
-			c.send(m)
-			c.unsent(m)
-			c.send(m)
-			m.Gone()
-			c.finish(m)
+			r := c.admitted()
+			c.send(r)
+			c.unsent(r)
+			c.send(r)
+			r.Gone()
+			c.finish(r)
 		},
 	}
 	const rounds = 500
@@ -174,26 +147,26 @@ func TestRequestsAddUp(t *testing.T) {
 // is a difference.
 func TestRequestsMissAWayOut(t *testing.T) {
 	c := newCounter(t)
-	m := c.request()
+	r := c.request()
 	if l := c.level(); l.Difference != 0 || l.Parts[7].Number != 1 {
 		t.Errorf("under way: %+v", l)
 	}
-	c.finish(m)
+	c.finish(r)
 	if l := c.level(); l.Difference != 1 || l.Expected != 1 || l.Found != 0 || l.First == "" {
 		t.Errorf("a way out is missing: %+v", l)
 	}
 	c = newCounter(t)
-	m = c.admitted()
-	c.send(m)
-	m.seq = 0 // it was lost
-	c.finish(m)
+	r = c.admitted()
+	c.send(r)
+	r.seq = 0 // it was lost
+	c.finish(r)
 	if l := c.level(); l.Difference != 1 {
 		t.Errorf("a record is lost: %+v", l)
 	}
 	c = newCounter(t)
-	m = c.admitted()
-	c.send(m)
-	if _, err := c.open.ledger.Begin(m.invocation()); err != nil {
+	r = c.admitted()
+	c.send(r)
+	if _, err := c.open.ledger.Begin(r.invocation()); err != nil {
 		t.Fatal(err)
 	}
 	if l := c.level(); l.Difference != 1 || l.Found != 2 {
@@ -206,7 +179,7 @@ func TestRequestsMissAWayOut(t *testing.T) {
 func TestRequestsRecordedLater(t *testing.T) {
 	c := newCounter(t)
 	const room = 1 << 14 // of the first segment
-	inTheWay := filepath.Join(c.engine.dir, "inst", c.open.ledger.Instance(), "wal", fmt.Sprintf("%020d.seg", room+1))
+	inTheWay := filepath.Join(c.dir, "inst", c.open.ledger.Instance(), "wal", fmt.Sprintf("%020d.seg", room+1))
 	if err := os.Mkdir(inTheWay, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -214,26 +187,26 @@ func TestRequestsRecordedLater(t *testing.T) {
 		c.send(c.admitted())
 	}
 	open := called
-	open.Subject.Organization, open.Open = "acme", true
+	open.Open = true
 	for i := range 5 {
-		m := c.admitted()
-		if err := m.Send(&open); err != nil {
+		r := c.admitted()
+		if err := r.Send(&open); err != nil {
 			t.Error(err)
 		}
-		if m.deferred == nil {
+		if r.deferred == nil {
 			t.Fatal("there was room for a record")
 		}
 		if i == 0 {
-			c.unsent(m)
-			m.Gone()
+			c.unsent(r)
+			r.Gone()
 		}
-		c.finish(m)
+		c.finish(r)
 	}
-	if m := c.admitted(); m.Send(&called) == nil {
+	if r := c.admitted(); r.Send(&called) == nil {
 		t.Error("one without the option went on")
 	} else {
-		c.refused(m)
-		c.finish(m)
+		c.refused(r)
+		c.finish(r)
 	}
 	if l := c.level(); l.Difference != 0 || l.Parts[2].Number != 1 || l.Parts[4].Number != 1 || l.Parts[5].Number != room || l.Parts[6].Number != 4 {
 		t.Errorf("%+v", l)
@@ -255,15 +228,15 @@ func TestRequestsRecordedLater(t *testing.T) {
 // BEHAVIOUR 7.1: what an attempt has sent counts, also if the next one finds nobody.
 func TestMeterCountsWhatWasSentBefore(t *testing.T) {
 	c := newCounter(t)
-	m := c.admitted()
-	c.send(m)
-	c.send(m)
-	c.unsent(m)
-	if m.seq == 0 {
+	r := c.admitted()
+	c.send(r)
+	c.send(r)
+	c.unsent(r)
+	if r.seq == 0 {
 		t.Error("it was taken back")
 	}
-	c.refused(m)
-	c.finish(m)
+	c.refused(r)
+	c.finish(r)
 	all, err := c.open.ledger.Usage()
 	if err != nil || len(all) != 2 || all[0].Invocations != 1 || all[0].Completed != 1 {
 		t.Errorf("%+v, %v", all, err)

@@ -20,7 +20,23 @@ type SharedStore struct {
 	url    string
 	conn   *redisconn.Conn
 	mirror *metering.Mirror
-	cancel context.CancelFunc // ends what runs in the background
+	peers  peers              // the mirror
+	cancel context.CancelFunc // ends warnOfInfo
+}
+
+// peers is what the engine asks a metering.Mirror about the gateways that share
+// the store.
+type peers interface {
+	// Identity returns the id of the ledger that all gateways share.
+	Identity(ctx context.Context, dir string) (string, error)
+	// PeerSums returns the sums of all logs but this process's own.
+	PeerSums(ctx context.Context, organization string) ([]metering.Entry, error)
+	// OwnSums returns the sums in the store of this process's own logs.
+	OwnSums(ctx context.Context) ([]metering.Entry, error)
+	// Peers says until when the sums of each log are in the store.
+	Peers(ctx context.Context) (map[string]metering.Presence, error)
+	// Flush sends the sums that have changed.
+	Flush(ctx context.Context) (sent int, err error)
 }
 
 // URL names the store, without passwords.
@@ -46,7 +62,7 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 	if before != nil && before.url == url && before.conn.Config().Password == config.Password {
 		return nil
 	}
-	// One writes, and few ask: a server that hangs must not get more of them.
+	// Few calls ask the store at a time. A server that hangs must not get more of them.
 	own := *config
 	own.PoolSize = 8
 	conn, err := redisconn.Open(own)
@@ -60,13 +76,14 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 	if before != nil {
 		e.unshare(o, before)
 	}
-	s := &SharedStore{url: url, conn: conn, mirror: metering.OpenMirror(o.ledger, conn, e.logMirror)}
+	mirror := metering.OpenMirror(o.ledger, conn, e.logMirror)
+	s := &SharedStore{url: url, conn: conn, mirror: mirror, peers: mirror}
 	var asking context.Context
 	asking, s.cancel = context.WithCancel(context.Background())
 	go e.warnOfInfo(asking, s)
 	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
 	defer cancel()
-	o.quotas.SetAuthority(ctx, quota.NewRedis(conn, known, s.mirror.Present))
+	o.quotas.SetAuthority(ctx, quota.NewRedis(conn, known, mirror.Present))
 	o.shared.Store(s)
 	return nil
 }
@@ -78,12 +95,12 @@ func (e *Engine) unshare(o *opened, s *SharedStore) {
 	defer cancel()
 	embedded := quota.NewEmbedded(e.dir, e.now)
 	if err := o.quotas.CopyOverrides(ctx, embedded); err != nil {
-		e.log().Error("quotas that were set in Redis are not set here; set them again", logError(err))
+		e.log().Error("quotas set in Redis were not copied to the embedded store; set them again", logError(err))
 	}
 	o.quotas.SetAuthority(ctx, embedded)
 	o.shared.Store(nil)
 	if err := errors.Join(s.mirror.Close(ctx), s.conn.Close()); err != nil {
-		e.log().Error("the last sums did not get to Redis; they are there when it is the store again",
+		e.log().Error("last sums not sent to Redis; they will be when it is the store again",
 			slog.String("redis", s.url), logError(err))
 	}
 }
@@ -91,10 +108,10 @@ func (e *Engine) unshare(o *opened, s *SharedStore) {
 // logMirror logs what keeps sums from Redis.
 func (e *Engine) logMirror(err error) {
 	if err == nil {
-		e.log().Info("sums get to Redis again")
+		e.log().Info("sums sent to Redis again")
 		return
 	}
-	e.log().Error("sums do not get to Redis; they are kept in the ledger", logError(err))
+	e.log().Error("sums not sent to Redis; the ledger keeps them", logError(err))
 }
 
 // NoRestarts is said of a Redis that refuses INFO.
