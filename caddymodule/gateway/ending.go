@@ -17,7 +17,7 @@ import (
 	"github.com/edgegate/edgegate/routing"
 )
 
-// ending is how a call ended (BEHAVIOUR.md section 8).
+// ending is how a call ended (contract 8).
 type ending string
 
 // The endings. A call has one.
@@ -97,7 +97,7 @@ func (c *call) stopped(reason any) {
 
 // brokenOff ends a call whose answer broke off. As long as nothing of it went
 // out, the client gets a whole answer of the gateway's instead
-// (BEHAVIOUR.md 6.8).
+// (contract 6.8).
 func (c *call) brokenOff() {
 	if c.exchange == nil {
 		c.ended(endClientGone, regions.ErrClientGone) // while the gateway answered

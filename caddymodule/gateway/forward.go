@@ -12,6 +12,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/forwarded"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
@@ -118,7 +119,7 @@ func (c *call) rewrite(pr *httputil.ProxyRequest) {
 		dropBody(out)
 	}
 	trusted, _ := caddyhttp.GetVar(pr.In.Context(), caddyhttp.TrustedProxyVarKey).(bool)
-	out.Host = forwardedHeaders(out.Header, pr.In, trusted)
+	out.Host = forwarded.SetHeaders(out.Header, pr.In, trusted)
 	out.Header.Set(headerRequestID, c.inv.ID)
 	out.Header.Set(headerProjectRef, c.inv.Project.Ref)
 	trace := routing.ContinueTrace(pr.In.Header, c.inv.ID)
@@ -128,7 +129,7 @@ func (c *call) rewrite(pr *httputil.ProxyRequest) {
 }
 
 // dropBody makes a request without a body: a preflight has none for the function
-// (BEHAVIOUR.md 4.1).
+// (contract 4.1).
 func dropBody(out *http.Request) {
 	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer = http.NoBody, 0, nil, nil
 	for _, name := range []string{"Content-Length", "Transfer-Encoding", "Trailer", "Expect"} {

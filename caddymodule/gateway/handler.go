@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -12,7 +11,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/handover"
-	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -24,7 +22,7 @@ func init() {
 
 // Handler answers calls of edge functions: it admits or refuses them and
 // forwards what it admits to a region. It is terminal: a path that is no
-// function is 404 (BEHAVIOUR.md 1.7).
+// function is 404 (contract 1.7).
 type Handler struct {
 	// Who may read answers from a browser. Default: any origin, without
 	// credentials. A project's own policy wins.
@@ -119,7 +117,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	return nil
 }
 
-// Headers of every answer (BEHAVIOUR.md 2.7, 2.8).
+// Headers of every answer (contract 2.7, 2.8).
 const (
 	headerRequestID  = "Sb-Request-Id"
 	headerVersion    = "Sb-Gateway-Version"
@@ -131,58 +129,6 @@ const (
 	gatewayVersion  = "1"
 	defaultServedBy = "supabase-edge-runtime"
 )
-
-// noContent answers 204 what needs neither a function nor a refusal: preflights and
-// other OPTIONS (BEHAVIOUR.md 4.2, 4.7).
-func (c *call) noContent() {
-	header := c.w.Header()
-	c.identify(header)
-	if c.inv.Answer == routing.AnswerPreflight {
-		c.meter.request.Answered(billing.OutcomePreflight)
-		c.inv.CORS.Preflight(header, cors.NewPreflightRequest(c.r.Header))
-	} else {
-		c.meter.request.Answered(billing.OutcomeOptions)
-		header.Set("Allow", c.inv.Allow)
-		c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
-	}
-	c.answerEarly()
-	c.w.WriteHeader(http.StatusNoContent)
-	c.ended(endComplete, nil)
-	c.linger()
-}
-
-// refuse writes an answer that the gateway makes itself.
-func (c *call) refuse(refusal *routing.Refusal) {
-	header := c.w.Header()
-	c.identify(header)
-	if c.region() != "" {
-		c.place(header)
-	}
-	c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
-	header.Set(headerErrorCode, refusal.Code)
-	header.Set("Content-Type", "application/json")
-	for name, value := range map[string]string{"Www-Authenticate": refusal.Challenge, "Allow": refusal.Allow} {
-		if value != "" {
-			header.Set(name, value)
-		}
-	}
-	if refusal.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
-	}
-	c.ended(endRefused, nil)
-	c.answerEarly()
-	c.meter.status = refusal.Status
-	c.meter.refused()
-	if refusal.Code == routing.CodeProjectRestricted {
-		header.Set(headerRemaining, "0")
-	}
-	body := refusal.Body()
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	c.w.WriteHeader(refusal.Status)
-	// A client that is gone by now has nothing to be told.
-	_, _ = c.w.Write(body)
-	c.linger()
-}
 
 // identify sets the headers of every answer.
 func (c *call) identify(header http.Header) {

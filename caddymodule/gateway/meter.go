@@ -18,7 +18,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// headerRemaining says how much is left of a hard quota (BEHAVIOUR.md 7.5).
+// headerRemaining says how much is left of a hard quota (contract 7.5).
 const headerRemaining = "X-Sb-Quota-Remaining"
 
 // The headers of rate limits (draft-ietf-httpapi-ratelimit-headers-11).

@@ -1,4 +1,14 @@
-package gateway
+// Package forwarded writes the headers by which a backend learns how the client
+// called the gateway: X-Forwarded-For, -Host, -Proto, -Port and -Prefix, and
+// Forwarded.
+//
+//	host := forwarded.SetHeaders(out.Header, in, trusted)
+//
+// It decides whose word counts: what a trusted proxy states about its client is
+// kept and continued, what anybody else states is removed, as are all headers that
+// only the gateway may set. Which proxies are trusted is decided by Caddy's
+// trusted_proxies.
+package forwarded
 
 import (
 	"net"
@@ -12,11 +22,11 @@ import (
 	"github.com/edgegate/edgegate/routing"
 )
 
-// forwardedHeaders makes the backend's headers say how the client called, and
-// returns the public host (contract 1.8). in is the client's request, header
-// what goes to the backend of it. trusted says that the peer is a trusted proxy,
-// whose word about its own client counts.
-func forwardedHeaders(header http.Header, in *http.Request, trusted bool) (host string) {
+// SetHeaders makes the headers of a backend's request say how the client called,
+// and returns the public host (contract 1.8). header has those headers of the
+// client's request that go to the backend, in is the client's request. trusted
+// says that the peer is a trusted proxy.
+func SetHeaders(header http.Header, in *http.Request, trusted bool) (host string) {
 	dropForged(header, trusted)
 	if values := in.Header["Forwarded"]; trusted && len(values) > 0 {
 		header["Forwarded"] = values
@@ -74,10 +84,10 @@ func hasPrefix(name, prefix string) bool {
 	return len(name) >= len(prefix) && strings.EqualFold(name[:len(prefix)], prefix)
 }
 
-// publicAddress is where a client called.
+// publicAddress is the address that a client called.
 type publicAddress struct{ host, proto, port string }
 
-// calledHere is the address of this gateway, as its peer wrote it.
+// calledHere returns the address of this gateway, as its peer wrote it.
 func calledHere(in *http.Request) publicAddress {
 	address := publicAddress{host: in.Host, proto: "http"}
 	if in.TLS != nil {
@@ -87,7 +97,7 @@ func calledHere(in *http.Request) publicAddress {
 	return address
 }
 
-// calledThere is the address that the outermost proxy states. Host, proto and
+// calledThere returns the address that the outermost proxy states. Host, proto and
 // port are one statement: where a proxy names one of the first two, what it
 // leaves out of the port is not filled in from here.
 func calledThere(header http.Header, here publicAddress) publicAddress {
@@ -163,7 +173,7 @@ func forwardedPort(value string) string {
 	return strconv.FormatUint(port, 10)
 }
 
-// forwardedFor is the chain of addresses from the client to the peer. A peer
+// forwardedFor returns the chain of addresses from the client to the peer. A peer
 // behind a Unix socket has none.
 func forwardedFor(in *http.Request, trusted bool) string {
 	var chain []string
@@ -178,4 +188,12 @@ func forwardedFor(in *http.Request, trusted bool) string {
 		chain = append(chain, peer.Addr().Unmap().WithZone("").String())
 	}
 	return strings.Join(chain, ", ")
+}
+
+func setOrDelete(header http.Header, name, value string) {
+	if value == "" {
+		header.Del(name)
+		return
+	}
+	header.Set(name, value)
 }

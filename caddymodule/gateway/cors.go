@@ -8,12 +8,33 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/cors"
 )
 
-// allowOrigin settles the CORS headers of a function's answer (contract 4.3,
-// 4.5, 4.9). What other directives of the site have set already, such as `header`,
-// comes before the function's.
+// noContent answers preflights and other OPTIONS requests with 204, without asking
+// the function (contract 4.2, 4.7).
+func (c *call) noContent() {
+	header := c.w.Header()
+	c.identify(header)
+	if c.inv.Answer == routing.AnswerPreflight {
+		c.meter.request.Answered(billing.OutcomePreflight)
+		c.inv.CORS.Preflight(header, cors.NewPreflightRequest(c.r.Header))
+	} else {
+		c.meter.request.Answered(billing.OutcomeOptions)
+		header.Set("Allow", c.inv.Allow)
+		c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
+	}
+	c.answerEarly()
+	c.w.WriteHeader(http.StatusNoContent)
+	c.ended(endComplete, nil)
+	c.linger()
+}
+
+// allowOrigin sets the CORS headers of a function's answer (contract 4.3, 4.5,
+// 4.9). Headers that other directives of the site have set already, such as
+// `header`, win over the function's.
 func (c *call) allowOrigin(header http.Header) {
 	site := c.w.Header()
 	for _, name := range cors.Single() {
@@ -42,8 +63,8 @@ type onceAMinute struct {
 	last [256]atomic.Int64 // Unix nanoseconds
 }
 
-// due reports whether the last warning is a minute ago, and starts the next minute
-// if so.
+// due reports whether the last warning is at least a minute ago, and if so starts
+// the next minute.
 func (o *onceAMinute) due(project, function string, now time.Time) bool {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(project + "/" + function)) // never fails

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
+	"time"
 
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/ratelimit/metering"
@@ -14,6 +16,40 @@ import (
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/auth"
 )
+
+// refuse answers a request in the function's stead: it writes the status, headers
+// and JSON body of a refusal, such as 402 PROJECT_RESTRICTED (contract 5).
+func (c *call) refuse(refusal *routing.Refusal) {
+	header := c.w.Header()
+	c.identify(header)
+	if c.region() != "" {
+		c.place(header)
+	}
+	c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
+	header.Set(headerErrorCode, refusal.Code)
+	header.Set("Content-Type", "application/json")
+	for name, value := range map[string]string{"Www-Authenticate": refusal.Challenge, "Allow": refusal.Allow} {
+		if value != "" {
+			header.Set(name, value)
+		}
+	}
+	if refusal.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
+	}
+	c.ended(endRefused, nil)
+	c.answerEarly()
+	c.meter.status = refusal.Status
+	c.meter.refused()
+	if refusal.Code == routing.CodeProjectRestricted {
+		header.Set(headerRemaining, "0")
+	}
+	body := refusal.Body()
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	c.w.WriteHeader(refusal.Status)
+	// Errors of a client that is gone do not matter.
+	_, _ = c.w.Write(body)
+	c.linger()
+}
 
 // unanswered logs that no backend answered the call.
 func (c *call) unanswered(refusal *routing.Refusal) {
@@ -34,15 +70,14 @@ func (c *call) unanswered(refusal *routing.Refusal) {
 	if c.exchange != nil {
 		example.Attempts = c.exchange.Attempts
 	}
-	// What is refused with 503 is a matter of the region or the store, and the same
-	// for all functions.
+	// A 503 is caused by the region or the store, and concerns all functions.
 	if refusal.Status != http.StatusServiceUnavailable {
 		failed.Project, failed.Function = example.Project, example.Function
 	}
 	c.handler.app.lease.repeats.Add(c.handler.logger, failed, example)
 }
 
-// safeCause describes why no answer came, without what peers sent: net/http
+// safeCause describes why no answer came, in words that are safe to log: net/http
 // quotes malformed answers in its errors.
 func safeCause(err error) string {
 	if err == nil {

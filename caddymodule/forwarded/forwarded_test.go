@@ -1,4 +1,4 @@
-package gateway
+package forwarded
 
 import (
 	"crypto/tls"
@@ -67,7 +67,7 @@ func TestForwardedAddress(t *testing.T) {
 			if out == nil {
 				out = make(http.Header)
 			}
-			host := forwardedHeaders(out, in, true)
+			host := SetHeaders(out, in, true)
 			if host != tt.wantHost || out.Get("X-Forwarded-Host") != tt.wantHost {
 				t.Errorf("contract 1.8: Host %q, X-Forwarded-Host %q, want %q", host, out.Get("X-Forwarded-Host"), tt.wantHost)
 			}
@@ -85,9 +85,9 @@ func TestForwardedAddress(t *testing.T) {
 			}
 			// From a stranger it is as if nothing was said.
 			stranger, plain := tt.said.Clone(), make(http.Header)
-			forwardedHeaders(stranger, in, false)
+			SetHeaders(stranger, in, false)
 			in.Header = nil
-			if forwardedHeaders(plain, in, false); !maps.EqualFunc(stranger, plain, slices.Equal) {
+			if SetHeaders(plain, in, false); !maps.EqualFunc(stranger, plain, slices.Equal) {
 				t.Errorf("contract 1.8: a stranger's %v became %v", tt.said, stranger)
 			}
 		})
@@ -130,7 +130,7 @@ func TestForwardedFor(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			in := &http.Request{RemoteAddr: tt.peer, Header: http.Header{"X-Forwarded-For": tt.chain}}
 			out := in.Header.Clone()
-			forwardedHeaders(out, in, tt.trusted)
+			SetHeaders(out, in, tt.trusted)
 			want := []string{tt.want}
 			if tt.want == "" {
 				want = nil
@@ -167,7 +167,7 @@ func TestForgedHeaders(t *testing.T) {
 			}
 		}
 		out := in.Header.Clone()
-		forwardedHeaders(out, in, trusted)
+		SetHeaders(out, in, trusted)
 		check := func(names []string, stays bool) {
 			for _, name := range names {
 				for _, spelling := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {

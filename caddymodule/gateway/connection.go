@@ -1,0 +1,150 @@
+package gateway
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/quic-go/quic-go"
+	"github.com/quic-go/quic-go/http3"
+
+	"github.com/edgegate/edgegate/caddymodule/handover"
+)
+
+const (
+	// drainable is the size, in bytes, up to which the body of a refused request is
+	// read after the answer so that the connection can be kept.
+	drainable = 256 << 10
+	// lingerTime and lingerBytes bound the reading of a body after an early answer.
+	lingerTime  = 5 * time.Second
+	lingerBytes = 64 << 20
+)
+
+// Answers of the gateway may go out before the request's body was read. net/http
+// would read up to 256 KiB of that body first, however slowly they come, and does
+// not recognize the body in Caddy's wrapping afterwards: it would take the rest of
+// it for the next request.
+
+// ownBody keeps net/http from reading an HTTP/1 request body to its end before
+// an answer goes out: a function may answer while its body still comes in, and
+// a client that waits for 100 Continue must get a refusal instead.
+func (c *call) ownBody() {
+	if c.r.ProtoMajor == 1 && c.r.ContentLength != 0 {
+		_ = http.NewResponseController(c.w).EnableFullDuplex()
+	}
+}
+
+// answerEarly prepares an answer of the gateway's own, which goes out at once,
+// whether or not the request's body was sent. The connection can be kept only
+// behind a short body of known length that nobody has begun to read.
+func (c *call) answerEarly() {
+	c.ownBody()
+	c.draining = c.r.ProtoMajor == 1 && c.exchange == nil && c.r.Header.Get("Expect") == "" &&
+		c.r.ContentLength > 0 && c.r.ContentLength <= drainable
+	if !c.draining {
+		c.closeUnlessEnded()
+	}
+}
+
+// bodyEnded reports whether nothing of the request's body is left on an
+// HTTP/1 connection.
+func (c *call) bodyEnded() bool {
+	return c.r.ProtoMajor != 1 || c.r.ContentLength == 0 || c.exchange != nil && c.exchange.BodyEnded()
+}
+
+// closeUnlessEnded announces the end of the connection with an answer that
+// goes out ahead of the request's body.
+func (c *call) closeUnlessEnded() {
+	if !c.bodyEnded() {
+		c.closing = true
+		c.w.Header().Set("Connection", "close")
+	}
+}
+
+// linger reads the rest of a request's body after an answer that did not wait for
+// it: if the connection were closed while they still send, many clients would
+// report the broken connection instead of the answer.
+func (c *call) linger() {
+	conn := http.NewResponseController(c.w)
+	if c.draining {
+		c.draining = false
+		if err := c.takeIn(conn, drainable+1); !errors.Is(err, io.EOF) {
+			c.drop(conn) // what follows on the connection is no request
+			return
+		}
+		_ = conn.SetReadDeadline(time.Time{})
+		return
+	}
+	if !c.closing || c.r.Header.Get("Expect") != "" || c.r.Context().Err() != nil {
+		return
+	}
+	if c.exchange != nil && c.exchange.Stalled() {
+		return
+	}
+	c.closing = false
+	_ = c.takeIn(conn, lingerBytes) // the connection ends either way
+}
+
+// takeIn flushes the answer and reads the request's body, up to a number of bytes
+// and for lingerTime. It returns io.EOF at the end of the body.
+func (c *call) takeIn(conn *http.ResponseController, most int64) error {
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(lingerTime)); err != nil {
+		return err
+	}
+	_, err := io.CopyN(io.Discard, c.r.Body, most)
+	return err
+}
+
+// cut breaks an answer off so that no client takes it for complete. The part that
+// was received goes out first. HTTP/1 loses its connection before the end of the body:
+// net/http cannot write that any more. HTTP/2 resets the stream for a deadline
+// that has passed, HTTP/3 when it is told to.
+func (c *call) cut() {
+	conn := http.NewResponseController(c.w)
+	// Errors of a client that is gone do not matter, and a client that does not read
+	// must not hold the call.
+	err := conn.SetWriteDeadline(time.Now().Add(lingerTime))
+	_ = conn.Flush()
+	switch stream := streamOf(c.w); {
+	case stream != nil:
+		stream.CancelRead(quic.StreamErrorCode(http3.ErrCodeInternalError))
+		stream.CancelWrite(quic.StreamErrorCode(http3.ErrCodeInternalError))
+	case c.r.ProtoMajor == 1 && c.r.ProtoMinor == 0:
+		// The end of the connection may be the end of the body: only a reset says
+		// more.
+		handover.ResetOnClose(c.r)
+		fallthrough
+	default:
+		err = conn.SetWriteDeadline(time.Unix(1, 0))
+	}
+	c.unreset = err != nil
+}
+
+// drop closes the connection behind a complete HTTP/1 answer that did not announce
+// its end.
+func (c *call) drop(controller *http.ResponseController) {
+	conn, _, err := controller.Hijack()
+	if err != nil {
+		c.unreset = true
+		return
+	}
+	_ = conn.Close()
+}
+
+// streamOf returns the HTTP/3 stream below a writer, nil with other protocols.
+func streamOf(w http.ResponseWriter) *http3.Stream {
+	for {
+		switch inner := w.(type) {
+		case http3.HTTPStreamer:
+			return inner.HTTPStream()
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = inner.Unwrap()
+		default:
+			return nil
+		}
+	}
+}
