@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"errors"
 	"maps"
 	"testing"
 	"time"
@@ -59,4 +60,69 @@ func TestOverridesAreCopied(t *testing.T) {
 	}
 	g.SetAuthority(t.Context(), second)
 	check("one that knows better", second, map[string]int64{"other": 5})
+}
+
+// An override of which one place was lost is in force again after a claim.
+func TestOverrideIsRepaired(t *testing.T) {
+	c := newClock()
+	s := startShards(t, c)
+	g := openShared(t, s, t.TempDir(), c)
+	defer g.close()
+	g.served(1)
+	if err := g.SetOverride(t.Context(), "acme", new(int64(500))); err != nil {
+		t.Fatal(err)
+	}
+	key := grantsKey((*g.authority.Load()).(*Redis).Shard("acme"))
+	s.change(func() { delete(s.hashes[key], "l|acme") })
+	g.served(100) // more than it was granted at first
+	if !becomesTrue(func() bool {
+		repaired := false
+		s.change(func() { repaired = s.hashes[key]["l|acme"] == "500" })
+		return repaired
+	}) {
+		t.Error("the field that claims read is gone")
+	}
+	if n := g.used(1000); n != 500-101 {
+		t.Errorf("%d more, want %d", n, 500-101)
+	}
+	// Removed from the list alone, it ends.
+	s.change(func() { delete(s.hashes[overridesKey], "acme") })
+	g.refreshOverrides(t.Context())
+	g.served(300)
+	if state, err := g.State("acme", &g.allowance); err != nil || state.Overridden || state.Limit != 1000 {
+		t.Errorf("%+v, %v", state, err)
+	}
+}
+
+// The error of a store that cannot be written is told, and what was in force stays.
+func TestOverridesOfAStoreThatIsAway(t *testing.T) {
+	c := newClock()
+	s := startShards(t, c)
+	g := openShared(t, s, t.TempDir(), c)
+	defer g.close()
+	if err := g.SetOverride(t.Context(), "acme", new(int64(5))); err != nil {
+		t.Fatal(err)
+	}
+	away := redisAt(t, s.URL(), false)
+	for _, names := range []string{"HLEN", "HSET", "HDEL"} {
+		s.change(func() {
+			s.hashes[overridesKey]["stale"] = "7"
+			s.fails = func(command []string) any {
+				if command[0] == names {
+					return errors.New("ERR on purpose")
+				}
+				return nil
+			}
+		})
+		if err := g.CopyOverrides(t.Context(), away); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%s fails: %v", names, err)
+		}
+		if err := g.SetOverride(t.Context(), "acme", new(int64(6))); names == "HSET" && !errors.Is(err, ErrUnavailable) {
+			t.Errorf("%s fails: %v", names, err)
+		}
+	}
+	s.change(func() { s.fails = nil })
+	if g.refreshOverrides(t.Context()); g.effectiveLimit("acme", &g.allowance) > 6 {
+		t.Errorf("%d is in force", g.effectiveLimit("acme", &g.allowance))
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
 	"time"
 
@@ -14,11 +13,6 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 )
-
-func TestMain(m *testing.M) {
-	redisconn.SetLogger(nil) // servers are away on purpose here
-	os.Exit(m.Run())
-}
 
 // appendonly is how a store of quotas is run.
 const appendonly = "appendonly yes"

@@ -18,16 +18,29 @@ const releaseAfter = time.Minute
 // ErrNotShared says that Release has no other gateways: the store is embedded.
 var ErrNotShared = errors.New("the store is not shared with other gateways")
 
+// Peers tells what gateways have sent to the Redis that they share. *metering.Mirror
+// does.
+type Peers interface {
+	// Peers returns when each gateway was last heard of, by instance.
+	Peers(ctx context.Context) (map[string]metering.Presence, error)
+
+	// PeerSums returns what all others have used of an organization, "" for all.
+	PeerSums(ctx context.Context, organization string) ([]metering.Entry, error)
+
+	// MarkLost notes that a gateway will never come back.
+	MarkLost(ctx context.Context, instance string) error
+}
+
 // Release gives back the unspent grants of a gateway that was lost for good,
 // together with its disk. What it used is taken from its sums in Redis, so units
 // used after its last flush are granted once more. The error is ErrNotShared, or
 // tells an operator why nothing, or not all, was released.
-func (m *Manager) Release(ctx context.Context, mirror *metering.Mirror, instance string) error {
+func (m *Manager) Release(ctx context.Context, peers Peers, instance string) error {
 	r, ok := (*m.authority.Load()).(*Redis)
 	if !ok {
 		return ErrNotShared
 	}
-	seen, err := mirror.Peers(ctx)
+	seen, err := peers.Peers(ctx)
 	if err != nil {
 		return err
 	}
@@ -38,7 +51,7 @@ func (m *Manager) Release(ctx context.Context, mirror *metering.Mirror, instance
 	if ago := time.Since(p.At); ago < releaseAfter {
 		return fmt.Errorf("gateway %s was heard of %s ago: it is there", instance, ago.Round(time.Second))
 	}
-	used, err := usedBy(ctx, mirror, instance)
+	used, err := usedBy(ctx, peers, instance)
 	if err != nil {
 		return err
 	}
@@ -62,7 +75,7 @@ func (m *Manager) Release(ctx context.Context, mirror *metering.Mirror, instance
 			return err
 		}
 	}
-	return mirror.MarkLost(ctx, instance)
+	return peers.MarkLost(ctx, instance)
 }
 
 // listed returns the gateways by id, each with its silence, for an error.
@@ -80,8 +93,8 @@ func listed(seen map[string]metering.Presence) string {
 
 // usedBy returns how many units a gateway used by its sums in Redis, by
 // `PERIOD|ORGANIZATION`.
-func usedBy(ctx context.Context, mirror *metering.Mirror, instance string) (map[string]uint64, error) {
-	entries, err := mirror.PeerSums(ctx, "")
+func usedBy(ctx context.Context, peers Peers, instance string) (map[string]uint64, error) {
+	entries, err := peers.PeerSums(ctx, "")
 	if err != nil {
 		return nil, err
 	}

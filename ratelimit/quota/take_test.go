@@ -94,3 +94,28 @@ func TestQuotaSetByPeople(t *testing.T) {
 		t.Errorf("%d of 10 with the configured one again", n)
 	}
 }
+
+// A unit that was used without a grant, and claimed meanwhile, is there again when it comes back.
+func TestQuotaUngrantedUnitGoesBack(t *testing.T) {
+	c := newClock()
+	g := openGateway(t, t.TempDir(), c, hard(3))
+	defer g.close()
+	soft := Allowance{Quota: 3}
+	unit, err := g.Take(t.Context(), "acme", &soft)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := g.used(10); n != 2 {
+		t.Errorf("%d of the 2 that are left", n)
+	}
+	unit.Return()
+	if !becomesTrue(func() bool {
+		c.advance(maxRetryDelay)
+		return g.call() == nil
+	}) {
+		t.Error("the unit is gone")
+	}
+	if n := g.used(10); n != 0 {
+		t.Errorf("%d beyond the quota", n)
+	}
+}

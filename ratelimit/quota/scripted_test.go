@@ -1,0 +1,332 @@
+package quota
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
+)
+
+// shards answers for a Redis what claim.lua and poll.lua would, by the rule in Go. End-to-end tests compare the scripts with that
+// rule; here are the ways of a Manager through what they answer.
+type shards struct {
+	*redistest.ScriptedServer
+	clock *clock
+
+	mu      sync.Mutex // guards all below
+	server  int        // its number is that of the epoch
+	leases  map[string]*lease
+	hashes  map[string]map[string]string // of overrides
+	joined  map[string]int               // the epoch of each holder, by shard and holder
+	left    []string                     // holders, a shard each time
+	reclaim bool                         // whatever a gateway holds
+	fails   func(command []string) any   // answers in place of all the rest, unless nil
+}
+
+func startShards(t *testing.T, c *clock) *shards {
+	t.Helper()
+	s := &shards{
+		clock:  c,
+		server: 1,
+		leases: make(map[string]*lease),
+		hashes: make(map[string]map[string]string),
+		joined: make(map[string]int),
+	}
+	s.ScriptedServer = redistest.Scripted(t, s.answer)
+	return s
+}
+
+// change runs f while nothing is answered.
+func (s *shards) change(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f()
+}
+
+func (s *shards) epoch() string { return fmt.Sprintf("%d:server%d", s.server, s.server) }
+
+func (s *shards) answer(command []string) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fails != nil {
+		if answer := s.fails(command); answer != nil {
+			return answer
+		}
+	}
+	switch command[0] {
+	case "EVALSHA":
+		return s.run(command[3], command[4:])
+	case "HLEN":
+		return len(s.hash(command[1]))
+	case "HSCAN":
+		pairs := []any{}
+		for field, value := range s.hash(command[1]) {
+			pairs = append(pairs, field, value)
+		}
+		return []any{"0", pairs}
+	case "HSET":
+		if s.hashes[command[1]] == nil {
+			s.hashes[command[1]] = make(map[string]string)
+		}
+		s.hashes[command[1]][command[2]] = command[3]
+		return 1
+	case "HDEL":
+		delete(s.hashes[command[1]], command[2])
+		return 1
+	}
+	return errors.New("ERR no such command here")
+}
+
+// hash has the fields that HeldBy and Overrides read.
+func (s *shards) hash(key string) map[string]string {
+	fields := make(map[string]string)
+	for field, value := range s.hashes[key] {
+		fields[field] = value
+	}
+	for window, l := range s.leases {
+		_, organization, _ := strings.Cut(window, "|")
+		if key != grantsKey(metering.Shard(organization)) {
+			continue
+		}
+		for name, h := range l.Holders {
+			fields["g|"+window+"|"+name] = fmt.Sprintf("%d:%d", h.Granted, h.Number)
+		}
+	}
+	return fields
+}
+
+func (s *shards) run(key string, pairs []string) any {
+	request, windows := make(map[string]string), []string{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i] == "window" {
+			windows = append(windows, pairs[i+1])
+			continue
+		}
+		request[pairs[i]] = pairs[i+1]
+	}
+	member := key + "|" + request["holder"]
+	if settled := request["settled"]; settled == "" || settled == s.epoch() {
+		switch request["change"] {
+		case "join":
+			s.joined[member] = s.server
+		case "leave":
+			delete(s.joined, member)
+			s.left = append(s.left, request["holder"])
+		}
+	}
+	recovering := 0
+	if s.joined[member] != s.server {
+		recovering = 1
+	}
+	answer := func(a Answer) any {
+		exhausted := int64(0)
+		if !a.ExhaustedAt.IsZero() {
+			exhausted = a.ExhaustedAt.UnixMicro()
+		}
+		return []any{
+			fmt.Sprint(a.Granted), fmt.Sprint(a.Total), fmt.Sprint(a.Limit), fmt.Sprint(exhausted), oneIf(a.Reclaim || s.reclaim), s.epoch(), recovering,
+		}
+	}
+	if _, claims := request["limit"]; !claims {
+		if _, changes := request["change"]; changes {
+			return answer(Answer{})
+		}
+		list := []any{s.epoch()}
+		for range windows {
+			list = append(list, oneIf(s.reclaim))
+		}
+		return list
+	}
+	number := func(name string) int64 {
+		n, _ := strconv.ParseInt(request[name], 10, 64)
+		return n
+	}
+	c := Claim{
+		Holder:  request["holder"],
+		Number:  uint64(number("number")),
+		Holds:   number("holds"),
+		Wants:   number("wants") * int64(1-recovering),
+		Starved: request["starved"] == "1",
+	}
+	l := s.leases[windows[0]]
+	if l == nil {
+		l = &lease{Holders: make(map[string]holder)}
+		s.leases[windows[0]] = l
+	}
+	limit := number("limit")
+	if override, ok := s.hashes[key]["l|"+request["organization"]]; ok {
+		limit, _ = strconv.ParseInt(override, 10, 64)
+	}
+	return answer(l.settle(c, limit, s.clock.now()))
+}
+
+func oneIf(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// held returns how many units of acme a holder has.
+func (s *shards) held(holder string) (n int64) {
+	s.change(func() {
+		for window, l := range s.leases {
+			if strings.HasSuffix(window, "|acme") {
+				n += l.Holders[holder].Granted
+			}
+		}
+	})
+	return n
+}
+
+func redisAt(t *testing.T, url string, history bool) *Redis {
+	t.Helper()
+	config, err := redisconn.Parse(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := redisconn.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return NewRedis(conn, history, func() int { return 2 })
+}
+
+// openShared is openGateway over a Redis.
+func openShared(t *testing.T, s *shards, dir string, c *clock) *gateway {
+	t.Helper()
+	ledger, err := metering.Open(metering.Config{Dir: dir, Now: c.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := redisAt(t, s.URL(), false)
+	return &gateway{Manager: NewManager(ledger, r), t: t, ledger: ledger, allowance: hard(1000)}
+}
+
+// served calls until n passed.
+func (g *gateway) served(n int) {
+	g.t.Helper()
+	passed := 0
+	if !becomesTrue(func() bool {
+		if g.call() == nil {
+			passed++
+		}
+		return passed == n
+	}) {
+		g.t.Fatalf("%d of %d calls passed", passed, n)
+	}
+}
+
+// A gateway takes what it was granted, gives back what it has not used when it ends, and leaves all shards.
+func TestManagerOverRedis(t *testing.T) {
+	c := newClock()
+	s := startShards(t, c)
+	g := openShared(t, s, t.TempDir(), c)
+	g.served(10)
+	id := g.ledger.Instance()
+	if held := s.held(id); held < 10 || held > 60 {
+		t.Errorf("%d units are held of 1000, 5 %% at a time", held)
+	}
+	g.close()
+	if held := s.held(id); held != 10 {
+		t.Errorf("%d are held after the end, 10 were used", held)
+	}
+	if n := len(s.left); n != metering.Shards || slices.ContainsFunc(s.left, func(holder string) bool { return holder != id }) {
+		t.Errorf("%d shards were left, by %v", n, slices.Compact(slices.Sorted(slices.Values(s.left))))
+	}
+	if g.authority.Load() == nil || (*g.authority.Load()).(*Redis).Calls() == 0 {
+		t.Error("no call was counted")
+	}
+}
+
+// Another server takes over, without a part of the grants: the gateway tells it what it holds, and is granted something again.
+func TestManagerJoinsTheNextServer(t *testing.T) {
+	c := newClock()
+	s := startShards(t, c)
+	g := openShared(t, s, t.TempDir(), c)
+	defer g.close()
+	g.served(10)
+	s.change(func() { s.server, s.leases = 2, make(map[string]*lease) })
+	if !becomesTrue(func() bool {
+		g.maintainAll()
+		return g.epochs.Load().in(metering.Shard("acme"), "2:server2")
+	}) {
+		t.Fatal("the next epoch is not joined")
+	}
+	if held := s.held(g.ledger.Instance()); held < 10 {
+		t.Errorf("%d are held by what the next server was told", held)
+	}
+	g.served(80) // more than it had
+	if used := g.used(2000); used != 910 {
+		t.Errorf("%d more passed of a quota of 1000, want 910", used)
+	}
+}
+
+// What a starved gateway reclaims goes back in the next round, and what is idle goes back without.
+func TestManagerGivesBack(t *testing.T) {
+	c := newClock()
+	s := startShards(t, c)
+	g := openShared(t, s, t.TempDir(), c)
+	defer g.close()
+	id := g.ledger.Instance()
+	for name, begins := range map[string]func(){
+		"reclaimed": func() { s.change(func() { s.reclaim = true }) },
+		"idle":      func() { c.advance(idleAfter) },
+	} {
+		g.served(5)
+		g.maintainAll() // it notes that something was used
+		before := s.held(id)
+		begins()
+		if !becomesTrue(func() bool {
+			g.maintainAll()
+			return s.held(id) < before
+		}) {
+			t.Errorf("%s: %d are held", name, before)
+		}
+		s.change(func() { s.reclaim = false })
+		c.advance(time.Minute) // it may ask again
+	}
+}
+
+// An ended gateway's grants go back by who takes its log over, in all shards.
+func TestManagerSettlesOrphansInRedis(t *testing.T) {
+	c, dir := newClock(), t.TempDir()
+	s := startShards(t, c)
+	first, second := openShared(t, s, dir, c), openShared(t, s, dir, c)
+	first.served(5)
+	second.served(7)
+	ids := []string{first.ledger.Instance(), second.ledger.Instance()}
+	for _, g := range []*gateway{first, second} { // killed
+		g.stop()
+		g.stopped.Wait()
+		if err := g.ledger.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	heir := openShared(t, s, dir, c)
+	defer heir.close()
+	if !becomesTrue(func() bool {
+		heir.maintainAll()
+		return s.held(ids[0])+s.held(ids[1]) == 12
+	}) {
+		t.Errorf("%d and %d are held, used were 5 and 7", s.held(ids[0]), s.held(ids[1]))
+	}
+	heir.served(1)
+	if !becomesTrue(func() bool {
+		heir.maintainAll()
+		var left int
+		s.change(func() { left = len(slices.Compact(slices.Clone(s.left))) })
+		return left > 0
+	}) {
+		t.Error("nobody left for the one that was taken over")
+	}
+}
