@@ -11,7 +11,7 @@ import (
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 
-	"github.com/edgegate/edgegate/caddymodule/gateway"
+	"github.com/edgegate/edgegate/caddymodule/audit"
 )
 
 // severities in the order in which findings are shown.
@@ -39,19 +39,19 @@ of less are shown too.`,
 }
 
 type auditAnswer struct {
-	gateway.AuditAnswer
+	audit.Answer
 	least string // the severity from which on a finding makes the command fail
 }
 
 // rank is 0 for the worst severity. One that this build does not know comes
 // from a newer gateway: better to look at it than to miss it.
-func rank(f gateway.Finding) int { return max(slices.Index(severities, string(f.Severity)), 0) }
+func rank(f audit.Finding) int { return max(slices.Index(severities, string(f.Severity)), 0) }
 
 func (a *auditAnswer) complete() bool { return a.Findings != nil }
 
 func (a *auditAnswer) yes() bool {
 	worst := slices.Index(severities, a.least)
-	return !slices.ContainsFunc(a.Findings, func(f gateway.Finding) bool { return rank(f) <= worst })
+	return !slices.ContainsFunc(a.Findings, func(f audit.Finding) bool { return rank(f) <= worst })
 }
 
 func (a *auditAnswer) table(w io.Writer, _ time.Time) {
@@ -60,7 +60,7 @@ func (a *auditAnswer) table(w io.Writer, _ time.Time) {
 		return
 	}
 	sorted := slices.Clone(a.Findings)
-	slices.SortStableFunc(sorted, func(a, b gateway.Finding) int { return cmp.Compare(rank(a), rank(b)) })
+	slices.SortStableFunc(sorted, func(a, b audit.Finding) int { return cmp.Compare(rank(a), rank(b)) })
 	for _, f := range sorted {
 		fmt.Fprintf(w, "%-6s  %s  %s\n        %s\n", printable(string(f.Severity)), printable(f.Check), printable(f.Subject), printable(f.Message))
 		if f.Remedy != "" {

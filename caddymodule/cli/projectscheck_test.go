@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	_ "github.com/edgegate/edgegate/caddymodule" // the sources that configurations name
 )
 
 const oneProject = `{"organizations":[{"id":"acme","plan":"free"}],"projects":[{"ref":"abcdefghijklmnopqrst","organization":"acme",

@@ -1,4 +1,4 @@
-package gateway
+package exporters
 
 import (
 	"context"
@@ -9,14 +9,15 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// FileExporter writes lines to files in a directory: one for each delivery, with
+// File writes lines to files in a directory: one for each delivery, with
 // a manifest. Lines are in it once they are final, and again when they are
 // corrected: of each line_id the highest revision counts. Those of FOCUS add up.
-type FileExporter struct {
+type File struct {
 	// The directory; it is made if need be.
 	Dir string `json:"dir"`
 
@@ -27,19 +28,19 @@ type FileExporter struct {
 }
 
 func init() {
-	caddy.RegisterModule(new(FileExporter))
+	caddy.RegisterModule(new(File))
 }
 
 // CaddyModule returns the Caddy module information.
-func (*FileExporter) CaddyModule() caddy.ModuleInfo {
+func (*File) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
-		ID:  exporterNamespace + ".file",
-		New: func() caddy.Module { return new(FileExporter) },
+		ID:  gateway.ExporterNamespace + ".file",
+		New: func() caddy.Module { return new(File) },
 	}
 }
 
 // Provision checks the options.
-func (f *FileExporter) Provision(caddy.Context) error {
+func (f *File) Provision(caddy.Context) error {
 	if f.Dir == "" {
 		return fmt.Errorf("file: the directory is missing; write `%s`", options.Form("file"))
 	}
@@ -54,21 +55,21 @@ func (f *FileExporter) Provision(caddy.Context) error {
 }
 
 // Name implements usage.Sink.
-func (f *FileExporter) Name() string { return f.files.Name() }
+func (f *File) Name() string { return f.files.Name() }
 
 // Guarantee implements usage.Sink.
-func (f *FileExporter) Guarantee() string { return f.files.Guarantee() }
+func (f *File) Guarantee() string { return f.files.Guarantee() }
 
 // MaxBatch implements usage.Sink.
-func (f *FileExporter) MaxBatch() int { return f.files.MaxBatch() }
+func (f *File) MaxBatch() int { return f.files.MaxBatch() }
 
 // Deliver implements usage.Sink.
-func (f *FileExporter) Deliver(ctx context.Context, b usage.Batch) error {
+func (f *File) Deliver(ctx context.Context, b usage.Batch) error {
 	return f.files.Deliver(ctx, b)
 }
 
 // UnmarshalCaddyfile reads `file DIR { format csv|jsonl|parquet|focus }`.
-func (f *FileExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (f *File) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if err := options.String(d, &f.Dir); err != nil {
 		return err
@@ -80,7 +81,7 @@ func (f *FileExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ Exporter              = (*FileExporter)(nil)
-	_ caddy.Provisioner     = (*FileExporter)(nil)
-	_ caddyfile.Unmarshaler = (*FileExporter)(nil)
+	_ gateway.Exporter      = (*File)(nil)
+	_ caddy.Provisioner     = (*File)(nil)
+	_ caddyfile.Unmarshaler = (*File)(nil)
 )

@@ -1,4 +1,4 @@
-package gateway
+package exporters
 
 import (
 	"crypto/sha256"
@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/audit"
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/ratelimit/usage/webhook"
@@ -18,7 +20,7 @@ import (
 )
 
 func init() {
-	caddy.RegisterModule(new(WebhookExporter))
+	caddy.RegisterModule(new(Webhook))
 }
 
 // The presets of webhooks.
@@ -33,10 +35,10 @@ const titleDigits = 12
 // mostBatch bounds how many events are sent at once.
 const mostBatch = 1000
 
-// WebhookExporter sends each change of a line to an HTTP endpoint, as CloudEvents
+// Webhook sends each change of a line to an HTTP endpoint, as CloudEvents
 // in batches, signed after the Standard Webhooks convention
 // (https://www.standardwebhooks.com).
-type WebhookExporter struct {
+type Webhook struct {
 	// The endpoint, http or https. May have {env.X} in it.
 	URL string `json:"url"`
 
@@ -65,19 +67,19 @@ type WebhookExporter struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (*WebhookExporter) CaddyModule() caddy.ModuleInfo {
+func (*Webhook) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
-		ID:  exporterNamespace + ".webhook",
-		New: func() caddy.Module { return new(WebhookExporter) },
+		ID:  gateway.ExporterNamespace + ".webhook",
+		New: func() caddy.Module { return new(Webhook) },
 	}
 }
 
 // Provision checks the options. It calls nobody.
-func (w *WebhookExporter) Provision(caddy.Context) error {
+func (w *Webhook) Provision(caddy.Context) error {
 	if w.URL == "" {
 		return fmt.Errorf("webhook: the URL is missing; write `%s`", exportWebhookForm)
 	}
-	address, err := ResolveKey(w.URL)
+	address, err := gateway.ResolveKey(w.URL)
 	if err == nil {
 		err = checkURL(address)
 	}
@@ -86,12 +88,12 @@ func (w *WebhookExporter) Provision(caddy.Context) error {
 	}
 	config := webhook.Config{URL: address, Batch: w.Batch, Title: w.Title}
 	if w.Token != "" {
-		if config.Bearer, err = ResolveKey(w.Token); err != nil {
+		if config.Bearer, err = gateway.ResolveKey(w.Token); err != nil {
 			return fmt.Errorf("webhook: token: %w", err)
 		}
 	}
 	for _, text := range w.Secrets {
-		secret, err := ResolveKey(text)
+		secret, err := gateway.ResolveKey(text)
 		if err != nil {
 			return fmt.Errorf("webhook: secret: %w", err)
 		}
@@ -125,7 +127,7 @@ func (w *WebhookExporter) Provision(caddy.Context) error {
 }
 
 // FormerName implements usage.Renamed.
-func (w *WebhookExporter) FormerName() string { return w.former }
+func (w *Webhook) FormerName() string { return w.former }
 
 // UnmarshalCaddyfile reads
 //
@@ -136,7 +138,7 @@ func (w *WebhookExporter) FormerName() string { return w.former }
 //		batch <number>
 //		name <name>
 //	}
-func (w *WebhookExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (w *Webhook) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if err := secretArg(d, &w.URL, exportWebhookForm); err != nil {
 		return err
@@ -170,43 +172,39 @@ func (w *WebhookExporter) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 const exportWebhookForm = "export webhook https://billing.example.com/usage [{ secret {env.WEBHOOK_SECRET} }]"
 
-// secretArg reads the only argument of an option that may be filled in later. The
-// error does not repeat it.
-func secretArg(d *caddyfile.Dispenser, into *string, form string) error {
-	name, args := d.Val(), d.RemainingArgs()
-	if len(args) != 1 || args[0] == "" {
-		return d.Errf("%s: one argument is needed, %d were given%s; write `%s`", name, len(args), options.UnsetVariable(d), form)
+// Audit implements audit.Auditor.
+func (w *Webhook) Audit() (findings []audit.Finding) {
+	address, err := options.ResolveSecret(w.URL)
+	if err != nil {
+		return nil // it was there when the configuration was loaded
 	}
-	*into = args[0]
-	return nil
-}
-
-// urlArg reads the URL of a service.
-func urlArg(d *caddyfile.Dispenser, into *string) error {
-	if err := options.String(d, into); err != nil {
-		return err
+	if audit.Unencrypted(address) {
+		findings = append(findings, audit.Finding{
+			Severity: audit.Medium,
+			Check:    "exporter_in_clear",
+			Subject:  w.Name(),
+			Message:  "what organizations used, and the token, go over the network in clear: who is on the way reads and changes what is billed",
+			Remedy:   "use an https URL",
+		})
 	}
-	if err := checkURL(*into); err != nil {
-		return d.Errf("url: %w", err)
+	if len(w.Secrets) == 0 && w.Token == "" {
+		findings = append(findings, audit.Finding{
+			Severity: audit.Medium,
+			Check:    "exporter_unsigned",
+			Subject:  w.Name(),
+			Message:  "events have neither a signature nor a token: the endpoint cannot tell them from those of a stranger",
+			Remedy:   "add `secret {env.WEBHOOK_SECRET}` and check it at the endpoint",
+		})
 	}
-	return nil
-}
-
-// checkURL says whether something can be sent to a URL. The error does not repeat
-// it, it may have a password in it.
-func checkURL(text string) error {
-	parsed, err := url.Parse(text)
-	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" {
-		return errors.New("it must begin with http:// or https:// and name a host")
-	}
-	return nil
+	return findings
 }
 
 // Interface guards
 var (
-	_ Exporter              = (*WebhookExporter)(nil)
-	_ usage.Service         = (*WebhookExporter)(nil)
-	_ usage.Renamed         = (*WebhookExporter)(nil)
-	_ caddy.Provisioner     = (*WebhookExporter)(nil)
-	_ caddyfile.Unmarshaler = (*WebhookExporter)(nil)
+	_ audit.Auditor         = (*Webhook)(nil)
+	_ gateway.Exporter      = (*Webhook)(nil)
+	_ usage.Service         = (*Webhook)(nil)
+	_ usage.Renamed         = (*Webhook)(nil)
+	_ caddy.Provisioner     = (*Webhook)(nil)
+	_ caddyfile.Unmarshaler = (*Webhook)(nil)
 )

@@ -38,7 +38,7 @@ type adminRoute map[string]func(*App, *http.Request) (any, error)
 // Routes implements caddy.AdminRouter.
 func (adminAPI) Routes() []caddy.AdminRoute {
 	routes := map[string]adminRoute{
-		"/edge_functions/status":          {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.status(), nil }},
+		"/edge_functions/status":          {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.Status(), nil }},
 		"/edge_functions/regions":         {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return RegionsAnswer{a.regionStatus()}, nil }},
 		"/edge_functions/explain":         {http.MethodGet: (*App).explain},
 		"/edge_functions/projects":        {http.MethodGet: func(a *App, _ *http.Request) (any, error) { return a.listProjects(), nil }},
@@ -62,20 +62,6 @@ func (adminAPI) Routes() []caddy.AdminRoute {
 	return append(list, caddy.AdminRoute{Pattern: "/edge_functions/usage/export", Handler: caddy.AdminHandlerFunc(exportHandler)})
 }
 
-// activeApp is the app of the configuration in force: admin routers are made
-// before apps are.
-func activeApp() (*App, error) {
-	ctx := caddy.ActiveContext()
-	if ctx.Context == nil {
-		return nil, caddy.APIError{HTTPStatus: http.StatusServiceUnavailable, Err: errors.New("the gateway is starting")}
-	}
-	app, err := ctx.AppIfConfigured("edge_functions")
-	if err != nil {
-		return nil, caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("edge_functions is not configured")}
-	}
-	return app.(*App), nil
-}
-
 // adminHandler answers with JSON.
 func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -84,7 +70,7 @@ func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
 			allowed := strings.Join(slices.Sorted(maps.Keys(route)), " and ")
 			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("only %s is allowed", allowed)}
 		}
-		app, err := activeApp()
+		app, err := Running()
 		if err != nil {
 			return err
 		}

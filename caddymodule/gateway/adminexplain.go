@@ -111,7 +111,7 @@ func items(values []string) []string {
 
 func (a *App) projectByRef(ref string) (*projects.Project, error) {
 	var refs []string
-	for p := range a.allProjects() {
+	for p := range a.Projects() {
 		if p.Ref == ref {
 			return p, nil
 		}

@@ -116,7 +116,7 @@ func exportHandler(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("only GET is allowed")}
 	}
-	app, err := activeApp()
+	app, err := Running()
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,23 +15,10 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// allProjects goes through the projects in force.
-func (a *App) allProjects() iter.Seq[*projects.Project] {
-	return func(yield func(*projects.Project) bool) {
-		if a.single != nil {
-			yield(a.single)
-			return
-		}
-		if snapshot := a.keeper.catalogue.Load(); snapshot != nil {
-			snapshot.All()(yield)
-		}
-	}
-}
-
 func (a *App) listProjects() ProjectsAnswer {
 	status := a.projectStatus()
 	answer := ProjectsAnswer{Source: status.Source, Location: status.Location, LoadedAt: status.LoadedAt, Error: status.Error, Projects: []ProjectSummary{}}
-	for p := range a.allProjects() {
+	for p := range a.Projects() {
 		one := ProjectSummary{
 			Ref: p.Ref, Functions: p.Functions(), LeftOut: p.LeftOut(),
 			Domains: append([]string{}, p.Domains...), Regions: append([]string{}, p.Regions...),
@@ -70,7 +56,7 @@ func (a *App) inspectToken(r *http.Request) (any, error) {
 
 // projectOf finds the project whose keys a token is judged by.
 func (a *App) projectOf(q TokenQuestion) (*projects.Project, error) {
-	all := slices.Collect(a.allProjects())
+	all := slices.Collect(a.Projects())
 	ref := q.Project
 	if ref == "" && len(all) == 1 {
 		return all[0], nil

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgegate/edgegate/caddymodule/audit"
 	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/routing/plan"
 )
@@ -23,7 +24,7 @@ func TestAnswersKeepTheirJSON(t *testing.T) {
 	for name, answer := range map[string]any{
 		"adjust":         new(adjustAnswer),
 		"adjust_order":   new(billing.AdjustOrder),
-		"audit":          new(AuditAnswer),
+		"audit":          new(audit.Answer),
 		"bill":           new(billAnswer),
 		"drain":          new(DrainAnswer),
 		"drain_order":    new(DrainOrder),

@@ -1,43 +1,15 @@
 package gateway
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/edgegate/edgegate/caddymodule/audit"
 )
-
-// AuditAnswer is what `edgegate audit` shows.
-type AuditAnswer struct {
-	Findings []Finding `json:"findings"`
-	OK       bool      `json:"ok"` // nothing of severity medium or high
-}
-
-// Finding is something unsafe, or probably not meant, and what to do about it.
-type Finding struct {
-	Severity Severity `json:"severity"`
-	Check    string   `json:"check"`   // which check found it; stable
-	Subject  string   `json:"subject"` // what it is about
-	Message  string   `json:"message"`
-	Remedy   string   `json:"remedy"`
-}
-
-// Severity says how urgent a finding is.
-type Severity string
-
-// The severities: whoever knows of a high one gets in; a medium one is a
-// protection that is missing; low ones help an attack; the rest is to be known.
-const (
-	High   Severity = "high"
-	Medium Severity = "medium"
-	Low    Severity = "low"
-	Info   Severity = "info"
-)
-
-var severities = []Severity{High, Medium, Low, Info}
 
 // audit judges the running configuration.
 func (a *App) audit(r *http.Request) (any, error) {
@@ -45,17 +17,8 @@ func (a *App) audit(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the running configuration: %w", err)
 	}
-	answer := AuditAnswer{Findings: slices.Concat(auditConfig(raw), auditLogs(raw), auditLiterals(raw), a.auditKeySets(), a.auditProjects(), a.auditRoom(), a.auditExporters(), a.auditLedger(time.Now()), a.auditZones(), a.auditStore(r.Context())), OK: true}
-	if answer.Findings == nil {
-		answer.Findings = []Finding{}
-	}
-	slices.SortStableFunc(answer.Findings, func(x, y Finding) int {
-		return cmp.Compare(slices.Index(severities, x.Severity), slices.Index(severities, y.Severity))
-	})
-	for _, f := range answer.Findings {
-		answer.OK = answer.OK && f.Severity != High && f.Severity != Medium
-	}
-	return answer, nil
+	return audit.NewAnswer(slices.Concat(auditConfig(raw), auditLogs(raw), auditLiterals(raw), a.auditKeySets(), a.auditProjects(), a.auditRoom(),
+		a.auditExporters(), a.auditLedger(time.Now()), a.auditZones(), a.auditStore(r.Context()))), nil
 }
 
 // runningConfig returns the configuration as it was loaded. Modules let go of

@@ -9,17 +9,19 @@ import (
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgegate/edgegate/caddymodule/audit"
 )
 
 // auditConfig judges what stands round the edge functions in a configuration.
-func auditConfig(config map[string]any) []Finding {
-	var findings []Finding
+func auditConfig(config map[string]any) []audit.Finding {
+	var findings []audit.Finding
 	if f := auditAdmin(config); f != nil {
 		findings = append(findings, *f)
 	}
 	if onDemand(config) && dig(config, "apps", "tls", "automation", "on_demand", "permission") == nil {
-		findings = append(findings, Finding{
-			Severity: High, Check: "on_demand_permission", Subject: "tls",
+		findings = append(findings, audit.Finding{
+			Severity: audit.High, Check: "on_demand_permission", Subject: "tls",
 			Message: "certificates are asked for on demand without a permission: any name that points here makes the gateway order one",
 			Remedy:  "add `on_demand_tls { permission edge_functions }` to the global options",
 		})
@@ -31,15 +33,15 @@ func auditConfig(config map[string]any) []Finding {
 			continue
 		}
 		if server["trusted_proxies"] == nil {
-			findings = append(findings, Finding{
-				Severity: Low, Check: "trusted_proxies", Subject: "server " + name,
+			findings = append(findings, audit.Finding{
+				Severity: audit.Low, Check: "trusted_proxies", Subject: "server " + name,
 				Message: "no trusted_proxies: behind a load balancer or a CDN every client has its address, and functions see it in x-forwarded-for",
 				Remedy:  "add `servers { trusted_proxies static RANGES }` with the proxies' ranges; if clients connect directly, leave it",
 			})
 		}
 		if wildcardCredentials(server) {
-			findings = append(findings, Finding{
-				Severity: High, Check: "cors_credentials", Subject: "server " + name,
+			findings = append(findings, audit.Finding{
+				Severity: audit.High, Check: "cors_credentials", Subject: "server " + name,
 				Message: "a header directive allows credentials together with any origin, or with the origin that asks",
 				Remedy:  "remove it, and list the origins: `edge_functions { cors { origin https://app.example.org; credentials on } }`",
 			})
@@ -51,7 +53,7 @@ func auditConfig(config map[string]any) []Finding {
 // auditAdmin finds an admin API that others than the operator can reach: who
 // reaches it changes the configuration. Functions are others: those that run on
 // this machine reach its loopback addresses.
-func auditAdmin(config map[string]any) *Finding {
+func auditAdmin(config map[string]any) *audit.Finding {
 	if dig(config, "admin", "disabled") == true {
 		return nil
 	}
@@ -63,14 +65,14 @@ func auditAdmin(config map[string]any) *Finding {
 	case err != nil || address.IsUnixNetwork():
 		return nil
 	case !loopbackHost(address.Host):
-		return &Finding{
-			Severity: High, Check: "admin_address", Subject: "admin " + listen,
+		return &audit.Finding{
+			Severity: audit.High, Check: "admin_address", Subject: "admin " + listen,
 			Message: "the admin API listens on more than this machine, and who reaches it controls the gateway",
 			Remedy:  remedy + ", or keep others away by a firewall",
 		}
 	case localBackend(config):
-		return &Finding{
-			Severity: Medium, Check: "admin_loopback", Subject: "admin " + listen,
+		return &audit.Finding{
+			Severity: audit.Medium, Check: "admin_loopback", Subject: "admin " + listen,
 			Message: "backends run on this machine: a function there that may call loopback addresses reaches the admin API and controls the gateway",
 			Remedy:  remedy + ", or forbid functions to call " + listen,
 		}

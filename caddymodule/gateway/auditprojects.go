@@ -2,11 +2,10 @@ package gateway
 
 import (
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"time"
 
+	"github.com/edgegate/edgegate/caddymodule/audit"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -14,45 +13,35 @@ import (
 const shownFunctions = 20
 
 // auditKeySets judges the sets of public keys that are fetched.
-func (a *App) auditKeySets() []Finding {
-	var findings []Finding
+func (a *App) auditKeySets() []audit.Finding {
+	var findings []audit.Finding
 	for _, set := range a.lease.keys.Status().Remotes {
 		if set.Error != "" {
 			since := "it was never read"
 			if !set.FetchedAt.IsZero() {
 				since = "the one of " + set.FetchedAt.UTC().Format(time.RFC3339) + " serves"
 			}
-			findings = append(findings, Finding{
-				Severity: Medium, Check: "jwks_unavailable", Subject: set.Location,
+			findings = append(findings, audit.Finding{
+				Severity: audit.Medium, Check: "jwks_unavailable", Subject: set.Location,
 				Message: fmt.Sprintf("the set of keys cannot be read, %s: %s", since, set.Error),
 				Remedy:  "make the address answer, or correct it: keys that are added or taken back there have no effect until then",
 			})
 		}
-		if unencrypted(set.Location) {
-			findings = append(findings, Finding{
-				Severity: High, Check: "jwks_unencrypted", Subject: set.Location,
+		if audit.Unencrypted(set.Location) {
+			findings = append(findings, audit.Finding{
+				Severity: audit.High, Check: "jwks_unencrypted", Subject: set.Location,
 				Message: "the set of keys comes unencrypted from another machine: who is between can put keys into it and sign tokens",
 				Remedy:  "use https, or a file",
 			})
 		}
 		for _, remark := range set.Remarks {
-			findings = append(findings, Finding{
-				Severity: Low, Check: "jwks_key", Subject: set.Location, Message: remark,
+			findings = append(findings, audit.Finding{
+				Severity: audit.Low, Check: "jwks_key", Subject: set.Location, Message: remark,
 				Remedy: "publish public keys of P-256, RSA from 2048 bits or Ed25519 only",
 			})
 		}
 	}
 	return findings
-}
-
-// unencrypted reports whether location is a plain HTTP URL of another machine.
-func unencrypted(location string) bool {
-	u, err := url.Parse(location)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "localhost" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return ip == nil || !ip.IsLoopback()
 }
 
 func projectsRemedy(source string) string {
@@ -62,24 +51,24 @@ func projectsRemedy(source string) string {
 	return "`edgegate projects check FILE` lists what is wrong"
 }
 
-func (a *App) auditProjects() []Finding {
-	var findings []Finding
+func (a *App) auditProjects() []audit.Finding {
+	var findings []audit.Finding
 	now := time.Now()
-	for p := range a.allProjects() {
+	for p := range a.Projects() {
 		findings = append(findings, auditCredentials(p, now)...)
 		findings = append(findings, auditFunctions(p)...)
 	}
 	status := a.projectStatus()
 	if status.Error != nil {
-		findings = append(findings, Finding{
-			Severity: Medium, Check: "projects_error", Subject: "projects " + status.Source,
+		findings = append(findings, audit.Finding{
+			Severity: audit.Medium, Check: "projects_error", Subject: "projects " + status.Source,
 			Message: "the latest projects are not in force: " + oneLineText(*status.Error),
 			Remedy:  projectsRemedy(status.Source),
 		})
 	}
 	for _, problem := range status.Problems {
-		findings = append(findings, Finding{
-			Severity: Low, Check: "projects_problem", Subject: problem.Path, Message: problem.Message, Remedy: problem.Remedy,
+		findings = append(findings, audit.Finding{
+			Severity: audit.Low, Check: "projects_problem", Subject: problem.Path, Message: problem.Message, Remedy: problem.Remedy,
 		})
 	}
 	return findings
@@ -89,16 +78,16 @@ func oneLineText(text string) string { return strings.ReplaceAll(text, "\n", "; 
 
 // auditCredentials judges a project's secrets and keys. "Unused" counts from
 // the start of the process.
-func auditCredentials(p *projects.Project, now time.Time) []Finding {
-	var findings []Finding
+func auditCredentials(p *projects.Project, now time.Time) []audit.Finding {
+	var findings []audit.Finding
 	usage := p.Auth.Usage()
 	subject := func(what string) string { return "project " + p.Ref + ", " + what }
 	for _, s := range usage.Secrets {
 		what := fmt.Sprintf("HMAC secret %d", s.Position)
 		switch {
 		case s.WellKnown != "":
-			findings = append(findings, Finding{
-				Severity: High, Check: "weak_secret", Subject: subject(what),
+			findings = append(findings, audit.Finding{
+				Severity: audit.High, Check: "weak_secret", Subject: subject(what),
 				Message: "anybody can sign tokens with it: " + s.WellKnown,
 				Remedy:  "replace it by the output of `openssl rand -base64 32`, and the tokens that it signed",
 			})
@@ -110,8 +99,8 @@ func auditCredentials(p *projects.Project, now time.Time) []Finding {
 		what := subject(fmt.Sprintf("API key %s (%s, SHA-256 %s...)", quotedOr(k.Name, "without a name"), k.Type, k.HashPrefix))
 		switch {
 		case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
-			findings = append(findings, Finding{
-				Severity: Low, Check: "expired_key", Subject: what,
+			findings = append(findings, audit.Finding{
+				Severity: audit.Low, Check: "expired_key", Subject: what,
 				Message: "it expired at " + k.ExpiresAt.UTC().Format(time.RFC3339) + " and is refused",
 				Remedy:  "remove it",
 			})
@@ -134,39 +123,39 @@ func quotedOr(name, otherwise string) string {
 	return fmt.Sprintf("%q", name)
 }
 
-func unused(check, subject, message string) Finding {
-	return Finding{
-		Severity: Info, Check: check, Subject: subject, Message: message,
+func unused(check, subject, message string) audit.Finding {
+	return audit.Finding{
+		Severity: audit.Info, Check: check, Subject: subject, Message: message,
 		Remedy: "if nobody needs it any more, remove it",
 	}
 }
 
 // auditFunctions lists what anyone may call (contract 4.8).
-func auditFunctions(p *projects.Project) []Finding {
+func auditFunctions(p *projects.Project) []audit.Finding {
 	byMode := make(map[projects.CORSMode][]string)
 	for f := range p.EachFunction() {
 		if !f.VerifyJWT && f.Status != projects.StatusRemoved {
 			byMode[f.CORS] = append(byMode[f.CORS], f.Slug)
 		}
 	}
-	var findings []Finding
+	var findings []audit.Finding
 	if open := byMode[projects.CORSAuto]; len(open) > 0 {
-		findings = append(findings, Finding{
-			Severity: Low, Check: "verify_jwt_off", Subject: "project " + p.Ref + ", functions " + listed(open),
+		findings = append(findings, audit.Finding{
+			Severity: audit.Low, Check: "verify_jwt_off", Subject: "project " + p.Ref + ", functions " + listed(open),
 			Message: "anyone may call them, from any page that the gateway's CORS policy allows",
 			Remedy:  "set verify_jwt on, or have the function check its callers, and `cors function` if it checks origins",
 		})
 	}
 	if open := byMode[projects.CORSFunction]; len(open) > 0 {
-		findings = append(findings, Finding{
-			Severity: Info, Check: "verify_jwt_off", Subject: "project " + p.Ref + ", functions " + listed(open),
+		findings = append(findings, audit.Finding{
+			Severity: audit.Info, Check: "verify_jwt_off", Subject: "project " + p.Ref + ", functions " + listed(open),
 			Message: "anyone may call them; they answer preflights themselves",
 			Remedy:  "have the function check its callers",
 		})
 	}
 	if anonymous(p) {
-		findings = append(findings, Finding{
-			Severity: Info, Check: "no_keys", Subject: "project " + p.Ref,
+		findings = append(findings, audit.Finding{
+			Severity: audit.Info, Check: "no_keys", Subject: "project " + p.Ref,
 			Message: "it has neither keys nor secrets: functions with verify_jwt on refuse every call",
 			Remedy:  "add jwt_secret, jwks or api_key",
 		})

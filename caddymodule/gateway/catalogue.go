@@ -38,7 +38,7 @@ func (c catalogue) Accounts() iter.Seq[billing.Account] {
 // projectsOf returns the projects in force of an organization, "" for those of none.
 func (c catalogue) projectsOf(organization string) iter.Seq[billing.Project] {
 	return func(yield func(billing.Project) bool) {
-		for p := range c.app.allProjects() {
+		for p := range c.app.Projects() {
 			if organizationID(p) == organization && !yield(projectOf(p)) {
 				return
 			}
@@ -83,7 +83,7 @@ func (c catalogue) Sinks() []usage.Sink {
 // nil is among them if some project has none.
 func (a *App) organizations() []*projects.Organization {
 	byID := make(map[string]*projects.Organization)
-	for p := range a.allProjects() {
+	for p := range a.Projects() {
 		byID[organizationID(p)] = p.Organization
 	}
 	list := make([]*projects.Organization, 0, len(byID))

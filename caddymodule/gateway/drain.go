@@ -124,7 +124,7 @@ func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool)
 	if len(answer.Takers) == 0 {
 		answer.Warnings = append(answer.Warnings, "no other region can take its requests: they will be answered 503")
 	}
-	for p := range a.allProjects() {
+	for p := range a.Projects() {
 		if p.Regions != nil && !slices.ContainsFunc(p.Regions, func(name string) bool { return slices.Contains(answer.Takers, name) }) &&
 			slices.Contains(p.Regions, region.Name) {
 			answer.Warnings = append(answer.Warnings, "project "+p.Ref+" may run nowhere else: its requests will be answered 503")

@@ -32,7 +32,7 @@ func (a *App) startEngine() error {
 		settings.Sync = metering.Sync(a.Store.Sync)
 	}
 	if a.Store != nil && a.Store.Kind == storeRedis {
-		config, err := parseRedisURL(a.Store.URL)
+		config, err := ParseRedisURL(a.Store.URL)
 		if err != nil {
 			return fmt.Errorf("store redis: %w", err)
 		}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -12,29 +13,37 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/regions/spelling"
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// exporterNamespace is where the modules of Exporter are.
-const exporterNamespace = "edge_functions.exporters"
+// ExporterNamespace is the namespace of the modules that are an Exporter.
+const ExporterNamespace = "edge_functions.exporters"
 
-// Exporter is where lines go as they become final or are corrected: a guest
-// module in the namespace edge_functions.exporters, that is a usage.Deliverer or a
-// usage.Service too. It is asked by one goroutine at a time; what fails is tried
-// again.
+// Exporter is where line items go as they become final or are corrected: a guest
+// module in the namespace edge_functions.exporters, which `export NAME` in a
+// Caddyfile chooses. It is a usage.Deliverer or a usage.Service too, and may be an
+// OrganizationUser. Its methods are called by one goroutine at a time; what fails is
+// tried again. Package exporters has those that come with the gateway, and an
+// example of another.
 type Exporter interface {
 	caddy.Module
 	usage.Sink
 }
 
-// CustomerUser is an Exporter that has to know who organizations are elsewhere.
-type CustomerUser interface {
-	// UseCustomers is told, when it is provisioned, where it finds that.
-	UseCustomers(stripe func() map[string]string)
+// OrganizationUser is an Exporter that has to know more of the organizations than
+// their lines say, such as who they are elsewhere.
+type OrganizationUser interface {
+	Exporter
+
+	// UseOrganizations is called once, after the exporter was provisioned. inForce
+	// returns the organizations with projects whenever it is called, sorted by their
+	// ids; it may be called from any goroutine.
+	UseOrganizations(inForce func() iter.Seq[*projects.Organization])
 }
 
 // parseExport reads an exporter by the module of its name.
 func (a *App) parseExport(d *caddyfile.Dispenser) error {
-	names := options.ModuleNames(exporterNamespace)
+	names := options.ModuleNames(ExporterNamespace)
 	if !d.NextArg() {
 		return d.Errf("export: what to is missing%s; write `%s`", options.UnsetVariable(d), options.Form("export"))
 	}
@@ -42,7 +51,7 @@ func (a *App) parseExport(d *caddyfile.Dispenser) error {
 	if !slices.Contains(names, name) {
 		return d.Errf("export %q: allowed are %s%s", name, strings.Join(names, ", "), spelling.DidYouMean(name, names))
 	}
-	exporter, err := caddyfile.UnmarshalModule(d, exporterNamespace+"."+name)
+	exporter, err := caddyfile.UnmarshalModule(d, ExporterNamespace+"."+name)
 	if err != nil {
 		return err
 	}
@@ -70,8 +79,8 @@ func (a *App) provisionExporters(ctx caddy.Context) error {
 		if !delivers && !serves {
 			return fmt.Errorf("export: %T is neither a usage.Deliverer nor a usage.Service", module)
 		}
-		if u, ok := module.(CustomerUser); ok {
-			u.UseCustomers(a.stripeCustomers)
+		if user, ok := module.(OrganizationUser); ok {
+			user.UseOrganizations(a.paying)
 		}
 		if seen[exporter.Name()] {
 			return fmt.Errorf("export %s: given twice, keep one", exporter.Name())
@@ -82,13 +91,16 @@ func (a *App) provisionExporters(ctx caddy.Context) error {
 	return nil
 }
 
-// stripeCustomers are the organizations that have a customer at Stripe.
-func (a *App) stripeCustomers() map[string]string {
-	customers := make(map[string]string)
-	for _, o := range a.organizations() {
-		if o != nil && o.StripeCustomer != "" {
-			customers[o.ID] = o.StripeCustomer
+// paying goes through the organizations in force, sorted by their ids.
+func (a *App) paying() iter.Seq[*projects.Organization] {
+	return func(yield func(*projects.Organization) bool) {
+		for _, o := range a.organizations() {
+			if o != nil && !yield(o) {
+				return
+			}
 		}
 	}
-	return customers
 }
+
+// exportStripeForm shows the exporter that `usage reconcile --against stripe` needs.
+const exportStripeForm = "export stripe { api_key {env.STRIPE_KEY} meter edge_invocations }"

@@ -22,7 +22,7 @@ func (a *App) openStore() error {
 		a.drains = fleet.NewDrainStore(a.drainsPath(), nil)
 		return nil
 	}
-	config, err := parseRedisURL(a.Store.URL)
+	config, err := ParseRedisURL(a.Store.URL)
 	if err != nil {
 		return fmt.Errorf("store redis: %w", err)
 	}
@@ -69,7 +69,7 @@ func (a *App) followFleet(ctx context.Context) {
 
 // heartbeat is what this gateway tells the others.
 func (a *App) heartbeat() fleet.Heartbeat {
-	status := a.status()
+	status := a.Status()
 	own := fleet.Heartbeat{
 		Gateway:  status.Gateway,
 		Host:     status.Host,

@@ -50,7 +50,7 @@ func TestFleet(t *testing.T) {
 	config, _ := drainApp(t)
 	load(t, config)
 	app := runningApp(t)
-	if status := app.status(); status.Fleet != nil || status.Misrouted != nil {
+	if status := app.Status(); status.Fleet != nil || status.Misrouted != nil {
 		t.Errorf("alone: %+v", status)
 	}
 	own := app.heartbeat()
@@ -66,7 +66,7 @@ func TestFleet(t *testing.T) {
 	for _, country := range []string{"JP", "DE", "JP", "KR"} {
 		app.lease.fleet.CountCall(geo.Client{Country: country})
 	}
-	if status := app.status(); len(status.Fleet) != 3 || len(status.Misrouted) != 2 || status.Gateway != own.Gateway {
+	if status := app.Status(); len(status.Fleet) != 3 || len(status.Misrouted) != 2 || status.Gateway != own.Gateway {
 		t.Errorf("status: %+v", status)
 	}
 	for at, want := range map[string]string{"tokyo": `"chosen":"us-east-1"`, "ap-northeast-1": `"chosen":"us-east-1"`, own.Gateway: `"chosen":`} {

@@ -311,7 +311,7 @@ func (a *App) parseStore(d *caddyfile.Dispenser) error {
 	switch rest := args[1:]; {
 	case args[0] == storeEmbedded && len(rest) < 2:
 	case args[0] == storeRedis && len(rest) > 0:
-		if err := checkRedisURL(rest[0]); err != nil {
+		if err := CheckRedisURL(rest[0]); err != nil {
 			return d.Errf("store: %w", err)
 		}
 		a.Store.URL, args = rest[0], rest

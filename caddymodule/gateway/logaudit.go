@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgegate/edgegate/caddymodule/audit"
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/options"
 )
@@ -29,7 +30,7 @@ func (a *App) warnOfLogs() {
 
 // auditLogs finds the logs that show secrets. The default log is there without
 // being written, and is then one of them.
-func auditLogs(config map[string]any) []Finding {
+func auditLogs(config map[string]any) []audit.Finding {
 	logs, _ := dig(config, "logging", "logs").(map[string]any)
 	all := maps.Clone(logs)
 	if all == nil {
@@ -38,21 +39,21 @@ func auditLogs(config map[string]any) []Finding {
 	if all[caddy.DefaultLoggerName] == nil {
 		all[caddy.DefaultLoggerName] = map[string]any{}
 	}
-	var findings []Finding
+	var findings []audit.Finding
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if dig(all[name], "writer", "output") == "discard" || leavesOutHTTP(all[name]) || encoderMasks(dig(all[name], "encoder")) {
 			continue
 		}
-		findings = append(findings, Finding{
-			Severity: Medium, Check: "log_secrets", Subject: "log " + name,
+		findings = append(findings, audit.Finding{
+			Severity: audit.Medium, Check: "log_secrets", Subject: "log " + name,
 			Message: logExposes, Remedy: logRemedy,
 		})
 	}
 	servers, _ := dig(config, "apps", "http", "servers").(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		if dig(servers[name], "logs", "should_log_credentials") == true {
-			findings = append(findings, Finding{
-				Severity: Medium, Check: "log_credentials", Subject: "server " + name,
+			findings = append(findings, audit.Finding{
+				Severity: audit.Medium, Check: "log_credentials", Subject: "server " + name,
 				Message: "log_credentials has Caddy write Authorization and cookies into logs",
 				Remedy:  "remove `log_credentials` from `servers`",
 			})
@@ -122,11 +123,11 @@ var urlForms = map[string]string{
 
 // auditLiterals finds secrets that are written into the configuration: the admin
 // API shows them, and Caddy keeps a copy in a file.
-func auditLiterals(config map[string]any) []Finding {
-	var findings []Finding
+func auditLiterals(config map[string]any) []audit.Finding {
+	var findings []audit.Finding
 	findLiterals("edge_functions", dig(config, "apps", "edge_functions"), func(path, form string) {
-		findings = append(findings, Finding{
-			Severity: Low, Check: "secret_in_config", Subject: path,
+		findings = append(findings, audit.Finding{
+			Severity: audit.Low, Check: "secret_in_config", Subject: path,
 			Message: "the secret stands in the configuration, which the admin API shows and Caddy keeps in autosave.json",
 			Remedy:  "write `" + form + "` and set the variable in the environment",
 		})

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/edgegate/edgegate/caddymodule/audit"
 )
 
 // What the start takes for safe (logs.Exposes) is what the audit of a configuration does.
@@ -73,7 +75,7 @@ func TestAuditOfLiteralSecrets(t *testing.T) {
 	var got []string
 	for _, f := range auditLiterals(config) {
 		got = append(got, strings.TrimPrefix(f.Subject, "edge_functions."))
-		if f.Check != "secret_in_config" || f.Severity != Low {
+		if f.Check != "secret_in_config" || f.Severity != audit.Low {
 			t.Errorf("%+v", f)
 		}
 	}
@@ -81,7 +83,7 @@ func TestAuditOfLiteralSecrets(t *testing.T) {
 		"edge_functions.store.url": "store redis redis://USER:{env.REDIS_PASSWORD}@HOST", "edge_functions.projects.url": "projects redis redis://USER:{env.REDIS_PASSWORD}@HOST",
 		"edge_functions.exporters[0].secrets": "secret {env.WEBHOOK_SECRET}", "edge_functions.project.jwt.secret": "jwt_secret {env.JWT_SECRET}",
 	} {
-		i := slices.IndexFunc(auditLiterals(config), func(f Finding) bool { return f.Subject == subject })
+		i := slices.IndexFunc(auditLiterals(config), func(f audit.Finding) bool { return f.Subject == subject })
 		if i < 0 || !strings.Contains(auditLiterals(config)[i].Remedy, "`"+remedy+"`") {
 			t.Errorf("%s: finding %d, want the remedy %q", subject, i, remedy)
 		}

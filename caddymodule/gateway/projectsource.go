@@ -28,37 +28,54 @@ const sourceNamespace = "edge_functions.projects"
 // network. It goes on without: calls are 503 until the projects are there.
 const firstLoad = 3 * time.Second
 
-// ProjectSource is where organizations and projects come from: a guest module
-// in the namespace edge_functions.projects. It is used by one App only.
+// ProjectSource is where organizations and projects come from: a guest module in
+// the namespace edge_functions.projects, which `projects NAME` in a Caddyfile
+// chooses. It is used by one App only. It may be a PreloadedSource, OperatorSource
+// or StoreSource too. Package sources has those that come with the gateway, and an
+// example of another.
 type ProjectSource interface {
 	caddy.Module
 
-	// Location tells people where it reads, without credentials.
+	// Location tells people where the projects are read, without credentials.
 	Location() string
 
-	// Follow hands over what there is and what it becomes, until ctx ends.
+	// Follow delivers the projects, and delivers them again whenever they change,
+	// until ctx ends. What the sink refuses need not be logged: the gateway does.
 	Follow(ctx context.Context, sink ProjectSink)
 }
 
-// ProjectSink takes what a source reads. It is safe for concurrent use.
+// ProjectSink takes the projects that a source reads. It is safe for concurrent
+// use.
 type ProjectSink interface {
-	// Apply puts the objects into force as a whole, or not at all.
+	// Apply puts all of the objects into force, or none of them.
 	Apply(projects.Input) error
 
-	// Fail notes that the source cannot be read. What was applied stays.
+	// Fail notes that the source cannot be read. What was applied last stays in force.
 	Fail(error)
 }
 
-// loadedFirst is a source that needs no connection: it is read, and judged,
-// with the configuration.
-type loadedFirst interface {
+// PreloadedSource is a ProjectSource that needs no connection. The gateway reads
+// it with the configuration, which is refused if the projects are not valid. An
+// error that is fs.ErrNotExist is a warning when the configuration is checked, and
+// an error when it starts.
+type PreloadedSource interface {
+	ProjectSource
+
+	// Load returns the projects as they are now. It is called before Follow, which
+	// delivers what has changed since.
 	Load() (projects.Input, error)
 }
 
-// operatorsOwn is a source that nobody but the operator can write: {env.NAME} in
-// its keys and secrets is filled in. In all others, which tenants' tools may
-// write, it is an error: they could read the gateway's environment.
-type operatorsOwn interface{ operatorsOwn() }
+// OperatorSource is a ProjectSource that only the operator can write to. In its
+// keys and secrets {env.NAME} is filled in, and it may name files of the gateway's
+// machine. In all other sources both are errors: tools of tenants may write to
+// them, and could read the gateway's environment and files.
+type OperatorSource interface {
+	ProjectSource
+
+	// OperatorOnly marks the source; it is never called.
+	OperatorOnly()
+}
 
 // refusePlaceholders takes the place of options.ResolveSecret for what others write.
 func refusePlaceholders(text string) (string, error) {
@@ -68,12 +85,17 @@ func refusePlaceholders(text string) (string, error) {
 	return text, nil
 }
 
-// storeUser is a source that may read from the store of the gateway.
-type storeUser interface {
-	useStore(*Store) error
+// StoreSource is a ProjectSource that may read from the store of the gateway.
+type StoreSource interface {
+	ProjectSource
 
-	// connection returns the one in use, nil before there is one.
-	connection() *redisconn.Conn
+	// UseStore is called once, after the source was provisioned and before Location,
+	// with the option `store` of the configuration; nil if there is none.
+	UseStore(store *Store) error
+
+	// Connection returns the connection to Redis whose state `status` and the log
+	// show; nil while there is none.
+	Connection() *redisconn.Conn
 }
 
 func sourceNames() []string { return options.ModuleNames(sourceNamespace) }
@@ -155,15 +177,15 @@ func (a *App) provisionSource(ctx caddy.Context, rules projects.BuilderConfig) e
 		return err
 	}
 	a.source = module.(ProjectSource)
-	if _, ok := a.source.(operatorsOwn); !ok {
+	if _, ok := a.source.(OperatorSource); !ok {
 		rules.Resolve, rules.NoFiles = refusePlaceholders, true
 	}
 	builder, err := projects.NewBuilder(rules)
 	if err != nil {
 		return err
 	}
-	if user, ok := a.source.(storeUser); ok {
-		if err := user.useStore(a.Store); err != nil {
+	if user, ok := a.source.(StoreSource); ok {
+		if err := user.UseStore(a.Store); err != nil {
 			return err
 		}
 	}
@@ -174,7 +196,7 @@ func (a *App) provisionSource(ctx caddy.Context, rules projects.BuilderConfig) e
 		builder: builder, catalogue: catalogue, keys: a.lease.keys, loaded: make(chan struct{}),
 		last: a.lease.lastProjects(a.sourceName(), a.source.Location(), a.Apex),
 	}
-	readable, ok := a.source.(loadedFirst)
+	readable, ok := a.source.(PreloadedSource)
 	if !ok {
 		return nil
 	}

@@ -2,11 +2,10 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +13,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/edgegate/edgegate/caddymodule/audit"
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
 const someRef = "abcdefghijklmnopqrst"
@@ -69,83 +71,92 @@ func serves(t *testing.T, slug string) {
 	})
 }
 
-func write(t *testing.T, path, text string) {
+// textSource is a source of the operator's that is read with the configuration.
+type textSource struct {
+	Text string `json:"text"`
+}
+
+func (*textSource) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "edge_functions.projects.text", New: func() caddy.Module { return new(textSource) }}
+}
+
+func (*textSource) Location() string                          { return "text" }
+func (*textSource) OperatorOnly()                             {}
+func (s *textSource) Load() (projects.Input, error)           { return projects.SplitFile([]byte(s.Text)) }
+func (*textSource) Follow(ctx context.Context, _ ProjectSink) { <-ctx.Done() }
+
+// scriptedSource delivers what a test has in deliveries, and is not the operator's.
+type scriptedSource struct{}
+
+var deliveries = make(chan string)
+
+func (*scriptedSource) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "edge_functions.projects.scripted", New: func() caddy.Module { return new(scriptedSource) }}
+}
+
+func (*scriptedSource) Location() string { return "script" }
+
+func (*scriptedSource) Follow(ctx context.Context, sink ProjectSink) {
+	sink.Fail(errors.New("away"))
+	for {
+		select {
+		case text := <-deliveries:
+			if input, err := projects.SplitFile([]byte(text)); err != nil {
+				sink.Fail(err)
+			} else {
+				_ = sink.Apply(input)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func init() {
+	caddy.RegisterModule(new(textSource))
+	caddy.RegisterModule(new(scriptedSource))
+}
+
+// textApp is a gateway with projects in the layout of a projects file.
+func textApp(t *testing.T, text string) []byte {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+	quoted, err := json.Marshal(text)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return sourceApp(`{"source":"text","text":` + string(quoted) + `}`)
 }
 
-// TestFileProjects: a file is followed however it is written, and a bad one leaves the old projects in force.
-func TestFileProjects(t *testing.T) {
-	noLeak(t)
-	dir := t.TempDir()
-	path := filepath.Join(dir, "projects.json")
-	write(t, path, fileJSON("first"))
-	load(t, sourceApp(fmt.Sprintf(`{"source":"file","path":%q}`, path)))
+// What a source delivers that others may write to may neither name files nor the environment; the last good version stays.
+func TestProjectsAreNotFilledIn(t *testing.T) {
+	load(t, sourceApp(`{"source":"scripted"}`))
+	deliveries <- fileJSON("first")
 	serves(t, "first")
-
-	write(t, path, fileJSON("in-place"))
-	serves(t, "in-place")
-
-	next := filepath.Join(dir, "next.json")
-	write(t, next, fileJSON("renamed"))
-	if err := os.Rename(next, path); err != nil {
+	for placeholder, path := range map[string]string{
+		`"jwt":{"secret":"{env.PATH}{env.PATH}{env.PATH}{env.PATH}"}`:                     "jwt.secret: {env.PATH} is filled in only",
+		`"jwt":{"secrets":["super-secret-jwt-token-with-{file./etc/passwd}-characters"]}`: "jwt.secrets[0]: {file./etc/passwd} is filled in only",
+		`"api_keys":[{"type":"secret","key":"sb_secret_{env.HOME}"}]`:                     "api_keys[0].key: {env.HOME} is filled in only",
+		`"jwt":{"jwks_file":"/etc/passwd"}`:                                               "jwt.jwks_file: projects from here may not name files",
+	} {
+		deliveries <- `{"projects":[{"ref":"` + someRef + `",` + placeholder + `,"functions":[{"slug":"second"}]}]}`
+		within(t, func() string {
+			status := runningApp(t).projectStatus()
+			if status.Error == nil || !strings.Contains(*status.Error, path) {
+				return fmt.Sprintf("no error %q: %+v", path, status.Error)
+			}
+			return ""
+		})
+		serves(t, "first")
+	}
+	if err := caddy.Load(sourceApp(`{"source":"scripted"}`), true); err != nil {
 		t.Fatal(err)
 	}
-	serves(t, "renamed")
-
-	write(t, path, `{"projects":[{"ref":"short"}]}`)
-	within(t, func() string {
-		status := answer(t, "/edge_functions/status")["projects"].(map[string]any)
-		if text, _ := status["error"].(string); !strings.Contains(text, `projects[0].ref: "short"`) {
-			return fmt.Sprintf("the error is %v", status["error"])
-		}
-		return ""
-	})
-	serves(t, "renamed")
-
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	within(t, func() string {
-		if state := runningApp(t).keeper.current(); !errors.Is(state.err, os.ErrNotExist) {
-			return fmt.Sprintf("the error is %v", state.err)
-		}
-		return ""
-	})
-	serves(t, "renamed")
-	write(t, path, fileJSON("back"))
-	serves(t, "back")
-	within(t, func() string {
-		if state := runningApp(t).keeper.current(); state.err != nil {
-			return state.err.Error()
-		}
-		return ""
-	})
-}
-
-// TestFileProjectsAtStart: what cannot be served is no start, but `validate` lets a file be missing.
-func TestFileProjectsAtStart(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "projects.json")
-	config := sourceApp(fmt.Sprintf(`{"source":"file","path":%q}`, path))
-	if text := refused(t, config); text != "" {
-		t.Errorf("validate without the file: %s", text)
-	}
-	if err := caddy.Load(config, true); err == nil || !strings.Contains(err.Error(), "no such file") {
-		t.Errorf("start without the file: %v", err)
-	}
-	write(t, path, `{"projects":[{"ref":"short"}]}`)
-	if text := refused(t, config); !strings.Contains(text, `projects.json: projects[0].ref: "short"`) {
-		t.Errorf("validate of a bad file: %q", text)
-	}
+	serves(t, "first") // that of the configuration before, while the source is away
 }
 
 // TestTLSPermission: certificates are for the hosts of projects alone.
 func TestTLSPermission(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "projects.json")
-	write(t, path, fileJSON("hello"))
-	load(t, sourceApp(fmt.Sprintf(`{"source":"file","path":%q}`, path)))
+	load(t, textApp(t, fileJSON("hello")))
 	many := &TLSPermission{app: runningApp(t)}
 	for name, allowed := range map[string]bool{
 		"api.acme.org": true, "API.acme.org": true, someRef + ".example.com": true, someRef + ".functions.example.com": true,
@@ -173,17 +184,15 @@ func TestTLSPermissionOfOneProject(t *testing.T) {
 
 // TestAudit finds what the issue names, each with a remedy.
 func TestAuditProjects(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "projects.json")
-	write(t, path, strings.Replace(fileJSON("hello"), `"key":"sb_publishable_abc123"`, `"key":"sb_publishable_abc123","expires_at":"2020-01-01T00:00:00Z"`, 1))
-	load(t, sourceApp(fmt.Sprintf(`{"source":"file","path":%q}`, path)))
-	found := make(map[string]Severity)
+	load(t, textApp(t, strings.Replace(fileJSON("hello"), `"key":"sb_publishable_abc123"`, `"key":"sb_publishable_abc123","expires_at":"2020-01-01T00:00:00Z"`, 1)))
+	found := make(map[string]audit.Severity)
 	for _, f := range runningApp(t).auditProjects() {
 		found[f.Check] = f.Severity
 		if f.Remedy == "" || f.Subject == "" || f.Message == "" || strings.Contains(fmt.Sprint(f), "super-secret") {
 			t.Errorf("finding %+v", f)
 		}
 	}
-	for check, severity := range map[string]Severity{"weak_secret": High, "expired_key": Low, "verify_jwt_off": Low} {
+	for check, severity := range map[string]audit.Severity{"weak_secret": audit.High, "expired_key": audit.Low, "verify_jwt_off": audit.Low} {
 		if found[check] != severity {
 			t.Errorf("%s: %q, want %q in %v", check, found[check], severity, found)
 		}
@@ -203,10 +212,8 @@ func TestAuditKeys(t *testing.T) {
 		{"a secret", `"secret":"7Kq2mXw9Zr4Tn8Lb6Vh3Jd5Fs1Gp0Yc0"`, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "projects.json")
-			write(t, path, fmt.Sprintf(project, tc.jwt))
-			load(t, sourceApp(fmt.Sprintf(`{"source":"file","path":%q}`, path)))
-			found := slices.ContainsFunc(runningApp(t).auditProjects(), func(f Finding) bool { return f.Check == "no_keys" })
+			load(t, textApp(t, fmt.Sprintf(project, tc.jwt)))
+			found := slices.ContainsFunc(runningApp(t).auditProjects(), func(f audit.Finding) bool { return f.Check == "no_keys" })
 			if found != tc.noKeys {
 				t.Errorf("no_keys: %v, want %v", found, tc.noKeys)
 			}
@@ -233,7 +240,7 @@ func TestAuditConfig(t *testing.T) {
 			"tls": map[string]any{"automation": map[string]any{"policies": []any{map[string]any{"on_demand": true}}}},
 		},
 	}
-	want := map[string]Severity{"admin_address": High, "on_demand_permission": High, "trusted_proxies": Low, "cors_credentials": High}
+	want := map[string]audit.Severity{"admin_address": audit.High, "on_demand_permission": audit.High, "trusted_proxies": audit.Low, "cors_credentials": audit.High}
 	findings := auditConfig(bad)
 	for _, f := range findings {
 		if want[f.Check] != f.Severity || f.Remedy == "" {
@@ -247,7 +254,7 @@ func TestAuditConfig(t *testing.T) {
 
 // TestUnavailable: until the projects were loaded once, a host that is not found says nothing (503, not contract 1.7).
 func TestUnavailable(t *testing.T) {
-	load(t, sourceApp(`{"source":"redis","url":"redis://127.0.0.1:1"}`))
+	load(t, sourceApp(`{"source":"scripted"}`))
 	app := runningApp(t)
 	if app.catalogue.Ready() {
 		t.Error("ready without projects")

@@ -1,9 +1,7 @@
 package gateway
 
 import (
-	"fmt"
 	"maps"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -48,9 +46,7 @@ func TestRegionMetrics(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "projects.json")
-	write(t, path, fileJSON("hello"))
-	load(t, sourceApp(fmt.Sprintf(`{"source":"file","path":%q}`, path)))
+	load(t, textApp(t, fileJSON("hello")))
 	ctx := caddy.ActiveContext()
 	families, err := ctx.GetMetricsRegistry().Gather()
 	if err != nil {

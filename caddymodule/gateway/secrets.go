@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"github.com/edgegate/edgegate/caddymodule/options"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -14,4 +15,24 @@ func ResolveKey(text string) (string, error) {
 		err = projects.CheckSecret(resolved)
 	}
 	return resolved, err
+}
+
+// ParseRedisURL fills in {env.NAME} and reads the URL of a Redis. Its errors have
+// no password in them.
+func ParseRedisURL(url string) (redisconn.Config, error) {
+	resolved, err := ResolveKey(url)
+	if err != nil {
+		return redisconn.Config{}, err
+	}
+	return redisconn.Parse(resolved)
+}
+
+// CheckRedisURL returns what is wrong with a URL in a Caddyfile. One with {env.NAME}
+// in it is checked when the configuration is loaded.
+func CheckRedisURL(url string) error {
+	if options.HasEnv(url) {
+		return nil
+	}
+	_, err := ParseRedisURL(url)
+	return err
 }

@@ -136,7 +136,8 @@ type BackendStatus struct {
 	FailureRate float64       `json:"failure_rate"` // of the last ten seconds, 0 to 1
 }
 
-func (a *App) status() Status {
+// Status returns how the gateway is: what `edgegate status` shows.
+func (a *App) Status() Status {
 	s := Status{
 		Version:  Version(),
 		Regions:  a.regionStatus(),

@@ -110,8 +110,8 @@ func (a *App) redisConns() (conns []*redisconn.Conn) {
 	if a.storeConn != nil {
 		conns = append(conns, a.storeConn)
 	}
-	if user, ok := a.source.(storeUser); ok {
-		if conn := user.connection(); conn != nil {
+	if user, ok := a.source.(StoreSource); ok {
+		if conn := user.Connection(); conn != nil {
 			conns = append(conns, conn)
 		}
 	}

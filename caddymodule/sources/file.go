@@ -1,4 +1,4 @@
-package gateway
+package sources
 
 import (
 	"context"
@@ -14,12 +14,13 @@ import (
 	"github.com/fsnotify/fsnotify"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
 func init() {
-	caddy.RegisterModule(new(FileProjects))
+	caddy.RegisterModule(new(File))
 }
 
 const (
@@ -34,9 +35,9 @@ const (
 
 const fileForm = "projects file /etc/edgegate/projects.json"
 
-// FileProjects reads organizations and projects from a JSON file and follows
+// File reads organizations and projects from a JSON file and follows
 // its changes, written in place or by renaming another file over it.
-type FileProjects struct {
+type File struct {
 	// The file's path.
 	Path string `json:"path"`
 
@@ -45,16 +46,16 @@ type FileProjects struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (*FileProjects) CaddyModule() caddy.ModuleInfo {
+func (*File) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "edge_functions.projects.file",
-		New: func() caddy.Module { return new(FileProjects) },
+		New: func() caddy.Module { return new(File) },
 	}
 }
 
 // Provision makes the path absolute: the working directory of a gateway that
 // is reloaded may be another.
-func (f *FileProjects) Provision(ctx caddy.Context) error {
+func (f *File) Provision(ctx caddy.Context) error {
 	f.logger = ctx.Logger()
 	if f.Path == "" {
 		return fmt.Errorf("projects file: the path is missing; write `%s`", fileForm)
@@ -67,13 +68,14 @@ func (f *FileProjects) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// Location implements ProjectSource.
-func (f *FileProjects) Location() string { return f.Path }
+// Location implements gateway.ProjectSource.
+func (f *File) Location() string { return f.Path }
 
-func (*FileProjects) operatorsOwn() {}
+// OperatorOnly implements gateway.OperatorSource.
+func (*File) OperatorOnly() {}
 
-// Load implements loadedFirst.
-func (f *FileProjects) Load() (projects.Input, error) {
+// Load implements gateway.PreloadedSource.
+func (f *File) Load() (projects.Input, error) {
 	data, err := os.ReadFile(f.Path)
 	if err != nil {
 		return projects.Input{}, fmt.Errorf("reading projects: %w", err)
@@ -82,8 +84,8 @@ func (f *FileProjects) Load() (projects.Input, error) {
 	return projects.SplitFile(data)
 }
 
-// Follow implements ProjectSource.
-func (f *FileProjects) Follow(ctx context.Context, sink ProjectSink) {
+// Follow implements gateway.ProjectSource.
+func (f *File) Follow(ctx context.Context, sink gateway.ProjectSink) {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	events := f.watch(ctx, &watching)
@@ -110,7 +112,7 @@ func (f *FileProjects) Follow(ctx context.Context, sink ProjectSink) {
 }
 
 // refresh delivers the file unless it is what was delivered last.
-func (f *FileProjects) refresh(sink ProjectSink) {
+func (f *File) refresh(sink gateway.ProjectSink) {
 	before := f.read
 	switch input, err := f.Load(); {
 	case f.read == before && err == nil:
@@ -125,7 +127,7 @@ func (f *FileProjects) refresh(sink ProjectSink) {
 // file's directory: the file itself may be replaced, by a rename or by a link
 // to another directory, as Kubernetes does. Where the system cannot tell,
 // nothing comes, and the file is looked at from time to time.
-func (f *FileProjects) watch(ctx context.Context, watching *sync.WaitGroup) <-chan struct{} {
+func (f *File) watch(ctx context.Context, watching *sync.WaitGroup) <-chan struct{} {
 	changed := make(chan struct{}, 1)
 	watcher, err := fsnotify.NewWatcher()
 	if err == nil {
@@ -194,7 +196,7 @@ func stat(path string) fileVersion {
 }
 
 // UnmarshalCaddyfile reads `file PATH`.
-func (f *FileProjects) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (f *File) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	args := d.RemainingArgs()
 	if len(args) != 1 || args[0] == "" {
@@ -209,9 +211,8 @@ func (f *FileProjects) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ ProjectSource         = (*FileProjects)(nil)
-	_ loadedFirst           = (*FileProjects)(nil)
-	_ operatorsOwn          = (*FileProjects)(nil)
-	_ caddy.Provisioner     = (*FileProjects)(nil)
-	_ caddyfile.Unmarshaler = (*FileProjects)(nil)
+	_ gateway.PreloadedSource = (*File)(nil)
+	_ gateway.OperatorSource  = (*File)(nil)
+	_ caddy.Provisioner       = (*File)(nil)
+	_ caddyfile.Unmarshaler   = (*File)(nil)
 )

@@ -1,4 +1,4 @@
-package gateway
+package sources
 
 import (
 	"context"
@@ -10,18 +10,19 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
 func init() {
-	caddy.RegisterModule(new(RedisProjects))
+	caddy.RegisterModule(new(Redis))
 }
 
-// RedisProjects reads organizations and projects from two hashes in Redis and
+// Redis reads organizations and projects from two hashes in Redis and
 // follows their changes. The layout is package projects'.
-type RedisProjects struct {
+type Redis struct {
 	// redis://[user:password@]host:port[,host:port...][/db][?mode=cluster|sentinel&master=NAME],
 	// or rediss:// for TLS; may have {env.X} in it. Default: the store's.
 	URL string `json:"url,omitempty"`
@@ -32,21 +33,22 @@ type RedisProjects struct {
 }
 
 // CaddyModule returns the Caddy module information.
-func (*RedisProjects) CaddyModule() caddy.ModuleInfo {
+func (*Redis) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{
 		ID:  "edge_functions.projects.redis",
-		New: func() caddy.Module { return new(RedisProjects) },
+		New: func() caddy.Module { return new(Redis) },
 	}
 }
 
 // Provision keeps the logger.
-func (p *RedisProjects) Provision(ctx caddy.Context) error {
+func (p *Redis) Provision(ctx caddy.Context) error {
 	p.logger = ctx.Logger()
 	return nil
 }
 
-// useStore settles where Redis is.
-func (p *RedisProjects) useStore(store *Store) error {
+// UseStore implements gateway.StoreSource. The source's own URL goes before the
+// store's.
+func (p *Redis) UseStore(store *gateway.Store) error {
 	url := p.URL
 	switch {
 	case url != "":
@@ -57,7 +59,7 @@ func (p *RedisProjects) useStore(store *Store) error {
 	default:
 		url = store.URL
 	}
-	config, err := parseRedisURL(url)
+	config, err := gateway.ParseRedisURL(url)
 	if err != nil {
 		return fmt.Errorf("projects redis: %w", err)
 	}
@@ -65,31 +67,11 @@ func (p *RedisProjects) useStore(store *Store) error {
 	return nil
 }
 
-// parseRedisURL fills in the environment and reads the URL. Its errors have no
-// password in them.
-func parseRedisURL(url string) (redisconn.Config, error) {
-	resolved, err := ResolveKey(url)
-	if err != nil {
-		return redisconn.Config{}, err
-	}
-	return redisconn.Parse(resolved)
-}
+// Location implements gateway.ProjectSource.
+func (p *Redis) Location() string { return p.config.Location() }
 
-// checkRedisURL judges a URL in a Caddyfile; with a placeholder in it that must
-// wait until the configuration is loaded.
-func checkRedisURL(url string) error {
-	if options.HasEnv(url) {
-		return nil
-	}
-	_, err := parseRedisURL(url)
-	return err
-}
-
-// Location implements ProjectSource.
-func (p *RedisProjects) Location() string { return p.config.Location() }
-
-// Follow implements ProjectSource.
-func (p *RedisProjects) Follow(ctx context.Context, sink ProjectSink) {
+// Follow implements gateway.ProjectSource.
+func (p *Redis) Follow(ctx context.Context, sink gateway.ProjectSink) {
 	conn, err := redisconn.Open(p.config)
 	if err != nil {
 		sink.Fail(err)
@@ -117,8 +99,8 @@ func (p *RedisProjects) Follow(ctx context.Context, sink ProjectSink) {
 	follower.Run(ctx)
 }
 
-// connection implements storeUser.
-func (p *RedisProjects) connection() *redisconn.Conn { return p.conn.Load() }
+// Connection implements gateway.StoreSource.
+func (p *Redis) Connection() *redisconn.Conn { return p.conn.Load() }
 
 // sharedStore is a connection as package projects wants it.
 type sharedStore struct{ *redisconn.Conn }
@@ -129,7 +111,7 @@ func (s sharedStore) Watch(ctx context.Context, watch projects.Watch) error {
 }
 
 // UnmarshalCaddyfile reads `redis [URL]`.
-func (p *RedisProjects) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+func (p *Redis) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	args := d.RemainingArgs()
 	if len(args) > 1 {
@@ -137,7 +119,7 @@ func (p *RedisProjects) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	if len(args) == 1 {
 		p.URL = args[0]
-		if err := checkRedisURL(p.URL); err != nil {
+		if err := gateway.CheckRedisURL(p.URL); err != nil {
 			return d.Errf("projects redis: %w", err)
 		}
 	}
@@ -146,9 +128,8 @@ func (p *RedisProjects) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // Interface guards
 var (
-	_ ProjectSource         = (*RedisProjects)(nil)
-	_ storeUser             = (*RedisProjects)(nil)
-	_ caddy.Provisioner     = (*RedisProjects)(nil)
-	_ caddyfile.Unmarshaler = (*RedisProjects)(nil)
+	_ gateway.StoreSource   = (*Redis)(nil)
+	_ caddy.Provisioner     = (*Redis)(nil)
+	_ caddyfile.Unmarshaler = (*Redis)(nil)
 	_ projects.Store        = sharedStore{}
 )

@@ -1,0 +1,2 @@
+// Package audit finds what is unsafe, or probably not meant, in a running gateway.
+package audit
