@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/quota"
 )
 
 // eventually bounds what tests wait for.
@@ -252,4 +254,71 @@ func BenchmarkRequests(b *testing.B) {
 			a.enter().leave(OutcomeRefused)
 		}
 	})
+}
+
+// A quota that is used up refuses, says for how long, and is no trouble; one that nobody can be asked for is.
+func TestTake(t *testing.T) {
+	f := newFixture(t)
+	hard := quota.Allowance{Quota: 2, Hard: true}
+	for left := int64(1); left >= 0; left-- {
+		r := f.Receive()
+		if err := r.Take(t.Context(), "acme", &hard); err != nil {
+			t.Fatal(err)
+		}
+		if unit, ok := r.Unit(); !ok || unit.Remaining != left || unit.Limit != 2 {
+			t.Errorf("%+v, %v", unit, ok)
+		}
+		if err := r.Send(&called); err != nil {
+			t.Fatal(err)
+		}
+		if r.Record() == 0 || !r.Counts() {
+			t.Error("it is no invocation")
+		}
+		if err := r.Finish(metering.Ending{}); err != nil {
+			t.Error(err)
+		}
+	}
+	r := f.Receive()
+	if err := r.Take(t.Context(), "acme", &hard); !errors.Is(err, quota.ErrExhausted) {
+		t.Error(err)
+	}
+	if _, ok := r.Unit(); ok {
+		t.Error("there is a third unit")
+	}
+	if r.Restricted("acme", &hard) <= 0 || r.Restricted("acme", &soft) != 0 {
+		t.Error("it is not known that it is used up")
+	}
+	if state, err := f.QuotaState(f.clock.now()); state != StateUp {
+		t.Errorf("quotas are %s: %v", state, err)
+	}
+	// The store of what was granted cannot be read.
+	if err := os.WriteFile(filepath.Join(f.dir, "quotas.db"), []byte("no database"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Take(t.Context(), "other", &hard); !errors.Is(err, quota.ErrUnavailable) {
+		t.Error(err)
+	}
+	if state, err := f.QuotaState(f.clock.now()); state != StateDown || err == nil {
+		t.Errorf("quotas are %s: %v", state, err)
+	}
+	r.Refused(called.Subject, 503)
+	if err := r.Finish(metering.Ending{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A unit that was not used is given back.
+func TestUnitIsGivenBack(t *testing.T) {
+	f := newFixture(t)
+	hard := quota.Allowance{Quota: 1, Hard: true}
+	for range 3 {
+		r := f.Receive()
+		if err := r.Take(t.Context(), "acme", &hard); err != nil {
+			t.Fatal(err)
+		}
+		r.Gone()
+		if err := r.Finish(metering.Ending{}); err != nil {
+			t.Error(err)
+		}
+	}
 }
