@@ -27,8 +27,10 @@ func UseForRedis(logger *zap.Logger) {
 		return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
 	})))
 	redisLogs.Do(func() {
-		redisconn.SetLogger(func(message string) {
-			redisLogger.Load().Warn("Redis client", zap.String("said", Mask(message)))
-		})
+		redisconn.SetLogger(logRedisMessage)
 	})
+}
+
+func logRedisMessage(message string) {
+	redisLogger.Load().Warn("Redis client", zap.String("said", Mask(message)))
 }
