@@ -203,7 +203,12 @@ func (t *Transport) watch(x *Exchange, holds *attemptResources, res *http.Respon
 		return
 	}
 	// From here on only reads of a response without a length are timed.
-	res.Body = &responseBody{ReadCloser: res.Body, x: x, held: holds, timed: res.ContentLength < 0}
+	res.Body = &responseBody{
+		ReadCloser: res.Body,
+		x:          x,
+		held:       holds,
+		timed:      res.ContentLength < 0,
+	}
 }
 
 // attemptContext is the request's context with a client trace of the attempt's

@@ -31,8 +31,15 @@ type readError struct{ error }
 
 func newRequestBody(x *Exchange, src io.Reader, length, limit int64, memory *ReplayMemory) *requestBody {
 	return &requestBody{
-		x: x, src: src, length: length,
-		kept: keptBody{memory: memory, limit: limit, length: length, whole: length <= limit},
+		x:      x,
+		src:    src,
+		length: length,
+		kept: keptBody{
+			memory: memory,
+			limit:  limit,
+			length: length,
+			whole:  length <= limit,
+		},
 	}
 }
 

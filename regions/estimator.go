@@ -67,7 +67,12 @@ func (e *Estimator) Distance(now time.Time) Distance {
 			base, found = l.rtt, true
 		}
 	}
-	return Distance{RTT: base + max(0, e.fast-base)/2, Base: base, Fast: e.fast, Measured: true}
+	return Distance{
+		RTT:      base + max(0, e.fast-base)/2,
+		Base:     base,
+		Fast:     e.fast,
+		Measured: true,
+	}
 }
 
 func stepOf(t time.Time) int64 { return t.UnixNano() / int64(baseStep) }

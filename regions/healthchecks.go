@@ -49,7 +49,8 @@ func (c *Checks) Report(passed bool) (state State, changed bool) {
 		return before, false
 	}
 	c.run, c.failed = 0, 0
-	if c.state = StateDown; passed {
+	c.state = StateDown
+	if passed {
 		c.state = StateUp
 	}
 	return c.state, true

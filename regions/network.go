@@ -73,7 +73,10 @@ type Network struct {
 // changes nothing there.
 func NewNetwork(config NetworkConfig) *Network {
 	n := &Network{
-		Set: config.Set, config: config, ranker: config.States.Ranker(), changed: make(chan struct{}, 1),
+		Set:       config.Set,
+		config:    config,
+		ranker:    config.States.Ranker(),
+		changed:   make(chan struct{}, 1),
 		upstreams: make(map[*Region][]*Upstream, len(config.Set.All())),
 		states:    make(map[*Region]*RegionState, len(config.Set.All())),
 	}
@@ -119,7 +122,7 @@ func (n *Network) Refresh(now time.Time) *View {
 		in.Prior, in.PriorKnown = geo.Prior(n.config.Location.Place, r.Place())
 		list = append(list, state.verdict.Judge(now, in))
 	}
-	v := NewView(now, list, n.ranker, n.config.Location)
+	v := n.ranker.NewView(now, list, n.config.Location)
 	n.view.Store(v)
 	return v
 }

@@ -49,8 +49,11 @@ type RegionInput struct {
 // Judge returns the current view of the region. now must not go back.
 func (v *Verdict) Judge(now time.Time, in RegionInput) RegionView {
 	r := RegionView{
-		Region: in.Region, Backends: in.Backends, Load: in.Load,
-		Drained: in.Drain.Gone(now), LastResort: in.Drain.LastResort,
+		Region:     in.Region,
+		Backends:   in.Backends,
+		Load:       in.Load,
+		Drained:    in.Drain.Gone(now),
+		LastResort: in.Drain.LastResort,
 	}
 	var failures float64
 	for _, b := range in.Backends {

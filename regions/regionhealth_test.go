@@ -135,12 +135,12 @@ func TestNewViewKeepsOrder(t *testing.T) {
 	var ranker Ranker
 	nowhere := Location{Source: LocationUnknown}
 	list := []RegionView{view(first, at(90*ms)), view(second, at(3*ms))}
-	NewView(time.Unix(0, 0), list, &ranker, nowhere)
-	v := NewView(time.Unix(1, 0), append(list, view(third, Distance{})), &ranker, nowhere)
+	ranker.NewView(time.Unix(0, 0), list, nowhere)
+	v := ranker.NewView(time.Unix(1, 0), append(list, view(third, Distance{})), nowhere)
 	if !v.Ranked || !slices.Equal(v.Order, []int{1, 0, 2}) {
 		t.Errorf("order %v, ranked %v", v.Order, v.Ranked)
 	}
-	v = NewView(time.Unix(2, 0), append(list, view(third, at(20*ms))), &ranker, nowhere)
+	v = ranker.NewView(time.Unix(2, 0), append(list, view(third, at(20*ms))), nowhere)
 	if !v.Ranked || !slices.Equal(v.Order, []int{1, 2, 0}) {
 		t.Errorf("measured: order %v, ranked %v", v.Order, v.Ranked)
 	}
@@ -198,7 +198,7 @@ func TestNewView(t *testing.T) {
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v := NewView(time.Unix(0, 0), tc.list, new(Ranker), tc.location)
+			v := new(Ranker).NewView(time.Unix(0, 0), tc.list, tc.location)
 			if !slices.Equal(v.Order, tc.order) || v.Ranked != tc.ranked || v.Location.Source != tc.source || v.Location.Place.Region != tc.place {
 				t.Errorf("order %v, ranked %v, location %+v", v.Order, v.Ranked, v.Location)
 			}

@@ -53,7 +53,11 @@ type Upstream struct {
 func NewUpstream(b Backend) *Upstream {
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
 	u := &Upstream{
-		Backend: b, dial: dialer.DialContext, asked: make(chan struct{}, 1), state: StateUnknown, since: time.Now(),
+		Backend: b,
+		dial:    dialer.DialContext,
+		asked:   make(chan struct{}, 1),
+		state:   StateUnknown,
+		since:   time.Now(),
 	}
 	u.breaker = newBreaker(u.tell)
 	u.pools.Store(newLinks(u, nil))
@@ -171,9 +175,13 @@ func (u *Upstream) View(now time.Time) BackendView {
 		u.state, u.since = state, now
 	}
 	return BackendView{
-		Address: u.Backend.Address, State: state, Since: u.since,
-		Distance: u.distance.Distance(now), FailureRate: failures,
-		Open: open, Why: u.faults.why(open, u.checks.State() == StateDown),
+		Address:     u.Backend.Address,
+		State:       state,
+		Since:       u.since,
+		Distance:    u.distance.Distance(now),
+		FailureRate: failures,
+		Open:        open,
+		Why:         u.faults.why(open, u.checks.State() == StateDown),
 	}
 }
 

@@ -101,31 +101,41 @@ type BackendView struct {
 	FailureRate float64
 }
 
-// NewView returns a view of the regions, ordered by ranker. If the gateway's place
+// NewView returns a view of the regions in the ranker's order. If the gateway's place
 // is unknown, the order is the configuration's until each region that is not down
 // was measured. A region that is added later comes last until then.
-func NewView(now time.Time, list []RegionView, ranker *Ranker, location Location) *View {
-	v := &View{At: now, Regions: list, Order: make([]int, 0, len(list)), Location: location}
+func (r *Ranker) NewView(now time.Time, list []RegionView, location Location) *View {
+	v := &View{
+		At:       now,
+		Regions:  list,
+		Order:    make([]int, 0, len(list)),
+		Location: location,
+	}
 	var known, unknown []int
 	scores := make([]Scored, 0, len(list))
 	early := false
-	for i, r := range list {
-		if !r.Known {
+	for i, region := range list {
+		if !region.Known {
 			unknown = append(unknown, i)
-			early = early || r.Health != StateDown
+			early = early || region.Health != StateDown
 			continue
 		}
 		known = append(known, i)
-		scores = append(scores, Scored{Name: r.Region.Name, Score: r.Score, Bias: r.Region.Bias, Measured: r.Distance.Measured})
+		scores = append(scores, Scored{
+			Name:     region.Region.Name,
+			Score:    region.Score,
+			Bias:     region.Region.Bias,
+			Measured: region.Distance.Measured,
+		})
 	}
-	if len(known) == 0 || early && location.Source == LocationUnknown && !ranker.hasOrder() {
+	if len(known) == 0 || early && location.Source == LocationUnknown && !r.hasOrder() {
 		for i := range list {
 			v.Order = append(v.Order, i)
 		}
 		return v
 	}
 	v.Ranked = true
-	for _, i := range ranker.Rank(now, scores) {
+	for _, i := range r.Rank(now, scores) {
 		v.Order = append(v.Order, known[i])
 	}
 	v.Order = append(v.Order, unknown...)

@@ -49,8 +49,12 @@ func NewPipeline(catalogue Projects, network *regions.Network, settings Settings
 		panic(err) // the zero policy is valid
 	}
 	return &Pipeline{
-		projects: catalogue, network: network, planner: plan.New(settings.Nearest),
-		settings: settings, built: time.Now(), anywhere: anywhere,
+		projects: catalogue,
+		network:  network,
+		planner:  plan.New(settings.Nearest),
+		settings: settings,
+		built:    time.Now(),
+		anywhere: anywhere,
 	}
 }
 
@@ -223,8 +227,10 @@ func authenticate(r *Request, inv *Invocation) *Refusal {
 // setLimits settles the invocation's limits; the smallest unit that names one wins.
 func (p *Pipeline) setLimits(r *Request, inv *Invocation) {
 	inv.Limits = regions.Limits{
-		Idle: p.settings.IdleTimeout, MaxBody: p.settings.MaxBody,
-		WallClock: inv.Project.WallClock, Start: r.Start,
+		Idle:      p.settings.IdleTimeout,
+		MaxBody:   p.settings.MaxBody,
+		WallClock: inv.Project.WallClock,
+		Start:     r.Start,
 	}
 	if inv.Project.MaxBody > 0 {
 		inv.Limits.MaxBody = inv.Project.MaxBody

@@ -24,8 +24,12 @@ func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
 	}
 	inv.Hint, inv.Tenant, inv.Socket = hint, p.Tenant(inv.Project), IsWebSocket(r.Method, r.Header)
 	q := plan.Query{
-		Hint: hint, Residency: inv.Project.Regions, Client: r.Client, ID: inv.ID,
-		Tenant: inv.Tenant, Socket: inv.Socket,
+		Hint:      hint,
+		Residency: inv.Project.Regions,
+		Client:    r.Client,
+		ID:        inv.ID,
+		Tenant:    inv.Tenant,
+		Socket:    inv.Socket,
 	}
 	inv.Plan, err = p.planner.Decide(view, &q, inv.candidates[:0])
 	switch {
@@ -80,7 +84,12 @@ func invalidRegion(problem string, allowed []string) *Refusal {
 func (p *Pipeline) unavailable(inv *Invocation) *Refusal {
 	view := p.network.View()
 	name := inv.Plan.First().Name
-	about := &Unavailable{Region: name, State: regions.StateDown, Since: time.Now(), Alternatives: []string{}}
+	about := &Unavailable{
+		Region:       name,
+		State:        regions.StateDown,
+		Since:        time.Now(),
+		Alternatives: []string{},
+	}
 	if i, ok := view.Lookup(name); ok {
 		if r := &view.Regions[i]; !r.Reachable() {
 			about.State, about.Since = r.State, r.Since
@@ -108,7 +117,10 @@ func (p *Pipeline) homeless(residency []string) *Refusal {
 		fmt.Sprintf("Region %s is not available", residency[0]))
 	refusal.RetryAfter = unavailableRetry
 	refusal.Unavailable = &Unavailable{
-		Region: residency[0], State: regions.StateUnknown, Since: p.built.UTC().Truncate(time.Millisecond), Alternatives: []string{},
+		Region:       residency[0],
+		State:        regions.StateUnknown,
+		Since:        p.built.UTC().Truncate(time.Millisecond),
+		Alternatives: []string{},
 	}
 	return refusal
 }

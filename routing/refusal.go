@@ -106,7 +106,11 @@ func unauthorized(f *auth.Failure) *Refusal {
 		return refusal
 	}
 	return &Refusal{
-		Status: http.StatusUnauthorized, Code: f.Code, Message: f.Message,
-		BareMessage: f.BareMessage, Challenge: f.Challenge, Cause: f.Err,
+		Status:      http.StatusUnauthorized,
+		Code:        f.Code,
+		Message:     f.Message,
+		BareMessage: f.BareMessage,
+		Challenge:   f.Challenge,
+		Cause:       f.Err,
 	}
 }

@@ -90,14 +90,25 @@ func start(opt options) (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &demo{listen: addr, admin: admin, keys: k, output: opt.stdout}
+	d := &demo{
+		listen: addr,
+		admin:  admin,
+		keys:   k,
+		output: opt.stdout,
+	}
 	if d.state, err = os.MkdirTemp("", "edgegate-demo-"); err != nil {
 		return nil, fmt.Errorf("making a directory for the gateway: %w", err)
 	}
 	if opt.deno == "" {
 		d.runtime = samples{}
 	} else {
-		d.runtime, err = newDenoRuntime(denoConfig{dir: opt.deno, url: addr.url(), keys: k, state: d.state, output: opt.stdout})
+		d.runtime, err = newDenoRuntime(denoConfig{
+			dir:    opt.deno,
+			url:    addr.url(),
+			keys:   k,
+			state:  d.state,
+			output: opt.stdout,
+		})
 		if err != nil {
 			_ = os.RemoveAll(d.state)
 			return nil, err

@@ -80,7 +80,10 @@ func newDenoRuntime(config denoConfig) (*denoRuntime, error) {
 		return nil, fmt.Errorf("writing what deno loads first: %w", err)
 	}
 	d := &denoRuntime{
-		config: config, project: p, deno: deno, preload: file,
+		config:  config,
+		project: p,
+		deno:    deno,
+		preload: file,
 		output:  output,
 		boot:    2 * time.Minute,
 		term:    5 * time.Second,

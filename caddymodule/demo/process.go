@@ -39,7 +39,12 @@ func startProcess(d *denoRuntime, w *worker) (*process, error) {
 	cmd.WaitDelay = time.Second // a program it started may hold its output open
 	ownGroup(cmd)
 
-	p := &process{address: address, cmd: cmd, ready: make(chan struct{}), done: make(chan struct{})}
+	p := &process{
+		address: address,
+		cmd:     cmd,
+		ready:   make(chan struct{}),
+		done:    make(chan struct{}),
+	}
 	say := func(format string, args ...any) { d.output.say(prefix+format, args...) }
 	say("starting")
 	started := make(chan error)

@@ -36,7 +36,12 @@ type worker struct {
 type processKey struct{}
 
 func newWorker(d *denoRuntime, p *project, region string, f denoFunction) *worker {
-	w := &worker{runtime: d, project: p, region: region, function: f}
+	w := &worker{
+		runtime:  d,
+		project:  p,
+		region:   region,
+		function: f,
+	}
 	w.transport = &http.Transport{
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: 64,

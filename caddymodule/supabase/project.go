@@ -125,7 +125,8 @@ func fromEnvironment(text string) string {
 func (p *Project) readAuth(c config) {
 	if secret := c.Auth.JWTSecret; secret != "" {
 		name, ok := variable(secret)
-		if p.SecretVariable = name; !ok {
+		p.SecretVariable = name
+		if !ok {
 			p.problem("auth.jwt_secret", "the secret was not copied", "put it into the environment variable that stands in its place")
 		}
 	}

@@ -167,7 +167,12 @@ func (r *Room) Standing(t *Tenant) Standing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.tenants[t.Project]
-	s := Standing{Held: h.count(), All: r.held.Load(), Capacity: r.capacity.Load(), Crowding: r.judge(t, h)}
+	s := Standing{
+		Held:     h.count(),
+		All:      r.held.Load(),
+		Capacity: r.capacity.Load(),
+		Crowding: r.judge(t, h),
+	}
 	if s.Capacity > 0 {
 		s.Most = t.most(s.Capacity)
 	}
@@ -274,7 +279,8 @@ func (r *Room) leave(h *holding) {
 	}
 	h.levels.tenants--
 	delete(r.tenants, h.project)
-	if *h = (holding{}); len(r.spare) < spareHoldings {
+	*h = holding{}
+	if len(r.spare) < spareHoldings {
 		r.spare = append(r.spare, h)
 	}
 }

@@ -160,7 +160,12 @@ func (t *Target) tabulated() bool { return t.detour == 1 }
 var clientColumns = func() (columns [len(clientRegions)]Target) {
 	for i, name := range clientRegions {
 		known, _ := Known(name)
-		columns[i] = Target{at: unitOf(known.Coordinates), coordinates: known.Coordinates, column: i, detour: 1}
+		columns[i] = Target{
+			at:          unitOf(known.Coordinates),
+			coordinates: known.Coordinates,
+			column:      i,
+			detour:      1,
+		}
 	}
 	return columns
 }()
@@ -209,7 +214,12 @@ func targetNear(c Coordinates) Target {
 		}
 	}
 	fading := math.Exp(-at.km(&clientColumns[best].at) / clientDetourKm)
-	return Target{at: at, coordinates: c, column: best, detour: min(fading, math.Nextafter(1, 0))}
+	return Target{
+		at:          at,
+		coordinates: c,
+		column:      best,
+		detour:      min(fading, math.Nextafter(1, 0)),
+	}
 }
 
 // unit is a point of the earth as a vector of length one: distances between such

@@ -78,8 +78,12 @@ func (v *Verifier) add(key APIKey) error {
 		return fmt.Errorf("it is the same key as %q", first.name)
 	}
 	known := &knownKey{
-		name: key.Name, typ: key.Type, hash: hex.EncodeToString(sum[:]), expires: key.ExpiresAt,
-		used: v.shared.stamp("API key", sum), opaque: opaque(key.Key),
+		name:    key.Name,
+		typ:     key.Type,
+		hash:    hex.EncodeToString(sum[:]),
+		expires: key.ExpiresAt,
+		used:    v.shared.stamp("API key", sum),
+		opaque:  opaque(key.Key),
 	}
 	v.byHash[sum] = known
 	v.apiKeys = append(v.apiKeys, known)
@@ -130,7 +134,12 @@ func (k *knownKey) expired(now time.Time) bool { return !k.expires.IsZero() && !
 
 // info describes the key, whose text the client just sent.
 func (k *knownKey) info(text string) KeyInfo {
-	return KeyInfo{Name: k.name, Type: k.typ, Prefix: prefix(text), Hash: k.hash}
+	return KeyInfo{
+		Name:   k.name,
+		Type:   k.typ,
+		Prefix: prefix(text),
+		Hash:   k.hash,
+	}
 }
 
 // prefix is the part of a key that may be shown.

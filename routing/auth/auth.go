@@ -74,9 +74,11 @@ type hmacSecret struct {
 // a secret or a key.
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{
-		byHash: make(map[[sha256.Size]byte]*knownKey, len(c.APIKeys)),
-		inline: c.Keys, remotes: slices.Clone(c.Remotes), eddsa: c.AllowEdDSA,
-		shared: c.Shared,
+		byHash:  make(map[[sha256.Size]byte]*knownKey, len(c.APIKeys)),
+		inline:  c.Keys,
+		remotes: slices.Clone(c.Remotes),
+		eddsa:   c.AllowEdDSA,
+		shared:  c.Shared,
 	}
 	if v.shared == nil {
 		v.shared = newSlots()

@@ -39,8 +39,10 @@ func newRules(c Config) (rules, error) {
 		return slices.Compact(slices.Sorted(slices.Values(values)))
 	}
 	r := rules{
-		issuers: list("issuer", c.Issuers), audiences: list("audience", c.Audiences), roles: list("role", c.Roles),
-		leeway: c.Leeway,
+		issuers:   list("issuer", c.Issuers),
+		audiences: list("audience", c.Audiences),
+		roles:     list("role", c.Roles),
+		leeway:    c.Leeway,
 	}
 	if c.Leeway < 0 {
 		errs = append(errs, errors.New("leeway: must not be negative"))
@@ -63,9 +65,12 @@ func decodePayload(data []byte) (p payload, err error) {
 		return payload{}, ErrClaims
 	}
 	p = payload{
-		issuer: text(members["iss"]), subject: text(members["sub"]), role: text(members["role"]),
+		issuer:    text(members["iss"]),
+		subject:   text(members["sub"]),
+		role:      text(members["role"]),
 		audiences: texts(members["aud"]),
-		expires:   date(members["exp"]), notBefore: date(members["nbf"]),
+		expires:   date(members["exp"]),
+		notBefore: date(members["nbf"]),
 	}
 	if p.expires.malformed || p.notBefore.malformed {
 		return p, ErrClaims

@@ -64,13 +64,17 @@ func fail(cause error) *Failure {
 	switch {
 	case errors.Is(cause, ErrMissing):
 		return &Failure{
-			Code: CodeNoAuthHeader, Message: "Missing authorization header",
-			Challenge: challenge("invalid_request", "missing credentials"), Err: cause,
+			Code:      CodeNoAuthHeader,
+			Message:   "Missing authorization header",
+			Challenge: challenge("invalid_request", "missing credentials"),
+			Err:       cause,
 		}
 	case errors.Is(cause, ErrFormat):
 		return &Failure{
-			Code: CodeInvalidFormat, Message: "Auth header is not 'Bearer {token}'",
-			Challenge: challenge("invalid_request", "malformed Authorization header"), Err: cause,
+			Code:      CodeInvalidFormat,
+			Message:   "Auth header is not 'Bearer {token}'",
+			Challenge: challenge("invalid_request", "malformed Authorization header"),
+			Err:       cause,
 		}
 	case errors.Is(cause, ErrMalformed):
 		return invalid(CodeInvalidFormat, "Invalid JWT", "malformed token", cause)
@@ -124,7 +128,12 @@ func failAs(alg string, cause error) *Failure {
 
 // invalid is a Failure whose credentials came and were judged bad.
 func invalid(code, message, description string, cause error) *Failure {
-	return &Failure{Code: code, Message: message, Challenge: challenge("invalid_token", description), Err: cause}
+	return &Failure{
+		Code:      code,
+		Message:   message,
+		Challenge: challenge("invalid_token", description),
+		Err:       cause,
+	}
 }
 
 func challenge(code, description string) string {

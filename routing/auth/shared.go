@@ -260,7 +260,12 @@ type Stats struct {
 
 // Stats returns the counts.
 func (s *Shared) Stats() Stats {
-	all := Stats{BadHits: s.badHits.Load(), Misses: s.misses.Load(), Waiting: s.waiting.Load(), Busy: s.busy.Load()}
+	all := Stats{
+		BadHits: s.badHits.Load(),
+		Misses:  s.misses.Load(),
+		Waiting: s.waiting.Load(),
+		Busy:    s.busy.Load(),
+	}
 	if s.good != nil {
 		all.Hits = s.good.Stats().Hits
 		all.Entries = s.good.EstimatedSize() + s.bad.EstimatedSize()

@@ -80,7 +80,8 @@ func contains(set *jwks.Set, key *jwks.Key) bool {
 func (v *Verifier) try(sets []*jwks.Set, t *token) (*jwks.Key, error) {
 	var keys []*jwks.Key
 	for _, set := range sets {
-		if found := set.Candidates(t.head.alg, t.head.kid); keys == nil {
+		found := set.Candidates(t.head.alg, t.head.kid)
+		if keys == nil {
 			keys = slices.Clip(found)
 		} else {
 			keys = append(keys, found...)

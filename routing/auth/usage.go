@@ -55,7 +55,11 @@ func (v *Verifier) Usage() Usage {
 	var usage Usage
 	for _, key := range v.apiKeys {
 		usage.APIKeys = append(usage.APIKeys, APIKeyUsage{
-			Name: key.name, Type: key.typ, HashPrefix: key.hash[:12], ExpiresAt: key.expires, LastUsed: key.used.Time(),
+			Name:       key.name,
+			Type:       key.typ,
+			HashPrefix: key.hash[:12],
+			ExpiresAt:  key.expires,
+			LastUsed:   key.used.Time(),
 		})
 	}
 	for i := range v.secrets {
@@ -65,7 +69,11 @@ func (v *Verifier) Usage() Usage {
 	add := func(set *jwks.Set, location string) {
 		for _, key := range set.Keys() {
 			usage.PublicKeys = append(usage.PublicKeys, PublicKeyUsage{
-				KeyID: key.ID, Algorithm: key.Algorithm, Thumbprint: key.Thumbprint, Location: location, LastUsed: key.LastUsed(),
+				KeyID:      key.ID,
+				Algorithm:  key.Algorithm,
+				Thumbprint: key.Thumbprint,
+				Location:   location,
+				LastUsed:   key.LastUsed(),
 			})
 		}
 	}

@@ -73,7 +73,8 @@ func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 		o := explainRegion(p.policy.Mode, r, q.Client)
 		o.Share = list[i].part
 		if one {
-			if o.Share = 0; r.Region.Name == e.Chosen {
+			o.Share = 0
+			if r.Region.Name == e.Chosen {
 				o.Share = 1
 			}
 		}

@@ -57,7 +57,8 @@ func (p *Planner) shares(v *regions.View, q *Query, into []share) []share {
 		s := &into[i]
 		r := &v.Regions[s.index]
 		if !r.Usable() {
-			if s.cut = cutDown; r.State == regions.StateDrained {
+			s.cut = cutDown
+			if r.State == regions.StateDrained {
 				s.cut = cutDrained
 			}
 			continue
@@ -179,7 +180,8 @@ func pick(list []share, id string) (chosen int, none bool) {
 			continue
 		}
 		if first < 0 {
-			if first = i; list[i].part >= 1 {
+			first = i
+			if list[i].part >= 1 {
 				return i, false
 			}
 		}

@@ -72,7 +72,12 @@ func (b *Builder) Project(cfg ProjectConfig) (*Project, []Problem, error) {
 
 // ProjectOf is Project with who pays for it; nil is nobody.
 func (b *Builder) ProjectOf(cfg ProjectConfig, who *OrganizationConfig) (*Project, []Problem, error) {
-	c := compiler{Builder: b, cfg: &cfg, single: true, invalid: new(InvalidError)}
+	c := compiler{
+		Builder: b,
+		cfg:     &cfg,
+		single:  true,
+		invalid: new(InvalidError),
+	}
 	c.organization = func(string) (*Organization, error) {
 		if who == nil {
 			return nil, errors.New("there are no organizations beside a single project")

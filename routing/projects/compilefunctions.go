@@ -25,7 +25,10 @@ func (c *compiler) function(i int) Function {
 	cfg := &c.cfg.Functions[i]
 	at := func(field string) string { return fmt.Sprintf("functions[%d].%s", i, field) }
 	f := Function{
-		Slug: cfg.Slug, ID: cfg.ID, Version: cfg.Version, WallClock: time.Duration(cfg.WallClock),
+		Slug:      cfg.Slug,
+		ID:        cfg.ID,
+		Version:   cfg.Version,
+		WallClock: time.Duration(cfg.WallClock),
 		VerifyJWT: cfg.VerifyJWT == nil || *cfg.VerifyJWT,
 	}
 	if problem := slugProblem(f.Slug); problem != "" {

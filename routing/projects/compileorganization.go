@@ -61,7 +61,13 @@ func (c *compiler) account(cfg OrganizationConfig, id string, zone func(string) 
 	if !ValidOrganizationID(id) {
 		c.wrong("id", "%s: must be letters, digits, _, - and ., at most %d", quoted(id), maxID)
 	}
-	o := &Organization{ID: id, SpendCap: cfg.SpendCap, Quota: cfg.Quota, Grace: time.Duration(cfg.Grace), StripeCustomer: cfg.StripeCustomer}
+	o := &Organization{
+		ID:             id,
+		SpendCap:       cfg.SpendCap,
+		Quota:          cfg.Quota,
+		Grace:          time.Duration(cfg.Grace),
+		StripeCustomer: cfg.StripeCustomer,
+	}
 	if cfg.StripeCustomer != "" && !ValidStripeCustomer(cfg.StripeCustomer) {
 		c.wrong("stripe_customer", "%s: must be the id of a customer at Stripe, such as \"cus_NciAYcXfLnqBoz\"", quoted(cfg.StripeCustomer))
 	}

@@ -125,7 +125,8 @@ func (f *Follower) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		stood := false
 		err := f.config.Store.Watch(ctx, Watch{
-			Keys: []string{OrganizationsKey, ProjectsKey}, Channel: ChangedChannel,
+			Keys:    []string{OrganizationsKey, ProjectsKey},
+			Channel: ChangedChannel,
 			Changed: func() {
 				f.update(func() { f.state.Watching, f.watchErr, stood = true, nil, true })
 				f.signal()
@@ -138,7 +139,8 @@ func (f *Follower) watch(ctx context.Context) {
 			return
 		}
 		f.update(func() {
-			if f.state.Watching, f.watchErr = false, err; stood {
+			f.state.Watching, f.watchErr = false, err
+			if stood {
 				retry.reset()
 			}
 		})

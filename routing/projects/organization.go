@@ -31,9 +31,27 @@ func BuiltinPlans() map[string]Plan {
 	price := &Overage{Price: "2.00", Package: 1_000_000}
 	plans := make(map[string]Plan)
 	for _, p := range []Plan{
-		{Name: "free", Functions: 100, WallClock: free, Quota: &small},
-		{Name: "pro", Functions: 500, WallClock: paid, Quota: &large, Overage: price, SpendCap: true},
-		{Name: "team", Functions: 1000, WallClock: paid, Quota: &large, Overage: price},
+		{
+			Name:      "free",
+			Functions: 100,
+			WallClock: free,
+			Quota:     &small,
+		},
+		{
+			Name:      "pro",
+			Functions: 500,
+			WallClock: paid,
+			Quota:     &large,
+			Overage:   price,
+			SpendCap:  true,
+		},
+		{
+			Name:      "team",
+			Functions: 1000,
+			WallClock: paid,
+			Quota:     &large,
+			Overage:   price,
+		},
 		{Name: "enterprise", WallClock: paid},
 	} {
 		plans[p.Name] = p

@@ -73,8 +73,13 @@ type run struct {
 
 func newRun(b *Builder, keepGood bool) *run {
 	return &run{
-		Builder: b, keepGood: keepGood, invalid: new(InvalidError), zones: make(map[string]*time.Location),
-		byID: make(map[string]*builtOrganization), idPaths: make(map[string]string), refPaths: make(map[string]string),
+		Builder:  b,
+		keepGood: keepGood,
+		invalid:  new(InvalidError),
+		zones:    make(map[string]*time.Location),
+		byID:     make(map[string]*builtOrganization),
+		idPaths:  make(map[string]string),
+		refPaths: make(map[string]string),
 	}
 }
 
@@ -146,7 +151,13 @@ func (r *run) sameOrganization(o *Organization) bool {
 func (r *run) buildProject(record *Record) (built *builtProject, ref string, invalid *InvalidError) {
 	var cfg ProjectConfig
 	invalid, unread := record.decode(&cfg)
-	c := compiler{Builder: r.Builder, cfg: &cfg, organization: r.organization, invalid: invalid, unread: unread}
+	c := compiler{
+		Builder:      r.Builder,
+		cfg:          &cfg,
+		organization: r.organization,
+		invalid:      invalid,
+		unread:       unread,
+	}
 	if ref = record.Key; ref == "" {
 		ref = cfg.Ref
 	}
@@ -186,8 +197,10 @@ func (r *Record) decode(target any) (invalid *InvalidError, unread []string) {
 // generation returns what the next Build is compared to.
 func (r *run) generation() generation {
 	g := generation{
-		projects: make(map[digest]*builtProject, len(r.places)), byRef: make(map[string]*builtProject, len(r.places)),
-		organizations: make(map[digest]*builtOrganization, len(r.byID)), byID: r.byID,
+		projects:      make(map[digest]*builtProject, len(r.places)),
+		byRef:         make(map[string]*builtProject, len(r.places)),
+		organizations: make(map[digest]*builtOrganization, len(r.byID)),
+		byID:          r.byID,
 	}
 	for _, p := range r.places {
 		g.projects[p.built.digest], g.byRef[p.built.project.Ref] = p.built, p.built
@@ -200,8 +213,11 @@ func (r *run) generation() generation {
 
 func (r *run) snapshot() *Snapshot {
 	s := &Snapshot{
-		suffix: r.suffix, projects: make([]*Project, 0, len(r.places)), byRef: make(map[string]*Project, len(r.places)),
-		byDomain: make(map[string]*Project), organizations: make(map[string]*Organization, len(r.byID)),
+		suffix:        r.suffix,
+		projects:      make([]*Project, 0, len(r.places)),
+		byRef:         make(map[string]*Project, len(r.places)),
+		byDomain:      make(map[string]*Project),
+		organizations: make(map[string]*Organization, len(r.byID)),
 	}
 	for _, p := range r.places {
 		project := p.built.project

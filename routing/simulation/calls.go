@@ -54,8 +54,13 @@ func (w *world) arrive() {
 		gateway = 1 + w.random.IntN(min(5, len(near)-1))
 	}
 	c := &call{
-		number: w.sent, client: from, gateway: w.gateways[w.clients[from].gateways[gateway]], named: -1,
-		post: w.happens(w.scenario.Post), began: w.now, counted: w.now >= w.scenario.Warmup,
+		number:  w.sent,
+		client:  from,
+		gateway: w.gateways[w.clients[from].gateways[gateway]],
+		named:   -1,
+		post:    w.happens(w.scenario.Post),
+		began:   w.now,
+		counted: w.now >= w.scenario.Warmup,
 	}
 	w.sent++
 	if w.happens(w.scenario.Named) {
@@ -160,7 +165,8 @@ func (w *world) ended(c *call) {
 		l.breaker.trying = max(0, l.breaker.trying-1) // nobody's fault
 		return
 	}
-	if now := w.at(w.now, l.region, l.backend); c.fails == passes {
+	now := w.at(w.now, l.region, l.backend)
+	if c.fails == passes {
 		switch {
 		case now.down:
 			c.fails = sent

@@ -33,7 +33,12 @@ type City struct {
 
 // Client returns the city as a caller's place with its coordinates.
 func (c *City) Client() geo.Client {
-	return geo.Client{Country: c.Country, Coordinates: c.Coordinates, HasCoordinates: true, Source: "city"}
+	return geo.Client{
+		Country:        c.Country,
+		Coordinates:    c.Coordinates,
+		HasCoordinates: true,
+		Source:         "city",
+	}
 }
 
 // CSVError is what is wrong in a file of measured cities, and where.

@@ -21,7 +21,12 @@ func (w *world) expand() {
 			if e.Region != eachRegion && e.Region != r.Name {
 				continue
 			}
-			w.faults = append(w.faults, fault{Event: e, region: i, from: at, to: at + e.For})
+			w.faults = append(w.faults, fault{
+				Event:  e,
+				region: i,
+				from:   at,
+				to:     at + e.For,
+			})
 			at += e.Every
 		}
 	}

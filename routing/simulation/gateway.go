@@ -67,7 +67,12 @@ type gateway struct {
 
 func (w *world) newGateway(place geo.Place, random *rand.Rand) *gateway {
 	all := w.set.All()
-	g := &gateway{number: len(w.gateways), place: place, verdicts: make([]regions.Verdict, len(all)), seen: make([]time.Duration, len(w.faults))}
+	g := &gateway{
+		number:   len(w.gateways),
+		place:    place,
+		verdicts: make([]regions.Verdict, len(all)),
+		seen:     make([]time.Duration, len(w.faults)),
+	}
 	for r, region := range all {
 		rtt, _ := geo.Prior(place, region.Place())
 		g.base = append(g.base, rtt)
@@ -89,13 +94,19 @@ func (w *world) look(g *gateway) {
 		if w.at(w.now, r, 0).absent {
 			continue
 		}
-		in := regions.RegionInput{Region: region, Drain: w.order(r), Load: g.loads[r], Prior: g.base[r], PriorKnown: true}
+		in := regions.RegionInput{
+			Region:     region,
+			Drain:      w.order(r),
+			Load:       g.loads[r],
+			Prior:      g.base[r],
+			PriorKnown: true,
+		}
 		for b := range w.scenario.Backends {
 			in.Backends = append(in.Backends, g.links[r*w.scenario.Backends+b].view(w.now))
 		}
 		list = append(list, g.verdicts[r].Judge(at, in))
 	}
-	g.current = regions.NewView(at, list, &g.ranker, regions.Location{Place: g.place, Source: regions.LocationConfigured})
+	g.current = g.ranker.NewView(at, list, regions.Location{Place: g.place, Source: regions.LocationConfigured})
 	first := list[g.current.Order[0]].Region.Name
 	if g.first != "" && first != g.first && w.now >= w.scenario.Warmup {
 		g.flaps++

@@ -55,8 +55,11 @@ func RunAll(s *Scenario, cities []City) ([]*Result, error) {
 // arguments give the same result.
 func Run(s *Scenario, cities []City, policy Policy) (*Result, error) {
 	w := &world{
-		scenario: s, policy: policy, planner: plan.New(plan.Policy{Mode: s.Nearest}), index: make(map[string]int),
-		random: rand.New(rand.NewPCG(1, 2)), //nolint:gosec // a run is the same each time
+		scenario: s,
+		policy:   policy,
+		planner:  plan.New(plan.Policy{Mode: s.Nearest}),
+		index:    make(map[string]int),
+		random:   rand.New(rand.NewPCG(1, 2)), //nolint:gosec // a run is the same each time
 	}
 	list := make([]regions.Region, 0, len(s.Regions))
 	for i, name := range s.Regions {

@@ -64,8 +64,17 @@ func ReadScenario(r io.Reader) (*Scenario, error) {
 
 func defaultScenario() *Scenario {
 	return &Scenario{
-		Duration: 5 * time.Minute, Warmup: time.Minute, Rate: 200, Backends: 2, Service: 20 * time.Millisecond,
-		Post: 0.3, Named: 0.1, Noise: 0.02, Nearest: plan.NearGateway, Locate: LocateCountry, Regions: builtInRegions(),
+		Duration: 5 * time.Minute,
+		Warmup:   time.Minute,
+		Rate:     200,
+		Backends: 2,
+		Service:  20 * time.Millisecond,
+		Post:     0.3,
+		Named:    0.1,
+		Noise:    0.02,
+		Nearest:  plan.NearGateway,
+		Locate:   LocateCountry,
+		Regions:  builtInRegions(),
 	}
 }
 

@@ -25,7 +25,12 @@ func BuiltInCities() ([]City, error) {
 		if !ok {
 			continue
 		}
-		city := City{Name: p.country, Country: p.country, Coordinates: at, RTT: make(map[string]time.Duration, len(list))}
+		city := City{
+			Name:        p.country,
+			Country:     p.country,
+			Coordinates: at,
+			RTT:         make(map[string]time.Duration, len(list)),
+		}
 		for i := range list {
 			known, _ := geo.Known(list[i].Name)
 			list[i].Coordinates, list[i].HasCoordinates = known.Coordinates, true
@@ -65,7 +70,12 @@ func (w *world) newClients(cities []City) error {
 			continue
 		}
 		sum += weight
-		c := client{place: city.Client(), at: city.Coordinates, country: city.Coordinates, sum: sum}
+		c := client{
+			place:   city.Client(),
+			at:      city.Coordinates,
+			country: city.Coordinates,
+			sum:     sum,
+		}
 		if w.scenario.Locate == LocateCountry {
 			c.place = geo.Client{Country: city.Country, Source: "city"}
 		}

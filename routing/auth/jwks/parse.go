@@ -104,8 +104,11 @@ func parseKey(data []byte) (key *Key, label string, err error) {
 		return nil, label, errors.New("it has no thumbprint")
 	}
 	key = &Key{
-		ID: kid, Algorithm: alg, Public: public,
-		Thumbprint: base64.RawURLEncoding.EncodeToString(thumbprint), used: new(lastuse.Stamp),
+		ID:         kid,
+		Algorithm:  alg,
+		Public:     public,
+		Thumbprint: base64.RawURLEncoding.EncodeToString(thumbprint),
+		used:       new(lastuse.Stamp),
 	}
 	if jwk["d"] != nil {
 		return key, label, errPrivate

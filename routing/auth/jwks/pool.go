@@ -155,7 +155,12 @@ func (p *Pool) Status() PoolStatus {
 // Status returns how the set is. It fetches nothing.
 func (r *Remote) Status() RemoteStatus {
 	s := r.state.Load()
-	status := RemoteStatus{Location: r.Location(), FetchedAt: s.fetchedAt, Keys: s.set.Len(), Remarks: s.remarks}
+	status := RemoteStatus{
+		Location:  r.Location(),
+		FetchedAt: s.fetchedAt,
+		Keys:      s.set.Len(),
+		Remarks:   s.remarks,
+	}
 	if s.err != nil {
 		status.Error = s.err.Error()
 	}

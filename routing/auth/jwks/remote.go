@@ -191,9 +191,13 @@ func (r *Remote) fetch(flight chan struct{}, number uint64) {
 		}
 	} else {
 		next = state{
-			set: set.continuing(next.set), fetchedAt: now, remarks: remarks,
-			number: number, triedAt: triedAt,
-			refreshAt: now.Add(r.jitter(r.interval)), waitAt: now.Add(2 * r.interval),
+			set:       set.continuing(next.set),
+			fetchedAt: now,
+			remarks:   remarks,
+			number:    number,
+			triedAt:   triedAt,
+			refreshAt: now.Add(r.jitter(r.interval)),
+			waitAt:    now.Add(2 * r.interval),
 		}
 	}
 	r.state.Store(&next)

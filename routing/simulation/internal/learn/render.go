@@ -95,8 +95,11 @@ func render(name, code string, place geo.Coordinates, ms []float64, weight float
 		fmt.Fprintf(&tenths, "%.0f", v*10)
 	}
 	return rendered{
-		Name: name, Code: code, Tenths: tenths.String(), Weight: fmt.Sprintf("%.0f", weight),
-		Place: fmt.Sprintf("%.2f, %.2f", place.Latitude, place.Longitude),
+		Name:   name,
+		Code:   code,
+		Tenths: tenths.String(),
+		Weight: fmt.Sprintf("%.0f", weight),
+		Place:  fmt.Sprintf("%.2f, %.2f", place.Latitude, place.Longitude),
 	}, nil
 }
 
