@@ -25,10 +25,10 @@ func TestAPIKeyExpires(t *testing.T) {
 		{publishableKey, now, nil},
 		{publishableKey, now.Add(time.Hour), ErrUnknownKey},
 	} {
-		for name, c := range map[string]Credentials{"apikey": {APIKey: []string{tt.key}}, "token": bearer(tt.key), "3.15": {Token: tt.key}, "contract 3.15 key": {URLKeys: []string{tt.key}}} {
+		for name, c := range map[string]Credentials{"apikey": {APIKey: []string{tt.key}}, "token": bearer(tt.key), "token, 3.15": {Token: tt.key}, "key, 3.15": {URLKeys: []string{tt.key}}} {
 			_, failure := v.Check(c, true, tt.at)
 			want := tt.want
-			if strings.HasPrefix(name, "3.15") && tt.key == secretKey && tt.want == nil {
+			if strings.HasSuffix(name, "3.15") && tt.key == secretKey && tt.want == nil {
 				want = ErrSecretInURL // never secret keys
 			}
 			if (failure == nil) != (want == nil) || failure != nil && !errors.Is(failure.Err, want) {
