@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,3 +94,19 @@ func lockInstance(dir string) (*instance, error) {
 }
 
 func (i *instance) close() error { return i.lock.Close() }
+
+// ErrLocked says that another process has the lock.
+var ErrLocked = errLocked
+
+// Lock takes the lock of a file, which is made if need be. It ends when it is
+// closed, and with the process.
+func Lock(path string) (io.Closer, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(file); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
+	}
+	return file, nil
+}

@@ -1,10 +1,21 @@
 package metering
 
 import (
+	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
+
+// allocate takes the disk's blocks for a file that is empty.
+func allocate(file *os.File, size int64) error {
+	err := unix.Fallocate(int(file.Fd()), 0, 0, size)
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		return writeZeros(file, size)
+	}
+	return err
+}
 
 // networkFileSystems are those, by statfs(2), whose locks and mappings other
 // machines do not see in time.

@@ -1,6 +1,8 @@
 package metering
 
-import "io"
+import (
+	"io"
+)
 
 // writeZeros fills a file from its start, where blocks cannot be had otherwise.
 func writeZeros(file io.WriterAt, size int64) error {
