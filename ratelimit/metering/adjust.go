@@ -11,23 +11,23 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Adjustment is what a person adds to what is billed, or deducts from it. It is
-// a record like others: nothing is ever changed or removed.
+// Adjustment adds units to a bill, or deducts them, by decision of an operator. It
+// is a record of its own: no other record is ever changed or removed.
 type Adjustment struct {
 	Subject
 	Region   string
-	At       time.Time // the hour that is adjusted has it
+	At       time.Time // a time in the hour that is adjusted
 	Units    int64     // not 0, at most 2^32-1 either way
 	Reason   string
-	Operator string // who
+	Operator string // who decided it
 
-	// What Adjust fills in:
+	// Set by Adjust:
 	Made     time.Time // when it was recorded
-	Instance string    // the log that it is in
-	Seq      uint64    // its record
+	Instance string    // the instance log that holds it
+	Seq      uint64    // the number of its record
 }
 
-// note is what an adjustment's record has no room for.
+// note holds the parts of an adjustment that do not fit into a record.
 type note struct {
 	Operator string `json:"by,omitempty"`
 	Reason   string `json:"why"`
@@ -37,7 +37,7 @@ type note struct {
 // adjusts reports whether a record is an adjustment.
 func (r *Record) adjusts() bool { return r.Type == TypeVoid && r.Ref == 0 }
 
-// adjusted is by how much a record changes what is billed.
+// adjusted returns by how many units an adjustment changes the bill.
 func (r *Record) adjusted() int64 {
 	if r.Flags&FlagMinus != 0 {
 		return -int64(r.Units)
@@ -45,7 +45,8 @@ func (r *Record) adjusted() int64 {
 	return int64(r.Units)
 }
 
-// Adjust records an adjustment. It is on the disk when it returns.
+// Adjust records an adjustment and returns it with the fields that Adjust sets. The
+// record is on the disk when Adjust returns.
 func (l *Ledger) Adjust(a Adjustment) (Adjustment, error) {
 	switch {
 	case a.Units == 0:
@@ -70,7 +71,7 @@ func (l *Ledger) Adjust(a Adjustment) (Adjustment, error) {
 	if a.Units < 0 {
 		r.Flags = FlagMinus
 	}
-	// The note is on the disk before the record that has its number.
+	// The note must be on the disk before the record that refers to it.
 	if r.Note, err = l.own.dictionary.note(note{a.Operator, a.Reason, a.Made.UnixMicro()}); err != nil {
 		return a, err
 	}
@@ -89,8 +90,8 @@ func (l *Ledger) Adjust(a Adjustment) (Adjustment, error) {
 	return a, nil
 }
 
-// Adjustments returns those of all logs of this process, in the order in which
-// they were made.
+// Adjustments returns the adjustments in all instance logs of this process, oldest
+// first.
 func (l *Ledger) Adjustments() ([]Adjustment, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,7 +108,7 @@ func (l *Ledger) Adjustments() ([]Adjustment, error) {
 	return all, nil
 }
 
-// adjustment is a record with its names and its note.
+// adjustment returns the adjustment of a record, with its names and its note.
 func (b *instanceLog) adjustment(r *Record) Adjustment {
 	n := b.dictionary.noted(r.Note)
 	return Adjustment{
@@ -116,7 +117,7 @@ func (b *instanceLog) adjustment(r *Record) Adjustment {
 	}
 }
 
-// note keeps a note and returns its number.
+// note writes a note and returns its number.
 func (d *dictionary) note(n note) (uint32, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -126,7 +127,7 @@ func (d *dictionary) note(n note) (uint32, error) {
 	return uint32(len(d.notes)), nil
 }
 
-// noted returns the note of a number; an empty one if there is none.
+// noted returns the note with a number, the zero note if there is none.
 func (d *dictionary) noted(number uint32) note {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -151,10 +152,10 @@ func loadAdjustments(tx *bbolt.Tx, p *projection) error {
 	err := tx.Bucket(bucketAdjusted).ForEach(func(k, v []byte) error {
 		var r Record
 		if len(v) != RecordSize {
-			return fmt.Errorf("the adjustment under %x is none", k)
+			return fmt.Errorf("the value under %x is not an adjustment", k)
 		}
 		if err := r.decode(v); err != nil {
-			return fmt.Errorf("the adjustment under %x: %w", k, err)
+			return fmt.Errorf("reading the adjustment under %x: %w", k, err)
 		}
 		p.adjusted = append(p.adjusted, r)
 		return nil

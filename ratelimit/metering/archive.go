@@ -26,8 +26,8 @@ const (
 	archiveEvery = 10 * time.Second
 )
 
-// archived is a line of the manifest: a file, and how its content goes on from
-// that of the line before.
+// archived is a line of the manifest: an archive file. Each line holds the hash of
+// the line before, so that no file can be changed or removed unnoticed.
 type archived struct {
 	File     string `json:"file"`
 	First    uint64 `json:"first"` // the Seq of its first record
@@ -36,7 +36,8 @@ type archived struct {
 	Previous string `json:"previous"` // the SHA256 of the line before; "" for the first
 }
 
-// archive compresses the segments of an instance log that are full and kept in its sums.
+// archive compresses the full segments whose records are all in the checkpoint,
+// which holds those up to the record done.
 func (b *instanceLog) archive(done uint64) error {
 	b.archiving.Lock()
 	defer b.archiving.Unlock()
@@ -59,14 +60,15 @@ func (b *instanceLog) archive(done uint64) error {
 	return nil
 }
 
-// firstOf reads the number of a segment off its name.
+// firstOf returns the number of a segment's first record, from its file name.
 func firstOf(path string) (first uint64, err error) {
 	name := strings.TrimSuffix(filepath.Base(path), segmentSuffix)
 	_, err = fmt.Sscanf(name, "%d", &first)
 	return first, err
 }
 
-// archiveOne replaces a segment, which ends before next, with its archive.
+// archiveOne replaces a segment with its archive. next is the first record of the
+// segment after it.
 func (b *instanceLog) archiveOne(path string, next uint64) error {
 	dir := filepath.Join(b.instance.dir, "archive")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -95,7 +97,7 @@ func (b *instanceLog) archiveOne(path string, next uint64) error {
 	return os.Remove(path)
 }
 
-// readSegment reads all records of a file that nobody writes any more.
+// readSegment reads all records of a full segment.
 func readSegment(path string, next uint64) ([]Record, error) {
 	s, err := OpenSegment(path)
 	if err != nil {
@@ -103,7 +105,7 @@ func readSegment(path string, next uint64) ([]Record, error) {
 	}
 	defer s.Close()
 	if next <= s.first || next > s.first+s.slots {
-		return nil, fmt.Errorf("it begins with record %d, the next file with %d", s.first, next)
+		return nil, fmt.Errorf("the segment begins with record %d, the next one with %d", s.first, next)
 	}
 	records := make([]Record, next-s.first)
 	for i := range records {
@@ -114,7 +116,8 @@ func readSegment(path string, next uint64) ([]Record, error) {
 	return records, nil
 }
 
-// writeArchive writes a file and reads it again before it counts.
+// writeArchive writes an archive and sets line.SHA256. It decompresses the archive
+// and compares the records first.
 func writeArchive(path string, records []Record, line *archived) error {
 	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1))
 	if err != nil {
@@ -159,8 +162,8 @@ func decompress(data []byte, first, n uint64) ([]Record, error) {
 	return unpack(raw, first, n)
 }
 
-// readManifest reads the lines of a manifest; one that was not finished does not
-// count, and is cut off.
+// readManifest reads the manifest. A last line that was not written completely is
+// removed from the file.
 func readManifest(dir string) ([]archived, error) {
 	file, err := os.OpenFile(filepath.Join(dir, manifestName), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -202,8 +205,8 @@ func appendManifest(dir string, line archived) error {
 	return errors.Join(err, file.Close(), SyncDirectory(dir))
 }
 
-// VerifyArchives reads all archives of an instance's directory and checks them
-// against their manifest. It returns how many records they have.
+// VerifyArchives checks all archives in the directory of an instance log against
+// their manifest and returns how many records they hold.
 func VerifyArchives(instanceDir string) (records uint64, err error) {
 	err = eachArchive(instanceDir, func(_ *archived, r []Record) error {
 		records += uint64(len(r))
@@ -212,8 +215,8 @@ func VerifyArchives(instanceDir string) (records uint64, err error) {
 	return records, err
 }
 
-// eachArchive hands over the records of the archives of an instance's directory,
-// file by file, as long as they are what the manifest says.
+// eachArchive calls visit with the records of each archive, in order. It stops at
+// the first file that does not match the manifest.
 func eachArchive(instanceDir string, visit func(*archived, []Record) error) error {
 	dir := filepath.Join(instanceDir, "archive")
 	lines, err := readManifest(dir)

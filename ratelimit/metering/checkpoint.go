@@ -9,8 +9,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// checkpoint keeps sums on the disk, together with the record up to which they
-// are, so that a start need not read all records.
+// checkpoint is a file with the sums and the last record they include, so that a
+// start need not read all records.
 type checkpoint struct{ db *bbolt.DB }
 
 var (
@@ -19,11 +19,11 @@ var (
 	bucketRefused  = []byte("refused")
 	bucketAdjusted = []byte("adjusted") // the records of adjustments, by their numbers
 	keyLast        = []byte("last")
-	keyMirror      = []byte("mirror") // where the sums are sent
+	keyMirror      = []byte("mirror") // the name of the place that sums are sent to
 	keyLatest      = []byte("latest") // the latest time of a record, in microseconds
 )
 
-// checkpointWait bounds the wait for another process that has the file.
+// checkpointWait bounds the wait for another process that has the file open.
 const checkpointWait = 5 * time.Second
 
 func openCheckpoint(path string) (*checkpoint, error) {
@@ -69,8 +69,8 @@ func (s *Sums) encode() []byte {
 	return b
 }
 
-// decodeSums is the reverse of encode, also of sums that were kept before there
-// were adjustments.
+// decodeSums decodes what encode wrote, and the shorter form from before there were
+// adjustments.
 func decodeSums(b []byte) (s Sums, ok bool) {
 	if len(b) != 32 && len(b) != 48 {
 		return s, false
@@ -82,7 +82,7 @@ func decodeSums(b []byte) (s Sums, ok bool) {
 	return s, true
 }
 
-// load fills p with what was saved.
+// load fills p from the file.
 func (c *checkpoint) load(p *projection) error {
 	return c.db.View(func(tx *bbolt.Tx) error {
 		if b := tx.Bucket(bucketMeta).Get(keyLast); len(b) == 8 {
@@ -98,7 +98,7 @@ func (c *checkpoint) load(p *projection) error {
 			key, ok := decodeSumKey(k)
 			sums, whole := decodeSums(v)
 			if !ok || !whole {
-				return fmt.Errorf("the sum under %x is none", k)
+				return fmt.Errorf("the value under %x is not a sum", k)
 			}
 			p.set(key, sums)
 			return nil
@@ -106,7 +106,7 @@ func (c *checkpoint) load(p *projection) error {
 	})
 }
 
-// save keeps what changed since the last time.
+// save writes what changed since the last save.
 func (c *checkpoint) save(p *projection) error {
 	err := c.db.Update(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket(bucketSums)
@@ -138,13 +138,13 @@ func (c *checkpoint) save(p *projection) error {
 	return nil
 }
 
-// mark keeps a word on the disk; marked returns it.
+// mark stores the name of the place that sums are sent to; marked returns it.
 func (c *checkpoint) mark(word string) error {
 	return c.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyMirror, []byte(word)) })
 }
 
 func (c *checkpoint) marked() (word string) {
-	_ = c.db.View(func(tx *bbolt.Tx) error { // f returns none
+	_ = c.db.View(func(tx *bbolt.Tx) error { // the function returns no error
 		word = string(tx.Bucket(bucketMeta).Get(keyMirror))
 		return nil
 	})

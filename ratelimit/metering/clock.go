@@ -2,8 +2,9 @@ package metering
 
 import "time"
 
-// Now is the billing clock: that of the machine, with the offset of the clock that
-// gateways share. It never goes back, not over restarts either.
+// Now returns the time of the billing clock: the machine's time plus the offset of
+// Redis' clock, which a [Mirror] measures. It never goes back, not even over
+// restarts.
 func (l *Ledger) Now() time.Time {
 	now := l.config.Now().UnixMicro() + l.ahead.Load()
 	for {
@@ -17,13 +18,12 @@ func (l *Ledger) Now() time.Time {
 	}
 }
 
-// clockStep is by how much the clock must differ from the time that passed to be
-// worth a record.
+// clockStep is the smallest step of the machine's clock that is recorded.
 const clockStep = 5 * time.Second
 
-// noteStep writes down that the clock of the machine was set, if it does not show
-// what it showed the last time and the time that passed since by the monotonic
-// clock. The caller holds mu.
+// noteStep records that the machine's clock was set if it differs from the last
+// call's time plus the time that passed on the monotonic clock. The caller holds
+// mu.
 func (l *Ledger) noteStep(now time.Time, passed time.Duration) {
 	before := l.clock
 	l.clock = now
@@ -38,6 +38,6 @@ func (l *Ledger) noteStep(now time.Time, passed time.Duration) {
 	if step < 0 {
 		flags = FlagBack
 	}
-	// The disk is full if it fails: what that means for invocations is said elsewhere.
+	// If it fails, the disk is full, which invocations notice by themselves.
 	_ = l.own.log.append(&Record{Type: TypeClockStep, Flags: flags, At: l.Now(), Duration: step.Abs()})
 }

@@ -6,28 +6,27 @@ import (
 )
 
 const (
-	// offsetSamples are kept of the offset of the clock of Redis: those of a minute.
+	// offsetSamples is how many measurements are kept: those of one minute.
 	offsetSamples = 12
-	// mostOffset is how far it is followed: a clock that is farther away is wrong, and
-	// it is not known which.
-	mostOffset = 30 * time.Second
+	// maxOffset is the greatest offset that the billing clock follows. Beyond it one of
+	// the clocks is wrong, and nobody knows which.
+	maxOffset = 30 * time.Second
 )
 
-// offset is how far the clock of Redis was ahead, and by how much that may be
-// wrong.
+// offset is a measurement: by how much Redis' clock was ahead, give or take within.
 type offset struct{ ahead, within time.Duration }
 
-// offsets are the latest.
+// offsets are the latest measurements.
 type offsets struct {
 	list [offsetSamples]offset
 	n    int
 }
 
-// drift is how far clocks may drift apart in a minute.
+// drift bounds how far two clocks drift apart in a minute.
 const drift = 30 * time.Millisecond
 
-// add takes in one and returns the one that is known best. Where it cannot be that
-// all are right, a clock was set: those before do not count any more.
+// add adds a measurement and returns the most precise one. If a former measurement
+// contradicts it, a clock was set, and the former ones are dropped.
 func (o *offsets) add(latest offset) offset {
 	best := latest
 	for _, other := range o.list[:min(o.n, offsetSamples)] {
@@ -44,7 +43,8 @@ func (o *offsets) add(latest offset) offset {
 	return best
 }
 
-// followClock has the billing clock be that of Redis, which all gateways share.
+// followClock measures the offset of Redis' clock, which all gateways share, and
+// sets the billing clock to it.
 func (m *Mirror) followClock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, flushWait)
 	defer cancel()
@@ -55,18 +55,19 @@ func (m *Mirror) followClock(ctx context.Context) error {
 	}
 	best := m.offsets.add(offset{ahead, within})
 	m.clock.Store(int64(best.ahead))
-	if best.ahead.Abs() > mostOffset {
+	if best.ahead.Abs() > maxOffset {
 		best.ahead = 0
 	}
 	m.ledger.ahead.Store(best.ahead.Microseconds())
 	return nil
 }
 
-// ClockOffset is how far the clock of Redis is ahead of this machine's, as far as
-// that is known. Up to 30 s the billing clock follows it.
+// ClockOffset returns by how much Redis' clock is ahead of this machine's, 0 before
+// the first measurement. The billing clock follows it up to 30 s.
 func (m *Mirror) ClockOffset() time.Duration { return time.Duration(m.clock.Load()) }
 
-// now is the clock by which gateways tell each other when they were there.
+// now returns the shared time, by which gateways tell each other when they were
+// present.
 func (m *Mirror) now() time.Time {
 	return time.Now().Add(time.Duration(m.ledger.ahead.Load()) * time.Microsecond)
 }

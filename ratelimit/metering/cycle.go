@@ -32,8 +32,8 @@ func (c Cycle) zone() *time.Location {
 	return c.Zone
 }
 
-// At returns the period that t is in. It depends on nothing else, so that
-// every gateway and every later reader finds the same.
+// At returns the period that contains t. The result depends on the cycle and t
+// alone: every gateway and every later reader finds the same.
 func (c Cycle) At(t time.Time) Period {
 	local := t.In(c.zone())
 	year, month, _ := local.Date()
@@ -43,14 +43,14 @@ func (c Cycle) At(t time.Time) Period {
 		start = c.start(year, month)
 	}
 	end := c.start(year, month+1)
-	if !t.Before(end) { // a zone that skips the hours around it
+	if !t.Before(end) { // the zone skips the hours around the start
 		year, month, _ = time.Date(year, month+1, 1, 0, 0, 0, 0, time.UTC).Date()
 		start, end = end, c.start(year, month+1)
 	}
 	return Period{ID: c.id(start, year, month), Start: start.UTC(), End: end.UTC()}
 }
 
-// start is when the period of a month starts; month may be 13.
+// start returns the start of the period that begins in a month. month may be 13.
 func (c Cycle) start(year int, month time.Month) time.Time {
 	if c.Anchor.IsZero() {
 		return time.Date(year, month, 1, 0, 0, 0, 0, c.zone())
@@ -62,7 +62,7 @@ func (c Cycle) start(year int, month time.Month) time.Time {
 }
 
 func (c Cycle) id(start time.Time, year int, month time.Month) string {
-	// Of an unknown zone nobody can tell whether its month is that of UTC.
+	// The months of an unknown zone may or may not be those of UTC.
 	if start.Equal(time.Date(year, month, 1, 0, 0, 0, 0, time.UTC)) && c.Known() {
 		return fmt.Sprintf("%04d-%02d", year, month)
 	}
@@ -76,7 +76,7 @@ func (c Cycle) id(start time.Time, year int, month time.Month) string {
 // Next returns the period after p.
 func (c Cycle) Next(p Period) Period { return c.At(p.End) }
 
-// Named returns the period with an id, if it is one of this cycle.
+// Named returns the period with an id, false if this cycle has none with it.
 func (c Cycle) Named(id string) (Period, bool) {
 	_, p, ok := CycleOf(id)
 	if !ok {
@@ -86,8 +86,9 @@ func (c Cycle) Named(id string) (Period, bool) {
 	return own, own.ID == id
 }
 
-// CycleOf returns the cycle that an id tells, and the period: of a day late in
-// the month the end may be another than that of the cycle it was made by.
+// CycleOf derives a cycle and a period from the id of a period, false if it is not
+// an id. If the period begins late in a month, its end may differ from that of the
+// cycle that the id was made by.
 func CycleOf(id string) (Cycle, Period, bool) {
 	if month, err := time.Parse("2006-01", id); err == nil {
 		return Cycle{}, Cycle{}.At(month), true

@@ -17,42 +17,44 @@ import (
 	"github.com/puzpuzpuz/xsync/v4"
 )
 
-// Subject is who called what.
+// Subject is a function with the organization that pays for it. Invocations are
+// counted by subject and region.
 type Subject struct {
 	Organization, Project, Function string
 	Cycle                           Cycle
 }
 
-// SubjectID stands for a Subject in the records of one log.
+// SubjectID is the number of a Subject in the dictionary of one instance log.
 type SubjectID uint32
 
-// dictionary gives numbers to the strings of records. It is a file of lines,
-// each a checksum and JSON, that only grows: a number never changes its meaning.
+// dictionary maps the numbers in records to strings and notes. It is a file of
+// lines, each a checksum and JSON, that only grows: a number never changes its
+// meaning.
 type dictionary struct {
-	mu       sync.Mutex // guards all
+	mu       sync.Mutex // guards all below, and writes to latest and byRegion
 	file     *os.File
-	dirty    bool // something is not on the disk yet
+	dirty    bool // some lines are not synced yet
 	subjects []Subject
 	cycles   map[subjectName][]SubjectID
 	regions  []string
 	latest   *xsync.Map[string, *xsync.Map[string, latestID]] // by project and function; may be read without mu
 	bySub    map[subjectKey]SubjectID
 	byRegion *xsync.Map[string, uint16] // may be read without mu
-	notes    []note                     // the first is number 1
+	notes    []note                     // the first has the number 1
 }
 
 // subjectName is a Subject without its cycle.
 type subjectName struct{ organization, project, function string }
 
-// latestID is the number of the subject of a function, as it was last: a project
-// has one organization at a time.
+// latestID is the current subject of a function: a project has one organization at
+// a time.
 type latestID struct {
 	organization string
 	cycle        Cycle
 	id           SubjectID
 }
 
-// subjectKey is a Subject as a map wants it.
+// subjectKey is a Subject that can be compared.
 type subjectKey struct {
 	organization, project, function string
 	anchor                          int64
@@ -70,8 +72,8 @@ func unixOrZero(t time.Time) int64 {
 	return t.Unix()
 }
 
-// entry is a line of the file: a subject, a region, a note, or nothing, which
-// keeps a number from being given again.
+// entry is a line of the file: a subject, a region, a note, or a number of a
+// subject that was lost and must not be used again.
 type entry struct {
 	Organization string `json:"org,omitempty"`
 	Project      string `json:"project,omitempty"`
@@ -99,7 +101,7 @@ func openDictionary(path string) (*dictionary, error) {
 	return d, nil
 }
 
-// load reads the lines, and cuts off one that was not finished.
+// load reads the file. It cuts off a last line that was not written completely.
 func (d *dictionary) load() error {
 	whole, lines := int64(0), bufio.NewReader(d.file)
 	for {
@@ -130,6 +132,7 @@ func decodeLine(line []byte, into *entry) bool {
 	return ok && err == nil && uint32(want) == crc32.Checksum(text, castagnoli) && json.Unmarshal(text, into) == nil
 }
 
+// take adds a line to the maps.
 func (d *dictionary) take(e entry) {
 	if e.Note != nil {
 		d.notes = append(d.notes, *e.Note)
@@ -155,8 +158,8 @@ func (d *dictionary) take(e entry) {
 	d.subjects = append(d.subjects, s)
 }
 
-// write appends a line. The process may end at any time after; the machine only
-// after sync.
+// write appends a line. It survives the end of the process at once, a power loss
+// only after sync.
 func (d *dictionary) write(e entry) error {
 	text, err := json.Marshal(e)
 	if err == nil {
@@ -170,7 +173,7 @@ func (d *dictionary) write(e entry) error {
 	return nil
 }
 
-// subject returns the number of s, a new one if need be.
+// subject returns the number of s. It writes a new line if s has none.
 func (d *dictionary) subject(s Subject) (SubjectID, error) {
 	functions, known := d.latest.Load(s.Project)
 	if known {
@@ -197,9 +200,10 @@ func (d *dictionary) subject(s Subject) (SubjectID, error) {
 	return id, nil
 }
 
-// maxRegions is how many regions a dictionary can have.
+// maxRegions bounds the number of regions: records hold it in 16 bits.
 const maxRegions = 1<<16 - 1
 
+// region returns the number of a region. It writes a new line if it has none.
 func (d *dictionary) region(name string) (uint16, error) {
 	if id, ok := d.byRegion.Load(name); ok {
 		return id, nil
@@ -210,7 +214,7 @@ func (d *dictionary) region(name string) (uint16, error) {
 		return id, nil
 	}
 	if len(d.regions) > maxRegions {
-		return 0, fmt.Errorf("the dictionary of the ledger is full: it knows %d regions", maxRegions)
+		return 0, fmt.Errorf("the dictionary of the ledger is full: it has %d regions", maxRegions)
 	}
 	if err := d.write(entry{Region: name}); err != nil {
 		return 0, err
@@ -219,8 +223,8 @@ func (d *dictionary) region(name string) (uint16, error) {
 	return id, nil
 }
 
-// reserve keeps numbers below n from being given to others: records have them
-// whose subjects the machine lost when it ended.
+// reserve makes sure that numbers below n are not given to new subjects. Records use
+// them whose subjects were lost with the power.
 func (d *dictionary) reserve(n SubjectID) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -232,8 +236,7 @@ func (d *dictionary) reserve(n SubjectID) error {
 	return nil
 }
 
-// lookup returns the subject of a number; one without an organization if there
-// is none.
+// lookup returns the subject of a number, the zero Subject if there is none.
 func (d *dictionary) lookup(id SubjectID) Subject {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -250,8 +253,8 @@ func (d *dictionary) all() []Subject {
 	return slices.Clone(d.subjects)
 }
 
-// siblings returns the subjects that differ from one in their cycles only, with
-// itself.
+// siblings returns the numbers of all subjects with the same names as id, id
+// included: they differ in their billing cycles.
 func (d *dictionary) siblings(id SubjectID) []SubjectID {
 	s := d.lookup(id)
 	d.mu.Lock()
@@ -281,7 +284,7 @@ func (d *dictionary) regionName(id uint16) string {
 	return ""
 }
 
-// sync brings what was written to the disk.
+// sync writes the file to the disk.
 func (d *dictionary) sync() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

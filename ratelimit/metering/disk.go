@@ -4,7 +4,8 @@ import (
 	"io"
 )
 
-// writeZeros fills a file from its start, where blocks cannot be had otherwise.
+// writeZeros allocates the blocks of a file by writing to all of it, where the
+// system has no other way.
 func writeZeros(file io.WriterAt, size int64) error {
 	zeros := make([]byte, 1<<20)
 	for at := int64(0); at < size; at += int64(len(zeros)) {

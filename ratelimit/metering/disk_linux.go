@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// allocate takes the disk's blocks for a file that is empty.
+// allocate reserves the disk blocks of an empty file.
 func allocate(file *os.File, size int64) error {
 	err := unix.Fallocate(int(file.Fd()), 0, 0, size)
 	if errors.Is(err, unix.EOPNOTSUPP) {
@@ -17,8 +17,8 @@ func allocate(file *os.File, size int64) error {
 	return err
 }
 
-// networkFileSystems are those, by statfs(2), whose locks and mappings other
-// machines do not see in time.
+// networkFileSystems are the file systems, by their numbers in statfs(2), whose
+// locks and mappings other machines see late or not at all.
 var networkFileSystems = map[int64]string{
 	unix.NFS_SUPER_MAGIC: "NFS", unix.SMB_SUPER_MAGIC: "SMB", unix.CIFS_SUPER_MAGIC: "CIFS", unix.SMB2_SUPER_MAGIC: "SMB2",
 	unix.CEPH_SUPER_MAGIC: "Ceph", unix.AFS_SUPER_MAGIC: "AFS", unix.CODA_SUPER_MAGIC: "Coda", unix.NCP_SUPER_MAGIC: "NCP",

@@ -1,9 +1,25 @@
-// Package metering is the record of what was used: a log with one record for
-// each invocation, written before a function is called. It decides what a record
-// is, where it lies and when it is safe; it knows nothing of prices, and of
-// quotas only the revision of the grant that a record was admitted under.
+// Package metering is the ledger: a log with one record for each invocation,
+// written before the function is called. It decides the layout of a record, where
+// records are stored, when they are safe, and how they add up to sums by hour and
+// billing period. It knows neither prices nor quotas.
 //
-// A record is in memory that is shared with the kernel as soon as Append
-// returns: the end of the process, however it comes, loses none. What the end of
-// the machine may lose is bounded by when Sync was last called.
+// Open a ledger, look up the numbers of a subject and a region, and record:
+//
+//	ledger, err := metering.Open(metering.Config{Dir: dir})
+//	subject, err := ledger.Subject(metering.Subject{Organization: "acme", Project: "shop", Function: "hello"})
+//	region, err := ledger.Region("eu")
+//	call := metering.Invocation{Subject: subject, Region: region, At: ledger.Now()}
+//	seq, err := ledger.Admit(call) // then send the request
+//	err = ledger.Done(seq, call, metering.Ending{Status: 200})
+//
+// [Ledger.Usage] returns the sums. A [Mirror] copies them to Redis, where other
+// gateways read them.
+//
+// Records lie in memory that is mapped to a file: they survive the end of the
+// process from the moment that Admit returns. What a power loss can take is
+// bounded by the sync mode, see [Sync].
+//
+// A ledger directory holds one instance log for each process that ever wrote to
+// it (inst/ID): segments (wal), archives of full segments (archive), the names
+// behind the numbers (dict.seg) and the sums up to some record (checkpoint.db).
 package metering

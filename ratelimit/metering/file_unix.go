@@ -9,17 +9,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// mapFile maps the first size bytes of a file into memory.
 func mapFile(file *os.File, size int) ([]byte, error) {
 	return unix.Mmap(int(file.Fd()), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 }
 
 func unmap(data []byte) error { return unix.Munmap(data) }
 
-// syncMap takes data from the start of the mapping on.
+// syncMap writes the pages of data to the disk. data must begin where the mapping
+// begins.
 func syncMap(data []byte) error { return unix.Msync(data, unix.MS_SYNC) }
 
-// lockFile takes the lock of a file, which ends with the process, or returns
-// errLocked.
+// lockFile locks a file until it is closed or the process ends. It returns
+// errLocked if another process has the lock.
 func lockFile(file *os.File) error {
 	err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -28,8 +30,8 @@ func lockFile(file *os.File) error {
 	return err
 }
 
-// freeBytes returns how much a file in dir can still take; false if that is not
-// known.
+// freeBytes returns the free space of the disk that dir is on, false if that cannot
+// be found out.
 func freeBytes(dir string) (int64, bool) {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(dir, &disk); err != nil {

@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	// hoursAfter is for how long after the end of their billing period sums of hours
-	// are kept: lines of bills have them since long, and memory must not grow with the
+	// hoursAfter is how long hourly sums are kept after the end of their billing
+	// period. Bills were made of them long before, and memory must not grow with the
 	// age of a ledger. The records stay.
 	hoursAfter = 35 * 24 * time.Hour
-	// forgetEvery is how often it is looked for sums that are not kept any more.
+	// forgetEvery is how often older sums are removed.
 	forgetEvery = time.Hour
 )
 
-// Forgotten reports whether a sum of an hour is not kept any more.
+// Forgotten reports whether a ledger no longer keeps such a sum at a time.
 func (u *Usage) Forgotten(now time.Time) bool {
 	return u.Span == Hourly && u.Added+u.Deducted == 0 && now.Sub(u.Cycle.At(u.Start).End) > hoursAfter
 }
 
-// forgettable are the sums that are not kept any more. What people adjusted stays:
-// a further adjustment adds to it.
+// forgettable returns the keys of sums that need not be kept any more. Sums with
+// adjustments stay: further adjustments add to them.
 func (p *projection) forgettable(now time.Time) (keys []sumKey) {
 	for key, t := range p.sums {
 		start := time.Unix(key.start, 0)
@@ -35,7 +35,7 @@ func (p *projection) forgettable(now time.Time) (keys []sumKey) {
 	return keys
 }
 
-// forget removes sums of hours that are over since long.
+// forget removes old hourly sums from the checkpoint and from memory.
 func (b *instanceLog) forget(now time.Time) error {
 	keys := b.projection.forgettable(now)
 	if len(keys) == 0 {
@@ -47,7 +47,7 @@ func (b *instanceLog) forget(now time.Time) error {
 	for _, key := range keys {
 		delete(b.projection.sums, key)
 	}
-	for of, c := range b.projection.recent { // what is late begins anew
+	for of, c := range b.projection.recent { // a late record starts a new sum
 		if b.projection.sums[c.keys[1]] == nil {
 			delete(b.projection.recent, of)
 		}
@@ -66,7 +66,7 @@ func (c *checkpoint) remove(keys []sumKey) error {
 	})
 }
 
-// forget is that of all logs, now and then. The caller holds mu.
+// forget removes old sums of all instance logs, once an hour. The caller holds mu.
 func (l *Ledger) forget(now time.Time) (err error) {
 	if age := now.Sub(l.forgot); age >= 0 && age < forgetEvery {
 		return nil

@@ -15,12 +15,12 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
-// identityName is the file with the id of the ledger that the logs in a
-// directory are part of: lines of bills are named by it.
+// identityName is the file with the id of the ledger. The ids of lines on bills are
+// derived from it.
 const identityName = "ledger.id"
 
-// Identity returns the id of the ledger in a directory, a new one the first
-// time.
+// Identity returns the id of the ledger in a directory: 16 hex digits, created on
+// the first call.
 func Identity(dir string) (string, error) {
 	path := filepath.Join(dir, identityName)
 	text, err := os.ReadFile(path)
@@ -32,7 +32,7 @@ func Identity(dir string) (string, error) {
 		return hex.EncodeToString(b[:]), setIdentity(dir, hex.EncodeToString(b[:]))
 	}
 	if err != nil {
-		return "", fmt.Errorf("the id of the ledger: %w", err)
+		return "", fmt.Errorf("reading the id of the ledger: %w", err)
 	}
 	return strings.TrimSpace(string(text)), nil
 }
@@ -44,7 +44,7 @@ func setIdentity(dir, id string) error {
 		err = os.Rename(path+".new", path)
 	}
 	if err != nil {
-		return fmt.Errorf("the id of the ledger: %w", err)
+		return fmt.Errorf("writing the id of the ledger: %w", err)
 	}
 	return nil
 }
@@ -54,8 +54,9 @@ var identityText string
 
 var identityScript = redisconn.NewScript(identityText)
 
-// Identity returns the id of the ledger that all gateways with this Redis share:
-// that of the directory where it has none yet. It becomes the directory's.
+// Identity returns the id of the ledger that all gateways of this Redis share. If
+// Redis has none, it takes that of the directory; otherwise the directory takes
+// that of Redis.
 func (m *Mirror) Identity(ctx context.Context, dir string) (string, error) {
 	own, err := Identity(dir)
 	if err != nil {
@@ -67,7 +68,7 @@ func (m *Mirror) Identity(ctx context.Context, dir string) (string, error) {
 	}
 	id, ok := reply.(string)
 	if !ok || id == "" {
-		return "", fmt.Errorf("gw:meta: it answered %v", reply)
+		return "", fmt.Errorf("gw:meta: unexpected reply %v", reply)
 	}
 	if id != own {
 		err = setIdentity(dir, id)

@@ -11,18 +11,19 @@ import (
 	"slices"
 )
 
-// instance is a directory with the log of one process, which holds its lock.
+// instance is the directory of an instance log. The process that writes the log
+// holds the lock of the directory.
 type instance struct {
-	id   string // 12 hex digits, made with the directory
+	id   string // 12 hex digits, created with the directory
 	dir  string
 	lock *os.File
 }
 
-// errLocked says that another process has the directory.
+// errLocked says that another process holds the lock.
 var errLocked = errors.New("another process has it")
 
-// claim locks the directories of processes that are gone, the first of which
-// is the caller's to go on with, or makes a new one.
+// claim locks all directories without a process. The caller continues the first of
+// them, own; if there is none, own is a new directory.
 func claim(dir string) (own *instance, orphans []*instance, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err
@@ -48,7 +49,7 @@ func claim(dir string) (own *instance, orphans []*instance, err error) {
 		}
 	}
 	for own == nil && err == nil {
-		// Others look for logs that nobody has, also at this one before it is locked.
+		// Other processes may take over the new directory before it is locked.
 		if own, err = newInstance(dir); errors.Is(err, errLocked) {
 			own, err = nil, nil
 		}
@@ -81,7 +82,7 @@ func newInstance(dir string) (*instance, error) {
 	return lockInstance(path)
 }
 
-// lockInstance locks a directory, unless another process has it.
+// lockInstance locks a directory. It returns errLocked if another process has it.
 func lockInstance(dir string) (*instance, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -98,8 +99,9 @@ func (i *instance) close() error { return i.lock.Close() }
 // ErrLocked says that another process has the lock.
 var ErrLocked = errLocked
 
-// Lock takes the lock of a file, which is made if need be. It ends when it is
-// closed, and with the process.
+// Lock creates a file if it does not exist and locks it. It returns ErrLocked if
+// another process has the lock. The lock is released by closing it and by the end
+// of the process.
 func Lock(path string) (io.Closer, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

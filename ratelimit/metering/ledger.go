@@ -11,62 +11,62 @@ import (
 	"github.com/puzpuzpuz/xsync/v4"
 )
 
-// Sync is how much of the log the end of the machine may take with it. The end
-// of the process takes nothing.
+// Sync is a sync mode: how many of the latest records a power loss may take. The
+// end of the process takes none in any mode.
 type Sync string
 
-// The modes of syncing.
+// The sync modes.
 const (
-	SyncGroup  Sync = "group"  // at most what came within 50 ms or 256 KiB (default)
-	SyncStrict Sync = "strict" // nothing: an invocation waits until its record is on the disk
-	SyncNone   Sync = "none"   // whatever the kernel has not written yet; for tests
+	SyncGroup  Sync = "group"  // default: records are synced every 50 ms, however many there are
+	SyncStrict Sync = "strict" // none is lost: an invocation waits until its record is on the disk
+	SyncNone   Sync = "none"   // records are never synced, the kernel writes them when it likes; for tests
 )
 
-// SyncModes lists the modes of syncing.
+// SyncModes lists the sync modes.
 func SyncModes() []string { return []string{string(SyncNone), string(SyncGroup), string(SyncStrict)} }
 
 const (
 	groupEvery      = 50 * time.Millisecond
-	groupRecords    = (256 << 10) / RecordSize
 	checkpointEvery = 5 * time.Second
 )
 
-// Config says how a Ledger is kept.
+// Config configures a Ledger.
 type Config struct {
-	Dir string           // a directory of this machine; several processes may share it
-	Now func() time.Time // default time.Now
-	// Trouble is told what went wrong in the background, and that it is over with
-	// nil. Optional.
+	Dir string           // on a local disk; several processes may share it
+	Now func() time.Time // default: time.Now
+	// Trouble is called with errors of background work, and with nil when they are
+	// over. Optional.
 	Trouble func(error)
 }
 
-// Ledger is the log of one process, with the sums of what is in it, and of the
-// logs beside it whose processes are gone. It is safe for concurrent use.
+// Ledger is the instance log of this process and the logs that it took over from
+// processes that ended, with the sums of their records. It is safe for concurrent
+// use.
 type Ledger struct {
 	config   Config
 	own      *instanceLog
-	begun    uint64 // the last record of the process before
+	begun    uint64 // the last record when the log was opened
 	mode     atomic.Pointer[Sync]
 	strict   atomic.Bool
 	latest   atomic.Int64 // the billing clock, in microseconds
-	ahead    atomic.Int64 // of the machine's clock, in microseconds
+	ahead    atomic.Int64 // how far the billing clock is ahead of the machine's, in microseconds
 	refusals refusals
 	stop     chan struct{}
-	kick     chan struct{} // somebody waits for the disk
+	kick     chan struct{} // wakes run: somebody waits for a sync
 	stopped  sync.WaitGroup
 
-	mu        sync.Mutex // guards all below, and what of the logs is for one goroutine
+	mu        sync.Mutex // guards the fields up to mirrored, and what of instance logs is for one goroutine
 	orphans   []*instanceLog
-	synced    uint64     // on the disk
+	synced    uint64     // the last record of own that is on the disk
 	syncTried *sync.Cond // broadcast after each attempt to sync
-	failed    error      // of the last try to write to the disk
-	saved     time.Time
-	forgot    time.Time // when it was last looked for sums that are not kept
+	failed    error      // of the last sync
+	saved     time.Time  // when the checkpoint was last written
+	forgot    time.Time  // when old sums were last removed
 	deferred  map[deferredKey]*deferred
 	mirrored  bool // sums are sent to a mirror
 
-	free  map[string]time.Time // logs that nobody has, since when; for one goroutine
-	clock time.Time            // of the machine, in the round before
+	free  map[string]time.Time // when instance logs were first seen without a process; for guard
+	clock time.Time            // the machine's, in the last step
 }
 
 // instanceLog is the log of one instance with its sums.
@@ -76,12 +76,12 @@ type instanceLog struct {
 	dictionary *dictionary
 	checkpoint *checkpoint
 	projection *projection
-	archiving  sync.Mutex
-	saved      uint64 // the record up to which the sums are on the disk, and no segment is open
+	archiving  sync.Mutex // guards the files of segments and archives: readers hold it while they read from the start
+	saved      uint64     // the last record that is in the checkpoint and in no open segment
 }
 
-// Open takes up the ledger in a directory: the log of a process that is gone,
-// or a new one.
+// Open opens the ledger in a directory. It continues an instance log whose process
+// ended, or begins a new one. Close it when done.
 func Open(config Config) (*Ledger, error) {
 	if config.Now == nil {
 		config.Now = time.Now
@@ -115,7 +115,7 @@ func Open(config Config) (*Ledger, error) {
 	return l, nil
 }
 
-// archive compresses what is full, until Close.
+// archive compresses full segments of all instance logs, until Close.
 func (l *Ledger) archive() {
 	tick := time.NewTicker(archiveEvery)
 	defer tick.Stop()
@@ -166,7 +166,7 @@ func openInstanceLog(i *instance, now func() time.Time) (*instanceLog, error) {
 	return b, nil
 }
 
-// close gives the files back, with all sums kept.
+// close syncs the log, writes the checkpoint and closes all files.
 func (b *instanceLog) close() error {
 	b.log.end()
 	_, err := b.log.each(b.projection.add)
@@ -180,25 +180,25 @@ func (b *instanceLog) close() error {
 	return errors.Join(err, b.log.close(), b.checkpoint.close(), b.dictionary.close(), b.instance.close())
 }
 
-// SetSync changes the mode of syncing.
+// SetSync changes the sync mode.
 func (l *Ledger) SetSync(mode Sync) {
 	l.mode.Store(&mode)
 	l.strict.Store(mode == SyncStrict)
 }
 
-// Instance is the id of the process's log.
+// Instance returns the id of this process's instance log: 12 hex digits.
 func (l *Ledger) Instance() string { return l.own.instance.id }
 
-// Recovered is what was found when the log was taken up.
+// Recovered reports what Open found in the log of the process before.
 func (l *Ledger) Recovered() Recovered { return l.own.log.recovered }
 
-// Subject returns the number of a subject.
+// Subject returns the number of a subject. It writes a new one to the dictionary.
 func (l *Ledger) Subject(s Subject) (SubjectID, error) { return l.own.dictionary.subject(s) }
 
-// Functions returns the names of a project's functions that have numbers.
+// Functions returns the names of a project's functions that were ever recorded.
 func (l *Ledger) Functions(project string) []string { return l.own.dictionary.functions(project) }
 
-// Region returns the number of a region.
+// Region returns the number of a region. It writes a new one to the dictionary.
 func (l *Ledger) Region(name string) (uint16, error) { return l.own.dictionary.region(name) }
 
 // Invocation identifies what Admit, Void and Done record: who called what, in
@@ -272,7 +272,8 @@ func (l *Ledger) Done(seq uint64, i Invocation, e Ending) error {
 	return l.own.log.append(&r)
 }
 
-// run syncs, adds up and prepares, until Close.
+// run calls step every 50 ms, or as soon as somebody waits for the disk, until
+// Close.
 func (l *Ledger) run() {
 	tick := time.NewTicker(groupEvery)
 	defer tick.Stop()
@@ -295,7 +296,8 @@ func (l *Ledger) run() {
 	}
 }
 
-// step is one round of run.
+// step prepares the next segment, records what is pending, syncs the log, adds new
+// records to the sums and writes the checkpoint when it is due.
 func (l *Ledger) step() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -340,7 +342,8 @@ func (l *Ledger) save(b *instanceLog, now time.Time) error {
 	return nil
 }
 
-// wait returns when a record is on the disk, or cannot be brought there.
+// wait returns when a record is on the disk, or with ErrUnavailable when a sync
+// failed.
 func (l *Ledger) wait(seq uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -359,8 +362,8 @@ func (l *Ledger) wait(seq uint64) error {
 
 func (l *Ledger) logs() []*instanceLog { return append([]*instanceLog{l.own}, l.orphans...) }
 
-// MirroredIn notes where the sums are sent from now on, and reports whether that
-// is where they were sent before.
+// MirroredIn stores the name of the place that sums are sent to, and reports
+// whether it was the same before.
 func (l *Ledger) MirroredIn(place string) (before bool, err error) {
 	if l.own.checkpoint.marked() == place {
 		return true, nil
@@ -368,14 +371,15 @@ func (l *Ledger) MirroredIn(place string) (before bool, err error) {
 	return false, l.own.checkpoint.mark(place)
 }
 
-// Healthy returns nil while records come to the disk.
+// Healthy returns the error of the last sync, nil if it succeeded.
 func (l *Ledger) Healthy() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.failed
 }
 
-// Close brings everything to the disk. What is recorded later is an error.
+// Close writes everything to the disk and closes the files. Recording fails
+// afterwards.
 func (l *Ledger) Close() error {
 	close(l.stop)
 	l.stopped.Wait()

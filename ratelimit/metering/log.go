@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	// firstSegment is how many records the first segment of a log holds; each
-	// next one holds four times as many, up to SegmentRecords.
+	// firstSegment is how many records the first segment of a log holds. Each
+	// further one holds segmentGrowth times as many, up to SegmentRecords.
 	firstSegment  = 1 << 14
 	segmentGrowth = 4
 	segmentSuffix = ".seg"
@@ -23,26 +23,26 @@ const (
 // fails.
 var ErrUnavailable = errors.New("the ledger cannot be written")
 
-// log is the chain of segments in a directory. append is for any number of
-// goroutines, all else for one at a time.
+// log is the chain of segments in a directory. append may be called by any number
+// of goroutines, everything else by one at a time.
 type log struct {
 	dir    string
 	now    func() time.Time
 	active atomic.Pointer[Segment]
 
-	rotating sync.Mutex
-	next     *Segment   // prepared, to be active after the active one
+	rotating sync.Mutex // guards the fields up to tried
+	next     *Segment   // prepared, becomes active when the active one is full
 	open     []*Segment // in order, the active one last
 	closed   bool
-	full     error // why no next one could be made; it is tried once a second
-	tried    time.Time
+	full     error     // why the next segment could not be created; retried once a second
+	tried    time.Time // when that was
 
-	read      uint64 // the Seq that is read next
+	read      uint64 // the Seq that each reads next
 	recovered Recovered
 	flush     func([]byte) error // of new segments; tests break it
 }
 
-// openLog takes up the log in dir, reading from the record after last on.
+// openLog opens the log in dir. Records up to last are in the checkpoint already.
 func openLog(dir string, last uint64, now func() time.Time) (*log, error) {
 	l := &log{dir: dir, now: now, read: last + 1, flush: syncMap}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -68,14 +68,14 @@ func openLog(dir string, last uint64, now func() time.Time) (*log, error) {
 	return l, nil
 }
 
-// segmentFiles lists the files of segments in order.
+// segmentFiles returns the paths of all segments, in order.
 func segmentFiles(dir string) ([]string, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
 	slices.Sort(paths)
 	return paths, err
 }
 
-// removeUnfinished removes the files that a process did not finish to make.
+// removeUnfinished removes segments that a process did not finish creating.
 func removeUnfinished(dir string) error {
 	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix+".*"))
 	for _, path := range paths {
@@ -88,7 +88,7 @@ func (l *log) path(first uint64) string {
 	return filepath.Join(l.dir, fmt.Sprintf("%020d%s", first, segmentSuffix))
 }
 
-// recover opens what was not read to its end yet.
+// recover opens the segments with records that were not read yet.
 func (l *log) recover(paths []string) error {
 	segments := make([]*Segment, 0, len(paths))
 	for _, path := range paths {
@@ -106,9 +106,11 @@ func (l *log) recover(paths []string) error {
 	return err
 }
 
+// follow checks that segments follow each other without a gap, closes those that
+// are read and recovers the others.
 func (l *log) follow(segments []*Segment) error {
 	for i, s := range segments {
-		var end uint64 // from its start, if another follows
+		var end uint64 // how many records it has, if another segment follows
 		if i+1 < len(segments) {
 			end = segments[i+1].first - s.first
 		}
@@ -152,7 +154,7 @@ func (r *Recovered) add(other Recovered) {
 	r.Torn += other.Torn
 }
 
-// empty reports whether nothing was ever written.
+// empty reports whether no record was ever written to the segment.
 func (s *Segment) empty() bool {
 	for i := range s.slots {
 		if published(s.slot(i)) {
@@ -162,7 +164,7 @@ func (s *Segment) empty() bool {
 	return true
 }
 
-// begin makes a segment and appends it to those that are open.
+// begin creates a segment and appends it to open.
 func (l *log) begin(first uint64, slots int) error {
 	s, err := CreateSegment(l.path(first), first, slots, l.now())
 	if err != nil {
@@ -173,8 +175,8 @@ func (l *log) begin(first uint64, slots int) error {
 	return nil
 }
 
-// append gives r its Seq and writes it. It blocks for a new file only where
-// none could be prepared. The error is ErrUnavailable.
+// append sets r.Seq and writes r. It waits for a new file only if none could be
+// prepared in time. The error wraps ErrUnavailable.
 func (l *log) append(r *Record) error {
 	for {
 		s := l.active.Load()
@@ -192,7 +194,7 @@ func (l *log) rotate(s *Segment) error {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
 	if l.closed {
-		return fmt.Errorf("%w: it is closed", ErrUnavailable)
+		return fmt.Errorf("%w: the log is closed", ErrUnavailable)
 	}
 	if l.active.Load() != s {
 		return nil
@@ -206,7 +208,7 @@ func (l *log) rotate(s *Segment) error {
 	return nil
 }
 
-// prepare makes the segment after s, unless it is there.
+// prepare creates the segment after s, unless there is one.
 func (l *log) prepare(s *Segment) error {
 	if l.next != nil {
 		return nil
@@ -228,7 +230,7 @@ func (l *log) prepare(s *Segment) error {
 // nextSlots returns how many records the segment after s holds.
 func (*log) nextSlots(s *Segment) int { return min(int(s.slots)*segmentGrowth, SegmentRecords) }
 
-// ahead prepares the next segment when the active one is half full.
+// ahead prepares the next segment once the active one is half full.
 func (l *log) ahead() error {
 	s := l.active.Load()
 	if s.taken.Load() < s.slots/2 {
@@ -242,15 +244,15 @@ func (l *log) ahead() error {
 	return l.prepare(s)
 }
 
-// segments returns those that are open, the active one last.
+// segments returns the open segments, the active one last.
 func (l *log) segments() []*Segment {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
 	return slices.Clone(l.open)
 }
 
-// each hands over the records that were written since the last time, in order,
-// and returns the Seq of the last one ever.
+// each calls visit with the records that were written since the last call, in
+// order, and returns the Seq of the last record read.
 func (l *log) each(visit func(*Record)) (uint64, error) {
 	var r Record
 	for _, s := range l.segments() {
@@ -268,8 +270,7 @@ func (l *log) each(visit func(*Record)) (uint64, error) {
 	return l.read - 1, nil
 }
 
-// sync brings all that was written to the disk. It returns how far the log is
-// there.
+// sync writes all records to the disk and returns the Seq of the last one there.
 func (l *log) sync() (uint64, error) {
 	last := uint64(0)
 	for _, s := range l.segments() {
@@ -286,15 +287,15 @@ func (l *log) sync() (uint64, error) {
 	return last, nil
 }
 
-// copyAway saves a segment whose pages the kernel may have dropped. To sync them
-// again would report success without writing them.
+// copyAway copies a segment to a new file after a failed sync. The kernel may have
+// dropped its pages: syncing again would report success without writing them.
 func (l *log) copyAway(s *Segment, cause error) error {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
 	slots := s.length()
 	if l.active.Load() == s {
 		slots = s.seal()
-		if l.next != nil { // its number is of another length
+		if l.next != nil { // it begins after the full length of s
 			_ = l.next.Close()
 			_ = os.Remove(l.next.path)
 			l.next = nil
@@ -321,8 +322,8 @@ func (l *log) copyAway(s *Segment, cause error) error {
 	return fmt.Errorf("%w: its records were copied to a new file", cause)
 }
 
-// release takes segments out of memory that are read and on the disk, up to the
-// record last.
+// release unmaps segments that are read, synced and in the checkpoint, which holds
+// the records up to last.
 func (l *log) release(last uint64) error {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
@@ -338,14 +339,14 @@ func (l *log) release(last uint64) error {
 	return errors.Join(errs...)
 }
 
-// closedTo returns the last record of the files that are not open any more.
+// closedTo returns the last record of the segments that are not open any more.
 func (l *log) closedTo() uint64 {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
 	return l.open[0].first - 1
 }
 
-// end keeps more from being appended. What is being appended is written when it
+// end makes append fail. Records that are being appended are written when it
 // returns.
 func (l *log) end() {
 	l.rotating.Lock()
@@ -354,7 +355,7 @@ func (l *log) end() {
 	l.active.Load().seal()
 }
 
-// close gives the files back, and syncs nothing. Appending is over.
+// close unmaps all segments without syncing them. Call end first.
 func (l *log) close() error {
 	err := closeAll(l.open)
 	if l.next != nil {

@@ -22,32 +22,31 @@ var flushText string
 var flushScript = redisconn.NewScript(flushText)
 
 const (
-	// Shards is into how many parts organizations are divided. What gateways share
-	// depends on it: it must never change.
+	// Shards is the number of parts that organizations are divided into. The layout
+	// in Redis depends on it: it must never change.
 	Shards = 16
-	// pushFields is how many fields are sent at once: more would keep the server
-	// from others for too long.
+	// pushFields bounds the fields of one call: more would block Redis for too long.
 	pushFields = 500
-	// flushEvery is how often sums are sent, flushSlow where many shards are in
-	// use, and flushIdle how often it is looked whether they are still there.
+	// flushEvery is how often changed sums are sent, flushSlow how often if they are
+	// of more than fewShards shards. Shards without changes are checked every
+	// flushIdle, in case Redis lost them.
 	flushEvery, flushSlow, flushIdle = time.Second, 5 * time.Second, 5 * time.Second
-	// fewShards are sent each second.
+	// fewShards is how many shards may be sent every second.
 	fewShards = 8
 	// flushWait bounds one call.
 	flushWait = 250 * time.Millisecond
-	// instancesKey is the hash of the ids of all logs.
+	// instancesKey is the hash with the presence of every instance log.
 	instancesKey = "gw:instances"
 )
 
-// errAhead says that the mirror knows more of a log than the log itself.
+// errAhead says that Redis has later sums of an instance log than its files.
 var errAhead = errors.New("its sums of this ledger are later than the files: a copy of the directory is in use elsewhere, or an old one was restored")
 
-// Shard is the part that an organization belongs to.
+// Shard returns the shard of an organization, from 0 to Shards-1.
 func Shard(organization string) int { return int(xxhash.Sum64String(organization) % Shards) }
 
-// Mirror keeps the sums of a ledger in Redis, where other gateways and those who
-// bill read them. What it sends are states, not changes: late, lost and repeated
-// calls do no harm.
+// Mirror keeps the sums of a ledger in Redis, where other gateways read them. It
+// sends absolute sums, not differences: late, lost and repeated calls do no harm.
 type Mirror struct {
 	ledger  *Ledger
 	conn    *redisconn.Conn
@@ -55,34 +54,34 @@ type Mirror struct {
 	ctx     context.Context //nolint:containedctx // of run
 	stop    context.CancelFunc
 	done    sync.WaitGroup
-	ok      atomic.Int64 // when all that was to be sent was last there, in microseconds
+	ok      atomic.Int64 // when Redis last had all sums, in Unix microseconds
 	calls   atomic.Uint64
 
 	present  atomic.Int64
-	clock    atomic.Int64    // the offset of Redis' clock
+	clock    atomic.Int64    // by how much Redis' clock is ahead, in nanoseconds
 	offsets  offsets         // for one goroutine
-	leftSent map[string]bool // who left; for one goroutine
+	leftSent map[string]bool // instances that were marked as left; for one goroutine
 
-	mu     sync.Mutex // guards shards, and who flushes
+	mu     sync.Mutex // held during a flush; guards shards
 	shards map[shardOf]*shard
 }
 
-// shardOf is one part of one log.
+// shardOf identifies the sums of one instance log in one shard.
 type shardOf struct {
 	instance string
 	shard    int
 }
 
-// shard is what is known of a hash in Redis.
+// shard is the state of a hash in Redis, as far as this process knows.
 type shard struct {
-	known  bool   // acked was read or written by this process
-	acked  uint64 // the record up to which the sums are there
-	looked time.Time
+	known  bool      // this process has read or written acked
+	acked  uint64    // the record up to which the hash has the sums
+	looked time.Time // when it was last sent or checked
 }
 
-// OpenMirror begins to keep the sums in Redis. trouble is told why that does not
-// go on, and that it does again with nil. Close it before the ledger and the
-// Conn.
+// OpenMirror starts sending the sums of a ledger to Redis. It calls trouble with
+// the error when that fails, and with nil when it works again. Close the mirror
+// before the ledger and the Conn.
 func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirror {
 	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, shards: make(map[shardOf]*shard), leftSent: make(map[string]bool)}
 	m.ctx, m.stop = context.WithCancel(context.Background())
@@ -97,6 +96,7 @@ func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirr
 	return m
 }
 
+// run sends sums, presence and the clock's offset until Close.
 func (m *Mirror) run() {
 	wait, present, pruned, last := flushEvery, time.Time{}, time.Time{}, error(nil)
 	for {
@@ -131,10 +131,12 @@ func (m *Mirror) run() {
 	}
 }
 
-// Present is how many gateways there are, as far as was heard lately.
+// Present returns how many gateways share the Redis, with this one: those that were
+// heard of within the last 15 s.
 func (m *Mirror) Present() int { return max(1, int(m.present.Load())) }
 
-// Close sends what is left, as far as Redis can be reached before ctx ends.
+// Close sends the last changes, marks this instance as left and stops. It gives up
+// when ctx ends.
 func (m *Mirror) Close(ctx context.Context) error {
 	m.stop()
 	m.done.Wait()
@@ -152,15 +154,16 @@ func (m *Mirror) Close(ctx context.Context) error {
 	return err
 }
 
-// Age is for how long not all was in Redis.
+// Age returns for how long Redis has not had all sums, less the 10 s that they may
+// take; 0 if that is all.
 func (m *Mirror) Age() time.Duration {
 	return max(0, time.Since(time.UnixMicro(m.ok.Load()))-2*flushSlow)
 }
 
-// Calls returns how many commands were sent.
+// Calls returns how many commands were sent to Redis.
 func (m *Mirror) Calls() uint64 { return m.calls.Load() }
 
-// push is the sums of one shard that are sent.
+// push is one transfer of sums of one shard.
 type push struct {
 	of     shardOf
 	high   uint64
@@ -168,7 +171,7 @@ type push struct {
 	fields []any
 }
 
-// Flush sends what has changed, and returns to how many shards.
+// Flush sends changed sums and returns how many shards they belong to.
 func (m *Mirror) Flush(ctx context.Context) (sent int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -198,8 +201,8 @@ func (m *Mirror) Flush(ctx context.Context) (sent int, err error) {
 	return len(pushes), errs[0]
 }
 
-// collect finds the shards that have changed, and those that nobody looked at
-// for a while.
+// collect returns a push for each shard with changes, and an empty one for each
+// shard that was not checked for flushIdle.
 func (m *Mirror) collect() ([]*push, error) {
 	l := m.ledger
 	l.mu.Lock()
@@ -238,8 +241,8 @@ func (m *Mirror) collect() ([]*push, error) {
 	return pushes, nil
 }
 
-// fields are the names and values of a sum in Redis. An organization whose
-// cycle was changed has several sums of one name.
+// fields returns the names and values of a sum in Redis. After an organization
+// changed its billing cycle, several sums share a name; fields adds them up.
 func (b *instanceLog) fields(key sumKey) []any {
 	subject, at := b.dictionary.lookup(key.subject), time.Unix(key.start, 0).UTC()
 	span := hourID(at)
@@ -281,7 +284,8 @@ func (b *instanceLog) fields(key sumKey) []any {
 	return fields
 }
 
-// send brings a push to Redis. The caller holds mu.
+// send sends a push. If Redis lost the shard, it sends the whole shard again. The
+// caller holds mu.
 func (m *Mirror) send(ctx context.Context, p *push) error {
 	s := m.shards[p.of]
 	believed := s.acked
@@ -290,7 +294,7 @@ func (m *Mirror) send(ctx context.Context, p *push) error {
 	}
 	status, err := m.call(ctx, p, believed)
 	if err == nil && status == "rolled_back" {
-		// The server lost what it had: it gets everything again.
+		// Redis was reset: it gets everything again.
 		if p, err = m.everything(p.of); err == nil {
 			s.known = false
 			status, err = m.call(ctx, p, 0)
@@ -302,14 +306,14 @@ func (m *Mirror) send(ctx context.Context, p *push) error {
 	case status == "ahead":
 		return fmt.Errorf("%w (%s)", errAhead, p.of.instance)
 	case status == "rolled_back":
-		return errors.New("it lost what was just sent")
+		return errors.New("Redis lost the sums that were just sent")
 	}
 	s.known, s.acked, s.looked = true, p.high, time.Now()
 	m.sent(p)
 	return nil
 }
 
-// sent notes what need not be sent again.
+// sent marks the sums of a push as sent.
 func (m *Mirror) sent(p *push) {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
@@ -323,7 +327,7 @@ func (m *Mirror) sent(p *push) {
 	}
 }
 
-// everything is a push of all sums of a shard.
+// everything returns a push of all sums of a shard.
 func (m *Mirror) everything(of shardOf) (*push, error) {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
@@ -340,10 +344,10 @@ func (m *Mirror) everything(of shardOf) (*push, error) {
 		}
 		return p, nil
 	}
-	return nil, fmt.Errorf("the log %s is gone", of.instance)
+	return nil, fmt.Errorf("there is no instance log %s", of.instance)
 }
 
-// call sends the fields of a push in parts.
+// call sends the fields of a push in parts of pushFields.
 func (m *Mirror) call(ctx context.Context, p *push, believed uint64) (status string, err error) {
 	id := strconv.FormatInt(time.Now().UnixNano(), 36)
 	for first, rest := true, p.fields; ; first = false {
@@ -358,7 +362,7 @@ func (m *Mirror) call(ctx context.Context, p *push, believed uint64) (status str
 			part = "last"
 		}
 		args := append([]any{believed, p.high, part, id}, rest[:n]...)
-		if status, err = m.run1(ctx, sumsKey(p.of), args); err != nil || status != "applied" {
+		if status, err = m.runPart(ctx, sumsKey(p.of), args); err != nil || status != "applied" {
 			return status, err
 		}
 		if rest = rest[n:]; len(rest) == 0 {
@@ -367,7 +371,8 @@ func (m *Mirror) call(ctx context.Context, p *push, believed uint64) (status str
 	}
 }
 
-func (m *Mirror) run1(ctx context.Context, key string, args []any) (string, error) {
+// runPart runs the script with one part of a push and returns its status.
+func (m *Mirror) runPart(ctx context.Context, key string, args []any) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, flushWait)
 	defer cancel()
 	m.calls.Add(1)
@@ -377,12 +382,12 @@ func (m *Mirror) run1(ctx context.Context, key string, args []any) (string, erro
 	}
 	list, ok := reply.([]any)
 	if !ok || len(list) != 2 {
-		return "", fmt.Errorf("%s: it answered %v", key, reply)
+		return "", fmt.Errorf("%s: unexpected reply %v", key, reply)
 	}
 	status, _ := list[0].(string)
 	return status, nil
 }
 
-// sumsKey is the hash of a log's sums. The braces put what belongs to a shard
-// into one slot of a Cluster.
+// sumsKey returns the key of the hash with the sums. The braces put all keys of a
+// shard into one slot of a Redis Cluster.
 func sumsKey(of shardOf) string { return fmt.Sprintf("gw:{q:%02d}:c:%s", of.shard, of.instance) }

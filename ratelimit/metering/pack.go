@@ -8,25 +8,25 @@ import (
 
 var errArchive = errors.New("the archive is damaged")
 
-// column is what of a record is stored beside that of the other records: what is
-// alike lies together.
+// column is one field of all records of an archive. Archives store records by
+// column: equal and similar values lie together and compress better.
 type column struct {
 	get  func(r *Record) int64
 	set  func(r *Record, v int64)
 	base base
 }
 
-// base is what a value is stored as the difference to.
+// base selects the value that a column's value is stored as the difference to.
 type base uint8
 
 const (
-	nothing  base = iota
-	referred      // the record that this one is about, where there is one
-	previous      // that, or else the last record that is about no other
+	nothing  base = iota // the value itself is stored
+	referred             // that of the record in Ref; 0 without a Ref
+	previous             // that of the record in Ref; without a Ref that of the last record without one
 )
 
-// columns are all but Seq, which is the place. What a record is about comes
-// first, as others need it.
+// columns are all fields of a record but Seq, which follows from its position. Ref
+// comes first: the other columns need it.
 var columns = []column{
 	{refBack, setRefBack, nothing},
 	{func(r *Record) int64 { return int64(r.Type) }, func(r *Record, v int64) { r.Type = Type(v) }, nothing},
@@ -43,8 +43,8 @@ var columns = []column{
 	{func(r *Record) int64 { return int64(r.BytesOut) }, func(r *Record, v int64) { r.BytesOut = uint64(v) }, nothing},
 }
 
-// against returns the value that the i-th record's is stored as the difference
-// to. last is the column's value of the last record that is about no other.
+// against returns the value that the i-th record's value is stored as the
+// difference to. last is the column's value in the last record without a Ref.
 func (c *column) against(records []Record, i int, last int64) int64 {
 	if c.base == nothing {
 		return 0
@@ -58,7 +58,7 @@ func (c *column) against(records []Record, i int, last int64) int64 {
 	return 0
 }
 
-// refBack is how far back the record that r is about is, 0 for none.
+// refBack returns how many records before r its Ref is; 0 without a Ref.
 func refBack(r *Record) int64 {
 	if r.Ref == 0 {
 		return 0
@@ -72,24 +72,25 @@ func setRefBack(r *Record, v int64) {
 	}
 }
 
-// Records that are about others, and those that are not, have nothing in common:
-// what tells them apart is said once, by the first column.
+// The kinds of records, whose values are stored apart in all columns but the
+// first, which tells them apart.
 const (
-	alone = iota
-	about
+	withoutRef = iota
+	withRef
 	kinds
 )
 
-// kindOf is for all columns but the first.
+// kindOf returns the kind of a record in column k.
 func kindOf(r *Record, k int) int {
 	if k > 0 && r.Ref != 0 {
-		return about
+		return withRef
 	}
-	return alone
+	return withoutRef
 }
 
-// planes are the first bytes of some values as varints, their second bytes, and
-// so on: the first are almost random, the last almost all the same.
+// planes hold values as varints, byte by byte: all first bytes, then all second
+// bytes, and so on. First bytes are almost random, later ones almost constant, so
+// that they compress well apart.
 type planes [binary.MaxVarintLen64][]byte
 
 func (p *planes) put(v int64) {
@@ -114,11 +115,11 @@ func (p *planes) take() (int64, bool) {
 	return 0, false
 }
 
-// packed begins what pack writes. What was written before there were planes begins
-// with a length, which is never 0.
+// packed is the first byte that pack writes. Archives of the older format without
+// planes begin with a length, which is never 0.
 const packed = 0
 
-// pack writes records by columns, of each column the planes of each kind.
+// pack encodes records by column, each as the planes of each kind.
 func pack(records []Record) []byte {
 	out := []byte{packed}
 	for k := range columns {
@@ -141,7 +142,7 @@ func pack(records []Record) []byte {
 	return out
 }
 
-// cut returns the part of data that begins with its length, and the rest.
+// cut splits data into a part that is preceded by its length, and the rest.
 func cut(data []byte) (part, rest []byte, ok bool) {
 	size, used := binary.Uvarint(data)
 	if used <= 0 || size > uint64(len(data)-used) {
@@ -151,7 +152,7 @@ func cut(data []byte) (part, rest []byte, ok bool) {
 	return data[:size], data[size:], true
 }
 
-// unpack is the reverse of pack.
+// unpack decodes what pack wrote: n records, the first with the number first.
 func unpack(data []byte, first, n uint64) ([]Record, error) {
 	if n > SegmentRecords || len(data) == 0 {
 		return nil, errArchive
@@ -203,7 +204,7 @@ func unpackPlanes(records []Record, data []byte) error {
 	return nil
 }
 
-// unpackWhole is for columns that are not in planes.
+// unpackWhole decodes archives of the older format without planes.
 func unpackWhole(records []Record, data []byte) error {
 	for k := range columns {
 		c, last := &columns[k], int64(0)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// The forms of the hours in names: one that begins within an hour has its
-// minute.
+// The layouts of hours in field names. A span that begins within an hour, where a
+// billing period does, has the minute and second too.
 const (
 	wholeHour = "2006010215"
 	partHour  = "20060102150405"
@@ -24,8 +24,9 @@ func hourID(start time.Time) string {
 	return start.Format(partHour)
 }
 
-// Hour returns the hour of a sum of an hour: of a cycle, since a period may begin
-// or end within it.
+// Hour returns the hour of an hourly sum and the billing period it is in, for an
+// organization with cycle c. The hour is shorter where a period begins or ends
+// within it.
 func (e *Entry) Hour(c Cycle) (hour, period Period, err error) {
 	layout := wholeHour
 	if len(e.ID) == len(partHour) {
@@ -33,49 +34,50 @@ func (e *Entry) Hour(c Cycle) (hour, period Period, err error) {
 	}
 	start, err := time.Parse(layout, e.ID)
 	if err != nil {
-		return hour, period, fmt.Errorf("the hour %q of a sum: %w", e.ID, err)
+		return hour, period, fmt.Errorf("reading the hour %q of a sum: %w", e.ID, err)
 	}
 	period = c.At(start)
 	return hourOf(period, start), period, nil
 }
 
-// Hour returns the hour of a sum of an hour, and its billing period.
+// Hour returns the hour of an hourly sum and its billing period.
 func (u *Usage) Hour() (hour, period Period) {
 	period = u.Cycle.At(u.Start)
 	return hourOf(period, u.Start), period
 }
 
-// Entry is a sum that a gateway has in Redis.
+// Entry is a sum in Redis.
 type Entry struct {
 	Instance string
 	Span     Span
-	ID       string // of the period, or the hour as 2006010215
+	ID       string // the id of the billing period, or the hour as 2006010215
 	Subject  Subject
 	Region   string
 	Sums
 }
 
-// presentFor is for how long an instance counts after it was last heard of.
+// presentFor is how long an instance counts as present after its last sign of life.
 const presentFor = 15 * time.Second
 
-// hashAllCalls is how many commands reading a small hash takes.
+// hashAllCalls is how many commands it takes to read a small hash.
 const hashAllCalls = 3
 
-// Presence is what was last heard of a gateway's ledger.
+// Presence tells whether an instance log is still written.
 type Presence struct {
-	// At is until when all its sums are there; zero where that will not change.
+	// At is the time up to which Redis has all its sums; zero if it left or is lost.
 	At   time.Time
-	Left bool // it ended, and has sent all
-	Lost bool // an operator says that it will never come back
+	Left bool // its process ended and sent everything
+	Lost bool // an operator declared that it will never come back
 }
 
-// What stands in place of a time in instancesKey.
+// The values in instancesKey that are not times.
 const (
 	presenceLeft = "left"
 	presenceLost = "lost"
 )
 
-// Peers tells what was last heard of each ledger that was ever sent to Redis.
+// Peers returns the presence of every instance log that was ever in Redis, with
+// those of this process.
 func (m *Mirror) Peers(ctx context.Context) (map[string]Presence, error) {
 	m.calls.Add(hashAllCalls)
 	found, err := m.conn.HashAll(ctx, instancesKey)
@@ -93,26 +95,27 @@ func (m *Mirror) Peers(ctx context.Context) (map[string]Presence, error) {
 	return seen, nil
 }
 
-// setPresence says what is to be known of a ledger.
-func (m *Mirror) setPresence(ctx context.Context, instance, what string) error {
+// setPresence writes the presence of an instance log.
+func (m *Mirror) setPresence(ctx context.Context, instance, presence string) error {
 	ctx, cancel := context.WithTimeout(ctx, flushWait)
 	defer cancel()
 	m.calls.Add(1)
-	return m.conn.HashSet(ctx, instancesKey, instance, what)
+	return m.conn.HashSet(ctx, instancesKey, instance, presence)
 }
 
-// MarkLost notes that a gateway will never come back.
+// MarkLost declares that an instance log will never come back, so that nobody
+// waits for its sums.
 func (m *Mirror) MarkLost(ctx context.Context, instance string) error {
 	return m.setPresence(ctx, instance, presenceLost)
 }
 
-// register tells others which ledgers there are, and that all was sent that they
-// had at a time.
+// register writes the presence of this process's instance logs, of which Redis has
+// all sums up to at, and counts the peers that are present.
 func (m *Mirror) register(ctx context.Context, at time.Time) error {
 	if err := m.setPresence(ctx, m.ledger.Instance(), strconv.FormatInt(at.Unix(), 10)); err != nil {
 		return err
 	}
-	for _, id := range m.ledger.Orphans() { // in which nothing is written any more
+	for _, id := range m.ledger.Orphans() { // nothing is written to them any more
 		if !m.leftSent[id] {
 			if err := m.setPresence(ctx, id, presenceLeft); err != nil {
 				return err
@@ -134,8 +137,8 @@ func (m *Mirror) register(ctx context.Context, at time.Time) error {
 	return nil
 }
 
-// PeerSums returns the sums of all logs but this process's own, of one
-// organization or, with "", of all.
+// PeerSums returns the sums of all instance logs of other processes, of one
+// organization or, with "", of all organizations.
 func (m *Mirror) PeerSums(ctx context.Context, organization string) ([]Entry, error) {
 	seen, err := m.Peers(ctx)
 	if err != nil {
@@ -147,7 +150,7 @@ func (m *Mirror) PeerSums(ctx context.Context, organization string) ([]Entry, er
 	return m.entries(ctx, slices.Sorted(maps.Keys(seen)), organization)
 }
 
-// OwnSums returns what Redis has of this process's own logs.
+// OwnSums returns the sums in Redis of this process's instance logs.
 func (m *Mirror) OwnSums(ctx context.Context) ([]Entry, error) {
 	return m.entries(ctx, append(m.ledger.Orphans(), m.ledger.Instance()), "")
 }
@@ -179,7 +182,7 @@ func (m *Mirror) entries(ctx context.Context, ids []string, organization string)
 	return all, nil
 }
 
-// entriesOf reads the fields of a hash.
+// entriesOf reads the fields of a hash with sums.
 func entriesOf(instance string, fields map[string]string) ([]Entry, error) {
 	byName := make(map[string]*Entry)
 	for field, value := range fields {
@@ -189,7 +192,7 @@ func entriesOf(instance string, fields map[string]string) ([]Entry, error) {
 		parts := strings.Split(field, "|")
 		n, err := strconv.ParseUint(value, 10, 64)
 		if len(parts) != 7 || len(parts[0]) != 1 || err != nil {
-			return nil, fmt.Errorf("the field %q with %q is no sum", field, value)
+			return nil, fmt.Errorf("the field %q with the value %q is not a sum", field, value)
 		}
 		name := strings.Join(parts[:6], "|")
 		e := byName[name]

@@ -7,36 +7,36 @@ import (
 	"time"
 )
 
-// Part is what a line of a bill is of: a function in a region, in an hour or the
-// part of one that is in a billing period.
+// Part identifies a line of a bill: a function in a region and an hour. An hour in
+// which a billing period ends has two parts.
 type Part struct {
 	Organization, Project, Function, Region string
-	Period                                  string // its id
+	Period                                  string // the id of the billing period
 	Start                                   time.Time
 }
 
-// Proof is the records of one log behind a line.
+// Proof lists the records of one instance log that a line was made of.
 type Proof struct {
 	Instance string
 	Sums
-	Last uint64 // the number of the last of them; First is that of the first
-	// How many records there are of each type.
+	Last uint64 // the number of the last record; Sums.First is that of the first
+	// Records by type.
 	Admitted, Ended, Voided int
 	Adjustments             []Adjustment
 	SHA256                  string // of the 64 bytes of each record, in their order
 	Files                   []ProofFile
 	Read                    uint64 // records of the log that were read
-	Damage                  error  // the first that is wrong with the files, or with the chain of hashes; nil: nothing
+	Damage                  error  // the first defect in the files or the hash chain; nil: none
 }
 
-// ProofFile is a file in the log's directory.
+// ProofFile is a file of the instance log that holds records of the line.
 type ProofFile struct {
 	Name    string
-	SHA256  string // of an archive, by the manifest
-	Records int    // of the line
+	SHA256  string // of an archive, from the manifest; "" for a segment
+	Records int    // how many records of the line it holds
 }
 
-// Last returns the number of the last record of each log of this process.
+// Last returns the number of the last record of each instance log of this process.
 func (l *Ledger) Last() (map[string]uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,9 +50,10 @@ func (l *Ledger) Last() (map[string]uint64, error) {
 	return last, nil
 }
 
-// Prove reads the logs of this process again, archives and all, for the records
-// of a line. Of what came after the record since, no more is taken in than makes
-// up what the line has: it goes on growing while it is read.
+// Prove reads the instance logs of this process from the start and collects the
+// records of a line. The line may grow while the logs are read: of the records
+// after since, by instance, only as many are collected as has, the line's sums by
+// instance, accounts for.
 func (l *Ledger) Prove(of Part, since map[string]uint64, has map[string]Sums) ([]Proof, error) {
 	last, err := l.Last()
 	if err != nil {
@@ -105,18 +106,18 @@ func (b *instanceLog) prove(of *Part, last, since uint64, has Sums) Proof {
 	return p
 }
 
-// same reports whether two sums are of the same records: all of them count one
-// of these up.
+// same reports whether two sums of one log are made of the same records: each
+// record increases one of the counts.
 func (s *Sums) same(other *Sums) bool {
 	return s.Invocations == other.Invocations && s.Completed == other.Completed && s.Voided == other.Voided &&
 		s.Added == other.Added && s.Deducted == other.Deducted
 }
 
-// Same reports whether the records make up what a line has of the log.
+// Same reports whether the records add up to has, the line's sums of the log.
 func (p *Proof) Same(has Sums) bool { return p.same(&has) }
 
-// isOf reports whether a record is of a line. subjects are those that were
-// looked up; nil for others.
+// isOf reports whether a record belongs to a line. subjects caches lookups; it
+// maps subjects of other lines to nil.
 func (b *instanceLog) isOf(of *Part, r *Record, subjects map[uint32]*Subject) bool {
 	if r.Type != TypeAdmitted && r.Type != TypeDone && r.Type != TypeVoid || r.At.Before(of.Start) || !r.At.Before(of.Start.Add(time.Hour)) {
 		return false

@@ -7,24 +7,25 @@ import (
 )
 
 const (
-	// hoursKept is for how long sums of hours are in Redis.
+	// hoursKept is how long hourly sums stay in Redis.
 	hoursKept  = 72 * time.Hour
 	pruneEvery = time.Hour
 )
 
-// old reports whether a sum is of an hour that is not kept in Redis any more.
+// old reports whether the sum's hour is too old for Redis.
 func (k sumKey) old(now time.Time) bool {
 	return k.span == Hourly && now.Sub(time.Unix(k.start, 0)) > hoursKept
 }
 
-// old reports whether a sum is not kept in Redis any more. What people adjusted
-// stays: others would never know of it.
+// old reports whether a sum is too old for Redis. Sums with adjustments stay:
+// other gateways learn of adjustments only there.
 func (p *projection) old(key sumKey, now time.Time) bool {
 	t := p.sums[key]
 	return key.old(now) && (t == nil || t.Added+t.Deducted == 0)
 }
 
-// old is that of a sum and of those that have its name in Redis.
+// old reports whether a sum, and every other sum that shares its field in Redis,
+// is too old for Redis.
 func (b *instanceLog) old(key sumKey, now time.Time) bool {
 	for _, id := range b.dictionary.siblings(key.subject) {
 		if !b.projection.old(sumKey{id, key.region, key.span, key.start}, now) {
@@ -34,8 +35,8 @@ func (b *instanceLog) old(key sumKey, now time.Time) bool {
 	return true
 }
 
-// prune removes the sums of old hours from Redis: those that became old since
-// the last time, and of a day more in case that was missed.
+// prune removes old hourly sums from Redis: those that became old since the last
+// call, and those of one more day in case a call was missed.
 func (m *Mirror) prune(ctx context.Context) error {
 	now, fields := time.Now(), make(map[shardOf][]string)
 	m.ledger.mu.Lock()
@@ -67,9 +68,9 @@ func (m *Mirror) prune(ctx context.Context) error {
 	return nil
 }
 
-// newest reports whether a sum is of the hour of the last record, or of the one
-// before that had just ended: however long ago that was, Redis may not have it,
-// since the process ended.
+// newest reports whether a sum is of the hour of the last record, or of the hour
+// before if that ended less than ten minutes earlier. The process may have ended
+// before these were sent to Redis, however long ago that was.
 func (p *projection) newest(key sumKey) bool {
 	after := p.latest.Sub(time.Unix(key.start, 0))
 	return key.span == Hourly && after >= 0 && after < time.Hour+10*time.Minute

@@ -12,24 +12,24 @@ import (
 // RecordSize is how long every record is, in bytes.
 const RecordSize = 64
 
-// Type is what a record says.
+// Type tells what a record reports.
 type Type uint8
 
-// The types of records.
+// The types of records. TypeVoid without a Ref is an adjustment.
 const (
 	TypeAdmitted  Type = 'A' // an invocation was admitted and is about to be sent
 	TypeDone      Type = 'D' // the invocation of Ref ended
-	TypeRejected  Type = 'R' // so many requests were refused with Status
-	TypeVoid      Type = 'V' // Ref was not run after all; without a Ref, a person adjusts
-	TypeClockStep Type = 'T' // the clock of the machine was set, by Duration
-	TypeDead      Type = 'X' // a slot that was taken and never written: nothing ran
+	TypeRejected  Type = 'R' // Units requests were refused with Status
+	TypeVoid      Type = 'V' // the invocation of Ref was never sent; without a Ref: an adjustment by an operator
+	TypeClockStep Type = 'T' // the machine's clock was set, by Duration
+	TypeDead      Type = 'X' // a slot that was reserved and never written: nothing was sent
 )
 
 // The flags of records.
 const (
-	FlagCut   uint8 = 1 // of TypeDone: the answer was cut off before its end
-	FlagBack  uint8 = 2 // of TypeClockStep: back
-	FlagMinus uint8 = 4 // of an adjustment: Units are deducted, not added
+	FlagCut   uint8 = 1 // TypeDone: the response ended before it was complete
+	FlagBack  uint8 = 2 // TypeClockStep: the clock was set back
+	FlagMinus uint8 = 4 // adjustment: Units are deducted, not added
 )
 
 func (t Type) valid() bool {
@@ -44,22 +44,22 @@ func (t Type) valid() bool {
 type Record struct {
 	Type     Type
 	Flags    uint8
-	Attempts uint8 // how often it was sent, of TypeDone
-	Region   uint16
-	Status   uint16 // of the answer, of TypeDone
-	Seq      uint64 // given by the log, from 1 on
-	Ref      uint64 // the Seq that it is about, of TypeDone and TypeVoid
-	At       time.Time
-	Subject  uint32 // an index into the dictionary: who called what
-	Units    uint32 // of what is counted
-	Note     uint32 // of an adjustment: the number of its note in the dictionary; otherwise 0
-	// Duration, BytesIn and BytesOut are of TypeDone. What is beyond 71 minutes or
-	// 4 GiB is kept as that.
+	Attempts uint8     // TypeDone: how many times the invocation was sent
+	Region   uint16    // number in the dictionary
+	Status   uint16    // TypeDone and TypeRejected: the HTTP status of the response
+	Seq      uint64    // position in the log, from 1; set by the log
+	Ref      uint64    // TypeDone and TypeVoid: Seq of the TypeAdmitted record
+	At       time.Time // when the invocation was admitted, in whole microseconds
+	Subject  uint32    // number in the dictionary
+	Units    uint32    // how many invocations or requests
+	Note     uint32    // of an adjustment: the number of its note in the dictionary; otherwise 0
+	// TypeDone: how long the invocation took, in microseconds up to 71 minutes, and
+	// its bytes, up to 4 GiB each. Greater values are stored as the maximum.
 	Duration          time.Duration
 	BytesIn, BytesOut uint64
 }
 
-// What is wrong with 64 bytes that are no record.
+// Why 64 bytes are not a record.
 var (
 	errUnwritten = errors.New("nothing was written there")
 	errTorn      = errors.New("the checksum is wrong")
@@ -67,8 +67,8 @@ var (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is that of a record without its own place. It is never 0, which
-// stands for a slot without a record.
+// checksum returns the CRC-32C of an encoded record without its first four bytes,
+// where it is stored. It is never 0: that marks an empty slot.
 func checksum(b []byte) uint32 {
 	if sum := crc32.Checksum(b[4:RecordSize], castagnoli); sum != 0 {
 		return sum
@@ -76,7 +76,7 @@ func checksum(b []byte) uint32 {
 	return math.MaxUint32
 }
 
-// encode writes all of a record but its checksum, which it returns.
+// encode writes a record into b, except for its checksum, which it returns.
 func (r *Record) encode(b []byte) uint32 {
 	b = b[:RecordSize:RecordSize]
 	le := binary.LittleEndian
@@ -91,7 +91,7 @@ func (r *Record) encode(b []byte) uint32 {
 	return checksum(b)
 }
 
-// bytes is a record as it lies in a segment.
+// bytes returns the record as it is stored in a segment.
 func (r *Record) bytes() []byte {
 	b := make([]byte, RecordSize)
 	binary.LittleEndian.PutUint32(b, r.encode(b))
@@ -105,8 +105,8 @@ func saturate[N time.Duration | uint64](n N) uint32 {
 	return uint32(n)
 }
 
-// decode reads a record: errUnwritten where there is none, errTorn where bits
-// are wrong.
+// decode reads a record from b. It returns errUnwritten for an empty slot and
+// errTorn for a wrong checksum.
 func (r *Record) decode(b []byte) error {
 	b = b[:RecordSize:RecordSize]
 	le := binary.LittleEndian

@@ -6,25 +6,26 @@ import (
 	"runtime"
 )
 
-// Recounted is what one log says when all of it is read again.
+// Recounted compares the sums in use of an instance log with those that all of its
+// records add up to.
 type Recounted struct {
 	Instance string
-	Last     uint64 // the number of the last record that was read, of Records
-	Records  uint64
-	Damage   error // the first that is wrong with the files; nil: nothing
-	Read     []Usage
-	Kept     []Usage // the sums that are in use, up to the same record
+	Last     uint64  // the number of the last record
+	Records  uint64  // how many records were read
+	Damage   error   // the first defect in the files; nil: none
+	Read     []Usage // the sums of the records that were read
+	Kept     []Usage // the sums in use, up to Last
 }
 
-// Recount reads the logs again, archives and all, and adds them up anew. Each
-// record is handed to also, which may be nil.
-func (l *Ledger) Recount(also func(instance string, r *Record)) ([]Recounted, error) {
+// Recount reads all records of this process's instance logs, with the archives, and
+// adds them up anew. It calls visit with each record; visit may be nil.
+func (l *Ledger) Recount(visit func(instance string, r *Record)) ([]Recounted, error) {
 	l.mu.Lock()
 	logs := l.logs()
 	l.mu.Unlock()
 	all := make([]Recounted, 0, len(logs))
 	for _, b := range logs {
-		r, err := l.recount(b, also)
+		r, err := l.recount(b, visit)
 		if err != nil {
 			return nil, err
 		}
@@ -33,7 +34,7 @@ func (l *Ledger) Recount(also func(instance string, r *Record)) ([]Recounted, er
 	return all, nil
 }
 
-func (l *Ledger) recount(b *instanceLog, also func(instance string, r *Record)) (Recounted, error) {
+func (l *Ledger) recount(b *instanceLog, visit func(instance string, r *Record)) (Recounted, error) {
 	b.archiving.Lock() // files stay where they are
 	defer b.archiving.Unlock()
 	l.mu.Lock()
@@ -49,8 +50,8 @@ func (l *Ledger) recount(b *instanceLog, also func(instance string, r *Record)) 
 			return fmt.Errorf("record %d is missing: %d comes next", r.Records, record.Seq)
 		}
 		again.projection.add(record)
-		if also != nil {
-			also(b.instance.id, record)
+		if visit != nil {
+			visit(b.instance.id, record)
 		}
 		return nil
 	})
@@ -58,14 +59,14 @@ func (l *Ledger) recount(b *instanceLog, also func(instance string, r *Record)) 
 	return r, nil
 }
 
-// logFile is a file that records are in.
+// logFile is a file with records: an archive or a segment.
 type logFile struct {
 	name   string
-	sha256 string // by the manifest; "" for a segment, which is in none
+	sha256 string // from the manifest; "" for a segment
 }
 
-// readAll hands over the records of a log from the first one on, to the last,
-// with the files that they are in.
+// readAll calls visit with all records of an instance log up to last, in order, and
+// the file that each is in.
 func (b *instanceLog) readAll(last uint64, visit func(*logFile, *Record) error) error {
 	archivedTo := uint64(0)
 	err := eachArchive(b.instance.dir, func(line *archived, records []Record) error {
@@ -101,8 +102,8 @@ func (b *instanceLog) readAll(last uint64, visit func(*logFile, *Record) error) 
 	return nil
 }
 
-// readFile hands over the records of a segment that come after one and not after
-// another.
+// readFile calls visit with the records of a segment after the record after, up to
+// last.
 func readFile(path string, after, last uint64, visit func(*logFile, *Record) error) error {
 	from := &logFile{name: filepath.Join("wal", filepath.Base(path))}
 	s, err := OpenSegment(path)
@@ -140,9 +141,9 @@ func (l *Ledger) Position() Position {
 	p.Last = s.first + min(s.taken.Load(), s.length()) - 1
 	for {
 		read, err := l.own.log.each(l.own.projection.add)
-		if read >= p.Last || err != nil { // who reads the log again meets the error too
+		if read >= p.Last || err != nil { // reading the log again meets the error too
 			return p
 		}
-		runtime.Gosched() // an append is between its two steps
+		runtime.Gosched() // an append has reserved its slot and not written it yet
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// refusedEvery is how often refused requests are written down: so much of them
-// may be missing after the end of the process.
+// refusedEvery is how often counts of refused requests are recorded. The end of the
+// process loses at most those of one such interval.
 const refusedEvery = time.Second
 
 // refusal is a kind of refused requests.
@@ -20,15 +20,16 @@ type refusal struct {
 	status  uint16
 }
 
-// refusals counts the requests that were refused since they were last written
-// down. They cost nothing, so they need no record each.
+// refusals counts refused requests since the last record. Nobody pays for them, so
+// they need no record each.
 type refusals struct {
 	counts *xsync.Map[refusal, *atomic.Uint32]
 	kept   time.Time // for one goroutine
 }
 
-// Refused counts a request that was answered with a status and did not become an
-// invocation. The subject has no function; who is unknown has no names at all.
+// Refused counts a request that was refused with an HTTP status. The subject has no
+// function, and no names at all if the caller is unknown. Counts are recorded
+// every second.
 func (l *Ledger) Refused(s Subject, status int) {
 	id, err := l.Subject(s)
 	if err != nil {
@@ -42,8 +43,8 @@ func (l *Ledger) Refused(s Subject, status int) {
 	n.Add(1)
 }
 
-// recordRefused writes the counts down, each second and at the end. The caller
-// holds mu.
+// recordRefused records the counts if a second has passed or all is set. The
+// caller holds mu.
 func (l *Ledger) recordRefused(now time.Time, all bool) {
 	if age := now.Sub(l.refusals.kept); !all && age >= 0 && age < refusedEvery {
 		return
@@ -56,12 +57,12 @@ func (l *Ledger) recordRefused(now time.Time, all bool) {
 		}
 		r := Record{Type: TypeRejected, At: l.Now(), Subject: uint32(key.subject), Units: count, Status: key.status}
 		if l.own.log.append(&r) != nil {
-			n.Add(count) // the next time
+			n.Add(count) // recorded the next time
 		}
 	}
 }
 
-// refusalKey says what a sum of refused requests is of.
+// refusalKey identifies a sum of refused requests.
 type refusalKey struct {
 	subject SubjectID
 	status  uint16
@@ -73,7 +74,7 @@ type refusalTally struct {
 	changed bool
 }
 
-// refuse takes in a record of refused requests.
+// refuse adds a record of refused requests to the sums.
 func (p *projection) refuse(r *Record) {
 	id := SubjectID(r.Subject)
 	key := refusalKey{id, r.Status, p.lookup(id).Cycle.At(r.At).Start.Unix()}
@@ -105,7 +106,7 @@ func saveRefusals(tx *bbolt.Tx, p *projection) error {
 func loadRefusals(tx *bbolt.Tx, p *projection) error {
 	return tx.Bucket(bucketRefused).ForEach(func(k, v []byte) error {
 		if len(k) != 14 || len(v) != 8 {
-			return fmt.Errorf("the sum of refused requests under %x is none", k)
+			return fmt.Errorf("the value under %x is not a sum of refused requests", k)
 		}
 		key := refusalKey{SubjectID(binary.BigEndian.Uint32(k)), binary.BigEndian.Uint16(k[4:]), int64(binary.BigEndian.Uint64(k[6:]))}
 		p.refused[key] = &refusalTally{n: binary.BigEndian.Uint64(v)}
@@ -114,17 +115,17 @@ func loadRefusals(tx *bbolt.Tx, p *projection) error {
 	})
 }
 
-// Refusals are requests that did not become invocations.
+// Refusals counts the refused requests of a subject in a billing period.
 type Refusals struct {
 	Subject  // without a function
 	Instance string
-	Status   int // that they were answered with
+	Status   int // HTTP status of the responses
 	Start    time.Time
 	Requests uint64
 }
 
-// Refusals returns how many requests were refused in each billing period, up to
-// a second ago.
+// Refusals returns how many requests were refused in each billing period. Those of
+// the last second may be missing.
 func (l *Ledger) Refusals() ([]Refusals, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 	"unsafe"
 )
 
-// A segment's file is a header and so many records, all of it there from the
-// start: a disk that fills up cannot take a page from under a record.
+// A segment's file is a header and a fixed number of slots for records. All its
+// blocks are allocated when it is created: a full disk cannot hit a record later.
 const (
 	headerSize  = 1 << 10
 	segmentSize = 64 << 20
@@ -22,35 +22,35 @@ const (
 	SegmentRecords = (segmentSize - headerSize) / RecordSize
 )
 
-// magic begins a segment's file; its last two digits are the version.
+// magic is the start of a segment's file; its last two digits are the version.
 var magic = []byte("EGLEDG01")
 
 // ErrFull says that a segment has no slot left.
 var ErrFull = errors.New("the segment is full")
 
-// Segment is a file of the log, mapped into memory. Append is for any number of
-// goroutines, Sync for one, together with them; Close is for when both are over.
+// Segment is a file of the log, mapped into memory. Any number of goroutines may
+// call Append while one calls Sync. Close must come after both.
 type Segment struct {
 	path    string
 	first   uint64 // the Seq of its first slot
 	slots   uint64
 	data    []byte        // the file
-	taken   atomic.Uint64 // slots that were given away; may go beyond slots
+	taken   atomic.Uint64 // slots that were reserved; may exceed slots
 	created time.Time
 
 	// For one goroutine:
-	prefix uint64 // slots that are all written
-	synced uint64 // of which on the disk
-	sealed uint64 // its length, if it was ended early
+	prefix uint64 // how many slots from the start are written
+	synced uint64 // how many of those are on the disk
+	sealed uint64 // its length if it was ended early, otherwise 0
 	closed bool
-	flush  func([]byte) error
+	flush  func([]byte) error // msync; tests replace it
 }
 
-// CreateSegment makes the file of a segment, on the disk with its name when
-// it returns. A file that is there already is an error.
+// CreateSegment creates a segment whose first record has the number first. File
+// and name are on the disk when it returns. It fails if the file exists.
 func CreateSegment(path string, first uint64, slots int, now time.Time) (*Segment, error) {
 	if first == 0 || slots < 1 || slots > SegmentRecords {
-		return nil, fmt.Errorf("a segment from %d with %d slots: want from 1 on and 1 to %d slots", first, slots, SegmentRecords)
+		return nil, fmt.Errorf("creating a segment from record %d with %d slots: want from 1 on and 1 to %d slots", first, slots, SegmentRecords)
 	}
 	temporary := path + ".new"
 	if err := prepareFile(temporary, first, slots, now); err != nil {
@@ -94,7 +94,8 @@ func headerChecksum(header []byte) uint32 {
 	return checksum(b[:])
 }
 
-// SyncDirectory brings the names of the files in a directory to the disk.
+// SyncDirectory writes a directory to the disk: names of new files survive a power
+// loss only after that.
 func SyncDirectory(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
@@ -103,8 +104,8 @@ func SyncDirectory(path string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// OpenSegment maps a segment's file. Recover must be called before Append if
-// another process wrote it.
+// OpenSegment maps a segment's file. Call Recover before Append if another process
+// wrote it.
 func OpenSegment(path string) (*Segment, error) {
 	file, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the path is the caller's business
 	if err != nil {
@@ -131,7 +132,7 @@ func OpenSegment(path string) (*Segment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("segment %s: %w", path, err)
 	}
-	if info.Size() != size { // a page that is not there would end the process
+	if info.Size() != size { // access to a page beyond the end of the file would kill the process
 		return nil, fmt.Errorf("segment %s: it has %d bytes, its header says %d", path, info.Size(), size)
 	}
 	if s.data, err = mapFile(file, int(size)); err != nil {
@@ -140,10 +141,10 @@ func OpenSegment(path string) (*Segment, error) {
 	return s, nil
 }
 
-// First is the Seq of its first record.
+// First returns the Seq of the first record.
 func (s *Segment) First() uint64 { return s.first }
 
-// Created is when the file was made.
+// Created returns when the file was created.
 func (s *Segment) Created() time.Time { return s.created }
 
 func (s *Segment) slot(i uint64) []byte {
@@ -151,8 +152,8 @@ func (s *Segment) slot(i uint64) []byte {
 	return s.data[at : at+RecordSize : at+RecordSize]
 }
 
-// Append gives r its Seq and writes it, or returns [ErrFull]. It neither blocks
-// nor allocates.
+// Append sets r.Seq and writes r, or returns [ErrFull]. It neither blocks nor
+// allocates.
 func (s *Segment) Append(r *Record) error {
 	i := s.taken.Add(1) - 1
 	if i >= s.slots {
@@ -164,20 +165,21 @@ func (s *Segment) Append(r *Record) error {
 	return nil
 }
 
-// publish stores the checksum at once and after all that it is of: there is a
-// record from then on.
+// publish stores the checksum atomically, after everything it covers. From then on
+// the slot holds a record.
 func publish(slot []byte, sum uint32) {
 	var b [4]byte
 	binary.LittleEndian.PutUint32(b[:], sum)
 	atomic.StoreUint32((*uint32)(unsafe.Pointer(&slot[0])), binary.NativeEndian.Uint32(b[:]))
 }
 
+// published reports whether a slot holds a record, whole or torn.
 func published(slot []byte) bool {
 	return atomic.LoadUint32((*uint32)(unsafe.Pointer(&slot[0]))) != 0
 }
 
-// Prefix returns how many slots from the first on are all written. It is for one
-// goroutine at a time.
+// Prefix returns how many slots from the start are written without a gap. One
+// goroutine at a time may call it.
 func (s *Segment) Prefix() int {
 	for s.prefix < s.slots && published(s.slot(s.prefix)) {
 		s.prefix++
@@ -185,7 +187,7 @@ func (s *Segment) Prefix() int {
 	return int(s.prefix)
 }
 
-// At reads the record in the i-th slot, which must be below Prefix.
+// At reads the record in slot i, which must be below Prefix.
 func (s *Segment) At(i int) (Record, error) {
 	var r Record
 	if err := r.decode(s.slot(uint64(i))); err != nil {
@@ -197,18 +199,18 @@ func (s *Segment) At(i int) (Record, error) {
 	return r, nil
 }
 
-// Recovered is what Recover found.
+// Recovered counts the slots that Recover found.
 type Recovered struct {
-	Records int // that are whole
-	Dead    int // slots that were taken and not written: the process ended between
-	Torn    int // slots with wrong bits: the machine ended between, or the disk fails
+	Records int // whole records
+	Dead    int // slots that were reserved and not written: the process ended in between
+	Torn    int // slots with a wrong checksum: the machine lost power, or the disk fails
 }
 
-// Recover finds the end of a segment that another process left, at least the
-// given number of slots from its start, and makes a record of TypeDead of each
-// slot before it without a whole record: what was not written was not sent. It
-// returns an error, and changes nothing, if a record is whole and has no
-// business there.
+// Recover finds the end of a segment that another process wrote and replaces every
+// slot before it that holds no whole record with a record of TypeDead: an
+// invocation without a record was not sent. The segment has at least atLeast
+// slots in use. If a whole record does not belong where it is, Recover changes
+// nothing and returns an error.
 func (s *Segment) Recover(now time.Time, atLeast uint64) (Recovered, error) {
 	var found Recovered
 	var lost []uint64
@@ -243,8 +245,8 @@ func (s *Segment) Recover(now time.Time, atLeast uint64) (Recovered, error) {
 	return found, nil
 }
 
-// Sync brings the records below Prefix to the disk. After an error the pages
-// are in doubt: they must be copied elsewhere, not synced again.
+// Sync writes the records below Prefix to the disk. After an error the kernel may
+// have dropped the pages: copy them to another file, do not sync again.
 func (s *Segment) Sync() error {
 	prefix := s.Prefix()
 	if err := s.flush(s.data[:headerSize+prefix*RecordSize]); err != nil {
@@ -254,18 +256,18 @@ func (s *Segment) Sync() error {
 	return nil
 }
 
-// seal ends a segment early: what was taken by now will be written, nothing
-// more is. It returns how many slots that is.
+// seal ends a segment early. It waits for the slots that are reserved to be written
+// and returns how many those are.
 func (s *Segment) seal() uint64 {
 	taken := min(s.taken.Add(s.slots)-s.slots, s.slots)
 	for uint64(s.Prefix()) < taken {
-		runtime.Gosched() // an Append is between its two steps
+		runtime.Gosched() // an Append has reserved its slot and not written it yet
 	}
 	s.sealed = taken
 	return taken
 }
 
-// copyTo makes a file of the segment's records, on the disk when it returns.
+// copyTo writes the first slots of the segment to a new file and syncs it.
 func (s *Segment) copyTo(path string, slots uint64) error {
 	if err := prepareFile(path, s.first, int(slots), s.created); err != nil {
 		return err
@@ -281,7 +283,7 @@ func (s *Segment) copyTo(path string, slots uint64) error {
 	return errors.Join(err, file.Close())
 }
 
-// length is how many records it has in the end, its slots while it is open.
+// length returns how many records the segment holds when it is full or sealed.
 func (s *Segment) length() uint64 {
 	if s.sealed > 0 {
 		return s.sealed
@@ -289,7 +291,7 @@ func (s *Segment) length() uint64 {
 	return s.slots
 }
 
-// Close takes the file out of memory. Nothing may be appended any more.
+// Close unmaps the file. Nothing may be appended afterwards.
 func (s *Segment) Close() error {
 	s.closed = true
 	if err := unmap(s.data); err != nil {

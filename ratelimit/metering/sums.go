@@ -2,7 +2,7 @@ package metering
 
 import "time"
 
-// Span is the length of time that a sum is of.
+// Span is the span of time that a sum covers.
 type Span uint8
 
 // The spans of sums.
@@ -14,21 +14,21 @@ const (
 // Sums are cumulative counts of units.
 type Sums struct {
 	Invocations uint64 // admitted and not voided
-	Completed   uint64 // of which ended; the others run, or were cut off
-	Voided      uint64 // admitted, and given back since nothing was sent
-	// Added and Deducted are what people adjusted. Both only grow: of two sums of
-	// one log the greater is the later.
+	Completed   uint64 // of these, how many ended; the others run, or their process ended first
+	Voided      uint64 // admitted and then voided, because nothing was sent
+	// Added and Deducted are the units of adjustments. Both only grow: of two sums of
+	// one log, the greater is the later.
 	Added, Deducted uint64
-	First           uint64 // the Seq of the first record in it
+	First           uint64 // the Seq of the first record
 }
 
-// Adjusted is by how much people changed what is billed.
+// Adjusted returns by how many units adjustments change the bill.
 func (s *Sums) Adjusted() int64 { return int64(s.Added) - int64(s.Deducted) }
 
-// Billed is what is paid for: quotas are about Invocations alone.
+// Billed returns how many units are billed. Quotas count Invocations alone.
 func (s *Sums) Billed() int64 { return int64(s.Invocations) + s.Adjusted() }
 
-// take adds a record of the same place and time.
+// take adds a record.
 func (s *Sums) take(r *Record) {
 	n := uint64(r.Units)
 	switch {
@@ -49,55 +49,53 @@ func (s *Sums) take(r *Record) {
 	}
 }
 
-// sumKey says what a sum is of.
+// sumKey identifies a sum.
 type sumKey struct {
 	subject SubjectID
 	region  uint16
 	span    Span
-	start   int64 // of the span, in seconds
+	start   int64 // of the span, in Unix seconds
 }
 
-// projection adds records up. The same records always give the same sums.
+// projection adds up records. The same records always give the same sums.
 type projection struct {
-	sums    map[sumKey]*tally
-	changed []sumKey            // since the last checkpoint
-	unsent  map[sumKey]struct{} // to the mirror; nil without one
-	recent  map[place]*current
-	used    map[account]*uint64 // of organizations in their periods
-	refused map[refusalKey]*refusalTally
-	lookup  func(SubjectID) Subject
-	// adjusted are the records of adjustments, of which the first so many are in the
-	// checkpoint.
-	adjusted     []Record
-	adjustedKept int
+	sums         map[sumKey]*tally
+	changed      []sumKey            // since the last checkpoint
+	unsent       map[sumKey]struct{} // to the mirror; nil without one
+	recent       map[place]*current
+	used         map[accountPeriod]*uint64 // invocations
+	refused      map[refusalKey]*refusalTally
+	lookup       func(SubjectID) Subject
+	adjusted     []Record // the records of adjustments
+	adjustedKept int      // how many of adjusted are in the checkpoint
 
-	last    uint64    // the Seq up to which they are
-	latest  time.Time // the latest time of a record
-	highest SubjectID // the highest number of a subject, plus 1
+	last    uint64    // the Seq of the last record
+	latest  time.Time // the latest time in a record
+	highest SubjectID // the highest number of a subject in a record, plus 1
 }
 
-// account is an organization in one period.
-type account struct {
+// accountPeriod is an organization in one billing period.
+type accountPeriod struct {
 	organization string
-	start        int64 // of the period, in seconds
+	start        int64 // of the period, in Unix seconds
 }
 
-// tally is a sum, and the Seq of the last record in it.
+// tally is a sum and its state.
 type tally struct {
 	Sums
-	last    uint64
-	changed bool // it is in changed
-	unsent  bool // it is in unsent
+	last    uint64 // the Seq of the last record in it
+	changed bool   // it is in projection.changed
+	unsent  bool   // it is in projection.unsent
 }
 
-// place is where the records of a sum come from.
+// place is a subject in a region.
 type place struct {
 	subject SubjectID
 	region  uint16
 }
 
-// current is what the records of a place are added to, as long as the time is in
-// the same period and hour.
+// current caches the sums that records of a place are added to while their times
+// are in the same billing period and hour.
 type current struct {
 	period, hour Period
 	keys         [2]sumKey
@@ -107,20 +105,20 @@ type current struct {
 
 func newProjection(lookup func(SubjectID) Subject) *projection {
 	return &projection{
-		sums: make(map[sumKey]*tally), recent: make(map[place]*current), used: make(map[account]*uint64),
+		sums: make(map[sumKey]*tally), recent: make(map[place]*current), used: make(map[accountPeriod]*uint64),
 		refused: make(map[refusalKey]*refusalTally), lookup: lookup,
 	}
 }
 
-// add takes in a record. What it is about counts where it was admitted: At of
-// every type is that time.
+// add adds a record to the sums. Every record of an invocation counts in the hour
+// in which it was admitted: its At is that time.
 func (p *projection) add(r *Record) {
 	p.last = r.Seq
 	if r.At.After(p.latest) {
 		p.latest = r.At
 	}
 	id := SubjectID(r.Subject)
-	switch r.Type { //nolint:exhaustive // the others are about nobody
+	switch r.Type { //nolint:exhaustive // the other types have no subject
 	case TypeAdmitted, TypeDone, TypeVoid:
 		p.highest = max(p.highest, id+1)
 		if r.adjusts() {
@@ -133,7 +131,7 @@ func (p *projection) add(r *Record) {
 	}
 }
 
-// currentOf returns the sums of a place at a time.
+// currentOf returns the sums that a record of a place and a time is added to.
 func (p *projection) currentOf(of place, at time.Time) *current {
 	c := p.recent[of]
 	if c != nil && c.period.Contains(at) && c.hour.Contains(at) {
@@ -150,12 +148,12 @@ func (p *projection) currentOf(of place, at time.Time) *current {
 			p.sums[start] = c.tallies[i]
 		}
 	}
-	c.used = p.usedBy(account{s.Organization, c.period.Start.Unix()})
+	c.used = p.usedBy(accountPeriod{s.Organization, c.period.Start.Unix()})
 	p.recent[of] = c
 	return c
 }
 
-// hourOf is the hour that t is in, as far as it is in its billing period: a
+// hourOf returns the part of the hour of t that is in the billing period p: a
 // period may begin within an hour.
 func hourOf(p Period, t time.Time) Period {
 	hour := Period{Start: t.Truncate(time.Hour)}
@@ -169,7 +167,7 @@ func hourOf(p Period, t time.Time) Period {
 	return hour
 }
 
-func (p *projection) usedBy(of account) *uint64 {
+func (p *projection) usedBy(of accountPeriod) *uint64 {
 	n := p.used[of]
 	if n == nil {
 		n = new(uint64)
@@ -192,7 +190,7 @@ func (p *projection) apply(r *Record, c *current) {
 		}
 		t.take(r)
 	}
-	switch { // adjustments are no use of a quota
+	switch { // adjustments do not count against quotas
 	case r.Type == TypeAdmitted:
 		*c.used += n
 	case r.Type == TypeVoid && !r.adjusts():
@@ -200,13 +198,13 @@ func (p *projection) apply(r *Record, c *current) {
 	}
 }
 
-// mirrored begins to note what is not sent yet, or ends it.
-func (p *projection) mirrored(by bool, now time.Time) {
+// mirrored starts or stops tracking which sums are not sent to the mirror yet.
+func (p *projection) mirrored(on bool, now time.Time) {
 	p.unsent = nil
 	for _, t := range p.sums {
 		t.unsent = false
 	}
-	if !by {
+	if !on {
 		return
 	}
 	p.unsent = make(map[sumKey]struct{})
@@ -218,7 +216,7 @@ func (p *projection) mirrored(by bool, now time.Time) {
 	}
 }
 
-// sent notes that a sum was sent as it was up to a record.
+// sent marks a sum as sent, unless it changed after the record high.
 func (p *projection) sent(key sumKey, high uint64) {
 	if t := p.sums[key]; t.last <= high {
 		t.unsent = false
@@ -226,18 +224,18 @@ func (p *projection) sent(key sumKey, high uint64) {
 	}
 }
 
-// set puts in what was added up before.
+// set sets a sum from the checkpoint.
 func (p *projection) set(key sumKey, sums Sums) {
 	p.sums[key] = &tally{Sums: sums} // before any record is read
 	p.highest = max(p.highest, key.subject+1)
 	if key.span == Monthly {
-		*p.usedBy(account{p.lookup(key.subject).Organization, key.start}) += sums.Invocations
+		*p.usedBy(accountPeriod{p.lookup(key.subject).Organization, key.start}) += sums.Invocations
 	}
 }
 
-// spent returns how many units an organization used in a period.
+// spent returns how many invocations an organization used in a billing period.
 func (p *projection) spent(organization string, period Period) uint64 {
-	if n := p.used[account{organization, period.Start.Unix()}]; n != nil {
+	if n := p.used[accountPeriod{organization, period.Start.Unix()}]; n != nil {
 		return *n
 	}
 	return 0

@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// takeOverEvery is how often it is looked for logs whose processes are gone.
+	// takeOverEvery is how often guard looks for instance logs without a process.
 	takeOverEvery = 10 * time.Second
-	// takeOverAfter is for how long nobody must have had one: a process that is
-	// started again goes on with its own.
+	// takeOverAfter is how long an instance log must have been without a process: one
+	// that is restarted continues its own.
 	takeOverAfter = 30 * time.Second
 )
 
-// guard takes over the logs of processes that end, until Close.
+// guard takes over instance logs whose processes ended, until Close.
 func (l *Ledger) guard() {
 	tick := time.NewTicker(takeOverEvery)
 	defer tick.Stop()
@@ -31,7 +31,8 @@ func (l *Ledger) guard() {
 	}
 }
 
-// takeOver takes the logs that nobody has had for a while.
+// takeOver locks and opens the instance logs that had no process for
+// takeOverAfter.
 func (l *Ledger) takeOver() error {
 	names, err := filepath.Glob(filepath.Join(l.config.Dir, "inst", "*"))
 	if err != nil {

@@ -6,18 +6,19 @@ import (
 	"time"
 )
 
-// Usage is what was used of a subject in a span of time and a region.
+// Usage is the sum of a subject in a region and a span of time, of one instance
+// log.
 type Usage struct {
 	Subject
-	Instance string // whose log it is from
+	Instance string // the instance log
 	Region   string
 	Span     Span
 	Start    time.Time
 	Sums
 }
 
-// Usage returns all sums, up to the last record that is written, sorted by
-// organization, project, function, region and time.
+// Usage returns all sums of this process's instance logs, up to the last record,
+// sorted by organization, project, function, region and time.
 func (l *Ledger) Usage() ([]Usage, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -40,7 +41,7 @@ func (l *Ledger) Usage() ([]Usage, error) {
 	return all, nil
 }
 
-// usage are the sums of one log, in no order.
+// usage returns the sums of one instance log, in no order.
 func (b *instanceLog) usage() []Usage {
 	all := make([]Usage, 0, len(b.projection.sums))
 	for key, sums := range b.projection.sums {
@@ -52,7 +53,7 @@ func (b *instanceLog) usage() []Usage {
 	return all
 }
 
-// Orphans are the ids of the logs that were taken over.
+// Orphans returns the ids of the instance logs that were taken over.
 func (l *Ledger) Orphans() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -63,7 +64,8 @@ func (l *Ledger) Orphans() []string {
 	return ids
 }
 
-// SpentBy returns how many units an organization used in a period by each log.
+// SpentBy returns how many units an organization used in a billing period, by
+// instance log.
 func (l *Ledger) SpentBy(organization string, period Period) (map[string]uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -77,7 +79,8 @@ func (l *Ledger) SpentBy(organization string, period Period) (map[string]uint64,
 	return by, nil
 }
 
-// Used is how many units an organization used in a period by one log.
+// Used is how many units an organization used in a billing period, by one instance
+// log.
 type Used struct {
 	Instance     string
 	Organization string
@@ -85,7 +88,7 @@ type Used struct {
 	Units        uint64
 }
 
-// UsedNow returns what was used in the periods that it is now.
+// UsedNow returns what every organization used in its current billing period.
 func (l *Ledger) UsedNow() ([]Used, error) {
 	now := l.Now()
 	l.mu.Lock()
@@ -95,11 +98,11 @@ func (l *Ledger) UsedNow() ([]Used, error) {
 	}
 	var all []Used
 	for _, b := range l.logs() {
-		seen := make(map[account]bool)
+		seen := make(map[accountPeriod]bool)
 		for key := range b.projection.sums {
 			s := b.dictionary.lookup(key.subject)
 			p := s.Cycle.At(now)
-			of := account{s.Organization, p.Start.Unix()}
+			of := accountPeriod{s.Organization, p.Start.Unix()}
 			if n := b.projection.spent(s.Organization, p); n > 0 && !seen[of] {
 				seen[of] = true
 				all = append(all, Used{b.instance.id, s.Organization, p, n})

@@ -2,10 +2,9 @@ package metering
 
 import "fmt"
 
-// Writable returns nil while the next invocation can be recorded, and otherwise
-// what every one is refused for. It looks at what recording looks at, and so
-// knows without a request. Healthy fails earlier: while there is still room in
-// the file that is in use.
+// Writable returns nil if the next invocation can be recorded, otherwise the error
+// that Admit would return. It needs no request to find out. Healthy fails earlier:
+// when the disk fails while the current segment still has room.
 func (l *Ledger) Writable() error {
 	if err := l.own.log.writable(); err != nil {
 		return err
@@ -16,8 +15,8 @@ func (l *Ledger) Writable() error {
 	return nil
 }
 
-// Room returns why the next file of the ledger cannot be made, before it is
-// tried: the disk has less than it needs.
+// Room returns an error if the disk has less free space than the next segment
+// needs.
 func (l *Ledger) Room() error {
 	need := l.own.log.nextSize()
 	free, known := freeBytes(l.own.log.dir)
@@ -28,7 +27,7 @@ func (l *Ledger) Room() error {
 	return fmt.Errorf("%w: the disk has %d MiB left, its next file needs %d", ErrUnavailable, free/mebibyte, (need+mebibyte-1)/mebibyte)
 }
 
-// nextSize returns how many bytes the next segment takes, 0 if it is there.
+// nextSize returns the size of the next segment in bytes, 0 if it exists already.
 func (l *log) nextSize() int64 {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
@@ -38,8 +37,8 @@ func (l *log) nextSize() int64 {
 	return headerSize + int64(l.nextSlots(l.active.Load()))*RecordSize
 }
 
-// writable returns why the next record cannot be appended, as far as that was
-// tried.
+// writable returns the error that the last append met for want of a next segment,
+// nil if there is room.
 func (l *log) writable() error {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()

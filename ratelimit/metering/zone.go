@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// standIns are the locations that stand for zones which this machine does not
-// know, by name.
+// standIns maps names of time zones that this machine does not know to locations
+// with that name.
 var standIns = struct {
 	sync.Mutex // guards the map
 	named      map[string]*time.Location
 }{named: make(map[string]*time.Location)}
 
-// zoneNamed returns the zone that a ledger names. A ledger must open, and be
-// written on, also where a zone is not known: there its name stays, at an offset
-// of zero, and Cycle.Known tells.
+// zoneNamed returns the time zone with a name. If the machine does not know it, the
+// result has the name and the offset of UTC, so that the ledger can still be
+// opened and written; Cycle.Known reports false then.
 func zoneNamed(name string) *time.Location {
 	if zone, err := time.LoadLocation(name); err == nil {
 		return zone
@@ -29,9 +29,9 @@ func zoneNamed(name string) *time.Location {
 	return standIns.named[name]
 }
 
-// Known reports whether it is known when the periods of the cycle begin. Where
-// its time zone is unknown, At returns periods that are off by hours: they are
-// good for showing what was counted, and nothing may be billed by them.
+// Known reports whether this machine knows the cycle's time zone. If not, the
+// periods that At returns are off by hours: they can be shown, but nothing may be
+// billed by them.
 func (c Cycle) Known() bool {
 	if c.Zone == nil {
 		return true
@@ -41,15 +41,15 @@ func (c Cycle) Known() bool {
 	return standIns.named[c.Zone.String()] != c.Zone
 }
 
-// UnknownZone is a time zone of a ledger that this machine does not know.
+// UnknownZone is a time zone in a ledger that this machine does not know.
 type UnknownZone struct {
 	Zone          string
-	Organizations []string // that had it, sorted
+	Organizations []string // those with this zone, sorted
 }
 
-// UnknownZones returns the time zones that are not known, by name. What was
-// counted of their organizations by these cycles is kept and not billed until
-// they are.
+// UnknownZones returns the time zones that this machine does not know, sorted by
+// name. Usage counted by such a cycle is kept, and not billed until its zone is
+// known.
 func (l *Ledger) UnknownZones() []UnknownZone {
 	l.mu.Lock()
 	defer l.mu.Unlock()
