@@ -121,7 +121,11 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (got
 		got.void = isShortage(err)
 		return got
 	}
-	_, _ = io.CopyN(io.Discard, res.Body, probeBody)
+	// After a switch of protocols the body is the connection itself, which no
+	// deadline of the request ends.
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		_, _ = io.CopyN(io.Discard, res.Body, probeBody)
+	}
 	_ = res.Body.Close()
 	if !wrote.IsZero() && first.After(wrote) {
 		got.rtt = first.Sub(wrote)

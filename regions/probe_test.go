@@ -3,6 +3,7 @@ package regions
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -19,6 +20,8 @@ const (
 	hangs    = "hangs"   // a black hole: connections and requests are swallowed
 	fails500 = "500"
 	fails404 = "404"
+	upgrades = "101" // answers with another protocol, and says nothing more
+	endless  = "a body that never ends"
 )
 
 // patient is a backend in virtual time that a test switches.
@@ -54,6 +57,18 @@ func watch(t *testing.T, change func(*Region), f func(t *testing.T, w *world, p 
 				w.WriteHeader(http.StatusInternalServerError)
 			case fails404:
 				w.WriteHeader(http.StatusNotFound)
+			case upgrades:
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close()
+				_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+				_, _ = conn.Read(make([]byte, 1)) // until the prober closes it
+			case endless:
+				_ = http.NewResponseController(w).Flush()
+				<-r.Context().Done()
 			}
 		})}
 		r := region(t, first, "http://backend")
@@ -114,6 +129,9 @@ func TestProbesNotice(t *testing.T) {
 		{fails404, "", false},
 		{fails500, "/ready", true},
 		{fails404, "/ready?deep=1", true},
+		{upgrades, "", false},
+		{upgrades, "/ready", true},
+		{endless, "", false},
 	} {
 		t.Run(tc.mode+" "+tc.uri, func(t *testing.T) {
 			watch(t, func(r *Region) { r.HealthURI = tc.uri }, func(t *testing.T, w *world, p *patient) {
