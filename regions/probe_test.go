@@ -115,7 +115,7 @@ func (w *world) becomes(t *testing.T, want State) time.Duration {
 	return time.Since(start)
 }
 
-// However a backend goes away, it is noticed within eight seconds without a
+// Contract 9.1: however a backend goes away, it is noticed within eight seconds without a
 // request, and its return after three good probes.
 func TestProbesNotice(t *testing.T) {
 	for _, tc := range []struct {

@@ -143,7 +143,7 @@ func TestRetryStatus(t *testing.T) {
 	}
 }
 
-// Statuses are answers: however bad, they open no breaker.
+// Contract 9.1, 9.5: statuses are answers: however bad, they open no breaker.
 func TestStatusesBlameNobody(t *testing.T) {
 	for _, status := range []int{500, 502, 503, 504, 546} {
 		w := newWorld(t, region(t, first, serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -16,14 +16,20 @@ func (unloaded) Find(string) (projects.Match, bool) { return projects.Match{}, f
 func (u unloaded) Ready() bool                      { return u.ready }
 func (unloaded) Many() bool                         { return false }
 
-// Contract 1.7: 404 is for hosts that are known to be nobody's, which clients remember; before the projects are known it
+// Contract 1.7, 5.7, 5.19: 404 is for hosts that are known to be nobody's, which clients remember; before the projects are known it
 // is 503.
 func TestAdmitWithoutProjects(t *testing.T) {
 	f := newFixture()
 	f.catalogue = unloaded{ready: true}
-	refused(t, f.pipeline(t), request("/functions/v1/open"), http.StatusNotFound, CodeProjectNotFound)
+	refusal, _ := refused(t, f.pipeline(t), request("/functions/v1/open"), http.StatusNotFound, CodeProjectNotFound)
+	if want := `{"code":"PROJECT_NOT_FOUND","message":"Requested project was not found"}`; string(refusal.Body()) != want {
+		t.Errorf("body %s, want %s", refusal.Body(), want)
+	}
 	f.catalogue = unloaded{}
-	refusal, _ := refused(t, f.pipeline(t), request("/functions/v1/open"), http.StatusServiceUnavailable, CodeProjectsUnavailable)
+	refusal, _ = refused(t, f.pipeline(t), request("/functions/v1/open"), http.StatusServiceUnavailable, CodeProjectsUnavailable)
+	if want := `{"code":"PROJECTS_UNAVAILABLE","message":"The projects are not known yet"}`; string(refusal.Body()) != want {
+		t.Errorf("body %s, want %s", refusal.Body(), want)
+	}
 	if refusal.RetryAfter <= 0 {
 		t.Error("no Retry-After")
 	}

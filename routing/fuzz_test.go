@@ -139,7 +139,7 @@ func TestFindEscape(t *testing.T) {
 	}
 }
 
-// Contract 1.3 to 1.7, 2.4 and section 5: whatever a client sends, Admit does
+// Contract 1.3 to 1.7, 2.4: whatever a client sends, Admit does
 // not panic, what it lets pass stays inside a function that is not the
 // runtime's own, and what it refuses has a well-formed answer.
 func FuzzInvocation(f *testing.F) {

@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/regions"
 )
 
-// Contract 5.9, 5.10, 5.13, 5.15, 5.25, 5.26, 6.1, 6.2: the answer to each way an invocation can fail,
+// Contract 5.3, 5.9, 5.10, 5.13 to 5.17, 5.22, 5.25, 5.26, 6.1, 6.2: the answer to each way an invocation can fail,
 // with the exact body.
 func TestFailed(t *testing.T) {
 	p := newFixture().pipeline(t)
@@ -59,6 +59,26 @@ func TestFailed(t *testing.T) {
 			`{"code":"BACKEND_ERROR","message":"The function's runtime closed the connection before it answered"}`,
 		},
 		{
+			"contract 5.3 malformed body", regions.ErrBodyMalformed, limits, 400,
+			`{"code":"INVALID_REQUEST","message":"The request body is malformed"}`,
+		},
+		{
+			"contract 5.14 no WebSockets", regions.ErrUpgradeUnsupported, limits, 501,
+			`{"code":"UPGRADE_UNSUPPORTED","message":"The region's runtimes take no WebSockets"}`,
+		},
+		{
+			"contract 5.16 no HTTP", regions.ErrNotHTTP, limits, 502,
+			`{"code":"BACKEND_ERROR","message":"The function's answer is not valid HTTP"}`,
+		},
+		{
+			"contract 5.17 not to be sent", regions.ErrUnsendable, limits, 502,
+			`{"code":"BACKEND_ERROR","message":"The request could not be passed on to the function"}`,
+		},
+		{
+			"contract 5.22 no room", regions.ErrOverloaded, limits, 503,
+			`{"code":"GATEWAY_OVERLOADED","message":"The region has no room for another request"}`,
+		},
+		{
 			"contract 5.15, 5.33 anything else", errors.New("dial tcp 10.1.0.10:9000"), limits, 502,
 			`{"code":"BACKEND_ERROR","message":"The function's runtime closed the connection before it answered"}`,
 		},
@@ -80,7 +100,7 @@ func TestFailed(t *testing.T) {
 	}
 }
 
-// Contract 2.5: the body of 503 REGION_UNAVAILABLE.
+// Contract 2.5, 5.24: the body of 503 REGION_UNAVAILABLE.
 func TestUnavailableBody(t *testing.T) {
 	refusal := refuse(503, CodeRegionUnavailable, "Region us-east-1 is not available")
 	refusal.Unavailable = &Unavailable{

@@ -89,6 +89,23 @@ func TestAdmitLooksAtTheRequestLine(t *testing.T) {
 	}
 }
 
+// Contract 5.2: what a client is told of an address that cannot be passed on.
+func TestInvalidURLSaysWhy(t *testing.T) {
+	p := newFixture().pipeline(t)
+	for message, where := range map[string]struct{ host, target string }{
+		"The path must stay inside the function":                   {sharedHost, "/functions/v1/open/.."},
+		"The URL must not contain spaces, control characters or #": {sharedHost, "/functions/v1/open?a b"},
+		"The host is not valid":                                    {"a b", "/functions/v1/open"},
+	} {
+		r := request(where.target)
+		r.Host = where.host
+		refusal, _ := refused(t, p, r, 400, CodeInvalidURL)
+		if want := `{"code":"INVALID_URL","message":"` + message + `"}`; string(refusal.Body()) != want {
+			t.Errorf("body %s, want %s", refusal.Body(), want)
+		}
+	}
+}
+
 // Contract 1.5, 1.8: a host that no header line can carry is refused, though
 // a single project answers on every host.
 func TestAdmitLooksAtTheHost(t *testing.T) {

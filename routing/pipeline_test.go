@@ -38,7 +38,7 @@ func TestAdmitTarget(t *testing.T) {
 	}
 }
 
-// Contract 1.2, 1.4, 1.6, 1.7: paths of no function.
+// Contract 1.2, 1.4, 1.6, 1.7, 5.6: paths of no function.
 func TestAdmitNotFound(t *testing.T) {
 	f := newFixture()
 	f.functions = append(f.functions, projects.Function{Slug: "functions"})
@@ -240,7 +240,7 @@ func TestAdmitCORSPolicy(t *testing.T) {
 	}
 }
 
-// Contract 6.1, 6.2, section 5 (413): whose limit holds.
+// Contract 5.10, 6.1, 6.2: whose limit holds.
 func TestAdmitLimits(t *testing.T) {
 	p := newFixture().pipeline(t)
 	want := regions.Limits{Idle: testIdle, WallClock: testProjectWall, MaxBody: testMaxBody, Start: testNow}

@@ -72,7 +72,7 @@ func TestAdmitPlan(t *testing.T) {
 	}
 }
 
-// Contract 2.4: the 400 and its message, which lists what may be named.
+// Contract 2.4, 5.1: the 400 and its message, which lists what may be named.
 func TestAdmitInvalidRegion(t *testing.T) {
 	long := strings.Repeat("x", 60) + "äöü" + strings.Repeat("y", 60)
 	tests := []struct {

@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// Contract 9.6 and section 3: the place of in_flight comes after the rate limits and the region's 503, and before the unit, which
+// Contract 3.27, 3.28, 5.23, 9.6: the place of in_flight comes after the rate limits and the region's 503, and before the unit, which
 // a refused call leaves alone. Preflights that reach the function are within it, those of the gateway are not (contract 4.1).
 func TestAdmitInFlight(t *testing.T) {
 	p := newFixture().pipeline(t)

@@ -108,7 +108,7 @@ func TestAdmitTakesLast(t *testing.T) {
 	refused(t, p, billed("/functions/v1/open", spent), http.StatusPaymentRequired, CodeProjectRestricted)
 }
 
-// Contract 9.8 and section 3: the client's limit comes after 404, 400 and 405, and before 401 and all that follows. Its token is gone
+// Contract 3.20, 9.8: the client's limit comes after 404, 400 and 405, and before 401 and all that follows. Its token is gone
 // whatever follows, the others' are not.
 func TestAdmitLimitsClientFirst(t *testing.T) {
 	f := newFixture()

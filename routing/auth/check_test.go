@@ -184,7 +184,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// The words of the contract for each cause (contract 3.2 to 3.7, 3.10, 3.11, 3.13).
+// The words of the contract for each cause (contract 3.2 to 3.7, 3.10, 3.11, 3.13, 5.4).
 func TestFailure(t *testing.T) {
 	tests := map[error]Failure{
 		ErrMissing:         {Code: "UNAUTHORIZED_NO_AUTH_HEADER", Message: "Missing authorization header", Challenge: `Bearer error="invalid_request", error_description="missing credentials"`},

@@ -234,7 +234,7 @@ func forgivingFetches(text string) bool {
 	return false
 }
 
-// What the policy of the head sets or removes is in no trailer; the rest is.
+// Contract 6.9: what the policy of the head sets or removes is in no trailer; the rest is.
 func TestTrailer(t *testing.T) {
 	for _, name := range []string{
 		"Set-Cookie", "Service-Worker-Allowed", "Clear-Site-Data", "Nel", "Link", "X-Accel-Redirect", "Content-Type", "Content-Security-Policy",
@@ -242,7 +242,7 @@ func TestTrailer(t *testing.T) {
 		"Content-Length", "Transfer-Encoding", "Trailer", "Ratelimit", "X-Content-Type-Options",
 	} {
 		if InTrailer(name) {
-			t.Errorf("contract 6.3: %s is a trailer", name)
+			t.Errorf("contract 6.9: %s is a trailer", name)
 		}
 	}
 	h := http.Header{"Grpc-Status": {"0"}, "Server-Timing": {"a"}, "Content-Digest": {"x"}, "X-Checksum": {"1"}, "Sb-X": {"1"}, "set-cookie": {"a=b"}, "Set-Cookie": nil}

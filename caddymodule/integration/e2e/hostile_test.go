@@ -175,7 +175,7 @@ func (h *hostileWorld) call(ref, slug, region, method string) (reply, error) {
 	return reply{status: res.StatusCode, header: res.Header, body: string(body)}, err
 }
 
-// untouched checks that all that is not evil is as if nothing had happened: contract 9.1 to 9.5.1 to 9.5.1 to 9.5.
+// untouched checks that all that is not evil is as if nothing had happened: contract 9.1 to 9.5.
 func (h *hostileWorld) untouched(t *testing.T) {
 	t.Helper()
 	if states := h.states(t); states != "up up up" {

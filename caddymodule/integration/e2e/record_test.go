@@ -30,6 +30,8 @@ type accessLine struct {
 	RequestID string `json:"sb_request_id"`
 	Region    string
 	Outcome   string
+	ErrorCode string `json:"sb_error_code"`
+	Conflict  bool   `json:"region_conflict"`
 	Request   struct{ URI, Proto string }
 }
 
@@ -87,7 +89,7 @@ const (
 	streamHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 
-// Contract 5.31, 6.8, 8.11, 8.17, 8.19, 8.20, 8.28: each call ends in one record with its true end, over every protocol, and in Caddy's access log
+// Contract 5.31, 6.8, 8.11, 8.17, 8.19, 8.20, 8.23, 8.28: each call ends in one record with its true end, over every protocol, and in Caddy's access log
 // and metrics; a client never takes a broken answer for a whole one.
 func TestOneRecord(t *testing.T) {
 	g, b, lines := startRecorded(t, "\t\tidle_timeout 1s")
@@ -164,6 +166,9 @@ func TestOneRecord(t *testing.T) {
 					l.Duration <= 0 || l.Duration > took+1 || l.Size < len(tt.body) {
 					t.Errorf("contract 8.19, 8.20: the access log says %+v, after %.3f s, want %d %s", got, took, tt.status, tt.outcome)
 				}
+				if res.Header != nil && l.ErrorCode != res.Header.Get("Sb-Error-Code") || (l.ErrorCode != "") != (tt.status >= 400) {
+					t.Errorf("contract 8.23: the access log has sb_error_code %q, the answer %q", l.ErrorCode, res.Header.Get("Sb-Error-Code"))
+				}
 				if tt.play != nil && l.Region != regionNames[0] {
 					t.Errorf("contract 8.11: the access log has region %q", l.Region)
 				}
@@ -210,6 +215,38 @@ func caddyRequests(t *testing.T, g *gateway) int {
 		}
 	}
 	return total
+}
+
+// Contract 2.2, 8.13: where header and query name different regions the header wins, and the access log says so.
+func TestRegionConflictIsLogged(t *testing.T) {
+	g, b, lines := startRecorded(t, "")
+	client := protocols(t)["HTTP/1.1"]
+	for query, conflict := range map[string]bool{
+		regionNames[0]:               false,
+		"any":                        false,
+		regionNames[0] + "%2C%20any": true,
+		"mars":                       true,
+	} {
+		target := b.add(says("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) + "?forceFunctionRegion=" + query
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, g.url+target, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Region", regionNames[0])
+		res, err := client.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK || res.Header.Get("X-Sb-Edge-Region") != regionNames[0] {
+			t.Errorf("%s was answered %d from %q", query, res.StatusCode, res.Header.Get("X-Sb-Edge-Region"))
+		}
+		var got []accessLine
+		waitUntil(t, "the access log's line", func() bool { got = lines(target); return len(got) > 0 })
+		if got[0].Conflict != conflict {
+			t.Errorf("%s: region_conflict is %v, want %v", query, got[0].Conflict, conflict)
+		}
+	}
 }
 
 // Contract 8.11, 8.17, 8.19, 8.20: a WebSocket's record says how it ended, and the access log has its 101.
