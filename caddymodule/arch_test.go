@@ -14,19 +14,22 @@ import (
 	"testing"
 )
 
-// The house rules of ARCHITECTURE.md as a test: which room may know which, who may import which library, what may lie
+// The rules of docs/architecture.md as a test: which room may know which, who may import which library, what may lie
 // at the top level. It reads the files alone, all of them whatever their build tags, and needs nothing to compile.
 
 const module = "github.com/edgegate/edgegate"
 
-// topLevel are the entries beside dotfiles that ARCHITECTURE.md allows.
+// topLevel are the entries beside dotfiles that there may be.
 var topLevel = []string{
 	"cmd", "caddymodule", "routing", "regions", "ratelimit", "configs", "docs",
 	"go.mod", "go.sum", "README.md", "LICENSE", "SECURITY.md", "Makefile",
 }
 
-// maxLines is where a file has to be split, after STYLE.md; tests and generated files may be longer.
-const maxLines = 400
+// maxLines is where a file has to be split, maxFiles where a package has; tests and generated files do not count.
+const (
+	maxLines = 400
+	maxFiles = 35
+)
 
 // sourceFile is one Go file of the tree, with its path from the repository's root in slashes.
 type sourceFile struct {
@@ -40,8 +43,12 @@ func (f sourceFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go")
 func TestArchitecture(t *testing.T) {
 	files := parseTree(t, "..")
 	documented := make(map[string]bool)
+	count := make(map[string]int)
 	for _, f := range files {
 		dir := filepath.ToSlash(filepath.Dir(f.path))
+		if !f.isTest() && !ast.IsGenerated(f.ast) {
+			count[dir]++
+		}
 		documented[dir] = documented[dir] || isPackageComment(f.ast)
 
 		for _, spec := range f.ast.Imports {
@@ -50,7 +57,7 @@ func TestArchitecture(t *testing.T) {
 				t.Fatalf("reading an import of %s: %v", f.path, err)
 			}
 			if reason := forbiddenImport(f.path, imported); reason != "" {
-				t.Errorf("%s imports %s: %s", f.path, imported, reason)
+				t.Errorf("%s imports %s: %s (docs/architecture.md)", f.path, imported, reason)
 			}
 		}
 		for _, name := range uses(f.ast, "net/http") {
@@ -60,6 +67,11 @@ func TestArchitecture(t *testing.T) {
 		}
 		if f.lines > maxLines && !f.isTest() && !ast.IsGenerated(f.ast) {
 			t.Errorf("%s has %d lines: more than %d hide a second role, split it", f.path, f.lines, maxLines)
+		}
+	}
+	for dir, n := range count {
+		if n > maxFiles {
+			t.Errorf("package %s has %d files: more than %d hide a second room, see docs/architecture.md", dir, n, maxFiles)
 		}
 	}
 	for dir, ok := range documented {
@@ -72,7 +84,7 @@ func TestArchitecture(t *testing.T) {
 func TestTopLevel(t *testing.T) {
 	for _, name := range topLevelEntries(t, "..") {
 		if !allowedAtTop(name) {
-			t.Errorf("%s lies at the top level, which is fixed by ARCHITECTURE.md: find its room", name)
+			t.Errorf("%s lies at the top level, which is fixed: find its room in docs/architecture.md", name)
 		}
 	}
 }
