@@ -1,6 +1,11 @@
 package caddymodule_test
 
 import (
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +24,44 @@ var arrows = []arrow{
 		"cmd/...",
 		[]string{"caddymodule/..."},
 		"the command has no logic: it registers the modules and starts Caddy, everything else is wired in caddymodule",
+	},
+	{
+		"caddymodule/handover/...",
+		[]string{"caddymodule/handover/..."},
+		"handover keeps sockets over configurations, whatever is asked over them: it knows nothing of ours",
+	},
+	{
+		"caddymodule/sockets/...",
+		[]string{"caddymodule/sockets/..."},
+		"sockets counts frames, whoever sends them: it knows nothing of ours",
+	},
+	{
+		"caddymodule/options/...",
+		[]string{"caddymodule/options/...", "regions/spelling"},
+		"options is what all Caddyfiles are read with: it knows none of the options",
+	},
+	{
+		"caddymodule/logs/...",
+		[]string{"caddymodule/logs/...", "caddymodule/options", "regions/spelling", "ratelimit/redisconn"},
+		"logs masks what is written, whoever writes it: it knows nothing of the gateway",
+	},
+	{
+		"caddymodule/metrics/...",
+		[]string{"caddymodule/metrics/...", "routing/auth", "regions", "ratelimit/rate"},
+		"metrics has names and types; the numbers are handed to it by the gateway, which it does not know",
+	},
+	{
+		"caddymodule/fleet/...",
+		[]string{"caddymodule/fleet/...", "regions/...", "ratelimit/redisconn/..."},
+		"fleet tells gateways of one another by values that the gateway hands to it: it does not know the gateway",
+	},
+	{
+		"caddymodule/gateway/...",
+		[]string{
+			"caddymodule/gateway/...", "caddymodule/handover", "caddymodule/sockets", "caddymodule/options", "caddymodule/logs",
+			"caddymodule/metrics", "caddymodule/fleet", "routing/...", "regions/...", "ratelimit/...",
+		},
+		"those who use the gateway know it, and not the other way round: admin, audit, cli, sources and exporters are guests over what it exports",
 	},
 	{
 		"caddymodule/...",
@@ -66,6 +109,21 @@ var arrows = []arrow{
 		"usage is a projection of the ledger and of nothing else, or a bill could not be computed again",
 	},
 	{
+		"ratelimit/rate/...",
+		[]string{"ratelimit/rate/...", "ratelimit/metering", "ratelimit/redisconn/..."},
+		"rates are of keys that mean nothing to it; of the ledger it needs the shards alone",
+	},
+	{
+		"ratelimit/quota/...",
+		[]string{"ratelimit/quota/...", "ratelimit/metering/...", "ratelimit/redisconn/...", "ratelimit/faultproxy"},
+		"a quota is what the ledger says was used and what was granted: prices and rates have no part in it",
+	},
+	{
+		"ratelimit/billing/...",
+		[]string{"ratelimit/billing/...", "ratelimit/quota/...", "ratelimit/metering/...", "ratelimit/usage/...", "ratelimit/redisconn/...", "regions/spelling"},
+		"the engine outlives configurations: who pays is told to it by a catalogue, of whom it knows nothing else",
+	},
+	{
 		"ratelimit/...",
 		[]string{"ratelimit/...", "regions/spelling"},
 		"ratelimit counts under opaque keys: it knows neither requests nor regions (spelling compares names of whatever kind)",
@@ -98,7 +156,7 @@ var homes = []home{
 	{
 		"go.uber.org/zap/...",
 		[]string{"caddymodule/..."},
-		"the pure rooms return values and errors, caddymodule alone decides what is logged and what is masked",
+		"the pure rooms return values and errors, or log by log/slog to what they are handed: caddymodule alone decides what is masked",
 	},
 	{
 		"github.com/prometheus/...",
@@ -194,7 +252,7 @@ func forbiddenArrow(file, own string) string {
 		}
 		return a.reason
 	}
-	return "no arrow of ARCHITECTURE.md starts here"
+	return "no arrow of docs/architecture.md starts here"
 }
 
 // forbiddenHTTP returns why file may not use the name of net/http.
@@ -230,10 +288,64 @@ func anyWithin(path string, patterns []string) bool {
 	return false
 }
 
-// matches compares whole path elements: regions/... is regions and regions/wire, not regionsx.
+// matches compares whole path elements: regions/... is regions and regions/geo, not regionsx.
 func matches(path, pattern string) bool {
 	base, deep := strings.CutSuffix(pattern, "/...")
 	return path == base || deep && strings.HasPrefix(path, base+"/")
+}
+
+// related tells whether a package and those that a pattern means may be of one library: they share its first elements.
+func related(path, pattern string) bool {
+	base := strings.TrimSuffix(pattern, "/...")
+	return matches(path, pattern) || matches(path, library(base)+"/...")
+}
+
+// library is the first three elements of a path, as most libraries have them.
+func library(path string) string {
+	parts := strings.SplitN(path, "/", 4)
+	return strings.Join(parts[:min(3, len(parts))], "/")
+}
+
+// goFile are files of ours that a reason names.
+var goFile = regexp.MustCompile(`[a-z/]+/[a-z_]+\.go`)
+
+// TestRulesNameWhatIsThere fails for a rule about a package, a file or a library that is gone: it protects nothing.
+func TestRulesNameWhatIsThere(t *testing.T) {
+	exists := func(rule, name string) {
+		t.Helper()
+		name = strings.TrimSuffix(name, "/...")
+		if _, err := os.Stat(filepath.Join("..", name)); err != nil {
+			t.Errorf("%s: a rule names %s, which is not there", rule, name)
+		}
+	}
+	for _, a := range arrows {
+		exists(a.from, a.from)
+		for _, to := range a.to {
+			exists(a.from, to)
+		}
+	}
+	imported := make(map[string]bool)
+	for _, f := range parseTree(t, "..") {
+		for _, spec := range f.ast.Imports {
+			imported[strings.Trim(spec.Path.Value, `"`)] = true
+		}
+	}
+	for _, h := range homes {
+		for _, name := range h.homes {
+			exists(h.library, name)
+		}
+		for _, file := range goFile.FindAllString(h.reason, -1) {
+			exists(h.library, file)
+		}
+		if own, ok := strings.CutPrefix(h.library, module+"/"); ok {
+			exists(h.library, own)
+		} else if !slices.ContainsFunc(slices.Collect(maps.Keys(imported)), func(path string) bool { return related(path, h.library) }) {
+			t.Errorf("a rule is about %s, of which nothing is imported", h.library)
+		}
+	}
+	for name := range forTests {
+		exists(name, strings.TrimPrefix(name, module+"/"))
+	}
 }
 
 func TestForbiddenImport(t *testing.T) {
@@ -245,7 +357,7 @@ func TestForbiddenImport(t *testing.T) {
 		allowed  bool
 	}{
 		{"the command registers the modules", "cmd/edgegate/main.go", module + "/caddymodule", true},
-		{"the command registers the console", "cmd/edgegate/main.go", module + "/caddymodule/console", true},
+		{"the command registers the demo", "cmd/edgegate/main.go", module + "/caddymodule/demo", true},
 		{"the command starts Caddy", "cmd/edgegate/main.go", caddy + "/cmd", true},
 		{"the command takes the standard modules", "cmd/edgegate/main.go", caddy + "/modules/standard", true},
 		{"the command decides something", "cmd/edgegate/main.go", module + "/routing", false},
@@ -254,6 +366,17 @@ func TestForbiddenImport(t *testing.T) {
 		{"the glue wires routing", "caddymodule/gateway/handler.go", module + "/routing", true},
 		{"the glue wires auth", "caddymodule/gateway/app.go", module + "/routing/auth", true},
 		{"the glue wires the ledger", "caddymodule/gateway/app.go", module + "/ratelimit/metering", true},
+		{"the glue takes sockets over", "caddymodule/gateway/handler.go", module + "/caddymodule/handover", true},
+		{"the glue asks its commands", "caddymodule/gateway/app.go", module + "/caddymodule/cli", false},
+		{"the commands know the glue", "caddymodule/cli/main.go", module + "/caddymodule/gateway", true},
+		{"sockets know the glue", "caddymodule/handover/listener.go", module + "/caddymodule/gateway", false},
+		{"WebSockets know regions", "caddymodule/sockets/registry.go", module + "/regions", false},
+		{"metrics know the glue", "caddymodule/metrics/collector.go", module + "/caddymodule/gateway", false},
+		{"the engine grants quotas", "ratelimit/billing/engine.go", module + "/ratelimit/quota", true},
+		{"the engine knows projects", "ratelimit/billing/engine.go", module + "/routing/projects", false},
+		{"the engine knows Caddy", "ratelimit/billing/engine.go", caddy, false},
+		{"the engine logs by zap", "ratelimit/billing/engine.go", "go.uber.org/zap", false},
+		{"the engine limits rates", "ratelimit/billing/engine.go", module + "/ratelimit/rate", false},
 		{"the demo uses the module", "caddymodule/demo/demo.go", module + "/caddymodule", true},
 		{"the glue builds on its tests", "caddymodule/gateway/app.go", module + "/caddymodule/integration", false},
 		{"the glue imports the command", "caddymodule/gateway/app.go", module + "/cmd/edgegate", false},
@@ -269,24 +392,24 @@ func TestForbiddenImport(t *testing.T) {
 		{"ratelimit says what was meant", "ratelimit/billing/adjust.go", module + "/regions/spelling", true},
 		{"spelling knows regions", "regions/spelling/spelling.go", module + "/regions", false},
 		{"routing locates clients itself", "routing/plan.go", module + "/regions/locate", false},
-		{"routing takes quota itself", "routing/pipeline.go", module + "/ratelimit", false},
-		{"a part of routing knows the glue", "routing/cors/cors.go", module + "/caddymodule", false},
+		{"routing takes quota itself", "routing/pipeline.go", module + "/ratelimit/quota", false},
+		{"a part of routing knows the glue", "routing/cors/cors.go", module + "/caddymodule/gateway", false},
 		{"routing knows Caddy", "routing/request.go", caddy, false},
 		{"routing logs", "routing/pipeline.go", "go.uber.org/zap", false},
 		{"routing logs by a subpackage of zap", "routing/pipeline.go", "go.uber.org/zap/zapcore", false},
 		{"routing proxies", "routing/pipeline.go", "net/http/httputil", false},
 		{"a test of routing knows Caddy", "routing/pipeline_test.go", caddy + "/modules/caddyhttp", false},
-		{"regions knows its own parts", "regions/transport.go", module + "/regions/wire", true},
+		{"regions knows its own parts", "regions/transport.go", module + "/regions/capacity", true},
 		{"regions knows projects", "regions/region.go", module + "/routing/projects", false},
-		{"regions counts", "regions/transport.go", module + "/ratelimit", false},
+		{"regions counts", "regions/transport.go", module + "/ratelimit/metering", false},
 		{"regions exports metrics", "regions/probe.go", "github.com/prometheus/client_golang/prometheus", false},
 		{"ratelimit knows its own parts", "ratelimit/quota/quota.go", module + "/ratelimit/redisconn", true},
 		{"ratelimit knows requests", "ratelimit/rate/limiter.go", module + "/routing", false},
 		{"ratelimit knows regions", "ratelimit/quota/redis.go", module + "/regions", false},
-		{"usage reads the ledger", "ratelimit/usage/pricing.go", module + "/ratelimit/metering", true},
+		{"usage reads the ledger", "ratelimit/usage/price.go", module + "/ratelimit/metering", true},
 		{"the ledger knows its projections", "ratelimit/metering/ledger.go", module + "/ratelimit/usage", false},
-		{"usage asks the limiter", "ratelimit/usage/pricing.go", module + "/ratelimit", false},
-		{"the connection knows its users", "ratelimit/redisconn/client.go", module + "/ratelimit", false},
+		{"usage asks the limiter", "ratelimit/usage/price.go", module + "/ratelimit/rate", false},
+		{"the connection knows its users", "ratelimit/redisconn/conn.go", module + "/ratelimit/quota", false},
 		{"the connection's tests start servers", "ratelimit/redisconn/conn_e2e_test.go", module + "/ratelimit/redisconn/redistest", true},
 		{"the connection starts servers", "ratelimit/redisconn/conn.go", module + "/ratelimit/redisconn/redistest", false},
 		{"the glue's tests start servers", "caddymodule/gateway/projectsredis_e2e_test.go", module + "/ratelimit/redisconn/redistest", true},
@@ -299,18 +422,21 @@ func TestForbiddenImport(t *testing.T) {
 		{"auth remembers tokens", "routing/auth/shared.go", "github.com/maypok86/otter/v2", true},
 		{"projects remember tokens", "routing/projects/project.go", "github.com/maypok86/otter/v2", false},
 		{"regions breaks circuits", "regions/breaker.go", "github.com/sony/gobreaker/v2", true},
-		{"a part of regions breaks circuits", "regions/wire/pool.go", "github.com/sony/gobreaker/v2", false},
+		{"a part of regions breaks circuits", "regions/locate/locate.go", "github.com/sony/gobreaker/v2", false},
 		{"quotas break circuits", "ratelimit/quota/redis.go", "github.com/sony/gobreaker/v2", false},
 		{"locate reads databases of addresses", "regions/locate/database.go", "github.com/oschwald/maxminddb-golang/v2", true},
 		{"regions read databases of addresses", "regions/geo/client.go", "github.com/oschwald/maxminddb-golang/v2", false},
-		{"ratelimit talks to Redis", "ratelimit/redisconn/client.go", "github.com/redis/go-redis/v9", true},
-		{"projects talk to Redis", "routing/projects/source.go", "github.com/redis/go-redis/v9", false},
-		{"the glue talks to Redis", "caddymodule/gateway/lease.go", "github.com/redis/go-redis/v9", false},
+		{"ratelimit talks to Redis", "ratelimit/redisconn/conn.go", "github.com/redis/go-redis/v9", true},
+		{"projects talk to Redis", "routing/projects/follow.go", "github.com/redis/go-redis/v9", false},
+		{"the glue talks to Redis", "caddymodule/gateway/app.go", "github.com/redis/go-redis/v9", false},
 		{"the integration tests use caddytest", "caddymodule/integration/golden_test.go", caddy + "/caddytest", true},
 		{"the glue's tests use caddytest", "caddymodule/gateway/app_test.go", caddy + "/caddytest", false},
 		{"a name that only starts alike", "routing/plan.go", module + "/regionsx", false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			if _, err := os.Stat(filepath.Join("..", path.Dir(tc.file))); err != nil && tc.name != "a room that is not in the house" {
+				t.Errorf("the file is of no room: %v", err)
+			}
 			reason := forbiddenImport(tc.file, tc.imported)
 			if (reason == "") != tc.allowed {
 				t.Errorf("%s imports %s: allowed %t, want %t (%s)", tc.file, tc.imported, reason == "", tc.allowed, reason)
