@@ -24,7 +24,7 @@ func aCall(ctx context.Context, engine *billing.Engine) *call {
 	return c
 }
 
-// BEHAVIOUR 5: no panic passes through other people's handlers, but the one that is left to break an answer off; and
+// Contract 5.29: no panic passes through other people's handlers, but the one that is left to break an answer off; and
 // whatever happened, nothing waits any more.
 func TestPanicsStayInside(t *testing.T) {
 	var nobody *Handler
@@ -79,7 +79,7 @@ type deadlines struct{ *httptest.ResponseRecorder }
 
 func (*deadlines) SetWriteDeadline(time.Time) error { return nil }
 
-// BEHAVIOUR 8: what an answer of the gateway's stands for.
+// Contract 8.19: what an answer of the gateway's stands for.
 func TestRefusedAs(t *testing.T) {
 	for code, want := range map[string]ending{
 		routing.CodeBackendError: endBackendCut, routing.CodeIdleTimeout: endTimedOut, routing.CodeResourceLimit: endTimedOut,

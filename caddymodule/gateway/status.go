@@ -64,7 +64,7 @@ type StatusProjects struct {
 	Error         *string            `json:"error"`              // why the latest is not in force
 	Projects      int                `json:"projects"`
 	Functions     int                `json:"functions"`
-	OverPlan      int                `json:"functions_over_plan"` // left out (BEHAVIOUR.md 7.6)
+	OverPlan      int                `json:"functions_over_plan"` // left out (contract 7.6)
 	Problems      []projects.Problem `json:"problems,omitempty"`  // the first of them; they refuse nothing
 	ProblemsTotal int                `json:"problems_total"`
 	KeySets       StatusKeySets      `json:"jwks"`

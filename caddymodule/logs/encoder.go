@@ -29,7 +29,7 @@ func init() {
 
 const encoderNamespace = "caddy.logging.encoders"
 
-// Encoder writes log lines without secrets (contract 8): values
+// Encoder writes log lines without secrets (contract 8.27): values
 // of headers other than a few harmless ones, and tokens, keys and passwords in
 // URLs and in any other text, are REDACTED. As the format of the default log it
 // holds for every line of the process, Caddy's access and error logs included.

@@ -17,7 +17,7 @@ import (
 
 const marker = "S3cretMarker"
 
-// The texts of section 8 that must not be in a log, and what must stay of them.
+// The texts of contract 8.27 that must not be in a log, and what must stay of them.
 func TestMaskText(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                              "",

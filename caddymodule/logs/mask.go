@@ -22,7 +22,7 @@ var shownHeaders = lowerSet(
 )
 
 // secretNames are the names of query parameters and log fields whose values are
-// secrets. Those of contract 8, and what else is usual.
+// secrets. Those of contract 8.27, and what else is usual.
 var secretNames = lowerSet(
 	"jwt", "token", "apikey", "access_token", "api_key", "api-key", "x-api-key", "refresh_token", "id_token", "auth_token",
 	"secret", "client_secret", "password", "passwd", "signature", "authorization", "proxy-authorization", "cookie", "set-cookie",

@@ -12,7 +12,7 @@ import (
 const unsolicited = "Unsolicited response received on idle HTTP channel"
 
 // HideBackendBytes removes what backends sent from the lines of the standard
-// logger (contract 8). Caddy sets that logger's output with each configuration, so
+// logger (contract 8.27). Caddy sets that logger's output with each configuration, so
 // that it must be called with each as well.
 func HideBackendBytes() {
 	if _, ok := log.Writer().(backendBytesFilter); !ok {

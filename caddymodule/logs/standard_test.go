@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// contract 8: net/http quotes what a backend sent unasked, and that may be anybody's.
+// Contract 8.27: net/http quotes what a backend sent unasked, and that may be anybody's.
 func TestBackendBytesAreCutFromTheLog(t *testing.T) {
 	var out bytes.Buffer
 	before := log.Writer()
