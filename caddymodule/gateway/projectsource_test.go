@@ -182,7 +182,7 @@ func TestTLSPermissionOfOneProject(t *testing.T) {
 	}
 }
 
-// TestAudit finds what the issue names, each with a remedy.
+// Contract 4.8, and what else the audit finds in projects: each finding has a remedy, and no secret in it.
 func TestAuditProjects(t *testing.T) {
 	load(t, textApp(t, strings.Replace(fileJSON("hello"), `"key":"sb_publishable_abc123"`, `"key":"sb_publishable_abc123","expires_at":"2020-01-01T00:00:00Z"`, 1)))
 	found := make(map[string]audit.Severity)
