@@ -56,10 +56,20 @@ var arrows = []arrow{
 		"fleet tells gateways of one another by values that the gateway hands to it: it does not know the gateway",
 	},
 	{
+		"caddymodule/forwarded/...",
+		[]string{"caddymodule/forwarded/...", "routing"},
+		"forwarded reads headers and addresses: it knows nothing of the gateway",
+	},
+	{
+		"caddymodule/audit/...",
+		[]string{"caddymodule/audit/...", "caddymodule/options", "caddymodule/logs", "routing/...", "regions/...", "ratelimit/..."},
+		"audit judges values that are handed to it: it does not know the gateway, nor who else brings findings",
+	},
+	{
 		"caddymodule/gateway/...",
 		[]string{
 			"caddymodule/gateway/...", "caddymodule/handover", "caddymodule/sockets", "caddymodule/options", "caddymodule/logs",
-			"caddymodule/metrics", "caddymodule/fleet", "routing/...", "regions/...", "ratelimit/...",
+			"caddymodule/metrics", "caddymodule/fleet", "caddymodule/forwarded", "caddymodule/audit", "routing/...", "regions/...", "ratelimit/...",
 		},
 		"those who use the gateway know it, and not the other way round: admin, audit, cli, sources and exporters are guests over what it exports",
 	},
