@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 )
 
 const billJSON = `{"organizations":[
@@ -36,13 +38,13 @@ func TestUsageBill(t *testing.T) {
 func exporter(t *testing.T, whole bool) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Trailer", trailerTotals)
+		w.Header().Set("Trailer", gateway.TotalsTrailer)
 		_, _ = w.Write([]byte("line_id\n1\n"))
 		if !whole {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}
-		w.Header().Set(trailerTotals, `{"rows":1,"quantity":2000,"amount_minor":150,"currency":"USD"}`)
+		w.Header().Set(gateway.TotalsTrailer, `{"rows":1,"quantity":2000,"amount_minor":150,"currency":"USD"}`)
 	}))
 	t.Cleanup(server.Close)
 	return (&fakeGateway{Server: server}).address()

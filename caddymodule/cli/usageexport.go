@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -86,7 +87,7 @@ func export(cmd *cobra.Command, o exportOptions) error {
 	if err := checkMonth(o.month); err != nil {
 		return err
 	}
-	gateway, err := newAdmin(o.address)
+	api, err := newAdmin(o.address)
 	if err != nil {
 		return err
 	}
@@ -94,10 +95,10 @@ func export(cmd *cobra.Command, o exportOptions) error {
 		if file, ok := cmd.OutOrStdout().(*os.File); ok && o.format == string(usage.Parquet) && term.IsTerminal(int(file.Fd())) {
 			return &UsageError{Msg: "Parquet is not for terminals", Hint: "name a file with --out"}
 		}
-		_, err := gateway.download(o, cmd.OutOrStdout())
+		_, err := api.download(o, cmd.OutOrStdout())
 		return err
 	}
-	totals, err := gateway.downloadTo(o)
+	totals, err := api.downloadTo(o)
 	switch {
 	case err != nil:
 	case o.output == "json":
@@ -151,9 +152,6 @@ func (a admin) downloadTo(o exportOptions) (totals usage.Totals, err error) {
 	return totals, nil
 }
 
-// trailerTotals tells at the end of an export what it adds up to.
-const trailerTotals = "Edgegate-Totals"
-
 // download writes an export, as it comes, and returns what it adds up to.
 func (a admin) download(o exportOptions, out io.Writer) (totals usage.Totals, err error) {
 	ask := map[string]string{"format": o.format, "period": o.month, "organization": o.org}
@@ -168,7 +166,7 @@ func (a admin) download(o exportOptions, out io.Writer) (totals usage.Totals, er
 	defer resp.Body.Close()
 	_, err = io.Copy(out, resp.Body)
 	if err == nil {
-		err = json.Unmarshal([]byte(resp.Trailer.Get(trailerTotals)), &totals)
+		err = json.Unmarshal([]byte(resp.Trailer.Get(gateway.TotalsTrailer)), &totals)
 	}
 	if err != nil {
 		return totals, &FailureError{Msg: fmt.Sprintf("the export ended early: %v", err), Hint: "the gateway's log says why; what was written is not whole"}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -61,24 +62,7 @@ an exporter is still to be told, and 1 otherwise.`,
 	return cmd
 }
 
-type reconcileAnswer struct {
-	Levels []reconcileLevel `json:"levels"`
-	OK     bool             `json:"ok"`
-}
-
-type reconcileLevel struct {
-	Level      string `json:"level"`
-	What       string `json:"what"`
-	Expected   int64  `json:"expected"`
-	Found      int64  `json:"found"`
-	Difference int64  `json:"difference"`
-	Explained  bool   `json:"explained,omitempty"` // the difference is no error
-	First      string `json:"first,omitempty"`
-	Parts      []struct {
-		What   string `json:"what"`
-		Number int64  `json:"number"`
-	} `json:"parts,omitempty"`
-}
+type reconcileAnswer struct{ billing.ReconcileAnswer }
 
 func reconcile(ctx context.Context, cmd *cobra.Command, o reconcileOptions) error {
 	if err := checkOutput(o.output); err != nil {
@@ -115,7 +99,7 @@ func reconcile(ctx context.Context, cmd *cobra.Command, o reconcileOptions) erro
 			return err
 		}
 		answer.Levels = append(answer.Levels, level)
-		slices.SortStableFunc(answer.Levels, func(a, b reconcileLevel) int { return strings.Compare(a.Level, b.Level) })
+		slices.SortStableFunc(answer.Levels, func(a, b billing.ReconcileLevel) int { return strings.Compare(a.Level, b.Level) })
 	}
 	return answer.show(cmd, o)
 }
@@ -140,8 +124,8 @@ func fileOf(against string) (path string, format usage.Format, err error) {
 }
 
 // compareFile compares the lines of now with those of a file.
-func (a admin) compareFile(o reconcileOptions, path string, format usage.Format) (reconcileLevel, error) {
-	level := reconcileLevel{Level: "R4", What: "lines of bills and " + path, Explained: true}
+func (a admin) compareFile(o reconcileOptions, path string, format usage.Format) (billing.ReconcileLevel, error) {
+	level := billing.ReconcileLevel{Level: "R4", What: "lines of bills and " + path, Explained: true}
 	type line struct {
 		quantity, revision int64
 		state              usage.State

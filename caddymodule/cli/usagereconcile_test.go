@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -59,10 +60,10 @@ func reconciler(t *testing.T, levels string, b *usage.LineStore) string {
 			_, _ = w.Write([]byte(levels))
 			return
 		}
-		w.Header().Set("Trailer", trailerTotals)
+		w.Header().Set("Trailer", gateway.TotalsTrailer)
 		totals, err := usage.Write(w, usage.JSONL, b.Lines(func(string, string) bool { return true }))
 		text, _ := json.Marshal(totals)
-		if w.Header().Set(trailerTotals, string(text)); err != nil {
+		if w.Header().Set(gateway.TotalsTrailer, string(text)); err != nil {
 			t.Error(err)
 		}
 	}))

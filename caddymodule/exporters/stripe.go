@@ -170,6 +170,7 @@ var (
 	_ audit.Auditor            = (*Stripe)(nil)
 	_ gateway.Exporter         = (*Stripe)(nil)
 	_ usage.RejectionSource    = (*Stripe)(nil)
+	_ usage.SumSource          = (*Stripe)(nil)
 	_ gateway.OrganizationUser = (*Stripe)(nil)
 	_ caddy.Provisioner        = (*Stripe)(nil)
 	_ caddyfile.Unmarshaler    = (*Stripe)(nil)

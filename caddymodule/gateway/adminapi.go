@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 func init() {
@@ -76,11 +79,30 @@ func adminHandler(route adminRoute) caddy.AdminHandlerFunc {
 		}
 		value, err := answer(app, r)
 		if err != nil {
-			return caddy.APIError{HTTPStatus: statusOf(err), Err: err}
+			return caddy.APIError{HTTPStatus: statusOf(err), Err: hinted(err)}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		return json.NewEncoder(w).Encode(value)
 	}
+}
+
+// maxBillingOrder bounds the body of an order about money, in bytes.
+const maxBillingOrder = 1 << 16
+
+// decodeOrder reads the body of an order about money. Fields that the order does not
+// have are an error: a typing error must not change another thing than was meant.
+func decodeOrder(r *http.Request, order any) error {
+	decoder := json.NewDecoder(io.LimitReader(r.Body, maxBillingOrder))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(order)
+}
+
+// hinted adds to the error of an unknown name which known one may be meant.
+func hinted(err error) error {
+	if unknown, ok := errors.AsType[*billing.UnknownError](err); ok {
+		return fmt.Errorf("%w%s", err, spelling.DidYouMean(unknown.Name, unknown.Known))
+	}
+	return err
 }
 
 // statusOf is 400 for a question that cannot be answered, 503 for one that cannot

@@ -11,6 +11,9 @@ import (
 // are in package billing. The command line decodes the same types: names, order and
 // types of their fields are a contract that golden files keep.
 
+// TotalsTrailer is the HTTP trailer of an export that has its usage.Totals as JSON.
+const TotalsTrailer = "Edgegate-Totals"
+
 // RegionsAnswer lists the regions as this gateway sees them: the answer of `edgegate
 // regions`.
 type RegionsAnswer struct {

@@ -22,26 +22,26 @@ var update = flag.Bool("update", false, "rewrite the golden files in testdata/an
 // type fails here.
 func TestAnswersKeepTheirJSON(t *testing.T) {
 	for name, answer := range map[string]any{
-		"adjust":         new(adjustAnswer),
+		"adjust":         new(billing.AdjustAnswer),
 		"adjust_order":   new(billing.AdjustOrder),
 		"audit":          new(audit.Answer),
-		"bill":           new(billAnswer),
+		"bill":           new(billing.BillAnswer),
 		"drain":          new(DrainAnswer),
 		"drain_order":    new(DrainOrder),
 		"drains":         new(DrainsAnswer),
 		"explain":        new(plan.Explanation),
-		"exporters":      new(exportersAnswer),
+		"exporters":      new(billing.ExportersAnswer),
 		"projects":       new(ProjectsAnswer),
-		"proof":          new(proofAnswer),
-		"push_order":     new(pushOrder),
-		"quota":          new(quotaAnswer),
-		"quota_order":    new(quotaOrder),
-		"reconcile":      new(billing.Reconciliation),
+		"proof":          new(billing.ProofAnswer),
+		"push_order":     new(billing.PushOrder),
+		"quota":          new(billing.QuotaAnswer),
+		"quota_order":    new(billing.QuotaOrder),
+		"reconcile":      new(billing.ReconcileAnswer),
 		"regions":        new(RegionsAnswer),
 		"status":         new(Status),
 		"token":          new(TokenAnswer),
 		"token_question": new(TokenQuestion),
-		"usage":          new(usageAnswer),
+		"usage":          new(billing.UsageAnswer),
 	} {
 		t.Run(name, func(t *testing.T) {
 			empty := indented(t, answer)

@@ -70,6 +70,9 @@ func (c catalogue) DefaultPrice() usage.Price {
 	return usage.Price{Included: -1, Currency: c.app.currency()}
 }
 
+// Regions implements billing.Catalogue.
+func (c catalogue) Regions() []string { return c.app.network.Set.Names() }
+
 // Sinks implements billing.Catalogue.
 func (c catalogue) Sinks() []usage.Sink {
 	sinks := make([]usage.Sink, len(c.app.exporters))

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"github.com/edgegate/edgegate/caddymodule/metrics"
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/capacity"
 )
@@ -89,21 +90,23 @@ func roomMetrics(r *capacity.Room) metrics.Room {
 }
 
 func (a *App) exporterMetrics() []metrics.Exporter {
-	list := make([]metrics.Exporter, 0, len(a.exporters))
-	for _, exporter := range a.exporters {
-		s, err := a.engine.ExporterState(exporter.Name())
-		if err != nil {
-			return nil // it is not open
-		}
+	answer, err := a.engine.Exporters()
+	if err != nil {
+		return nil // it is not open
+	}
+	list := make([]metrics.Exporter, 0, len(answer.Exporters))
+	for _, e := range answer.Exporters {
 		m := metrics.Exporter{
-			Name:        exporter.Name(),
-			Failing:     s.Failing(),
-			LastSuccess: s.Worked,
-			Due:         s.Delivery.Due,
-			Unanswered:  s.Delivery.Unanswered,
-			Rejected:    s.Delivery.Rejected,
+			Name:       e.Name,
+			Failing:    e.State == billing.ExporterFailing,
+			Due:        e.Due,
+			Unanswered: e.Unanswered,
+			Rejected:   e.Rejected,
 		}
-		for _, n := range s.Result.Held {
+		if e.WorkedAt != nil {
+			m.LastSuccess = *e.WorkedAt
+		}
+		for _, n := range e.Held {
 			m.Held += n
 		}
 		list = append(list, m)

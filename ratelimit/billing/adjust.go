@@ -2,9 +2,7 @@ package billing
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -12,76 +10,23 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// AdjustOrder says what a person adds to the bill of an organization, or deducts
-// from it.
-type AdjustOrder struct {
-	Organization string     `json:"organization"`
-	Units        int64      `json:"units"` // not 0; negative: they are deducted
-	Project      string     `json:"project"`
-	Function     string     `json:"function"`
-	Region       string     `json:"region"`
-	Reason       string     `json:"reason"`
-	Operator     string     `json:"operator"`
-	At           *time.Time `json:"at"` // in the hour that is adjusted; null: now
-}
-
-// maxReason bounds the texts of an adjustment, in bytes.
-const maxReason = 1000
-
-// Check reports what is wrong with an order by itself, whoever is in the
-// catalogue.
-func (o *AdjustOrder) Check() error {
-	for _, field := range []struct{ name, value string }{
-		{"organization", o.Organization},
-		{"project", o.Project},
-		{"function", o.Function},
-		{"region", o.Region},
-		{"reason", strings.TrimSpace(o.Reason)},
-		{"operator", strings.TrimSpace(o.Operator)},
-	} {
-		switch {
-		case field.value == "":
-			return fmt.Errorf("%s: is missing", field.name)
-		case len(field.value) > maxReason:
-			return fmt.Errorf("%s: must have at most %d bytes", field.name, maxReason)
-		case strings.Contains(field.value, "|") && field.name != "reason":
-			return fmt.Errorf("%s: must not have a | in it", field.name) // names of sums in Redis have it between
-		}
-	}
-	switch {
-	case o.Units == 0:
-		return errors.New("units: must not be 0")
-	case o.Units > math.MaxUint32 || o.Units < -math.MaxUint32:
-		return fmt.Errorf("units: must be at most %d, added or deducted; make several adjustments", uint32(math.MaxUint32))
-	}
-	return nil
-}
-
-// Adjusted is an adjustment that was made, and what the organization is billed in
-// the period before and after it.
-type Adjusted struct {
-	Adjustment    metering.Adjustment
-	Period        metering.Period
-	Before, After int64
-}
-
-// Adjust adds to what is billed to an organization, or deducts from it. The
-// function must be in the catalogue, or have been called before; the region must
-// be one of regions, or have been used. The error is an UnknownError where one is
-// neither.
-func (e *Engine) Adjust(ctx context.Context, order *AdjustOrder, regions []string) (Adjusted, error) {
-	if err := order.Check(); err != nil {
-		return Adjusted{}, err
+// Adjust adds to what an organization is billed, or deducts from it, and returns the
+// adjustment with what is billed before and after it. The function must be in the
+// catalogue or have been called before, the region must be in the catalogue or have been
+// used: the error is an UnknownError otherwise. No more can be deducted than is billed.
+func (e *Engine) Adjust(ctx context.Context, order AdjustOrder) (AdjustAnswer, error) {
+	if err := order.Validate(); err != nil {
+		return AdjustAnswer{}, err
 	}
 	e.adjusting.Lock()
 	defer e.adjusting.Unlock()
 	totals, err := e.Update(ctx)
 	if err != nil {
-		return Adjusted{}, err
+		return AdjustAnswer{}, err
 	}
 	o, catalogue, err := e.inForce()
 	if err != nil {
-		return Adjusted{}, err
+		return AdjustAnswer{}, err
 	}
 	at := o.ledger.Now()
 	if order.At != nil {
@@ -89,16 +34,14 @@ func (e *Engine) Adjust(ctx context.Context, order *AdjustOrder, regions []strin
 	}
 	subject, err := order.subject(catalogue, totals)
 	if err != nil {
-		return Adjusted{}, err
-	}
-	if names := slices.Concat(regions, totals.Regions()); !slices.Contains(names, order.Region) {
-		return Adjusted{}, &UnknownError{"region", order.Region, "is not configured, and nothing was used there", names}
+		return AdjustAnswer{}, err
 	}
 	subject.Cycle = totals.Cycle(order.Organization, at, subject.Cycle)
 	in := subject.Cycle.At(at)
 	before := totals.Billed(order.Organization, in.ID)
-	if before+order.Units < 0 {
-		return Adjusted{}, fmt.Errorf("organization %s is billed %d invocations in %s: no more than those can be deducted", order.Organization, before, in.ID)
+	after := before + order.Units
+	if after < 0 {
+		return AdjustAnswer{}, fmt.Errorf("organization %s is billed %d invocations in %s: no more than those can be deducted", order.Organization, before, in.ID)
 	}
 	made, err := o.ledger.Adjust(metering.Adjustment{
 		Subject:  subject,
@@ -108,42 +51,100 @@ func (e *Engine) Adjust(ctx context.Context, order *AdjustOrder, regions []strin
 		Reason:   strings.TrimSpace(order.Reason),
 		Operator: strings.TrimSpace(order.Operator),
 	})
-	return Adjusted{made, in, before, before + order.Units}, err
+	if err != nil {
+		return AdjustAnswer{}, err
+	}
+	period := periodOf(in)
+	return AdjustAnswer{
+		Adjustments: []Adjustment{adjustmentOf(made)},
+		Period:      &period,
+		Before:      &before,
+		After:       &after,
+	}, nil
 }
 
-// subject returns the function that an order is about: one of the catalogue, or one
-// that was called before.
+// Adjustments returns the adjustments in the logs of this process. Without a Month in
+// the query they are those of all periods.
+func (e *Engine) Adjustments(q Query) (AdjustAnswer, error) {
+	o, _, err := e.inForce()
+	if err != nil {
+		return AdjustAnswer{}, err
+	}
+	all, err := o.ledger.Adjustments()
+	if err != nil {
+		return AdjustAnswer{}, err
+	}
+	answer := AdjustAnswer{Adjustments: []Adjustment{}}
+	for _, one := range all {
+		asked := q.Month.IsZero() || q.WantsPeriod(one.Cycle.At(one.At), one.Cycle, time.Time{})
+		if asked && (q.Organization == "" || q.Organization == one.Organization) {
+			answer.Adjustments = append(answer.Adjustments, adjustmentOf(one))
+		}
+	}
+	return answer, nil
+}
+
+// subject returns the function that an order is about, with the cycle that its
+// organization has now, or an UnknownError.
 func (o *AdjustOrder) subject(c Catalogue, totals Totals) (metering.Subject, error) {
 	s := metering.Subject{Organization: o.Organization, Project: o.Project, Function: o.Function}
-	known := totals.Projects(o.Organization)
+	refs := totals.Projects(o.Organization)
 	account, err := accountOf(c, o.Organization)
-	if err != nil && len(known) == 0 {
+	if err != nil && len(refs) == 0 {
 		return s, err
 	}
 	s.Cycle = account.Allowance.Cycle
 	var project *Project
 	if account.Projects != nil {
 		for p := range account.Projects {
-			known = append(known, p.Ref)
+			refs = append(refs, p.Ref)
 			if p.Ref == o.Project {
 				project = &p
 			}
 		}
 	}
-	if !slices.Contains(known, o.Project) {
-		return s, &UnknownError{"project", o.Project, fmt.Sprintf("organization %s has no such project", o.Organization), known}
+	if !slices.Contains(refs, o.Project) {
+		return s, &UnknownError{
+			What:    "project",
+			Name:    o.Project,
+			Problem: fmt.Sprintf("organization %s has no such project", o.Organization),
+			Known:   refs,
+		}
 	}
+	if err := o.checkFunction(project, totals); err != nil {
+		return s, err
+	}
+	names := slices.Concat(c.Regions(), totals.Regions())
+	if !slices.Contains(names, o.Region) {
+		return s, &UnknownError{
+			What:    "region",
+			Name:    o.Region,
+			Problem: "is not configured, and nothing was used there",
+			Known:   names,
+		}
+	}
+	return s, nil
+}
+
+// checkFunction returns an UnknownError for a function that the project neither has nor
+// ever had a call of. A project that is no longer in the catalogue is nil.
+func (o *AdjustOrder) checkFunction(project *Project, totals Totals) error {
 	slugs := totals.Functions(o.Organization, o.Project)
 	if project != nil {
 		if project.Has(o.Function) {
-			return s, nil
+			return nil
 		}
 		slugs = slices.AppendSeq(slugs, project.Functions)
 	}
-	if !slices.Contains(slugs, o.Function) {
-		return s, &UnknownError{"function", o.Function, fmt.Sprintf("project %s has no such function, and had no call of it", o.Project), slugs}
+	if slices.Contains(slugs, o.Function) {
+		return nil
 	}
-	return s, nil
+	return &UnknownError{
+		What:    "function",
+		Name:    o.Function,
+		Problem: fmt.Sprintf("project %s has no such function, and had no call of it", o.Project),
+		Known:   slugs,
+	}
 }
 
 // accountOf returns the account of an organization, or an UnknownError.
@@ -158,5 +159,10 @@ func accountOf(c Catalogue, organization string) (Account, error) {
 		}
 		ids = append(ids, a.ID)
 	}
-	return Account{}, &UnknownError{"organization", organization, "no project in force has it", ids}
+	return Account{}, &UnknownError{
+		What:    "organization",
+		Name:    organization,
+		Problem: "no project in force has it",
+		Known:   ids,
+	}
 }

@@ -12,7 +12,7 @@ import (
 
 func TestAdjustOrder(t *testing.T) {
 	whole := AdjustOrder{Organization: "acme", Units: -1, Project: "p", Function: "f", Region: "eu", Reason: "outage | of eu", Operator: "ada"}
-	if err := whole.Check(); err != nil {
+	if err := whole.Validate(); err != nil {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*AdjustOrder){
@@ -20,14 +20,14 @@ func TestAdjustOrder(t *testing.T) {
 		"reason: is missing":               func(o *AdjustOrder) { o.Reason = " \t" },
 		"operator: is missing":             func(o *AdjustOrder) { o.Operator = "" },
 		"region: must not have a |":        func(o *AdjustOrder) { o.Region = "eu|us" },
-		"reason: must have at most":        func(o *AdjustOrder) { o.Reason = strings.Repeat("x", maxReason+1) },
+		"reason: must have at most":        func(o *AdjustOrder) { o.Reason = strings.Repeat("x", maxText+1) },
 		"units: must not be 0":             func(o *AdjustOrder) { o.Units = 0 },
 		"units: must be at most 429496729": func(o *AdjustOrder) { o.Units = math.MaxUint32 + 1 },
 		"or deducted; make several":        func(o *AdjustOrder) { o.Units = -math.MaxUint32 - 1 },
 	} {
 		order := whole
 		change(&order)
-		if err := order.Check(); err == nil || !strings.HasPrefix(err.Error(), want) && !strings.Contains(err.Error(), want) {
+		if err := order.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) && !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", order, err, want)
 		}
 	}
@@ -83,8 +83,16 @@ func TestHourly(t *testing.T) {
 }
 
 // order deducts one call of acme's.
-func order() *AdjustOrder {
-	return &AdjustOrder{Organization: "acme", Units: -1, Project: "p", Function: "f", Region: "eu", Reason: " outage ", Operator: "ada"}
+func order() AdjustOrder {
+	return AdjustOrder{
+		Organization: "acme",
+		Units:        -1,
+		Project:      "p",
+		Function:     "f",
+		Region:       "eu",
+		Reason:       " outage ",
+		Operator:     "ada",
+	}
 }
 
 // What is adjusted is billed, and no more is deducted than is.
@@ -98,27 +106,28 @@ func TestAdjust(t *testing.T) {
 	}{{-2, 5, 3, nil}, {4, 3, 7, nil}, {-7, 7, 0, &earlier}} {
 		o := order()
 		o.Units, o.At = tt.units, tt.at
-		made, err := f.Adjust(t.Context(), o, []string{"eu"})
+		made, err := f.Adjust(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if made.Before != tt.before || made.After != tt.after || made.Period.ID != "2026-11" {
-			t.Errorf("%+v, want %d and %d", made, tt.before, tt.after)
+		if *made.Before != tt.before || *made.After != tt.after || made.Period.ID != "2026-11" {
+			t.Errorf("%d and %d in %+v, want %d and %d", *made.Before, *made.After, made.Period, tt.before, tt.after)
 		}
-		if a := made.Adjustment; a.Units != tt.units || a.Reason != "outage" || a.Seq == 0 || a.Instance != f.Ledger().Instance() {
-			t.Errorf("%+v", a)
+		a := made.Adjustments[0]
+		if len(made.Adjustments) != 1 || a.Units != tt.units || a.Reason != "outage" || a.Record == 0 || a.Gateway != f.Ledger().Instance() {
+			t.Errorf("%+v", made.Adjustments)
 		}
 	}
-	if _, err := f.Adjust(t.Context(), order(), []string{"eu"}); err == nil || !strings.Contains(err.Error(), "is billed 0 invocations in 2026-11: no more than those can be deducted") {
+	if _, err := f.Adjust(t.Context(), order()); err == nil || !strings.Contains(err.Error(), "is billed 0 invocations in 2026-11: no more than those can be deducted") {
 		t.Error(err)
 	}
 	o := order()
 	o.Reason = ""
-	if _, err := f.Adjust(t.Context(), o, nil); err == nil {
+	if _, err := f.Adjust(t.Context(), o); err == nil {
 		t.Error("there is no reason")
 	}
 	f.plan.missing = true
-	if _, err := f.Adjust(t.Context(), order(), nil); !errors.Is(err, ErrNoPrices) {
+	if _, err := f.Adjust(t.Context(), order()); !errors.Is(err, ErrNoPrices) {
 		t.Error(err)
 	}
 }
@@ -144,8 +153,8 @@ func TestAdjustKnows(t *testing.T) {
 	} {
 		o := order()
 		o.Units = 1
-		tt.change(o)
-		_, err := f.Adjust(t.Context(), o, []string{"eu"})
+		tt.change(&o)
+		_, err := f.Adjust(t.Context(), o)
 		unknown, _ := errors.AsType[*UnknownError](err)
 		switch {
 		case tt.what == "" && err != nil, tt.what != "" && unknown == nil:

@@ -1,10 +1,73 @@
 package billing
 
 import (
+	"errors"
+	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
+
+// AdjustOrder adds invocations to what an organization is billed, or deducts them: the
+// order of `edgegate usage adjust`. All fields but At are required. Texts have at most
+// 1000 bytes, and all but Reason no | in them.
+type AdjustOrder struct {
+	// Organization is the id of the organization whose bill is adjusted.
+	Organization string `json:"organization"`
+
+	// Units is the number of invocations to add; with a minus, to deduct. It is not 0
+	// and its magnitude is at most 4294967295.
+	Units int64 `json:"units"`
+
+	// Project, Function and Region name the line item that is adjusted. Each is in the
+	// catalogue, or something was counted of it before.
+	Project  string `json:"project"`
+	Function string `json:"function"`
+	Region   string `json:"region"`
+
+	// Reason says why. The ledger keeps it.
+	Reason string `json:"reason"`
+
+	// Operator is who gives the order. The ledger keeps it.
+	Operator string `json:"operator"`
+
+	// At is a moment in the hour that is adjusted; null for now.
+	At *time.Time `json:"at"`
+}
+
+// maxText bounds each text of an order, in bytes.
+const maxText = 1000
+
+// Validate returns the first error of an order that shows without the ledger and the
+// catalogue.
+func (o *AdjustOrder) Validate() error {
+	for _, field := range []struct{ name, value string }{
+		{"organization", o.Organization},
+		{"project", o.Project},
+		{"function", o.Function},
+		{"region", o.Region},
+		{"reason", strings.TrimSpace(o.Reason)},
+		{"operator", strings.TrimSpace(o.Operator)},
+	} {
+		switch {
+		case field.value == "":
+			return fmt.Errorf("%s: is missing", field.name)
+		case len(field.value) > maxText:
+			return fmt.Errorf("%s: must have at most %d bytes", field.name, maxText)
+		case strings.Contains(field.value, "|") && field.name != "reason":
+			return fmt.Errorf("%s: must not have a | in it", field.name) // it separates the names of sums in Redis
+		}
+	}
+	switch {
+	case o.Units == 0:
+		return errors.New("units: must not be 0")
+	case o.Units > math.MaxUint32 || o.Units < -math.MaxUint32:
+		return fmt.Errorf("units: must be at most %d, added or deducted; make several adjustments", uint32(math.MaxUint32))
+	}
+	return nil
+}
 
 // AdjustAnswer has adjustments: the answer of `edgegate usage adjust`.
 type AdjustAnswer struct {

@@ -19,6 +19,8 @@ type Catalogue interface {
 	Accounts() iter.Seq[Account]
 	// DefaultPrice is the price for those that are not, or no longer, among Accounts.
 	DefaultPrice() usage.Price
+	// Regions are the names of the regions that functions may run in.
+	Regions() []string
 	// Sinks are the exporters of line items: each is a usage.Deliverer or a
 	// usage.Service.
 	Sinks() []usage.Sink

@@ -195,36 +195,11 @@ func (e *Engine) Ledger() *metering.Ledger {
 	return nil
 }
 
-// Quotas returns the quotas; nil before Start.
-func (e *Engine) Quotas() *quota.Manager {
-	if o := e.opened.Load(); o != nil {
-		return o.quotas
-	}
-	return nil
-}
-
-// Lines returns the store of line items; nil before Start. Update brings it up to
-// date.
-func (e *Engine) Lines() *usage.LineStore {
-	if o := e.opened.Load(); o != nil {
-		return o.lines
-	}
-	return nil
-}
-
 // Shared returns the store that gateways share; nil before Start, and where
 // nothing is shared.
 func (e *Engine) Shared() *SharedStore {
 	if o := e.opened.Load(); o != nil {
 		return o.shared.Load()
-	}
-	return nil
-}
-
-// Cycles returns the billing cycles of the organizations in force; nil before Use.
-func (e *Engine) Cycles() Cycles {
-	if c := e.catalogue.Load(); c != nil {
-		return cyclesOf(*c)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,18 +19,25 @@ import (
 // Before its start an engine has nothing, refuses questions, and lets requests pass without counting them.
 func TestBeforeStart(t *testing.T) {
 	e := NewEngine(t.TempDir())
-	if e.Ledger() != nil || e.Quotas() != nil || e.Lines() != nil || e.Shared() != nil || e.Cycles() != nil || e.InUse() {
+	if e.Ledger() != nil || e.Shared() != nil || e.InUse() {
 		t.Error("it has something")
 	}
 	for name, ask := range map[string]func() error{
-		"Update":        func() error { _, err := e.Update(t.Context()); return err },
-		"Adjust":        func() error { _, err := e.Adjust(t.Context(), order(), nil); return err },
-		"Reconcile":     func() error { _, err := e.Reconcile(t.Context(), new(ReconcileQuery)); return err },
-		"ExporterState": func() error { _, err := e.ExporterState("x"); return err },
-		"Export":        func() error { return e.Export(t.Context(), nil) },
-		"Resend":        func() error { return e.Resend(t.Context(), nil) },
-		"LedgerState":   func() error { _, err := e.LedgerState(begins); return err },
-		"QuotaState":    func() error { _, err := e.QuotaState(begins); return err },
+		"Update":      func() error { _, err := e.Update(t.Context()); return err },
+		"Usage":       func() error { _, err := e.Usage(t.Context(), UsageQuery{}); return err },
+		"Quota":       func() error { _, err := e.Quota(t.Context(), ""); return err },
+		"SetQuota":    func() error { _, err := e.SetQuota(t.Context(), QuotaOrder{}); return err },
+		"release":     func() error { _, err := e.SetQuota(t.Context(), QuotaOrder{Release: "x"}); return err },
+		"Bill":        func() error { _, err := e.Bill(t.Context(), Query{}); return err },
+		"Select":      func() error { _, err := e.Select(t.Context(), Query{}); return err },
+		"Proof":       func() error { _, err := e.Proof(t.Context(), strings.Repeat("a", 32)); return err },
+		"Adjust":      func() error { _, err := e.Adjust(t.Context(), order()); return err },
+		"Adjustments": func() error { _, err := e.Adjustments(Query{}); return err },
+		"Reconcile":   func() error { _, err := e.Reconcile(t.Context(), ReconcileQuery{}); return err },
+		"Exporters":   func() error { _, err := e.Exporters(); return err },
+		"Push":        func() error { _, err := e.Push(t.Context(), PushOrder{}); return err },
+		"LedgerState": func() error { _, err := e.LedgerState(begins); return err },
+		"QuotaState":  func() error { _, err := e.QuotaState(begins); return err },
 	} {
 		if err := ask(); !errors.Is(err, ErrNotOpen) {
 			t.Errorf("%s: %v", name, err)
@@ -78,7 +86,7 @@ func TestStartAgain(t *testing.T) {
 		}
 	}
 	e.Use(new(plan))
-	if !e.InUse() || e.Dir() != dir || e.Ledger() == nil || e.Quotas() == nil || e.Lines() == nil || e.Cycles() == nil {
+	if !e.InUse() || e.Dir() != dir || e.Ledger() == nil {
 		t.Error("something is missing")
 	}
 	if err := e.Close(); err != nil {

@@ -30,8 +30,8 @@ const (
 	tendEvery = 10 * time.Minute
 )
 
-// ErrStandby says that another process exports.
-var ErrStandby = errors.New("another process exports")
+// errStandby says that another process exports.
+var errStandby = errors.New("another process exports")
 
 // exports brings line items to the exporters of the catalogue in force.
 type exports struct {
@@ -43,25 +43,25 @@ type exports struct {
 	renamed map[string]string    // the store in which what a sink was told is under its new name, by that
 
 	lastMu sync.Mutex // guards last
-	last   map[string]*ExporterState
+	last   map[string]*exportState
 }
 
-// ExporterState is how the last round of an exporter went. The zero ExporterState
-// is that of one that had no round yet.
-type ExporterState struct {
-	Next     time.Time // when it is its turn again
-	Failures int       // in a row
-	Worked   time.Time // when it last had all that is new
-	Result   usage.Result
-	Delivery usage.DeliveryStatus
-	Err      error // nil: the round went well; ErrStandby: another process has the turn
+// exportState is how the last round of an exporter went. The zero exportState is that of
+// one that had no round yet.
+type exportState struct {
+	next     time.Time // when it is its turn again
+	failures int       // in a row
+	worked   time.Time // when it last had all that is new
+	result   usage.Result
+	delivery usage.DeliveryStatus
+	err      error // nil: the round went well; errStandby: another process has the turn
 }
 
-// Standby reports whether another process exports.
-func (s *ExporterState) Standby() bool { return errors.Is(s.Err, ErrStandby) }
+// standby reports whether another process exports.
+func (s *exportState) standby() bool { return errors.Is(s.err, errStandby) }
 
-// Failing reports whether the last round failed. It is tried again.
-func (s *ExporterState) Failing() bool { return s.Err != nil && !s.Standby() }
+// failing reports whether the last round failed. It is tried again.
+func (s *exportState) failing() bool { return s.err != nil && !s.standby() }
 
 func newExports(e *Engine, o *opened) *exports {
 	return &exports{
@@ -69,38 +69,15 @@ func newExports(e *Engine, o *opened) *exports {
 		opened:  o,
 		tended:  make(map[string]time.Time),
 		renamed: make(map[string]string),
-		last:    make(map[string]*ExporterState),
+		last:    make(map[string]*exportState),
 	}
 }
 
-// ExporterState returns how the last round of an exporter went.
-func (e *Engine) ExporterState(name string) (ExporterState, error) {
-	o := e.opened.Load()
-	if o == nil {
-		return ExporterState{}, ErrNotOpen
-	}
-	return o.exports.state(name), nil
-}
-
-// Export has an exporter told now what is new. ExporterState says how it went.
-func (e *Engine) Export(ctx context.Context, sink usage.Sink) error {
-	o := e.opened.Load()
-	if o == nil {
-		return ErrNotOpen
-	}
-	o.exports.once(ctx, sink)
-	return nil
-}
-
-// Resend has messages sent anew that a service did not take, with the next Export.
-func (e *Engine) Resend(ctx context.Context, s usage.Service) error {
-	o := e.opened.Load()
-	if o == nil {
-		return ErrNotOpen
-	}
-	o.exports.mu.Lock()
-	defer o.exports.mu.Unlock()
-	_, err := o.exports.outbox(s).RetryRejected(ctx, s)
+// resend sends again, with the next round, the messages that a service did not take.
+func (x *exports) resend(ctx context.Context, s usage.Service) error {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	_, err := x.outbox(s).RetryRejected(ctx, s)
 	return err
 }
 
@@ -122,7 +99,7 @@ func (x *exports) run(ctx context.Context) {
 			continue
 		}
 		for _, sink := range catalogue.Sinks() {
-			if s := x.state(sink.Name()); x.engine.now().After(s.Next) {
+			if s := x.state(sink.Name()); x.engine.now().After(s.next) {
 				x.once(ctx, sink)
 			}
 		}
@@ -130,13 +107,13 @@ func (x *exports) run(ctx context.Context) {
 }
 
 // state returns a copy of an exporter's state.
-func (x *exports) state(name string) ExporterState {
+func (x *exports) state(name string) exportState {
 	x.lastMu.Lock()
 	defer x.lastMu.Unlock()
 	if s := x.last[name]; s != nil {
 		return *s
 	}
-	return ExporterState{}
+	return exportState{}
 }
 
 // once is a round of one exporter.
@@ -146,13 +123,13 @@ func (x *exports) once(ctx context.Context, sink usage.Sink) {
 	ctx, cancel := context.WithTimeout(ctx, exportMost)
 	defer cancel()
 	s := x.state(sink.Name())
-	s.Result, s.Err = x.round(ctx, sink)
+	s.result, s.err = x.round(ctx, sink)
 	s.schedule(x.engine.now())
 	x.log(sink, &s)
 	if service, ok := sink.(usage.Service); ok {
 		status, err := x.outbox(service).Status(ctx, service)
 		if err == nil {
-			s.Delivery = status
+			s.delivery = status
 		}
 	}
 	x.lastMu.Lock()
@@ -161,32 +138,32 @@ func (x *exports) once(ctx context.Context, sink usage.Sink) {
 }
 
 // schedule says when it is the exporter's turn again after a round that ended now.
-func (s *ExporterState) schedule(now time.Time) {
-	if !s.Failing() {
-		s.Failures, s.Next = 0, now.Add(exportEvery)
-		if s.Err == nil {
-			s.Worked = now
+func (s *exportState) schedule(now time.Time) {
+	if !s.failing() {
+		s.failures, s.next = 0, now.Add(exportEvery)
+		if s.err == nil {
+			s.worked = now
 		}
 		return
 	}
-	s.Failures++
-	if retry, ok := errors.AsType[*usage.RetryError](s.Err); ok {
-		s.Next = now.Add(min(max(retry.After, exportLook), exportRetryMost))
+	s.failures++
+	if retry, ok := errors.AsType[*usage.RetryError](s.err); ok {
+		s.next = now.Add(min(max(retry.After, exportLook), exportRetryMost))
 		return
 	}
-	s.Next = now.Add(backoff(s.Failures))
+	s.next = now.Add(backoff(s.failures))
 }
 
 // log logs how a round went.
-func (x *exports) log(sink usage.Sink, s *ExporterState) {
+func (x *exports) log(sink usage.Sink, s *exportState) {
 	logger := x.engine.log().With(slog.String("exporter", sink.Name()))
-	if s.Failing() && !errors.Is(s.Err, context.Canceled) {
-		logger.Error("line items were not exported; it is tried again", logError(s.Err), slog.Time("next", s.Next))
+	if s.failing() && !errors.Is(s.err, context.Canceled) {
+		logger.Error("line items were not exported; it is tried again", logError(s.err), slog.Time("next", s.next))
 	}
-	if s.Result.Sent > 0 || s.Result.Rejected > 0 {
-		logger.Info("exported line items", slog.Int("sent", s.Result.Sent), slog.Int("rejected", s.Result.Rejected))
+	if s.result.Sent > 0 || s.result.Rejected > 0 {
+		logger.Info("exported line items", slog.Int("sent", s.result.Sent), slog.Int("rejected", s.result.Rejected))
 	}
-	for why, n := range s.Result.Held {
+	for why, n := range s.result.Held {
 		logger.Warn("line items are held back", slog.String("reason", why), slog.Int("messages", n))
 	}
 }
@@ -205,7 +182,7 @@ func (x *exports) round(ctx context.Context, sink usage.Sink) (r usage.Result, e
 	dir := x.engine.dir
 	lock, err := metering.Lock(filepath.Join(dir, "export.lock"))
 	if errors.Is(err, metering.ErrLocked) {
-		return r, ErrStandby
+		return r, errStandby
 	}
 	if err != nil {
 		return r, fmt.Errorf("locking the exports of %s: %w", dir, err)
@@ -221,7 +198,7 @@ func (x *exports) round(ctx context.Context, sink usage.Sink) (r usage.Result, e
 		outbox := x.outbox(to)
 		r, err = outbox.Run(ctx, to)
 		err = standby(err)
-		waits := errors.Is(err, ErrStandby)
+		waits := errors.Is(err, errStandby)
 		if common, ok := outbox.Pages.(usage.SharedPages); ok && (err == nil || waits) {
 			err = errors.Join(err, x.tend(ctx, common, to.Name(), waits))
 		}
@@ -229,10 +206,10 @@ func (x *exports) round(ctx context.Context, sink usage.Sink) (r usage.Result, e
 	return r, err
 }
 
-// standby makes an ErrStandby of an error that says that another gateway sends.
+// standby makes an errStandby of an error that says that another gateway sends.
 func standby(err error) error {
 	if errors.Is(err, usage.ErrNotLeader) {
-		return fmt.Errorf("%w: %w", ErrStandby, err)
+		return fmt.Errorf("%w: %w", errStandby, err)
 	}
 	return err
 }

@@ -77,19 +77,22 @@ func (s *service) Send(_ context.Context, messages []usage.Message) ([]usage.Ver
 	return verdicts, nil
 }
 
-// Sum implements summarizer.
-func (s *service) Sum(_ context.Context, meter, organization string, start, end time.Time) (has int64, known bool, err error) {
+// System implements usage.SumSource.
+func (*service) System() string { return "meters" }
+
+// Sum implements usage.SumSource.
+func (s *service) Sum(_ context.Context, q usage.SumQuery) (has int64, known bool, err error) {
 	for _, m := range s.got {
-		if m.Meter == meter && m.Account == organization && !m.Start.Before(start) && !m.End.After(end) {
+		if m.Meter == q.Meter && m.Account == q.Organization && !m.Start.Before(q.Start) && !m.End.After(q.End) {
 			has += m.Delta
 		}
 	}
-	return has, organization != s.stranger, s.sumErr
+	return has, q.Organization != s.stranger, s.sumErr
 }
 
 var (
 	_ usage.Deliverer = (*deliverer)(nil)
-	_ summarizer      = (*service)(nil)
+	_ usage.SumSource = (*service)(nil)
 	_ usage.Renamed   = (*service)(nil)
 )
 
@@ -102,16 +105,9 @@ func (f *fixture) final(calls int) {
 }
 
 // export is a round of an exporter.
-func (f *fixture) export(s usage.Sink) ExporterState {
-	f.t.Helper()
-	if err := f.Export(f.t.Context(), s); err != nil {
-		f.t.Fatal(err)
-	}
-	state, err := f.ExporterState(s.Name())
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return state
+func (f *fixture) export(s usage.Sink) exportState {
+	f.open.exports.once(f.t.Context(), s)
+	return f.open.exports.state(s.Name())
 }
 
 // Each exporter is told each line once, and left alone for a minute then.
@@ -123,11 +119,11 @@ func TestExport(t *testing.T) {
 		for _, to := range []usage.Sink{d, s} {
 			before := f.clock.now()
 			state := f.export(to)
-			if state.Failing() || state.Standby() || state.Worked.Before(before) || state.Next.Before(before.Add(exportEvery)) {
+			if state.failing() || state.standby() || state.worked.Before(before) || state.next.Before(before.Add(exportEvery)) {
 				t.Errorf("%d, %s: %+v", round, to.Name(), state)
 			}
-			if want := 1 - round; state.Result.Sent != want {
-				t.Errorf("%d, %s: %d were sent, want %d", round, to.Name(), state.Result.Sent, want)
+			if want := 1 - round; state.result.Sent != want {
+				t.Errorf("%d, %s: %d were sent, want %d", round, to.Name(), state.result.Sent, want)
 			}
 		}
 	}
@@ -147,7 +143,7 @@ func TestExportFails(t *testing.T) {
 	d := &deliverer{sink: sink{name: "files", err: failure}}
 	for failures := 1; failures < 4; failures++ {
 		state := f.export(d)
-		if wait := state.Next.Sub(f.clock.now()); !state.Failing() || state.Failures != failures || wait > exportRetry<<(failures-1) {
+		if wait := state.next.Sub(f.clock.now()); !state.failing() || state.failures != failures || wait > exportRetry<<(failures-1) {
 			t.Errorf("%d: next in %s, %+v", failures, wait, state)
 		}
 	}
@@ -156,12 +152,12 @@ func TestExportFails(t *testing.T) {
 	}
 	for after, want := range map[time.Duration]time.Duration{0: exportLook, time.Minute: time.Minute, 24 * time.Hour: exportRetryMost} {
 		d.err = &usage.RetryError{After: after, Err: failure}
-		if wait := f.export(d).Next.Sub(f.clock.now()); wait > want || wait < want-500*time.Millisecond {
+		if wait := f.export(d).next.Sub(f.clock.now()); wait > want || wait < want-500*time.Millisecond {
 			t.Errorf("asked to wait %s, it is %s", after, wait)
 		}
 	}
 	d.err = nil
-	if state := f.export(d); state.Failing() || state.Failures != 0 || len(d.got) != 1 {
+	if state := f.export(d); state.failing() || state.failures != 0 || len(d.got) != 1 {
 		t.Errorf("%+v", state)
 	}
 	logged := f.logs.count(`"level":"ERROR"`)
@@ -169,7 +165,8 @@ func TestExportFails(t *testing.T) {
 	cancel()
 	d.err = context.Canceled
 	f.final(1)
-	if err := f.Export(ctx, d); err != nil || f.logs.count(`"level":"ERROR"`) != logged {
+	f.open.exports.once(ctx, d)
+	if f.logs.count(`"level":"ERROR"`) != logged {
 		t.Error("the end of the process is logged as a failure")
 	}
 }
@@ -179,24 +176,24 @@ func TestHeldAndRejected(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
 	f.final(2)
 	s := &service{sink: sink{name: "meter"}, verdict: usage.Verdict{Held: "no customer"}}
-	if state := f.export(s); state.Result.Held["no customer"] != 1 || state.Delivery.Due != 1 {
+	if state := f.export(s); state.result.Held["no customer"] != 1 || state.delivery.Due != 1 {
 		t.Errorf("%+v", state)
 	}
 	if n := f.logs.count(`"level":"WARN"`, "line items are held back", `"reason":"no customer"`, `"messages":1`); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 	s.verdict = usage.Verdict{Rejected: "too old"}
-	if state := f.export(s); state.Result.Rejected != 1 || state.Delivery.Rejected != 1 || !strings.HasSuffix(state.Delivery.Reasons[0], ": too old") {
+	if state := f.export(s); state.result.Rejected != 1 || state.delivery.Rejected != 1 || !strings.HasSuffix(state.delivery.Reasons[0], ": too old") {
 		t.Errorf("%+v", state)
 	}
 	s.verdict = usage.Verdict{}
-	if state := f.export(s); state.Result.Sent != 0 || state.Delivery.Rejected != 1 {
+	if state := f.export(s); state.result.Sent != 0 || state.delivery.Rejected != 1 {
 		t.Errorf("it was sent again: %+v", state)
 	}
-	if err := f.Resend(t.Context(), s); err != nil {
+	if err := f.open.exports.resend(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
-	if state := f.export(s); state.Result.Sent != 1 || state.Delivery.Rejected != 0 || len(s.got) != 1 || s.got[0].Value != 2 {
+	if state := f.export(s); state.result.Sent != 1 || state.delivery.Rejected != 0 || len(s.got) != 1 || s.got[0].Value != 2 {
 		t.Errorf("it was not sent again: %+v", state)
 	}
 }
@@ -210,16 +207,16 @@ func TestExportStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := &deliverer{sink: sink{name: "files"}}
-	if state := f.export(d); !state.Standby() || state.Failing() || !errors.Is(state.Err, ErrStandby) || state.Failures != 0 || len(d.got) != 0 {
+	if state := f.export(d); !state.standby() || state.failing() || !errors.Is(state.err, errStandby) || state.failures != 0 || len(d.got) != 0 {
 		t.Errorf("%+v", state)
 	}
 	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if state := f.export(d); state.Standby() || len(d.got) != 1 {
+	if state := f.export(d); state.standby() || len(d.got) != 1 {
 		t.Errorf("%+v", state)
 	}
-	if err := standby(usage.ErrNotLeader); !errors.Is(err, ErrStandby) || !errors.Is(err, usage.ErrNotLeader) {
+	if err := standby(usage.ErrNotLeader); !errors.Is(err, errStandby) || !errors.Is(err, usage.ErrNotLeader) {
 		t.Error(err)
 	}
 }
@@ -231,7 +228,7 @@ func TestRenamedExporter(t *testing.T) {
 	before, after := &service{sink: sink{name: "old"}}, &service{sink: sink{name: "new", former: "old"}}
 	f.export(before)
 	for range 2 {
-		if state := f.export(after); state.Failing() || len(after.got) != 0 {
+		if state := f.export(after); state.failing() || len(after.got) != 0 {
 			t.Errorf("%+v, got %+v", state, after.got)
 		}
 	}

@@ -26,6 +26,7 @@ type plan struct {
 
 func (p *plan) Loaded() bool                { return !p.missing }
 func (p *plan) Accounts() iter.Seq[Account] { return slices.Values(p.accounts) }
+func (p *plan) Regions() []string           { return []string{"eu"} }
 func (p *plan) Sinks() []usage.Sink         { return p.sinks }
 
 func (p *plan) DefaultPrice() usage.Price { return usage.Price{Included: -1, Currency: "USD"} }
@@ -163,7 +164,7 @@ func (f *fixture) lines() (lines []usage.Line) {
 	if _, err := f.Update(f.t.Context()); err != nil {
 		f.t.Fatal(err)
 	}
-	for l, err := range f.Lines().Lines(func(string, string) bool { return true }) {
+	for l, err := range f.open.lines.Lines(func(string, string) bool { return true }) {
 		if err != nil {
 			f.t.Fatal(err)
 		}

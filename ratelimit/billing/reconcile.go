@@ -11,65 +11,50 @@ import (
 // ReconcileQuery says what a reconciliation compares.
 type ReconcileQuery struct {
 	Query
-	// Against has the services that are of a kind and can be asked what they have
-	// asked for it, too. Default: none is.
+	// Against is the System of a usage.SumSource, such as stripe, that is asked what it
+	// has, too. Default: none is.
 	Against string
 }
 
-// Reconciliation compares the accounts of what was used.
-type Reconciliation struct {
-	Levels []Level `json:"levels"`
-	OK     bool    `json:"ok"` // all differences are 0
-}
-
-// Level compares two accounts of the same.
-type Level struct {
-	Level    string `json:"level"` // R0 to R5
-	What     string `json:"what"`
-	Expected int64  `json:"expected"`
-	Found    int64  `json:"found"`
-	// Difference is the sum of what is different anywhere: too much here does not
-	// make up for too little there.
-	Difference int64  `json:"difference"`
-	Explained  bool   `json:"explained,omitempty"` // the difference is of what is on its way
-	First      string `json:"first,omitempty"`     // where it is first different
-	// Parts are what was found, by kind, where there are kinds.
-	Parts []LevelPart `json:"parts,omitempty"`
-}
-
-// LevelPart is one kind of what was found.
-type LevelPart struct {
-	What   string `json:"what"`
-	Number int64  `json:"number"`
-}
-
-// Reconcile compares the accounts of what was used with each other, from the
-// records to the line items and what exporters were told.
-func (e *Engine) Reconcile(ctx context.Context, q *ReconcileQuery) (Reconciliation, error) {
+// Reconcile compares all counts of what was used with each other, from the records to
+// the line items and what was delivered to exporters. It reads the logs of this process
+// again, which takes long for a large one. The error is an UnknownError if no exporter
+// can be asked for what Against has.
+func (e *Engine) Reconcile(ctx context.Context, q ReconcileQuery) (ReconcileAnswer, error) {
 	o, catalogue, err := e.inForce()
 	if err != nil {
-		return Reconciliation{}, err
+		return ReconcileAnswer{}, err
 	}
-	c := &reconciliation{engine: e, opened: o, cycles: cyclesOf(catalogue), query: q, now: o.ledger.Now()}
+	sinks := catalogue.Sinks()
+	if err := q.checkAgainst(sinks); err != nil {
+		return ReconcileAnswer{}, err
+	}
+	c := &reconciliation{
+		engine: e,
+		opened: o,
+		cycles: cyclesOf(catalogue),
+		query:  &q,
+		now:    o.ledger.Now(),
+	}
 	c.requests = e.requests.now(o.ledger)
 	recounts, err := o.ledger.Recount(c.count)
 	if err != nil {
-		return Reconciliation{}, err
+		return ReconcileAnswer{}, err
 	}
 	c.log(recounts)
 	if s := o.shared.Load(); s != nil {
 		if err := c.redis(ctx, s.peers); err != nil {
-			return Reconciliation{}, err
+			return ReconcileAnswer{}, err
 		}
 	}
 	if err := c.lines(ctx); err != nil {
-		return Reconciliation{}, err
+		return ReconcileAnswer{}, err
 	}
-	if err := c.exporters(ctx, catalogue.Sinks()); err != nil {
-		return Reconciliation{}, err
+	if err := c.exporters(ctx, sinks); err != nil {
+		return ReconcileAnswer{}, err
 	}
 	c.levels = append(c.levels, c.requests.level(c.recorded))
-	answer := Reconciliation{Levels: c.levels, OK: true}
+	answer := ReconcileAnswer{Levels: c.levels, OK: true}
 	for _, l := range c.levels {
 		answer.OK = answer.OK && l.Difference == 0
 	}
@@ -82,7 +67,7 @@ type reconciliation struct {
 	cycles Cycles
 	query  *ReconcileQuery
 	now    time.Time
-	levels []Level
+	levels []ReconcileLevel
 
 	requests requestTotals
 	recorded int64 // invocations of this process, up to when they were counted
@@ -104,7 +89,7 @@ func (c *reconciliation) count(instance string, r *metering.Record) {
 
 // compare adds a level with two Totals of the same.
 func (c *reconciliation) compare(level, what string, expected, found Totals) {
-	l := Level{Level: level, What: what, Expected: expected.sum(), Found: found.sum()}
+	l := ReconcileLevel{Level: level, What: what, Expected: expected.sum(), Found: found.sum()}
 	differ := func(k TotalKey) {
 		if expected[k] == found[k] {
 			return
@@ -169,7 +154,7 @@ func (c *reconciliation) hours(read, kept []metering.Usage) (hours []metering.Us
 
 // log compares the records with the sums.
 func (c *reconciliation) log(recounts []metering.Recounted) {
-	records := Level{Level: "R0", What: "records in the logs"}
+	records := ReconcileLevel{Level: "R0", What: "records in the logs"}
 	var read, kept []metering.Usage
 	for _, r := range recounts {
 		records.Expected += int64(r.Last)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,13 +14,13 @@ import (
 )
 
 // levels are those of a reconciliation by their names, of R1 and R4 the last.
-func (f *fixture) levels(q *ReconcileQuery) (levels map[string]Level, ok bool) {
+func (f *fixture) levels(q ReconcileQuery) (levels map[string]ReconcileLevel, ok bool) {
 	f.t.Helper()
 	r, err := f.Reconcile(f.t.Context(), q)
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	levels = make(map[string]Level)
+	levels = make(map[string]ReconcileLevel)
 	for _, l := range r.Levels {
 		levels[l.Level] = l
 	}
@@ -33,7 +34,7 @@ func TestReconcile(t *testing.T) {
 	f.plan.sinks = []usage.Sink{&deliverer{sink: sink{name: "files"}}, s}
 	f.final(4)
 	f.export(s)
-	q := &ReconcileQuery{Against: AgainstStripe}
+	q := ReconcileQuery{Against: "meters"}
 	levels, ok := f.levels(q)
 	if !ok {
 		t.Errorf("%+v", levels)
@@ -43,7 +44,7 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("%+v, want %d", l, want)
 		}
 	}
-	for name, empty := range map[string]*ReconcileQuery{
+	for name, empty := range map[string]ReconcileQuery{
 		"of another":      {Query: Query{Organization: "other"}},
 		"of another time": {Query: Query{Month: time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)}},
 	} {
@@ -74,22 +75,22 @@ func TestReconcileOnTheWay(t *testing.T) {
 	f.plan.sinks = []usage.Sink{s}
 	f.final(3)
 	f.export(s)
-	if levels, ok := f.levels(new(ReconcileQuery)); ok || levels["R4"].Difference != 3 || !levels["R4"].Explained {
+	if levels, ok := f.levels(ReconcileQuery{}); ok || levels["R4"].Difference != 3 || !levels["R4"].Explained {
 		t.Errorf("%+v", levels["R4"])
 	}
 }
 
-// A question about a service that nobody has is refused.
+// A question about a system that no exporter can be asked about is refused.
 func TestReconcileAgainst(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
-	if _, err := f.Reconcile(t.Context(), &ReconcileQuery{Against: AgainstStripe}); !errors.Is(err, ErrNoStripe) {
-		t.Error(err)
-	}
-	if _, err := f.Reconcile(t.Context(), &ReconcileQuery{Against: "paddle"}); err == nil || !strings.Contains(err.Error(), `against "paddle": allowed is stripe`) {
+	f.plan.sinks = []usage.Sink{&deliverer{sink: sink{name: "files"}}, &service{sink: sink{name: "meter"}}}
+	_, err := f.Reconcile(t.Context(), ReconcileQuery{Against: "paddle"})
+	unknown, ok := errors.AsType[*UnknownError](err)
+	if !ok || unknown.Name != "paddle" || !slices.Equal(unknown.Known, []string{"meters"}) {
 		t.Error(err)
 	}
 	f.plan.missing = true
-	if _, err := f.Reconcile(t.Context(), new(ReconcileQuery)); !errors.Is(err, ErrNoPrices) {
+	if _, err := f.Reconcile(t.Context(), ReconcileQuery{}); !errors.Is(err, ErrNoPrices) {
 		t.Error(err)
 	}
 }
@@ -113,7 +114,7 @@ func TestReconcileDamage(t *testing.T) {
 	if err := file.Close(); err != nil {
 		t.Fatal(err)
 	}
-	levels, ok := f.levels(new(ReconcileQuery))
+	levels, ok := f.levels(ReconcileQuery{})
 	if l := levels["R0"]; ok || l.Difference == 0 || !strings.HasPrefix(l.First, "gateway "+f.Ledger().Instance()) {
 		t.Errorf("%+v", l)
 	}
@@ -128,7 +129,7 @@ func TestReconcileAfterDays(t *testing.T) {
 	f.final(2)
 	f.clock.forward(5 * 24 * time.Hour)
 	f.call(1, called)
-	if levels, ok := f.levels(new(ReconcileQuery)); !ok || levels["R2"].Found != 3 || levels["R3"].Found != 3 {
+	if levels, ok := f.levels(ReconcileQuery{}); !ok || levels["R2"].Found != 3 || levels["R3"].Found != 3 {
 		t.Errorf("%+v", levels)
 	}
 }
@@ -141,17 +142,17 @@ func TestReconcileWithTheStore(t *testing.T) {
 	own.Instance, own.Region = f.Ledger().Instance(), "eu"
 	m := &mirror{own: []metering.Entry{own, entry(metering.Hourly, "2026111814", 4)}, flushed: func() { f.call(1, called) }}
 	f.with(m)
-	if levels, _ := f.levels(new(ReconcileQuery)); levels["R1"].What != "sums here and in Redis" || levels["R1"].Difference != 0 {
+	if levels, _ := f.levels(ReconcileQuery{}); levels["R1"].What != "sums here and in Redis" || levels["R1"].Difference != 0 {
 		t.Errorf("%+v", levels["R1"])
 	}
 	m.own[0].Invocations, m.flushed = 1, nil
-	if levels, _ := f.levels(new(ReconcileQuery)); levels["R1"].Difference != 3 {
+	if levels, _ := f.levels(ReconcileQuery{}); levels["R1"].Difference != 3 {
 		t.Errorf("%+v", levels["R1"])
 	}
 	for _, name := range []string{"Flush", "OwnSums"} {
 		failure := errors.New(name)
 		m.fails = map[string]error{name: failure}
-		if _, err := f.Reconcile(t.Context(), new(ReconcileQuery)); !errors.Is(err, failure) {
+		if _, err := f.Reconcile(t.Context(), ReconcileQuery{}); !errors.Is(err, failure) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

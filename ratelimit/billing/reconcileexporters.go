@@ -2,71 +2,73 @@ package billing
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// summarizer is an exporter that can be asked what it has.
-type summarizer interface {
-	usage.Service
-	Sum(ctx context.Context, meter, organization string, start, end time.Time) (has int64, known bool, err error)
+// checkAgainst returns an UnknownError if no exporter can be asked for what the system
+// of the query has.
+func (q *ReconcileQuery) checkAgainst(sinks []usage.Sink) error {
+	if q.Against == "" {
+		return nil
+	}
+	var systems []string
+	for _, sink := range sinks {
+		if s, ok := sink.(usage.SumSource); ok {
+			systems = append(systems, s.System())
+		}
+	}
+	if slices.Contains(systems, q.Against) {
+		return nil
+	}
+	return &UnknownError{
+		What:    "against",
+		Name:    q.Against,
+		Problem: "no exporter can be asked what it has",
+		Known:   systems,
+	}
 }
 
-// AgainstStripe has what Stripe says it has compared, too.
-const AgainstStripe = "stripe"
-
-// ErrNoStripe says that there is no exporter that could be asked for what Stripe
-// has.
-var ErrNoStripe = errors.New("there is no exporter to Stripe")
-
-// exporters compares the lines with what services were told, and that with what
-// they say they have.
+// exporters compares the line items with what was delivered to services, and that with
+// what the services say they have, if the query asks for it.
 func (c *reconciliation) exporters(ctx context.Context, sinks []usage.Sink) error {
-	against := c.query.Against
-	if against != "" && against != AgainstStripe {
-		return fmt.Errorf("against %q: allowed is %s", against, AgainstStripe)
-	}
 	// Nothing is sent meanwhile: what is compared stays, and services have one user.
 	c.opened.exports.mu.Lock()
 	defer c.opened.exports.mu.Unlock()
-	asked := false
 	for _, sink := range sinks {
 		service, ok := sink.(usage.Service)
 		if !ok {
 			continue
 		}
-		told, err := c.told(ctx, service)
+		delivered, err := c.delivered(ctx, service)
 		if err != nil {
 			return err
 		}
-		if s, ok := sink.(summarizer); ok && against == AgainstStripe {
-			asked = true
-			if err := c.summaries(ctx, s, told); err != nil {
+		if s, ok := sink.(usage.SumSource); ok && c.query.Against == s.System() {
+			if err := c.sums(ctx, s, delivered); err != nil {
 				return err
 			}
 		}
 	}
-	if against == AgainstStripe && !asked {
-		return fmt.Errorf("against %s: %w", against, ErrNoStripe)
-	}
 	return nil
 }
 
-// toldOf is what a service was told of an organization, on one of its meters, from
-// the first to the last item.
-type toldOf struct {
+// delivery is the value that was delivered to a service of an organization, on one of
+// the service's meters, and the time from the first to the last item.
+type delivery struct {
 	value      int64
 	start, end time.Time
 }
 
-// told compares the lines with what a service was told.
-func (c *reconciliation) told(ctx context.Context, s usage.Service) (map[TotalKey]*toldOf, error) {
+// delivered compares the line items with what was delivered to a service, and returns
+// that by organization and, as the Function of the key, meter.
+func (c *reconciliation) delivered(ctx context.Context, s usage.Service) (map[TotalKey]*delivery, error) {
 	expected, found, explained := make(Totals), make(Totals), true
-	all := make(map[TotalKey]*toldOf)
+	all := make(map[TotalKey]*delivery)
 	want := func(organization, id string) bool { return c.askedByID(organization, id) }
 	err := c.opened.exports.outbox(s).Compare(ctx, s, want, func(item *usage.Item, told int64, pending bool) {
 		k := TotalKey{Organization: item.Account, Function: item.Meter}
@@ -74,7 +76,7 @@ func (c *reconciliation) told(ctx context.Context, s usage.Service) (map[TotalKe
 		found[k] += told
 		explained = explained && (told == item.Value || pending)
 		if all[k] == nil {
-			all[k] = &toldOf{start: item.Start}
+			all[k] = &delivery{start: item.Start}
 		}
 		of := all[k]
 		of.value += told
@@ -94,12 +96,17 @@ func (c *reconciliation) told(ctx context.Context, s usage.Service) (map[TotalKe
 	return all, nil
 }
 
-// summaries compares what a service was told with what it says it has.
-func (c *reconciliation) summaries(ctx context.Context, s summarizer, told map[TotalKey]*toldOf) error {
+// sums compares what was delivered to a service with what it says it has.
+func (c *reconciliation) sums(ctx context.Context, s usage.SumSource, delivered map[TotalKey]*delivery) error {
 	expected, found := make(Totals), make(Totals)
 	var strangers []string
-	for k, of := range told {
-		has, known, err := s.Sum(ctx, k.Function, k.Organization, of.start, of.end)
+	for k, of := range delivered {
+		has, known, err := s.Sum(ctx, usage.SumQuery{
+			Meter:        k.Function,
+			Organization: k.Organization,
+			Start:        of.start,
+			End:          of.end,
+		})
 		if err != nil {
 			return fmt.Errorf("exporter %s: %w", s.Name(), err)
 		}

@@ -52,7 +52,7 @@ func (c *counter) finish(r *Request) {
 }
 
 // level is R5.
-func (c *counter) level() Level {
+func (c *counter) level() ReconcileLevel {
 	r := &reconciliation{requests: c.requests.now(c.open.ledger)}
 	if _, err := c.open.ledger.Recount(r.count); err != nil {
 		c.t.Error(err)

@@ -103,10 +103,10 @@ func (e *Engine) UnderWay() (n int64) {
 
 // level compares the requests that came in with what became of them; recorded is
 // how many invocations of this process the ledger has, up to the moment.
-func (n *requestTotals) level(recorded int64) Level {
-	l := Level{Level: "R5", What: "requests received since the start and what became of them", Expected: n.received}
+func (n *requestTotals) level(recorded int64) ReconcileLevel {
+	l := ReconcileLevel{Level: "R5", What: "requests received since the start and what became of them", Expected: n.received}
 	add := func(name string, v int64) {
-		l.Parts = append(l.Parts, LevelPart{name, v})
+		l.Parts = append(l.Parts, ReconcilePart{What: name, Number: v})
 		l.Found += v
 	}
 	for k := OutcomePreflight; k < outcomes; k++ {

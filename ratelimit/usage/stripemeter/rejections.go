@@ -62,31 +62,35 @@ func (s *Service) Rejections(ctx context.Context) (all []usage.Rejection, err er
 	return all, nil
 }
 
-// Sum returns what Stripe has counted for an organization on a meter from start to
-// before end. known is false if the organization has no Stripe customer.
-func (s *Service) Sum(ctx context.Context, meter, organization string, start, end time.Time) (has int64, known bool, err error) {
+// System implements usage.SumSource.
+func (*Service) System() string { return "stripe" }
+
+// Sum returns what Stripe has counted for an organization on a meter from the Start to
+// before the End of the query. known is false if the organization has no Stripe
+// customer.
+func (s *Service) Sum(ctx context.Context, q usage.SumQuery) (has int64, known bool, err error) {
 	if s.meters == nil {
 		if err := s.Prepare(ctx); err != nil {
 			return 0, false, err
 		}
 	}
-	customer := s.customers[organization]
+	customer := s.customers[q.Organization]
 	if customer == "" {
 		return 0, false, nil
 	}
-	has, err = s.sum(ctx, meter, customer, start, end)
+	has, err = s.sum(ctx, customer, &q)
 	return has, true, err
 }
 
 // sum asks for whole minutes: Stripe accepts no others.
-func (s *Service) sum(ctx context.Context, meter, customer string, start, end time.Time) (int64, error) {
+func (s *Service) sum(ctx context.Context, customer string, q *usage.SumQuery) (int64, error) {
 	query := url.Values{
 		"customer":   {customer},
-		"start_time": {strconv.FormatInt(start.Truncate(time.Minute).Unix(), 10)},
-		"end_time":   {strconv.FormatInt(end.Truncate(time.Minute).Unix(), 10)},
+		"start_time": {strconv.FormatInt(q.Start.Truncate(time.Minute).Unix(), 10)},
+		"end_time":   {strconv.FormatInt(q.End.Truncate(time.Minute).Unix(), 10)},
 	}
 	total := int64(0)
-	for part, err := range s.client.summaries(ctx, s.meters[meter].ID, query) {
+	for part, err := range s.client.summaries(ctx, s.meters[q.Meter].ID, query) {
 		if err != nil {
 			return 0, fmt.Errorf("asking what Stripe has of customer %s: %w", customer, retriable(err))
 		}

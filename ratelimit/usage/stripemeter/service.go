@@ -204,7 +204,7 @@ func (s *Service) create(ctx context.Context, m *usage.Message, customer string)
 
 // check looks whether an event arrived whose name Stripe may have forgotten.
 func (s *Service) check(ctx context.Context, m *usage.Message, customer string) (v usage.Verdict, known bool, err error) {
-	has, err := s.sum(ctx, m.Meter, customer, m.Start, m.End)
+	has, err := s.sum(ctx, customer, &usage.SumQuery{Meter: m.Meter, Start: m.Start, End: m.End})
 	switch {
 	case err != nil:
 		return v, false, err

@@ -104,7 +104,7 @@ func TestWire(t *testing.T) {
 	if err != nil || len(verdicts) != 1 || verdicts[0] != (usage.Verdict{}) {
 		t.Errorf("%+v, %v", verdicts, err)
 	}
-	has, known, err := service.Sum(t.Context(), "edge", "acme & sons", start, start.Add(time.Hour))
+	has, known, err := service.Sum(t.Context(), usage.SumQuery{Meter: "edge", Organization: "acme & sons", Start: start, End: start.Add(time.Hour)})
 	if has != 7 || !known || err != nil {
 		t.Errorf("%d, %v, %v", has, known, err)
 	}

@@ -1,4 +1,4 @@
-package gateway
+package billing
 
 import (
 	"testing"
@@ -33,12 +33,12 @@ func TestDatesOf(t *testing.T) {
 		{"from within a day to within another", metering.Cycle{Anchor: at("2026-01-05T18:00:00Z")}, "2026-11-05T17:59:59Z", "2026-10-05", "2026-11-05", 32},
 	} {
 		now := at(tt.now)
-		days := datesOf(period(tt.cycle.At(now)), now)
+		days := datesOf(periodOf(tt.cycle.At(now)), now)
 		if len(days) != tt.days || days[0] != tt.first || days[len(days)-1] != tt.last {
 			t.Errorf("%s: %q", tt.name, days)
 		}
 	}
-	over := datesOf(period((metering.Cycle{}).At(at("2026-02-03T00:00:00Z"))), at("2026-11-28T00:00:00Z"))
+	over := datesOf(periodOf((metering.Cycle{}).At(at("2026-02-03T00:00:00Z"))), at("2026-11-28T00:00:00Z"))
 	if len(over) != 28 || over[27] != "2026-02-28" {
 		t.Errorf("one that is over: %q", over)
 	}

@@ -1,0 +1,147 @@
+package billing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/quota"
+)
+
+// nearShare says when a quota is near its end: when at most one in so many of its
+// invocations remains.
+const nearShare = 5
+
+// Quota returns how far the quota of an organization is used; with "", those of all
+// organizations of the catalogue. The error is an UnknownError for an organization that
+// is not in the catalogue.
+func (e *Engine) Quota(ctx context.Context, organization string) (QuotaAnswer, error) {
+	o, catalogue, err := e.inForce()
+	if err != nil {
+		return QuotaAnswer{}, err
+	}
+	if organization != "" {
+		a, err := accountOf(catalogue, organization)
+		if err != nil {
+			return QuotaAnswer{}, err
+		}
+		one, err := o.quotaOf(ctx, &a)
+		return QuotaAnswer{Organizations: []OrganizationQuota{one}}, err
+	}
+	answer := QuotaAnswer{Organizations: []OrganizationQuota{}}
+	for a := range catalogue.Accounts() {
+		if a.ID == "" {
+			continue
+		}
+		one, err := o.quotaOf(ctx, &a)
+		if err != nil {
+			return QuotaAnswer{}, err
+		}
+		answer.Organizations = append(answer.Organizations, one)
+	}
+	return answer, nil
+}
+
+// SetQuota puts a limit in force in place of the configured one, for all gateways that
+// share the store, and returns the quota of the organization. With Release in the order
+// it gives back the grants of a gateway instead, and returns all quotas.
+func (e *Engine) SetQuota(ctx context.Context, order QuotaOrder) (QuotaAnswer, error) {
+	if order.Release != "" {
+		return e.release(ctx, order.Release)
+	}
+	o, catalogue, err := e.inForce()
+	if err != nil {
+		return QuotaAnswer{}, err
+	}
+	a, err := accountOf(catalogue, order.Organization)
+	if err != nil {
+		return QuotaAnswer{}, err
+	}
+	if order.Limit != nil && *order.Limit < 0 {
+		return QuotaAnswer{}, errors.New("limit: must be a whole number from 0, or null for the configured one")
+	}
+	err = o.quotas.SetOverride(ctx, a.ID, order.Limit)
+	if errors.Is(err, quota.ErrUnavailable) {
+		return QuotaAnswer{}, errors.New("the store cannot be written; nothing was changed")
+	}
+	if err != nil {
+		return QuotaAnswer{}, err
+	}
+	one, err := o.quotaOf(ctx, &a)
+	return QuotaAnswer{Organizations: []OrganizationQuota{one}}, err
+}
+
+// release gives back the grants of a gateway that will never come back.
+func (e *Engine) release(ctx context.Context, gateway string) (QuotaAnswer, error) {
+	o, _, err := e.inForce()
+	if err != nil {
+		return QuotaAnswer{}, err
+	}
+	s := o.shared.Load()
+	if s == nil {
+		return QuotaAnswer{}, fmt.Errorf("release %s: %w; a gateway on this machine takes the grants of others back by itself", gateway, quota.ErrNotShared)
+	}
+	if err := o.quotas.Release(ctx, s.mirror, gateway); err != nil {
+		return QuotaAnswer{}, fmt.Errorf("release: %w", err)
+	}
+	return e.Quota(ctx, "")
+}
+
+// quotaOf returns how far the quota of an account is used in its current period.
+func (o *opened) quotaOf(ctx context.Context, a *Account) (OrganizationQuota, error) {
+	state, err := o.quotas.State(a.ID, &a.Allowance)
+	if err != nil {
+		return OrganizationQuota{}, err
+	}
+	q := OrganizationQuota{
+		ID:     a.ID,
+		Plan:   a.Price.Plan,
+		Period: periodOf(state.Period),
+		State:  QuotaOK,
+		Hard:   state.Hard,
+		Set:    state.Overridden,
+	}
+	if q.Used, err = o.used(ctx, a.ID, state.Period); err != nil || state.Limit < 0 {
+		return q, err
+	}
+	remaining := max(0, state.Limit-int64(q.Used))
+	q.Limit, q.Remaining = &state.Limit, &remaining
+	switch {
+	case state.Refusing:
+		q.State = QuotaRestricted
+	case remaining == 0:
+		q.State = QuotaOver
+	case remaining*nearShare <= state.Limit:
+		q.State = QuotaNear
+	}
+	return q, nil
+}
+
+// used returns how many invocations all gateways counted of an organization in a
+// period.
+func (o *opened) used(ctx context.Context, organization string, p metering.Period) (n uint64, err error) {
+	own, err := o.ledger.SpentBy(organization, p)
+	if err != nil {
+		return 0, err
+	}
+	for _, units := range own {
+		n += units
+	}
+	s := o.shared.Load()
+	if s == nil {
+		return n, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastWait)
+	defer cancel()
+	others, err := s.mirror.PeerSums(ctx, organization)
+	if err != nil {
+		return n, fmt.Errorf("reading what other gateways used: %w", err)
+	}
+	for i := range others {
+		if others[i].Span == metering.Monthly && others[i].ID == p.ID {
+			n += others[i].Invocations
+		}
+	}
+	return n, nil
+}
