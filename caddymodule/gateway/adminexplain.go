@@ -122,11 +122,11 @@ func (a *App) projectByRef(ref string) (*projects.Project, error) {
 
 // viewAt is the regions as another gateway of the fleet sees them.
 func (a *App) viewAt(gateway string) (*regions.View, error) {
-	view, ok := a.lease.fleet.ViewAt(gateway, a.network.View())
+	view, ok := a.shared.fleet.ViewAt(gateway, a.network.View())
 	if ok {
 		return view, nil
 	}
-	heard, _ := a.lease.fleet.Heard()
+	heard, _ := a.shared.fleet.Heard()
 	if len(heard) == 0 {
 		return nil, errors.New("at: no other gateway is heard; they need a `store redis` that they share")
 	}

@@ -103,7 +103,7 @@ type App struct {
 
 	ctx        caddy.Context
 	logger     *zap.Logger
-	lease      *lease
+	shared     *shared
 	engine     *billing.Engine
 	network    *regions.Network
 	storeConn  *redisconn.Conn   // to the shared store; nil without one
@@ -193,12 +193,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	// Caddy cleans up after a provisioning that failed, and so gives it back.
-	a.lease = acquire()
-	a.engine = a.lease.engine(a.dataDir())
+	a.shared = acquire()
+	a.engine = a.shared.engine(a.dataDir())
 	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
 	}
-	a.network = regions.NewNetwork(regions.NetworkConfig{Set: set, States: stateStore{a.lease}, Location: location})
+	a.network = regions.NewNetwork(regions.NetworkConfig{Set: set, States: stateStore{a.shared}, Location: location})
 	a.pipeline = routing.NewPipeline(a.catalogue, a.network, routing.Settings{
 		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody, Nearest: nearest, CapacityShare: a.CapacityShare,
 	})
@@ -266,7 +266,7 @@ func (a *App) Start() error {
 		cancel()
 		return err
 	}
-	a.background.Go(func() { a.lease.keys.Prefetch(ctx) })
+	a.background.Go(func() { a.shared.keys.Prefetch(ctx) })
 	a.background.Go(func() { a.network.Run(ctx, security) })
 	a.background.Go(func() { a.closeDrained(ctx) })
 	a.background.Go(func() { a.watchStates(ctx) })
@@ -315,7 +315,7 @@ func (a *App) limitGrace() error {
 // them alone.
 func (a *App) Stop() error {
 	if caddy.Exiting() {
-		a.lease.sockets.CloseAll()
+		a.shared.sockets.CloseAll()
 	}
 	// The context of the configuration ends later than this.
 	if a.cancel != nil {
@@ -328,10 +328,10 @@ func (a *App) Stop() error {
 	return nil
 }
 
-// Cleanup gives the lease back. Requests of this configuration may still run:
+// Cleanup gives the handles on shared state back. Requests of this configuration may still run:
 // what they use stays valid.
 func (a *App) Cleanup() error {
-	return a.lease.release()
+	return a.shared.release()
 }
 
 // Interface guards

@@ -15,7 +15,7 @@ const shownFunctions = 20
 // auditKeySets judges the sets of public keys that are fetched.
 func (a *App) auditKeySets() []audit.Finding {
 	var findings []audit.Finding
-	for _, set := range a.lease.keys.Status().Remotes {
+	for _, set := range a.shared.keys.Status().Remotes {
 		if set.Error != "" {
 			since := "it was never read"
 			if !set.FetchedAt.IsZero() {

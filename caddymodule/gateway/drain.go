@@ -109,7 +109,7 @@ func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool)
 	r := &view.Regions[i]
 	answer := DrainAnswer{
 		Region: region.Name, State: r.Health, DryRun: dry, Takers: []string{}, Warnings: []string{},
-		InFlight: r.Load.InFlight(), WebSockets: a.lease.sockets.InRegion(region.Name),
+		InFlight: r.Load.InFlight(), WebSockets: a.shared.sockets.InRegion(region.Name),
 	}
 	if !drain.Active() {
 		return answer
@@ -148,7 +148,7 @@ func (a *App) closeDrained(ctx context.Context) {
 		case now := <-tick.C:
 			for _, r := range a.network.Set.All() {
 				if part := a.network.State(r).Drain().Closed(now); part > 0 {
-					a.lease.sockets.CloseShare(r.Name, part)
+					a.shared.sockets.CloseShare(r.Name, part)
 				}
 			}
 		}

@@ -175,7 +175,7 @@ func (c *call) report() {
 	if !r.cut || r.ending != endBackendCut && r.ending != endTimedOut {
 		return
 	}
-	c.handler.app.lease.repeats.Add(c.handler.logger, logs.FailedCall{
+	c.handler.app.shared.repeats.Add(c.handler.logger, logs.FailedCall{
 		Message:  logs.BrokenOff,
 		Project:  c.inv.Project.Ref,
 		Function: c.inv.Slug,

@@ -20,8 +20,8 @@ type pooledEngine struct{ *billing.Engine }
 func (p pooledEngine) Destruct() error { return p.Close() }
 
 // engine returns the billing engine in a directory, which may not be open yet.
-func (l *lease) engine(dir string) *billing.Engine {
-	return hold(l, engineKey{dir}, func() pooledEngine { return pooledEngine{billing.NewEngine(dir)} }).Engine
+func (s *shared) engine(dir string) *billing.Engine {
+	return hold(s, engineKey{dir}, func() pooledEngine { return pooledEngine{billing.NewEngine(dir)} }).Engine
 }
 
 // startEngine opens the billing engine, if need be, and puts the store of the
@@ -41,7 +41,7 @@ func (a *App) startEngine() error {
 	if err := a.engine.Start(settings); err != nil {
 		return err
 	}
-	a.lease.limiter.share(a.engine.Shared())
+	a.shared.limiter.share(a.engine.Shared())
 	return nil
 }
 

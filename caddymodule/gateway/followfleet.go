@@ -51,7 +51,7 @@ func (a *App) followFleet(ctx context.Context) {
 	defer tick.Stop()
 	failing := false
 	for {
-		err := errors.Join(a.lease.fleet.Exchange(ctx, a.storeConn, a.heartbeat()), a.followDrains(ctx))
+		err := errors.Join(a.shared.fleet.Exchange(ctx, a.storeConn, a.heartbeat()), a.followDrains(ctx))
 		if ctx.Err() != nil {
 			return
 		}

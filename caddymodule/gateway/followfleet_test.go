@@ -59,12 +59,12 @@ func TestFleet(t *testing.T) {
 	}
 	shared := make(hashes)
 	for _, beat := range []fleet.Heartbeat{beatOf("tokyo", "ap-northeast-1"), beatOf("paris", "eu-west-3"), own} {
-		if err := app.lease.fleet.Exchange(t.Context(), shared, beat); err != nil {
+		if err := app.shared.fleet.Exchange(t.Context(), shared, beat); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, country := range []string{"JP", "DE", "JP", "KR"} {
-		app.lease.fleet.CountCall(geo.Client{Country: country})
+		app.shared.fleet.CountCall(geo.Client{Country: country})
 	}
 	if status := app.Status(); len(status.Fleet) != 3 || len(status.Misrouted) != 2 || status.Gateway != own.Gateway {
 		t.Errorf("status: %+v", status)

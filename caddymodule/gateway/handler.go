@@ -79,7 +79,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		handover.Keep(server)
 		// Hijacked connections are unknown to the server that stops, and the
 		// order in which apps stop is random.
-		sockets := h.app.lease.sockets
+		sockets := h.app.shared.sockets
 		server.RegisterOnShutdown(func() {
 			if caddy.Exiting() {
 				sockets.CloseAll()

@@ -64,7 +64,7 @@ func (a *App) client(r *http.Request) geo.Client {
 	// What is no address is nowhere.
 	address, _ := netip.ParseAddr(text)
 	client := a.locator.Locate(r.Header.Get, trusted, address)
-	a.lease.fleet.CountCall(client)
+	a.shared.fleet.CountCall(client)
 	return client
 }
 

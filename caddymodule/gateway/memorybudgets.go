@@ -61,9 +61,9 @@ func (a *App) applyMemory() {
 	if m == nil {
 		m = new(Memory)
 	}
-	a.lease.replay.Resize(m.Replay)
-	a.lease.tokens.Resize(m.Tokens)
-	a.lease.limiter.Resize(m.Limits)
+	a.shared.replay.Resize(m.Replay)
+	a.shared.tokens.Resize(m.Tokens)
+	a.shared.limiter.Resize(m.Limits)
 }
 
 // parseMemory reads `memory replay|tokens|limits SIZE`.

@@ -88,7 +88,7 @@ func (m *meter) limit(inv *routing.Invocation, byClient bool) (wait time.Duratio
 			m.states[i].Remaining = rate.Unasked
 		}
 	}
-	passes := m.call.handler.app.lease.limiter.Take(rates[:n], keys[:n], states[:n])
+	passes := m.call.handler.app.shared.limiter.Take(rates[:n], keys[:n], states[:n])
 	for i := range n {
 		m.states[places[i]] = states[i]
 		if !passes && !rates[i].Shadow {

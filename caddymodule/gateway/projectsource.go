@@ -103,7 +103,7 @@ func sourceNames() []string { return options.ModuleNames(sourceNamespace) }
 // provisionCatalogue makes what answers which project a host belongs to.
 func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
 	rules := a.projectRules(set)
-	rules.Keys, rules.Shared = a.lease.keys, a.lease.tokens
+	rules.Keys, rules.Shared = a.shared.keys, a.shared.tokens
 	switch {
 	case a.Project == nil && a.ProjectsRaw == nil:
 		return errors.New(noProject)
@@ -193,8 +193,8 @@ func (a *App) provisionSource(ctx caddy.Context, rules projects.BuilderConfig) e
 	a.catalogue = catalogue
 	a.keeper = &projectKeeper{
 		logger:  a.logger.With(zap.String("source", a.source.Location())),
-		builder: builder, catalogue: catalogue, keys: a.lease.keys, loaded: make(chan struct{}),
-		last: a.lease.lastProjects(a.sourceName(), a.source.Location(), a.Apex),
+		builder: builder, catalogue: catalogue, keys: a.shared.keys, loaded: make(chan struct{}),
+		last: a.shared.lastProjects(a.sourceName(), a.source.Location(), a.Apex),
 	}
 	readable, ok := a.source.(PreloadedSource)
 	if !ok {

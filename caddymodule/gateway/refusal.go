@@ -74,7 +74,7 @@ func (c *call) unanswered(refusal *routing.Refusal) {
 	if refusal.Status != http.StatusServiceUnavailable {
 		failed.Project, failed.Function = example.Project, example.Function
 	}
-	c.handler.app.lease.repeats.Add(c.handler.logger, failed, example)
+	c.handler.app.shared.repeats.Add(c.handler.logger, failed, example)
 }
 
 // safeCause describes why no answer came, in words that are safe to log: net/http

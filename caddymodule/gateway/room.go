@@ -81,10 +81,10 @@ func (m *meter) Enter(inv *routing.Invocation) string {
 	for i := range app.inFlight {
 		scope := &app.inFlight[i]
 		key, _ := scope.key(m, inv) // of these scopes everybody has one
-		id, ok := app.lease.inFlight.Enter(&key, scope.calls)
+		id, ok := app.shared.inFlight.Enter(&key, scope.calls)
 		if !ok {
 			m.leave()
-			app.lease.inFlight.refused[slices.Index(inFlightScopes, scope.scope)].Add(1)
+			app.shared.inFlight.refused[slices.Index(inFlightScopes, scope.scope)].Add(1)
 			return scope.scope
 		}
 		m.inFlight[m.entered] = id
@@ -96,7 +96,7 @@ func (m *meter) Enter(inv *routing.Invocation) string {
 // leave gives back what Enter took, once.
 func (m *meter) leave() {
 	for _, id := range m.inFlight[:m.entered] {
-		m.call.handler.app.lease.inFlight.Leave(id)
+		m.call.handler.app.shared.inFlight.Leave(id)
 	}
 	m.entered = 0
 }

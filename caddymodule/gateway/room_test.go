@@ -13,7 +13,7 @@ import (
 // Contract 9.6: a call that one cap of in_flight refuses holds no place within another, and what it held is given back once,
 // however often its end is told.
 func TestInFlightIsGivenBack(t *testing.T) {
-	app := &App{InFlight: &InFlight{Project: 3, Function: 1}, lease: &lease{inFlight: &inFlight{InFlight: rate.NewInFlight()}}}
+	app := &App{InFlight: &InFlight{Project: 3, Function: 1}, shared: &shared{inFlight: &inFlight{InFlight: rate.NewInFlight()}}}
 	if err := app.provisionRoom(); err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func TestInFlightIsGivenBack(t *testing.T) {
 	if _, scope := enter("c"); scope != "project" {
 		t.Errorf("refused by %q", scope)
 	}
-	if n := app.lease.inFlight.Len(); n != 4 {
+	if n := app.shared.inFlight.Len(); n != 4 {
 		t.Errorf("%d entries, want the project and three functions", n)
 	}
 	for range 2 {
@@ -50,7 +50,7 @@ func TestInFlightIsGivenBack(t *testing.T) {
 			m.leave()
 		}
 	}
-	if n := app.lease.inFlight.Len(); n != 0 {
+	if n := app.shared.inFlight.Len(); n != 0 {
 		t.Errorf("%d entries at the end", n)
 	}
 }

@@ -12,17 +12,17 @@ import (
 func (a *App) scrape() metrics.Values {
 	v := metrics.Values{
 		Projects:   a.projectMetrics(),
-		RateLimits: a.lease.limiter.Stats(),
-		Replay:     a.lease.replay.Stats(),
-		Tokens:     a.lease.tokens.Stats(),
-		InFlight:   metrics.InFlight{Callers: a.lease.inFlight.Len(), Refused: make(map[string]uint64, len(inFlightScopes))},
+		RateLimits: a.shared.limiter.Stats(),
+		Replay:     a.shared.replay.Stats(),
+		Tokens:     a.shared.tokens.Stats(),
+		InFlight:   metrics.InFlight{Callers: a.shared.inFlight.Len(), Refused: make(map[string]uint64, len(inFlightScopes))},
 		Regions:    a.regionMetrics(),
 		Exporters:  a.exporterMetrics(),
 	}
-	keys := a.lease.keys.Status()
+	keys := a.shared.keys.Status()
 	v.KeySets = metrics.KeySets{Sets: keys.Sets, Failing: keys.Failing, OldestAge: keys.OldestAge}
 	for i, scope := range inFlightScopes {
-		v.InFlight.Refused[scope] = a.lease.inFlight.refused[i].Load()
+		v.InFlight.Refused[scope] = a.shared.inFlight.refused[i].Load()
 	}
 	if ledger := a.engine.Ledger(); ledger != nil {
 		v.Ledger = metrics.Ledger{Writable: ledger.Healthy() == nil, Waiting: ledger.Deferred()}

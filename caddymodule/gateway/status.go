@@ -144,14 +144,14 @@ func (a *App) Status() Status {
 		Store:    a.clocked(a.storeStatus(time.Now())),
 		Ledger:   a.ledgerStatus(time.Now()),
 		Projects: a.projectStatus(),
-		Sockets:  a.lease.sockets.Len(),
+		Sockets:  a.shared.sockets.Len(),
 		Gateway:  a.gatewayID(),
 		Host:     hostname(),
 	}
 	location := a.network.View().Location
-	heard, ok := a.lease.fleet.Heard()
+	heard, ok := a.shared.fleet.Heard()
 	if ok {
-		s.Fleet, s.Misrouted = heard, a.lease.fleet.Misrouted(s.Gateway, location.Place)
+		s.Fleet, s.Misrouted = heard, a.shared.fleet.Misrouted(s.Gateway, location.Place)
 	}
 	s.Location.Source, s.Location.Region = location.Source, location.Place.Region
 	if c := location.Place; c.Known && c.Region == "" {
@@ -203,7 +203,7 @@ func milliseconds(d time.Duration) *float64 {
 const shownProblems = 100
 
 func (a *App) projectStatus() StatusProjects {
-	s := StatusProjects{Source: "config", KeySets: keySetStatus(a.lease.keys.Status())}
+	s := StatusProjects{Source: "config", KeySets: keySetStatus(a.shared.keys.Status())}
 	if a.single != nil {
 		at := a.loadedAt.UTC()
 		s.LoadedAt, s.Projects, s.Functions, s.OverPlan = &at, 1, a.single.Functions(), a.single.LeftOut()

@@ -44,7 +44,7 @@ func (a *App) observeStates(now time.Time) {
 		{Kind: logs.KindProjects, All: a.projectConditions()},
 		{Kind: logs.KindKeySet, All: a.keySetConditions()},
 	} {
-		a.lease.transitions.Observe(a.logger, now, seen)
+		a.shared.transitions.Observe(a.logger, now, seen)
 	}
 }
 
@@ -168,7 +168,7 @@ func (a *App) projectConditions() []logs.Condition {
 }
 
 func (a *App) keySetConditions() (all []logs.Condition) {
-	for _, set := range a.lease.keys.Status().Remotes {
+	for _, set := range a.shared.keys.Status().Remotes {
 		c := logs.Condition{Name: set.Location, State: string(regions.StateUp)}
 		switch {
 		case set.Error != "" && set.FetchedAt.IsZero():

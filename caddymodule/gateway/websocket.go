@@ -13,7 +13,7 @@ import (
 func (c *call) socketWriter(w http.ResponseWriter) http.ResponseWriter {
 	return &sockets.Writer{
 		ResponseWriter: w,
-		Registry:       c.handler.app.lease.sockets,
+		Registry:       c.handler.app.shared.sockets,
 		Region:         c.region,
 		Switched:       c.switched,
 	}

@@ -41,10 +41,10 @@ type upstreamKey struct{ region, address string }
 // they are found by.
 type projectsKey struct{ source, location, apex string }
 
-// lease is one configuration's hold on the shared state. It is released once,
+// shared has one configuration's handles on the pooled state. It is released once,
 // also when Caddy cleans up a configuration that never ran: another
 // configuration's hold is not touched.
-type lease struct {
+type shared struct {
 	sockets     *sockets.Registry
 	keys        *jwks.Pool   // public keys by where they are fetched
 	tokens      *auth.Shared // verified tokens
@@ -58,27 +58,27 @@ type lease struct {
 	done        atomic.Bool
 }
 
-// acquire takes the lease of a configuration.
-func acquire() *lease {
-	l := new(lease)
-	l.sockets = hold(l, socketsKey, sockets.NewRegistry)
-	l.keys = hold(l, keysKey, func() pooled[*jwks.Pool] {
+// acquire returns the handles of a configuration.
+func acquire() *shared {
+	s := new(shared)
+	s.sockets = hold(s, socketsKey, sockets.NewRegistry)
+	s.keys = hold(s, keysKey, func() pooled[*jwks.Pool] {
 		return pooled[*jwks.Pool]{jwks.NewPool(jwks.PoolConfig{})}
 	}).value
-	l.tokens = hold(l, tokensKey, func() pooled[*auth.Shared] {
+	s.tokens = hold(s, tokensKey, func() pooled[*auth.Shared] {
 		return pooled[*auth.Shared]{auth.NewShared(auth.SharedConfig{})}
 	}).value
-	l.fleet = hold(l, fleetKey, func() pooled[*fleet.Fleet] { return pooled[*fleet.Fleet]{fleet.New()} }).value
-	l.limiter = hold(l, limiterKey, func() *pooledLimiter { return &pooledLimiter{Limiter: rate.NewLimiter()} })
-	l.transitions = hold(l, transitionsKey, func() pooled[*logs.Transitions] { return pooled[*logs.Transitions]{logs.NewTransitions()} }).value
-	l.repeats = hold(l, repeatsKey, logs.NewRepeats)
-	l.inFlight = hold(l, inFlightKey, func() pooled[*inFlight] {
+	s.fleet = hold(s, fleetKey, func() pooled[*fleet.Fleet] { return pooled[*fleet.Fleet]{fleet.New()} }).value
+	s.limiter = hold(s, limiterKey, func() *pooledLimiter { return &pooledLimiter{Limiter: rate.NewLimiter()} })
+	s.transitions = hold(s, transitionsKey, func() pooled[*logs.Transitions] { return pooled[*logs.Transitions]{logs.NewTransitions()} }).value
+	s.repeats = hold(s, repeatsKey, logs.NewRepeats)
+	s.inFlight = hold(s, inFlightKey, func() pooled[*inFlight] {
 		return pooled[*inFlight]{&inFlight{InFlight: rate.NewInFlight()}}
 	}).value
-	l.replay = hold(l, replayKey, func() pooled[*regions.ReplayMemory] {
+	s.replay = hold(s, replayKey, func() pooled[*regions.ReplayMemory] {
 		return pooled[*regions.ReplayMemory]{regions.NewReplayMemory()}
 	}).value
-	return l
+	return s
 }
 
 // inFlight counts the calls under caps, and by inFlightScopes those that were
@@ -95,53 +95,53 @@ type pooled[T any] struct{ value T }
 func (pooled[T]) Destruct() error { return nil }
 
 // hold returns the pool's value under key, made by create where there is none,
-// and gives it back with the lease.
-func hold[T caddy.Destructor](l *lease, key any, create func() T) T {
+// and gives it back with the handles.
+func hold[T caddy.Destructor](s *shared, key any, create func() T) T {
 	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return create(), nil })
 	if err != nil {
 		panic(err) // the constructor returns none
 	}
-	l.held = append(l.held, key)
+	s.held = append(s.held, key)
 	return value.(T)
 }
 
 // lastProjects returns the projects that the source last delivered to any
 // configuration.
-func (l *lease) lastProjects(source, location, apex string) *lastProjects {
-	return hold(l, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
+func (s *shared) lastProjects(source, location, apex string) *lastProjects {
+	return hold(s, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
 }
 
-// stateStore gives package regions its state out of the lease.
-type stateStore struct{ *lease }
+// stateStore gives package regions its state out of the pool.
+type stateStore struct{ *shared }
 
 // Upstream implements regions.StateStore.
-func (l stateStore) Upstream(region string, b regions.Backend) *regions.Upstream {
-	return hold(l.lease, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
+func (s stateStore) Upstream(region string, b regions.Backend) *regions.Upstream {
+	return hold(s.shared, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
 		return pooledUpstream{regions.NewUpstream(b)}
 	}).Upstream
 }
 
 // Region implements regions.StateStore.
-func (l stateStore) Region(name string) *regions.RegionState {
-	return hold(l.lease, regionKey{name}, func() pooled[*regions.RegionState] {
+func (s stateStore) Region(name string) *regions.RegionState {
+	return hold(s.shared, regionKey{name}, func() pooled[*regions.RegionState] {
 		return pooled[*regions.RegionState]{new(regions.RegionState)}
 	}).value
 }
 
 // Ranker implements regions.StateStore.
-func (l stateStore) Ranker() *regions.Ranker {
-	return hold(l.lease, rankerKey, func() pooled[*regions.Ranker] {
+func (s stateStore) Ranker() *regions.Ranker {
+	return hold(s.shared, rankerKey, func() pooled[*regions.Ranker] {
 		return pooled[*regions.Ranker]{new(regions.Ranker)}
 	}).value
 }
 
-// release gives everything back; a nil lease and a second call do nothing.
-func (l *lease) release() error {
-	if l == nil || !l.done.CompareAndSwap(false, true) {
+// release gives everything back; nil handles and a second call do nothing.
+func (s *shared) release() error {
+	if s == nil || !s.done.CompareAndSwap(false, true) {
 		return nil
 	}
 	var first error
-	for _, key := range l.held {
+	for _, key := range s.held {
 		if _, err := pool.Delete(key); err != nil && first == nil {
 			first = err
 		}

@@ -25,7 +25,7 @@ func backend(t *testing.T, address string) regions.Backend {
 	return b
 }
 
-func mustRelease(t *testing.T, l *lease) {
+func mustRelease(t *testing.T, l *shared) {
 	t.Helper()
 	if err := l.release(); err != nil {
 		t.Errorf("release: %v", err)
@@ -176,6 +176,6 @@ func TestValidateLeavesNoLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := references(socketsKey); n != 0 {
-		t.Errorf("%d leases are left", n)
+		t.Errorf("%d handles are left", n)
 	}
 }
