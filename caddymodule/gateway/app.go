@@ -205,33 +205,6 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return metrics.Register(ctx.GetMetricsRegistry(), a.scrape)
 }
 
-func (a *App) regionSet() (*regions.Set, error) {
-	if len(a.Regions) == 0 {
-		return nil, errors.New("no regions: add `region NAME { backend http://HOST:PORT }` to the edge_functions global option")
-	}
-	var errs []error
-	list := make([]regions.Region, 0, len(a.Regions))
-	for _, r := range a.Regions {
-		region, err := r.build()
-		if err != nil {
-			errs = append(errs, err)
-		}
-		list = append(list, region)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
-	}
-	return regions.NewSet(list)
-}
-
-func (a *App) gatewayLocation(set *regions.Set) (regions.Location, error) {
-	if a.Location == nil {
-		return regions.Location{Source: regions.LocationUnknown}, nil
-	}
-	place, err := a.Location.place(set)
-	return regions.Location{Place: place, Source: regions.LocationConfigured}, err
-}
-
 // Start begins to follow the projects, and bounds how long a stopping process
 // waits for its last requests where the user set no grace_period.
 func (a *App) Start() error {

@@ -1,112 +1,223 @@
 package gateway
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/edgegate/edgegate/caddymodule/options"
-	"github.com/edgegate/edgegate/routing/cors"
+	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
 func init() {
-	httpcaddyfile.RegisterDirective("edge_functions", parseDirective)
-	httpcaddyfile.RegisterDirectiveOrder("edge_functions", httpcaddyfile.Before, "reverse_proxy")
-	for _, name := range []string{"edge_functions_console", "edge_functions_health"} {
-		httpcaddyfile.RegisterDirective(name, laterDirective)
+	httpcaddyfile.RegisterGlobalOption("edge_functions", parseGlobalOption)
+}
+
+func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
+	if existing != nil {
+		d.Next()
+		return nil, d.Errf("edge_functions: given twice, put everything into one block")
 	}
-}
-
-// laterDirective refuses a directive whose part comes later.
-func laterDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-	h.Next()
-	return nil, h.Errf("%s: %s", h.Val(), projects.NotBuilt)
-}
-
-// parseDirective does the work of RegisterHandlerDirective, which would hide the
-// matcher from the check for traps.
-func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
-	h.Next()
-	at := h.Token()
-	matcher, err := h.ExtractMatcherSet()
-	if err != nil {
+	app := new(App)
+	if err := app.UnmarshalCaddyfile(d); err != nil {
 		return nil, err
 	}
-	handler, err := parseHandler(h)
-	if err != nil {
-		return nil, err
-	}
-	warnOfTraps(at, matcher)
-	return h.NewRoute(matcher, handler), nil
+	return httpcaddyfile.App{Name: "edge_functions", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-func parseHandler(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
-	if h.Option("edge_functions") == nil {
-		at := *h.Dispenser
-		at.Next()
-		return nil, at.Errf("edge_functions: the global option of this name is missing; add `{ edge_functions { ... } }` at the top of the Caddyfile")
-	}
-	handler := new(Handler)
-	return handler, handler.UnmarshalCaddyfile(h.Dispenser)
-}
-
-// UnmarshalCaddyfile reads the directive of a site:
+// UnmarshalCaddyfile reads the global option:
 //
-//	edge_functions [<matcher>] {
-//		cors {
-//			origin <origin...>
-//			credentials on|off
+//	edge_functions {
+//		apex <domain>
+//		location <region> | <latitude> <longitude>
+//		nearest gateway|client {
+//			max_spill <duration>
+//			max_detour <duration>
 //		}
-//		html text/plain|keep
-//		expose <name...>
+//		region <name> {
+//			backend <address...>
+//			coordinates <latitude> <longitude>
+//			bias <duration>
+//			capacity <number>
+//			websockets <number>
+//			health_uri <path>
+//			tls {
+//				...
+//			}
+//		}
+//		locate {
+//			header <name...>
+//			mmdb <file...>
+//		}
+//		debug_secret <secret>
+//		retry_status <status...>
+//		retry_sent on|off
+//		retry_body <size>
+//		idle_timeout <duration>
+//		max_body <size>
+//		memory replay|tokens|limits <size>
+//		rate_limit project|function|client_ip|subject <n>/<time> [burst <n>] [local|shared|strict] [shadow]
+//		in_flight project|function|client_ip <number>
+//		capacity_share <percent>
+//		jwks_private on|off
+//		currency <code>
+//		plan <name> {
+//			functions <number>
+//			wall_clock <duration>
+//			quota <number>
+//			overage <price> per <number>
+//			spend_cap on|off
+//			weight <number>
+//			meter_unavailable closed|open
+//		}
+//		project default {
+//			...
+//		}
+//		projects file <path>
+//		projects redis [<url>]
+//		store embedded [<directory>] {
+//			sync none|group|strict
+//		}
+//		store redis <url> [<directory>] {
+//			...
+//		}
+//		export file <directory> {
+//			format csv|jsonl|parquet|focus
+//		}
+//		export stripe {
+//			...
+//		}
+//		export webhook <url> {
+//			...
+//		}
 //	}
-func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+//
+// The blocks of regions, plans, projects and the store are read in the files of
+// their names, those of projects sources and exporters by their modules.
+func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next()
 	if d.NextArg() {
-		text := d.Val()
-		if strings.Contains(text, ":") { // an address, as reverse_proxy takes it
-			return d.Errf("edge_functions: unexpected %q%s", text, "; "+options.RegionHint)
-		}
-		return d.Errf("edge_functions: unexpected %q; write `edge_functions [MATCHER] { ... }`", text)
-	}
-	return options.Block(d, options.Table{
-		"cors":   func(d *caddyfile.Dispenser) error { return parseCORS(d, &h.CORS) },
-		"html":   func(d *caddyfile.Dispenser) error { return options.OneOf(d, &h.HTML, "text/plain", "keep") },
-		"expose": func(d *caddyfile.Dispenser) error { return parseExpose(d, &h.Expose) },
-	})
-}
-
-// parseCORS reads a policy and has it judged while the line is known.
-func parseCORS(d *caddyfile.Dispenser, into **projects.CORSConfig) error {
-	if d.NextArg() {
-		return d.Errf("cors: unexpected %q; write `cors { origin https://app.example.org }`", d.Val())
+		return d.Errf("edge_functions: unexpected %q; the global option has a block only", d.Val())
 	}
 	at := *d
-	policy := new(projects.CORSConfig)
-	*into = policy
+	// Options may name regions that are listed after them: they are checked at the
+	// end, and the errors are reported at their own lines.
+	var located, projected, sourced caddyfile.Dispenser
+	var prices []priced
 	err := options.Block(d, options.Table{
-		"origin":      func(d *caddyfile.Dispenser) error { return options.Strings(d, &policy.Origins) },
-		"credentials": func(d *caddyfile.Dispenser) error { return options.OnOff(d, &policy.Credentials) },
+		"apex":         a.parseApex,
+		"location":     func(d *caddyfile.Dispenser) error { located = *d; return a.parseLocation(d) },
+		"nearest":      a.parseNearest,
+		"region":       a.parseRegion,
+		"retry_sent":   func(d *caddyfile.Dispenser) error { return options.OnOff(d, &a.retry().Sent) },
+		"retry_status": a.parseRetryStatus,
+		"retry_body":   a.parseRetryBody,
+		"idle_timeout": func(d *caddyfile.Dispenser) error { return options.Duration(d, &a.IdleTimeout) },
+		"max_body":     func(d *caddyfile.Dispenser) error { return options.Size(d, &a.MaxBody) },
+		"memory":       a.parseMemory,
+		"project":      func(d *caddyfile.Dispenser) error { projected = *d; return a.parseProject(d) },
+		"projects":     func(d *caddyfile.Dispenser) error { sourced = *d; return a.parseProjects(d) },
+		"store":        a.parseStore,
+		"currency":     a.parseCurrency,
+		"jwks_private": func(d *caddyfile.Dispenser) error { return options.OnOff(d, &a.JWKSPrivate) },
+		"plan":         func(d *caddyfile.Dispenser) error { return a.parsePlan(d, &prices) },
+		"locate":       a.parseLocate,
+		"debug_secret": a.parseDebugSecret,
+		"rate_limit":   a.parseRateLimit,
+		"export":       a.parseExport,
+		"in_flight":    a.parseInFlight,
+
+		"capacity_share": a.parseCapacityShare,
+
+		"placement": nil, "invocation_log": nil, "top_projects": nil,
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := cors.New(cors.Config(*policy)); err != nil {
-		return at.Errf("cors: %s", options.OneLine(err))
+	for _, p := range prices {
+		if err := a.checkPrice(p.overage); err != nil {
+			return p.at.WrapErr(err)
+		}
+	}
+	set, err := a.regionSet()
+	if err != nil {
+		return at.Errf("%s", options.OneLine(err))
+	}
+	if _, err := a.gatewayLocation(set); err != nil {
+		return located.Errf("%s", options.OneLine(err))
+	}
+	switch {
+	case a.Project == nil && a.ProjectsRaw == nil:
+		return at.Errf("%s", noProject)
+	case a.Project != nil && a.ProjectsRaw != nil:
+		return sourced.Errf("%s", bothProjects)
+	case a.Project == nil:
+		return nil
+	}
+	if err := a.Project.checkRegions(set); err != nil {
+		return projected.Errf("project %s: %s", projects.DefaultRef, options.OneLine(err))
+	}
+	if err := a.checkPlan(); err != nil {
+		return projected.Errf("project %s: %s", projects.DefaultRef, options.OneLine(err))
 	}
 	return nil
 }
 
-// parseExpose reads names of headers and has them judged while the line is known.
-func parseExpose(d *caddyfile.Dispenser, into *[]string) error {
-	if err := options.Strings(d, into); err != nil {
+func (a *App) parseApex(d *caddyfile.Dispenser) error {
+	if err := options.String(d, &a.Apex); err != nil {
 		return err
 	}
-	if _, err := cors.ParseExposed(*into); err != nil {
-		return d.Errf("expose: %s", options.OneLine(err))
+	if _, err := projects.NewSingle(new(projects.Project), a.Apex); err != nil {
+		return d.WrapErr(err)
 	}
 	return nil
 }
+
+func (a *App) parseProject(d *caddyfile.Dispenser) error {
+	var ref string
+	if err := options.String(d, &ref); err != nil {
+		return err
+	}
+	if ref != projects.DefaultRef {
+		return d.Errf("project %q: the one project of a Caddyfile is called default; write `%s`", ref, options.Form("project"))
+	}
+	at := *d
+	a.Project = new(Project)
+	if err := a.Project.UnmarshalCaddyfile(d); err != nil {
+		return err
+	}
+	a.Project.warnOfNoCredentials(&at)
+	return nil
+}
+
+// parseProjects reads a source by the module of its name.
+func (a *App) parseProjects(d *caddyfile.Dispenser) error {
+	if !d.NextArg() {
+		return d.Errf("projects: the source is missing%s; write `%s`", options.UnsetVariable(d), options.Form("projects"))
+	}
+	name, sources := d.Val(), sourceNames()
+	if !slices.Contains(sources, name) {
+		return d.Errf("projects %q: allowed are %s%s", name, strings.Join(sources, ", "), spelling.DidYouMean(name, sources))
+	}
+	source, err := caddyfile.UnmarshalModule(d, sourceNamespace+"."+name)
+	if err != nil {
+		return err
+	}
+	a.ProjectsRaw = caddyconfig.JSONModuleObject(source, "source", name, nil)
+	return nil
+}
+
+func (a *App) parseDebugSecret(d *caddyfile.Dispenser) error {
+	args, err := options.Arguments(d, 1, 1)
+	if err == nil {
+		a.DebugSecret = args[0]
+	}
+	return err
+}
+
+// Interface guards
+var _ caddyfile.Unmarshaler = (*App)(nil)

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -11,8 +13,10 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/options"
+	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/regions/locate"
+	"github.com/edgegate/edgegate/regions/spelling"
 )
 
 // Locate says how the place of a client is found. The first that answers
@@ -68,6 +72,12 @@ func (a *App) client(r *http.Request) geo.Client {
 	return client
 }
 
+// parseLocate reads
+//
+//	locate {
+//		header <name...>
+//		mmdb <file...>
+//	}
 func (a *App) parseLocate(d *caddyfile.Dispenser) error {
 	if a.Locate != nil {
 		return d.Errf("locate: given twice, put everything into one block")
@@ -91,4 +101,56 @@ func (a *App) parseLocate(d *caddyfile.Dispenser) error {
 		return at.Errf("locate: %s", options.OneLine(err))
 	}
 	return nil
+}
+
+// Location is where the gateway is: a region name, or coordinates in degrees.
+type Location struct {
+	Region    string   `json:"region,omitempty"`
+	Latitude  *float64 `json:"latitude,omitempty"`
+	Longitude *float64 `json:"longitude,omitempty"`
+}
+
+func (l *Location) place(set *regions.Set) (geo.Place, error) {
+	switch {
+	case (l.Latitude == nil) != (l.Longitude == nil):
+		return geo.Place{}, errors.New("location: give latitude and longitude, not one of them")
+	case l.Latitude != nil && l.Region != "":
+		return geo.Place{}, errors.New("location: give a region or coordinates, not both")
+	case l.Latitude != nil:
+		c := geo.Coordinates{Latitude: *l.Latitude, Longitude: *l.Longitude}
+		if err := c.Valid(); err != nil {
+			return geo.Place{}, fmt.Errorf("location: %w", err)
+		}
+		return geo.Place{Coordinates: c, Known: true}, nil
+	}
+	place, ok := set.Place(l.Region)
+	if !ok {
+		return geo.Place{}, fmt.Errorf("location: the place of region %q is not known%s; name a region, or give latitude and longitude",
+			l.Region, spelling.DidYouMean(l.Region, slices.Concat(set.Names(), geo.KnownNames())))
+	}
+	return place, nil
+}
+
+// gatewayLocation returns the place of this gateway; it may be unknown.
+func (a *App) gatewayLocation(set *regions.Set) (regions.Location, error) {
+	if a.Location == nil {
+		return regions.Location{Source: regions.LocationUnknown}, nil
+	}
+	place, err := a.Location.place(set)
+	return regions.Location{Place: place, Source: regions.LocationConfigured}, err
+}
+
+// parseLocation reads `location REGION` or `location LATITUDE LONGITUDE`.
+func (a *App) parseLocation(d *caddyfile.Dispenser) error {
+	args, err := options.PlainArguments(d, 1, 2)
+	if err != nil {
+		return err
+	}
+	if len(args) == 1 {
+		a.Location = &Location{Region: args[0]}
+		return nil
+	}
+	lat, lon, err := options.Coordinates(d, "location", args)
+	a.Location = &Location{Latitude: &lat, Longitude: &lon}
+	return err
 }

@@ -85,6 +85,12 @@ func (a *App) retry() *Retry {
 	return a.Retry
 }
 
+// parseNearest reads
+//
+//	nearest gateway|client {
+//		max_spill <duration>
+//		max_detour <duration>
+//	}
 func (a *App) parseNearest(d *caddyfile.Dispenser) error {
 	at := *d
 	n := new(Nearest)

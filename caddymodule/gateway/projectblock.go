@@ -3,6 +3,7 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -96,8 +97,8 @@ func (p *Project) tokens() *projects.JWTConfig {
 	return p.JWT
 }
 
-// judge has a part of a project judged by itself, while its line is known.
-// What is in the environment is judged when the configuration is loaded.
+// judge checks a part of a project by itself, while its line is known. Values from
+// the environment are checked when the configuration is loaded.
 func judge(part projects.ProjectConfig) error {
 	builder, err := projects.NewBuilder(projects.BuilderConfig{Resolve: func(text string) (string, error) {
 		if options.HasEnv(text) {
@@ -276,4 +277,26 @@ func (p *Project) parseFunction(d *caddyfile.Dispenser, seen map[string]bool) er
 	})
 	p.Functions = append(p.Functions, f)
 	return err
+}
+
+// warnOfNoCredentials warns of a project whose functions require a token while
+// nothing is configured to verify it with.
+func (p *Project) warnOfNoCredentials(at *caddyfile.Dispenser) {
+	verified := slices.ContainsFunc(p.Functions, func(f projects.FunctionConfig) bool { return f.VerifyJWT == nil || *f.VerifyJWT })
+	tokens := p.JWT != nil && (p.JWT.Secret != "" || len(p.JWT.Secrets)+len(p.JWT.JWKS) > 0 || p.JWT.JWKSFile != "" || p.JWT.JWKSURL != "")
+	if verified && !tokens && len(p.LaterKeys)+len(p.APIKeys) == 0 {
+		options.Warn(at.File(), at.Line(), "project default: it has neither jwt_secret, jwks nor api_key, so every call of a function with verify_jwt on is 401; "+
+			"write `jwt_secret {env.JWT_SECRET}`, or `verify_jwt off` in the functions that anyone may call")
+	}
+}
+
+// stripeCustomer reads the id of a customer at Stripe.
+func stripeCustomer(d *caddyfile.Dispenser, into *string) error {
+	if err := options.String(d, into); err != nil {
+		return err
+	}
+	if !projects.ValidStripeCustomer(*into) {
+		return d.Errf("stripe_customer %q: must be the id of a customer at Stripe; write `%s`", *into, options.Form("stripe_customer"))
+	}
+	return nil
 }

@@ -115,11 +115,6 @@ func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
 	return a.provisionSource(ctx, rules)
 }
 
-// projectRules is what projects must be like in this configuration.
-func (a *App) projectRules(set *regions.Set) projects.BuilderConfig {
-	return projects.BuilderConfig{Apex: a.Apex, Regions: set.Names(), Plans: a.plans(), Resolve: options.ResolveSecret, PrivateKeySets: a.JWKSPrivate}
-}
-
 func (a *App) provisionSingle(rules projects.BuilderConfig, set *regions.Set) error {
 	rules.PrivateKeySets = true // it is the operator who wrote them
 	builder, err := projects.NewBuilder(rules)

@@ -8,6 +8,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -293,4 +294,22 @@ func hostname() string {
 		return ""
 	}
 	return name
+}
+
+// StatusRoom is one kind of room in a region.
+type StatusRoom struct {
+	Held     int64             `json:"in_flight"`
+	Capacity *int64            `json:"capacity"` // null: no limit
+	Refused  map[string]uint64 `json:"refused"`  // calls answered 503 for it since this gateway started, by why
+}
+
+func statusRoom(r *capacity.Room) StatusRoom {
+	s := StatusRoom{Held: r.Held(), Refused: make(map[string]uint64, len(capacity.Crowdings))}
+	if capacity := r.Capacity(); capacity > 0 {
+		s.Capacity = &capacity
+	}
+	for i, n := range r.Refused() {
+		s.Refused[string(capacity.Crowdings[i])] = n
+	}
+	return s
 }

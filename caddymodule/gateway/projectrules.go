@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/edgegate/edgegate/caddymodule/options"
+	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -30,4 +32,20 @@ func ProjectRules(config []byte) (projects.BuilderConfig, error) {
 		return projects.BuilderConfig{}, err
 	}
 	return app.projectRules(set), nil
+}
+
+// ResolveKey is options.ResolveSecret for keys and secrets that no builder of
+// projects checks: it refuses what cannot have been meant as one, such as a PEM
+// file or a text with typographic quotation marks.
+func ResolveKey(text string) (string, error) {
+	resolved, err := options.ResolveSecret(text)
+	if err == nil {
+		err = projects.CheckSecret(resolved)
+	}
+	return resolved, err
+}
+
+// projectRules is what projects must be like in this configuration.
+func (a *App) projectRules(set *regions.Set) projects.BuilderConfig {
+	return projects.BuilderConfig{Apex: a.Apex, Regions: set.Names(), Plans: a.plans(), Resolve: options.ResolveSecret, PrivateKeySets: a.JWKSPrivate}
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/ratelimit/rate"
-	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -138,22 +137,4 @@ func (a *App) parseCapacityShare(d *caddyfile.Dispenser) error {
 	}
 	a.CapacityShare = n
 	return nil
-}
-
-// StatusRoom is one kind of room in a region.
-type StatusRoom struct {
-	Held     int64             `json:"in_flight"`
-	Capacity *int64            `json:"capacity"` // null: no limit
-	Refused  map[string]uint64 `json:"refused"`  // calls answered 503 for it since this gateway started, by why
-}
-
-func statusRoom(r *capacity.Room) StatusRoom {
-	s := StatusRoom{Held: r.Held(), Refused: make(map[string]uint64, len(capacity.Crowdings))}
-	if capacity := r.Capacity(); capacity > 0 {
-		s.Capacity = &capacity
-	}
-	for i, n := range r.Refused() {
-		s.Refused[string(capacity.Crowdings[i])] = n
-	}
-	return s
 }

@@ -1,0 +1,241 @@
+package gateway
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+
+	"github.com/edgegate/edgegate/caddymodule/options"
+	"github.com/edgegate/edgegate/ratelimit/usage"
+	"github.com/edgegate/edgegate/regions/spelling"
+	"github.com/edgegate/edgegate/routing/projects"
+)
+
+// Plan changes or adds a plan.
+type Plan struct {
+	// How many functions a project may have, 0 for any number. Default: the
+	// built-in plan's.
+	Functions *int `json:"functions,omitempty"`
+
+	// How long an invocation may run. Default: the built-in plan's.
+	WallClock caddy.Duration `json:"wall_clock,omitempty"`
+
+	// Invocations a cycle. Default: the built-in plan's.
+	Quota *int64 `json:"quota,omitempty"`
+
+	// What invocations beyond the quota cost. Default: the built-in plan's;
+	// without, they are refused.
+	Overage *projects.Overage `json:"overage,omitempty"`
+
+	// Whether they are refused unless an organization says otherwise. Default:
+	// the built-in plan's.
+	SpendCap *bool `json:"spend_cap,omitempty"`
+
+	// How much of a full region each project gets, beside others of weight 1.
+	// Default: 1, at most 1000.
+	Weight int64 `json:"weight,omitempty"`
+
+	// What becomes of invocations that cannot be recorded since the disk is full
+	// or fails, or that need a grant of a hard quota while the store is away:
+	// `closed` (default) answers them 503; `open` lets them go on, and counts
+	// them later.
+	MeterUnavailable string `json:"meter_unavailable,omitempty"`
+}
+
+// The values of Plan.MeterUnavailable.
+const (
+	meterClosed = "closed"
+	meterOpen   = "open"
+)
+
+// plans returns the built-in plans with those of the configuration over them.
+func (a *App) plans() map[string]projects.Plan {
+	plans := projects.BuiltinPlans()
+	for name, plan := range plans {
+		if plan.Overage != nil { // 2 of whatever the currency is, which may have no decimals
+			plan.Overage = &projects.Overage{Price: strings.TrimSuffix(plan.Overage.Price, ".00"), Package: plan.Overage.Package}
+			plans[name] = plan
+		}
+	}
+	for name, p := range a.Plans {
+		plan := plans[name]
+		plan.Name = name
+		if p.Functions != nil {
+			plan.Functions = *p.Functions
+		}
+		if p.WallClock > 0 {
+			plan.WallClock = time.Duration(p.WallClock)
+		}
+		if p.Quota != nil {
+			plan.Quota = p.Quota
+		}
+		if p.Overage != nil {
+			plan.Overage = p.Overage
+		}
+		if p.SpendCap != nil {
+			plan.SpendCap = *p.SpendCap
+		}
+		plan.Weight = p.Weight
+		plan.Unmetered = p.MeterUnavailable == meterOpen
+		plans[name] = plan
+	}
+	return plans
+}
+
+// parsePlan reads
+//
+//	plan <name> {
+//		functions <number>
+//		wall_clock <duration>
+//		quota <number>
+//		overage <price> per <number>
+//		spend_cap on|off
+//		weight <number>
+//		meter_unavailable closed|open
+//	}
+func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]priced) error {
+	var name string
+	if err := options.String(d, &name); err != nil {
+		return err
+	}
+	if _, twice := a.Plans[name]; twice {
+		return d.Errf("plan %s: given twice, put its options into one block", name)
+	}
+	plan := new(Plan)
+	if a.Plans == nil {
+		a.Plans = make(map[string]*Plan)
+	}
+	a.Plans[name] = plan
+	return options.Block(d, options.Table{
+		"functions": func(d *caddyfile.Dispenser) error {
+			plan.Functions = new(int)
+			return options.Number(d, plan.Functions)
+		},
+		"wall_clock": func(d *caddyfile.Dispenser) error { return options.Duration(d, &plan.WallClock) },
+		"quota":      func(d *caddyfile.Dispenser) error { return quotaValue(d, &plan.Quota) },
+		"overage": func(d *caddyfile.Dispenser) error {
+			at := *d
+			if err := overage(d, &plan.Overage); err != nil {
+				return err
+			}
+			*prices = append(*prices, priced{at, plan.Overage})
+			return nil
+		},
+		"spend_cap": func(d *caddyfile.Dispenser) error {
+			plan.SpendCap = new(bool)
+			return options.OnOff(d, plan.SpendCap)
+		},
+		"weight": func(d *caddyfile.Dispenser) error { return options.Count(d, &plan.Weight, projects.MaxWeight) },
+		"meter_unavailable": func(d *caddyfile.Dispenser) error {
+			return options.OneOf(d, &plan.MeterUnavailable, meterClosed, meterOpen)
+		},
+	})
+}
+
+// quotaValue reads a number of invocations.
+func quotaValue(d *caddyfile.Dispenser, into **int64) error {
+	var text string
+	if err := options.String(d, &text); err != nil {
+		return err
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n < 0 {
+		return d.Errf("quota %q: must be a whole number of invocations, from 0", text)
+	}
+	*into = &n
+	return nil
+}
+
+// price is the form of an amount of money; the currency decides how many decimals
+// it may have.
+var price = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9})?$`)
+
+// overage reads a price and the number of invocations that it is for.
+func overage(d *caddyfile.Dispenser, into **projects.Overage) error {
+	args, err := options.PlainArguments(d, 3, 3)
+	if err != nil {
+		return err
+	}
+	n, err := strconv.ParseInt(args[2], 10, 64)
+	if !price.MatchString(args[0]) || args[1] != "per" || err != nil || n <= 0 {
+		return d.Errf("overage %s: must be a price and a number of invocations; write `%s`", strings.Join(args, " "), options.Form("overage"))
+	}
+	*into = &projects.Overage{Price: args[0], Package: n}
+	return nil
+}
+
+// currency is the one of all prices.
+func (a *App) currency() string { return cmp.Or(a.Currency, usage.DefaultCurrency) }
+
+// parseCurrency reads the code of a currency.
+func (a *App) parseCurrency(d *caddyfile.Dispenser) error {
+	if err := options.String(d, &a.Currency); err != nil {
+		return err
+	}
+	if err := a.checkCurrency(); err != nil {
+		return d.WrapErr(err)
+	}
+	return nil
+}
+
+func (a *App) checkCurrency() error {
+	all, code := usage.Currencies(), a.currency()
+	if slices.Contains(all, code) {
+		return nil
+	}
+	return fmt.Errorf("currency %q: must be a code of ISO 4217 such as EUR%s", code, spelling.DidYouMean(code, all))
+}
+
+// checkPrices says which prices of plans are none of the currency.
+func (a *App) checkPrices() error {
+	errs := []error{a.checkCurrency()}
+	for _, name := range slices.Sorted(maps.Keys(a.Plans)) {
+		if p := a.Plans[name]; p != nil && p.Overage != nil {
+			if err := a.checkPrice(p.Overage); err != nil {
+				errs = append(errs, fmt.Errorf("plan %s: %w", name, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *App) checkPrice(o *projects.Overage) error {
+	if !price.MatchString(o.Price) || o.Package <= 0 {
+		return fmt.Errorf("overage %s per %d: must be a price and a number of invocations; write `%s`", o.Price, o.Package, options.Form("overage"))
+	}
+	if _, err := usage.Minor(o.Price, a.currency()); err != nil {
+		return fmt.Errorf("overage %s per %d: %w", o.Price, o.Package, err)
+	}
+	return nil
+}
+
+// priced is a price of the Caddyfile, and where it stands: the currency may come
+// after it.
+type priced struct {
+	at      caddyfile.Dispenser
+	overage *projects.Overage
+}
+
+// priceOf are the terms that an organization's invocations are billed by.
+func (a *App) priceOf(o *projects.Organization) usage.Price {
+	quota, hard := o.Allowance()
+	t := usage.Price{Included: max(-1, quota), Currency: a.currency()}
+	if o.Plan == nil {
+		return t
+	}
+	t.Plan = o.Plan.Name
+	if over := o.Plan.Overage; over != nil && !hard && quota >= 0 {
+		t.Package = over.Package
+		t.Minor, _ = usage.Minor(over.Price, t.Currency) // the configuration was checked
+	}
+	return t
+}
