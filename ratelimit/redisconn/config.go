@@ -13,42 +13,42 @@ import (
 	"time"
 )
 
-// Mode is how the servers of a Config belong together.
+// Mode is the kind of deployment that a Config reaches.
 type Mode string
 
 // The modes. The zero value means ModeSingle.
 const (
 	ModeSingle   Mode = "single"   // one server
-	ModeSentinel Mode = "sentinel" // sentinels, which know the master
-	ModeCluster  Mode = "cluster"  // some nodes of a cluster, which know the others
+	ModeSentinel Mode = "sentinel" // a master, by sentinels that know it
+	ModeCluster  Mode = "cluster"  // a cluster, by some of its nodes
 )
 
-// Timeouts of a Config that sets none. Dialing includes TLS, and is waited for
-// by callers only as long as their contexts allow.
+// The timeouts of a Config that sets none. The one of dialing includes the handshake
+// of TLS; a caller waits for it only as long as its context allows.
 const (
 	DefaultDialTimeout = 500 * time.Millisecond
 	DefaultReadTimeout = 250 * time.Millisecond
 )
 
-// Config says where Redis is and how to reach it. Parse makes one of a URL.
+// Config tells where Redis is and how to reach it. Parse makes one of a URL.
 type Config struct {
-	Mode      Mode
+	Mode      Mode     // default: ModeSingle
 	Addresses []string // host:port of the server, the sentinels, or some nodes; at least one
-	Master    string   // the master's name for ModeSentinel
+	Master    string   // the master's name; for ModeSentinel alone
 	DB        int      // the database's number; 0 with ModeCluster
-	Username  string   // "" is Redis's default user
-	Password  string   // "" logs nobody in
-	TLS       bool     // towards all servers, sentinels too
+	Username  string   // default: Redis's default user
+	Password  string   // default: no login
+	TLS       bool     // to all servers, sentinels included
 
-	SentinelPassword string         // what sentinels ask for; default: nothing
-	RootCAs          *x509.CertPool // who may have signed the servers' certificates; default: the system's
+	SentinelPassword string         // of the sentinels; default: no login
+	RootCAs          *x509.CertPool // that sign the servers' certificates; default: the system's
 
 	DialTimeout time.Duration // default: DefaultDialTimeout
-	ReadTimeout time.Duration // of one answer, and of one write; default: DefaultReadTimeout
+	ReadTimeout time.Duration // of one answer, and of sending one command; default: DefaultReadTimeout
 	PoolSize    int           // connections to one server; default: ten for each processor
 }
 
-// Validate returns everything that is wrong, joined.
+// Validate returns all mistakes of a Config, joined; each says what to write instead.
 func (c Config) Validate() error {
 	var errs []error
 	if len(c.Addresses) == 0 {
@@ -90,8 +90,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// String is the URL with neither user nor passwords, in the one form that all
-// ways to write it have. It is fit for logs and as a name of shared state.
+// String returns the URL without user and passwords, with all defaults written out or
+// left out alike: two Configs of one Redis have one String. It is fit for logs, and as
+// the name of state that belongs to a Redis.
 func (c Config) String() string {
 	var b strings.Builder
 	b.WriteString("redis")
@@ -113,18 +114,18 @@ func (c Config) String() string {
 	return b.String()
 }
 
-// GoString keeps the passwords out of %#v.
+// GoString is String for %#v, which would show the passwords.
 func (c Config) GoString() string { return "redisconn.Config(" + c.String() + ")" }
 
-// Location is what people call the place: the addresses alone.
+// Location returns the addresses alone, separated by commas.
 func (c Config) Location() string { return strings.Join(c.Addresses, ",") }
 
 func (c Config) dialTimeout() time.Duration { return cmp.Or(c.DialTimeout, DefaultDialTimeout) }
 func (c Config) readTimeout() time.Duration { return cmp.Or(c.ReadTimeout, DefaultReadTimeout) }
 
-// tls returns nil without TLS. A certificate has to be for the host that is
-// dialed. Only nodes of a cluster are dialed by addresses that no URL names,
-// mostly bare IP addresses: they are asked for the URL's host if it has just one.
+// tls returns the settings of TLS, nil without it. A certificate must be for the host
+// that is dialed. Nodes of a cluster tell addresses that are not in the URL, mostly
+// bare IP addresses: their certificates must be for the URL's host, if it has just one.
 func (c Config) tls() *tls.Config {
 	if !c.TLS {
 		return nil

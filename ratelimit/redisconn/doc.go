@@ -1,13 +1,19 @@
-// Package redisconn is the gateway's way to Redis: one address for a single
-// server, Sentinel or Cluster, a client with the options that a proxy needs,
-// and neutral calls on hashes and changes for the other rooms.
+// Package redisconn decides how Redis is reached: by one URL for a single server,
+// Sentinel or Cluster ([Parse]), with the options that a proxy needs ([Open]), how
+// long a call may take, and when a watch has lost its server ([Conn.Watch]). Calls are
+// on hashes, scripts and changes.
 //
-// It decides how Redis is reached, how long a call may take and when a watch
-// has lost its server. It does not decide what keys mean, when to try again
-// after an error, nor what happens while Redis is away: its callers do. It
-// logs nothing itself.
+// It does not decide what keys mean, when a call is made again after an error, nor
+// what happens while Redis is away. It logs nothing; [SetLogger] has what the library
+// underneath logs.
 //
-// Every call ends with its context's deadline (which the library ignores
-// unless told) and after Config.ReadTimeout at the latest. No write is ever
-// sent twice: a write that timed out may have been done.
+// Each command ends with its context, and a timeout after it was sent at the latest
+// (Config.ReadTimeout). A write that timed out may have been done. It is sent once; but
+// in a cluster the library sends it again, so writes are of values that may be written
+// twice.
+//
+//	config, err := redisconn.Parse("redis://:PASSWORD@HOST:6379/1")
+//	conn, err := redisconn.Open(config)
+//	defer conn.Close()
+//	fields, err := conn.HashAll(ctx, "edge:{projects}:projects")
 package redisconn

@@ -7,21 +7,21 @@ import (
 )
 
 const (
-	// scanReply is about how much one step of a scan brings: little enough that
+	// scanReply is the size in bytes that one step of a scan aims at: small enough that
 	// no server stalls and no slow link times out.
 	scanReply = 256 << 10
-	// scanFirst and scanMost are the fields of a first step, whose size nobody
-	// knows, and of any.
+	// scanFirst is how many fields the first step asks for, since their size is not
+	// known yet, and scanMost how many any step asks for at most.
 	scanFirst = 16
 	scanMost  = 2000
-	// scanRounds is how often a hash is read that changes under the reader.
+	// scanRounds is how often HashAll starts again when fields are missing.
 	scanRounds = 3
 )
 
-// HashAll returns all fields of a hash; none for a key that doesn't exist. It
-// reads in steps, so what is written meanwhile may be in it or not. What was
-// there all the time is in it, also if the server changed meanwhile: a read that
-// misses a field is done again, and an error after the third time.
+// HashAll returns all fields of a hash; none for a key that doesn't exist. It reads in
+// steps: a field that is written meanwhile may be missing, one that was there all the
+// time is not. A read with fewer fields than the hash had is done again; after the
+// third time it is an error.
 func (c *Conn) HashAll(ctx context.Context, key string) (map[string]string, error) {
 	for range scanRounds {
 		before, err := c.client.HLen(ctx, key).Result()
@@ -32,8 +32,8 @@ func (c *Conn) HashAll(ctx context.Context, key string) (map[string]string, erro
 		if c.observe(err) != nil {
 			return nil, fmt.Errorf("reading hash %s: %w", key, err)
 		}
-		// A cursor means nothing to another server: after a failover or a slot's
-		// migration in the middle, the rest of the scan has gaps.
+		// A cursor means nothing to another server: after a failover, or the migration of
+		// a slot, the rest of the scan lacks fields.
 		after, err := c.client.HLen(ctx, key).Result()
 		if c.observe(err) != nil {
 			return nil, fmt.Errorf("reading hash %s: %w", key, err)
@@ -45,8 +45,10 @@ func (c *Conn) HashAll(ctx context.Context, key string) (map[string]string, erro
 	return nil, fmt.Errorf("reading hash %s: %w", key, errChanging)
 }
 
+// errChanging is the error of a read that lacked fields each time.
 var errChanging = errors.New("it changes faster than it can be read")
 
+// scan reads a hash once. expected is about how many fields it has.
 func (c *Conn) scan(ctx context.Context, key string, expected int) (map[string]string, error) {
 	fields := make(map[string]string, expected)
 	count := int64(scanFirst)
@@ -70,7 +72,7 @@ func (c *Conn) scan(ctx context.Context, key string, expected int) (map[string]s
 	}
 }
 
-// HashGet returns the values of those of the fields that exist.
+// HashGet returns the values of those of the fields that exist, by field.
 func (c *Conn) HashGet(ctx context.Context, key string, fields ...string) (map[string]string, error) {
 	found := make(map[string]string, len(fields))
 	if len(fields) == 0 {
@@ -90,8 +92,8 @@ func (c *Conn) HashGet(ctx context.Context, key string, fields ...string) (map[s
 	return found, nil
 }
 
-// HashSet sets a field of a hash. It is sent once: after an error it may have
-// been done or not, so it is for values that may be set again.
+// HashSet sets a field of a hash. After an error it may have been done or not; in a
+// cluster it may be done twice.
 func (c *Conn) HashSet(ctx context.Context, key, field, value string) error {
 	if err := c.observeWrite(c.client.HSet(ctx, key, field, value).Err()); err != nil {
 		return fmt.Errorf("writing hash %s: %w", key, err)
@@ -110,7 +112,7 @@ func (c *Conn) HashSetAll(ctx context.Context, key string, values map[string]str
 	return nil
 }
 
-// HashDelete removes fields of a hash; those that are not there are no error.
+// HashDelete removes fields of a hash; a field that is missing is no error.
 func (c *Conn) HashDelete(ctx context.Context, key string, fields ...string) error {
 	if len(fields) == 0 {
 		return nil

@@ -7,13 +7,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// SetLogger hands what the Redis library has to say (servers that can't be
-// dialed, new masters) to log, which must be safe for concurrent use; nil drops
-// it. It holds for the whole process and for whoever else uses the library;
-// without it the library writes to standard error. The messages have addresses
-// and errors in them, no keys, values or passwords.
+// SetLogger has the Redis library log by a function, which must be safe for concurrent
+// use; nil drops all messages. They are about servers that cannot be dialed and new
+// masters, with addresses and errors, without keys, values and passwords. It holds for
+// all users of the library in this process. Without it, the library writes to standard
+// error.
 func SetLogger(log func(message string)) { redis.SetLogger(logger(log)) }
 
+// logger is a logger of the library.
 type logger func(message string)
 
 // Printf implements the library's interface.

@@ -12,7 +12,7 @@ import (
 
 const urlForm = "redis://[USER:PASSWORD@]HOST:PORT[,HOST:PORT...][/DB][?mode=cluster | ?mode=sentinel&master=NAME], or rediss:// for TLS"
 
-// parameters are what may follow the question mark.
+// parameters are the names that may follow the question mark.
 var parameters = []string{"mode", "master", "sentinel_password"}
 
 // Parse reads the URL of `store redis` (docs/caddyfile.md):
@@ -54,6 +54,7 @@ func Parse(text string) (Config, error) {
 	return c, nil
 }
 
+// parseUser reads what stands before the @.
 func (c *Config) parseUser(text string) error {
 	user, password, found := strings.Cut(text, ":")
 	var err error
@@ -62,7 +63,7 @@ func (c *Config) parseUser(text string) error {
 	}
 	switch {
 	case err != nil:
-		// not wrapped: it quotes what it could not decode
+		// not wrapped: err quotes the password
 		return errors.New("user and password are percent-encoded: a % itself is written %25")
 	case !found:
 		return errors.New("a password alone is written :PASSWORD@, a user USER:PASSWORD@")
@@ -72,6 +73,7 @@ func (c *Config) parseUser(text string) error {
 	return nil
 }
 
+// parseQuery reads what stands behind the question mark.
 func (c *Config) parseQuery(query string) error {
 	if query == "" {
 		return nil
@@ -108,8 +110,8 @@ func (c *Config) parseQuery(query string) error {
 	return errors.Join(errs...)
 }
 
-// unknownParameter quotes a name only if it looks like one: what people mistype
-// may be a password with an & in it.
+// unknownParameter returns the error for a name that is none. It quotes only the
+// beginning of a near miss: the text may be a part of a password that has an &.
 func unknownParameter(name string) error {
 	for _, known := range parameters {
 		if strings.EqualFold(name, known) || len(name) > 2 && strings.HasPrefix(known, strings.ToLower(name[:3])) {
@@ -125,6 +127,7 @@ func unknownParameter(name string) error {
 	return fmt.Errorf("unknown parameter: allowed are %s", strings.Join(parameters, ", "))
 }
 
+// parseHosts reads the hosts; the default port depends on the mode.
 func (c *Config) parseHosts(hosts string) error {
 	var errs []error
 	port := "6379"
@@ -145,6 +148,7 @@ func (c *Config) parseHosts(hosts string) error {
 	return errors.Join(errs...)
 }
 
+// withPort returns a host as HOST:PORT.
 func withPort(host, standard string) (string, error) {
 	name, port := host, standard
 	if inner, ok := strings.CutPrefix(host, "["); ok {
@@ -161,7 +165,7 @@ func withPort(host, standard string) (string, error) {
 	} else if before, after, ok := strings.Cut(host, ":"); ok {
 		name, port = before, after
 		if strings.Contains(after, ":") {
-			// not quoted: perhaps a user and a password whose host was forgotten
+			// not quoted: it may be user and password of a URL without host
 			return "", errors.New("a host has several colons: an IPv6 address is written [::1]:6379, a password :PASSWORD@HOST")
 		}
 	}
@@ -176,6 +180,7 @@ func withPort(host, standard string) (string, error) {
 	return net.JoinHostPort(name, port), nil
 }
 
+// parseDB reads the path.
 func (c *Config) parseDB(path string) error {
 	if path == "" {
 		return nil

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// Settings returns the values of settings of a server, of any one in a cluster.
-// Servers that do not tell their settings have none.
+// Settings returns the values of settings of the server (CONFIG GET), in a cluster of
+// any one node. Settings that the server does not know, or does not tell this user, are
+// missing.
 func (c *Conn) Settings(ctx context.Context, names ...string) (map[string]string, error) {
 	found := make(map[string]string, len(names))
 	for _, name := range names {
@@ -27,11 +28,11 @@ func (c *Conn) Settings(ctx context.Context, names ...string) (map[string]string
 	return found, nil
 }
 
-// Replicas returns how many replicas the server has.
+// Replicas returns how many replicas are connected to the server.
 func (c *Conn) Replicas(ctx context.Context) (int, error) {
 	text, err := c.client.Info(ctx, "replication").Result()
 	if c.observe(err) != nil {
-		return 0, fmt.Errorf("reading about replicas: %w", err)
+		return 0, fmt.Errorf("reading the section replication of INFO: %w", err)
 	}
 	for line := range strings.Lines(text) {
 		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "connected_slaves:"); ok {
@@ -41,9 +42,9 @@ func (c *Conn) Replicas(ctx context.Context) (int, error) {
 	return 0, nil
 }
 
-// TellsRestarts reports whether the scripts that grant quotas can see by INFO that
-// a server has restarted or was promoted. A user that may not run INFO makes
-// such a loss of grants pass unnoticed.
+// TellsRestarts reports whether this user's INFO shows that a server has restarted or
+// was promoted. Without that, the scripts that grant quotas do not notice that grants
+// were lost.
 func (c *Conn) TellsRestarts(ctx context.Context) (bool, error) {
 	for section, field := range map[string]string{"server": "run_id:", "replication": "master_replid:"} {
 		text, err := c.client.Info(ctx, section).Result()
@@ -60,8 +61,8 @@ func (c *Conn) TellsRestarts(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// ClockOffset returns how far the server's clock is ahead of this machine's, and by
-// how much that may be wrong: half of the time that the question took.
+// ClockOffset returns how far the server's clock is ahead of this machine's, and by how
+// much that may be wrong: half of the time that the call took.
 func (c *Conn) ClockOffset(ctx context.Context) (ahead, within time.Duration, err error) {
 	before := time.Now()
 	at, err := c.client.Time(ctx).Result()

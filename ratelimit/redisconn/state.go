@@ -10,26 +10,25 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Health is whether Redis answered lately.
+// Health tells whether Redis works, by the last calls.
 type Health string
 
 // The healths, with the names of `status` (docs/cli.md).
 const (
-	Unknown Health = "unknown" // nothing was asked yet
-	Up      Health = "up"
-	Down    Health = "down"
+	Unknown Health = "unknown" // no call has ended yet
+	Up      Health = "up"      // the last call was answered, and the last write was taken
+	Down    Health = "down"    // the last call had no answer, or writes are refused
 )
 
-// State is what the last calls say about Redis.
+// State is the state of Redis, by the last calls.
 type State struct {
 	Health Health
-	Since  time.Time // of the last change of Health
-	Err    error     // why it is down; nil otherwise
+	Since  time.Time // when Health changed last
+	Err    error     // why it is Down; nil otherwise
 }
 
-// State returns what the last calls say. A Conn that nobody calls keeps its
-// last one; a watch calls every second. A server that answers and refuses what
-// is written to it is down until it takes a write again.
+// State returns the state of Redis by the last calls: it calls nobody. A watch calls
+// every second. A server that answers but refuses a write is Down until it takes one.
 func (c *Conn) State() State {
 	if refused := c.refused.Load(); refused != nil {
 		return *refused
@@ -37,7 +36,8 @@ func (c *Conn) State() State {
 	return *c.state.Load()
 }
 
-// observeWrite is observe for a call that writes.
+// observeWrite is observe for a call that writes: it also notes whether writes are
+// refused.
 func (c *Conn) observeWrite(err error) error {
 	switch {
 	case err == nil:
@@ -48,8 +48,8 @@ func (c *Conn) observeWrite(err error) error {
 	return c.observe(err)
 }
 
-// ReplyCode returns the first word of a server's error reply, such as MISCONF,
-// which says what is wrong and quotes nothing; "" for other errors.
+// ReplyCode returns the code of a server's error reply, such as MISCONF; "" for other
+// errors. It quotes neither keys nor values, so it is fit for users.
 func ReplyCode(err error) string {
 	var reply redis.Error
 	if !errors.As(err, &reply) {
@@ -64,9 +64,9 @@ func ReplyCode(err error) string {
 	return code
 }
 
-// writeRefusals are the codes with which a server that answers reads refuses
-// writes: its disk is full, its memory is full, it is a replica, or it has lost
-// its replicas. Those of commands in a script come in the middle of a reply.
+// writeRefusals are the codes of a server that answers reads and refuses writes: its
+// disk is full, its memory is full, it is a replica, or it has lost its replicas. The
+// reply to a script has the code of a command in the middle of its text.
 var writeRefusals = []string{"MISCONF ", "OOM ", "READONLY ", "NOREPLICAS "}
 
 func refusesWrites(err error) bool {
@@ -81,16 +81,16 @@ func refusesWith(text, code string) bool {
 	return strings.HasPrefix(text, code) || strings.Contains(text, "-"+code)
 }
 
-// observe takes a call's outcome into the state, and returns its error.
+// observe updates the state by the outcome of a call, and returns its error.
 func (c *Conn) observe(err error) error {
 	health := Up
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
-		return err // about the caller
+		return err // tells nothing about Redis
 	case err != nil && !answered(err):
 		health = Down
-		// A cluster's client finds out by itself within a minute, by answers of those
-		// who are there; of one that died there are none.
+		// A node that died cannot answer MOVED: by itself, the client would look for its
+		// successor only once a minute.
 		if cluster, ok := c.client.(*redis.ClusterClient); ok {
 			cluster.ReloadState(context.Background())
 		}
@@ -113,8 +113,8 @@ func (c *Conn) observe(err error) error {
 	}
 }
 
-// answered tells an answer of a server that works from one that can't, and from
-// no answer.
+// answered reports whether an error is the reply of a server that works: not one of
+// those that a server gives while it cannot serve.
 func answered(err error) bool {
 	var reply redis.Error
 	if !errors.As(err, &reply) {

@@ -10,16 +10,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// target is the one server that has the keys of a watch. Keyspace notifications
-// are told by it alone.
+// target is the server that has the keys of a watch: no other sends notifications about
+// them.
 type target struct {
 	client *redis.Client
-	// moved returns errMoved when another server has become the master.
-	moved func(ctx context.Context) error
-	close func()
+	moved  func(ctx context.Context) error // errMoved if another server has become the master
+	close  func()
 }
 
-// target finds the server that has keys.
+// target finds the server that has keys, which are of one slot in a cluster.
 func (c *Conn) target(ctx context.Context, keys []string) (*target, error) {
 	none := func() {}
 	still := func(context.Context) error { return nil }
@@ -29,8 +28,8 @@ func (c *Conn) target(ctx context.Context, keys []string) (*target, error) {
 		if err != nil {
 			return nil, err
 		}
-		// The library takes its time to learn of moves that none of its own calls
-		// has met: the next watch should not go to the same node again.
+		// The library looks for moved slots only when a call meets one: without this the
+		// next watch would go to the same node again.
 		reload := func() {
 			if ctx.Err() == nil {
 				client.ReloadState(ctx)
@@ -47,9 +46,8 @@ func (c *Conn) target(ctx context.Context, keys []string) (*target, error) {
 	}
 }
 
-// masterTarget has a client of its own for the address that the sentinels call
-// the master now. The library's failover client moves its calls to a new master
-// but leaves a subscription where it is.
+// masterTarget makes a client of its own for the master that the sentinels tell. The
+// library's client follows a failover with its calls, but not with a subscription.
 func (c *Conn) masterTarget(ctx context.Context) (*target, error) {
 	sentinels := make([]*redis.SentinelClient, len(c.config.Addresses))
 	for i, address := range c.config.Addresses {
@@ -57,7 +55,7 @@ func (c *Conn) masterTarget(ctx context.Context) (*target, error) {
 		options.Username, options.Password, options.DB = "", c.config.SentinelPassword, 0
 		sentinels[i] = redis.NewSentinelClient(options)
 	}
-	// asked in the order of the URL, each within the read timeout
+	// ask asks the sentinels in the order of the URL, each within the read timeout.
 	ask := func(ctx context.Context) (string, error) {
 		var errs []error
 		for i, sentinel := range sentinels {
@@ -86,7 +84,7 @@ func (c *Conn) masterTarget(ctx context.Context) (*target, error) {
 	return &target{
 		client: client,
 		moved: func(ctx context.Context) error {
-			// Sentinels that don't answer say nothing about the master.
+			// Without an answer the master is as good as before.
 			if now, err := ask(ctx); err == nil && now != master {
 				return fmt.Errorf("%s: %w", now, errMoved)
 			}
@@ -99,7 +97,7 @@ func (c *Conn) masterTarget(ctx context.Context) (*target, error) {
 	}, nil
 }
 
-// probe asks the server whether it still has the keys: errMoved if not.
+// probe asks the server whether it still has the keys. The error is errMoved if not.
 func (t *target) probe(ctx context.Context, keys []string) error {
 	if err := t.moved(ctx); err != nil {
 		return err
@@ -111,7 +109,8 @@ func (t *target) probe(ctx context.Context, keys []string) error {
 	return err
 }
 
-// problem says what keeps changes of hashes from being noticed without PUBLISH.
+// problem returns why changes of hashes are not noticed without PUBLISH, and the
+// remedy; "" if they are.
 func (t *target) problem(ctx context.Context, config WatchConfig) string {
 	remedy := "set it to Kgh on the server"
 	if config.Channel != "" {

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	// probeEvery is how often a watch looks whether it still watches where the
-	// changes are.
+	// probeEvery is the interval at which a watch checks that its server still has the
+	// keys.
 	probeEvery = time.Second
-	// silence is after how long without a word, pings included, a watch gives
-	// its connection up.
+	// silence is how long a server may send nothing, answers to pings included, until
+	// the watch ends.
 	silence = 3 * time.Second
-	// probeFailures is how many probes in a row may fail: one slow answer is no
-	// reason to read everything again.
+	// probeFailures is how many probes in a row must fail until the watch ends: the
+	// caller reads everything again then, for which one slow answer is no reason.
 	probeFailures = 3
-	// confirmWithin is how long a server may take to confirm subscriptions.
+	// confirmWithin bounds the wait for a server to confirm subscriptions.
 	confirmWithin = 2 * time.Second
 )
 
@@ -30,30 +30,27 @@ var (
 	errAnswer = errors.New("the server did not confirm the subscription")
 )
 
-// WatchConfig says what is watched and who is told.
+// WatchConfig is what a watch watches, and whom it tells.
 type WatchConfig struct {
-	// Keys whose changes are noticed by keyspace notifications, where the server
-	// has them on (`notify-keyspace-events` with K, g, and the letter of the
-	// type, h for hashes). In a cluster all of one slot. At least one.
+	// Keys are the keys whose changes are noticed by keyspace notifications, if the
+	// server sends them (`notify-keyspace-events` with K, g, and the letter of the type,
+	// h for hashes). In a cluster all must be of one slot. At least one.
 	Keys []string
-	// Channel is where writers PUBLISH that they have written; any payload. In a
-	// cluster a message reaches every node. Default: none.
+	// Channel is where writers PUBLISH after they have written; the payload does not
+	// matter. In a cluster a message reaches every node. Default: none.
 	Channel string
-	// Changed is called once when the watch is in place, since what happened
-	// before may have been missed, and then for each change: perhaps for nothing,
-	// never too seldom while the watch lasts. It must not block.
+	// Changed is called once when the watch begins, since earlier changes may have been
+	// missed, and then after each change, sometimes without one. It must not block.
 	Changed func()
-	// Problem is called when the watch is in place with what is wrong with it,
-	// for the operator to read: "" when nothing is. It must not block. Default:
-	// nobody is told.
+	// Problem is called when the watch begins, with why it does not notice all changes,
+	// for the operator to read, or "". It must not block. Optional.
 	Problem func(text string)
 }
 
-// Watch watches until ctx is done or the server with the keys is lost: gone,
-// silent for three seconds, no longer the master, or no longer the owner of the
-// keys' slot. The error says which and is never nil. What changes after Watch has
-// returned is missed: watch again, and the first call of Changed says when to
-// read everything.
+// Watch watches until ctx is done or the server is lost: it is gone, is silent for three
+// seconds, is not the master any more, or does not own the slot of the keys any more.
+// The error says which and is never nil. Changes after the return are missed: watch
+// again, and read everything at the first call of Changed.
 func (c *Conn) Watch(ctx context.Context, config WatchConfig) error {
 	if len(config.Keys) == 0 || config.Changed == nil {
 		return errors.New("watching Redis: no keys, or nobody to tell")
@@ -77,7 +74,7 @@ func (c *Conn) Watch(ctx context.Context, config WatchConfig) error {
 	return fmt.Errorf("watching Redis: %w", c.observe(err))
 }
 
-// channels has the channel first, if there is one.
+// channels returns what to subscribe to; Channel is the first, if there is one.
 func (w WatchConfig) channels(db int) []string {
 	channels := make([]string, 0, 1+len(w.Keys))
 	if w.Channel != "" {
@@ -89,7 +86,7 @@ func (w WatchConfig) channels(db int) []string {
 	return channels
 }
 
-// session subscribes to channels at t and listens until that ends.
+// session subscribes to channels at a server and listens until the watch ends.
 func (c *Conn) session(ctx context.Context, t *target, config WatchConfig, channels []string, problem func() string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -100,7 +97,7 @@ func (c *Conn) session(ctx context.Context, t *target, config WatchConfig, chann
 		defer close(stopped)
 		receive(ctx, subscription, received)
 	}()
-	// A read waits for its connection, not for a context.
+	// A read ends with its connection, not with its context.
 	defer func() {
 		cancel()
 		_ = subscription.Close()
@@ -117,7 +114,7 @@ func (c *Conn) session(ctx context.Context, t *target, config WatchConfig, chann
 	return c.listen(ctx, t, subscription, received, config)
 }
 
-// receive hands over what arrives, errors included, until an error.
+// receive hands messages over, and the error that ends it.
 func receive(ctx context.Context, subscription *redis.PubSub, to chan<- any) {
 	for {
 		message, err := subscription.ReceiveTimeout(ctx, 0)
@@ -135,7 +132,7 @@ func receive(ctx context.Context, subscription *redis.PubSub, to chan<- any) {
 	}
 }
 
-// confirm waits for n channels to be subscribed.
+// confirm waits until n channels are subscribed.
 func confirm(ctx context.Context, received <-chan any, n int) error {
 	timeout := time.NewTimer(confirmWithin)
 	defer timeout.Stop()
@@ -157,7 +154,7 @@ func confirm(ctx context.Context, received <-chan any, n int) error {
 	return nil
 }
 
-// listen calls Changed for what arrives and looks after the connection.
+// listen calls Changed for each message, and checks the connection and the server.
 func (c *Conn) listen(ctx context.Context, t *target, subscription *redis.PubSub, received <-chan any, config WatchConfig) error {
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
@@ -171,7 +168,7 @@ func (c *Conn) listen(ctx context.Context, t *target, subscription *redis.PubSub
 			switch message := message.(type) {
 			case error:
 				return message
-			case *redis.Message, *redis.Subscription: // a late Subscription: the library has connected again by itself
+			case *redis.Message, *redis.Subscription: // a Subscription: the library has connected again by itself
 				config.Changed()
 			}
 		case <-probe.C:
@@ -184,8 +181,7 @@ func (c *Conn) listen(ctx context.Context, t *target, subscription *redis.PubSub
 			err := t.probe(ctx, config.Keys)
 			switch reply := redisError(err); {
 			case strings.HasPrefix(reply, "ASK"), strings.HasPrefix(reply, "TRYAGAIN"):
-				// The slot is on its way: until it has arrived its changes are to
-				// be seen at neither end.
+				// The slot is being moved: neither node sends all notifications meanwhile.
 				config.Changed()
 			case errors.Is(err, errMoved):
 				return err
@@ -200,7 +196,7 @@ func (c *Conn) listen(ctx context.Context, t *target, subscription *redis.PubSub
 	}
 }
 
-// redisError is what the server answered, "" if err is anything else.
+// redisError returns the text of a server's error reply, "" for other errors.
 func redisError(err error) string {
 	if reply, ok := errors.AsType[redis.Error](err); ok {
 		return reply.Error()
