@@ -394,7 +394,7 @@ func TestForbiddenImport(t *testing.T) {
 		{"the glue logs", "caddymodule/gateway/handler.go", "go.uber.org/zap", true},
 		{"routing reads a snapshot of regions", "routing/plan.go", module + "/regions", true},
 		{"routing knows its own parts", "routing/pipeline.go", module + "/routing/auth", true},
-		{"routing reads a distance", "routing/plan/share.go", module + "/regions/geo", true},
+		{"routing reads a distance", "routing/plan/shares.go", module + "/regions/geo", true},
 		{"routing names a tenant", "routing/plan.go", module + "/regions/capacity", true},
 		{"a distance needs a region", "regions/geo/prior.go", module + "/regions", false},
 		{"a place is counted for a region", "regions/capacity/room.go", module + "/regions", false},

@@ -32,7 +32,7 @@ type Pipeline struct {
 	planner  *plan.Planner
 	settings Settings
 	anywhere *cors.Policy // for sites without a policy
-	built    time.Time    // since when there are no other regions
+	built    time.Time    // when the configuration was loaded
 }
 
 // NewPipeline returns the pipeline of a gateway in front of the regions of
@@ -66,8 +66,8 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	preflight := cors.IsPreflight(r.Method, r.Header)
 	match, refusal := p.callee(r, site, inv)
 	if preflight && (refusal != nil || inv.OwnCORS()) {
-		// Also to what is not there: a preflight that fails hides from the page why
-		// the call itself does (contract 4.7).
+		// Also where the call would be refused: a failed preflight would hide the
+		// reason from the page (contract 4.7).
 		inv.Answer = AnswerPreflight
 		return nil
 	}
@@ -99,9 +99,9 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	if inv.Limits.MaxBody > 0 && r.ContentLength > inv.Limits.MaxBody {
 		return p.tooLarge(inv)
 	}
-	nowhere := p.place(r, inv)
-	if nowhere != nil && nowhere.Status == http.StatusBadRequest {
-		return nowhere
+	planRefusal := p.place(r, inv)
+	if planRefusal != nil && planRefusal.Status == http.StatusBadRequest {
+		return planRefusal
 	}
 	if refusal := upgradable(r, inv); refusal != nil {
 		return refusal
@@ -115,8 +115,8 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	if refusal := limited(r, inv); refusal != nil {
 		return refusal
 	}
-	if nowhere != nil {
-		return nowhere
+	if planRefusal != nil {
+		return planRefusal
 	}
 	if refusal := enter(r, inv); refusal != nil {
 		return refusal
@@ -124,8 +124,8 @@ func (p *Pipeline) Admit(r *Request, site Site, inv *Invocation) *Refusal {
 	return take(r, inv)
 }
 
-// callee finds who is called, the project and the function, and what holds for
-// answers to browsers from then on.
+// callee finds the project and the function that are called, and the CORS policy
+// for the answer.
 func (p *Pipeline) callee(r *Request, site Site, inv *Invocation) (projects.Match, *Refusal) {
 	inv.Exposed[0] = site.Exposed
 	if inv.CORS = site.CORS; inv.CORS == nil {
@@ -133,7 +133,7 @@ func (p *Pipeline) callee(r *Request, site Site, inv *Invocation) (projects.Matc
 	}
 	match, ok := p.projects.Find(r.Host)
 	if !ok {
-		return match, p.nobody()
+		return match, p.unknownHost()
 	}
 	inv.Project = match.Project
 	inv.Exposed[1] = match.Project.Exposed
@@ -147,9 +147,9 @@ func (p *Pipeline) callee(r *Request, site Site, inv *Invocation) (projects.Matc
 	return match, refusal
 }
 
-// nobody is the answer to a host without a project: contract 1.7, unless
-// nobody knows the projects yet.
-func (p *Pipeline) nobody() *Refusal {
+// unknownHost is the answer to a host without a project: 404 (contract 1.7), or 503
+// until the projects are loaded.
+func (p *Pipeline) unknownHost() *Refusal {
 	if p.projects.Ready() {
 		return refuse(http.StatusNotFound, CodeProjectNotFound, "Requested project was not found")
 	}
@@ -158,7 +158,7 @@ func (p *Pipeline) nobody() *Refusal {
 	return refusal
 }
 
-// throttled is the answer of a function that the operator holds back.
+// throttled is the answer of a function that the operator throttled.
 func throttled() *Refusal {
 	refusal := refuse(http.StatusTooManyRequests, CodeRateLimitExceeded, "Function is throttled")
 	refusal.RetryAfter = throttledRetry
@@ -224,7 +224,8 @@ func authenticate(r *Request, inv *Invocation) *Refusal {
 	return nil
 }
 
-// setLimits settles the invocation's limits; the smallest unit that names one wins.
+// setLimits sets the invocation's limits: the function's, else the project's, else
+// the gateway's.
 func (p *Pipeline) setLimits(r *Request, inv *Invocation) {
 	inv.Limits = regions.Limits{
 		Idle:      p.settings.IdleTimeout,
@@ -245,8 +246,8 @@ func (p *Pipeline) tooLarge(inv *Invocation) *Refusal {
 		fmt.Sprintf("Request body exceeds the limit of %d bytes", inv.Limits.MaxBody))
 }
 
-// answerPolicy settles what shared domains take away from answers. The
-// function's word on html beats the site's.
+// answerPolicy decides on the restrictions of answers on shared domains. The
+// function's html option overrides the site's.
 func (p *Pipeline) answerPolicy(r *Request, match projects.Match, site Site, inv *Invocation) {
 	keep := site.KeepHTML
 	if inv.Function.HTML != projects.HTMLBySite {

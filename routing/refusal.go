@@ -10,8 +10,8 @@ import (
 	"github.com/edgegate/edgegate/routing/auth"
 )
 
-// CodeProjectsUnavailable is the 503 of a gateway that has not loaded its
-// projects yet: "not found" would be remembered by clients.
+// CodeProjectsUnavailable is the code of the 503 while the projects are not loaded
+// yet; clients would remember "not found".
 const CodeProjectsUnavailable = "PROJECTS_UNAVAILABLE"
 
 // The codes of answers that the gateway makes itself (contract section 5),
@@ -42,19 +42,19 @@ const (
 // resources, as the hosted platform's runtime answers it (contract 5.26, 6.2).
 const StatusResourceLimit = 546
 
-// unavailableRetry is the Retry-After of REGION_UNAVAILABLE: backends that
-// refused connections are asked again after a second, a restart takes a few.
+// unavailableRetry is the Retry-After of REGION_UNAVAILABLE: the restart of a
+// backend takes a few seconds.
 const unavailableRetry = 5 * time.Second
 
-// throttledRetry is the Retry-After of a throttled function, which waits for an
-// operator; overloadedRetry that of signatures that wait for a processor.
+// throttledRetry is the Retry-After of a throttled function, which an operator has
+// to release; overloadedRetry that of requests that find the gateway busy.
 const (
 	throttledRetry  = time.Minute
 	overloadedRetry = time.Second
 )
 
-// Refusal is an answer that the gateway makes itself. Message is for the
-// client and has nothing of the inside in it; Cause is for the log.
+// Refusal is an error answer by the gateway itself. Message is for the client and
+// tells nothing internal; Cause is for the log.
 type Refusal struct {
 	Status      int
 	Code        string
@@ -67,7 +67,7 @@ type Refusal struct {
 	Cause       error
 }
 
-// Unavailable tells the caller of a region that is down what else there is
+// Unavailable describes a region that is unavailable, and the alternatives
 // (contract 2.5).
 type Unavailable struct {
 	Region       string        `json:"region"`

@@ -16,7 +16,8 @@ type Header interface {
 	Values(name string) []string
 }
 
-// Request is the neutral view of a request that every front door can give.
+// Request is the view of a request that routing decides on, independent of the
+// server in front.
 type Request struct {
 	Method        string
 	Host          string // as received, with port
@@ -26,7 +27,7 @@ type Request struct {
 	ContentLength int64       // bytes; -1 when unknown
 	Start         time.Time   // when the request arrived
 	Client        geo.Client
-	Usage         Usage // what the caller may use; nil: as much as it likes
+	Usage         Usage // quotas and rate limits; nil: none
 }
 
 // SplitTarget returns the raw path and the raw query of a request target,
@@ -57,8 +58,8 @@ func originForm(target string) string {
 	return "/"
 }
 
-// validTrailers reports whether all that a request announces to follow its body
-// may do so (contract 1.8, RFC 9110, section 6.5.1).
+// validTrailers reports whether all trailers that a request announces are allowed
+// as trailers (contract 1.8, RFC 9110, section 6.5.1).
 func validTrailers(r *Request) bool {
 	for name := range r.Trailer {
 		if !httpguts.ValidTrailerHeader(name) || !httpguts.ValidHeaderFieldName(name) {

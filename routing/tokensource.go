@@ -8,8 +8,8 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// Where browsers, which cannot set the headers of a WebSocket or an EventSource,
-// may put a token or a publishable key (contract 3.15).
+// Names under which browsers, which cannot set headers of a WebSocket or an
+// EventSource, may send a token or a publishable key (contract 3.15).
 const (
 	tokenParameter   = "jwt"
 	keyParameter     = "apikey"
@@ -18,7 +18,7 @@ const (
 	typeEventStream = "text/event-stream"
 )
 
-// isEventSource reports whether a request is one as EventSource makes it: a GET that
+// isEventSource reports whether a request looks like one by EventSource: a GET that
 // accepts event streams alone (HTML standard, section 9.2).
 func isEventSource(method string, h Header) bool {
 	accept := h.Values("Accept")
@@ -29,7 +29,8 @@ func isEventSource(method string, h Header) bool {
 	return strings.EqualFold(strings.Trim(mediaType, " \t"), typeEventStream) && !strings.Contains(accept[0], ",")
 }
 
-// tokenSource returns where else than in the headers the request may bring a token.
+// tokenSource returns the place, other than the headers, where the request may carry
+// a token.
 func tokenSource(r *Request, f *projects.Function) projects.TokenSource {
 	switch {
 	case f.WebSocketToken != projects.TokenHeader && IsWebSocket(r.Method, r.Header):
@@ -41,8 +42,8 @@ func tokenSource(r *Request, f *projects.Function) projects.TokenSource {
 }
 
 // otherCredentials returns the token, "" for none, and the API keys that a request
-// brought elsewhere than in the headers, where its function allows it. Two tokens
-// are returned as two parts, which is the same mistake as in a header (contract
+// carries outside of the headers, if its function allows it. Two tokens are
+// returned as two parts, which is the same mistake as in a header (contract
 // 3.3).
 func otherCredentials(r *Request, f *projects.Function) (token string, keys []string) {
 	var tokens []string
@@ -65,7 +66,7 @@ func queryValues(target, parameter string) []string {
 		if name, err := url.QueryUnescape(name); err != nil || name != parameter {
 			continue
 		}
-		// What cannot be decoded stays as it is, and is no token.
+		// A value that cannot be decoded stays as it is, and is no valid token.
 		if decoded, err := url.QueryUnescape(value); err == nil {
 			value = decoded
 		}

@@ -2,11 +2,11 @@ package routing
 
 import "strings"
 
-// maxBaggage bounds the baggage header sent to a backend, in bytes: what the
-// W3C Baggage specification asks every platform to propagate.
+// maxBaggage bounds the baggage header sent to a backend, in bytes: the size that
+// the W3C Baggage specification asks every platform to propagate.
 const maxBaggage = 8192
 
-// TraceContext is the W3C trace context that a backend gets.
+// TraceContext is the W3C trace context to send to a backend.
 type TraceContext struct {
 	Parent  string // traceparent; "" when the client sent no valid one
 	State   string // tracestate; only with a valid traceparent

@@ -21,8 +21,8 @@ func IsWebSocket(method string, h Header) bool {
 		httpguts.HeaderValuesContainsToken(h.Values("Connection"), "upgrade")
 }
 
-// upgradable leaves those regions in the plan of a WebSocket that have a backend
-// for one: HTTP/2 without TLS has no upgrades.
+// upgradable removes regions from the plan of a WebSocket that have no backend for
+// one: HTTP/2 without TLS has no upgrades.
 func upgradable(r *Request, inv *Invocation) *Refusal {
 	if len(inv.Plan.Candidates) == 0 || !IsWebSocket(r.Method, r.Header) {
 		return nil

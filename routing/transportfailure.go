@@ -12,9 +12,8 @@ import (
 	"github.com/edgegate/edgegate/regions"
 )
 
-// Failed returns the answer to an invocation that Transport could not bring to
-// an answer. err is Transport's. It returns nil for ErrClientGone: nobody is
-// left to be answered.
+// Failed returns the answer to an invocation for which Transport returned err. It
+// returns nil for ErrClientGone: there is no client to answer.
 func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
 	var refusal *Refusal
 	switch {
@@ -54,8 +53,8 @@ func (p *Pipeline) Failed(inv *Invocation, err error) *Refusal {
 	return refusal
 }
 
-// ErrInvalidStatus is a backend's status that HTTP does not have
-// (contract 5.13).
+// ErrInvalidStatus is the error of an answer whose status is not a valid one of
+// HTTP (contract 5.13).
 var ErrInvalidStatus = errors.New("invalid response status")
 
 // seconds writes a limit as the hosted platform does: 150s.
@@ -66,7 +65,8 @@ func seconds(d time.Duration) string {
 	return d.String()
 }
 
-// MaxErrorBody is how much of a failed answer is looked at, in bytes.
+// MaxErrorBody is the longest body of a failed answer that is searched for a code,
+// in bytes.
 const MaxErrorBody = 1 << 10
 
 // MayHaveErrorCode reports whether the body of a failed answer is worth
@@ -76,21 +76,20 @@ func MayHaveErrorCode(contentType string, length int64) bool {
 	return strings.EqualFold(strings.TrimSpace(mediaType), "application/json") && length <= MaxErrorBody
 }
 
-// runtimeCodes are those that runtimes put into the bodies of their own 5xx
-// answers.
+// runtimeCodes are the codes in the bodies of runtimes' own 5xx answers.
 var runtimeCodes = []string{
 	"WORKER_ERROR", "BOOT_ERROR", CodeResourceLimit, "WORKER_LIMIT", CodeFunctionError, CodeIdleTimeout,
 }
 
 // ErrorCode returns the sb-error-code of a backend's 5xx (contract
-// 5). body may be longer than MaxErrorBody, or nil; then it has no say.
+// 5). body may be longer than MaxErrorBody, or nil; then it is ignored.
 func ErrorCode(status int, body []byte) string {
 	if len(body) <= MaxErrorBody {
-		var said struct {
+		var content struct {
 			Code string `json:"code"`
 		}
-		if json.Unmarshal(body, &said) == nil && slices.Contains(runtimeCodes, said.Code) {
-			return said.Code
+		if json.Unmarshal(body, &content) == nil && slices.Contains(runtimeCodes, content.Code) {
+			return content.Code
 		}
 	}
 	if status == StatusResourceLimit {

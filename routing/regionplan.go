@@ -36,14 +36,14 @@ func (p *Pipeline) place(r *Request, inv *Invocation) *Refusal {
 	case err != nil:
 		return invalidHint(err)
 	case len(inv.Plan.Candidates) == 0:
-		return p.homeless(inv.Project.Regions)
+		return p.noRegionForProject(inv.Project.Regions)
 	case inv.Plan.Unavailable:
 		return p.unavailable(inv)
 	}
 	return nil
 }
 
-// Tenant returns a project as one that takes room in regions.
+// Tenant returns a project as a tenant of the regions' capacity.
 func (p *Pipeline) Tenant(project *projects.Project) capacity.Tenant {
 	t := capacity.Tenant{Project: project.Ref, Weight: project.Weight()}
 	if p.projects.Many() {
@@ -52,9 +52,9 @@ func (p *Pipeline) Tenant(project *projects.Project) capacity.Tenant {
 	return t
 }
 
-// Explain tells where a request would run, and why, if the regions were as in
-// view: the decision of the same code that serves requests. The error is what
-// the client would be told.
+// Explain returns where a request would run, and why, with the regions as in view.
+// It decides by the same code that serves requests. The error has the message that
+// the client would get.
 func (p *Pipeline) Explain(view *regions.View, q *plan.Query) (*plan.Explanation, error) {
 	explanation, err := p.planner.Explain(view, q)
 	if err != nil {
@@ -74,13 +74,14 @@ func invalidHint(err error) *Refusal {
 	return invalidRegion(fmt.Sprintf("Invalid region %q", bounded(invalid.Region)), invalid.Allowed)
 }
 
-// invalidRegion is the 400 of contract 2.4, which lists what may be named.
+// invalidRegion is the 400 of contract 2.4, which lists the regions that may be
+// named.
 func invalidRegion(problem string, allowed []string) *Refusal {
 	return refuse(http.StatusBadRequest, CodeInvalidRegion, problem+". Valid regions: "+strings.Join(allowed, ", "))
 }
 
-// unavailable is the 503 of contract 2.5. It is said of a region that the
-// view has as down or drained, and of one that accepted no connection just now.
+// unavailable is the 503 of contract 2.5, for a region that is down or drained in
+// the view, or that accepted no connection just now.
 func (p *Pipeline) unavailable(inv *Invocation) *Refusal {
 	view := p.network.View()
 	name := inv.Plan.First().Name
@@ -109,10 +110,11 @@ func (p *Pipeline) unavailable(inv *Invocation) *Refusal {
 	return refusal
 }
 
-// homeless is the 503 for a project whose residency list has no configured
-// region: where the list comes from, no regions are known to check it against.
-// Nothing is known of that region either, since the configuration was loaded.
-func (p *Pipeline) homeless(residency []string) *Refusal {
+// noRegionForProject is the 503 for a project whose residency list names no
+// configured region. The list cannot be checked when it is written: its source may
+// serve several gateways. State and Since tell that the region has been unknown
+// since the configuration was loaded.
+func (p *Pipeline) noRegionForProject(residency []string) *Refusal {
 	refusal := refuse(http.StatusServiceUnavailable, CodeRegionUnavailable,
 		fmt.Sprintf("Region %s is not available", residency[0]))
 	refusal.RetryAfter = unavailableRetry
@@ -125,7 +127,7 @@ func (p *Pipeline) homeless(residency []string) *Refusal {
 	return refusal
 }
 
-// bounded cuts what a client sent before it is shown back.
+// bounded cuts a client's text before it is quoted in an answer.
 func bounded(s string) string {
 	const limit = 64
 	if len(s) > limit {

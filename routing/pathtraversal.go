@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxDecodings is how many rounds of decoding a path may need before it is
-// refused: honest clients never send more (contract 1.5).
+// maxDecodings is the most rounds of percent-decoding that a path may need; paths
+// that need more are refused (contract 1.5).
 const maxDecodings = 4
 
-// escapesFunction reports whether some reading of the rest of a function's
-// path could leave /<slug> (contract 1.5). Readers differ: a runtime may
-// stop after any round of decoding, or decode dots and no slashes as URL
-// parsers do. So the last round is walked in the way that descends least.
+// escapesFunction reports whether dot-segments in the rest of a function's path
+// could leave /<slug> for some reader (contract 1.5). Readers differ: a runtime may
+// stop after any round of decoding, or decode dots but no slashes as URL parsers
+// do. So the fully decoded path is walked with the reading that descends least.
 func escapesFunction(rest string) bool {
 	for round := 0; ; round++ {
 		decoded := foldUnicode(decodeOnce(rest))
@@ -29,10 +29,10 @@ func escapesFunction(rest string) bool {
 	return strings.Count(rest, ".") > 1 && leaves(rest)
 }
 
-// leaves reports whether the dot-segments of a decoded rest can step out of
-// the segment in front of it. A `\` stands for what only some readers take for
-// a slash: it separates dot-segments but adds no depth. Empty segments add
-// none either, backends may merge them.
+// leaves reports whether the dot-segments of a decoded rest can step out of the
+// segment in front of it. A `\` stands for a character that only some readers take
+// for a slash: it separates dot-segments but adds no depth. Empty segments add none
+// either, as backends may merge them.
 func leaves(rest string) bool {
 	depth := 0
 	for segment := range strings.SplitSeq(rest, "/") {
@@ -57,13 +57,13 @@ func leaves(rest string) bool {
 	return false
 }
 
-// piece says where the part of a path between two separators leads.
+// piece is the effect of the part of a path between two separators.
 type piece int
 
 // In the order of how far they descend.
 const (
 	pieceName piece = iota // one deeper
-	pieceSame              // nowhere: ".", or nothing
+	pieceSame              // no change: ".", or nothing
 	pieceUp                // ".."
 )
 
@@ -156,12 +156,12 @@ func separator(c byte) byte {
 	return c
 }
 
-// foldUnicode replaces what some readers take for an ASCII character: overlong
-// UTF-8, full-width and small forms, dot leaders; and white space and control
-// characters, which become spaces. Everything else stays.
+// foldUnicode replaces characters that some readers take for ASCII ones: overlong
+// UTF-8, full-width and small forms, dot leaders. White space and control
+// characters become spaces. Everything else stays.
 func foldUnicode(s string) string {
 	var b strings.Builder
-	done := 0 // how much of s is in b
+	done := 0 // bytes of s that are in b
 	for i := 0; i < len(s); {
 		if s[i] < utf8.RuneSelf {
 			i++
@@ -182,8 +182,8 @@ func foldUnicode(s string) string {
 	return b.String()
 }
 
-// foldFirst returns what the character at the start of s may be read as, ""
-// for itself, and its size in bytes. The first byte is not ASCII.
+// foldFirst returns the ASCII reading of the character at the start of s, "" if it
+// has none, and its size in bytes. The first byte is not ASCII.
 func foldFirst(s string) (as string, size int) {
 	r, size := utf8.DecodeRuneInString(s)
 	if r != utf8.RuneError || size > 1 {
@@ -203,10 +203,9 @@ func foldFirst(s string) (as string, size int) {
 	return "", 1
 }
 
-// decodeOverlong reads a sequence of two to six bytes as decoders do that
-// never check whether a shorter one would have done. Some do not even check
-// that the bytes behind the first are continuations; that is believed only if
-// a dot or a separator comes out.
+// decodeOverlong reads a sequence of two to six bytes like decoders that accept
+// overlong forms. Some of them do not check either that the bytes behind the first
+// are continuations; such a reading counts only if it gives a dot or a separator.
 func decodeOverlong(s string) (r rune, size int, ok bool) {
 	size = bits.LeadingZeros8(^s[0])
 	if size < 2 || size > 6 || size > len(s) {
@@ -220,9 +219,9 @@ func decodeOverlong(s string) (r rune, size int, ok bool) {
 	return r, size, wellFormed || r == '.' || r == '/' || r == '\\'
 }
 
-// asASCII returns what software makes of a character that normalizes Unicode
-// for compatibility or converts it to a small character set; "" if nothing
-// that matters in a path.
+// asASCII returns the ASCII form of a character under Unicode compatibility
+// normalization or conversion to a small character set; "" if it has none that
+// matters in a path.
 func asASCII(r rune) string {
 	switch r {
 	case '\u2024', '\ufe52':
