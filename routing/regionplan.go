@@ -111,8 +111,8 @@ func (p *Pipeline) unavailable(inv *Invocation) *Refusal {
 }
 
 // noRegionForProject is the 503 for a project whose residency list names no
-// configured region. The list cannot be checked when it is written: its source may
-// serve several gateways. State and Since tell that the region has been unknown
+// configured region. A source of projects does not know
+// the regions, so it cannot check the list. State and Since tell that the region has been unknown
 // since the configuration was loaded.
 func (p *Pipeline) noRegionForProject(residency []string) *Refusal {
 	refusal := refuse(http.StatusServiceUnavailable, CodeRegionUnavailable,

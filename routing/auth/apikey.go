@@ -15,7 +15,7 @@ import (
 // not looked up, so that no token costs more than this to tell from a key.
 const MaxKeyLength = 1024
 
-// KeyType is what an API key may be used for (contract 3.9).
+// KeyType is the kind of an API key: who may use it (contract 3.9).
 type KeyType string
 
 const (
@@ -29,7 +29,7 @@ const (
 type APIKey struct {
 	// Name is a label for logs; it may be empty and need not be unique.
 	Name string
-	// Type says what the key may be used for; there is no default.
+	// Type is required; there is no default.
 	Type KeyType
 	// Key is the key as clients send it: visible ASCII, at most MaxKeyLength bytes.
 	// Empty when SHA256 is set.
@@ -37,8 +37,8 @@ type APIKey struct {
 	// SHA256 is the SHA-256 of the key, 32 bytes, for configurations that should
 	// not hold the key itself. Empty when Key is set.
 	SHA256 []byte
-	// ExpiresAt is from when on the key is refused as if it were unknown; the zero
-	// time means never.
+	// ExpiresAt is the time from which the key is refused as if it were unknown; the
+	// zero time means never.
 	ExpiresAt time.Time
 }
 
@@ -54,14 +54,14 @@ type KeyInfo struct {
 	Hash string
 }
 
-// knownKey is what is left of an APIKey once its text is forgotten.
+// knownKey is an APIKey without its text.
 type knownKey struct {
 	name    string
 	typ     KeyType
 	hash    string
 	expires time.Time
 	used    *lastuse.Stamp
-	// opaque says that the key cannot have the form of a token.
+	// opaque is true if the key cannot have the form of a token.
 	opaque bool
 }
 
@@ -153,6 +153,6 @@ func prefix(key string) string {
 	return key[:head+min(6, (len(key)-head)/4)]
 }
 
-// opaque reports whether a credential is of the kind that only a table knows.
-// Base64 of a JSON object never starts like this, so no token is taken for one.
+// opaque reports whether a credential has the form of an API key. Base64 of a JSON
+// object never starts like this, so no token is taken for one.
 func opaque(credential string) bool { return strings.HasPrefix(credential, "sb_") }

@@ -1,12 +1,15 @@
-// Package auth decides whether a request's credentials are good for a project
+// Package auth decides whether a request's credentials are valid for a project
 // (contract 3.1 to 3.15): API keys in the apikey header, and in Authorization
 // either an API key or a JSON Web Token, signed with a shared secret or by one of
 // the project's public keys (package jwks).
 //
+//	verifier, err := auth.New(auth.Config{Secrets: [][]byte{secret}})
+//	identity, failure := verifier.Check(auth.Credentials{Authorization: values}, true, now)
+//
 // It does not decide which requests need credentials (method, preflight and
 // verify_jwt are the pipeline's), reads no headers by name, and writes no
-// response. What it remembers between requests, verified tokens and the last use
-// of keys, changes how fast an answer comes and never which.
+// response. It remembers verified tokens and the last use of keys between
+// requests; that changes the speed of an answer, never the answer.
 package auth
 
 import (
@@ -34,13 +37,13 @@ type Config struct {
 	Remotes []*jwks.Remote
 	// AllowEdDSA admits EdDSA on Ed25519 beside ES256 and RS256 (contract 3.7).
 	AllowEdDSA bool
-	// Issuers, Audiences and Roles are what iss must be one of, aud have one of,
-	// and role be one of; an empty list admits anything (contract 3.8).
+	// Issuers, Audiences and Roles list the accepted values of iss, aud (one of
+	// which is enough) and role; an empty list accepts any (contract 3.8).
 	Issuers, Audiences, Roles []string
-	// Leeway is by how much clocks may differ in exp and nbf (contract 3.8).
+	// Leeway is the tolerated difference of clocks in exp and nbf (contract 3.8).
 	Leeway time.Duration
-	// Shared is what the process has in common for all projects. Nil means no
-	// cache and slots of the Verifier's own.
+	// Shared is the state shared by all projects of the process. Nil means no cache,
+	// and slots of the Verifier's own.
 	Shared *Shared
 }
 
@@ -57,7 +60,7 @@ type Verifier struct {
 	shared  *Shared
 	// slots are the Verifier's part of the shared ones; nil without public keys.
 	slots *slots
-	// settings is the fingerprint of all that decides and does not change.
+	// settings is the fingerprint of the unchanging part of the configuration.
 	settings [sha256.Size]byte
 	current  atomic.Pointer[keyring]
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Credentials are what a request brought, as received.
+// Credentials are the credentials of a request, as received.
 type Credentials struct {
 	// Authorization and APIKey are all values of the Authorization and the apikey
 	// header. Blank values count as absent.
@@ -17,16 +17,16 @@ type Credentials struct {
 	// URLKeys are API keys that came in the URL (contract 3.15). They count where
 	// the headers bring nothing, and must be publishable.
 	URLKeys []string
-	// Browser says that the request comes from a browser; see FromBrowser.
+	// Browser is true if the request comes from a browser; see FromBrowser.
 	Browser bool
 }
 
-// Method is how a request identified itself.
+// Method is the kind of credential that identified a request.
 type Method string
 
 const (
-	// MethodNone is a request that nobody vouches for: verify_jwt is off and it had
-	// no known API key.
+	// MethodNone: the request is not identified. verify_jwt is off, and it had no
+	// known API key.
 	MethodNone Method = "none"
 	// MethodJWT is a verified token, in Authorization or in apikey (contract 3.12).
 	MethodJWT Method = "jwt"
@@ -34,10 +34,10 @@ const (
 	MethodAPIKey Method = "api_key"
 )
 
-// Identity is who a request was found to be. Its fields are verified: nothing of
-// a token or key that was refused or not judged gets here.
+// Identity is the verified identity of a request. It has nothing of a token or key
+// that was refused or not checked.
 type Identity struct {
-	// Method is what the request was let in by.
+	// Method is the kind of credential that was accepted.
 	Method Method
 	// JWT holds the token's claims when Method is MethodJWT.
 	JWT Claims
@@ -111,8 +111,7 @@ func (v *Verifier) Check(c Credentials, verifyJWT bool, now time.Time) (Identity
 	return Identity{}, fail(ErrMissing)
 }
 
-// bearer judges the one bearer token of a request; identity is what its apikey
-// established.
+// bearer judges the one bearer token of a request; identity comes from its apikey.
 func (v *Verifier) bearer(token string, browser bool, identity Identity, now time.Time) (Identity, *Failure) {
 	// First, since hashing a long token costs more than finding it.
 	if claims, failure, known := v.recall(token, now); known {

@@ -23,7 +23,7 @@ type Claims struct {
 	SignaturePrefix string
 }
 
-// rules are what a project demands of claims (contract 3.8). The lists are
+// rules are a project's demands on claims (contract 3.8). The lists are
 // sorted; an empty one demands nothing.
 type rules struct {
 	issuers, audiences, roles []string

@@ -40,15 +40,15 @@ const (
 	CodeOverloaded           = "GATEWAY_OVERLOADED" // of a 503: ErrBusy
 )
 
-// Failure is why a request gets 401, or 503 when Err is ErrBusy, in the words of
-// the contract. Failures are shared between requests: nobody may change one.
+// Failure is the answer to a refused request: 401, or 503 if Err is ErrBusy.
+// Failures are shared between requests and must not be changed.
 type Failure struct {
 	// Code is the sb-error-code header and, unless BareMessage, the body's code.
 	Code string
 	// Message is the body's message, printable ASCII; of what the client sent it
 	// holds at most the name of an unsupported algorithm, cut to 64 bytes.
 	Message string
-	// BareMessage says that the body is {"message":...} without a code (contract 3.10).
+	// BareMessage is true if the body is {"message":...} without a code (contract 3.10).
 	BareMessage bool
 	// Challenge is the whole value of WWW-Authenticate (contract 3.13, RFC 6750
 	// section 3), always one of a fixed set of texts; empty when Err is ErrBusy.

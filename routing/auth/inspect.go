@@ -39,10 +39,10 @@ type Inspection struct {
 type InspectionCheck struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
-	// Skipped says that the check could not be made because of an earlier one that
-	// failed; OK is false then.
+	// Skipped is true if the check could not be made because an earlier one failed;
+	// OK is false then.
 	Skipped bool `json:"skipped,omitempty"`
-	// Detail says what was found, in words for people.
+	// Detail describes the result, for people.
 	Detail string `json:"detail"`
 }
 

@@ -24,7 +24,7 @@ type keyring struct {
 }
 
 // keyring returns the public keys of now and has what is due fetched in the
-// background. overdue says that a set is missing or too old to judge by.
+// background. overdue is true if a set is missing or too old to judge by.
 func (v *Verifier) keyring() (ring *keyring, overdue bool) {
 	ring = v.current.Load()
 	changed := false

@@ -6,7 +6,7 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// Usage says when the keys of a Verifier were last used, for audits. All times
+// Usage has the times when the keys of a Verifier were last used, for audits. All times
 // are to the second and zero for never. They count from the start of the process
 // on, over reloads that keep the key, if Config has a Shared; a key that two
 // projects have is used when one of them uses it.
@@ -16,7 +16,7 @@ type Usage struct {
 	Secrets []SecretUsage `json:"secrets"`
 	// PublicKeys are those of the configuration, then those of each Remote.
 	PublicKeys []PublicKeyUsage `json:"public_keys"`
-	// Remotes are where further sets of public keys lie, also those that were
+	// Remotes are the locations of further sets of public keys, also of those that were
 	// never reached.
 	Remotes []string `json:"remotes"`
 }
@@ -45,7 +45,7 @@ type PublicKeyUsage struct {
 	KeyID      string `json:"kid,omitempty"`
 	Algorithm  string `json:"alg"`
 	Thumbprint string `json:"thumbprint"` // RFC 7638
-	// Location is where the key's set lies; empty for the configuration itself.
+	// Location is that of the key's set; empty for the configuration itself.
 	Location string    `json:"location,omitempty"`
 	LastUsed time.Time `json:"last_used,omitzero"`
 }

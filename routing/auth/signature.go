@@ -13,11 +13,11 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// maxAttempts is how many public keys are tried for one token. A token that names
+// maxAttempts is the most public keys tried for one token. A token that names
 // its key needs one; one that does not shall not cost a hundred verifications.
 const maxAttempts = 32
 
-// signer is what a signature was found to be from; it notes its use.
+// signer is the secret or key that made a signature; it records its use.
 type signer interface{ Mark(now time.Time) }
 
 // bySecret finds the HMAC secret of a signature (contract 3.5). It takes no
@@ -34,7 +34,7 @@ func (v *Verifier) bySecret(t *token) (position int, err error) {
 
 // byPublicKey finds the public key of a signature (contract 3.6, 3.14). The keys
 // that a token's own header offers (jwk, jku, x5u, x5c) are never looked at. own
-// says that the key is the configuration's own; scope is where the result holds.
+// is true if the key is the configuration's own; the result holds for ring.scope.
 func (v *Verifier) byPublicKey(t *token) (key *jwks.Key, own bool, ring *keyring, err error) {
 	since := v.begun()
 	ring, overdue := v.keyring()

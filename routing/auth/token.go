@@ -28,7 +28,7 @@ func (v *Verifier) asymmetric(alg string) bool {
 // that nothing needs to be looked at before.
 func (v *Verifier) recall(text string, now time.Time) (claims Claims, failure *Failure, known bool) {
 	ring, overdue := v.keyring()
-	// While a set is too old to judge by, so is what was found by it.
+	// While a set is too old to judge by, so are the verdicts found by it.
 	found := v.shared.recall(ring.scope, text, now)
 	if found == nil || overdue && !found.own {
 		return Claims{}, nil, false
@@ -47,7 +47,7 @@ func (v *Verifier) verify(text string, now time.Time) (Claims, *Failure) {
 		return Claims{}, failure
 	}
 	if found.final != nil {
-		found.claims = Claims{} // nobody will ask for them
+		found.claims = Claims{} // not needed
 	}
 	v.shared.remember(ring.scope, text, found, v.rules.leeway, now)
 	return found.judge(v.rules.leeway, now)
@@ -103,7 +103,7 @@ func (v *Verifier) examine(text string) (*verdict, *keyring, *Failure) {
 	return found, ring, nil
 }
 
-// verdict is what was found about a token with certain keys, for whatever time;
+// verdict is the result of checking a token with certain keys, independent of time;
 // it is immutable.
 type verdict struct {
 	// final is why the token is bad at any time; rule why it is when it is in time.
@@ -113,13 +113,13 @@ type verdict struct {
 	// signer is the key that it is signed with; nil if final is set before one was
 	// found.
 	signer signer
-	// own says that the signer is the configuration's own and needs no fetching.
+	// own is true if the signer is the configuration's own and needs no fetching.
 	own bool
 	// until is from when on a bad token is looked at again.
 	until time.Time
 }
 
-// judge says whether the token is good at the time now (contract 3.8). It is
+// judge returns whether the token is valid at the time now (contract 3.8). It is
 // asked each time, whether the rest is remembered or not.
 func (f *verdict) judge(leeway time.Duration, now time.Time) (Claims, *Failure) {
 	if f.final != nil {
@@ -145,7 +145,7 @@ type token struct {
 	signatureText string
 }
 
-// header is what the first part of a token says.
+// header is the decoded first part of a token.
 type header struct {
 	alg, kid string
 	critical bool

@@ -29,33 +29,34 @@ const (
 const (
 	// maxCached is the longest token that is remembered, in bytes.
 	maxCached = 8 << 10
-	// badFor is how long a bad token is remembered.
+	// badFor is the time for which a bad token is remembered.
 	badFor = 5 * time.Second
-	// badShare is which part of the cache's size bad tokens have to themselves: a
-	// flood of them cannot push out good ones.
+	// One part in badShare of the cache's size is for bad tokens, so that a flood of
+	// them cannot push out good ones.
 	badShare = 16
-	// mostWaiting is how many tokens may wait at a time, for a slot or for keys that
-	// are fetched: each holds its request (contract 9.6). One Verifier has half
-	// of the places.
+	// mostWaiting is the most tokens that wait at a time, for a slot or for keys that
+	// are fetched: each holds its request (contract 9.6). One Verifier may have
+	// half of them.
 	mostWaiting = 2048
-	// overhead is what an entry takes at most beside its texts, in bytes. A test
+	// overhead is the most memory of an entry beside its texts, in bytes. A test
 	// measures it.
 	overhead = 640
 )
 
 // SharedConfig sizes a Shared. Zero values mean the defaults.
 type SharedConfig struct {
-	// CacheBytes is how much memory the judged tokens may take.
+	// CacheBytes bounds the memory of the remembered tokens, in bytes.
 	CacheBytes int64
-	// Slots is how many signatures by public keys are checked at a time. Default:
+	// Slots is the number of public-key signatures checked at a time. Default:
 	// GOMAXPROCS.
 	Slots int
-	// Wait is how long a token waits for a slot before it is refused (ErrBusy).
+	// Wait is the longest wait of a token for a slot, after which it is refused
+	// (ErrBusy).
 	Wait time.Duration
 }
 
-// Shared is what all Verifiers of a process have in common: the verified tokens,
-// the slots for expensive signatures, and the times of keys' last uses. It lives
+// Shared is the state of all Verifiers of a process: the verified tokens, the slots
+// for expensive signatures, and the times of keys' last uses. It lives
 // over reloads, has no goroutines and needs no closing.
 type Shared struct {
 	good, bad *otter.Cache[cacheKey, *verdict] // nil: nothing is remembered
@@ -73,7 +74,7 @@ type Shared struct {
 // can let one in. Its secret is the process's own.
 type cacheKey [sha256.Size]byte
 
-// tokenHash is what one cacheKey is made with.
+// tokenHash has the buffers to make one cacheKey.
 type tokenHash struct {
 	mu   sync.Mutex // guards all
 	mac  hash.Hash

@@ -1,7 +1,9 @@
-// Package plan decides where an invocation runs: it scores the regions of a
-// regions.View, shares requests out by health, load and drains, and says why.
-// It is the one decision: the gateway, `edgegate explain` and the simulation
-// all ask it.
+// Package plan chooses the region of an invocation: it orders the regions of a
+// regions.View, shares requests out by health, load and drains, and explains its
+// choice. The gateway, `edgegate explain` and the simulation all decide by it.
+//
+//	planner := plan.New(plan.Policy{Mode: plan.NearClient})
+//	decision, err := planner.Decide(view, &plan.Query{ID: requestID, Client: client}, nil)
 //
 // It measures nothing, keeps no health and sends nothing: package regions does.
 // It does not know who may call: package routing does.
@@ -17,7 +19,7 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// Mode says from where "nearest" is measured.
+// Mode is the place from which "nearest" is measured.
 type Mode string
 
 // The modes of `nearest`.
@@ -26,38 +28,37 @@ const (
 	// once a request is here, the client's place no longer changes its latency.
 	NearGateway Mode = "gateway"
 	// NearClient takes the region with the lowest round trip from the client,
-	// for those whose data or rules sit there. Clients nothing is known of get
+	// for functions whose data or rules are there. Clients of unknown places get
 	// NearGateway.
 	NearClient Mode = "client"
 )
 
-// DefaultMaxSpill is how much farther than the best a region may be, by score,
-// to take what the best has no room for.
+// DefaultMaxSpill is the default of Policy.MaxSpill.
 const DefaultMaxSpill = 150 * time.Millisecond
 
-// Policy is what an operator says about the choice.
+// Policy has the operator's options for the choice.
 type Policy struct {
 	Mode Mode // default NearGateway
-	// MaxSpill is how much farther than the best a region may be to take what a
-	// full one leaves. Default DefaultMaxSpill.
+	// MaxSpill bounds the difference between the scores of the best region and one
+	// that takes requests for which the best has no room. Default DefaultMaxSpill.
 	MaxSpill time.Duration
-	// MaxDetour is how much farther from the gateway than the nearest a region
-	// may be in NearClient. Default: as far as it is.
+	// MaxDetour bounds, in NearClient, how much farther from the gateway than the
+	// nearest one a region may be. Default: no bound.
 	MaxDetour time.Duration
 }
 
-// Query is what the choice depends on beside the state of the regions.
+// Query has the inputs of the choice besides the state of the regions.
 type Query struct {
 	Hint      regions.Hint
 	Residency []string // regions the project may use; nil: every one
 	Client    geo.Client
 	ID        string // of the request; the same one gives the same choice
 	Tenant    capacity.Tenant
-	Socket    bool // it is a WebSocket, which has room of its own (contract 9.6)
+	Socket    bool // a WebSocket, which takes a place among those (contract 9.6)
 }
 
-// InvalidRegionError is a region that was named and cannot be: the client's
-// mistake (contract 2.4).
+// InvalidRegionError is the error of a request that names a region which does not
+// exist or is not allowed (contract 2.4).
 type InvalidRegionError struct {
 	Region  string
 	Allowed []string
@@ -84,11 +85,10 @@ func New(policy Policy) *Planner {
 	return &Planner{policy: policy}
 }
 
-// Decide returns where the invocation may run. into lends its room to the
-// candidates, which saves an allocation where it is enough for all regions; what
-// is in it is overwritten. Without candidates, which only a residency list with
-// no configured region leads to, the plan is Unavailable. The error is an
-// *InvalidRegionError.
+// Decide returns the plan of an invocation. The candidates are stored in into,
+// which saves an allocation if its capacity is enough; its content is overwritten.
+// Only a residency list without a configured region gives a plan without
+// candidates; it is Unavailable. The error is an *InvalidRegionError.
 func (p *Planner) Decide(v *regions.View, q *Query, into []regions.Candidate) (regions.Plan, error) {
 	into = into[:0]
 	if q.Hint.Named() {
@@ -107,11 +107,11 @@ func (p *Planner) automatic(v *regions.View, q *Query, list []share, into []regi
 	}
 	r := &v.Regions[list[chosen].index]
 	into = append(into, regions.Candidate{Region: r.Region, Reason: reason(list, chosen), Spill: !none})
-	// A region that nothing is left of but the end of its drain is not full.
+	// A region at the end of its drain is not full.
 	return regions.Plan{Candidates: others(v, list, chosen, into), Full: none && isFull(r, q)}
 }
 
-// others appends what may be asked when candidate chosen fails.
+// others appends the regions that may be asked if candidate chosen fails.
 func others(v *regions.View, list []share, chosen int, into []regions.Candidate) []regions.Candidate {
 	for i := range list {
 		if i != chosen && list[i].cut != cutDown && list[i].cut != cutDrained {
@@ -132,9 +132,9 @@ func lastResort(r *regions.RegionView) bool {
 	return r.LastResort && r.State == regions.StateDrained && r.Health != regions.StateDown
 }
 
-// lastChance is for when no region may be used: drained ones that are kept for
-// this, else one attempt at the nearest (contract 2.6). What an operator
-// has drained for good is left alone.
+// lastChance is the plan when no region may be used: drained ones with LastResort,
+// else one attempt at the nearest (contract 2.6). Other drained regions are left
+// alone.
 func lastChance(v *regions.View, list []share, into []regions.Candidate) regions.Plan {
 	for i := range list {
 		if r := &v.Regions[list[i].index]; lastResort(r) {
@@ -157,8 +157,8 @@ func lastChance(v *regions.View, list []share, into []regions.Candidate) regions
 	return regions.Plan{Candidates: into, Unavailable: true}
 }
 
-// named is for requests that name regions: they stay there, unless the list
-// ends in `any` (contract 2.3, 2.5).
+// named is the plan of a request that names regions: it stays there, unless the
+// list ends in `any` (contract 2.3, 2.5).
 func (p *Planner) named(v *regions.View, q *Query, into []regions.Candidate) (regions.Plan, error) {
 	for _, name := range q.Hint.Regions {
 		if _, ok := v.Lookup(name); !ok || !allowed(q.Residency, name) {
@@ -173,13 +173,13 @@ func (p *Planner) named(v *regions.View, q *Query, into []regions.Candidate) (re
 		var candidates [regions.MaxRegions]regions.Candidate
 		rest = p.automatic(v, q, p.shares(v, q, list[:0]), candidates[:0])
 	}
-	nowhere := rest.Unavailable || rest.Candidates[0].Reason == regions.ReasonFailOpen
-	if len(into) == 0 && (nowhere || rest.Full) {
-		// Nothing is better than to wait for one of those that were named.
+	restFails := rest.Unavailable || rest.Candidates[0].Reason == regions.ReasonFailOpen
+	if len(into) == 0 && (restFails || rest.Full) {
+		// Wait for a named region: no other has room.
 		into = asked(v, q.Hint, into, (*regions.RegionView).Reachable)
 		plan.Full = len(into) > 0 || rest.Full
 	}
-	if !rest.Unavailable && (!nowhere || len(into) == 0) {
+	if !rest.Unavailable && (!restFails || len(into) == 0) {
 		into = follow(v, q.Hint, into, rest)
 	}
 	if len(into) == 0 {
@@ -190,7 +190,7 @@ func (p *Planner) named(v *regions.View, q *Query, into []regions.Candidate) (re
 	return plan, nil
 }
 
-// asked appends those of the named regions that may be asked by may.
+// asked appends the named regions for which may is true.
 func asked(v *regions.View, hint regions.Hint, into []regions.Candidate, may func(*regions.RegionView) bool) []regions.Candidate {
 	reason := regions.ReasonExplicitList
 	if len(hint.Regions) == 1 && !hint.Any {
@@ -205,7 +205,7 @@ func asked(v *regions.View, hint regions.Hint, into []regions.Candidate, may fun
 	return into
 }
 
-// follow appends what a list that ends in `any` leaves to the gateway.
+// follow appends the regions behind a list that ends in `any`.
 func follow(v *regions.View, hint regions.Hint, into []regions.Candidate, rest regions.Plan) []regions.Candidate {
 	named := into
 	for _, c := range rest.Candidates {
@@ -223,7 +223,7 @@ func follow(v *regions.View, hint regions.Hint, into []regions.Candidate, rest r
 	return into
 }
 
-// instead says why another region than the one that was named runs a request.
+// instead returns the reason why another region than the named one runs a request.
 func instead(v *regions.View, name string) regions.Reason {
 	i, _ := v.Lookup(name)
 	switch r := &v.Regions[i]; {

@@ -11,42 +11,42 @@ import (
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
-// Explanation is what would become of a request, and why.
+// Explanation describes the choice for a request, and why.
 type Explanation struct {
 	Mode       Mode              `json:"mode"`
-	Chosen     string            `json:"chosen"`        // "" when no region would be asked
-	Why        string            `json:"why,omitempty"` // why none can be, whatever the state of regions
+	Chosen     string            `json:"chosen"`        // "" if no region would be asked
+	Why        string            `json:"why,omitempty"` // set if none can ever be chosen
 	Reason     regions.Reason    `json:"reason"`
 	RequestID  string            `json:"request_id,omitempty"`
 	Client     ExplainedClient   `json:"client"`
 	Candidates []ExplainedRegion `json:"candidates"`
 }
 
-// ExplainedClient is what is known of the caller's place.
+// ExplainedClient is the caller's place as far as it is known.
 type ExplainedClient struct {
 	Country *string `json:"country"`
 	Source  string  `json:"source"`
 }
 
-// ExplainedRegion is one region and why it was or was not chosen. Times are in
-// milliseconds, null where nothing is known.
+// ExplainedRegion is one region, and why it was chosen or not. Times are in
+// milliseconds, null where unknown.
 type ExplainedRegion struct {
 	Region string        `json:"region"`
-	RTT    *float64      `json:"rtt_ms"` // from the gateway, what decides
+	RTT    *float64      `json:"rtt_ms"` // from the gateway; the value that decides
 	Base   *float64      `json:"base_ms"`
 	Fast   *float64      `json:"fast_ms"`
-	Client *float64      `json:"client_rtt_ms,omitempty"` // from the client, in its mode
+	Client *float64      `json:"client_rtt_ms,omitempty"` // from the client, in mode client
 	Health regions.State `json:"health"`
 	Load   *float64      `json:"load"` // null: the capacity is unknown
 	State  regions.State `json:"state"`
-	Score  *float64      `json:"score"` // what the order comes from; lower is better
+	Score  *float64      `json:"score"` // decides the order; lower is better
 	Share  float64       `json:"share"` // of such requests, 0 to 1
 	Why    string        `json:"why"`
 }
 
-// Explain decides as Decide does and tells why. The order of the candidates is
-// that of the decision; regions that may not be used come last. Unavailable plans
-// have no share. The error is an *InvalidRegionError.
+// Explain decides as Decide does and explains it. The candidates are in the order
+// of the decision; regions that the project may not use come last. Unavailable
+// plans have no shares. The error is an *InvalidRegionError.
 func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 	plan, err := p.Decide(v, q, nil)
 	if err != nil {
@@ -63,7 +63,7 @@ func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 	automatic.Hint = regions.Hint{}
 	list := p.shares(v, &automatic, nil)
 	named := q.Hint.Named()
-	// Without shares it is one region for all such requests.
+	// Without shares one region gets all such requests.
 	one := named || !slices.ContainsFunc(list, func(s share) bool { return s.part > 0 })
 	if named {
 		slices.SortStableFunc(list, func(a, b share) int { return p.place(v, plan, a) - p.place(v, plan, b) })
@@ -91,7 +91,7 @@ func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 	return e, nil
 }
 
-// place sorts regions by where the plan has them.
+// place returns the position of a region in the plan, its length if it is not in it.
 func (p *Planner) place(v *regions.View, plan regions.Plan, s share) int {
 	i := slices.IndexFunc(plan.Candidates, func(c regions.Candidate) bool { return c.Region == v.Regions[s.index].Region })
 	if i < 0 {
@@ -129,7 +129,7 @@ func explainRegion(mode Mode, r *regions.RegionView, client geo.Client) Explaine
 	return o
 }
 
-// why tells what became of the i-th region of list.
+// why returns the explanation for the i-th region of list.
 func (p *Planner) why(v *regions.View, plan regions.Plan, list []share, i int, e *Explanation, q *Query) string {
 	named := q.Hint.Named()
 	r := &v.Regions[list[i].index]
@@ -157,7 +157,7 @@ func (p *Planner) why(v *regions.View, plan regions.Plan, list []share, i int, e
 	return p.lost(v, list, i, q)
 }
 
-// lost tells why a region that may be used gets no more than its share.
+// lost returns why a usable region gets no more than its share.
 func (p *Planner) lost(v *regions.View, list []share, i int, q *Query) string {
 	s, r := list[i], &v.Regions[list[i].index]
 	first := slices.IndexFunc(list, func(o share) bool { return o.cut != cutDown && o.cut != cutDrained })
@@ -201,8 +201,8 @@ func (p *Planner) because(r *regions.RegionView, c cut, q *Query) string {
 	return ""
 }
 
-// crowding tells why a region has no room for a project, where there are others
-// (contract 9.6).
+// crowding returns why a region has no room for one project of several (contract
+// 9.6).
 func crowding(r *regions.RegionView, q *Query) string {
 	if q.Tenant.Project == "" || r.Load.IsFixed() {
 		return ""

@@ -8,23 +8,23 @@ import (
 )
 
 const (
-	// partial is how much more than its part of the capacity a region with
-	// backends down is trusted with.
+	// partial is the factor by which the share of a region with backends down may
+	// exceed the fraction of backends that are up.
 	partial = 1.4
-	// loadBegin is the load from which on a region gives requests away, and
-	// above which it takes none that others give away.
+	// loadBegin is the load above which a region gives requests away and takes none
+	// from others.
 	loadBegin = 0.8
 )
 
-// cut is what took most from a region's share.
+// cut is the main reason why a region's share is reduced.
 type cut uint8
 
 const (
 	cutNone    cut = iota
-	cutDown        // it may not be used: down
-	cutDrained     // it may not be used: drained
+	cutDown        // not usable: down
+	cutDrained     // not usable: drained
 	cutHealth      // some of its backends are down
-	cutStart       // it came back a moment ago
+	cutStart       // it came back recently
 	cutDrain       // it is being drained
 	cutLoad        // it is full, or nearly
 )
@@ -32,25 +32,24 @@ const (
 // share is a region's part of the requests.
 type share struct {
 	index int           // in View.Regions
-	score time.Duration // what the order comes from; lower is better
+	score time.Duration // decides the order; lower is better
 	part  float64       // 0 to 1
 	cut   cut
-	// known says that the score says anything; else the order is the
-	// configuration's.
+	// known is true if the score is known; else the order is the configuration's.
 	known bool
-	// detour says that it is too far from the gateway, in NearClient.
+	// detour is true if the region is too far from the gateway, in NearClient.
 	detour bool
-	// spill says that it may take what a better one has no room for.
+	// spill is true if it may take requests for which a better one has no room.
 	spill bool
 }
 
-// shares appends the regions that q may use, best first, with the part of such
-// requests that each of them gets: what one can't take goes to the next. The
-// sum is 1, or 0 if nothing has room.
+// shares appends the regions that q may use, best first, with the fraction of such
+// requests that each gets: what one can't take goes to the next. The sum is 1, or 0
+// if no region has room.
 func (p *Planner) shares(v *regions.View, q *Query, into []share) []share {
 	into = p.order(v, q, into)
-	// rest is what is still to be given away; healthy is the part of it that is
-	// not there because something better is full.
+	// rest is the fraction not yet given to a region; healthy the part of it that
+	// better regions leave by their health, drain or slow start, not by their load.
 	rest, healthy := 1.0, 1.0
 	best := -1
 	for i := range into {
@@ -85,15 +84,15 @@ func (p *Planner) shares(v *regions.View, q *Query, into []share) []share {
 	return into
 }
 
-// ability returns the part of all requests that a region can take for its
-// health, the part of that for its load, and what took most. How full a region
-// is depends on who asks: those who hold much of it are sent away first.
+// ability returns the fraction of all requests that a region can take by its
+// health, the fraction of that by its load, and the main reason of the reduction.
+// The load depends on the tenant: those that hold much are sent away first.
 func ability(r *regions.RegionView, q *Query) (able, room float64, most cut) {
 	health := min(1, partial*float64(r.Healthy)/float64(len(r.Backends)))
 	room = 1
 	switch load, known := r.Load.For(&q.Tenant, q.Socket); {
 	case !known:
-	case load >= 1: // whatever rounding says
+	case load >= 1: // exactly 0, without rounding
 		room = 0
 	default:
 		room = 1 - max(0, (load-loadBegin)/(1-loadBegin))
@@ -125,9 +124,8 @@ func (p *Planner) order(v *regions.View, q *Query, into []share) []share {
 	return into
 }
 
-// byClient appends the regions by their round trip from the client, those that
-// are too long a detour for the gateway last. It appends nothing if the
-// client's place is unknown.
+// byClient appends the regions by their round trip from the client, those too far
+// from the gateway last. It appends nothing if the client's place is unknown.
 func (p *Planner) byClient(v *regions.View, q *Query, into []share) []share {
 	nearest, known := nearestRTT(v, q.Residency)
 	from, client := len(into), geo.ClientRTTsOf(&q.Client)
@@ -142,7 +140,7 @@ func (p *Planner) byClient(v *regions.View, q *Query, into []share) []share {
 		}
 		s := share{index: i, score: rtt + r.Region.Bias, known: true}
 		s.detour = p.policy.MaxDetour > 0 && known && r.Known && r.Distance.RTT-nearest > p.policy.MaxDetour
-		// Sorted as they come: they are few, and no library's sort is free.
+		// Insertion sort: they are few, and a library's sort allocates.
 		into = append(into, s)
 		for k := len(into) - 1; k > from && s.before(into[k-1]); k-- {
 			into[k-1], into[k] = s, into[k-1]
@@ -170,8 +168,8 @@ func nearestRTT(v *regions.View, residency []string) (nearest time.Duration, kno
 }
 
 // pick returns the index in list of the region for a request, by a hash of its
-// id. If none has a part it is the best one that may be used, and none is true;
-// if none may be used it is -1.
+// id. If no region has a share it is the best usable one, and none is true. If no
+// region is usable it is -1.
 func pick(list []share, id string) (chosen int, none bool) {
 	first := -1
 	sum := 0.0
@@ -216,8 +214,8 @@ func fraction(id string) float64 {
 	return float64(h>>11) / (1 << 53)
 }
 
-// reason says why region chosen of list runs the request (contract 2.7): what
-// took the request from the best one.
+// reason returns the reason why region chosen of list runs the request (contract
+// 2.7): it is that of the best region's reduced share.
 func reason(list []share, chosen int) regions.Reason {
 	if chosen == 0 {
 		if !list[0].known {

@@ -11,10 +11,10 @@ import (
 	"github.com/edgegate/edgegate/regions/capacity"
 )
 
-// WhatIf is what to suppose about the regions.
+// WhatIf has assumptions about the regions.
 type WhatIf struct {
 	Down []string           // regions that are down
-	Load map[string]float64 // load of a region, in flight by capacity
+	Load map[string]float64 // load by region: requests in flight divided by capacity
 }
 
 // ParseLoad reads the supposed load of a region, such as sa-east-1=0.95.
@@ -32,7 +32,8 @@ var country = regexp.MustCompile(`^[A-Z]{2}$`)
 // ValidCountry reports whether text can be a country, as two capital letters.
 func ValidCountry(text string) bool { return country.MatchString(text) }
 
-// Suppose returns v as it would be. The error is a region that v does not have.
+// Suppose returns v under the assumptions. The error names a region that v does not
+// have.
 func Suppose(v *regions.View, what WhatIf) (*regions.View, error) {
 	changed := *v
 	changed.Regions = append([]regions.RegionView(nil), v.Regions...)

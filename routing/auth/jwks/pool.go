@@ -20,7 +20,7 @@ const (
 	DefaultTimeout      = 5 * time.Second
 )
 
-// prefetches is how many sets are fetched at a time at start.
+// prefetches is the number of sets fetched at a time at start.
 const prefetches = 8
 
 // PoolConfig sets how sets are kept fresh. Zero values mean the defaults.
@@ -107,33 +107,32 @@ func (p *Pool) Prefetch(ctx context.Context) {
 	group.Wait()
 }
 
-// PoolStatus says how the sets in use are.
+// PoolStatus is the state of the sets in use.
 type PoolStatus struct {
 	// Sets is their number, Failing that of those whose last fetch failed.
 	Sets    int `json:"sets"`
 	Failing int `json:"failing"`
-	// OldestAge is how long ago the least fresh of the last good sets was fetched;
-	// 0 if there is none.
+	// OldestAge is the age of the oldest of the last good sets; 0 if there is none.
 	OldestAge time.Duration `json:"oldest_age"`
 	// Remotes are all of them, by location.
 	Remotes []RemoteStatus `json:"remotes"`
 }
 
-// RemoteStatus says how one set is.
+// RemoteStatus is the state of one set.
 type RemoteStatus struct {
 	// Location is without credentials and query.
 	Location string `json:"location"`
 	// FetchedAt is when the last good set came; zero before any.
 	FetchedAt time.Time `json:"fetched_at,omitzero"`
-	// Keys is how many usable keys it has.
+	// Keys is the number of its usable keys.
 	Keys int `json:"keys"`
-	// Error is why the last fetch failed; empty if it did not.
+	// Error is the error of the last fetch; empty if it succeeded.
 	Error string `json:"error,omitempty"`
 	// Remarks are those of Parse about the last good set.
 	Remarks []string `json:"remarks,omitempty"`
 }
 
-// Status returns how the sets in use are. It fetches nothing.
+// Status returns the state of the sets in use. It fetches nothing.
 func (p *Pool) Status() PoolStatus {
 	var status PoolStatus
 	now := p.config.Now()
@@ -152,7 +151,7 @@ func (p *Pool) Status() PoolStatus {
 	return status
 }
 
-// Status returns how the set is. It fetches nothing.
+// Status returns the state of the set. It fetches nothing.
 func (r *Remote) Status() RemoteStatus {
 	s := r.state.Load()
 	status := RemoteStatus{

@@ -43,7 +43,7 @@ type Set struct {
 	fingerprint [sha256.Size]byte
 }
 
-// keyName is what a token names of its key; id is empty for any key of alg.
+// keyName is a token's reference to its key; an empty id is any key of alg.
 type keyName struct{ alg, id string }
 
 // Key is one public key. All but the time of its last use is immutable.
@@ -62,7 +62,7 @@ type Key struct {
 	used *lastuse.Stamp
 }
 
-// Mark says that the key verified a token at the time now.
+// Mark records that the key verified a token at the time now.
 func (k *Key) Mark(now time.Time) { k.used.Mark(now) }
 
 // LastUsed returns when the key last verified a token, to the second; the zero
@@ -92,7 +92,7 @@ func newSet(keys []*Key) *Set {
 	return s
 }
 
-// print is what tells two keys of a set apart. The algorithm and the thumbprint
+// print identifies a key within a set. The algorithm and the thumbprint
 // have fixed forms, and the ID comes with its length, so no two keys collide.
 func (k *Key) print() [sha256.Size]byte {
 	text := binary.BigEndian.AppendUint64(nil, uint64(len(k.ID)))
