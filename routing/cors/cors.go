@@ -131,7 +131,7 @@ func (p *Policy) Response(h http.Header, origin string, ours bool, more ...Expos
 	case p.Allowed(origin):
 		p.allow(h, origin)
 	default:
-		// What is left here is at most blank, which allows nobody.
+		// A value that is left here is blank and allows no origin.
 		h.Del(headerAllowOrigin)
 	}
 	if origin != "" && h.Get(headerAllowOrigin) != "" {

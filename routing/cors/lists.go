@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// whitespace is what HTTP allows round a list's items (RFC 9110 section 5.6.3).
+// whitespace is the white space that HTTP allows round a list's items (RFC 9110
+// section 5.6.3).
 const whitespace = " \t"
 
 // addVary adds names to Vary on one line, keeping what is there. `Vary: *` says

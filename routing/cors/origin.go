@@ -10,7 +10,7 @@ import (
 
 // parseOrigin checks a configured origin and returns it as browsers send it: in
 // lower case and without the scheme's default port (RFC 6454 section 6.2). An
-// entry that no browser could ever send is refused, it would silently allow nobody.
+// entry that no browser could ever send is refused, it would never match.
 func parseOrigin(origin string) (string, error) {
 	switch {
 	case origin == "":

@@ -11,7 +11,7 @@ type HeaderValues interface {
 	Values(name string) []string
 }
 
-// PreflightRequest is what of a preflight request matters for its answer.
+// PreflightRequest has the parts of a preflight request that decide its answer.
 type PreflightRequest struct {
 	// Origin is the request's Origin; see Origin.
 	Origin string

@@ -23,8 +23,8 @@ func (r *Record) digest() digest {
 	return digest(h.Sum(nil))
 }
 
-// builtProject is a project with what was found while it was built; paths are
-// those inside its object.
+// builtProject is a project with the findings of its build; paths are relative to
+// its object.
 type builtProject struct {
 	digest     digest
 	project    *Project
@@ -37,8 +37,8 @@ type builtOrganization struct {
 	organization *Organization
 }
 
-// generation is what one Build put into force, by the text it was made from
-// and by ref or id.
+// generation has the objects that one Build put into force, by their text and by ref
+// or id.
 type generation struct {
 	projects      map[digest]*builtProject
 	byRef         map[string]*builtProject
@@ -46,11 +46,11 @@ type generation struct {
 	byID          map[string]*builtOrganization
 }
 
-// place is a project of a Build and where it stands.
+// place is a project of a Build with its position.
 type place struct {
 	path  string
 	built *builtProject // nil: left out
-	// inForce says that it is from the last generation, whose projects share no
+	// inForce is true if it is from the last generation, whose projects share no
 	// domain.
 	inForce bool
 }
@@ -83,12 +83,12 @@ func newRun(b *Builder, keepGood bool) *run {
 	}
 }
 
-// twice refuses the second of two things that must differ.
+// twice reports the second of two things that must differ.
 func (r *run) twice(path, what, first string) {
 	r.invalid.add(Problem{Path: path, Message: fmt.Sprintf("%s: listed twice, first at %s", quoted(what), first)})
 }
 
-// stays counts a record in error and tells whether its last good version stays.
+// stays counts a record in error and reports whether its last good version stays.
 func (r *run) stays(has bool) bool {
 	if has {
 		r.report.Kept++
@@ -146,8 +146,8 @@ func (r *run) sameOrganization(o *Organization) bool {
 	return now != nil && now.organization == o
 }
 
-// buildProject reads one record. ref is whose record it is, "" when nothing
-// says so, also if the record is wrong.
+// buildProject reads one record. ref is that of the record's project, also if the
+// record is wrong; "" if it names none.
 func (r *run) buildProject(record *Record) (built *builtProject, ref string, invalid *InvalidError) {
 	var cfg ProjectConfig
 	invalid, unread := record.decode(&cfg)
@@ -173,7 +173,7 @@ func (r *run) buildProject(record *Record) (built *builtProject, ref string, inv
 	return &builtProject{project: p, problems: c.problems, conditions: c.conditions}, ref, invalid
 }
 
-// organization finds who pays.
+// organization returns the organization of an id.
 func (r *run) organization(id string) (*Organization, error) {
 	if built, ok := r.byID[id]; ok {
 		return built.organization, nil

@@ -10,7 +10,7 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// BuilderConfig is what a document is judged against.
+// BuilderConfig has the settings that documents are checked against.
 type BuilderConfig struct {
 	// Apex is the domain that <ref>.<apex> and <ref>.functions.<apex> are below
 	// (contract 1.1, 1.2). Default: none.
@@ -70,7 +70,7 @@ func (b *Builder) Project(cfg ProjectConfig) (*Project, []Problem, error) {
 	return b.ProjectOf(cfg, nil)
 }
 
-// ProjectOf is Project with who pays for it; nil is nobody.
+// ProjectOf is Project with its organization; nil for none.
 func (b *Builder) ProjectOf(cfg ProjectConfig, who *OrganizationConfig) (*Project, []Problem, error) {
 	c := compiler{
 		Builder: b,

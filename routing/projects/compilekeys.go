@@ -14,7 +14,7 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// placeholder is how the {env.NAME} of a key or secret begins.
+// placeholder begins the {env.NAME} of a key or secret.
 const placeholder = "{env."
 
 // verifier collects the credentials of the project. No message of it has

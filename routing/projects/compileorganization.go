@@ -41,7 +41,7 @@ func (r *run) addOrganizations(records []Record) {
 	}
 }
 
-// buildOrganization reads one record. id is whose record it is, also if the
+// buildOrganization reads one record. id is that of the record's organization, also if the
 // record is wrong.
 func (r *run) buildOrganization(record *Record) (built *builtOrganization, id string, invalid *InvalidError) {
 	var cfg OrganizationConfig

@@ -199,7 +199,7 @@ func (d *decoder) list(v reflect.Value) {
 	}
 }
 
-// shape is how a struct is written in JSON.
+// shape describes the JSON form of a struct.
 type shape struct {
 	names []string
 	index map[string]int
@@ -223,7 +223,7 @@ var shapes = func() map[reflect.Type]shape {
 	return all
 }()
 
-// unknownField says what was probably meant, or what there is.
+// unknownField returns the name that was probably meant, or the list of names.
 func unknownField(name string, known []string) Problem {
 	message := "unknown field " + quoted(name)
 	if hint := spelling.DidYouMean(name, known); hint != "" {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Document is what operators write about organizations and projects: the
+// Document is the operators' description of organizations and projects: the
 // content of a projects file. The same objects come from other sources one by
 // one, and from the blocks of a Caddyfile. It is data as typed: nothing of it
 // is checked here.

@@ -5,12 +5,11 @@ import (
 	"slices"
 )
 
-// claim is who has a domain in a Build.
+// claim is the project that has a domain in a Build.
 type claim struct{ place, domain int }
 
-// settleDomains sees to it that every domain is that of one project. Where
-// records with errors keep their last good version, the project that has a
-// domain in force keeps it: nobody takes over another's by writing it down too.
+// settleDomains gives every domain to one project. With Input.KeepGood the project
+// that has a domain in force keeps it: no other can take it over by listing it too.
 func (r *run) settleDomains() {
 	if !r.keepGood {
 		r.claimDomains(func(place, domain int, by claim) { r.domainTwice(place, domain, by) })
@@ -39,8 +38,8 @@ func (r *run) settleDomains() {
 	}
 }
 
-// claimDomains gives the domains to those that have them in force first, then
-// in order, and reports who comes too late.
+// claimDomains gives the domains to the projects that have them in force, then in
+// order, and reports the projects that come too late.
 func (r *run) claimDomains(late func(place, domain int, by claim)) {
 	claims := make(map[string]claim)
 	for _, first := range []bool{true, false} {
@@ -61,8 +60,8 @@ func (r *run) claimDomains(late func(place, domain int, by claim)) {
 	}
 }
 
-// inForce returns what tells the domains that the project at place has in
-// force.
+// inForce returns a function that reports whether the project at place has a domain
+// in force.
 func (r *run) inForce(place int) func(domain string) bool {
 	p := &r.places[place]
 	if !r.keepGood || p.inForce {

@@ -25,7 +25,7 @@ func (m CORSMode) String() string { return corsNames[m] }
 // ParseCORSMode reads auto, function, or nothing, which is auto.
 func ParseCORSMode(text string) (CORSMode, error) { return parseName[CORSMode](text, corsNames) }
 
-// HTMLMode says what becomes of text/html answers on shared domains
+// HTMLMode is the treatment of text/html answers on shared domains
 // (contract 6.3).
 type HTMLMode uint8
 

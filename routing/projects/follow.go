@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Where organizations and projects stand in a shared store (Redis). Anything
-// may write there; the gateway only reads.
+// The names under which organizations and projects are in a shared store (Redis).
+// Anything may write there; the gateway only reads.
 //
 // OrganizationsKey and ProjectsKey are hashes. A field of the first is an
 // organization's id, of the second a project's ref; the value is the JSON of
@@ -38,7 +38,7 @@ const (
 	ChangedChannel   = "edge:{projects}:changed"
 )
 
-// Store is what a Follower reads from.
+// Store is the store that a Follower reads.
 type Store interface {
 	// HashAll returns all fields of a hash; none if there is no such hash.
 	HashAll(ctx context.Context, key string) (map[string]string, error)
@@ -46,7 +46,8 @@ type Store interface {
 	Watch(ctx context.Context, watch Watch) error
 }
 
-// Watch says what a Store watches, and whom it tells. Neither function blocks.
+// Watch configures Store.Watch: the keys, and the functions to call. Neither
+// function blocks.
 type Watch struct {
 	Keys    []string // whose changes count
 	Channel string   // whose messages count
@@ -58,7 +59,7 @@ type Watch struct {
 	Problem func(text string)
 }
 
-// FollowerConfig is what a Follower works with.
+// FollowerConfig configures a Follower.
 type FollowerConfig struct {
 	Store Store
 	// Apply takes all that is in the store, sorted, whenever something differs
@@ -67,7 +68,7 @@ type FollowerConfig struct {
 	Apply func(Input)
 	// State is called whenever the state has changed but for the time of the
 	// last read, perhaps by two goroutines at once; it must not block. Default:
-	// nobody is told.
+	// none.
 	State func(FollowState)
 }
 

@@ -8,22 +8,20 @@ import (
 )
 
 const (
-	// quiet is how long nothing must change before a burst of changes counts as
-	// over, quietMost how long one is waited for.
+	// A burst of changes counts as over after quiet without a change, or after
+	// quietMost in all.
 	quiet     = 50 * time.Millisecond
 	quietMost = 500 * time.Millisecond
-	// restLeast and restFactor are the pause after a read: a quarter of a second
-	// or four times what the store took to answer, if that is more, up to
-	// restMost, so that a stream of changes keeps the store no busier than that.
-	// How long the gateway takes to build does not count: it is busy with nothing
-	// else. What is larger than restLarge bytes is not read more than once a
-	// second.
+	// The pause after a read is restLeast, or restFactor times the time that the
+	// store took to answer if that is more, up to restMost: so a stream of changes
+	// does not keep the store busy. The time to build the projects does not count.
+	// Content larger than restLarge bytes is read at most once a second.
 	restLeast  = 250 * time.Millisecond
 	restMost   = 2 * time.Second
 	restFactor = 4
 	restLarge  = 4 << 20
-	// resyncEvery is about how often the store is read although nothing seems to
-	// have changed: a message may get lost.
+	// resyncEvery is the approximate interval of reads without a reported change: a
+	// message may get lost.
 	resyncEvery = time.Minute
 )
 
@@ -101,9 +99,9 @@ func resyncAfter() time.Duration {
 	return resyncEvery*9/10 + rand.N(resyncEvery/5) // #nosec G404 -- spreads load, guards nothing
 }
 
-// fingerprint stands for the content of both hashes, so that the text need not
-// be kept to tell whether it has changed. Its seed is the Follower's own: nobody
-// can write two contents that have the same.
+// fingerprint identifies the content of both hashes, so that the text need not be
+// kept to detect changes. Its seed is random, so that no writer can construct two
+// contents with the same one.
 type fingerprint struct {
 	seed   maphash.Seed
 	size   int // bytes of all fields and values
@@ -133,8 +131,8 @@ func (p fingerprint) of(hashes ...map[string]string) fingerprint {
 	return next
 }
 
-// backoff is how long to wait after a failure: it doubles up to five seconds,
-// and half of it is chance, so that gateways don't all come at once.
+// backoff is the pause after a failure: it doubles up to five seconds, and half of
+// it is random, so that gateways don't all retry at once.
 type backoff struct{ wait time.Duration }
 
 const (

@@ -2,28 +2,28 @@ package projects
 
 import "time"
 
-// FollowState is how following goes, for `status` and the log.
+// FollowState is the state of a Follower, for `status` and the log.
 type FollowState struct {
 	// Watching is true while changes are noticed at once.
 	Watching bool
 	// Synced is when the store was last read wholly; zero for never.
 	Synced time.Time
-	// Err is why the last attempt to read or to watch failed; nil if it did not.
-	// What was applied stays in force.
+	// Err is the error of the last attempt to read or to watch; nil if it succeeded.
+	// The content applied before stays in force.
 	Err error
-	// Problem is what keeps the watch from noticing changes, though it stands;
-	// "" if nothing does. It has the remedy.
+	// Problem describes why a working watch notices no changes, with the remedy; ""
+	// if it does.
 	Problem string
 }
 
-// State returns how following goes.
+// State returns the current state.
 func (f *Follower) State() FollowState {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state
 }
 
-// update changes the state and tells of it.
+// update changes the state and calls FollowerConfig.State.
 func (f *Follower) update(change func()) {
 	f.mu.Lock()
 	before := f.state
@@ -39,8 +39,8 @@ func (f *Follower) update(change func()) {
 	}
 }
 
-// different leaves out the time of reads, the first excepted, and compares errors
-// by what they say.
+// different compares two states without the times of reads, except the first, and
+// errors by their text.
 func different(a, b FollowState) bool {
 	return a.Watching != b.Watching || a.Problem != b.Problem || a.Synced.IsZero() != b.Synced.IsZero() || errorText(a.Err) != errorText(b.Err)
 }

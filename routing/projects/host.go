@@ -39,7 +39,7 @@ const (
 
 // ParseDomain returns an own host of a project in the form that requests are
 // compared in: ASCII (RFC 5891, the profile for look-ups) and normalized. The
-// error says what a domain must look like; it does not repeat the domain.
+// error describes a valid domain; it does not repeat the given one.
 func ParseDomain(domain string) (string, error) {
 	if !bareHost(domain) {
 		return "", errors.New("must be a bare host name, without scheme, port or wildcard")
@@ -85,7 +85,7 @@ func validLabel(label string) bool {
 	return label != "" && len(label) <= maxLabel && label[0] != '-' && label[len(label)-1] != '-'
 }
 
-// Match is what a host says about a request.
+// Match is the result of looking a host up.
 type Match struct {
 	Project *Project
 	// Shared is true unless the host is one of the project's own
@@ -96,7 +96,7 @@ type Match struct {
 	HostForm bool
 }
 
-// functionsLabel is what stands between the ref and the apex in the host form.
+// functionsLabel is the label between the ref and the apex in the host form.
 const functionsLabel = ".functions"
 
 // apexHost is a host below the apex, taken apart. The zero apexHost is any

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Plan is what an organization may use.
+// Plan has the limits of an organization.
 type Plan struct {
 	Name      string
 	Functions int           // how many a project may have (contract 7.6); 0: any number
@@ -14,10 +14,10 @@ type Plan struct {
 	Overage   *Overage      // what more of them cost; nil: there are none
 	SpendCap  bool          // there are none unless the organization says so
 	Weight    int64         // how much of a full region each project gets beside others (contract 9.6); 0: 1
-	Unmetered bool          // invocations that cannot be recorded, or need a grant that nobody can be asked for, go on
+	Unmetered bool          // invocations that cannot be recorded, or need a grant while no authority answers, go on
 }
 
-// Overage is what invocations beyond a quota cost, in packages of which each
+// Overage is the price of invocations beyond a quota, in packages of which each
 // that is begun is paid.
 type Overage struct {
 	Price   string `json:"price"`   // of a package, a decimal number such as 2.00
@@ -59,7 +59,7 @@ func BuiltinPlans() map[string]Plan {
 	return plans
 }
 
-// Organization is who pays for projects. An Organization is immutable. What is
+// Organization pays for projects. An Organization is immutable. What is
 // not set is the plan's to say.
 type Organization struct {
 	ID         string
@@ -107,7 +107,7 @@ func (p *Project) Weight() int64 {
 	return max(p.Organization.Plan.Weight, 1)
 }
 
-// maxID is how long an organization's or a function's id may be, in bytes.
+// maxID is the longest id of an organization or a function, in bytes.
 const maxID = 64
 
 // ValidOrganizationID reports whether id can be one.

@@ -7,8 +7,8 @@ import (
 	"unicode"
 )
 
-// neverMeant are texts that stand where a secret should: nobody chooses one like
-// that, and who reads the same manual guesses it. Each with what to do.
+// neverMeant are placeholders of manuals that were copied instead of a secret, each
+// with the advice to give.
 var neverMeant = []struct {
 	pattern *regexp.Regexp
 	problem string
@@ -21,13 +21,12 @@ var neverMeant = []struct {
 	{regexp.MustCompile(`^".*"$|^'.*'$`), "has quotation marks round it, which are part of it; remove them, in a file of environment variables too"},
 }
 
-// typographic are characters that word processors and chats put into what is
-// copied from them.
+// typographic are characters that word processors and chats put into copied text.
 const typographic = "\u201c\u201d\u201e\u201f\u2018\u2019\u201a\u201b\u00ab\u00bb\u2039\u203a\u2013\u2014\u2026" +
 	"\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202f\u2060\ufeff\ufffd"
 
-// CheckSecret refuses what can never be meant as a key or secret, whatever its
-// kind. Its error never repeats the text.
+// CheckSecret refuses texts that cannot be meant as a key or secret of any kind. Its
+// error never repeats the text.
 func CheckSecret(text string) error {
 	switch {
 	case strings.Contains(text, "-----BEGIN ") && strings.ContainsFunc(text, unicode.IsControl):
@@ -47,11 +46,11 @@ func CheckSecret(text string) error {
 	return nil
 }
 
-// minSecretKey is the shortest secret API key, in bytes: what is shorter is found
-// by trying.
+// minSecretKey is the shortest secret API key, in bytes: a shorter one could be
+// guessed.
 const minSecretKey = 16
 
-// The forms of API keys, which say their type.
+// The prefixes of API keys by their type.
 const (
 	publishablePrefix = "sb_publishable_"
 	secretPrefix      = "sb_secret_"

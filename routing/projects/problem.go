@@ -12,7 +12,7 @@ type Problem struct {
 	Path string `json:"path"`
 	// Message never has a key or a secret in it.
 	Message string `json:"message"`
-	// Remedy is what to do about it; "" when the message says it.
+	// Remedy is the advice; "" if the message has it.
 	Remedy string `json:"remedy,omitempty"`
 }
 

@@ -44,7 +44,7 @@ type Function struct {
 // Project is a tenant. A Project is immutable and safe for concurrent use.
 type Project struct {
 	Ref          string
-	Organization *Organization // who pays; nil: nobody, and so no plan
+	Organization *Organization // nil: none, and so no plan
 	Auth         *auth.Verifier
 	CORS         *cors.Policy  // nil: the site's
 	Exposed      cors.Exposed  // headers that scripts may read, besides the site's
@@ -173,7 +173,7 @@ func ValidSlug(slug string) bool {
 	return slug != ""
 }
 
-// slugProblem says what is wrong with the slug of a listed function, "" when
+// slugProblem describes the mistake in the slug of a listed function, "" when
 // nothing is.
 func slugProblem(slug string) string {
 	switch {

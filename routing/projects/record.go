@@ -10,7 +10,7 @@ import (
 
 // Record is the JSON of one organization or project and where it stands.
 type Record struct {
-	// Path is where the object stands, for messages: projects[3].
+	// Path is the object's place in the document, for messages: projects[3].
 	Path string
 	// Key is the ref or id that the source files the object under; "" when only
 	// the object itself says it. An object without one gets it, one with another
@@ -22,7 +22,7 @@ type Record struct {
 	checked bool // known to be valid JSON in UTF-8
 }
 
-// Input is what a source holds.
+// Input is the content of a source.
 type Input struct {
 	Organizations []Record
 	Projects      []Record
@@ -77,7 +77,8 @@ func SplitFile(data []byte) (Input, error) {
 	return in, invalid.or()
 }
 
-// checkSyntax says what keeps data from being JSON in UTF-8, and where.
+// checkSyntax returns the error that keeps data from being JSON in UTF-8, with its
+// position.
 func checkSyntax(data []byte) error {
 	if !json.Valid(data) {
 		var syntax *json.SyntaxError

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Report is what was found while a snapshot was built.
+// Report has the findings of a Build.
 type Report struct {
-	// Problems are those that refuse nothing.
+	// Problems are warnings: they refuse nothing.
 	Problems []Problem
 	// Errors are the structural problems. With Input.KeepGood they are those of
 	// records that were not taken over; without, Build returns them as its error.

@@ -9,7 +9,7 @@ package rewrite
 
 import "net/http"
 
-// Verdict is what a response's Content-Type says about HTML.
+// Verdict tells from a response's Content-Type whether the response is HTML.
 type Verdict int
 
 const (

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// SniffLength is how many bytes of a body Sniff needs at most: those that
+// SniffLength is the most bytes of a body that Sniff needs: those that
 // http.DetectContentType and the MIME Sniffing standard look at.
 const SniffLength = 512
 
@@ -50,7 +50,8 @@ func couldBecomeHTML(prefix []byte) bool {
 	return false
 }
 
-// isSpace is what may stand before a signature (MIME Sniffing standard, whitespace byte).
+// isSpace reports whether a byte may stand before a signature (MIME Sniffing
+// standard, whitespace byte).
 func isSpace(b byte) bool {
 	return b == ' ' || b == '\t' || b == '\n' || b == '\f' || b == '\r'
 }

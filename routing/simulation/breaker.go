@@ -45,7 +45,7 @@ func (w *window) forget(now time.Duration) {
 	}
 }
 
-// breaker is what regions does with gobreaker, which knows only the clock on
+// breaker does the same as that of regions with gobreaker, which knows only the clock on
 // the wall, in virtual time.
 type breaker struct {
 	outcomes window // passes, failures

@@ -32,7 +32,7 @@ type call struct {
 	fails     failure // what becomes of the attempt
 }
 
-// failure is how an attempt ends, as regions has it.
+// failure is the end of an attempt, as in package regions.
 type failure uint8
 
 const (
@@ -156,7 +156,7 @@ func (w *world) attempt(c *call, l *link) {
 	w.queue.push(w.now+takes, kindSent, w.keep(c))
 }
 
-// ended takes in how an attempt went.
+// ended records the end of an attempt.
 func (w *world) ended(c *call) {
 	l, g := c.on, c.gateway
 	l.inFlight--

@@ -41,7 +41,7 @@ func (c *City) Client() geo.Client {
 	}
 }
 
-// CSVError is what is wrong in a file of measured cities, and where.
+// CSVError is an error in a file of measured cities, with its position.
 type CSVError struct {
 	Line   int    // from 1
 	Column string // the name in the first line, empty if it is the line as a whole

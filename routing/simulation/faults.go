@@ -32,7 +32,7 @@ func (w *world) expand() {
 	}
 }
 
-// condition is how a backend is at a moment.
+// condition is the state of a backend at a moment.
 type condition struct {
 	down, silent, absent bool
 	slow                 float64 // factor of round trips
@@ -87,7 +87,7 @@ func (w *world) drained(now time.Duration, r int) bool {
 	return false
 }
 
-// rate is how many requests clients send in a second.
+// rate is the number of requests that clients send per second.
 func (w *world) rate(now time.Duration) float64 {
 	rate := w.scenario.Rate
 	for i := range w.loads {

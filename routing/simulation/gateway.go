@@ -23,7 +23,7 @@ const (
 // epoch is the time at which runs begin.
 var epoch = time.Unix(1_800_000_000, 0).UTC()
 
-// link is what a gateway knows of one backend.
+// link is a gateway's state of one backend.
 type link struct {
 	gateway, region, backend int
 

@@ -2,7 +2,7 @@ package simulation
 
 import "time"
 
-// kind is what happens at an event.
+// kind is the kind of an event.
 type kind uint8
 
 const (

@@ -16,13 +16,13 @@ const (
 	spikeLeast  = 400
 )
 
-// Result is how a policy did. Times are in milliseconds, parts 0 to 1. What
+// Result has the figures of a policy. Times are in milliseconds, parts 0 to 1. What
 // happens in the warm-up is not in it.
 type Result struct {
 	Policy Policy `json:"policy"`
 	// J is MeanExtra + P95Extra / 10, the figure of merit.
 	J float64 `json:"j"`
-	// MeanExtra and P95Extra are what automatic requests that were answered took
+	// MeanExtra and P95Extra are the times that answered automatic requests took
 	// beyond the round trip of the best region that worked.
 	MeanExtra float64 `json:"mean_extra_ms"`
 	P95Extra  float64 `json:"p95_extra_ms"`
@@ -37,13 +37,13 @@ type Result struct {
 	Named       int `json:"named"`
 	NamedFailed int `json:"named_failed"`
 	Rerouted    int `json:"rerouted"`
-	// DetectMean and DetectMost are how long it took the gateways to take a
+	// DetectMean and DetectMost are the times until the gateways took a
 	// region for down that was; Missed counts those that did not.
 	DetectMean float64 `json:"detect_mean_ms"`
 	DetectMost float64 `json:"detect_most_ms"`
 	Detected   int     `json:"detected"`
 	Missed     int     `json:"missed"`
-	// Flaps is how often a gateway's nearest region changed.
+	// Flaps counts the changes of a gateway's nearest region.
 	Flaps int `json:"flaps"`
 	// Spike is the most requests that a region got in ten seconds after an
 	// outage by its usual ones, 0 where they are too few to tell.

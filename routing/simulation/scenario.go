@@ -6,7 +6,7 @@ import (
 	"github.com/edgegate/edgegate/routing/plan"
 )
 
-// Scenario is what happens to clients, gateways and regions during a run.
+// Scenario describes a run: clients, gateways, regions and the events that happen.
 type Scenario struct {
 	Name  string
 	About string // one line for people
@@ -14,16 +14,16 @@ type Scenario struct {
 	// gateways measure their regions, is not counted.
 	Duration time.Duration
 	Warmup   time.Duration
-	// Rate is how many requests all clients send in a second.
+	// Rate is the number of requests that all clients together send per second.
 	Rate float64
 	// Regions are names of the built-in table, every one of it by default, each
 	// with as many Backends.
 	Regions  []string
 	Backends int
-	// Gateways are where they stand: a region's name, or latitude and longitude
+	// Gateways are their places: a region's name, or latitude and longitude
 	// with a space between. Default: one in each region.
 	Gateways []string
-	// Service is how long a function runs.
+	// Service is the run time of a function.
 	Service time.Duration
 	// Post is the part of the requests that must not be sent twice, Named the
 	// part that names a region, Misrouted the part that reaches one of the five
@@ -34,16 +34,16 @@ type Scenario struct {
 	// Headroom is the capacity of a region by what usually runs in it; 0 leaves
 	// the capacities unknown.
 	Headroom float64
-	// Nearest is what the gateways' `nearest` says, and from where the extra
+	// Nearest is the gateways' option `nearest`, and the place from which the extra
 	// round trips are counted: from the gateway, or from the client.
 	Nearest plan.Mode
-	// Locate is what gateways know of a client: LocateCountry, or
+	// Locate is the knowledge of gateways about a client: LocateCountry, or
 	// LocateCoordinates too.
 	Locate Locate
 	Events []Event
 }
 
-// Locate is what gateways know of the places of clients.
+// Locate is the knowledge of gateways about the places of clients.
 type Locate string
 
 // What gateways can know of clients.
@@ -52,7 +52,7 @@ const (
 	LocateCoordinates Locate = "coordinates"
 )
 
-// Kind is what an Event does to a region.
+// Kind is the effect of an Event on a region.
 type Kind string
 
 // The kinds of events.

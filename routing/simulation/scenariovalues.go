@@ -149,7 +149,7 @@ func (p *scenarioParser) check(s *Scenario) {
 	}
 }
 
-// neededFields are what an event of a kind has besides kind, at and for.
+// neededFields are the fields of an event by its kind, besides kind, at and for.
 var neededFields = map[Kind]string{KindSlow: "factor", KindLoad: "factor", KindReset: "percent", KindFlap: "period", KindDrain: "over"}
 
 func (p *scenarioParser) checkEvent(s *Scenario, e *Event, path string) {
@@ -190,7 +190,7 @@ func (p *scenarioParser) checkEvent(s *Scenario, e *Event, path string) {
 	}
 }
 
-// gatewayPlace is where a gateway stands.
+// gatewayPlace returns the place of a gateway.
 func gatewayPlace(name string) (geo.Place, error) {
 	if slices.Contains(builtInRegions(), name) {
 		place, _ := geo.PlaceOf(name)

@@ -14,7 +14,7 @@ import (
 	"github.com/edgegate/edgegate/routing/plan"
 )
 
-// ScenarioError is what is wrong in a scenario file, and where.
+// ScenarioError is an error in a scenario file, with its position.
 type ScenarioError struct {
 	Line  int    // from 1
 	Field string // as in events[0].kind, empty if it is the file as a whole
