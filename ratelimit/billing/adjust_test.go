@@ -126,7 +126,7 @@ func TestAdjust(t *testing.T) {
 	if _, err := f.Adjust(t.Context(), o); err == nil {
 		t.Error("there is no reason")
 	}
-	f.plan.missing = true
+	f.change(func(p *plan) { p.missing = true })
 	if _, err := f.Adjust(t.Context(), order()); !errors.Is(err, ErrNoPrices) {
 		t.Error(err)
 	}

@@ -101,12 +101,10 @@ func TestCloseAwaitsCalls(t *testing.T) {
 	if err := r.Send(&called); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	go func() {
-		for f.open.background.Wait(); ; { // Close has begun
-			ended <- r.Finish(metering.Ending{Status: 101})
-			return
-		}
+		f.open.background.Wait() // Close has begun
+		ended <- r.Finish(metering.Ending{Status: 101})
 	}()
 	if err := f.Close(); err != nil {
 		t.Error(err)

@@ -244,7 +244,7 @@ func TestExportsRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, account("acme", soft, pays))
 		d := &deliverer{sink: sink{name: "files"}}
-		f.plan.sinks = []usage.Sink{d}
+		f.change(func(p *plan) { p.sinks = []usage.Sink{d} })
 		f.call(1, called)
 		f.clock.forward(time.Hour)
 		time.Sleep(updateFirst + 2*exportLook)

@@ -17,7 +17,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// plan is a catalogue made by hand.
+// plan is a catalogue made by hand. One that is in force is not changed.
 type plan struct {
 	missing  bool // the projects were not loaded yet
 	accounts []Account
@@ -118,6 +118,14 @@ func reopen(t *testing.T, dir string, c *clock, accounts ...Account) *fixture {
 	f.Use(f.plan)
 	f.open = f.opened.Load()
 	return f
+}
+
+// change puts a catalogue into force that differs from the one before.
+func (f *fixture) change(differ func(*plan)) {
+	next := *f.plan
+	differ(&next)
+	f.plan = &next
+	f.Use(f.plan)
 }
 
 // end closes the engine, once.

@@ -34,7 +34,9 @@ func TestHoursBecomeFinal(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	// What it costs later changes nothing.
-	f.plan.accounts = []Account{account("acme", soft, usage.Price{Plan: "other", Included: 0, Package: 1, Minor: 900, Currency: "EUR"})}
+	f.change(func(p *plan) {
+		p.accounts = []Account{account("acme", soft, usage.Price{Plan: "other", Included: 0, Package: 1, Minor: 900, Currency: "EUR"})}
+	})
 	if again := f.lines(); len(again) != 1 || again[0] != l {
 		t.Errorf("%+v, want %+v", again, l)
 	}
@@ -62,7 +64,7 @@ func TestDefaultPrice(t *testing.T) {
 // No hour becomes final before the plans are known, or it would cost nothing for ever.
 func TestNothingIsBilledWithoutPlans(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
-	f.plan.missing = true
+	f.change(func(p *plan) { p.missing = true })
 	if _, err := f.Update(t.Context()); !errors.Is(err, ErrNoPrices) {
 		t.Error(err)
 	}
@@ -153,13 +155,13 @@ func TestCyclesByName(t *testing.T) {
 func TestLinesAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFixture(t, account("acme", soft, pays))
-		f.plan.missing = true
+		f.change(func(p *plan) { p.missing = true })
 		time.Sleep(updateFirst + time.Second)
 		synctest.Wait()
 		if n := f.logs.count(`"level":"WARN"`, "line items are not up to date"); n != 1 {
 			t.Errorf("logged %d times", n)
 		}
-		f.plan.missing = false
+		f.change(func(p *plan) { p.missing = false })
 		f.call(1, called)
 		time.Sleep(updateEvery)
 		synctest.Wait()

@@ -31,7 +31,7 @@ func (f *fixture) levels(q ReconcileQuery) (levels map[string]ReconcileLevel, ok
 func TestReconcile(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
 	s := &service{sink: sink{name: "meter"}}
-	f.plan.sinks = []usage.Sink{&deliverer{sink: sink{name: "files"}}, s}
+	f.change(func(p *plan) { p.sinks = []usage.Sink{&deliverer{sink: sink{name: "files"}}, s} })
 	f.final(4)
 	f.export(s)
 	q := ReconcileQuery{Against: "meters"}
@@ -72,7 +72,7 @@ func TestReconcile(t *testing.T) {
 func TestReconcileOnTheWay(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
 	s := &service{sink: sink{name: "meter"}, verdict: usage.Verdict{Held: "no customer"}}
-	f.plan.sinks = []usage.Sink{s}
+	f.change(func(p *plan) { p.sinks = []usage.Sink{s} })
 	f.final(3)
 	f.export(s)
 	if levels, ok := f.levels(ReconcileQuery{}); ok || levels["R4"].Difference != 3 || !levels["R4"].Explained {
@@ -83,13 +83,15 @@ func TestReconcileOnTheWay(t *testing.T) {
 // A question about a system that no exporter can be asked about is refused.
 func TestReconcileAgainst(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
-	f.plan.sinks = []usage.Sink{&deliverer{sink: sink{name: "files"}}, &service{sink: sink{name: "meter"}}}
+	f.change(func(p *plan) {
+		p.sinks = []usage.Sink{&deliverer{sink: sink{name: "files"}}, &service{sink: sink{name: "meter"}}}
+	})
 	_, err := f.Reconcile(t.Context(), ReconcileQuery{Against: "paddle"})
 	unknown, ok := errors.AsType[*UnknownError](err)
 	if !ok || unknown.Name != "paddle" || !slices.Equal(unknown.Known, []string{"meters"}) {
 		t.Error(err)
 	}
-	f.plan.missing = true
+	f.change(func(p *plan) { p.missing = true })
 	if _, err := f.Reconcile(t.Context(), ReconcileQuery{}); !errors.Is(err, ErrNoPrices) {
 		t.Error(err)
 	}
