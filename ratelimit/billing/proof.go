@@ -101,7 +101,7 @@ func (o *opened) sumsInRedis(ctx context.Context, part *metering.Part, cycles Cy
 	if s == nil {
 		return nil, nil
 	}
-	others, err := s.mirror.PeerSums(ctx, part.Organization)
+	others, err := s.peers.PeerSums(ctx, part.Organization)
 	if err != nil {
 		return nil, fmt.Errorf("reading what other gateways used: %w", err)
 	}

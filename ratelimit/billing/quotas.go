@@ -134,7 +134,7 @@ func (o *opened) used(ctx context.Context, organization string, p metering.Perio
 	}
 	ctx, cancel := context.WithTimeout(ctx, lastWait)
 	defer cancel()
-	others, err := s.mirror.PeerSums(ctx, organization)
+	others, err := s.peers.PeerSums(ctx, organization)
 	if err != nil {
 		return n, fmt.Errorf("reading what other gateways used: %w", err)
 	}

@@ -39,7 +39,7 @@ func (e *Engine) Usage(ctx context.Context, q UsageQuery) (UsageAnswer, error) {
 		return UsageAnswer{}, err
 	}
 	if s := o.shared.Load(); s != nil {
-		others, err := s.mirror.PeerSums(ctx, q.Organization)
+		others, err := s.peers.PeerSums(ctx, q.Organization)
 		if err != nil {
 			return UsageAnswer{}, fmt.Errorf("reading what other gateways used: %w", err)
 		}

@@ -1,0 +1,125 @@
+package billing
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/quota"
+)
+
+// take calls a function of acme under an allowance, and says how many calls were refused.
+func (f *fixture) take(n int, allowance quota.Allowance) (refused int) {
+	f.t.Helper()
+	for range n {
+		r := f.Receive()
+		err := r.Take(f.t.Context(), "acme", &allowance)
+		switch {
+		case errors.Is(err, quota.ErrExhausted):
+			refused++
+		case err != nil:
+			f.t.Fatal(err)
+		default:
+			if err := r.Send(&called); err != nil {
+				f.t.Fatal(err)
+			}
+		}
+		if err := r.Finish(metering.Ending{Status: 200}); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+	return refused
+}
+
+// acmesQuota is the quota of acme.
+func (f *fixture) acmesQuota() OrganizationQuota {
+	f.t.Helper()
+	answer, err := f.Quota(f.t.Context(), "acme")
+	if err != nil || len(answer.Organizations) != 1 {
+		f.t.Fatalf("%+v, %v", answer, err)
+	}
+	return answer.Organizations[0]
+}
+
+// From four fifths on a quota is near its end; at the end invocations go on under a soft one, and not under a hard one.
+func TestQuotaStates(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		allowance quota.Allowance
+		calls     int
+		remaining int64
+		state     QuotaState
+	}{
+		{"of little use", quota.Allowance{Quota: 10}, 7, 3, QuotaOK},
+		{"near its end", quota.Allowance{Quota: 10}, 8, 2, QuotaNear},
+		{"at its end", quota.Allowance{Quota: 10}, 12, 0, QuotaOver},
+		{"hard", quota.Allowance{Quota: 10, Hard: true}, 11, 0, QuotaRestricted},
+	} {
+		f := newFixture(t, account("", soft, pays), account("acme", tt.allowance, pays))
+		used := tt.calls - f.take(tt.calls, tt.allowance)
+		q := f.acmesQuota()
+		if q.State != tt.state || q.Limit == nil || *q.Limit != 10 || *q.Remaining != tt.remaining || q.Used != uint64(used) {
+			t.Errorf("%s: %+v", tt.name, q)
+		}
+		if q.ID != "acme" || q.Plan != "team" || q.Period != november || q.Hard != tt.allowance.Hard || q.Set {
+			t.Errorf("%s: %+v", tt.name, q)
+		}
+		if all, err := f.Quota(t.Context(), ""); err != nil || len(all.Organizations) != 1 {
+			t.Errorf("%s: %+v, %v", tt.name, all, err)
+		}
+	}
+}
+
+// Without a limit nothing remains and nothing is near its end. Invocations of other gateways are used, too.
+func TestQuotaWithoutLimit(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays))
+	f.call(3, called)
+	m := &mirror{sums: []metering.Entry{entry(metering.Monthly, "2026-11", 4), entry(metering.Monthly, "2026-10", 9), entry(metering.Hourly, "2026111814", 4)}}
+	f.with(m)
+	if q := f.acmesQuota(); q.Used != 7 || q.Limit != nil || q.Remaining != nil || q.State != QuotaOK {
+		t.Errorf("%+v", q)
+	}
+	m.fails = map[string]error{"PeerSums": errors.New("away")}
+	for _, organization := range []string{"", "acme"} {
+		if _, err := f.Quota(t.Context(), organization); !errors.Is(err, m.fails["PeerSums"]) {
+			t.Error(err)
+		}
+	}
+	if _, err := f.Quota(t.Context(), "acne"); err == nil || err.Error() != `organization "acne": no project in force has it` {
+		t.Error(err)
+	}
+}
+
+// A limit that is set is in force at once, until the configured one is again.
+func TestSetQuota(t *testing.T) {
+	f := newFixture(t, account("acme", quota.Allowance{Quota: 10}, pays))
+	f.call(4, called)
+	for _, tt := range []struct {
+		limit *int64
+		want  int64
+		state QuotaState
+		set   bool
+	}{{new(int64(4)), 4, QuotaOver, true}, {new(int64(0)), 0, QuotaOver, true}, {nil, 10, QuotaOK, false}} {
+		answer, err := f.SetQuota(t.Context(), QuotaOrder{Organization: "acme", Limit: tt.limit})
+		if err != nil || len(answer.Organizations) != 1 {
+			t.Fatalf("%+v, %v", answer, err)
+		}
+		if q := answer.Organizations[0]; q.Limit == nil || *q.Limit != tt.want || q.State != tt.state || q.Set != tt.set {
+			t.Errorf("%+v, want %+v", q, tt)
+		}
+	}
+	for want, o := range map[string]QuotaOrder{
+		"limit: must be a whole number from 0":             {Organization: "acme", Limit: new(int64(-1))},
+		`organization "acne": no project in force has it`:  {Organization: "acne"},
+		"release gone: the store is not shared with other": {Release: "gone"},
+	} {
+		if _, err := f.SetQuota(t.Context(), o); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	f.with(new(mirror))
+	if _, err := f.SetQuota(t.Context(), QuotaOrder{Release: "gone"}); !errors.Is(err, quota.ErrNotShared) {
+		t.Error(err)
+	}
+}
