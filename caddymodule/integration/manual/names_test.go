@@ -58,6 +58,12 @@ func checkNames(binary, command string) error {
 			return err
 		}
 		for _, target := range words[1:] {
+			if variable, _, ok := strings.Cut(target, "="); ok {
+				if !strings.Contains(string(makefile), "$("+variable+")") {
+					return fmt.Errorf("the Makefile reads no %s", variable)
+				}
+				continue
+			}
 			if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(target) + `:`).Match(makefile) {
 				return fmt.Errorf("the Makefile has no target %s", target)
 			}

@@ -218,6 +218,12 @@ var scripts = []script{
 		},
 	},
 	{
+		page: "docs/contributing.md",
+		rules: []rule{
+			{command: "go test", do: names, reason: "make test runs all tests; -update rewrites what they compare"},
+		},
+	},
+	{
 		page: "docs/caddyfile.md",
 		prepare: func(s *session) {
 			text, err := whole(block{text: anyProject})

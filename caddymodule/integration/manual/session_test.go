@@ -33,6 +33,7 @@ type session struct {
 	replace []string
 	in      io.WriteCloser
 	out     *bufio.Reader
+	hangs   bool
 	started []*started // newest last
 }
 
@@ -125,6 +126,9 @@ func (s *session) write(name, text string) {
 
 // run has the shell do a command, which sees what earlier ones left: variables, files.
 func (s *session) run(command string) (said string, code int, err error) {
+	if s.hangs {
+		return "", 0, errors.New("a command before it did not end")
+	}
 	s.write(".step", command+"\n")
 	if _, err := fmt.Fprintf(s.in, ". %s/.step >%s/.said 2>&1 </dev/null; echo \"ended $?\"\n", s.dir, s.dir); err != nil {
 		return "", 0, err
@@ -140,6 +144,7 @@ func (s *session) run(command string) (said string, code int, err error) {
 	select {
 	case err = <-ended:
 	case <-time.After(patience):
+		s.hangs = true // its goroutine still reads what the shell says
 		err = errors.New("it does not end: have the rule start it instead")
 	}
 	text, _ := os.ReadFile(filepath.Join(s.dir, ".said"))
