@@ -17,7 +17,7 @@ import (
 	"github.com/edgegate/edgegate/routing"
 )
 
-// ending is how a call ended (contract 8).
+// ending is how a call ended (contract 8.19).
 type ending string
 
 // The endings. A call has one.

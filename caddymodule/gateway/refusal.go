@@ -18,7 +18,7 @@ import (
 )
 
 // refuse answers a request in the function's stead: it writes the status, headers
-// and JSON body of a refusal, such as 402 PROJECT_RESTRICTED (contract 5).
+// and JSON body of a refusal, such as 402 PROJECT_RESTRICTED (contract section 5).
 func (c *call) refuse(refusal *routing.Refusal) {
 	header := c.w.Header()
 	c.identify(header)

@@ -193,27 +193,27 @@ func TestAnswers(t *testing.T) {
 		contains                 string            // of the body
 	}{
 		{
-			"2.7 a function's answer", "GET", "/functions/v1/hello", "", nil, 200,
+			"contract 2.7 a function's answer", "GET", "/functions/v1/hello", "", nil, 200,
 			map[string]string{"X-Sb-Edge-Region": "eu-central-1", "X-Sb-Region-Reason": "nearest", "Sb-Gateway-Version": "1", "Sb-Project-Ref": "default", "X-Served-By": "supabase-edge-runtime", "Sb-Error-Code": "-"},
 			"hello",
 		},
-		{"1.7 no function's path", "GET", "/elsewhere", "", nil, 404, map[string]string{"Sb-Error-Code": "NOT_FOUND", "Content-Type": "application/json"}, `"code":"NOT_FOUND"`},
-		{"1.7 no such function", "POST", "/functions/v1/nobody", "{}", nil, 404, map[string]string{"Sb-Error-Code": "NOT_FOUND"}, `"message":`},
-		{"4.2 a preflight", "OPTIONS", "/functions/v1/hello", "", []string{"Origin", "https://app.example", "Access-Control-Request-Method", "POST"}, 204, map[string]string{"Access-Control-Allow-Origin": "*"}, ""},
-		{"4.7 another OPTIONS", "OPTIONS", "/functions/v1/hello", "", nil, 204, map[string]string{"Allow": "GET, POST, PUT, PATCH, DELETE, OPTIONS"}, ""},
-		{"2.3 a region that is not configured", "GET", "/functions/v1/hello", "", []string{"X-Region", "mars-1"}, 400, map[string]string{"X-Sb-Edge-Region": "-"}, `"message":`},
-		{"2.4 a named region that is dead", "GET", "/functions/v1/hello", "", []string{"X-Region", "us-east-1"}, 503, map[string]string{"X-Sb-Edge-Region": "us-east-1", "Retry-After": "5"}, "REGION_UNAVAILABLE"},
-		{"4.5 a refusal that browsers can read", "GET", "/functions/v1/nobody", "", []string{"Origin", "https://app.example"}, 404, map[string]string{"Access-Control-Allow-Origin": "*"}, "NOT_FOUND"},
-		{"4.9 two allowed origins", "GET", "/functions/v1/origins", "", []string{"Origin", "https://a.example"}, 200, map[string]string{"Access-Control-Allow-Origin": "-"}, ""},
-		{"6.3 HTML of a shared host", "GET", "/functions/v1/html", "", nil, 200, map[string]string{"Content-Type": "text/plain"}, "<p>"},
-		{"6.3 HTML that only its body betrays", "GET", "/functions/v1/untyped", "", nil, 200, map[string]string{"Content-Type": "text/plain"}, "<p>"},
+		{"contract 1.7 no function's path", "GET", "/elsewhere", "", nil, 404, map[string]string{"Sb-Error-Code": "NOT_FOUND", "Content-Type": "application/json"}, `"code":"NOT_FOUND"`},
+		{"contract 1.7 no such function", "POST", "/functions/v1/nobody", "{}", nil, 404, map[string]string{"Sb-Error-Code": "NOT_FOUND"}, `"message":`},
+		{"contract 4.2 a preflight", "OPTIONS", "/functions/v1/hello", "", []string{"Origin", "https://app.example", "Access-Control-Request-Method", "POST"}, 204, map[string]string{"Access-Control-Allow-Origin": "*"}, ""},
+		{"contract 4.2 another OPTIONS", "OPTIONS", "/functions/v1/hello", "", nil, 204, map[string]string{"Allow": "GET, POST, PUT, PATCH, DELETE, OPTIONS"}, ""},
+		{"contract 2.4 a region that is not configured", "GET", "/functions/v1/hello", "", []string{"X-Region", "mars-1"}, 400, map[string]string{"X-Sb-Edge-Region": "-"}, `"message":`},
+		{"contract 2.5 a named region that is dead", "GET", "/functions/v1/hello", "", []string{"X-Region", "us-east-1"}, 503, map[string]string{"X-Sb-Edge-Region": "us-east-1", "Retry-After": "5"}, "REGION_UNAVAILABLE"},
+		{"contract 4.4 a refusal that browsers can read", "GET", "/functions/v1/nobody", "", []string{"Origin", "https://app.example"}, 404, map[string]string{"Access-Control-Allow-Origin": "*"}, "NOT_FOUND"},
+		{"contract 4.9 two allowed origins", "GET", "/functions/v1/origins", "", []string{"Origin", "https://a.example"}, 200, map[string]string{"Access-Control-Allow-Origin": "-"}, ""},
+		{"contract 6.3 HTML of a shared host", "GET", "/functions/v1/html", "", nil, 200, map[string]string{"Content-Type": "text/plain"}, "<p>"},
+		{"contract 6.3 HTML that only its body betrays", "GET", "/functions/v1/untyped", "", nil, 200, map[string]string{"Content-Type": "text/plain"}, "<p>"},
 		{"5 a function's own error code", "GET", "/functions/v1/fails", "", nil, 500, map[string]string{"Sb-Error-Code": "BOOT_ERROR"}, "BOOT_ERROR"},
 		{"5 an error without a code", "GET", "/functions/v1/crashes", "", nil, 500, map[string]string{"X-Sb-Edge-Region": "eu-central-1"}, ""},
 		{"5 no answer", "POST", "/functions/v1/closes", "x", nil, 502, map[string]string{"X-Sb-Edge-Region": "eu-central-1"}, `"code":`},
 		{"5 nothing for longer than the idle timeout", "GET", "/functions/v1/silent", "", nil, 504, map[string]string{"Sb-Error-Code": "IDLE_TIMEOUT"}, "IDLE_TIMEOUT"},
-		{"2.6 HEAD is no method of functions", "HEAD", "/functions/v1/hello", "", nil, 405, nil, ""},
-		{"6.8 a body that is too large", "POST", "/functions/v1/echo", strings.Repeat("x", 65), nil, 413, nil, `"code":`},
-		{"6.1 a body arrives", "POST", "/functions/v1/echo/sub?a=1&b=%zz", "some body", nil, 200, nil, `"body":"some body"`},
+		{"contract 5.8 HEAD is no method of functions", "HEAD", "/functions/v1/hello", "", nil, 405, nil, ""},
+		{"contract 5.10 a body that is too large", "POST", "/functions/v1/echo", strings.Repeat("x", 65), nil, 413, nil, `"code":`},
+		{"contract 1.3, 6.5 a body arrives", "POST", "/functions/v1/echo/sub?a=1&b=%zz", "some body", nil, 200, nil, `"body":"some body"`},
 		{"5 a status that is no HTTP standard's", "GET", "/functions/v1/odd", "", nil, 299, nil, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -232,18 +232,18 @@ func TestAnswers(t *testing.T) {
 			}
 		})
 	}
-	t.Run("6.8 an answer that breaks off", func(t *testing.T) {
+	t.Run("contract 6.8 an answer that breaks off", func(t *testing.T) {
 		if got := s.call(t, "GET", "/functions/v1/breaks", ""); got.StatusCode != 200 || got.err == nil {
 			t.Errorf("%d, %v, %q: want an error of reading", got.StatusCode, got.err, got.body)
 		}
 	})
-	t.Run("6.3 trailers follow the head's policy", func(t *testing.T) {
+	t.Run("contract 6.9 trailers follow the head's policy", func(t *testing.T) {
 		got := s.call(t, "GET", "/functions/v1/trailers", "")
 		if got.body != "body" || got.Trailer.Get("X-Sum") != "4" || got.Trailer.Get("Set-Cookie") != "" {
 			t.Errorf("%q, trailers %v", got.body, got.Trailer)
 		}
 	})
-	t.Run("1.8 what a backend is told of the caller", func(t *testing.T) {
+	t.Run("contract 1.8 what a backend is told of the caller", func(t *testing.T) {
 		got := s.call(t, "GET", "/functions/v1/echo", "", "X-Forwarded-For", "203.0.113.9", "Sb-Request-Id", "forged", "X-Sb-Edge-Region", "forged")
 		var said struct{ Header http.Header }
 		if err := json.Unmarshal([]byte(got.body), &said); err != nil {
@@ -253,7 +253,7 @@ func TestAnswers(t *testing.T) {
 			t.Errorf("headers %v", h)
 		}
 	})
-	t.Run("6.4 a client that goes away", func(t *testing.T) {
+	t.Run("a client that goes away", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		request, err := http.NewRequestWithContext(ctx, "GET", s.url+"/functions/v1/stream", nil)
 		if err != nil {
@@ -347,13 +347,13 @@ func TestLimits(t *testing.T) {
 		t.Errorf("%d", got.StatusCode)
 	}
 	if got = call("hello"); got.StatusCode != 429 || got.Header.Get("Retry-After") == "" {
-		t.Errorf("7.3 a used-up limit: %d %v", got.StatusCode, got.Header)
+		t.Errorf("contract 5.11 a used-up limit: %d %v", got.StatusCode, got.Header)
 	}
 	if got = call("other"); got.StatusCode != 200 || got.Header.Get("X-Sb-Quota-Remaining") != "0" {
-		t.Errorf("7.5 the last of a quota: %d %v", got.StatusCode, got.Header)
+		t.Errorf("contract 7.5 the last of a quota: %d %v", got.StatusCode, got.Header)
 	}
 	if got = call("third"); got.StatusCode != 402 || got.Header.Get("X-Sb-Quota-Remaining") != "0" {
-		t.Errorf("7.5 a used-up quota: %d %s", got.StatusCode, got.body)
+		t.Errorf("contract 7.5 a used-up quota: %d %s", got.StatusCode, got.body)
 	}
 }
 
@@ -384,10 +384,10 @@ func TestInFlight(t *testing.T) {
 	}()
 	<-entered
 	if got := s.call(t, "GET", "/functions/v1/slow", ""); got.StatusCode != 429 && got.StatusCode != 503 {
-		t.Errorf("9.6 a second call of a function with a cap of one: %d %s", got.StatusCode, got.body)
+		t.Errorf("contract 9.6 a second call of a function with a cap of one: %d %s", got.StatusCode, got.body)
 	}
 	if got := s.call(t, "GET", "/functions/v1/hello", ""); got.StatusCode != 200 {
-		t.Errorf("9.6 another function: %d %s", got.StatusCode, got.body)
+		t.Errorf("contract 9.6 another function: %d %s", got.StatusCode, got.body)
 	}
 	end()
 	if status := <-done; status != 200 {

@@ -60,7 +60,7 @@ func (c *counter) level() ReconcileLevel {
 	return r.requests.level(r.recorded)
 }
 
-// METERING.md 3.13, R5: whatever becomes of requests, and whenever it is looked, they add up.
+// Whatever becomes of requests, and whenever it is looked, they add up.
 func TestRequestsAddUp(t *testing.T) {
 	c := newCounter(t)
 	exits := []func(*counter){
@@ -227,7 +227,7 @@ func TestRequestsRecordedLater(t *testing.T) {
 	}
 }
 
-// BEHAVIOUR 7.1: what an attempt has sent counts, also if the next one finds nobody.
+// Contract 7.1: what an attempt has sent counts, also if the next one finds nobody.
 func TestMeterCountsWhatWasSentBefore(t *testing.T) {
 	c := newCounter(t)
 	r := c.admitted()
