@@ -12,16 +12,16 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// Batch is lines that became final, or were corrected, in the order in which
-// that happened. A line of which there is a newer revision has that one.
+// Batch is a range of changes: lines that became final or were corrected, in the
+// order in which that happened. Lines has the latest revision of each.
 type Batch struct {
-	From, To uint64 // the numbers of the first and the last
+	From, To uint64 // the numbers of the first and the last change
 	Lines    []Line
 
-	store *LineStore // that it is of
+	store *LineStore
 }
 
-// all are the lines of a batch.
+// all returns the lines as a sequence.
 func (b Batch) all() iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		for i := range b.Lines {
@@ -32,10 +32,10 @@ func (b Batch) all() iter.Seq2[Line, error] {
 	}
 }
 
-// bucketCursors has for each sink up to which number it has lines.
+// bucketCursors has the number of the last change that each sink has.
 var bucketCursors = []byte("cursors")
 
-// note adds a line to the news, and keeps what it was.
+// note appends a change of a line. was is the line before the change.
 func (u *update) note(key []byte, was *entry) error {
 	n, err := u.changes.NextSequence()
 	if err != nil {
@@ -49,8 +49,8 @@ func (u *update) note(key []byte, was *entry) error {
 	return u.remember(value, n, was)
 }
 
-// Changes returns what happened after a number, at most so many lines. There is
-// nothing new where it has no lines.
+// Changes returns the changes after the one with a number, at most as many as most.
+// If there are none, the batch has no lines.
 func (b *LineStore) Changes(after uint64, most int) (batch Batch, err error) {
 	batch.store = b
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
@@ -78,7 +78,7 @@ func (b *LineStore) Changes(after uint64, most int) (batch Batch, err error) {
 	return batch, err
 }
 
-// noted is the line of an entry of the news.
+// noted returns the line that a stored change refers to.
 func (b *LineStore) noted(lines *bbolt.Bucket, value []byte) (l Line, err error) {
 	key, k, err := parseChange(value)
 	if err != nil {
@@ -86,7 +86,7 @@ func (b *LineStore) noted(lines *bbolt.Bucket, value []byte) (l Line, err error)
 	}
 	group := lines.Bucket(groupKey(k.Organization, k.Period))
 	if group == nil {
-		return l, fmt.Errorf("the change %x is of no line", value)
+		return l, fmt.Errorf("the change %x refers to no line", value)
 	}
 	var e entry
 	if err := json.Unmarshal(group.Get(key), &e); err != nil {
@@ -95,22 +95,22 @@ func (b *LineStore) noted(lines *bbolt.Bucket, value []byte) (l Line, err error)
 	return e.line(b.ledger, k), nil
 }
 
-// parseChange reads an entry of the changes: the key of the line in its group, and what
-// that says.
+// parseChange parses a stored change: the key of the line in its bucket, and the
+// same as a Key.
 func parseChange(value []byte) (key []byte, k Key, err error) {
 	if len(value) < 4 || len(value) < 4+int(binary.BigEndian.Uint32(value)) {
-		return nil, k, fmt.Errorf("the change %x is of no line", value)
+		return nil, k, fmt.Errorf("the change %x refers to no line", value)
 	}
 	group, key := value[4:4+binary.BigEndian.Uint32(value)], value[4+binary.BigEndian.Uint32(value):]
 	period, organization, organized := strings.Cut(string(group), "\x00")
 	if !organized || !isLine(key) {
-		return nil, k, fmt.Errorf("the change %x is of no line", value)
+		return nil, k, fmt.Errorf("the change %x refers to no line", value)
 	}
 	k.Period, k.Organization = period, organization
 	return key, k, parseLineKey(key, &k)
 }
 
-// Cursor returns up to which number a sink has lines.
+// Cursor returns the number of the last change that a sink has.
 func (b *LineStore) Cursor(sink string) (n uint64, err error) {
 	err = b.with(true, func(tx *bbolt.Tx) error {
 		cursors, err := tx.CreateBucketIfNotExists(bucketCursors)
@@ -125,7 +125,7 @@ func (b *LineStore) Cursor(sink string) (n uint64, err error) {
 	return n, err
 }
 
-// SetCursor notes up to which number a sink has lines.
+// SetCursor stores the number of the last change that a sink has.
 func (b *LineStore) SetCursor(sink string, n uint64) error {
 	return b.with(true, func(tx *bbolt.Tx) error {
 		cursors, err := tx.CreateBucketIfNotExists(bucketCursors)

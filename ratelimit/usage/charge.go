@@ -14,43 +14,43 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// Charge is a line as files of FOCUS have it: with its price, and so that charges
-// can be added up, whatever was corrected.
+// Charge is a row of a FOCUS file: a line with its price. A correction becomes two
+// charges, a reversal and a new charge, so that charges can be added up.
 type Charge struct {
-	Line // where it is a reversal, with its quantity, packages and amount below 0
+	Line // of a reversal quantity, packages and amount are negated
 
-	Package int64           // how many invocations are sold together; 0: none are sold
+	Package int64           // invocations in a package; 0: nothing is sold
 	Minor   int64           // the price of a package, in the currency's minor unit
-	Billed  metering.Period // the billing period
-	// Late says that the bill of the line's period was final before this was known:
-	// it is in a later period then.
+	Billed  metering.Period // the billing period of the charge
+	// Late means that the bill of the line's period was final before this charge was
+	// known; Billed is a later period then.
 	Late bool
 }
 
-// reversal takes a charge back.
+// reversal returns the charge that cancels c.
 func (c Charge) reversal() Charge {
 	c.Quantity, c.Packages, c.AmountMinor = -c.Quantity, -c.Packages, -c.AmountMinor
 	return c
 }
 
-// differs reports whether sums with a charge are others than with another.
+// differs reports whether two charges differ in a number that is added up.
 func (c *Charge) differs(other *Charge) bool {
 	return c.Quantity != other.Quantity || c.Packages != other.Packages || c.AmountMinor != other.AmountMinor
 }
 
-// periods finds the period of an organization with an id.
+// periods finds the period of an organization by its id.
 type periods func(organization, id string) (metering.Period, metering.Cycle, bool)
 
-// SetPeriods says how to find the period of an organization with an id. Without
-// it periods are those that their ids tell, which may end early if they start at
-// the end of a month.
+// SetPeriods sets how to find a period of an organization by its id. Without it,
+// periods are derived from their ids, which may give an early end to one that
+// starts at the end of a month.
 func (b *LineStore) SetPeriods(named func(organization, id string) (metering.Period, metering.Cycle, bool)) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.periods = named
 }
 
-// period is called with b.mu held.
+// period returns a period and its cycle. The caller holds b.mu.
 func (b *LineStore) period(organization, id string) (metering.Period, metering.Cycle) {
 	if b.periods != nil {
 		if p, cycle, ok := b.periods(organization, id); ok {
@@ -62,23 +62,24 @@ func (b *LineStore) period(organization, id string) (metering.Period, metering.C
 }
 
 var (
-	// bucketPrior has corrections, by what is in the news and its number.
+	// bucketPrior has the prior of a change, by the change and its number.
 	bucketPrior = []byte("changes")
-	// keySettled is beside the buckets of lines: the last full hour up to which all
-	// was known, in seconds.
+	// keySettled is beside the buckets of lines: the end of the last hour up to which
+	// all usage is known, in Unix seconds.
 	keySettled = []byte("settled")
-	// keyClosed is in buckets of lines that were all final, and known to be all there
-	// are of the period: who pays may have the bill.
+	// keyClosed marks buckets whose period was over with all lines final: the bill may
+	// have been sent.
 	keyClosed = []byte("closed")
 )
 
-// prior is what a line was before a change.
+// prior holds the state of a line before a change.
 type prior struct {
-	Was  *entry `json:"w,omitempty"` // before; nil for what was not final
-	Late int64  `json:"l,omitempty"` // when it came, in seconds, if the bill had been final
+	Was  *entry `json:"w,omitempty"` // nil if the line was not final
+	Late int64  `json:"l,omitempty"` // when the change came, in Unix seconds, if the bill was final; otherwise 0
 }
 
-// settle returns up to when all was known before now, and keeps up to when it is.
+// settle returns up to when all usage was known before, and stores up to when it is
+// known now.
 func settle(lines *bbolt.Bucket, now time.Time, over func(end time.Time) bool) (before time.Time, err error) {
 	if v := lines.Get(keySettled); len(v) == 8 {
 		before = time.Unix(int64(binary.BigEndian.Uint64(v)), 0)
@@ -93,7 +94,7 @@ func settle(lines *bbolt.Bucket, now time.Time, over func(end time.Time) bool) (
 	return before, lines.Put(keySettled, binary.BigEndian.AppendUint64(nil, uint64(hour.Unix())))
 }
 
-// close looks whether the bill was final before an update.
+// close finds out whether the bill was final before the update, and marks it.
 func (u *update) close() error {
 	if u.closed = u.bucket.Get(keyClosed) != nil; u.closed || u.period.End.IsZero() || u.settled.Before(u.period.End) || u.bucket.Get(keyOpen) != nil {
 		return nil
@@ -105,7 +106,7 @@ func (u *update) close() error {
 	return u.bucket.Put(keyClosed, []byte{1})
 }
 
-// remember keeps what a line was, for the entry n of the news.
+// remember stores the prior of change n.
 func (u *update) remember(change []byte, n uint64, was *entry) error {
 	var c prior
 	if was.State != Provisional {
@@ -128,8 +129,8 @@ func (u *update) remember(change []byte, n uint64, was *entry) error {
 	return priors.Put(binary.BigEndian.AppendUint64(change, n), text)
 }
 
-// Charges returns a charge for each line that Lines has: what there is to pay as
-// it is known now. While it runs nothing can be updated.
+// Charges returns a charge for each line that Lines returns: the current state. The
+// line store is locked while it runs.
 func (b *LineStore) Charges(want func(organization, period string) bool) iter.Seq2[Charge, error] {
 	return func(yield func(Charge, error) bool) {
 		var of Key // the last whose period was looked up
@@ -150,9 +151,9 @@ func (b *LineStore) Charges(want func(organization, period string) bool) iter.Se
 	}
 }
 
-// Charges returns what the lines of a batch add to those of the batches before: a
-// line that was corrected is taken back as it was, and charged anew. It is the
-// same whenever it is asked for. While it runs nothing can be updated.
+// Charges returns what the batch adds to the batches before: a corrected line is
+// reversed as it was and charged anew. The result is the same at any later time.
+// The line store is locked while it runs.
 func (b Batch) Charges() iter.Seq2[Charge, error] {
 	return func(yield func(Charge, error) bool) {
 		err := b.store.with(false, func(tx *bbolt.Tx) error {
@@ -177,8 +178,8 @@ func (b Batch) Charges() iter.Seq2[Charge, error] {
 	}
 }
 
-// changed is what a line became by the entry n of the news, and what it was; nil
-// if it is the first of it.
+// changed returns the charges of a line after change n and before it; was is nil for
+// its first change.
 func (b *LineStore) changed(tx *bbolt.Tx, change []byte, n uint64) (is, was *Charge, err error) {
 	key, k, err := parseChange(change)
 	if err != nil {
@@ -210,8 +211,8 @@ func (b *LineStore) changed(tx *bbolt.Tx, change []byte, n uint64) (is, was *Cha
 	return charge(&e), was, err
 }
 
-// priorOf are those of a line by the entry n of the news, and by the next of the
-// line: that one has what it became by n.
+// priorOf returns the prior of change n of a line and that of the line's next
+// change, which is the state after n.
 func priorOf(tx *bbolt.Tx, change []byte, n uint64) (this, next prior, err error) {
 	priors := tx.Bucket(bucketPrior)
 	if priors == nil {
@@ -232,7 +233,7 @@ func priorOf(tx *bbolt.Tx, change []byte, n uint64) (this, next prior, err error
 	return this, next, nil
 }
 
-// charge is an entry with all its columns and its price.
+// charge returns the charge of an entry.
 func (e *entry) charge(ledger string, k Key, billed metering.Period) Charge {
 	return Charge{Line: e.line(ledger, k), Package: max(0, e.Price.Package), Minor: max(0, e.Price.Minor), Billed: billed}
 }

@@ -26,8 +26,8 @@ func Decimals(code string) int {
 	return 2
 }
 
-// Minor is a price, a decimal number, in the minor unit of its currency. A price
-// that is no whole number of it is an error.
+// Minor converts a price, a decimal number, to the minor unit of its currency. It
+// fails if the price has more decimals than the currency.
 func Minor(price, code string) (int64, error) {
 	whole, part, _ := strings.Cut(price, ".")
 	decimals := Decimals(code)
@@ -44,7 +44,7 @@ func Minor(price, code string) (int64, error) {
 	return int64(n), nil
 }
 
-// Decimal writes an amount in the minor unit of a currency as a decimal number.
+// Decimal formats an amount in the minor unit of a currency as a decimal number.
 func Decimal(minor int64, code string) string {
 	decimals, text, sign := Decimals(code), strconv.FormatInt(minor, 10), ""
 	if minor < 0 {

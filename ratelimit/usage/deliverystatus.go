@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// DeliveryStatus is how far a service is.
+// DeliveryStatus tells how much of what a service should have it does not have yet.
 type DeliveryStatus struct {
-	Due        int // pages of which it may not have all
-	Unanswered int // messages of which it is not known whether they arrived
-	Rejected   int // messages that it does not take
-	Reasons    []string
+	Due        int      // pages with changes that it may not have
+	Unanswered int      // messages that may or may not have arrived
+	Rejected   int      // messages that it refused for good
+	Reasons    []string // why, at most maxReasons of them
 }
 
-// maxReasons bounds how many reasons are listed.
+// maxReasons bounds DeliveryStatus.Reasons.
 const maxReasons = 10
 
-// Status returns how far a service is.
+// Status returns the delivery status of a service.
 func (o *Outbox) Status(ctx context.Context, s Service) (st DeliveryStatus, err error) {
 	due, err := o.Store.due(s.Name())
 	if err != nil {
@@ -40,7 +40,7 @@ func (o *Outbox) Status(ctx context.Context, s Service) (st DeliveryStatus, err 
 	return st, err
 }
 
-// pages visits pages, and keeps those that changed.
+// pages calls visit with each due page and saves those that visit changed.
 func (o *Outbox) pages(ctx context.Context, s Service, due []duePage, visit func(PageKey, *page) (changed bool, err error)) error {
 	for chunk := range slices.Chunk(due, 100) {
 		keys := make([]PageKey, len(chunk))
@@ -79,8 +79,8 @@ func (o *Outbox) pages(ctx context.Context, s Service, due []duePage, visit func
 	return nil
 }
 
-// RetryRejected has messages sent anew that the service did not take: with another name,
-// since it may know the one they had. It returns how many.
+// RetryRejected queues the messages that a service refused, to be sent again, and
+// returns how many. They get new names: the service may remember the old ones.
 func (o *Outbox) RetryRejected(ctx context.Context, s Service) (n int, err error) {
 	due, err := o.Store.due(s.Name())
 	if err != nil {
@@ -92,12 +92,13 @@ func (o *Outbox) RetryRejected(ctx context.Context, s Service) (n int, err error
 	})
 }
 
-// forgive forgets that messages were rejected, but not their names.
+// forgive drops the rejected messages of a page but keeps their revisions, so that
+// new messages get new names.
 func (p *page) forgive() (changed bool) {
 	for id, r := range p.Rejected {
 		t := p.Sent[id]
 		t.Revision = max(t.Revision, r.Revision)
-		t.Digest = "" // of what it does not have
+		t.Digest = "" // the service does not have that line
 		if p.Sent == nil {
 			p.Sent = make(map[string]delivered)
 		}
@@ -108,8 +109,9 @@ func (p *page) forgive() (changed bool) {
 	return changed
 }
 
-// Compare compares what a service should have of some periods with what it was delivered.
-// Of those that are pending more is on its way, or held.
+// Compare calls visit with each item that a service should have of the periods that
+// want selects, and the value that was delivered. pending means that a change of
+// the item is on its way or held.
 func (o *Outbox) Compare(ctx context.Context, s Service, want func(organization, period string) bool, visit func(item *Item, delivered int64, pending bool)) error {
 	keys, err := o.Store.pagesOf(s.Span(), want)
 	if err != nil {
@@ -156,7 +158,7 @@ func (o *Outbox) compare(ctx context.Context, s Service, chunk []duePage, pendin
 	})
 }
 
-// pagesOf returns the pages that the lines of some periods are on.
+// pagesOf returns the pages with the lines of the periods that want selects.
 func (b *LineStore) pagesOf(span time.Duration, want func(organization, period string) bool) (pages []duePage, err error) {
 	err = b.entries(want, func(k Key, _ *entry) error {
 		page := PageKey{Account: k.Organization, Period: k.Period, Span: k.Start.Format(spanLayouts[span])}

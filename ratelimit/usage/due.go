@@ -13,20 +13,21 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// duePage is a page of which something happened that a service may not know.
+// duePage is a page with changes that a service may not have.
 type duePage struct {
 	PageKey
-	lastChange uint64 // the number of the last that happened
+	lastChange uint64 // the number of its last change
 }
 
-// bucketDue has for each service the pages that are due. They are noted together
-// with the cursor, so none is forgotten.
+// bucketDue has a bucket for each service with its due pages and the number of the
+// last change of each. It is written in one transaction with the service's cursor,
+// so that no change is missed.
 var bucketDue = []byte("due")
 
-// spanLayouts are how pages of spans are named.
+// spanLayouts are the layouts of PageKey.Span, by the length of the span.
 var spanLayouts = map[time.Duration]string{time.Hour: "2006-01-02T15", 24 * time.Hour: "2006-01-02"}
 
-// pageText is a key as it is kept.
+// pageText returns the stored form of a key.
 func pageText(k PageKey) []byte {
 	return []byte(strings.Join([]string{k.Period, k.Account, k.Span}, "\x00"))
 }
@@ -34,15 +35,15 @@ func pageText(k PageKey) []byte {
 func parsePageText(text []byte) (PageKey, error) {
 	parts := strings.Split(string(text), "\x00")
 	if len(parts) != 3 {
-		return PageKey{}, fmt.Errorf("the key %q is of no page", text)
+		return PageKey{}, fmt.Errorf("the key %q is not that of a page", text)
 	}
 	return PageKey{Period: parts[0], Account: parts[1], Span: parts[2]}, nil
 }
 
-// maxDuePerTransaction is how many news are noted at once.
+// maxDuePerTransaction bounds how many changes one transaction handles.
 const maxDuePerTransaction = 10_000
 
-// noteDue notes the pages of all news since the last time.
+// noteDue marks the pages of all changes since the last call as due.
 func (b *LineStore) noteDue(service string, span time.Duration) error {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -59,6 +60,7 @@ func (b *LineStore) noteDue(service string, span time.Duration) error {
 	return nil
 }
 
+// noteSome is one transaction of noteDue.
 func noteSome(tx *bbolt.Tx, service string, span time.Duration) (more bool, err error) {
 	changes := tx.Bucket(bucketChanges)
 	if changes == nil {
@@ -102,7 +104,7 @@ func dueOf(tx *bbolt.Tx, service string) (*bbolt.Bucket, error) {
 	return all.CreateBucketIfNotExists([]byte(service))
 }
 
-// due returns the pages that are due for a service, by period.
+// due returns the due pages of a service, sorted by period.
 func (b *LineStore) due(service string) (pages []duePage, err error) {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -124,7 +126,7 @@ func (b *LineStore) due(service string) (pages []duePage, err error) {
 	return pages, err
 }
 
-// notDue takes pages off the list, but those of which more happened since.
+// notDue marks pages as no longer due, except those that changed since.
 func (b *LineStore) notDue(service string, done []duePage) error {
 	if len(done) == 0 {
 		return nil
@@ -147,7 +149,7 @@ func (b *LineStore) notDue(service string, done []duePage) error {
 	})
 }
 
-// again puts pages on the list.
+// again marks pages as due.
 func (b *LineStore) again(service string, keys []PageKey) error {
 	if len(keys) == 0 {
 		return nil
@@ -168,8 +170,8 @@ func (b *LineStore) again(service string, keys []PageKey) error {
 	})
 }
 
-// spans visits the lines of pages that do not change any more but by corrections,
-// until it is told that they are enough. The visitor must not use the line store.
+// spans calls visit with the final lines and corrections of each page, until it
+// returns false. visit must not use the line store, which is locked.
 func (b *LineStore) spans(pages []duePage, span time.Duration, visit func(i int, lines []Line) (more bool, err error)) error {
 	return b.with(false, func(tx *bbolt.Tx) error {
 		for i := range pages {
@@ -189,7 +191,7 @@ func (b *LineStore) spans(pages []duePage, span time.Duration, visit func(i int,
 func (b *LineStore) span(tx *bbolt.Tx, k PageKey, span time.Duration) (lines []Line, err error) {
 	start, err := time.Parse(spanLayouts[span], k.Span)
 	if err != nil {
-		return nil, fmt.Errorf("the page %v: %w", k, err)
+		return nil, fmt.Errorf("reading the page %v: %w", k, err)
 	}
 	all := tx.Bucket(bucketLines)
 	if all == nil || all.Bucket(groupKey(k.Account, k.Period)) == nil {

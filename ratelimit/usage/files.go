@@ -16,30 +16,29 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// Sink is where lines go as they become final or are corrected: a [Deliverer] or
+// Sink receives lines as they become final or are corrected. It is a [Deliverer] or
 // a [Service].
 type Sink interface {
-	// Name tells sinks apart, over restarts.
+	// Name identifies the sink, over restarts too.
 	Name() string
 
-	// MaxBatch is how many lines, or messages, it takes at once.
+	// MaxBatch returns how many lines or messages it takes at once.
 	MaxBatch() int
 
-	// Guarantee says in a sentence what those who bill by it can rely on.
+	// Guarantee states in a sentence what those who bill by it can rely on.
 	Guarantee() string
 }
 
-// Deliverer is a sink that knows by itself what it has.
+// Deliverer is a sink that keeps track of what it has.
 type Deliverer interface {
 	Sink
 
-	// Deliver takes lines away. Where it returns an error, or the process ends, the
-	// same lines come again, perhaps with more after them: it must not count those
-	// twice that it has.
+	// Deliver stores a batch. After an error, or if the process ends meanwhile, the same
+	// lines come again, perhaps with more after them: it must not count them twice.
 	Deliver(ctx context.Context, b Batch) error
 }
 
-// Drain delivers all that is new to a sink. It returns how many lines that were.
+// Drain delivers all new changes to a sink and returns how many lines those were.
 func (b *LineStore) Drain(ctx context.Context, sink Deliverer) (delivered int, err error) {
 	for ctx.Err() == nil {
 		after, err := b.Cursor(sink.Name())
@@ -61,15 +60,15 @@ func (b *LineStore) Drain(ctx context.Context, sink Deliverer) (delivered int, e
 	return delivered, ctx.Err()
 }
 
-// Files is a directory with a file for each delivery, whole or not there, and a
-// manifest with a chain of hashes. Who reads them takes of each line_id the
-// highest revision, and of FOCUS all rows: they add up.
+// Files delivers to a directory: one complete file for each delivery, and a manifest
+// with a chain of hashes. Of each line_id the highest revision counts; the rows of
+// FOCUS files all count, they add up.
 type Files struct {
 	Dir    string
 	Format Format
 }
 
-// manifestName is a file of JSON lines, one for each file.
+// manifestName is the file with one JSON object a line for each delivery.
 const manifestName = "manifest.jsonl"
 
 // filesMost bounds a file, in lines.
@@ -78,7 +77,7 @@ const filesMost = 50_000
 // delivery is a line of the manifest.
 type delivery struct {
 	File string `json:"file"`
-	From uint64 `json:"from"` // the numbers of its lines
+	From uint64 `json:"from"` // the numbers of its first and last change
 	To   uint64 `json:"to"`
 	Totals
 	SHA256   string `json:"sha256"`
@@ -127,7 +126,7 @@ func (f *Files) extension() string {
 	return string(f.Format)
 }
 
-// write makes the file, on the disk with its name when it returns.
+// write writes the file of a delivery. File and name are on the disk when it returns.
 func (f *Files) write(d *delivery, b Batch) error {
 	temporary := filepath.Join(f.Dir, "."+d.File)
 	file, err := os.Create(temporary)
@@ -150,8 +149,8 @@ func (f *Files) write(d *delivery, b Batch) error {
 	return errors.Join(err, metering.SyncDirectory(f.Dir))
 }
 
-// last reads the last line of the manifest, and cuts off one that was not
-// finished.
+// last returns the last line of the manifest. It cuts off a line that was not written
+// completely.
 func (f *Files) last() (last delivery, err error) {
 	file, err := os.OpenFile(filepath.Join(f.Dir, manifestName), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -175,6 +174,7 @@ func (f *Files) last() (last delivery, err error) {
 	}
 }
 
+// note appends a line to the manifest.
 func (f *Files) note(d delivery) error {
 	text, err := json.Marshal(d)
 	if err != nil {

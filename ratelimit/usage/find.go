@@ -10,14 +10,15 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// LineID is the id of the line of a key.
+// LineID returns the id of the line with a key.
 func (b *LineStore) LineID(k Key) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return lineID(b.ledger, k)
 }
 
-// Find returns the line with an id, and what each ledger has of it.
+// Find returns the line with an id and its sources. It reads all lines until it
+// finds it.
 func (b *LineStore) Find(id string) (l Line, of []Source, found bool, err error) {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return l, nil, false, nil
@@ -40,7 +41,7 @@ func (b *LineStore) Find(id string) (l Line, of []Source, found bool, err error)
 				}
 				var e entry
 				if err := json.Unmarshal(v, &e); err != nil {
-					return fmt.Errorf("the line %s: %w", id, err)
+					return fmt.Errorf("reading the line %s: %w", id, err)
 				}
 				l, of, found = e.line(b.ledger, key), e.Sources, true
 				return done

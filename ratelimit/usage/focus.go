@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// The versions of FOCUS, the FinOps Open Cost and Usage Specification
-// (https://focus.finops.org), that files can be of.
+// The supported versions of FOCUS, the FinOps Open Cost and Usage Specification
+// (https://focus.finops.org).
 const (
 	FOCUS12 = "1.2"
 	FOCUS13 = "1.3"
@@ -24,30 +24,29 @@ const (
 // FOCUSVersions lists the versions, the default last.
 func FOCUSVersions() []string { return []string{FOCUS12, FOCUS13, FOCUS14} }
 
-// FOCUSOptions choose what files of FOCUS have.
+// FOCUSOptions select the columns of FOCUS files.
 type FOCUSOptions struct {
 	Version string   // default 1.4
 	Columns []string // default: all of the version
 }
 
 const (
-	// provider is who sells the invocations, and sends the bill.
+	// provider sells the invocations and issues the invoice.
 	provider = "edgegate"
-	// sku is what is sold. A bill has one line, which is for that.
+	// sku is the only thing that is sold; an invoice has one line, for it.
 	sku = "edge-functions-invocations"
-	// requests is what is counted, in FOCUS's words for units.
+	// requests is FOCUS's word for the unit that is counted.
 	requests = "Requests"
 )
 
-// focusColumn is a column of the versions from one on up to one.
+// focusColumn is a column of FOCUS files.
 type focusColumn struct {
 	name        string
 	value       func(*Charge) string // "" is null
-	since, last string
+	since, last string               // the first and last version that has it; "": the first or last there is
 }
 
-// focusColumns are in the order of FOCUS: by name, first its own, then those that
-// it does not know.
+// focusColumns are all columns: those of FOCUS sorted by name, then our own.
 var focusColumns = []focusColumn{
 	{name: "BilledCost", value: cost},
 	{name: "BillingAccountId", value: account},
@@ -67,7 +66,7 @@ var focusColumns = []focusColumn{
 	{name: "ContractedUnitPrice", value: unitPrice},
 	{name: "EffectiveCost", value: cost},
 	{name: "HostProviderName", value: always(provider), since: FOCUS13},
-	// Which invoice has what comes after the bill is not known here.
+	// The invoice that has a charge after the bill is not known here.
 	{name: "InvoiceDetailId", value: func(c *Charge) string { return unless(c.Late, sku) }, since: FOCUS14},
 	{name: "InvoiceId", value: func(c *Charge) string { return unless(c.Late, c.AccountID+"/"+c.Period) }},
 	{name: "InvoiceIssuerName", value: always(provider)},
@@ -93,7 +92,7 @@ var focusColumns = []focusColumn{
 	{name: "SkuPriceId", value: priceID},
 	{name: "SubAccountId", value: project},
 	{name: "SubAccountName", value: project},
-	{name: "Tags", value: always("")}, // nothing can be tagged
+	{name: "Tags", value: always("")}, // there are no tags
 	{name: "x_LedgerSha256", value: func(c *Charge) string { return c.SHA256 }},
 	{name: "x_LineId", value: func(c *Charge) string { return c.LineID }},
 	{name: "x_PlanRevision", value: func(c *Charge) string { return c.PlanRev }},
@@ -101,9 +100,9 @@ var focusColumns = []focusColumn{
 	{name: "x_State", value: func(c *Charge) string { return string(c.State) }},
 }
 
-// WriteFOCUS writes charges as CSV, in constant memory. It ends at the first error
-// of either side. What belongs to no organization is left out, since nobody is
-// billed for it, and what was not used.
+// WriteFOCUS writes charges as a FOCUS file, in constant memory. It stops at the
+// first error of w or charges. Charges without an organization are left out, since
+// nobody is billed for them, and so are those without quantity and amount.
 func WriteFOCUS(w io.Writer, o FOCUSOptions, charges iter.Seq2[Charge, error]) (total Totals, err error) {
 	columns, err := o.columns()
 	if err != nil {
@@ -135,7 +134,7 @@ func WriteFOCUS(w io.Writer, o FOCUSOptions, charges iter.Seq2[Charge, error]) (
 	return total, writer.Error()
 }
 
-// Validate reports what is not in FOCUS.
+// Validate returns an error for an unknown version or columns it does not have.
 func (o FOCUSOptions) Validate() error {
 	_, err := o.columns()
 	return err
@@ -181,12 +180,12 @@ func project(c *Charge) string { return c.ProjectID }
 
 func region(c *Charge) string { return c.Region }
 
-// cost is what FOCUS has four columns for: there are no discounts.
+// cost returns the value of all four cost columns: there are no discounts.
 func cost(c *Charge) string { return c.money(c.AmountMinor) }
 
 func (c *Charge) money(minor int64) string { return Decimal(minor, c.Currency) }
 
-// unitPrice is the price of a pricingUnit.
+// unitPrice returns the price of a pricingUnit.
 func unitPrice(c *Charge) string {
 	if c.Package == 0 {
 		return c.money(0)
@@ -194,8 +193,8 @@ func unitPrice(c *Charge) string {
 	return c.money(c.Minor)
 }
 
-// pricingUnit is what has a price: a package, and a single request where none are
-// sold.
+// pricingUnit returns the unit that has a price: a package, or a single request if
+// nothing is sold.
 func pricingUnit(c *Charge) string {
 	if c.Package <= 1 {
 		return requests
@@ -203,7 +202,8 @@ func pricingUnit(c *Charge) string {
 	return strconv.FormatInt(c.Package, 10) + " " + requests
 }
 
-// pricingQuantity is how many of them: the cost is that times the unit price.
+// pricingQuantity returns the number of pricing units: it times the unit price is
+// the cost.
 func pricingQuantity(c *Charge) string {
 	if c.Package == 0 {
 		return strconv.FormatInt(c.Quantity, 10)
@@ -211,7 +211,7 @@ func pricingQuantity(c *Charge) string {
 	return strconv.FormatInt(c.Packages, 10)
 }
 
-// priceID names a price in the list of plans. It stays when the amount changes.
+// priceID returns the id of a plan's price, which stays when the amount changes.
 func priceID(c *Charge) string {
 	if c.Plan == "" {
 		return sku

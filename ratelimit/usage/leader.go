@@ -11,26 +11,25 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
-// leaderText keeps in a hash who sends to a service, and until when. It is who had
-// it last, or anybody after that.
+// leaderText is a script that keeps in a hash which gateway sends to a service, and
+// until when. The leader can extend its time; others take over when it has ended.
 //
 //go:embed leader.lua
 var leaderText string
 
 var leaderScript = redisconn.NewScript(leaderText)
 
-// leadersKey is the hash of who sends to which service.
+// leadersKey is the hash with the leader of each service.
 const leadersKey = "gw:exporters"
 
-// LeaderFor is for how long a gateway that is not heard of goes on being the one
-// that sends.
+// LeaderFor is how long a gateway stays the leader after its last call of Lead.
 const LeaderFor = 5 * time.Minute
 
-// ErrNotLeader says that another gateway sends to a service.
+// ErrNotLeader says that another gateway is the leader of a service.
 var ErrNotLeader = errors.New("another gateway that shares the store sends")
 
-// Lead makes a gateway the one that sends to a service, unless another is:
-// ErrNotLeader then.
+// Lead makes a gateway the leader of a service for LeaderFor: the only one that
+// sends to it. It returns ErrNotLeader if another gateway is the leader.
 func Lead(ctx context.Context, conn *redisconn.Conn, service, gateway string) error {
 	ctx, cancel := context.WithTimeout(ctx, pagesWait)
 	defer cancel()

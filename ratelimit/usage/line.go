@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// State is how certain a line is.
+// State tells whether a line can still change without becoming a correction.
 type State string
 
 // The states of lines.
 const (
-	Provisional State = "provisional" // the hour is not over, or not all gateways have said what they used in it
+	Provisional State = "provisional" // the hour is not over, or the usage of some gateway is not known yet
 	Final       State = "final"
-	Correction  State = "correction" // it was final, and something came later
+	Correction  State = "correction" // it was final and changed later
 )
 
 // Schema is the version of the columns of lines.
 const Schema = "edgegate.usage.v1"
 
-// Class and unit of all lines.
+// The class and unit of every line.
 const (
 	class = "standard"
 	unit  = "invocations"
 )
 
-// Line is what was used of a function in a region and an hour: a row of an
-// export, with its columns in their order (docs/billing.md).
+// Line is the usage of a function in a region and an hour, with its price. Its
+// fields are the columns of exports, in their order (docs/billing.md).
 type Line struct {
 	Schema   string `json:"schema" parquet:"schema,dict"`
 	LedgerID string `json:"ledger_id" parquet:"ledger_id,dict"` // of all gateways that share a store
@@ -40,7 +40,7 @@ type Line struct {
 	Period      string    `json:"period" parquet:"period,dict"`
 	AccountID   string    `json:"account_id" parquet:"account_id,dict"` // the organization
 	Plan        string    `json:"plan" parquet:"plan,dict"`
-	PlanRev     string    `json:"plan_rev" parquet:"plan_rev,dict"` // changes with the price of the plan
+	PlanRev     string    `json:"plan_rev" parquet:"plan_rev,dict"` // 8 hex digits that change with the plan's price
 	ProjectID   string    `json:"project_id" parquet:"project_id,dict"`
 	FunctionID  string    `json:"function_id" parquet:"function_id,dict"`
 	Region      string    `json:"region" parquet:"region,dict"`
@@ -49,25 +49,25 @@ type Line struct {
 	WindowEnd   time.Time `json:"window_end" parquet:"window_end,timestamp(microsecond)"`
 	Unit        string    `json:"unit" parquet:"unit,dict"`
 
-	Quantity       int64 `json:"quantity" parquet:"quantity"`               // invocations and what people adjusted
-	QuantityOrphan int64 `json:"quantity_orphan" parquet:"quantity_orphan"` // of which the end is not known
-	QuantityVoid   int64 `json:"quantity_void" parquet:"quantity_void"`     // beside quantity: taken back, since nothing was sent
+	Quantity       int64 `json:"quantity" parquet:"quantity"`               // invocations and adjustments
+	QuantityOrphan int64 `json:"quantity_orphan" parquet:"quantity_orphan"` // of these, invocations without a known end
+	QuantityVoid   int64 `json:"quantity_void" parquet:"quantity_void"`     // not in quantity: voided, because nothing was sent
 
-	CumBefore       int64  `json:"cum_before" parquet:"cum_before"` // of the account in the period
+	CumBefore       int64  `json:"cum_before" parquet:"cum_before"` // the account's quantity in the period before this line
 	CumAfter        int64  `json:"cum_after" parquet:"cum_after"`
-	Included        int64  `json:"included" parquet:"included"` // of the period; -1: any number
+	Included        int64  `json:"included" parquet:"included"` // included in the period's price; -1: unlimited
 	OverageQuantity int64  `json:"overage_quantity" parquet:"overage_quantity"`
-	Packages        int64  `json:"packages" parquet:"packages"`         // that this line begins
-	AmountMinor     int64  `json:"amount_minor" parquet:"amount_minor"` // their price, in the minor unit of the currency
+	Packages        int64  `json:"packages" parquet:"packages"`         // packages that begin within this line
+	AmountMinor     int64  `json:"amount_minor" parquet:"amount_minor"` // the price of these packages, in the minor unit of the currency
 	Currency        string `json:"currency" parquet:"currency,dict"`
 
 	State           State  `json:"state" parquet:"state,dict"`
-	FirstSeqDigest  string `json:"first_seq_digest" parquet:"first_seq_digest"`      // of the first records behind it
-	SourceInstances string `json:"source_instances" parquet:"source_instances,dict"` // the gateways, with spaces between
-	SHA256          string `json:"sha256" parquet:"sha256"`                          // of all other columns
+	FirstSeqDigest  string `json:"first_seq_digest" parquet:"first_seq_digest"`      // SHA-256 over the first record of each source
+	SourceInstances string `json:"source_instances" parquet:"source_instances,dict"` // the ids of the instance logs, separated by spaces
+	SHA256          string `json:"sha256" parquet:"sha256"`                          // SHA-256 of all other columns
 }
 
-// lineID names a line whatever its content is.
+// lineID returns the id of a line, which does not depend on its quantity.
 func lineID(ledger string, k Key) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{
 		"v1", ledger, k.Organization, k.Project, k.Function, k.Region, class, k.Start.UTC().Format(time.RFC3339),
@@ -75,7 +75,7 @@ func lineID(ledger string, k Key) string {
 	return hex.EncodeToString(sum[:])[:32]
 }
 
-// digest is the SHA256 of the other columns.
+// digest returns the SHA-256 of all columns but SHA256.
 func (l Line) digest() string {
 	l.SHA256 = ""
 	text, _ := json.Marshal(l) // nothing in it can fail
@@ -83,28 +83,28 @@ func (l Line) digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Intact reports whether a line is as it was made.
+// Intact reports whether SHA256 matches the other columns.
 func (l Line) Intact() bool { return l.SHA256 == l.digest() }
 
-// Key says what a line is of.
+// Key identifies a line.
 type Key struct {
 	Organization, Period      string
-	Start, End                time.Time // of the hour, or of the part of it that is in the period
+	Start, End                time.Time // the hour, or the part of it that is in the period
 	Project, Function, Region string
 }
 
-// Source is what one ledger has of a line.
+// Source is the part of a line that comes from one instance log.
 type Source struct {
 	Instance    string `json:"i"`
 	First       uint64 `json:"f"` // the number of its first record
 	Invocations int64  `json:"q"` // admitted and not voided
 	Completed   int64  `json:"c,omitempty"`
 	Voided      int64  `json:"v,omitempty"`
-	Added       int64  `json:"a,omitempty"` // by people; both only grow
+	Added       int64  `json:"a,omitempty"` // by adjustments; both only grow
 	Deducted    int64  `json:"d,omitempty"`
 }
 
-// Add adds what the same ledger has more of a line.
+// Add adds more usage of the same instance log.
 func (s *Source) Add(more Source) {
 	if s.First == 0 || more.First != 0 && more.First < s.First {
 		s.First = more.First
@@ -116,19 +116,19 @@ func (s *Source) Add(more Source) {
 	s.Deducted += more.Deducted
 }
 
-// billed is what is paid for.
+// billed returns how many units are paid for.
 func (s *Source) billed() int64 { return s.Invocations + s.Added - s.Deducted }
 
-// admitted only grows: a source that says less is older.
+// admitted returns a count that only grows: a source with less of it is older.
 func (s *Source) admitted() int64 { return s.Invocations + s.Voided }
 
-// Sum is what was used, by some or all of the gateways.
+// Sum is the usage of a line, by some or all instance logs.
 type Sum struct {
 	Key
 	Sources []Source
 }
 
-// merge puts the sources of one key together, in the order in which lines are
+// merge joins sums of the same line. The result is in the order in which lines are
 // billed.
 func merge(sums []Sum) []Sum {
 	sums = slices.Clone(sums)
@@ -145,11 +145,12 @@ func merge(sums []Sum) []Sum {
 	return merged
 }
 
-// newer is what is known of a line's sources: a gateway that is not heard of has
-// not used less, and one that says less than before was set back.
-func newer(known, said []Source) []Source {
+// newer updates the known sources of a line with reported ones. Sources that are
+// not reported stay. A source that reports less than before was restored from an
+// older copy and is ignored.
+func newer(known, reported []Source) []Source {
 	known = slices.Clone(known)
-	for _, s := range said {
+	for _, s := range reported {
 		i, found := slices.BinarySearchFunc(known, s, func(a, b Source) int { return strings.Compare(a.Instance, b.Instance) })
 		switch {
 		case !found:
@@ -181,7 +182,8 @@ func compareKeys(a, b Key) int {
 	return strings.Compare(a.Region, b.Region)
 }
 
-// sources are the gateways behind a line, and the digest of their first records.
+// sources returns the ids of a line's sources, and the digest of their first
+// records.
 func sources(list []Source) (instances, digest string) {
 	names := make([]string, len(list))
 	hash := sha256.New()

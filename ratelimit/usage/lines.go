@@ -13,9 +13,9 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// Lines returns the lines of the periods that want says yes to, in the order of
-// period, organization and time. The sequence ends at the first error. While it
-// runs nothing can be updated.
+// Lines returns the lines of the organizations and periods that want selects,
+// sorted by period, organization and time. The sequence ends at the first error.
+// The line store is locked while it runs.
 func (b *LineStore) Lines(want func(organization, period string) bool) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		err := b.entries(want, func(k Key, e *entry) error {
@@ -30,10 +30,10 @@ func (b *LineStore) Lines(want func(organization, period string) bool) iter.Seq2
 	}
 }
 
-// errStopped ends a walk whose caller has enough.
+// errStopped ends a transaction whose caller wants no more lines.
 var errStopped = errors.New("stopped")
 
-// entries hands over what Lines makes lines of.
+// entries calls visit with the stored form of each line that want selects.
 func (b *LineStore) entries(want func(organization, period string) bool, visit func(Key, *entry) error) error {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -63,16 +63,16 @@ func (b *LineStore) entries(want func(organization, period string) bool, visit f
 	})
 }
 
-// Day is what an organization called on a day of a period, in the period's time
-// zone, without what people adjusted.
+// Day is how many invocations an organization made on one day of a billing period,
+// in the period's time zone, without adjustments.
 type Day struct {
 	Organization, Period string
 	Date                 string // 2006-01-02
 	Invocations          int64
 }
 
-// Days returns the days on which something was called, in the order of Lines. An
-// hour that two days have a part of is of the one in which it begins.
+// Days returns the days with invocations, in the order of Lines. An hour that
+// begins on one day and ends on the next counts for the first.
 func (b *LineStore) Days(want func(organization, period string) bool) (days []Day, err error) {
 	zone, of := time.UTC, ""
 	err = b.entries(want, func(k Key, e *entry) error {
@@ -93,7 +93,7 @@ func (b *LineStore) Days(want func(organization, period string) bool) (days []Da
 	return days, err
 }
 
-// line is an entry with all its columns.
+// line returns the line of an entry, with all columns.
 func (e *entry) line(ledger string, k Key) Line {
 	total, t := e.total(), e.Price
 	after := e.after()

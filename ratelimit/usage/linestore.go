@@ -16,52 +16,52 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// LineStore keeps lines on the disk: those of hours that are over do not change any
-// more but by corrections, whatever becomes of plans and prices. It is safe for
-// concurrent use, also by several processes of a machine: the file is open only
-// as long as it is used.
+// LineStore keeps lines in a file. Lines of complete hours change only by
+// corrections, never because plans or prices change. It is safe for concurrent use,
+// also by several processes of a machine: the file is open only during a call.
 type LineStore struct {
 	path   string
 	noSync bool // for tests, which would wait for disks
 
 	mu      sync.Mutex // guards all below
-	ledger  string     // the id of the ledger that lines are of
-	periods periods    // nil: what their ids say
+	ledger  string     // the id of the ledger; line ids are derived from it
+	periods periods    // nil: derived from the ids
 }
 
 var (
-	bucketLines   = []byte("lines") // of buckets, one for each organization and period
+	bucketLines   = []byte("lines") // a bucket of lines for each organization and period
 	bucketChanges = []byte("news")  // lines that became final or were corrected, in that order
-	keyOpen       = []byte("open")  // in each: from when on lines are provisional
+	keyOpen       = []byte("open")  // in each of these: the key of the first provisional line
 )
 
-// unknownPrice are those of organizations of which nothing else is said.
+// unknownPrice is the price where no other is known: unlimited, without charge.
 var unknownPrice = Price{Included: -1, Currency: DefaultCurrency}
 
-// storeWait bounds the wait for another process.
+// storeWait bounds the wait for another process that has the file open.
 const storeWait = 5 * time.Second
 
-// NewLineStore returns the line store in a file. It opens nothing.
+// NewLineStore returns the line store in a file, which need not exist. It does not
+// open the file.
 func NewLineStore(path, ledgerID string) *LineStore { return &LineStore{path: path, ledger: ledgerID} }
 
-// SetLedger changes the id of the ledger, which lines are named by.
+// SetLedger changes the id of the ledger, which line ids are derived from.
 func (b *LineStore) SetLedger(id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ledger = id
 }
 
-// entry is a line as it is kept.
+// entry is a line as it is stored.
 type entry struct {
-	End      int64    `json:"e"` // in seconds
+	End      int64    `json:"e"` // in Unix seconds
 	Before   int64    `json:"b,omitempty"`
 	Price    Price    `json:"t"`
 	Revision int64    `json:"r,omitempty"`
 	State    State    `json:"s"`
-	Sources  []Source `json:"i"` // by name
+	Sources  []Source `json:"i"` // sorted by instance
 }
 
-// total is what all sources have together.
+// total adds up the sources.
 func (e *entry) total() (all Source) {
 	for _, s := range e.Sources {
 		all.Add(s)
@@ -69,39 +69,42 @@ func (e *entry) total() (all Source) {
 	return all
 }
 
-// after is what the account is at in the period after the line.
+// after returns the account's quantity in the period including the line.
 func (e *entry) after() int64 {
 	total := e.total()
 	return e.Before + total.billed()
 }
 
-// equal reports whether two entries say the same.
+// equal reports whether two entries differ at most in their revisions.
 func (e *entry) equal(other *entry) bool {
 	return e.End == other.End && e.Before == other.Before && e.Price == other.Price && e.State == other.State &&
 		slices.Equal(e.Sources, other.Sources)
 }
 
-// lineKey orders the lines of an organization in a period as they are billed.
+// lineKey returns the key of a line in its bucket. Keys sort in the order in which
+// lines are billed.
 func lineKey(k Key) []byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(k.Start.Unix()))
 	return append(b, strings.Join([]string{k.Project, k.Function, k.Region}, "\x00")...)
 }
 
-// isLine tells the keys of lines from others.
+// isLine reports whether a key in a bucket of lines is that of a line.
 func isLine(k []byte) bool { return len(k) > 8 }
 
 func parseLineKey(k []byte, into *Key) error {
 	names := strings.Split(string(k[8:]), "\x00")
 	if len(names) != 3 {
-		return fmt.Errorf("the key %x is of no line", k)
+		return fmt.Errorf("the key %x is not that of a line", k)
 	}
 	into.Start = time.Unix(int64(binary.BigEndian.Uint64(k)), 0).UTC()
 	into.Project, into.Function, into.Region = names[0], names[1], names[2]
 	return nil
 }
 
+// groupKey returns the name of the bucket of an organization and period.
 func groupKey(organization, period string) []byte { return []byte(period + "\x00" + organization) }
 
+// with runs f in a transaction and closes the file afterwards.
 func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -119,11 +122,11 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	return nil
 }
 
-// UpdateInput is what Update knows.
+// UpdateInput holds the known usage and prices for Update.
 type UpdateInput struct {
 	Now time.Time
-	// Sums are what was used. Each source reports everything that it has of a line,
-	// not a difference. Sources and lines that are not named stay as they are.
+	// Sums are the usage. Each source reports everything that it has of a line, not a
+	// difference. Sources and lines that are not named stay as they are.
 	Sums []Sum
 	// Price returns the price of an organization now. known is false for an
 	// organization that no project names; the price is the default then, which is
@@ -158,7 +161,7 @@ func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 			key := string(groupKey(s.Organization, s.Period))
 			groups[key] = append(groups[key], s)
 		}
-		// Lines become final also where nothing is used any more.
+		// Provisional lines become final even if nothing more is used.
 		err = lines.ForEachBucket(func(k []byte) error {
 			if lines.Bucket(k).Get(keyOpen) != nil {
 				groups[string(k)] = append(groups[string(k)], []Sum{}...)
@@ -198,16 +201,18 @@ type update struct {
 	known           bool // price is what the projects say, not the default
 	over            func(end time.Time) bool
 	period          metering.Period
-	settled         time.Time // up to when all was known before
-	closed          bool      // the bill was final before
+	settled         time.Time // up to when all usage was known before this update
+	closed          bool      // the bill of the period was final before this update
 }
 
-// agreed is the price of a provisional line, after one with others.
+// agreed returns the price of a provisional line: the current one until its hour
+// ends, then the one that was in force. before is the line before it, nil for the
+// first.
 func (u *update) agreed(e, before *entry) Price {
 	switch {
 	case u.known && u.now.Before(time.Unix(e.End, 0)):
 		return u.price
-	case e.Price != (Price{}): // of when its hour ended
+	case e.Price != (Price{}): // the price when its hour ended
 		return e.Price
 	case before != nil: // the line is new, its hour is not
 		return before.Price
@@ -218,9 +223,9 @@ func (u *update) agreed(e, before *entry) Price {
 	return u.price
 }
 
-// run takes in sums, which are in order.
+// run updates the lines of one organization and period. sums are in order.
 func (u *update) run(sums []Sum) (changed int, err error) {
-	said, bucket := make(map[string]*entry), u.bucket
+	reported, bucket := make(map[string]*entry), u.bucket
 	from := bytes.Clone(bucket.Get(keyOpen))
 	for i := range sums {
 		key := lineKey(sums[i].Key)
@@ -236,7 +241,7 @@ func (u *update) run(sums []Sum) (changed int, err error) {
 		if !known {
 			n.State = Provisional
 		}
-		said[string(key)] = &n
+		reported[string(key)] = &n
 		if from == nil || bytes.Compare(key, from) < 0 {
 			from = key
 		}
@@ -247,18 +252,19 @@ func (u *update) run(sums []Sum) (changed int, err error) {
 	if err := u.close(); err != nil {
 		return 0, err
 	}
-	for key, e := range said { // so that the cursor finds them
+	for key, e := range reported { // so that the cursor finds them
 		if bucket.Get([]byte(key)) == nil {
 			if err := writeEntry(bucket, []byte(key), e); err != nil {
 				return 0, err
 			}
 		}
 	}
-	return u.recount(from, said)
+	return u.recount(from, reported)
 }
 
-// recount goes through the lines from one on, and keeps those that differ.
-func (u *update) recount(from []byte, said map[string]*entry) (changed int, err error) {
+// recount recomputes the lines from a key on and stores those that changed. reported are
+// the entries with new usage, by key.
+func (u *update) recount(from []byte, reported map[string]*entry) (changed int, err error) {
 	type kept struct {
 		key    []byte
 		e, was *entry
@@ -281,10 +287,10 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 		}
 		var e entry
 		if err := json.Unmarshal(v, &e); err != nil {
-			return 0, fmt.Errorf("the line %x: %w", k, err)
+			return 0, fmt.Errorf("reading the line %x: %w", k, err)
 		}
 		n := e
-		if s := said[string(k)]; s != nil {
+		if s := reported[string(k)]; s != nil {
 			n = *s
 		}
 		n.Before = sum
@@ -299,7 +305,7 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 			open = bytes.Clone(k)
 		}
 		last = &n
-		if n.equal(&e) && said[string(k)] == nil {
+		if n.equal(&e) && reported[string(k)] == nil {
 			continue
 		}
 		if n.State != Provisional {
@@ -326,7 +332,7 @@ func (u *update) recount(from []byte, said map[string]*entry) (changed int, err 
 	return len(keep), u.bucket.Put(keyOpen, open)
 }
 
-// before is the line before another; nil for the first.
+// before returns the line before a key, nil for the first.
 func before(bucket *bbolt.Bucket, key []byte) (*entry, error) {
 	cursor := bucket.Cursor()
 	cursor.Seek(key)
@@ -336,7 +342,7 @@ func before(bucket *bbolt.Bucket, key []byte) (*entry, error) {
 		}
 		var e entry
 		if err := json.Unmarshal(v, &e); err != nil {
-			return nil, fmt.Errorf("the line %x: %w", k, err)
+			return nil, fmt.Errorf("reading the line %x: %w", k, err)
 		}
 		return &e, nil
 	}
@@ -349,7 +355,7 @@ func readEntry(bucket *bbolt.Bucket, key []byte) (e entry, known bool, err error
 		return e, false, nil
 	}
 	if err := json.Unmarshal(text, &e); err != nil {
-		return e, false, fmt.Errorf("the line %x: %w", key, err)
+		return e, false, fmt.Errorf("reading the line %x: %w", key, err)
 	}
 	return e, true, nil
 }

@@ -10,31 +10,32 @@ import (
 	"time"
 )
 
-// Outbox brings the lines of a line store to services, each change once: what is sent
-// is written down before, and what became of it after. A message of which that is
-// not known is sent again with its name.
+// Outbox delivers the lines of a LineStore to services so that each change counts
+// once. It stores a message before it is sent, and the outcome afterwards. If the
+// outcome is unknown, the same message is sent again under the same name.
 type Outbox struct {
 	Store *LineStore
 	Pages Pages
 	Now   func() time.Time
-	// CheckLeader is asked again and again whether this process is the one that sends.
-	// Optional.
+	// CheckLeader returns nil while this process is the one that sends, otherwise an
+	// error that ends the round. It is called before each batch. Optional.
 	CheckLeader func(ctx context.Context) error
-	// Retention is for how long Pages keeps pages: what is older and not there was told by
-	// somebody. Default: for ever.
+	// Retention is how long Pages keeps pages. Lines that are older and have no page
+	// count as delivered. Default: for ever.
 	Retention time.Duration
 
-	step func(string) // a test ends the process there
+	step func(string) // tests end the process here
 }
 
-// Result is what a round did.
+// Result counts what happened to the messages of a round.
 type Result struct {
 	Sent     int
 	Rejected int
-	Held     map[string]int // by the reason
+	Held     map[string]int // messages that were not sent, by reason
 }
 
-// Run tells a service all that is new, and what it may not have heard before.
+// Run sends a service everything that it does not have, in batches, until nothing
+// is due. Messages without a known outcome are sent again.
 func (o *Outbox) Run(ctx context.Context, s Service) (Result, error) {
 	r := Result{Held: make(map[string]int)}
 	if err := o.checkLeader(ctx); err != nil {
@@ -82,19 +83,19 @@ func (o *Outbox) at(step string) {
 	}
 }
 
-// openPage is a page that is worked on.
+// openPage is a page during a round.
 type openPage struct {
 	page
 	due  duePage
-	sent int // messages of it in this batch
+	sent int // how many of its messages are in this batch
 	held int
 }
 
-// looked reports whether there is nothing more to do for it in this round.
+// looked reports whether nothing more can be done for the page in this round.
 func (p *openPage) looked() bool { return p.held > 0 || p.sent == 0 && len(p.Pending) == 0 }
 
-// batch sends the messages of the first pages that are due, as many as the service
-// takes at once, and returns how many pages need not be looked at any more.
+// batch sends one batch with messages of the first due pages and returns how many
+// of these pages are done for this round.
 func (o *Outbox) batch(ctx context.Context, s Service, due []duePage, r *Result) (looked int, err error) {
 	pages, err := o.fill(ctx, s, due)
 	if err != nil {
@@ -131,7 +132,7 @@ func (o *Outbox) batch(ctx context.Context, s Service, due []duePage, r *Result)
 	return looked, nil
 }
 
-// fill opens pages until there are enough messages on their way.
+// fill opens due pages until they have enough messages for a batch.
 func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPage, error) {
 	const most = 500
 	due = due[:min(len(due), most)]
@@ -165,7 +166,7 @@ func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPag
 	return pages, err
 }
 
-// take picks the messages that are sent now.
+// take picks the messages of a batch and counts the attempt.
 func (o *Outbox) take(pages []*openPage, most int) (messages []Message) {
 	for _, p := range pages {
 		p.sent = min(len(p.Pending), most-len(messages))
@@ -180,8 +181,8 @@ func (o *Outbox) take(pages []*openPage, most int) (messages []Message) {
 	return messages
 }
 
-// judge takes in the verdicts on messages of a page that were sent. Those without
-// one may have arrived.
+// judge applies the verdicts on the first messages of a page. Messages without a
+// verdict may have arrived and stay pending.
 func (p *openPage) judge(verdicts []Verdict, r *Result) {
 	for _, v := range verdicts {
 		switch {
@@ -197,7 +198,7 @@ func (p *openPage) judge(verdicts []Verdict, r *Result) {
 	p.settle(verdicts)
 }
 
-// save writes the pages down of which something is sent.
+// save stores the pages with messages in this batch.
 func (o *Outbox) save(ctx context.Context, s Service, pages []*openPage) error {
 	texts := make(map[PageKey][]byte, len(pages))
 	for _, p := range pages {
@@ -216,8 +217,8 @@ func (o *Outbox) save(ctx context.Context, s Service, pages []*openPage) error {
 	return o.Pages.Save(ctx, s.Name(), texts)
 }
 
-// finish takes the pages off the list of which the service has all. Those with
-// messages that it does not take stay, to be seen.
+// finish marks pages as no longer due if the service has everything on them. Pages
+// with rejected messages stay due, so that Status lists them.
 func (o *Outbox) finish(s Service, pages []*openPage) error {
 	var done []duePage
 	for _, p := range pages {
@@ -228,7 +229,8 @@ func (o *Outbox) finish(s Service, pages []*openPage) error {
 	return o.Store.notDue(s.Name(), done)
 }
 
-// rejections takes back what a service could not use after all.
+// takeBack marks messages as rejected that a service accepted first and rejected
+// later. It returns how many.
 func (o *Outbox) takeBack(ctx context.Context, s RejectionSource) (taken int, err error) {
 	rejections, err := s.Rejections(ctx)
 	if err != nil || len(rejections) == 0 {

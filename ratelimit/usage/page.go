@@ -5,53 +5,53 @@ import (
 	"slices"
 )
 
-// PageKey says what a page of an outbox is of.
+// PageKey identifies a page of an outbox.
 type PageKey struct {
 	Account, Period string
-	Span            string // when it begins in UTC: 2026-11-30 or 2026-11-30T14
+	Span            string // the start of the day or hour in UTC: 2026-11-30 or 2026-11-30T14
 }
 
-// Pages keeps the pages of an outbox. Those of one service are written by one
-// process at a time.
+// Pages stores the pages of an outbox: what each service was told. One process at a
+// time writes the pages of a service.
 type Pages interface {
-	// Load returns pages; those that are not there are missing.
+	// Load returns the pages that exist.
 	Load(ctx context.Context, service string, keys []PageKey) (map[PageKey][]byte, error)
 
-	// Save writes pages, all or some of them where it returns an error.
+	// Save stores pages. After an error some of them may be stored.
 	Save(ctx context.Context, service string, pages map[PageKey][]byte) error
 
-	// Each visits all pages of a service until an error.
+	// Each calls visit with all pages of a service, until it returns an error.
 	Each(ctx context.Context, service string, visit func(PageKey, []byte) error) error
 }
 
-// page is what a service was told of an organization in a period and a span.
+// page records what a service was told of an organization in a period and a span.
 type page struct {
 	Sent map[string]delivered `json:"sent,omitempty"` // by item
-	// Pending are the messages of which it is not known that they arrived. They are
-	// written down before they are sent.
+	// Pending are the messages without a known outcome. They are stored before they
+	// are sent.
 	Pending  []Message           `json:"way,omitempty"`
 	Rejected map[string]rejected `json:"rejected,omitempty"` // by item
 }
 
-// delivered is an item as the service has it.
+// delivered is the state of an item that a service has.
 type delivered struct {
 	Revision int64  `json:"r"`
 	Value    int64  `json:"v"`
 	Amount   int64  `json:"a,omitempty"`
 	Digest   string `json:"d,omitempty"`
-	// What it had before, if it complains.
+	// The state before, which holds if the service rejects the message later.
 	Before     int64 `json:"b,omitempty"`
 	BeforePaid int64 `json:"c,omitempty"`
 }
 
-// rejected is a message that the service does not take.
+// rejected is a message that the service refused for good.
 type rejected struct {
 	Message
 	Reason string `json:"reason"`
 }
 
-// add puts messages on their way by which the service gets items that it does not
-// have, as long as there are fewer than most on it.
+// add adds messages for items that the service does not have, up to most pending
+// messages.
 func (p *page) add(items []Item, most int) {
 	pending := make(map[string]bool, len(p.Pending))
 	for _, m := range p.Pending {
@@ -62,7 +62,7 @@ func (p *page) add(items []Item, most int) {
 			return
 		}
 		if pending[items[i].ID] {
-			continue // what is on its way arrives first
+			continue // the pending message must arrive first
 		}
 		if m, wanted := p.message(&items[i]); wanted {
 			p.Pending = append(p.Pending, m)
@@ -70,8 +70,8 @@ func (p *page) add(items []Item, most int) {
 	}
 }
 
-// message is the one by which the service gets an item; none if it has it, or does
-// not want it.
+// message returns the message for an item. wanted is false if the service has the
+// item already or refused it as it is.
 func (p *page) message(item *Item) (m Message, wanted bool) {
 	before, known := p.Sent[item.ID]
 	digest := item.digest()
@@ -88,7 +88,7 @@ func (p *page) message(item *Item) (m Message, wanted bool) {
 		}
 		m.Revision = max(m.Revision, r.Revision+1)
 	}
-	if item.Line != nil { // it has the revision that its message has
+	if item.Line != nil { // the line takes the revision of its message
 		l := *item.Line
 		m.Revision = max(m.Revision, l.Revision)
 		l.Revision = m.Revision
@@ -98,7 +98,7 @@ func (p *page) message(item *Item) (m Message, wanted bool) {
 	return m, true
 }
 
-// settle takes in what became of the first messages on their way.
+// settle applies verdicts to the first pending messages.
 func (p *page) settle(verdicts []Verdict) {
 	var left []Message
 	for i, m := range p.Pending {
@@ -131,8 +131,8 @@ func (p *page) reject(m Message, reason string) {
 	p.Rejected[m.ID] = rejected{m, reason}
 }
 
-// takeBack takes back what the service could not use after all, if it is of this
-// page.
+// takeBack marks the messages of this page as rejected that the service rejected
+// after it had accepted them.
 func (p *page) takeBack(rejections []Rejection) (taken int) {
 	for id, t := range p.Sent {
 		m := Message{Item: Item{ID: id, Value: t.Value, Amount: t.Amount}, Revision: t.Revision, Delta: t.Value - t.Before, Paid: t.Amount - t.BeforePaid}

@@ -15,12 +15,13 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
-// bucketPages has the pages of each service.
+// bucketPages has a bucket of pages for each service.
 var bucketPages = []byte("pages")
 
-// Pages returns the pages that are kept in the line store.
+// Pages returns pages that are stored in the line store's file.
 func (b *LineStore) Pages() Pages { return (*storedPages)(b) }
 
+// storedPages are pages in the file of a line store.
 type storedPages LineStore
 
 func (b *storedPages) Load(_ context.Context, service string, keys []PageKey) (map[PageKey][]byte, error) {
@@ -75,16 +76,17 @@ func (b *storedPages) Each(_ context.Context, service string, visit func(PageKey
 	})
 }
 
-// redisPages are for gateways that share a Redis: who goes on sending for one
-// that is gone knows what that has sent. What a gateway has sent itself is in its
-// line store too, also from before it had Redis.
+// redisPages are pages in Redis: a gateway that becomes the leader knows what the
+// one before has sent. A copy in the line store keeps them should Redis be
+// emptied, and has what was sent before there was a Redis.
 type redisPages struct {
 	conn *redisconn.Conn
 	own  Pages
 }
 
-// NewSharedPages returns the pages that are kept in Redis, in gw:{q:NN}:x:SERVICE by
-// the shard of the account, and in a line store.
+// NewSharedPages returns pages that are stored in Redis and in a line store. The
+// hash in Redis is gw:{q:NN}:x:HASH, with the shard of the account and a hash of
+// the service's name.
 func NewSharedPages(store *LineStore, conn *redisconn.Conn) SharedPages {
 	return redisPages{conn, store.Pages()}
 }
@@ -160,7 +162,7 @@ func (r redisPages) Each(ctx context.Context, service string, visit func(PageKey
 	return nil
 }
 
-// Forget removes the pages in Redis that began before a time.
+// Forget implements SharedPages.
 func (r redisPages) Forget(ctx context.Context, service string, before time.Time) error {
 	for shard := range metering.Shards {
 		key := pagesKey(shard, service)
@@ -183,8 +185,7 @@ func (r redisPages) Forget(ctx context.Context, service string, before time.Time
 	return nil
 }
 
-// Follow copies the pages in Redis to the line store: a Redis that is emptied takes them
-// from nobody.
+// Follow implements SharedPages.
 func (r redisPages) Follow(ctx context.Context, service string) error {
 	pages := make(map[PageKey][]byte)
 	err := r.Each(ctx, service, func(key PageKey, text []byte) error {
@@ -200,6 +201,10 @@ func (r redisPages) Follow(ctx context.Context, service string) error {
 // SharedPages are [Pages] of several gateways.
 type SharedPages interface {
 	Pages
+	// Forget removes the shared pages of spans that began before a time.
 	Forget(ctx context.Context, service string, before time.Time) error
+
+	// Follow copies the shared pages of a service to this gateway, which is not the
+	// leader, so that they survive the loss of the shared store.
 	Follow(ctx context.Context, service string) error
 }

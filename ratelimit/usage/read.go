@@ -14,8 +14,8 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Read hands over the lines of a file that Write made in a format, but FOCUS. An
-// error names the line.
+// Read calls visit with each line of a file that Write wrote. FOCUS files cannot be
+// read. An error names the file and, for CSV and JSONL, the line.
 func Read(path string, format Format, visit func(*Line) error) error {
 	file, err := os.Open(path)
 	if err != nil {

@@ -15,17 +15,16 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
-// Renamed is a [Sink] that had another name before. What it was told is kept
-// under names: under the new one it would be told all again.
+// Renamed is a [Sink] that had another name before. What a sink was told is stored
+// by its name: without Rename it would be told everything again.
 type Renamed interface {
-	// FormerName is the name it had; "" for none.
+	// FormerName returns the former name, "" if there was none.
 	FormerName() string
 }
 
-// Rename has what a sink was told kept under its new name, in one transaction: how
-// far it is in the news, what is due, and the pages. It does nothing where nothing
-// is kept under the former name, so it may be done again. What the new name has
-// already stays.
+// Rename moves what is stored under a sink's former name to its new one: its cursor,
+// the due pages and the pages. What the new name has already stays. It is one
+// transaction, and does nothing if nothing is stored under the former name.
 func (b *LineStore) Rename(former, name string) error {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -51,6 +50,7 @@ func (b *LineStore) Rename(former, name string) error {
 	})
 }
 
+// keptUnder reports whether anything is stored under a name.
 func keptUnder(tx *bbolt.Tx, name []byte) bool {
 	if cursors := tx.Bucket(bucketCursors); cursors != nil && cursors.Get(name) != nil {
 		return true
@@ -95,13 +95,13 @@ func renameBucket(all *bbolt.Bucket, former, name []byte) error {
 	return all.DeleteBucket(former)
 }
 
-// renameChunk is how many pages are moved in Redis at once.
+// renameChunk bounds how many pages are moved in Redis at once.
 const renameChunk = 500
 
-// RenamePages is Rename for the pages that gateways share in Redis: copied first,
-// then removed, so it may break off anywhere and be done again. Who calls it has
-// the turn under the former name, so that no gateway of a build before sends
-// meanwhile.
+// RenamePages moves the shared pages in Redis to a sink's new name. They are copied
+// first and then removed, so that it can be repeated if it breaks off. The caller
+// must be the leader under the former name, so that no gateway of an older build
+// sends meanwhile.
 func RenamePages(ctx context.Context, conn *redisconn.Conn, former, name string) error {
 	for shard := range metering.Shards {
 		if err := renamePages(ctx, conn, pagesKey(shard, former), pagesKey(shard, name)); err != nil {
@@ -111,6 +111,7 @@ func RenamePages(ctx context.Context, conn *redisconn.Conn, former, name string)
 	return nil
 }
 
+// renamePages moves the pages of one shard.
 func renamePages(ctx context.Context, conn *redisconn.Conn, from, to string) error {
 	texts, err := conn.HashAll(ctx, from)
 	if err != nil {

@@ -8,51 +8,55 @@ import (
 	"time"
 )
 
-// Service is a sink that is told over a network what it should have. What it was
-// told, and whether it heard, is kept in an [Outbox].
+// Service is a sink that is called over a network. An [Outbox] stores what it was
+// told and what became of it.
 type Service interface {
 	Sink
 
-	// Span is how much a page of the outbox is of: an hour or a day.
+	// Span returns the length of time that a page of the outbox covers: an hour or a
+	// day.
 	Span() time.Duration
 
-	// Prepare sees that the service can be told something, at the start of a round.
+	// Prepare is called at the start of a round. An error ends the round.
 	Prepare(ctx context.Context) error
 
-	// Items is what it should have of all lines of an organization in a period and
-	// a span.
+	// Items returns what the service should have, given all lines of an organization in
+	// a period and a span.
 	Items(lines []Line) []Item
 
-	// Send tells it, and returns what became of each message, in their order. With
-	// an error nothing is known of those after the verdicts that it returns: they may
-	// have arrived, and come again as they are.
+	// Send sends messages and returns a verdict on each, in their order. With an error
+	// it returns the verdicts that it has; the other messages may have arrived and are
+	// sent again unchanged.
 	Send(ctx context.Context, messages []Message) ([]Verdict, error)
 }
 
-// RejectionSource is a [Service] that says later which messages it could not use.
+// RejectionSource is a [Service] that can reject messages after it accepted them.
 type RejectionSource interface {
 	Service
 
-	// Rejections returns those that it has not returned yet.
+	// Rejections returns recent rejections. It may return the same one again.
 	Rejections(ctx context.Context) ([]Rejection, error)
 }
 
-// Rejection is about a message by its name.
-type Rejection struct{ Message, Reason string }
+// Rejection names a message that a service could not use.
+type Rejection struct {
+	Message string // its name
+	Reason  string
+}
 
-// Item is what a service should have of one thing.
+// Item is one value that a service should have.
 type Item struct {
 	ID      string    `json:"id"`              // 32 hex digits; the same in all revisions
-	Meter   string    `json:"meter,omitempty"` // of the service, where it has several
+	Meter   string    `json:"meter,omitempty"` // the meter it is for, if the service has several
 	Account string    `json:"account"`
 	Start   time.Time `json:"start"`
 	End     time.Time `json:"end"`
 	Value   int64     `json:"value"`
 	Amount  int64     `json:"amount,omitempty"` // in the currency's minor unit
-	Line    *Line     `json:"line,omitempty"`   // where it is one
+	Line    *Line     `json:"line,omitempty"`   // the line, if the service takes lines
 }
 
-// digest tells editions of an item apart that have the same value.
+// digest tells apart versions of an item that have the same value and amount.
 func (i *Item) digest() string {
 	if i.Line == nil {
 		return ""
@@ -62,27 +66,28 @@ func (i *Item) digest() string {
 	return l.digest()[:8]
 }
 
-// Message is an item on its way, the same each time that it is sent.
+// Message carries a change of an item. It is the same each time it is sent.
 type Message struct {
 	Item
 	Revision int64     `json:"revision"` // from 1 on
 	Delta    int64     `json:"delta"`    // Value less that of the revision before
 	Paid     int64     `json:"paid"`     // Amount less that of the revision before
 	First    time.Time `json:"first"`    // when it was sent for the first time
-	Tries    int       `json:"tries"`    // that were begun, with this one: beyond 1 it may be there already
+	Tries    int       `json:"tries"`    // attempts, with this one; beyond 1 it may have arrived already
 }
 
-// Name tells messages apart. A service may see one several times and must count
-// it once.
+// Name returns the name of the message. A service may get a message several times
+// and must count it once.
 func (m *Message) Name() string { return fmt.Sprintf("gw-%s-r%d", m.ID, m.Revision) }
 
-// Verdict is what became of a message. The zero Verdict: the service has it.
+// Verdict is the outcome of a message. The zero Verdict means that the service has
+// it.
 type Verdict struct {
-	Held     string // why it was not sent; it is tried again
-	Rejected string // why the service will never take it
+	Held     string // why it was not sent; it is sent later
+	Rejected string // why the service refuses it for good
 }
 
-// RetryError says when it makes sense to try again.
+// RetryError is an error after which the next try should wait.
 type RetryError struct {
 	After time.Duration
 	Err   error
@@ -94,8 +99,8 @@ func (e *RetryError) Error() string { return e.Err.Error() }
 // Unwrap returns the cause.
 func (e *RetryError) Unwrap() error { return e.Err }
 
-// RetryAfter reads the header of that name (RFC 9110, section 10.2.3): seconds, or
-// a time.
+// RetryAfter parses a Retry-After header (RFC 9110, section 10.2.3), in seconds or
+// as a time. It returns false if the header is neither.
 func RetryAfter(header string, now time.Time) (time.Duration, bool) {
 	if seconds, err := strconv.Atoi(header); err == nil && seconds >= 0 {
 		return time.Duration(seconds) * time.Second, true

@@ -13,7 +13,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 )
 
-// Format is how lines are written.
+// Format is a file format for lines.
 type Format string
 
 // The formats of exports. All but FOCUS have the columns of Line in their order.
@@ -27,16 +27,16 @@ const (
 // Formats lists the formats.
 func Formats() []string { return []string{string(CSV), string(JSONL), string(Parquet), string(FOCUS)} }
 
-// groupRows is how many rows of Parquet are in memory at once.
+// groupRows is how many rows of a Parquet file are held in memory.
 const groupRows = 20_000
 
-// Totals are what a written file must add up to.
+// Totals add up the lines of a file.
 type Totals struct {
 	Rows        int64 `json:"rows"`
 	Quantity    int64 `json:"quantity"`
 	AmountMinor int64 `json:"amount_minor"`
-	// Currency is that of all lines; "" where there are none, or of several: their
-	// amounts are no sum then.
+	// Currency is the currency of all lines; "" if there are none or they differ.
+	// AmountMinor means nothing then.
 	Currency string `json:"currency,omitempty"`
 }
 
@@ -51,8 +51,8 @@ func (t *Totals) add(l *Line) {
 	t.AmountMinor += l.AmountMinor
 }
 
-// Write writes lines in a format, in constant memory. It ends at the first error
-// of either side. FOCUS has [WriteFOCUS].
+// Write writes lines in a format, in constant memory. It stops at the first error
+// of w or lines. For FOCUS use [WriteFOCUS].
 func Write(w io.Writer, format Format, lines iter.Seq2[Line, error]) (Totals, error) {
 	switch format {
 	case CSV:
@@ -68,6 +68,7 @@ func Write(w io.Writer, format Format, lines iter.Seq2[Line, error]) (Totals, er
 	}
 }
 
+// each calls write with every line and adds them up.
 func each(lines iter.Seq2[Line, error], write func(*Line) error) (total Totals, err error) {
 	for l, err := range lines {
 		if err == nil {
@@ -87,7 +88,7 @@ type csvColumn struct {
 	value func(*Line) string
 }
 
-// columns are the fields of Line.
+// columns are the columns of CSV files: the fields of Line in their order.
 var columns = func() (all []csvColumn) {
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Line]()) {
 		all = append(all, csvColumn{field.Tag.Get("json"), func(l *Line) string {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Fault is what goes wrong with a call.
+// Fault is a failure of a call.
 type Fault int
 
 // The faults.
@@ -27,7 +27,7 @@ const (
 	faults
 )
 
-// Faults decide what goes wrong. The zero value lets nothing go wrong.
+// Faults decides which calls fail, and how. The zero value lets all succeed.
 type Faults struct {
 	mu     sync.Mutex // guards all below
 	random *rand.Rand
@@ -37,7 +37,7 @@ type Faults struct {
 	failed int
 }
 
-// Schedule has calls fail at random: the same seed, the same faults.
+// Schedule makes calls fail at random. The same seed gives the same faults.
 func (f *Faults) Schedule(seed uint64, rate float64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -58,7 +58,7 @@ func (f *Faults) Set(now time.Time) {
 	f.now = now
 }
 
-// Now is the time by the clock: the machine's before Set.
+// Now returns the time of the fake's clock: the machine's time before Set.
 func (f *Faults) Now() time.Time {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -68,7 +68,7 @@ func (f *Faults) Now() time.Time {
 	return f.now
 }
 
-// Calls is how many came, and how many of them failed.
+// Calls returns how many calls came and how many of them failed.
 func (f *Faults) Calls() (calls, failed int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -94,18 +94,18 @@ func (f *Faults) shuffle(n int, swap func(i, j int)) {
 	}
 }
 
-// answer does what a fault says around do, which does the work and answers.
+// answer applies a fault around do, which does the work and answers.
 func (f *Faults) answer(w http.ResponseWriter, fault Fault, do func(w http.ResponseWriter)) {
 	switch fault {
 	case Lost:
 		panic(http.ErrAbortHandler)
 	case Unanswered:
-		do(nowhere{})
+		do(discard{})
 		panic(http.ErrAbortHandler)
 	case Broken:
 		w.WriteHeader(http.StatusInternalServerError)
 	case BrokenAfter:
-		do(nowhere{})
+		do(discard{})
 		w.WriteHeader(http.StatusInternalServerError)
 	case Busy:
 		w.Header().Set("Retry-After", "1")
@@ -117,9 +117,9 @@ func (f *Faults) answer(w http.ResponseWriter, fault Fault, do func(w http.Respo
 	}
 }
 
-// nowhere is where answers go that are lost.
-type nowhere struct{}
+// discard drops an answer.
+type discard struct{}
 
-func (nowhere) Header() http.Header         { return make(http.Header) }
-func (nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (nowhere) WriteHeader(int)             {}
+func (discard) Header() http.Header         { return make(http.Header) }
+func (discard) Write(p []byte) (int, error) { return len(p), nil }
+func (discard) WriteHeader(int)             {}

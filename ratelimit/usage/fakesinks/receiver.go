@@ -17,15 +17,15 @@ import (
 type Receiver struct {
 	Faults
 
-	Path   string        // where it is
+	Path   string        // of the endpoint
 	Secret string        // of Standard Webhooks; "": signatures are not looked at
 	Token  string        // "": anybody may send
-	Knows  time.Duration // for how long it knows events again; 0: for ever
+	Knows  time.Duration // how long it recognizes events; 0: for ever
 	Poison func(line map[string]any) bool
 
 	mu    sync.Mutex // guards all below
 	seen  map[string]time.Time
-	added map[string]int64 // what is new, added up by subject
+	added map[string]int64 // quantity deltas, added up by subject
 	lines map[string]map[string]any
 }
 
@@ -56,7 +56,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 
 const errToken = "unauthorized"
 
-// read checks a call as those services do.
+// read checks a call as those services do and returns its events.
 func (r *Receiver) read(q *http.Request, body []byte, err error) ([]cloudEvent, string) {
 	switch {
 	case err != nil:
@@ -120,14 +120,14 @@ func whole(v any) int64 {
 	return int64(f)
 }
 
-// Added is what was new, added up, of an account.
+// Added returns the sum of all quantity deltas of an account.
 func (r *Receiver) Added(account string) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.added[account]
 }
 
-// Latest adds up the latest revision of each line of an account.
+// Latest adds up the latest revisions of the lines of an account.
 func (r *Receiver) Latest(account string) (quantity, amount int64, lines int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -177,7 +177,7 @@ func (s *Stripe) report(name, customer string) {
 	})
 }
 
-// sums are the values of a meter by customer and hour.
+// sums adds up the events of a meter that wanted selects.
 func (s *Stripe) sums(meter string, wanted func(customer string, at time.Time) bool) int64 {
 	type hour struct {
 		customer string
@@ -217,7 +217,7 @@ func (s *Stripe) summarize(w http.ResponseWriter, r *http.Request) {
 	}}})
 }
 
-// Sum is what a meter has of a customer.
+// Sum returns the total of a meter for a customer.
 func (s *Stripe) Sum(meter, customer string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()

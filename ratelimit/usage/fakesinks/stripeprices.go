@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// stripePrice is a price by packages: of each that is begun.
+// stripePrice is a price by packages, each paid as soon as it begins.
 type stripePrice struct{ unit, divide int64 }
 
-// createMeter makes a meter as https://docs.stripe.com/api/billing/meter/create
+// createMeter creates a meter as https://docs.stripe.com/api/billing/meter/create
 // wants it.
 func (s *Stripe) createMeter(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
@@ -50,8 +50,8 @@ func (s *Stripe) createPrice(w http.ResponseWriter, r *http.Request) {
 	stripeJSON(w, http.StatusOK, map[string]any{"object": "price", "id": "price_" + meter})
 }
 
-// Invoice is what a customer pays for all that meters with prices have of it, in
-// the smallest unit of the currency.
+// Invoice returns what a customer owes by the meters that have prices, in the
+// smallest unit of the currency.
 func (s *Stripe) Invoice(customer string) (amount int64) {
 	s.mu.Lock()
 	prices := s.prices

@@ -16,21 +16,21 @@ import (
 )
 
 const (
-	// defaultURL is where Stripe's API is.
+	// defaultURL is the address of Stripe's API.
 	defaultURL = "https://api.stripe.com"
-	// apiVersion fixes the shape of what Stripe answers, whatever the account's
-	// default is (https://docs.stripe.com/api/versioning).
+	// apiVersion fixes the format of Stripe's answers, whatever the account's default
+	// is (https://docs.stripe.com/api/versioning).
 	apiVersion = "2026-03-25.dahlia"
 	// callWait bounds a call.
 	callWait = 20 * time.Second
 	// maxBody bounds an answer, in bytes.
 	maxBody = 16 << 20
-	// maxSaid bounds what an error quotes of an answer that is not Stripe's, in bytes.
+	// maxSaid bounds how much an error quotes of an answer in another format, in bytes.
 	maxSaid = 200
 )
 
-// client calls the four endpoints of Stripe's API that the service needs. It tries
-// nothing again: the outbox does.
+// client calls the four endpoints of Stripe's API that the service needs. It never
+// retries: the outbox does, which knows what may have arrived.
 type client struct {
 	base string // without a slash at the end
 	key  string
@@ -46,13 +46,13 @@ func newClient(base, key string) *client {
 		key:  key,
 		http: &http.Client{
 			Timeout: callWait,
-			// The key is for Stripe and nobody else.
+			// The key must not reach another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
 }
 
-// errorInvalidRequest is the type of errors that the caller made
+// errorInvalidRequest is the type of errors in the request
 // (https://docs.stripe.com/api/errors).
 const errorInvalidRequest = "invalid_request_error"
 
@@ -75,7 +75,7 @@ func (e *apiError) Error() string {
 	return text
 }
 
-// readError reads an answer that says what went wrong.
+// readError returns the error in an answer.
 func readError(answer *http.Response, body []byte) *apiError {
 	var envelope struct {
 		Error *apiError `json:"error"`
@@ -90,8 +90,7 @@ func readError(answer *http.Response, body []byte) *apiError {
 	return e
 }
 
-// retriable returns err, as a [usage.RetryError] where Stripe said when to come
-// back.
+// retriable returns err, as a [usage.RetryError] if Stripe sent a Retry-After header.
 func retriable(err error) error {
 	var refused *apiError
 	if errors.As(err, &refused) {
@@ -102,7 +101,7 @@ func retriable(err error) error {
 	return err
 }
 
-// get decodes the answer to a GET into an object.
+// get sends a GET request and decodes the answer.
 func (c *client) get(ctx context.Context, path string, into any) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, http.NoBody)
 	if err != nil {
@@ -111,8 +110,8 @@ func (c *client) get(ctx context.Context, path string, into any) error {
 	return c.call(r, into)
 }
 
-// post sends a form. Stripe answers the same to calls with the same idempotency
-// key, for at least 24 hours (https://docs.stripe.com/api/idempotent_requests).
+// post sends a form. For at least 24 hours, Stripe repeats its answer to calls with
+// the same idempotency key (https://docs.stripe.com/api/idempotent_requests).
 func (c *client) post(ctx context.Context, path, idempotencyKey string, form url.Values) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -149,8 +148,7 @@ func (c *client) call(r *http.Request, into any) error {
 	return nil
 }
 
-// listed is what objects of lists have: the id of the last one begins the next
-// page.
+// listed is an object in a list. The next page begins after the id of the last one.
 type listed interface{ id() string }
 
 // list yields the objects of all pages of a list
@@ -226,7 +224,7 @@ func (c *client) meters(ctx context.Context) iter.Seq2[*meter, error] {
 	return list[*meter](ctx, c, "/v1/billing/meters", url.Values{"status": {"active"}})
 }
 
-// summary is what a meter has of a customer in a time
+// summary is the total of a meter for a customer and a span of time
 // (https://docs.stripe.com/api/billing/meter-event-summary/object).
 type summary struct {
 	ID              string  `json:"id"`
@@ -235,7 +233,7 @@ type summary struct {
 
 func (s *summary) id() string { return s.ID }
 
-// summaries yields what a meter has. The query has the customer and the times.
+// summaries yields the totals of a meter. query selects the customer and the times.
 func (c *client) summaries(ctx context.Context, meterID string, query url.Values) iter.Seq2[*summary, error] {
 	return list[*summary](ctx, c, "/v1/billing/meters/"+url.PathEscape(meterID)+"/event_summaries", query)
 }

@@ -1,6 +1,13 @@
-// Package stripemeter tells Stripe what organizations used, as events of billing
-// meters: one for each organization and hour, and one for what of it is to be
-// paid. It decides what Stripe is told; what was used it is given as lines.
+// Package stripemeter reports usage to Stripe as events of billing meters: for each
+// organization and hour one of all invocations, and one of those beyond what the
+// price includes. It decides what Stripe is told; usage comes to it as lines.
+//
+//	service := stripemeter.New(stripemeter.Config{Key: key, Meter: "edge_invocations", Customers: customers})
+//	outbox := &usage.Outbox{Store: store, Pages: store.Pages(), Now: time.Now}
+//	result, err := outbox.Run(ctx, service)
+//
+// The meters must exist in Stripe and aggregate by sum. Stripe accepts events that
+// are up to 35 days old; older ones are rejected.
 package stripemeter
 
 import (
@@ -20,28 +27,28 @@ import (
 )
 
 const (
-	// takes is how old an event may be
+	// maxAge is how old an event may be
 	// (https://docs.stripe.com/api/billing/meter-event/create).
-	takes = 35 * 24 * time.Hour
-	// remembers is for how long Stripe surely knows a name again: it says at least
-	// 24 hours.
+	maxAge = 35 * 24 * time.Hour
+	// remembers is how long Stripe surely recognizes the identifier of an event: it
+	// guarantees 24 hours.
 	remembers = 20 * time.Hour
 	// formulaSum and windowHour are values of meters.
 	formulaSum, windowHour = "sum", "hour"
-	// atOnce is how many events are sent before what became of them is kept.
-	atOnce = 100
+	// maxBatch is how many events are sent before their outcome is stored.
+	maxBatch = 100
 )
 
-// Config says how Stripe is told.
+// Config configures the service.
 type Config struct {
-	Key     string // secret, or restricted to billing meters
+	Key     string // a secret key, or one restricted to billing meters
 	Meter   string // the event name of the meter of all invocations
-	Overage string // of the meter of those beyond what is included; "" for none
-	// Customers returns the Stripe customers of organizations by their ids, once a
-	// round.
+	Overage string // the event name of the meter of invocations beyond what is included; "" for none
+	// Customers returns the ids of Stripe customers by organization. It is called once
+	// a round.
 	Customers func() map[string]string
-	URL       string // default: Stripe's
-	Now       func() time.Time
+	URL       string           // default: https://api.stripe.com
+	Now       func() time.Time // default: time.Now
 }
 
 // Service implements [usage.RejectionSource].
@@ -49,12 +56,12 @@ type Service struct {
 	config Config
 	client *client
 
-	// Of the round:
+	// Set by Prepare for the round:
 	meters    map[string]*meter // by event name
 	customers map[string]string // by organization
 }
 
-// New returns the service. It calls nobody.
+// New returns the service. It calls nobody yet.
 func New(config Config) *Service {
 	if config.Now == nil {
 		config.Now = time.Now
@@ -66,7 +73,7 @@ func New(config Config) *Service {
 func (s *Service) Name() string { return "stripe " + s.config.Meter }
 
 // MaxBatch implements usage.Sink.
-func (*Service) MaxBatch() int { return atOnce }
+func (*Service) MaxBatch() int { return maxBatch }
 
 // Guarantee implements usage.Sink.
 func (*Service) Guarantee() string {
@@ -76,6 +83,7 @@ func (*Service) Guarantee() string {
 // Span implements usage.Service.
 func (*Service) Span() time.Duration { return 24 * time.Hour }
 
+// names returns the event names of the meters in use.
 func (s *Service) names() []string {
 	names := []string{s.config.Meter}
 	if s.config.Overage != "" {
@@ -84,7 +92,8 @@ func (s *Service) names() []string {
 	return names
 }
 
-// Prepare looks up the meters: how they add up decides what they are told.
+// Prepare implements usage.Service. It looks up the meters: their event time window
+// decides whether events carry totals or differences.
 func (s *Service) Prepare(ctx context.Context) error {
 	meters := make(map[string]*meter)
 	for m, err := range s.client.meters(ctx) {
@@ -111,7 +120,8 @@ func (s *Service) Prepare(ctx context.Context) error {
 	return nil
 }
 
-// hourly reports whether the last event of an hour replaces those before it.
+// hourly reports whether the last event of an hour replaces those before it, so that
+// events carry totals.
 func (s *Service) hourly(meter string) bool {
 	return s.meters[meter].EventTimeWindow == windowHour
 }
@@ -126,7 +136,7 @@ func (s *Service) Items(lines []usage.Line) (items []usage.Item) {
 			over += lines[end].OverageQuantity
 		}
 		start = end
-		if first.AccountID == "" { // nobody pays for it
+		if first.AccountID == "" { // nobody is billed for it
 			continue
 		}
 		for i, name := range s.names() {
@@ -138,6 +148,7 @@ func (s *Service) Items(lines []usage.Line) (items []usage.Item) {
 	return items
 }
 
+// itemID returns the id of an organization's hour on a meter.
 func itemID(l *usage.Line, meter string) string {
 	sum := sha256.Sum256([]byte(strings.Join([]string{"v1", l.LedgerID, l.AccountID, meter, l.WindowStart.Format(time.RFC3339)}, "|")))
 	return hex.EncodeToString(sum[:])[:32]
@@ -156,13 +167,13 @@ func (s *Service) Send(ctx context.Context, messages []usage.Message) ([]usage.V
 	return verdicts, nil
 }
 
-// tell sends one event, unless Stripe has it or will not take it.
+// tell sends one event, unless Stripe has it already or would not accept it.
 func (s *Service) tell(ctx context.Context, m *usage.Message) (v usage.Verdict, err error) {
 	customer := s.customers[m.Account]
 	switch hourly := s.hourly(m.Meter); {
 	case customer == "":
 		return usage.Verdict{Held: fmt.Sprintf("organization %s has no Stripe customer: set its stripe_customer", m.Account)}, nil
-	case s.config.Now().Sub(m.Start) > takes-time.Hour:
+	case s.config.Now().Sub(m.Start) > maxAge-time.Hour:
 		return usage.Verdict{Rejected: "it is older than the 35 days that Stripe takes: settle it on the invoice"}, nil
 	case hourly && m.End.Sub(m.Start) < time.Hour:
 		return usage.Verdict{Rejected: "a meter with the event time window hour cannot tell two billing periods apart that meet within an hour: use one without"}, nil
@@ -202,7 +213,8 @@ func (s *Service) create(ctx context.Context, m *usage.Message, customer string)
 	return v, fmt.Errorf("sending the event %s: %w", m.Name(), retriable(err))
 }
 
-// check looks whether an event arrived whose name Stripe may have forgotten.
+// check asks Stripe for the hour's total, to find out whether an event arrived whose
+// identifier Stripe may have forgotten. known is false if it did not arrive.
 func (s *Service) check(ctx context.Context, m *usage.Message, customer string) (v usage.Verdict, known bool, err error) {
 	has, err := s.sum(ctx, customer, &usage.SumQuery{Meter: m.Meter, Start: m.Start, End: m.End})
 	switch {

@@ -1,7 +1,12 @@
-// Package webhook sends lines as CloudEvents to an HTTP endpoint: in batches,
-// signed after the Standard Webhooks convention, each change of a line as an event
-// of its own. It decides what the endpoint is told; what was used it is given as
-// lines.
+// Package webhook sends lines as CloudEvents to an HTTP endpoint: in batches, signed
+// after the Standard Webhooks convention, each change of a line as an event of its
+// own. It decides what the endpoint is told; usage comes to it as lines.
+//
+//	service, err := webhook.New(webhook.Config{Title: "billing", URL: url, Secrets: secrets})
+//	outbox := &usage.Outbox{Store: store, Pages: store.Pages(), Now: time.Now}
+//	result, err := outbox.Run(ctx, service)
+//
+// An endpoint may get an event several times, always with the same id.
 package webhook
 
 import (
@@ -21,24 +26,24 @@ import (
 )
 
 const (
-	// DefaultBatch is how many events are sent at once.
+	// DefaultBatch is how many events a batch has at most.
 	DefaultBatch = 100
 	// callWait bounds a call.
 	callWait = 20 * time.Second
-	// saidMost bounds what is kept of an answer, in bytes.
-	saidMost = 300
+	// maxSaid bounds how much of an answer is kept, in bytes.
+	maxSaid = 300
 )
 
-// Config says where events go.
+// Config configures the service.
 type Config struct {
-	Title   string   // of the sink, over restarts
+	Title   string   // the name of the sink; it must stay the same over restarts
 	URL     string   // http or https
-	Secrets []string // of Standard Webhooks; the signatures of all are sent
+	Secrets []string // of Standard Webhooks, as whsec_BASE64; a batch is signed with each
 	Bearer  string   // for the Authorization header; "" for none
-	Batch   int      // default: DefaultBatch
-	// Remembers is for how long the endpoint knows events again; 0: it always does.
+	Batch   int      // events in a batch; default: DefaultBatch
+	// Remembers is how long the endpoint recognizes the id of an event; 0: for ever.
 	Remembers time.Duration
-	Now       func() time.Time
+	Now       func() time.Time // default: time.Now
 }
 
 // Service implements [usage.Service].
@@ -48,7 +53,8 @@ type Service struct {
 	client *http.Client
 }
 
-// New returns the service. It calls nobody.
+// New returns the service. It fails for a secret that is not one. It calls nobody
+// yet.
 func New(config Config) (*Service, error) {
 	if config.Now == nil {
 		config.Now = time.Now
@@ -58,7 +64,7 @@ func New(config Config) (*Service, error) {
 	}
 	s := &Service{config: config, client: &http.Client{
 		Timeout: callWait,
-		// Who answers there may not send what was used elsewhere.
+		// An endpoint must not direct usage elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	for _, secret := range config.Secrets {
@@ -126,8 +132,8 @@ func (s *Service) Send(ctx context.Context, messages []usage.Message) (verdicts 
 	return verdicts, nil
 }
 
-// tell sends a batch, and in halves what the endpoint does not take, so that one
-// event keeps no other from arriving.
+// tell sends a batch. If the endpoint refuses it, tell sends its halves, so that one
+// bad event does not hold up the others.
 func (s *Service) tell(ctx context.Context, messages []usage.Message) ([]usage.Verdict, error) {
 	against, err := s.post(ctx, messages)
 	switch {
@@ -146,7 +152,8 @@ func (s *Service) tell(ctx context.Context, messages []usage.Message) ([]usage.V
 	return append(verdicts, rest...), err
 }
 
-// lost reports whether it cannot be found out any more if a message arrived.
+// lost reports whether a message may have arrived so long ago that the endpoint
+// would not recognize it.
 func (s *Service) lost(m *usage.Message) (v usage.Verdict, lost bool) {
 	if s.config.Remembers == 0 || m.Tries <= 1 || s.config.Now().Sub(m.First) < s.config.Remembers {
 		return v, false
@@ -157,8 +164,7 @@ func (s *Service) lost(m *usage.Message) (v usage.Verdict, lost bool) {
 	}, true
 }
 
-// post sends events. It returns what the endpoint says against them, if it is
-// their fault.
+// post sends a batch. If the endpoint refuses it for its content, against tells why.
 func (s *Service) post(ctx context.Context, messages []usage.Message) (against string, err error) {
 	body, id, err := encode(messages)
 	if err != nil {
@@ -181,11 +187,11 @@ func (s *Service) post(ctx context.Context, messages []usage.Message) (against s
 		return "", hidden(err)
 	}
 	defer answer.Body.Close()
-	said, _ := io.ReadAll(io.LimitReader(answer.Body, saidMost)) // it is for people
+	said, _ := io.ReadAll(io.LimitReader(answer.Body, maxSaid)) // it is only shown
 	return judge(answer, strings.ToValidUTF8(strings.TrimSpace(string(said)), "?"))
 }
 
-// hidden is an error without the URL, which may have a password in it.
+// hidden returns an error without the URL, which may contain a password.
 func hidden(err error) error {
 	if cause := errors.Unwrap(err); cause != nil {
 		return fmt.Errorf("calling the endpoint: %w", cause)
@@ -193,7 +199,8 @@ func hidden(err error) error {
 	return err
 }
 
-// judge says what an answer means.
+// judge interprets an answer: err is nil if the endpoint took the batch or refused it
+// for its content, against then tells why.
 func judge(answer *http.Response, said string) (against string, err error) {
 	switch code := answer.StatusCode; {
 	case code < 300:
@@ -215,7 +222,7 @@ func judge(answer *http.Response, said string) (against string, err error) {
 	return "", err
 }
 
-// sign signs a batch, if there are secrets.
+// sign sets the headers of Standard Webhooks, with a signature by each secret.
 func (s *Service) sign(header http.Header, id string, body []byte) error {
 	header.Set(standardwebhooks.HeaderWebhookID, id)
 	if len(s.keys) == 0 {
