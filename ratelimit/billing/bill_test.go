@@ -100,7 +100,7 @@ func TestSelect(t *testing.T) {
 	}
 	for want, wrong := range map[string]ExportFormat{
 		`format "xml": allowed are csv, `: {Format: "xml"},
-		"focus_version":                   {Format: usage.FOCUS, FOCUS: usage.FOCUSOptions{Version: "0.9"}},
+		`FOCUS "0.9": allowed are `:       {Format: usage.FOCUS, FOCUS: usage.FOCUSOptions{Version: "0.9"}},
 	} {
 		if err := wrong.Validate(); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
