@@ -32,6 +32,7 @@ const maxLines = 400
 type sourceFile struct {
 	path  string
 	lines int
+	fset  *token.FileSet
 	ast   *ast.File
 }
 
@@ -141,7 +142,7 @@ func parseTree(t *testing.T, root string) []sourceFile {
 			return err
 		}
 		lines := fset.File(parsed.FileStart).LineCount()
-		files = append(files, sourceFile{path: filepath.ToSlash(short), lines: lines, ast: parsed})
+		files = append(files, sourceFile{path: filepath.ToSlash(short), lines: lines, fset: fset, ast: parsed})
 		return nil
 	})
 	if err != nil {

@@ -17,7 +17,12 @@ var (
 
 // later is a command that is not there yet.
 func later(name string) *cobra.Command {
-	cmd := &cobra.Command{Use: name, Hidden: true, Short: projects.NotBuilt, Long: "Not in this build: docs/roadmap.md says what there is instead."}
+	cmd := &cobra.Command{
+		Use:    name,
+		Hidden: true,
+		Short:  projects.NotBuilt,
+		Long:   "Not in this build: docs/roadmap.md says what there is instead.",
+	}
 	ownErrors(cmd)
 	cmd.FParseErrWhitelist.UnknownFlags = true
 	cmd.Args = cobra.ArbitraryArgs

@@ -35,7 +35,10 @@ const exampleRoot = `  edgegate demo
 func newRoot(name string) *cobra.Command {
 	_, version := caddy.Version()
 	root := &cobra.Command{
-		Use: name, Long: longRoot, Example: exampleRoot, Version: version,
+		Use:          name,
+		Long:         longRoot,
+		Example:      exampleRoot,
+		Version:      version,
 		SilenceUsage: true, // an error of a configuration is none of usage
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
@@ -147,9 +150,11 @@ var replacesBinary = map[string]bool{"upgrade": true, "add-package": true, "remo
 // refused stands in the place of a command that would do harm.
 func refused(name string) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: name, Hidden: true, DisableFlagParsing: true,
-		Short: "Not offered: it would put a Caddy without edgegate in the place of this binary",
-		Long:  "Not offered: it would put a Caddy without edgegate in the place of this binary.",
+		Use:                name,
+		Hidden:             true,
+		DisableFlagParsing: true,
+		Short:              "Not offered: it would put a Caddy without edgegate in the place of this binary",
+		Long:               "Not offered: it would put a Caddy without edgegate in the place of this binary.",
 	}
 	ownErrors(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

@@ -105,8 +105,11 @@ func importProject(cmd *cobra.Command, opt importOptions, now func() time.Time) 
 		return err
 	}
 	result := importResult{
-		File: opt.out, Ref: found.Ref, Functions: len(found.Functions), Variables: variables,
-		Warnings: append(append([]projects.Problem{}, found.Problems...), problems...),
+		File:      opt.out,
+		Ref:       found.Ref,
+		Functions: len(found.Functions),
+		Variables: variables,
+		Warnings:  append(append([]projects.Problem{}, found.Problems...), problems...),
 	}
 	summary := []byte(result.text())
 	if opt.output == "json" {
@@ -132,8 +135,9 @@ func importProject(cmd *cobra.Command, opt importOptions, now func() time.Time) 
 func documentOf(found *supabase.Project, opt importOptions) (projects.Document, []string) {
 	secret := cmp.Or(found.SecretVariable, secretVariable)
 	p := projects.ProjectConfig{
-		Ref: found.Ref, Organization: opt.organization,
-		JWT: &projects.JWTConfig{Secret: "{env." + secret + "}"},
+		Ref:          found.Ref,
+		Organization: opt.organization,
+		JWT:          &projects.JWTConfig{Secret: "{env." + secret + "}"},
 		APIKeys: []projects.APIKeyConfig{
 			{Name: "default", Type: "publishable", Key: "{env." + publishableVariable + "}"},
 			{Name: "default", Type: "secret", Key: "{env." + secretKeyVariable + "}"},
@@ -164,7 +168,8 @@ func checkImport(text []byte, now func() time.Time) ([]projects.Problem, error) 
 	if len(result.Errors) > 0 {
 		lines, hint := make([]string, len(result.Errors)), "correct --organization"
 		for i, p := range result.Errors {
-			if lines[i] = p.String(); strings.HasSuffix(p.Path, ".plan") {
+			lines[i] = p.String()
+			if strings.HasSuffix(p.Path, ".plan") {
 				hint = "correct --plan; a plan of the gateway's own is written into the file afterwards"
 			}
 		}

@@ -40,8 +40,10 @@ take. The exit code is 1 if one of them fails.`,
 	var name string
 	ask(cmd, now, func() (question, answer, error) {
 		return question{
-			uri: "/edge_functions/usage/exporters", body: map[string]any{"exporter": name, "rejected": *rejected}, timeout: pushTimeout,
-			hint: "`edgegate usage exporters` lists those of this gateway",
+			uri:     "/edge_functions/usage/exporters",
+			body:    map[string]any{"exporter": name, "rejected": *rejected},
+			timeout: pushTimeout,
+			hint:    "`edgegate usage exporters` lists those of this gateway",
 		}, new(pushAnswer), nil
 	}, Arg{Name: "EXPORTER", Value: &name, Optional: true})
 	return cmd

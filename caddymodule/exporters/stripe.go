@@ -93,7 +93,10 @@ func (s *Stripe) Provision(caddy.Context) error {
 		overage = ""
 	}
 	s.Service = stripemeter.New(stripemeter.Config{
-		Key: key, Meter: s.Meter, Overage: overage, URL: s.URL,
+		Key:       key,
+		Meter:     s.Meter,
+		Overage:   overage,
+		URL:       s.URL,
 		Customers: s.customers,
 	})
 	return nil

@@ -17,11 +17,20 @@ import (
 
 func (a *App) listProjects() ProjectsAnswer {
 	status := a.projectStatus()
-	answer := ProjectsAnswer{Source: status.Source, Location: status.Location, LoadedAt: status.LoadedAt, Error: status.Error, Projects: []ProjectSummary{}}
+	answer := ProjectsAnswer{
+		Source:   status.Source,
+		Location: status.Location,
+		LoadedAt: status.LoadedAt,
+		Error:    status.Error,
+		Projects: []ProjectSummary{},
+	}
 	for p := range a.Projects() {
 		one := ProjectSummary{
-			Ref: p.Ref, Functions: p.Functions(), LeftOut: p.LeftOut(),
-			Domains: append([]string{}, p.Domains...), Regions: append([]string{}, p.Regions...),
+			Ref:       p.Ref,
+			Functions: p.Functions(),
+			LeftOut:   p.LeftOut(),
+			Domains:   append([]string{}, p.Domains...),
+			Regions:   append([]string{}, p.Regions...),
 		}
 		if o := p.Organization; o != nil {
 			one.Organization = o.ID
@@ -49,7 +58,12 @@ func (a *App) inspectToken(r *http.Request) (any, error) {
 	}
 	answer := TokenAnswer{Project: project.Ref, Inspection: project.Auth.Inspect(q.Token, time.Now())}
 	for _, c := range answer.Inspection.Checks {
-		answer.Checks = append(answer.Checks, TokenCheck{Check: c.Name, OK: c.OK, Skipped: c.Skipped, Detail: c.Detail})
+		answer.Checks = append(answer.Checks, TokenCheck{
+			Check:   c.Name,
+			OK:      c.OK,
+			Skipped: c.Skipped,
+			Detail:  c.Detail,
+		})
 	}
 	return answer, nil
 }

@@ -200,7 +200,10 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	a.network = regions.NewNetwork(regions.NetworkConfig{Set: set, States: stateStore{a.shared}, Location: location})
 	a.pipeline = routing.NewPipeline(a.catalogue, a.network, routing.Settings{
-		IdleTimeout: time.Duration(a.IdleTimeout), MaxBody: a.MaxBody, Nearest: nearest, CapacityShare: a.CapacityShare,
+		IdleTimeout:   time.Duration(a.IdleTimeout),
+		MaxBody:       a.MaxBody,
+		Nearest:       nearest,
+		CapacityShare: a.CapacityShare,
 	})
 	return metrics.Register(ctx.GetMetricsRegistry(), a.scrape)
 }

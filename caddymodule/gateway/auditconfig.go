@@ -21,9 +21,11 @@ func auditConfig(config map[string]any) []audit.Finding {
 	}
 	if onDemand(config) && dig(config, "apps", "tls", "automation", "on_demand", "permission") == nil {
 		findings = append(findings, audit.Finding{
-			Severity: audit.High, Check: "on_demand_permission", Subject: "tls",
-			Message: "certificates are asked for on demand without a permission: any name that points here makes the gateway order one",
-			Remedy:  "add `on_demand_tls { permission edge_functions }` to the global options",
+			Severity: audit.High,
+			Check:    "on_demand_permission",
+			Subject:  "tls",
+			Message:  "certificates are asked for on demand without a permission: any name that points here makes the gateway order one",
+			Remedy:   "add `on_demand_tls { permission edge_functions }` to the global options",
 		})
 	}
 	servers, _ := dig(config, "apps", "http", "servers").(map[string]any)
@@ -34,16 +36,20 @@ func auditConfig(config map[string]any) []audit.Finding {
 		}
 		if server["trusted_proxies"] == nil {
 			findings = append(findings, audit.Finding{
-				Severity: audit.Low, Check: "trusted_proxies", Subject: "server " + name,
-				Message: "no trusted_proxies: behind a load balancer or a CDN every client has its address, and functions see it in x-forwarded-for",
-				Remedy:  "add `servers { trusted_proxies static RANGES }` with the proxies' ranges; if clients connect directly, leave it",
+				Severity: audit.Low,
+				Check:    "trusted_proxies",
+				Subject:  "server " + name,
+				Message:  "no trusted_proxies: behind a load balancer or a CDN every client has its address, and functions see it in x-forwarded-for",
+				Remedy:   "add `servers { trusted_proxies static RANGES }` with the proxies' ranges; if clients connect directly, leave it",
 			})
 		}
 		if wildcardCredentials(server) {
 			findings = append(findings, audit.Finding{
-				Severity: audit.High, Check: "cors_credentials", Subject: "server " + name,
-				Message: "a header directive allows credentials together with any origin, or with the origin that asks",
-				Remedy:  "remove it, and list the origins: `edge_functions { cors { origin https://app.example.org; credentials on } }`",
+				Severity: audit.High,
+				Check:    "cors_credentials",
+				Subject:  "server " + name,
+				Message:  "a header directive allows credentials together with any origin, or with the origin that asks",
+				Remedy:   "remove it, and list the origins: `edge_functions { cors { origin https://app.example.org; credentials on } }`",
 			})
 		}
 	}
@@ -66,15 +72,19 @@ func auditAdmin(config map[string]any) *audit.Finding {
 		return nil
 	case !loopbackHost(address.Host):
 		return &audit.Finding{
-			Severity: audit.High, Check: "admin_address", Subject: "admin " + listen,
-			Message: "the admin API listens on more than this machine, and who reaches it controls the gateway",
-			Remedy:  remedy + ", or keep others away by a firewall",
+			Severity: audit.High,
+			Check:    "admin_address",
+			Subject:  "admin " + listen,
+			Message:  "the admin API listens on more than this machine, and who reaches it controls the gateway",
+			Remedy:   remedy + ", or keep others away by a firewall",
 		}
 	case localBackend(config):
 		return &audit.Finding{
-			Severity: audit.Medium, Check: "admin_loopback", Subject: "admin " + listen,
-			Message: "backends run on this machine: a function there that may call loopback addresses reaches the admin API and controls the gateway",
-			Remedy:  remedy + ", or forbid functions to call " + listen,
+			Severity: audit.Medium,
+			Check:    "admin_loopback",
+			Subject:  "admin " + listen,
+			Message:  "backends run on this machine: a function there that may call loopback addresses reaches the admin API and controls the gateway",
+			Remedy:   remedy + ", or forbid functions to call " + listen,
 		}
 	}
 	return nil

@@ -22,22 +22,29 @@ func (a *App) auditKeySets() []audit.Finding {
 				since = "the one of " + set.FetchedAt.UTC().Format(time.RFC3339) + " serves"
 			}
 			findings = append(findings, audit.Finding{
-				Severity: audit.Medium, Check: "jwks_unavailable", Subject: set.Location,
-				Message: fmt.Sprintf("the set of keys cannot be read, %s: %s", since, set.Error),
-				Remedy:  "make the address answer, or correct it: keys that are added or taken back there have no effect until then",
+				Severity: audit.Medium,
+				Check:    "jwks_unavailable",
+				Subject:  set.Location,
+				Message:  fmt.Sprintf("the set of keys cannot be read, %s: %s", since, set.Error),
+				Remedy:   "make the address answer, or correct it: keys that are added or taken back there have no effect until then",
 			})
 		}
 		if audit.Unencrypted(set.Location) {
 			findings = append(findings, audit.Finding{
-				Severity: audit.High, Check: "jwks_unencrypted", Subject: set.Location,
-				Message: "the set of keys comes unencrypted from another machine: who is between can put keys into it and sign tokens",
-				Remedy:  "use https, or a file",
+				Severity: audit.High,
+				Check:    "jwks_unencrypted",
+				Subject:  set.Location,
+				Message:  "the set of keys comes unencrypted from another machine: who is between can put keys into it and sign tokens",
+				Remedy:   "use https, or a file",
 			})
 		}
 		for _, remark := range set.Remarks {
 			findings = append(findings, audit.Finding{
-				Severity: audit.Low, Check: "jwks_key", Subject: set.Location, Message: remark,
-				Remedy: "publish public keys of P-256, RSA from 2048 bits or Ed25519 only",
+				Severity: audit.Low,
+				Check:    "jwks_key",
+				Subject:  set.Location,
+				Message:  remark,
+				Remedy:   "publish public keys of P-256, RSA from 2048 bits or Ed25519 only",
 			})
 		}
 	}
@@ -61,14 +68,20 @@ func (a *App) auditProjects() []audit.Finding {
 	status := a.projectStatus()
 	if status.Error != nil {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Medium, Check: "projects_error", Subject: "projects " + status.Source,
-			Message: "the latest projects are not in force: " + oneLineText(*status.Error),
-			Remedy:  projectsRemedy(status.Source),
+			Severity: audit.Medium,
+			Check:    "projects_error",
+			Subject:  "projects " + status.Source,
+			Message:  "the latest projects are not in force: " + oneLineText(*status.Error),
+			Remedy:   projectsRemedy(status.Source),
 		})
 	}
 	for _, problem := range status.Problems {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Low, Check: "projects_problem", Subject: problem.Path, Message: problem.Message, Remedy: problem.Remedy,
+			Severity: audit.Low,
+			Check:    "projects_problem",
+			Subject:  problem.Path,
+			Message:  problem.Message,
+			Remedy:   problem.Remedy,
 		})
 	}
 	return findings
@@ -87,9 +100,11 @@ func auditCredentials(p *projects.Project, now time.Time) []audit.Finding {
 		switch {
 		case s.WellKnown != "":
 			findings = append(findings, audit.Finding{
-				Severity: audit.High, Check: "weak_secret", Subject: subject(what),
-				Message: "anybody can sign tokens with it: " + s.WellKnown,
-				Remedy:  "replace it by the output of `openssl rand -base64 32`, and the tokens that it signed",
+				Severity: audit.High,
+				Check:    "weak_secret",
+				Subject:  subject(what),
+				Message:  "anybody can sign tokens with it: " + s.WellKnown,
+				Remedy:   "replace it by the output of `openssl rand -base64 32`, and the tokens that it signed",
 			})
 		case s.LastUsed.IsZero() && len(usage.Secrets) > 1:
 			findings = append(findings, unused("unused_secret", subject(what), "the secret verified no token since the gateway started"))
@@ -100,9 +115,11 @@ func auditCredentials(p *projects.Project, now time.Time) []audit.Finding {
 		switch {
 		case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):
 			findings = append(findings, audit.Finding{
-				Severity: audit.Low, Check: "expired_key", Subject: what,
-				Message: "it expired at " + k.ExpiresAt.UTC().Format(time.RFC3339) + " and is refused",
-				Remedy:  "remove it",
+				Severity: audit.Low,
+				Check:    "expired_key",
+				Subject:  what,
+				Message:  "it expired at " + k.ExpiresAt.UTC().Format(time.RFC3339) + " and is refused",
+				Remedy:   "remove it",
 			})
 		case k.LastUsed.IsZero():
 			findings = append(findings, unused("unused_key", what, "no request brought it since the gateway started"))
@@ -125,8 +142,11 @@ func quotedOr(name, otherwise string) string {
 
 func unused(check, subject, message string) audit.Finding {
 	return audit.Finding{
-		Severity: audit.Info, Check: check, Subject: subject, Message: message,
-		Remedy: "if nobody needs it any more, remove it",
+		Severity: audit.Info,
+		Check:    check,
+		Subject:  subject,
+		Message:  message,
+		Remedy:   "if nobody needs it any more, remove it",
 	}
 }
 
@@ -141,23 +161,29 @@ func auditFunctions(p *projects.Project) []audit.Finding {
 	var findings []audit.Finding
 	if open := byMode[projects.CORSAuto]; len(open) > 0 {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Low, Check: "verify_jwt_off", Subject: "project " + p.Ref + ", functions " + listed(open),
-			Message: "anyone may call them, from any page that the gateway's CORS policy allows",
-			Remedy:  "set verify_jwt on, or have the function check its callers, and `cors function` if it checks origins",
+			Severity: audit.Low,
+			Check:    "verify_jwt_off",
+			Subject:  "project " + p.Ref + ", functions " + listed(open),
+			Message:  "anyone may call them, from any page that the gateway's CORS policy allows",
+			Remedy:   "set verify_jwt on, or have the function check its callers, and `cors function` if it checks origins",
 		})
 	}
 	if open := byMode[projects.CORSFunction]; len(open) > 0 {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Info, Check: "verify_jwt_off", Subject: "project " + p.Ref + ", functions " + listed(open),
-			Message: "anyone may call them; they answer preflights themselves",
-			Remedy:  "have the function check its callers",
+			Severity: audit.Info,
+			Check:    "verify_jwt_off",
+			Subject:  "project " + p.Ref + ", functions " + listed(open),
+			Message:  "anyone may call them; they answer preflights themselves",
+			Remedy:   "have the function check its callers",
 		})
 	}
 	if anonymous(p) {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Info, Check: "no_keys", Subject: "project " + p.Ref,
-			Message: "it has neither keys nor secrets: functions with verify_jwt on refuse every call",
-			Remedy:  "add jwt_secret, jwks or api_key",
+			Severity: audit.Info,
+			Check:    "no_keys",
+			Subject:  "project " + p.Ref,
+			Message:  "it has neither keys nor secrets: functions with verify_jwt on refuse every call",
+			Remedy:   "add jwt_secret, jwks or api_key",
 		})
 	}
 	return findings

@@ -46,35 +46,48 @@ func (a *App) auditStore(ctx context.Context) []audit.Finding {
 	}
 	if policy, ok := settings["maxmemory-policy"]; ok && policy != "noeviction" {
 		findings = append(findings, audit.Finding{
-			Severity: audit.High, Check: "store_eviction", Subject: s.URL(), Message: "maxmemory-policy is " + policy + ": Redis may throw sums and grants away when its memory is full",
-			Remedy: "set `maxmemory-policy noeviction` in redis.conf",
+			Severity: audit.High,
+			Check:    "store_eviction",
+			Subject:  s.URL(),
+			Message:  "maxmemory-policy is " + policy + ": Redis may throw sums and grants away when its memory is full",
+			Remedy:   "set `maxmemory-policy noeviction` in redis.conf",
 		})
 	}
 	if settings["appendonly"] == "no" {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Medium, Check: "store_appendonly", Subject: s.URL(),
-			Message: "appendonly is off: after a restart gateways send all sums again, and hard quotas wait up to 15 s for them",
-			Remedy:  "set `appendonly yes` and `appendfsync everysec` in redis.conf",
+			Severity: audit.Medium,
+			Check:    "store_appendonly",
+			Subject:  s.URL(),
+			Message:  "appendonly is off: after a restart gateways send all sums again, and hard quotas wait up to 15 s for them",
+			Remedy:   "set `appendonly yes` and `appendfsync everysec` in redis.conf",
 		})
 	}
 	if tells, err := s.Conn().TellsRestarts(ctx); err == nil && !tells {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Medium, Check: "store_info", Subject: s.URL(),
-			Message: billing.NoRestarts,
-			Remedy:  "let the user of the gateways run INFO: `ACL SETUSER <user> +info`",
+			Severity: audit.Medium,
+			Check:    "store_info",
+			Subject:  s.URL(),
+			Message:  billing.NoRestarts,
+			Remedy:   "let the user of the gateways run INFO: `ACL SETUSER <user> +info`",
 		})
 	}
 	if replicas, err := s.Conn().Replicas(ctx); err == nil && replicas == 0 {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Low, Check: "store_replicas", Subject: s.URL(), Message: "it has no replica: when it is lost, hard quotas are answered 503 as soon as what was granted is used",
-			Remedy: "add a replica with Sentinel or Cluster, and `min-replicas-to-write 1`",
+			Severity: audit.Low,
+			Check:    "store_replicas",
+			Subject:  s.URL(),
+			Message:  "it has no replica: when it is lost, hard quotas are answered 503 as soon as what was granted is used",
+			Remedy:   "add a replica with Sentinel or Cluster, and `min-replicas-to-write 1`",
 		})
 	}
 	findings = append(findings, silentGateways(ctx, s)...)
 	if offset, _, err := s.Conn().ClockOffset(ctx); err == nil && offset.Abs() > clockNear {
 		f := audit.Finding{
-			Severity: audit.Medium, Check: "clock_offset", Subject: s.URL(), Message: fmt.Sprintf("the clocks of this machine and of Redis are %s apart", offset.Abs().Round(time.Millisecond)),
-			Remedy: "synchronize both by NTP: up to 30 s the gateway counts by the clock of Redis, beyond that by its own, and invocations at the end of a billing period may count in the other",
+			Severity: audit.Medium,
+			Check:    "clock_offset",
+			Subject:  s.URL(),
+			Message:  fmt.Sprintf("the clocks of this machine and of Redis are %s apart", offset.Abs().Round(time.Millisecond)),
+			Remedy:   "synchronize both by NTP: up to 30 s the gateway counts by the clock of Redis, beyond that by its own, and invocations at the end of a billing period may count in the other",
 		}
 		if offset.Abs() > clockFar {
 			f.Severity = audit.High
@@ -86,9 +99,11 @@ func (a *App) auditStore(ctx context.Context) []audit.Finding {
 
 func storeAway(url, why string) audit.Finding {
 	return audit.Finding{
-		Severity: audit.Medium, Check: "store_away", Subject: url,
-		Message: "Redis cannot be used: quotas are served from what was granted before, then hard ones are answered 503: " + why,
-		Remedy:  "start it, make room for it, or correct `store redis URL`",
+		Severity: audit.Medium,
+		Check:    "store_away",
+		Subject:  url,
+		Message:  "Redis cannot be used: quotas are served from what was granted before, then hard ones are answered 503: " + why,
+		Remedy:   "start it, make room for it, or correct `store redis URL`",
 	}
 }
 
@@ -105,9 +120,11 @@ func silentGateways(ctx context.Context, s *billing.SharedStore) []audit.Finding
 	for _, id := range slices.Sorted(maps.Keys(seen)) {
 		if p := seen[id]; !p.Left && !p.Lost && time.Since(p.At) > silentAfter {
 			findings = append(findings, audit.Finding{
-				Severity: audit.Medium, Check: "gateway_silent", Subject: id,
-				Message: fmt.Sprintf("this gateway was last heard of at %s and did not end properly: hours since then stay provisional, and what it was granted stays its own", p.At.UTC().Format(time.RFC3339)),
-				Remedy:  "start it, or another one, on its directory; if that is lost: edgegate quota release " + id,
+				Severity: audit.Medium,
+				Check:    "gateway_silent",
+				Subject:  id,
+				Message:  fmt.Sprintf("this gateway was last heard of at %s and did not end properly: hours since then stay provisional, and what it was granted stays its own", p.At.UTC().Format(time.RFC3339)),
+				Remedy:   "start it, or another one, on its directory; if that is lost: edgegate quota release " + id,
 			})
 		}
 	}

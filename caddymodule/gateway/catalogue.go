@@ -28,7 +28,12 @@ func (c catalogue) Accounts() iter.Seq[billing.Account] {
 			if o != nil {
 				price = c.app.priceOf(o)
 			}
-			if !yield(billing.Account{ID: id, Allowance: allowance, Price: price, Projects: c.projectsOf(id)}) {
+			if !yield(billing.Account{
+				ID:        id,
+				Allowance: allowance,
+				Price:     price,
+				Projects:  c.projectsOf(id),
+			}) {
 				return
 			}
 		}

@@ -51,8 +51,12 @@ func (c *call) explainCall() string {
 		return ""
 	}
 	explanation, err := app.pipeline.Explain(app.network.View(), &plan.Query{
-		Hint: c.inv.Hint, Residency: c.inv.Project.Regions, Client: app.client(c.r), ID: c.inv.ID,
-		Tenant: c.inv.Tenant, Socket: c.inv.Socket,
+		Hint:      c.inv.Hint,
+		Residency: c.inv.Project.Regions,
+		Client:    app.client(c.r),
+		ID:        c.inv.ID,
+		Tenant:    c.inv.Tenant,
+		Socket:    c.inv.Socket,
 	})
 	if err != nil {
 		return ""

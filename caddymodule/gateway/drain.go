@@ -108,8 +108,13 @@ func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool)
 	i, _ := view.Lookup(region.Name)
 	r := &view.Regions[i]
 	answer := DrainAnswer{
-		Region: region.Name, State: r.Health, DryRun: dry, Takers: []string{}, Warnings: []string{},
-		InFlight: r.Load.InFlight(), WebSockets: a.shared.sockets.InRegion(region.Name),
+		Region:     region.Name,
+		State:      r.Health,
+		DryRun:     dry,
+		Takers:     []string{},
+		Warnings:   []string{},
+		InFlight:   r.Load.InFlight(),
+		WebSockets: a.shared.sockets.InRegion(region.Name),
 	}
 	if !drain.Active() {
 		return answer

@@ -94,13 +94,24 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	handover.Begin(r)
 	h.app.awaitStart(r.Context())
-	c := &call{handler: h, w: w, r: r, start: time.Now()}
+	c := &call{
+		handler: h,
+		w:       w,
+		r:       r,
+		start:   time.Now(),
+	}
 	c.meter = meter{call: c, request: h.app.engine.Receive()}
 	defer c.end()
 	request := routing.Request{
-		Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header, Trailer: r.Trailer,
-		ContentLength: r.ContentLength, Start: c.start, Client: h.app.client(r),
-		Usage: &c.meter,
+		Method:        r.Method,
+		Host:          r.Host,
+		Target:        r.RequestURI,
+		Header:        r.Header,
+		Trailer:       r.Trailer,
+		ContentLength: r.ContentLength,
+		Start:         c.start,
+		Client:        h.app.client(r),
+		Usage:         &c.meter,
 	}
 	if refusal := h.app.pipeline.Admit(&request, h.site, &c.inv); refusal != nil {
 		if refusal.Status >= http.StatusInternalServerError && refusal.Status != http.StatusNotImplemented {

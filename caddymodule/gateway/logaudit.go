@@ -45,17 +45,22 @@ func auditLogs(config map[string]any) []audit.Finding {
 			continue
 		}
 		findings = append(findings, audit.Finding{
-			Severity: audit.Medium, Check: "log_secrets", Subject: "log " + name,
-			Message: logExposes, Remedy: logRemedy,
+			Severity: audit.Medium,
+			Check:    "log_secrets",
+			Subject:  "log " + name,
+			Message:  logExposes,
+			Remedy:   logRemedy,
 		})
 	}
 	servers, _ := dig(config, "apps", "http", "servers").(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(servers)) {
 		if dig(servers[name], "logs", "should_log_credentials") == true {
 			findings = append(findings, audit.Finding{
-				Severity: audit.Medium, Check: "log_credentials", Subject: "server " + name,
-				Message: "log_credentials has Caddy write Authorization and cookies into logs",
-				Remedy:  "remove `log_credentials` from `servers`",
+				Severity: audit.Medium,
+				Check:    "log_credentials",
+				Subject:  "server " + name,
+				Message:  "log_credentials has Caddy write Authorization and cookies into logs",
+				Remedy:   "remove `log_credentials` from `servers`",
 			})
 		}
 	}
@@ -127,9 +132,11 @@ func auditLiterals(config map[string]any) []audit.Finding {
 	var findings []audit.Finding
 	findLiterals("edge_functions", dig(config, "apps", "edge_functions"), func(path, form string) {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Low, Check: "secret_in_config", Subject: path,
-			Message: "the secret stands in the configuration, which the admin API shows and Caddy keeps in autosave.json",
-			Remedy:  "write `" + form + "` and set the variable in the environment",
+			Severity: audit.Low,
+			Check:    "secret_in_config",
+			Subject:  path,
+			Message:  "the secret stands in the configuration, which the admin API shows and Caddy keeps in autosave.json",
+			Remedy:   "write `" + form + "` and set the variable in the environment",
 		})
 	})
 	return findings

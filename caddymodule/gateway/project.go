@@ -50,8 +50,14 @@ type Project struct {
 // account is who pays for the project.
 func (p *Project) account() *projects.OrganizationConfig {
 	return &projects.OrganizationConfig{
-		ID: cmp.Or(p.Organization, projects.DefaultRef), Plan: p.Plan, SpendCap: p.SpendCap, CycleStart: p.CycleStart,
-		Quota: p.Quota, Grace: p.Grace, TimeZone: p.TimeZone, StripeCustomer: p.StripeCustomer,
+		ID:             cmp.Or(p.Organization, projects.DefaultRef),
+		Plan:           p.Plan,
+		SpendCap:       p.SpendCap,
+		CycleStart:     p.CycleStart,
+		Quota:          p.Quota,
+		Grace:          p.Grace,
+		TimeZone:       p.TimeZone,
+		StripeCustomer: p.StripeCustomer,
 	}
 }
 

@@ -47,5 +47,11 @@ func ResolveKey(text string) (string, error) {
 
 // projectRules is what projects must be like in this configuration.
 func (a *App) projectRules(set *regions.Set) projects.BuilderConfig {
-	return projects.BuilderConfig{Apex: a.Apex, Regions: set.Names(), Plans: a.plans(), Resolve: options.ResolveSecret, PrivateKeySets: a.JWKSPrivate}
+	return projects.BuilderConfig{
+		Apex:           a.Apex,
+		Regions:        set.Names(),
+		Plans:          a.plans(),
+		Resolve:        options.ResolveSecret,
+		PrivateKeySets: a.JWKSPrivate,
+	}
 }

@@ -187,9 +187,12 @@ func (a *App) provisionSource(ctx caddy.Context, rules projects.BuilderConfig) e
 	catalogue := new(projects.Catalogue)
 	a.catalogue = catalogue
 	a.keeper = &projectKeeper{
-		logger:  a.logger.With(zap.String("source", a.source.Location())),
-		builder: builder, catalogue: catalogue, keys: a.shared.keys, loaded: make(chan struct{}),
-		last: a.shared.lastProjects(a.sourceName(), a.source.Location(), a.Apex),
+		logger:    a.logger.With(zap.String("source", a.source.Location())),
+		builder:   builder,
+		catalogue: catalogue,
+		keys:      a.shared.keys,
+		loaded:    make(chan struct{}),
+		last:      a.shared.lastProjects(a.sourceName(), a.source.Location(), a.Apex),
 	}
 	readable, ok := a.source.(PreloadedSource)
 	if !ok {

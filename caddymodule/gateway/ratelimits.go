@@ -105,7 +105,14 @@ func (r *RateLimit) build() (limit, error) {
 		allowed := []string{"local", "shared", "strict"}
 		return limit{}, fmt.Errorf("mode %q: allowed are %s%s", r.Mode, strings.Join(allowed, ", "), spelling.DidYouMean(r.Mode, allowed))
 	}
-	rate := &rate.Limit{Name: r.Scope, Count: r.Count, Window: time.Duration(r.Window), Burst: r.Burst, Shadow: r.Shadow, Mode: mode}
+	rate := &rate.Limit{
+		Name:   r.Scope,
+		Count:  r.Count,
+		Window: time.Duration(r.Window),
+		Burst:  r.Burst,
+		Shadow: r.Shadow,
+		Mode:   mode,
+	}
 	if !rate.Prepare() {
 		return limit{}, errors.New("the count must be from 1 to 1000000000 a second, and the burst from 1; write `" + options.Form("rate_limit") + "`")
 	}

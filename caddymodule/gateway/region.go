@@ -50,7 +50,13 @@ func (r *Region) build() (regions.Region, error) {
 	if r == nil {
 		return regions.Region{}, errors.New("regions: null is no region")
 	}
-	region := regions.Region{Name: r.Name, Bias: time.Duration(r.Bias), Capacity: r.Capacity, WebSockets: r.WebSockets, HealthURI: r.HealthURI}
+	region := regions.Region{
+		Name:       r.Name,
+		Bias:       time.Duration(r.Bias),
+		Capacity:   r.Capacity,
+		WebSockets: r.WebSockets,
+		HealthURI:  r.HealthURI,
+	}
 	if r.Coordinates != nil {
 		region.Coordinates = geo.Coordinates{Latitude: r.Coordinates[0], Longitude: r.Coordinates[1]}
 		region.HasCoordinates = true

@@ -167,7 +167,11 @@ func (a *App) regionStatus() []RegionStatus {
 	for i := range view.Regions {
 		r := &view.Regions[i]
 		entry := RegionStatus{
-			Region: r.Region.Name, State: r.State, Since: r.Since.UTC(), Health: r.Health, InFlight: r.Load.InFlight(),
+			Region:   r.Region.Name,
+			State:    r.State,
+			Since:    r.Since.UTC(),
+			Health:   r.Health,
+			InFlight: r.Load.InFlight(),
 		}
 		entry.Refused, entry.Sockets = statusRoom(&r.Load.Calls).Refused, statusRoom(&r.Load.Sockets)
 		if r.Known {
@@ -181,10 +185,20 @@ func (a *App) regionStatus() []RegionStatus {
 			entry.Load, entry.Capacity = &load, &capacity
 		}
 		if d := a.network.State(r.Region).Drain(); d.Active() {
-			entry.Drain = &StatusDrain{Since: d.Since.UTC(), Ends: d.Since.Add(d.Over).UTC(), Gone: r.Drained, LastResort: d.LastResort}
+			entry.Drain = &StatusDrain{
+				Since:      d.Since.UTC(),
+				Ends:       d.Since.Add(d.Over).UTC(),
+				Gone:       r.Drained,
+				LastResort: d.LastResort,
+			}
 		}
 		for _, b := range r.Backends {
-			backend := BackendStatus{Address: b.Address, State: b.State, Since: b.Since.UTC(), FailureRate: b.FailureRate}
+			backend := BackendStatus{
+				Address:     b.Address,
+				State:       b.State,
+				Since:       b.Since.UTC(),
+				FailureRate: b.FailureRate,
+			}
 			if b.Distance.Measured {
 				backend.RTT = milliseconds(b.Distance.RTT)
 			}

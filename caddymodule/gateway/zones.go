@@ -16,9 +16,11 @@ func (a *App) auditZones() []audit.Finding {
 	var findings []audit.Finding
 	for _, z := range ledger.UnknownZones() {
 		findings = append(findings, audit.Finding{
-			Severity: audit.Medium, Check: "ledger_time_zone", Subject: z.Zone,
-			Message: fmt.Sprintf("the ledger has this time zone, which is not known here: what %s used by it is kept and not billed", strings.Join(z.Organizations, ", ")),
-			Remedy:  "install the system's zone files (tzdata), or update this program, and start it again",
+			Severity: audit.Medium,
+			Check:    "ledger_time_zone",
+			Subject:  z.Zone,
+			Message:  fmt.Sprintf("the ledger has this time zone, which is not known here: what %s used by it is kept and not billed", strings.Join(z.Organizations, ", ")),
+			Remedy:   "install the system's zone files (tzdata), or update this program, and start it again",
 		})
 	}
 	return findings

@@ -78,8 +78,10 @@ func listenShared(ctx context.Context, _, host, port string, offset uint, config
 			return nil, err
 		}
 		shared = &sharedListener{
-			Listener: opened.(net.Listener), key: key,
-			accepted: make(chan acceptance), done: make(chan struct{}),
+			Listener: opened.(net.Listener),
+			key:      key,
+			accepted: make(chan acceptance),
+			done:     make(chan struct{}),
 		}
 		sharedListeners.open[key] = shared
 		go shared.accept()
@@ -160,7 +162,12 @@ func (u *listenerUse) Accept() (net.Conn, error) {
 		if a.err != nil {
 			return nil, a.err
 		}
-		c := &sharedConn{Conn: a.conn, use: u, early: a.early, stray: a.stray}
+		c := &sharedConn{
+			Conn:  a.conn,
+			use:   u,
+			early: a.early,
+			stray: a.stray,
+		}
 		u.mu.Lock()
 		defer u.mu.Unlock()
 		u.conns[c] = struct{}{}

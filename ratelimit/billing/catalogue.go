@@ -76,7 +76,12 @@ func (c Cycles) Monthly(e *metering.Entry) (u metering.Usage, p metering.Period,
 	if e.Span != metering.Monthly || !HasUnits(&e.Sums) {
 		return u, p, false
 	}
-	u = metering.Usage{Subject: e.Subject, Region: e.Region, Span: e.Span, Sums: e.Sums}
+	u = metering.Usage{
+		Subject: e.Subject,
+		Region:  e.Region,
+		Span:    e.Span,
+		Sums:    e.Sums,
+	}
 	p, u.Cycle, ok = c.Named(e.Subject.Organization, e.ID)
 	u.Start = p.Start
 	return u, p, ok

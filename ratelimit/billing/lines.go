@@ -70,7 +70,12 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 		since = time.Time{}
 	}
 	totals, cycles := make(Totals), cyclesOf(catalogue)
-	in := usage.UpdateInput{Now: now, Sums: hourlySums(own, since, totals), Price: priceOf(catalogue), Complete: settledBy(now)}
+	in := usage.UpdateInput{
+		Now:      now,
+		Sums:     hourlySums(own, since, totals),
+		Price:    priceOf(catalogue),
+		Complete: settledBy(now),
+	}
 	id, err := metering.Identity(e.dir)
 	if err != nil {
 		return nil, err

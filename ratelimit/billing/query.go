@@ -16,13 +16,13 @@ type Query struct {
 	Month time.Time
 }
 
-// Wants reports whether the question, asked at a time, is about a period of an
+// wants reports whether the question, asked at a time, is about a period of an
 // organization.
-func (q *Query) Wants(organization string, p metering.Period, c metering.Cycle, now time.Time) bool {
+func (q *Query) wants(organization string, p metering.Period, c metering.Cycle, now time.Time) bool {
 	return (q.Organization == "" || q.Organization == organization) && q.WantsPeriod(p, c, now)
 }
 
-// WantsPeriod is Wants for whichever organization.
+// WantsPeriod reports whether the question, asked at a time, is about a period.
 func (q *Query) WantsPeriod(p metering.Period, c metering.Cycle, now time.Time) bool {
 	if q.Month.IsZero() {
 		return p.Contains(now)

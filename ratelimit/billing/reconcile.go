@@ -89,7 +89,12 @@ func (c *reconciliation) count(instance string, r *metering.Record) {
 
 // compare adds a level with two Totals of the same.
 func (c *reconciliation) compare(level, what string, expected, found Totals) {
-	l := ReconcileLevel{Level: level, What: what, Expected: expected.sum(), Found: found.sum()}
+	l := ReconcileLevel{
+		Level:    level,
+		What:     what,
+		Expected: expected.sum(),
+		Found:    found.sum(),
+	}
 	differ := func(k TotalKey) {
 		if expected[k] == found[k] {
 			return
@@ -112,7 +117,7 @@ func (c *reconciliation) compare(level, what string, expected, found Totals) {
 
 // asked reports whether a question is about a period of an organization.
 func (c *reconciliation) asked(organization string, p metering.Period, cycle metering.Cycle) bool {
-	return c.query.Wants(organization, p, cycle, c.now)
+	return c.query.wants(organization, p, cycle, c.now)
 }
 
 // of are the sums of some usage, by function.
@@ -226,7 +231,13 @@ func (c *reconciliation) lines(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		found[TotalKey{Organization: l.AccountID, Period: l.Period, Project: l.ProjectID, Function: l.FunctionID, Region: l.Region}] += l.Quantity
+		found[TotalKey{
+			Organization: l.AccountID,
+			Period:       l.Period,
+			Project:      l.ProjectID,
+			Function:     l.FunctionID,
+			Region:       l.Region,
+		}] += l.Quantity
 	}
 	c.compare("R3", "sums of all gateways and lines of bills", expected, found)
 	return nil

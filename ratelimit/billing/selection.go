@@ -64,7 +64,7 @@ func (e *Engine) Select(ctx context.Context, q Query) (*Selection, error) {
 	now, cycles := o.ledger.Now(), cyclesOf(catalogue)
 	want := func(organization, id string) bool {
 		p, cycle, ok := cycles.Named(organization, id)
-		return ok && q.Wants(organization, p, cycle, now)
+		return ok && q.wants(organization, p, cycle, now)
 	}
 	return &Selection{store: o.lines, cycles: cycles, want: want}, nil
 }

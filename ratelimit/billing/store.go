@@ -77,7 +77,12 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 		e.unshare(o, before)
 	}
 	mirror := metering.OpenMirror(o.ledger, conn, e.logMirror)
-	s := &SharedStore{url: url, conn: conn, mirror: mirror, peers: mirror}
+	s := &SharedStore{
+		url:    url,
+		conn:   conn,
+		mirror: mirror,
+		peers:  mirror,
+	}
 	var asking context.Context
 	asking, s.cancel = context.WithCancel(context.Background())
 	go e.warnOfInfo(asking, s)

@@ -20,7 +20,13 @@ type Totals map[TotalKey]int64
 // add adds what was counted in a billing period, by whichever gateway.
 func (t Totals) add(s metering.Subject, p metering.Period, region string, n metering.Sums) {
 	if billed := n.Billed(); billed != 0 {
-		t[TotalKey{Organization: s.Organization, Period: p.ID, Project: s.Project, Function: s.Function, Region: region}] += billed
+		t[TotalKey{
+			Organization: s.Organization,
+			Period:       p.ID,
+			Project:      s.Project,
+			Function:     s.Function,
+			Region:       region,
+		}] += billed
 	}
 }
 

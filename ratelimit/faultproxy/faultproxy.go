@@ -45,7 +45,12 @@ type Proxy struct {
 // what the target takes.
 func New(t testing.TB, target string, roundTrip time.Duration) *Proxy {
 	t.Helper()
-	p := &Proxy{t: t, Target: target, delay: roundTrip / 2, conns: make(map[net.Conn]bool)}
+	p := &Proxy{
+		t:      t,
+		Target: target,
+		delay:  roundTrip / 2,
+		conns:  make(map[net.Conn]bool),
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -67,7 +67,13 @@ func (l *Ledger) Adjust(a Adjustment) (Adjustment, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a.Instance, a.Made, a.At = l.Instance(), l.Now().UTC(), a.At.UTC().Truncate(time.Microsecond)
-	r := Record{Type: TypeVoid, Region: region, At: a.At, Subject: uint32(subject), Units: uint32(max(a.Units, -a.Units))}
+	r := Record{
+		Type:    TypeVoid,
+		Region:  region,
+		At:      a.At,
+		Subject: uint32(subject),
+		Units:   uint32(max(a.Units, -a.Units)),
+	}
 	if a.Units < 0 {
 		r.Flags = FlagMinus
 	}
@@ -112,8 +118,15 @@ func (l *Ledger) Adjustments() ([]Adjustment, error) {
 func (b *instanceLog) adjustment(r *Record) Adjustment {
 	n := b.dictionary.noted(r.Note)
 	return Adjustment{
-		Subject: b.dictionary.lookup(SubjectID(r.Subject)), Region: b.dictionary.regionName(r.Region), At: r.At, Units: r.adjusted(),
-		Reason: n.Reason, Operator: n.Operator, Made: time.UnixMicro(n.Made).UTC(), Instance: b.instance.id, Seq: r.Seq,
+		Subject:  b.dictionary.lookup(SubjectID(r.Subject)),
+		Region:   b.dictionary.regionName(r.Region),
+		At:       r.At,
+		Units:    r.adjusted(),
+		Reason:   n.Reason,
+		Operator: n.Operator,
+		Made:     time.UnixMicro(n.Made).UTC(),
+		Instance: b.instance.id,
+		Seq:      r.Seq,
 	}
 }
 

@@ -39,5 +39,10 @@ func (l *Ledger) noteStep(now time.Time, passed time.Duration) {
 		flags = FlagBack
 	}
 	// If it fails, the disk is full, which invocations notice by themselves.
-	_ = l.own.log.append(&Record{Type: TypeClockStep, Flags: flags, At: l.Now(), Duration: step.Abs()})
+	_ = l.own.log.append(&Record{
+		Type:     TypeClockStep,
+		Flags:    flags,
+		At:       l.Now(),
+		Duration: step.Abs(),
+	})
 }

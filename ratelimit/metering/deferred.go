@@ -81,7 +81,13 @@ func (l *Ledger) recordDeferred() error {
 		if err != nil {
 			return err
 		}
-		r := Record{Type: TypeAdmitted, Region: region, At: w.at, Subject: uint32(subject), Units: uint32(max(w.n, -w.n))}
+		r := Record{
+			Type:    TypeAdmitted,
+			Region:  region,
+			At:      w.at,
+			Subject: uint32(subject),
+			Units:   uint32(max(w.n, -w.n)),
+		}
 		if w.n < 0 {
 			r.Type, r.Ref = TypeVoid, w.seq
 		}

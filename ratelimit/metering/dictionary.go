@@ -91,8 +91,12 @@ func openDictionary(path string) (*dictionary, error) {
 		return nil, err
 	}
 	d := &dictionary{
-		file: file, latest: xsync.NewMap[string, *xsync.Map[string, latestID]](), bySub: make(map[subjectKey]SubjectID), byRegion: xsync.NewMap[string, uint16](),
-		cycles: make(map[subjectName][]SubjectID), regions: []string{""}, // 0: none
+		file:     file,
+		latest:   xsync.NewMap[string, *xsync.Map[string, latestID]](),
+		bySub:    make(map[subjectKey]SubjectID),
+		byRegion: xsync.NewMap[string, uint16](),
+		cycles:   make(map[subjectName][]SubjectID),
+		regions:  []string{""}, // 0: none
 	}
 	d.byRegion.Store("", 0)
 	if err := d.load(); err != nil {
@@ -187,7 +191,12 @@ func (d *dictionary) subject(s Subject) (SubjectID, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if _, ok := d.bySub[key]; !ok {
-		e := entry{Organization: s.Organization, Project: s.Project, Function: s.Function, Anchor: key.anchor}
+		e := entry{
+			Organization: s.Organization,
+			Project:      s.Project,
+			Function:     s.Function,
+			Anchor:       key.anchor,
+		}
 		if key.zone != time.UTC.String() {
 			e.Zone = key.zone
 		}

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"time"
 )
 
 // instance is the directory of an instance log. The process that writes the log
@@ -111,4 +113,59 @@ func Lock(path string) (io.Closer, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), file.Close())
 	}
 	return file, nil
+}
+
+// instanceLog is the log of one instance with its sums.
+type instanceLog struct {
+	instance   *instance
+	log        *log
+	dictionary *dictionary
+	checkpoint *checkpoint
+	projection *projection
+	archiving  sync.Mutex // guards the files of segments and archives: readers hold it while they read from the start
+	saved      uint64     // the last record that is in the checkpoint and in no open segment
+}
+
+func openInstanceLog(i *instance, now func() time.Time) (*instanceLog, error) {
+	b := &instanceLog{instance: i}
+	var err error
+	if b.dictionary, err = openDictionary(filepath.Join(i.dir, "dict.seg")); err != nil {
+		return nil, err
+	}
+	if b.checkpoint, err = openCheckpoint(filepath.Join(i.dir, "checkpoint.db")); err != nil {
+		return nil, errors.Join(err, b.dictionary.close())
+	}
+	b.projection = newProjection(b.dictionary.lookup)
+	err = b.checkpoint.load(b.projection)
+	if err == nil {
+		b.log, err = openLog(filepath.Join(i.dir, "wal"), b.projection.last, now)
+	}
+	if err == nil {
+		_, err = b.log.each(b.projection.add)
+	}
+	if err == nil {
+		err = b.dictionary.reserve(b.projection.highest)
+		b.saved = b.log.closedTo()
+	}
+	if err != nil {
+		if b.log != nil {
+			err = errors.Join(err, b.log.close())
+		}
+		return nil, errors.Join(err, b.checkpoint.close(), b.dictionary.close())
+	}
+	return b, nil
+}
+
+// close syncs the log, writes the checkpoint and closes all files.
+func (b *instanceLog) close() error {
+	b.log.end()
+	_, err := b.log.each(b.projection.add)
+	err = errors.Join(err, b.dictionary.sync())
+	if _, syncErr := b.log.sync(); syncErr != nil {
+		err = errors.Join(err, syncErr)
+	}
+	if err == nil {
+		err = b.checkpoint.save(b.projection)
+	}
+	return errors.Join(err, b.log.close(), b.checkpoint.close(), b.dictionary.close(), b.instance.close())
 }

@@ -69,17 +69,6 @@ type Ledger struct {
 	clock time.Time            // the machine's, in the last step
 }
 
-// instanceLog is the log of one instance with its sums.
-type instanceLog struct {
-	instance   *instance
-	log        *log
-	dictionary *dictionary
-	checkpoint *checkpoint
-	projection *projection
-	archiving  sync.Mutex // guards the files of segments and archives: readers hold it while they read from the start
-	saved      uint64     // the last record that is in the checkpoint and in no open segment
-}
-
 // Open opens the ledger in a directory. It continues an instance log whose process
 // ended, or begins a new one. Close it when done.
 func Open(config Config) (*Ledger, error) {
@@ -93,7 +82,13 @@ func Open(config Config) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, err)
 	}
-	l := &Ledger{config: config, stop: make(chan struct{}), kick: make(chan struct{}, 1), free: make(map[string]time.Time), saved: config.Now()}
+	l := &Ledger{
+		config: config,
+		stop:   make(chan struct{}),
+		kick:   make(chan struct{}, 1),
+		free:   make(map[string]time.Time),
+		saved:  config.Now(),
+	}
 	l.syncTried = sync.NewCond(&l.mu)
 	l.SetSync(SyncGroup)
 	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
@@ -136,50 +131,6 @@ func (l *Ledger) archive() {
 	}
 }
 
-func openInstanceLog(i *instance, now func() time.Time) (*instanceLog, error) {
-	b := &instanceLog{instance: i}
-	var err error
-	if b.dictionary, err = openDictionary(filepath.Join(i.dir, "dict.seg")); err != nil {
-		return nil, err
-	}
-	if b.checkpoint, err = openCheckpoint(filepath.Join(i.dir, "checkpoint.db")); err != nil {
-		return nil, errors.Join(err, b.dictionary.close())
-	}
-	b.projection = newProjection(b.dictionary.lookup)
-	err = b.checkpoint.load(b.projection)
-	if err == nil {
-		b.log, err = openLog(filepath.Join(i.dir, "wal"), b.projection.last, now)
-	}
-	if err == nil {
-		_, err = b.log.each(b.projection.add)
-	}
-	if err == nil {
-		err = b.dictionary.reserve(b.projection.highest)
-		b.saved = b.log.closedTo()
-	}
-	if err != nil {
-		if b.log != nil {
-			err = errors.Join(err, b.log.close())
-		}
-		return nil, errors.Join(err, b.checkpoint.close(), b.dictionary.close())
-	}
-	return b, nil
-}
-
-// close syncs the log, writes the checkpoint and closes all files.
-func (b *instanceLog) close() error {
-	b.log.end()
-	_, err := b.log.each(b.projection.add)
-	err = errors.Join(err, b.dictionary.sync())
-	if _, syncErr := b.log.sync(); syncErr != nil {
-		err = errors.Join(err, syncErr)
-	}
-	if err == nil {
-		err = b.checkpoint.save(b.projection)
-	}
-	return errors.Join(err, b.log.close(), b.checkpoint.close(), b.dictionary.close(), b.instance.close())
-}
-
 // SetSync changes the sync mode.
 func (l *Ledger) SetSync(mode Sync) {
 	l.mode.Store(&mode)
@@ -212,7 +163,14 @@ type Invocation struct {
 
 // record returns a record of one unit of the invocation.
 func (i *Invocation) record(t Type, ref uint64) Record {
-	return Record{Type: t, Ref: ref, Region: i.Region, At: i.At, Subject: uint32(i.Subject), Units: 1}
+	return Record{
+		Type:    t,
+		Ref:     ref,
+		Region:  i.Region,
+		At:      i.At,
+		Subject: uint32(i.Subject),
+		Units:   1,
+	}
 }
 
 // Admit records an invocation that is about to be sent and returns the number of

@@ -44,7 +44,12 @@ type log struct {
 
 // openLog opens the log in dir. Records up to last are in the checkpoint already.
 func openLog(dir string, last uint64, now func() time.Time) (*log, error) {
-	l := &log{dir: dir, now: now, read: last + 1, flush: syncMap}
+	l := &log{
+		dir:   dir,
+		now:   now,
+		read:  last + 1,
+		flush: syncMap,
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -166,7 +171,7 @@ func (s *Segment) empty() bool {
 
 // begin creates a segment and appends it to open.
 func (l *log) begin(first uint64, slots int) error {
-	s, err := CreateSegment(l.path(first), first, slots, l.now())
+	s, err := createSegment(l.path(first), first, slots, l.now())
 	if err != nil {
 		return err
 	}
@@ -217,8 +222,9 @@ func (l *log) prepare(s *Segment) error {
 	if l.full != nil && now.Sub(l.tried) < time.Second && !now.Before(l.tried) {
 		return l.full
 	}
-	next, err := CreateSegment(l.path(s.first+s.length()), s.first+s.length(), l.nextSlots(s), now)
-	if l.full, l.tried = nil, now; err != nil {
+	next, err := createSegment(l.path(s.first+s.length()), s.first+s.length(), l.nextSlots(s), now)
+	l.full, l.tried = nil, now
+	if err != nil {
 		l.full = fmt.Errorf("%w: %w", ErrUnavailable, err)
 		return l.full
 	}

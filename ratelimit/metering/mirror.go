@@ -83,7 +83,13 @@ type shard struct {
 // the error when that fails, and with nil when it works again. Close the mirror
 // before the ledger and the Conn.
 func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirror {
-	m := &Mirror{ledger: ledger, conn: conn, trouble: trouble, shards: make(map[shardOf]*shard), leftSent: make(map[string]bool)}
+	m := &Mirror{
+		ledger:   ledger,
+		conn:     conn,
+		trouble:  trouble,
+		shards:   make(map[shardOf]*shard),
+		leftSent: make(map[string]bool),
+	}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.ok.Store(time.Now().UnixMicro())
 	ledger.mu.Lock()

@@ -67,7 +67,8 @@ func refBack(r *Record) int64 {
 }
 
 func setRefBack(r *Record, v int64) {
-	if r.Ref = 0; v != 0 {
+	r.Ref = 0
+	if v != 0 {
 		r.Ref = r.Seq - uint64(v)
 	}
 }

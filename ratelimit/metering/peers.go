@@ -198,8 +198,11 @@ func entriesOf(instance string, fields map[string]string) ([]Entry, error) {
 		e := byName[name]
 		if e == nil {
 			e = &Entry{
-				Instance: instance, Span: Span(parts[0][0]), ID: parts[1],
-				Subject: Subject{Organization: parts[2], Project: parts[3], Function: parts[4]}, Region: parts[5],
+				Instance: instance,
+				Span:     Span(parts[0][0]),
+				ID:       parts[1],
+				Subject:  Subject{Organization: parts[2], Project: parts[3], Function: parts[4]},
+				Region:   parts[5],
 			}
 			byName[name] = e
 		}

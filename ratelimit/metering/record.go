@@ -118,12 +118,20 @@ func (r *Record) decode(b []byte) error {
 	}
 	head, sums, done, bytes := le.Uint32(b[4:]), le.Uint64(b[24:]), le.Uint64(b[32:]), le.Uint64(b[40:])
 	*r = Record{
-		Type: Type(head), Flags: uint8(head >> 8), Region: uint16(head >> 16),
-		Seq: le.Uint64(b[8:]), At: time.UnixMicro(int64(le.Uint64(b[16:]))).UTC(),
-		Subject: uint32(sums), Units: uint32(sums >> 32),
-		Status: uint16(done), Attempts: uint8(done >> 16), Duration: time.Duration(done>>32) * time.Microsecond,
-		BytesIn: bytes & math.MaxUint32, BytesOut: bytes >> 32,
-		Note: le.Uint32(b[48:]), Ref: le.Uint64(b[56:]),
+		Type:     Type(head),
+		Flags:    uint8(head >> 8),
+		Region:   uint16(head >> 16),
+		Seq:      le.Uint64(b[8:]),
+		At:       time.UnixMicro(int64(le.Uint64(b[16:]))).UTC(),
+		Subject:  uint32(sums),
+		Units:    uint32(sums >> 32),
+		Status:   uint16(done),
+		Attempts: uint8(done >> 16),
+		Duration: time.Duration(done>>32) * time.Microsecond,
+		BytesIn:  bytes & math.MaxUint32,
+		BytesOut: bytes >> 32,
+		Note:     le.Uint32(b[48:]),
+		Ref:      le.Uint64(b[56:]),
 	}
 	if !r.Type.valid() {
 		return fmt.Errorf("there is no type %q of records: was it written by a newer version?", rune(r.Type))

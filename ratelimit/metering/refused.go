@@ -55,7 +55,13 @@ func (l *Ledger) recordRefused(now time.Time, all bool) {
 		if count == 0 {
 			continue
 		}
-		r := Record{Type: TypeRejected, At: l.Now(), Subject: uint32(key.subject), Units: count, Status: key.status}
+		r := Record{
+			Type:    TypeRejected,
+			At:      l.Now(),
+			Subject: uint32(key.subject),
+			Units:   count,
+			Status:  key.status,
+		}
 		if l.own.log.append(&r) != nil {
 			n.Add(count) // recorded the next time
 		}
@@ -136,8 +142,11 @@ func (l *Ledger) Refusals() ([]Refusals, error) {
 	for _, b := range l.logs() {
 		for key, t := range b.projection.refused {
 			all = append(all, Refusals{
-				Subject: b.dictionary.lookup(key.subject), Instance: b.instance.id, Status: int(key.status),
-				Start: time.Unix(key.start, 0).UTC(), Requests: t.n,
+				Subject:  b.dictionary.lookup(key.subject),
+				Instance: b.instance.id,
+				Status:   int(key.status),
+				Start:    time.Unix(key.start, 0).UTC(),
+				Requests: t.n,
 			})
 		}
 	}

@@ -46,9 +46,9 @@ type Segment struct {
 	flush  func([]byte) error // msync; tests replace it
 }
 
-// CreateSegment creates a segment whose first record has the number first. File
+// createSegment creates a segment whose first record has the number first. File
 // and name are on the disk when it returns. It fails if the file exists.
-func CreateSegment(path string, first uint64, slots int, now time.Time) (*Segment, error) {
+func createSegment(path string, first uint64, slots int, now time.Time) (*Segment, error) {
 	if first == 0 || slots < 1 || slots > SegmentRecords {
 		return nil, fmt.Errorf("creating a segment from record %d with %d slots: want from 1 on and 1 to %d slots", first, slots, SegmentRecords)
 	}
@@ -125,7 +125,12 @@ func OpenSegment(path string) (*Segment, error) {
 	case le.Uint32(header[60:]) != headerChecksum(header):
 		return nil, fmt.Errorf("segment %s: its header: %w", path, errTorn)
 	}
-	s := &Segment{path: path, first: le.Uint64(header[8:]), slots: le.Uint64(header[16:]), flush: syncMap}
+	s := &Segment{
+		path:  path,
+		first: le.Uint64(header[8:]),
+		slots: le.Uint64(header[16:]),
+		flush: syncMap,
+	}
 	s.created = time.UnixMicro(int64(le.Uint64(header[24:]))).UTC()
 	size := headerSize + int64(s.slots)*RecordSize
 	info, err := file.Stat()

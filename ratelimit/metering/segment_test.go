@@ -29,7 +29,7 @@ var now = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func create(t *testing.T, first uint64, slots int) *Segment {
 	t.Helper()
-	s, err := CreateSegment(filepath.Join(t.TempDir(), "1.seg"), first, slots, now)
+	s, err := createSegment(filepath.Join(t.TempDir(), "1.seg"), first, slots, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestSegmentRefusesAForeignRecord(t *testing.T) {
 
 func TestSegmentErrors(t *testing.T) {
 	s := create(t, 1, 4)
-	if _, err := CreateSegment(s.path, 1, 4, now); !errors.Is(err, os.ErrExist) {
+	if _, err := createSegment(s.path, 1, 4, now); !errors.Is(err, os.ErrExist) {
 		t.Errorf("a second of the name: %v", err)
 	}
 	if left, err := filepath.Glob(s.path + ".*"); err != nil || len(left) != 0 {
@@ -186,11 +186,11 @@ func TestSegmentErrors(t *testing.T) {
 		first uint64
 		slots int
 	}{{0, 4}, {1, 0}, {1, SegmentRecords + 1}} {
-		if _, err := CreateSegment(filepath.Join(t.TempDir(), "x"), wrong.first, wrong.slots, now); err == nil {
+		if _, err := createSegment(filepath.Join(t.TempDir(), "x"), wrong.first, wrong.slots, now); err == nil {
 			t.Errorf("%+v is possible", wrong)
 		}
 	}
-	if _, err := CreateSegment(filepath.Join(t.TempDir(), "no", "x"), 1, 1, now); !errors.Is(err, os.ErrNotExist) {
+	if _, err := createSegment(filepath.Join(t.TempDir(), "no", "x"), 1, 1, now); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("in no directory: %v", err)
 	}
 	whole, err := os.ReadFile(s.path)
@@ -315,7 +315,7 @@ func TestSegmentOutlivesKills(t *testing.T) {
 }
 
 func BenchmarkAppend(b *testing.B) {
-	s, err := CreateSegment(filepath.Join(b.TempDir(), "1.seg"), 1, SegmentRecords, now)
+	s, err := createSegment(filepath.Join(b.TempDir(), "1.seg"), 1, SegmentRecords, now)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -330,7 +330,7 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func BenchmarkRecover(b *testing.B) {
-	s, err := CreateSegment(filepath.Join(b.TempDir(), "1.seg"), 1, SegmentRecords, now)
+	s, err := createSegment(filepath.Join(b.TempDir(), "1.seg"), 1, SegmentRecords, now)
 	if err != nil {
 		b.Fatal(err)
 	}

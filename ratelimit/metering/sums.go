@@ -105,8 +105,11 @@ type current struct {
 
 func newProjection(lookup func(SubjectID) Subject) *projection {
 	return &projection{
-		sums: make(map[sumKey]*tally), recent: make(map[place]*current), used: make(map[accountPeriod]*uint64),
-		refused: make(map[refusalKey]*refusalTally), lookup: lookup,
+		sums:    make(map[sumKey]*tally),
+		recent:  make(map[place]*current),
+		used:    make(map[accountPeriod]*uint64),
+		refused: make(map[refusalKey]*refusalTally),
+		lookup:  lookup,
 	}
 }
 

@@ -46,8 +46,12 @@ func (b *instanceLog) usage() []Usage {
 	all := make([]Usage, 0, len(b.projection.sums))
 	for key, sums := range b.projection.sums {
 		all = append(all, Usage{
-			Subject: b.dictionary.lookup(key.subject), Instance: b.instance.id, Region: b.dictionary.regionName(key.region),
-			Span: key.span, Start: time.Unix(key.start, 0).UTC(), Sums: sums.Sums,
+			Subject:  b.dictionary.lookup(key.subject),
+			Instance: b.instance.id,
+			Region:   b.dictionary.regionName(key.region),
+			Span:     key.span,
+			Start:    time.Unix(key.start, 0).UTC(),
+			Sums:     sums.Sums,
 		})
 	}
 	return all

@@ -78,7 +78,12 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 		}
 		if !hard {
 			w.ungranted.Add(1)
-			return Unit{At: at, Remaining: -1, window: w, ungranted: true}, nil
+			return Unit{
+				At:        at,
+				Remaining: -1,
+				window:    w,
+				ungranted: true,
+			}, nil
 		}
 		for w.limit.Load() == limit {
 			left := w.unspent.Load()
@@ -90,7 +95,12 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 				if left-1 < w.refillBelow() && unassigned > 0 {
 					m.claimInBackground(w, allowance, false)
 				}
-				return Unit{At: at, Remaining: left - 1 + unassigned, Limit: limit, window: w}, nil
+				return Unit{
+					At:        at,
+					Remaining: left - 1 + unassigned,
+					Limit:     limit,
+					window:    w,
+				}, nil
 			}
 		}
 		if m.refuses(w, allowance, limit, at) {
@@ -98,7 +108,13 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 		}
 		if w.exhaustedAt.Load() != 0 && w.limit.Load() == limit && w.unspent.Load() <= 0 { // grace
 			w.ungranted.Add(1)
-			return Unit{At: at, Remaining: 0, Limit: limit, window: w, ungranted: true}, nil
+			return Unit{
+				At:        at,
+				Remaining: 0,
+				Limit:     limit,
+				window:    w,
+				ungranted: true,
+			}, nil
 		}
 		if waited && ctx.Err() != nil {
 			return w.takeUngranted(allowance, at, ErrUnavailable)
@@ -127,7 +143,12 @@ func (w *window) takeUngranted(allowance *Allowance, at time.Time, err error) (U
 		return Unit{}, err
 	}
 	w.ungranted.Add(1)
-	return Unit{At: at, Remaining: -1, window: w, ungranted: true}, nil
+	return Unit{
+		At:        at,
+		Remaining: -1,
+		window:    w,
+		ungranted: true,
+	}, nil
 }
 
 // claimInBackground starts a claim that nobody waits for, unless one is under way.

@@ -65,7 +65,8 @@ func (h *keyHasher) id(key *Key) (id bucketID) {
 	s.mac.Reset()
 	s.mac.Write(text)
 	copy(id[:], s.mac.Sum(s.sum[:0]))
-	if s.text = text; cap(text) > keptText {
+	s.text = text
+	if cap(text) > keptText {
 		s.text = nil
 	}
 	return id

@@ -235,5 +235,10 @@ func priorOf(tx *bbolt.Tx, change []byte, n uint64) (this, next prior, err error
 
 // charge returns the charge of an entry.
 func (e *entry) charge(ledger string, k Key, billed metering.Period) Charge {
-	return Charge{Line: e.line(ledger, k), Package: max(0, e.Price.Package), Minor: max(0, e.Price.Minor), Billed: billed}
+	return Charge{
+		Line:    e.line(ledger, k),
+		Package: max(0, e.Price.Package),
+		Minor:   max(0, e.Price.Minor),
+		Billed:  billed,
+	}
 }

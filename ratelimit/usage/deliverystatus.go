@@ -31,7 +31,8 @@ func (o *Outbox) Status(ctx context.Context, s Service) (st DeliveryStatus, err 
 		st.Unanswered += len(p.Pending)
 		st.Rejected += len(p.Rejected)
 		for _, id := range slices.Sorted(maps.Keys(p.Rejected)) {
-			if r := p.Rejected[id]; len(st.Reasons) < maxReasons {
+			if len(st.Reasons) < maxReasons {
+				r := p.Rejected[id]
 				st.Reasons = append(st.Reasons, fmt.Sprintf("%s of %s, %s: %s", r.Name(), r.Account, r.Start.Format(time.RFC3339), r.Reason))
 			}
 		}

@@ -112,7 +112,12 @@ func (f *Files) Deliver(_ context.Context, b Batch) error {
 	if len(b.Lines) == 0 {
 		return nil
 	}
-	d := delivery{File: fmt.Sprintf("usage-%012d.%s", b.From, f.extension()), From: b.From, To: b.To, Previous: last.SHA256}
+	d := delivery{
+		File:     fmt.Sprintf("usage-%012d.%s", b.From, f.extension()),
+		From:     b.From,
+		To:       b.To,
+		Previous: last.SHA256,
+	}
 	if err := f.write(&d, b); err != nil {
 		return err
 	}
@@ -134,7 +139,8 @@ func (f *Files) write(d *delivery, b Batch) error {
 		return err
 	}
 	hash := sha256.New()
-	if out := io.MultiWriter(file, hash); f.Format == FOCUS {
+	out := io.MultiWriter(file, hash)
+	if f.Format == FOCUS {
 		d.Totals, err = WriteFOCUS(out, FOCUSOptions{}, b.Charges())
 	} else {
 		d.Totals, err = Write(out, f.Format, b.all())

@@ -82,7 +82,12 @@ func (b *LineStore) Days(want func(organization, period string) bool) (days []Da
 				zone = c.Zone
 			}
 		}
-		d := Day{Organization: k.Organization, Period: k.Period, Date: k.Start.In(zone).Format(time.DateOnly), Invocations: e.total().Invocations}
+		d := Day{
+			Organization: k.Organization,
+			Period:       k.Period,
+			Date:         k.Start.In(zone).Format(time.DateOnly),
+			Invocations:  e.total().Invocations,
+		}
 		if n := len(days); n > 0 && days[n-1].Organization == d.Organization && days[n-1].Period == d.Period && days[n-1].Date == d.Date {
 			days[n-1].Invocations += d.Invocations
 		} else {
@@ -98,13 +103,32 @@ func (e *entry) line(ledger string, k Key) Line {
 	total, t := e.total(), e.Price
 	after := e.after()
 	l := Line{
-		Schema: Schema, LedgerID: ledger, LineID: lineID(ledger, k), Revision: e.Revision, Period: k.Period,
-		AccountID: k.Organization, Plan: t.Plan, PlanRev: t.Revision(), ProjectID: k.Project, FunctionID: k.Function, Region: k.Region,
-		Class: class, WindowStart: k.Start, WindowEnd: time.Unix(e.End, 0).UTC(), Unit: unit,
-		Quantity: total.billed(), QuantityOrphan: max(0, total.Invocations-total.Completed), QuantityVoid: total.Voided,
-		CumBefore: e.Before, CumAfter: after, Included: max(-1, t.Included), OverageQuantity: t.Over(after) - t.Over(e.Before),
-		Packages: t.Packages(after) - t.Packages(e.Before), AmountMinor: t.Amount(after) - t.Amount(e.Before), Currency: t.Currency,
-		State: e.State,
+		Schema:          Schema,
+		LedgerID:        ledger,
+		LineID:          lineID(ledger, k),
+		Revision:        e.Revision,
+		Period:          k.Period,
+		AccountID:       k.Organization,
+		Plan:            t.Plan,
+		PlanRev:         t.Revision(),
+		ProjectID:       k.Project,
+		FunctionID:      k.Function,
+		Region:          k.Region,
+		Class:           class,
+		WindowStart:     k.Start,
+		WindowEnd:       time.Unix(e.End, 0).UTC(),
+		Unit:            unit,
+		Quantity:        total.billed(),
+		QuantityOrphan:  max(0, total.Invocations-total.Completed),
+		QuantityVoid:    total.Voided,
+		CumBefore:       e.Before,
+		CumAfter:        after,
+		Included:        max(-1, t.Included),
+		OverageQuantity: t.Over(after) - t.Over(e.Before),
+		Packages:        t.Packages(after) - t.Packages(e.Before),
+		AmountMinor:     t.Amount(after) - t.Amount(e.Before),
+		Currency:        t.Currency,
+		State:           e.State,
 	}
 	l.SourceInstances, l.FirstSeqDigest = sources(e.Sources)
 	l.SHA256 = l.digest()

@@ -177,7 +177,13 @@ func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 				return err
 			}
 			period, organization, _ := strings.Cut(key, "\x00")
-			u := update{bucket: bucket, group: []byte(key), changes: changes, over: in.Complete, now: in.Now}
+			u := update{
+				bucket:  bucket,
+				group:   []byte(key),
+				changes: changes,
+				over:    in.Complete,
+				now:     in.Now,
+			}
 			u.period, _ = b.period(organization, period)
 			u.settled = settled
 			u.price, u.known = in.Price(organization)

@@ -81,7 +81,12 @@ func (p *page) message(item *Item) (m Message, wanted bool) {
 	if !known && item.Value == 0 && item.Line == nil {
 		return m, false
 	}
-	m = Message{Item: *item, Revision: before.Revision + 1, Delta: item.Value - before.Value, Paid: item.Amount - before.Amount}
+	m = Message{
+		Item:     *item,
+		Revision: before.Revision + 1,
+		Delta:    item.Value - before.Value,
+		Paid:     item.Amount - before.Amount,
+	}
 	if r, no := p.Rejected[item.ID]; no {
 		if r.Value == item.Value && r.Amount == item.Amount && r.digest() == digest {
 			return m, false
@@ -116,7 +121,12 @@ func (p *page) settle(verdicts []Verdict) {
 				p.Sent = make(map[string]delivered)
 			}
 			p.Sent[m.ID] = delivered{
-				Revision: m.Revision, Value: m.Value, Amount: m.Amount, Digest: m.digest(), Before: m.Value - m.Delta, BeforePaid: m.Amount - m.Paid,
+				Revision:   m.Revision,
+				Value:      m.Value,
+				Amount:     m.Amount,
+				Digest:     m.digest(),
+				Before:     m.Value - m.Delta,
+				BeforePaid: m.Amount - m.Paid,
 			}
 			delete(p.Rejected, m.ID)
 		}
@@ -135,7 +145,12 @@ func (p *page) reject(m Message, reason string) {
 // after it had accepted them.
 func (p *page) takeBack(rejections []Rejection) (taken int) {
 	for id, t := range p.Sent {
-		m := Message{Item: Item{ID: id, Value: t.Value, Amount: t.Amount}, Revision: t.Revision, Delta: t.Value - t.Before, Paid: t.Amount - t.BeforePaid}
+		m := Message{
+			Item:     Item{ID: id, Value: t.Value, Amount: t.Amount},
+			Revision: t.Revision,
+			Delta:    t.Value - t.Before,
+			Paid:     t.Amount - t.BeforePaid,
+		}
 		i := slices.IndexFunc(rejections, func(c Rejection) bool { return c.Message == m.Name() })
 		if i < 0 || p.Rejected[id].Revision == t.Revision {
 			continue

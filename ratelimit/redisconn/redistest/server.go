@@ -61,7 +61,12 @@ func start(t testing.TB, host string, in, args, settings []string) *Server {
 	var last error
 	for range 5 { // somebody may be faster at the port
 		port := freePort(t)
-		s := &Server{t: t, in: in, Address: net.JoinHostPort(host, strconv.Itoa(port)), dir: t.TempDir()}
+		s := &Server{
+			t:       t,
+			in:      in,
+			Address: net.JoinHostPort(host, strconv.Itoa(port)),
+			dir:     t.TempDir(),
+		}
 		conf := filepath.Join(s.dir, "redis.conf")
 		lines := append([]string{
 			"bind " + host, "port " + strconv.Itoa(port), "dir " + s.dir, "logfile " + filepath.Join(s.dir, "log"), "daemonize no",
@@ -174,7 +179,13 @@ func (s *Server) do(args ...any) (any, error) {
 
 func newClient(address string) *redis.Client {
 	return redis.NewClient(&redis.Options{
-		Addr: address, Protocol: 2, DisableIdentity: true, PipelinePoolSize: -1, PoolSize: 2, DialTimeout: time.Second, DialerRetries: 1,
+		Addr:                     address,
+		Protocol:                 2,
+		DisableIdentity:          true,
+		PipelinePoolSize:         -1,
+		PoolSize:                 2,
+		DialTimeout:              time.Second,
+		DialerRetries:            1,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 }

@@ -141,7 +141,12 @@ func (s *Service) Items(lines []usage.Line) (items []usage.Item) {
 		}
 		for i, name := range s.names() {
 			items = append(items, usage.Item{
-				ID: itemID(first, name), Meter: name, Account: first.AccountID, Start: first.WindowStart, End: first.WindowEnd, Value: []int64{used, over}[i],
+				ID:      itemID(first, name),
+				Meter:   name,
+				Account: first.AccountID,
+				Start:   first.WindowStart,
+				End:     first.WindowEnd,
+				Value:   []int64{used, over}[i],
 			})
 		}
 	}

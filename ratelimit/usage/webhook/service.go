@@ -103,7 +103,13 @@ func (*Service) Items(lines []usage.Line) []usage.Item {
 	for i := range lines {
 		l := &lines[i]
 		items[i] = usage.Item{
-			ID: l.LineID, Account: l.AccountID, Start: l.WindowStart, End: l.WindowEnd, Value: l.Quantity, Amount: l.AmountMinor, Line: l,
+			ID:      l.LineID,
+			Account: l.AccountID,
+			Start:   l.WindowStart,
+			End:     l.WindowEnd,
+			Value:   l.Quantity,
+			Amount:  l.AmountMinor,
+			Line:    l,
 		}
 	}
 	return items
@@ -124,7 +130,8 @@ func (s *Service) Send(ctx context.Context, messages []usage.Message) (verdicts 
 			end++
 		}
 		part, err := s.tell(ctx, messages[start:end])
-		if verdicts = append(verdicts, part...); err != nil {
+		verdicts = append(verdicts, part...)
+		if err != nil {
 			return verdicts, err
 		}
 		start = end
