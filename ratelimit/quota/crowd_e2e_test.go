@@ -45,7 +45,12 @@ func joinRedis(t *testing.T, url, dir string, allowance Allowance) *member {
 	}
 	m := &member{conn: conn, mirror: metering.OpenMirror(ledger, conn, func(error) {})}
 	m.redis = NewRedis(conn, before, m.mirror.Present)
-	m.gateway = &gateway{Manager: NewManager(ledger, m.redis), t: t, ledger: ledger, allowance: allowance}
+	m.gateway = &gateway{
+		Manager:   NewManager(ledger, m.redis),
+		t:         t,
+		ledger:    ledger,
+		allowance: allowance,
+	}
 	return m
 }
 
@@ -100,7 +105,12 @@ func gather(t *testing.T, url string, n int, limit int64) *crowd {
 func gatherAt(t *testing.T, urls []string, limit int64) *crowd {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	c := &crowd{t: t, urls: urls, allowance: hard(limit), stop: stop}
+	c := &crowd{
+		t:         t,
+		urls:      urls,
+		allowance: hard(limit),
+		stop:      stop,
+	}
 	for i, url := range urls {
 		c.dirs = append(c.dirs, t.TempDir())
 		c.members = append(c.members, joinRedis(t, url, c.dirs[i], c.allowance))

@@ -147,7 +147,7 @@ func (e *Embedded) SetOverride(_ context.Context, organization string, limit *in
 	})
 }
 
-// Limits implements Authority.
+// Overrides implements Authority.
 func (e *Embedded) Overrides(context.Context) (map[string]int64, error) {
 	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
 		return nil, nil

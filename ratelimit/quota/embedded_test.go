@@ -40,7 +40,14 @@ func TestEmbeddedFile(t *testing.T) {
 func TestEmbeddedBrokenLease(t *testing.T) {
 	dir := t.TempDir()
 	e := NewEmbedded(dir, time.Now)
-	c := Claim{Holder: "h", Organization: "acme", Period: november, Limit: 10, Number: 1, Wants: 3}
+	c := Claim{
+		Holder:       "h",
+		Organization: "acme",
+		Period:       november,
+		Limit:        10,
+		Number:       1,
+		Wants:        3,
+	}
 	if a, err := e.Claim(t.Context(), c); err != nil || a.Granted != 3 {
 		t.Fatalf("%+v, %v", a, err)
 	}

@@ -68,7 +68,12 @@ func TestJoiningWhileAServerIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ledger.Close()
-	r := &replaced{Embedded: NewEmbedded(dir, time.Now), claims: "1:a", members: "1:a", joinable: make(chan struct{})}
+	r := &replaced{
+		Embedded: NewEmbedded(dir, time.Now),
+		claims:   "1:a",
+		members:  "1:a",
+		joinable: make(chan struct{}),
+	}
 	q := NewManager(ledger, r)
 	defer q.Close(context.Background())
 	r.joinable <- struct{}{} // the first time
@@ -123,10 +128,12 @@ func TestEpochOfANewServer(t *testing.T) {
 	if !e.begin(3, "") || e.in(3, "7:a") {
 		t.Error("it is in the one before while it joins")
 	}
-	if e.end(3, ""); e.in(3, "7:a") {
+	e.end(3, "")
+	if e.in(3, "7:a") {
 		t.Error("it is in the one before, though it may have joined another")
 	}
-	if e.end(3, "9:b"); !e.in(3, "9:b") || e.in(3, "7:a") {
+	e.end(3, "9:b")
+	if !e.in(3, "9:b") || e.in(3, "7:a") {
 		t.Error("it is not in the one that it joined last")
 	}
 }

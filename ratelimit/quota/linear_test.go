@@ -61,8 +61,13 @@ func linearizable(t *testing.T, authority Authority, organization string, seed u
 			held := int64(0)
 			for number := range uint64(each) {
 				c := Claim{
-					Holder: fmt.Sprint(i), Organization: organization, Period: period, Limit: limit, Number: number + 1,
-					Holds: held, Wants: held + random.Int64N(8),
+					Holder:       fmt.Sprint(i),
+					Organization: organization,
+					Period:       period,
+					Limit:        limit,
+					Number:       number + 1,
+					Holds:        held,
+					Wants:        held + random.Int64N(8),
 				}
 				if random.IntN(4) == 0 {
 					c.Wants, c.Holds = 0, held-random.Int64N(held+1)
@@ -76,7 +81,13 @@ func linearizable(t *testing.T, authority Authority, organization string, seed u
 				}
 				held = a.Granted
 				mu.Lock()
-				history = append(history, porcupine.Operation{ClientId: i, Input: c, Call: called, Output: a, Return: returned})
+				history = append(history, porcupine.Operation{
+					ClientId: i,
+					Input:    c,
+					Call:     called,
+					Output:   a,
+					Return:   returned,
+				})
 				mu.Unlock()
 			}
 		})

@@ -39,7 +39,12 @@ func openGateway(t *testing.T, dir string, c *clock, allowance Allowance) *gatew
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &gateway{Manager: NewManager(ledger, NewEmbedded(dir, c.now)), t: t, ledger: ledger, allowance: allowance}
+	return &gateway{
+		Manager:   NewManager(ledger, NewEmbedded(dir, c.now)),
+		t:         t,
+		ledger:    ledger,
+		allowance: allowance,
+	}
 }
 
 func (g *gateway) close() {
@@ -61,7 +66,12 @@ func (g *gateway) take() (Unit, error) {
 	if err != nil {
 		return unit, err
 	}
-	subject, err := g.ledger.Subject(metering.Subject{Organization: "acme", Project: "p", Function: "f", Cycle: g.allowance.Cycle})
+	subject, err := g.ledger.Subject(metering.Subject{
+		Organization: "acme",
+		Project:      "p",
+		Function:     "f",
+		Cycle:        g.allowance.Cycle,
+	})
 	if err == nil {
 		_, err = g.ledger.Admit(metering.Invocation{Subject: subject, Region: 0, At: unit.At})
 	}
@@ -300,7 +310,8 @@ func TestQuotaMovesToAnotherAuthority(t *testing.T) {
 	}
 	running.Wait()
 	c.advance(time.Minute)
-	if passed.Add(int64(g.used(5000))); passed.Load() != 2000 {
+	passed.Add(int64(g.used(5000)))
+	if passed.Load() != 2000 {
 		t.Errorf("%d of 2000", passed.Load())
 	}
 }

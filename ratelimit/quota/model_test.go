@@ -62,7 +62,12 @@ func settleModel(l *modelLease, m modelMessage, g guards) int8 {
 	for i, name := range names {
 		real.Holders[name] = holder{Granted: int64(l.granted[i]), Number: uint64(l.number[i])}
 	}
-	c := Claim{Holder: names[m.gateway], Number: uint64(m.number), Holds: int64(m.holds), Wants: int64(m.wants)}
+	c := Claim{
+		Holder: names[m.gateway],
+		Number: uint64(m.number),
+		Holds:  int64(m.holds),
+		Wants:  int64(m.wants),
+	}
 	if !g.trustHolder && !m.returns {
 		c.Holds = max(c.Holds, int64(l.granted[m.gateway]))
 	}
@@ -116,13 +121,23 @@ func (w world) next(g guards) (all []world) {
 			me := &n.gateways[i]
 			me.number++
 			me.waits = me.number
-			add(n.send(modelMessage{gateway: int8(i), number: me.number, holds: me.granted, wants: me.spent + 1 + me.unspent}))
+			add(n.send(modelMessage{
+				gateway: int8(i),
+				number:  me.number,
+				holds:   me.granted,
+				wants:   me.spent + 1 + me.unspent,
+			}))
 			if !self.joined {
 				holds := me.granted
 				if !g.assertGranted {
 					holds = 0
 				}
-				add(n.send(modelMessage{gateway: int8(i), number: me.number, holds: holds, asserts: true}))
+				add(n.send(modelMessage{
+					gateway: int8(i),
+					number:  me.number,
+					holds:   holds,
+					asserts: true,
+				}))
 			}
 			if self.unspent > 0 {
 				r := n
@@ -131,7 +146,12 @@ func (w world) next(g guards) (all []world) {
 				if g.dropBefore {
 					back.granted, back.unspent = held, 0
 				}
-				add(r.send(modelMessage{gateway: int8(i), number: back.number, holds: held, returns: true}))
+				add(r.send(modelMessage{
+					gateway: int8(i),
+					number:  back.number,
+					holds:   held,
+					returns: true,
+				}))
 			}
 		}
 		if w.faults < modelFaults {

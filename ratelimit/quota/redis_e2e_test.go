@@ -109,7 +109,14 @@ func authorityIn(t *testing.T, url string, holders int) *Redis {
 	number := uint64(0)
 	if !becomes(30*time.Second, func() bool {
 		number++
-		a, err := r.Claim(t.Context(), Claim{Holder: "2", Organization: organization, Period: metering.Cycle{}.At(time.Now()), Limit: 10, Number: number, Wants: 1})
+		a, err := r.Claim(t.Context(), Claim{
+			Holder:       "2",
+			Organization: organization,
+			Period:       metering.Cycle{}.At(time.Now()),
+			Limit:        10,
+			Number:       number,
+			Wants:        1,
+		})
 		return err == nil && a.Granted == 1
 	}) {
 		t.Fatal("no grants are made")
@@ -137,9 +144,14 @@ func TestRedisGrantsByTheRule(t *testing.T) {
 		limit := random.Int64N(50)
 		for range 60 {
 			c := Claim{
-				Holder: fmt.Sprint(random.IntN(3)), Organization: fmt.Sprint("rule", round), Period: period, Limit: limit,
-				Number: random.Uint64N(100), Holds: random.Int64N(20), Wants: random.Int64N(30),
-				Starved: random.IntN(2) == 0,
+				Holder:       fmt.Sprint(random.IntN(3)),
+				Organization: fmt.Sprint("rule", round),
+				Period:       period,
+				Limit:        limit,
+				Number:       random.Uint64N(100),
+				Holds:        random.Int64N(20),
+				Wants:        random.Int64N(30),
+				Starved:      random.IntN(2) == 0,
 			}
 			want := l.settle(c, limit, time.Now())
 			got, err := r.Claim(t.Context(), c)

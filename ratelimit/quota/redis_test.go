@@ -39,9 +39,26 @@ func TestRedisRequests(t *testing.T) {
 	key := grantsKey(metering.Shard("acme"))
 	t.Run("claim", func(t *testing.T) {
 		r, requests := scripted(t, true, claimReply("3:a"))
-		c := Claim{Holder: "h", Organization: "acme", Period: november, Limit: 10, Number: 4, Holds: 2, Wants: 9, Starved: true}
+		c := Claim{
+			Holder:       "h",
+			Organization: "acme",
+			Period:       november,
+			Limit:        10,
+			Number:       4,
+			Holds:        2,
+			Wants:        9,
+			Starved:      true,
+		}
 		answer, err := r.Claim(t.Context(), c)
-		want := Answer{Granted: 5, Total: 7, Limit: 10, ExhaustedAt: time.UnixMicro(1000000), Reclaim: true, Epoch: "3:a", Recovering: true}
+		want := Answer{
+			Granted:     5,
+			Total:       7,
+			Limit:       10,
+			ExhaustedAt: time.UnixMicro(1000000),
+			Reclaim:     true,
+			Epoch:       "3:a",
+			Recovering:  true,
+		}
 		if err != nil || answer != want {
 			t.Errorf("%+v, %v, want %+v", answer, err, want)
 		}
@@ -172,7 +189,8 @@ func TestRedisOverrides(t *testing.T) {
 		for fails := range len(tt.want) + 1 {
 			n := 0
 			s := redistest.Scripted(t, func([]string) any {
-				if n++; n > fails {
+				n++
+				if n > fails {
 					return errors.New("READONLY You can't write against a read only replica.")
 				}
 				return 1

@@ -48,7 +48,12 @@ func TestRelease(t *testing.T) {
 	operator := openShared(t, s, t.TempDir(), c)
 	defer operator.close()
 	used := func(units uint64) metering.Entry {
-		e := metering.Entry{Instance: id, Span: metering.Monthly, ID: november.ID, Subject: metering.Subject{Organization: "acme"}}
+		e := metering.Entry{
+			Instance: id,
+			Span:     metering.Monthly,
+			ID:       november.ID,
+			Subject:  metering.Subject{Organization: "acme"},
+		}
 		e.Invocations = units
 		return e
 	}

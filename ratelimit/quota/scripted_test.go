@@ -3,6 +3,7 @@ package quota
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -88,9 +89,7 @@ func (s *shards) answer(command []string) any {
 // hash has the fields that HeldBy and Overrides read.
 func (s *shards) hash(key string) map[string]string {
 	fields := make(map[string]string)
-	for field, value := range s.hashes[key] {
-		fields[field] = value
-	}
+	maps.Copy(fields, s.hashes[key])
 	for window, l := range s.leases {
 		_, organization, _ := strings.Cut(window, "|")
 		if key != grantsKey(metering.Shard(organization)) {
@@ -209,7 +208,12 @@ func openShared(t *testing.T, s *shards, dir string, c *clock) *gateway {
 		t.Fatal(err)
 	}
 	r := redisAt(t, s.URL(), false)
-	return &gateway{Manager: NewManager(ledger, r), t: t, ledger: ledger, allowance: hard(1000)}
+	return &gateway{
+		Manager:   NewManager(ledger, r),
+		t:         t,
+		ledger:    ledger,
+		allowance: hard(1000),
+	}
 }
 
 // served calls until n passed.

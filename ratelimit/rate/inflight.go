@@ -55,7 +55,8 @@ func (f *InFlight) Leave(id InFlightID) {
 	s := f.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.counts[id]--; s.counts[id] == 0 {
+	s.counts[id]--
+	if s.counts[id] == 0 {
 		delete(s.counts, id)
 	}
 }

@@ -19,7 +19,9 @@ func TestInFlight(t *testing.T) {
 		keys := make([]Key, 12)
 		for i := range keys {
 			keys[i] = Key{
-				Policy: []string{"project", "function", "client_ip"}[i%3], Project: "ab"[:1+i%2], Name: []string{"", "b", "x"}[i/4],
+				Policy:  []string{"project", "function", "client_ip"}[i%3],
+				Project: "ab"[:1+i%2],
+				Name:    []string{"", "b", "x"}[i/4],
 				Address: netip.AddrFrom4([4]byte{10, 0, 0, byte(i / 6)}),
 			}
 		}

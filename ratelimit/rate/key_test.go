@@ -143,7 +143,8 @@ func TestRateMemoryChanges(t *testing.T) {
 			}
 		}
 	}
-	if l.Resize(0); l.Stats().Budget != DefaultLimitBytes {
+	l.Resize(0)
+	if l.Stats().Budget != DefaultLimitBytes {
 		t.Errorf("%+v", l.Stats())
 	}
 }

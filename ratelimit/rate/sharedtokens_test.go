@@ -97,7 +97,8 @@ func TestRateFetchesTokens(t *testing.T) {
 		}
 		// What is older than a twentieth of a second is handed out no more.
 		late := l.now() + int64(tokenLife) + 1
-		if l.takeAt(late, []*Limit{limit}, []Key{{Policy: "x"}}, states); len(f.fetches()) != 2 {
+		l.takeAt(late, []*Limit{limit}, []Key{{Policy: "x"}}, states)
+		if len(f.fetches()) != 2 {
 			t.Errorf("%+v: asked %q", tt, f.fetches())
 		}
 		if n := tokens.Calls(); n != 3 {
@@ -175,7 +176,8 @@ func TestRateWhileRedisIsAway(t *testing.T) {
 			}
 			back := func(string) any { return []any{1, 0, 1000, 0} }
 			f.bucket.Store(&back)
-			if tokens.maintainSecret(l.now()); tokens.Calls() != 2 {
+			tokens.maintainSecret(l.now())
+			if tokens.Calls() != 2 {
 				t.Errorf("%d calls, the secret is asked for while Redis is away", tokens.Calls())
 			}
 			later := l.now() + int64(2*awayFor)
@@ -209,7 +211,8 @@ func TestRateSecret(t *testing.T) {
 	limits, keys := []*Limit{prepared(t, Limit{Name: "x", Count: 10, Window: time.Hour, Mode: Strict})}, []Key{{Policy: "x", Name: "ann"}}
 	a, ta := f.join(t)
 	b, tb := f.join(t)
-	if tb.maintainSecret(b.now()); tb.Calls() != 0 {
+	tb.maintainSecret(b.now())
+	if tb.Calls() != 0 {
 		t.Error("a secret is asked for before a limit is shared")
 	}
 	a.Take(limits, keys, make([]State, 1))
@@ -250,10 +253,12 @@ func TestRateSweepsBatches(t *testing.T) {
 	for i := range 10 {
 		l.Take([]*Limit{limit}, []Key{{Policy: "x", Name: fmt.Sprint(i)}}, make([]State, 1))
 	}
-	if l.sweepShared(l.now()); l.batches.Size() != 10 {
+	l.sweepShared(l.now())
+	if l.batches.Size() != 10 {
 		t.Errorf("%d batches of 10", l.batches.Size())
 	}
-	if l.sweepShared(l.now() + int64(2*sweepEvery)); l.batches.Size() != 0 {
+	l.sweepShared(l.now() + int64(2*sweepEvery))
+	if l.batches.Size() != 0 {
 		t.Errorf("%d batches after two seconds", l.batches.Size())
 	}
 }

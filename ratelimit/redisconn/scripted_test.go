@@ -62,7 +62,8 @@ func TestHashAllWithGaps(t *testing.T) {
 			if c[0] == "HLEN" {
 				return 2
 			}
-			if reads++; reads == tt.complete {
+			reads++
+			if reads == tt.complete {
 				return pairs("0", "a", "1", "b", "2")
 			}
 			return pairs("0", "a", "1")
@@ -282,6 +283,7 @@ func TestWatchTellsChangesAndProblems(t *testing.T) {
 
 // A watch ends when its server does not have the keys any more, hangs up, or confirms nothing.
 func TestWatchEnds(t *testing.T) {
+	t.Parallel()
 	never := func(string) bool { return false }
 	for _, tt := range []struct {
 		name   string

@@ -186,7 +186,8 @@ func (c *Conn) listen(ctx context.Context, t *target, subscription *redis.PubSub
 			case errors.Is(err, errMoved):
 				return err
 			case c.observe(err) != nil:
-				if failures++; failures >= probeFailures {
+				failures++
+				if failures >= probeFailures {
 					return err
 				}
 			default:

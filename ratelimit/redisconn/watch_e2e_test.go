@@ -37,7 +37,8 @@ func watch(t *testing.T, c *Conn) *watching {
 	go func() {
 		defer close(w.ended)
 		w.err = c.Watch(ctx, WatchConfig{
-			Keys: []string{watched, "edge:{projects}:organizations"}, Channel: channel,
+			Keys:    []string{watched, "edge:{projects}:organizations"},
+			Channel: channel,
 			Changed: func() { w.changes.Add(1) },
 			Problem: func(text string) {
 				w.mu.Lock()
