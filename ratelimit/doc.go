@@ -1,11 +1,11 @@
-// Package ratelimit is the directory of what is counted: how much may be used,
-// and how much was.
+// Package ratelimit is the directory of the packages that limit and count use. It has
+// no code, but a test of the rules for all scripts that run in Redis.
 //
-//   - quota: of an organization's quota in a billing period, exact over gateways
-//   - rate: of limits over short windows, and of calls at a time
-//   - metering: the ledger, one record an invocation
+//   - quota: an organization's quota in a billing period, exact over all gateways
+//   - rate: limits over short windows, and on calls that run at once
+//   - metering: the ledger, with a record of each invocation
 //   - usage: line items, prices and exports, computed from the ledger
+//   - billing: the engine, which owns ledger, quotas, line items and exports
 //   - redisconn: the connection to Redis
-//
-// It has no code of its own but the test that all scripts for Redis pass.
+//   - faultproxy: a proxy for tests that breaks connections
 package ratelimit

@@ -1,6 +1,10 @@
-// Package faultproxy is a TCP proxy for tests that delays, loses and breaks what
-// goes through it when it is told to. The product must not import it
+// Package faultproxy is a TCP proxy for tests: it delays and loses data and breaks
+// connections as a test says. The product must not import it
 // (caddymodule/archrules_test.go).
+//
+//	proxy := faultproxy.New(t, server.Address, 40*time.Millisecond)
+//	proxy.Become(faultproxy.Swallow) // nothing arrives any more
+//	proxy.Become(faultproxy.Open)
 package faultproxy
 
 import (
@@ -10,39 +14,39 @@ import (
 	"time"
 )
 
-// Mode is what becomes of what is sent.
+// Mode is what a Proxy does with connections and data.
 type Mode int
 
-// The modes.
+// The modes. Data comes in pieces, as it is read from a connection.
 const (
-	Open           Mode = iota // it arrives
-	Refuse                     // connections are refused, and those that are there break
-	Swallow                    // nothing arrives, and nobody is told
-	SwallowAnswers             // the same of the target's answers only
-	LoseAnswers                // one answer in loseEvery does not arrive
-	Reset                      // every other piece of a request ends in a reset
+	Open           Mode = iota // all data arrives
+	Refuse                     // connections are refused, and existing ones are reset
+	Swallow                    // no data arrives; connections stay
+	SwallowAnswers             // no data of the target arrives; connections stay
+	LoseAnswers                // one piece in loseEvery of the target does not arrive
+	Reset                      // every other piece to the target resets its connection
 )
 
 const loseEvery = 20
 
-// Proxy is a way to one target. It is safe for concurrent use.
+// Proxy forwards connections to one target. It is safe for concurrent use.
 type Proxy struct {
-	Address string // where it listens; it keeps it
+	Address string // host:port on which it listens; Refuse and Open keep it
+	Target  string // host:port of the target
 
-	t      testing.TB
-	Target string // where it leads
+	t testing.TB
 
 	mu       sync.Mutex    // guards the fields below
-	delay    time.Duration // each way
+	delay    time.Duration // in each direction
 	mode     Mode
-	pieces   int // of requests, or of answers, since the mode was set
+	pieces   int // to the target, or of it, since the mode was set
 	listener net.Listener
 	conns    map[net.Conn]bool
 	running  sync.WaitGroup
 }
 
-// New returns a proxy to host:port that ends with the test. roundTrip is added to
-// what the target takes.
+// New returns a proxy to host:port that ends with the test. roundTrip is the delay that
+// it adds to an answer.
 func New(t testing.TB, target string, roundTrip time.Duration) *Proxy {
 	t.Helper()
 	p := &Proxy{
@@ -64,6 +68,7 @@ func New(t testing.TB, target string, roundTrip time.Duration) *Proxy {
 	return p
 }
 
+// serve accepts connections in the background.
 func (p *Proxy) serve(listener net.Listener) {
 	p.listener = listener
 	p.running.Go(func() {
@@ -77,8 +82,7 @@ func (p *Proxy) serve(listener net.Listener) {
 	})
 }
 
-// Become changes the mode. Refuse means that nobody listens, as on a machine that
-// is gone.
+// Become changes the mode.
 func (p *Proxy) Become(mode Mode) {
 	p.t.Helper()
 	p.mu.Lock()
@@ -99,21 +103,22 @@ func (p *Proxy) Become(mode Mode) {
 	}
 }
 
-// Slow changes what is added to the round trip.
+// Slow changes the delay that is added to an answer.
 func (p *Proxy) Slow(roundTrip time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = roundTrip / 2
 }
 
+// takes returns the delay of each direction.
 func (p *Proxy) takes() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.delay
 }
 
-// loses reports whether a piece of a request, or of an answer, goes nowhere, and
-// whether the connection breaks by it.
+// loses reports whether the next piece is dropped, and whether its connection is reset.
+// answer says that the piece is of the target.
 func (p *Proxy) loses(answer bool) (lost, broken bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,7 +133,7 @@ func (p *Proxy) loses(answer bool) (lost, broken bool) {
 	return p.mode == Swallow || p.mode == SwallowAnswers && answer, false
 }
 
-// breakOff ends a connection as a process that dies does.
+// breakOff resets a connection.
 func breakOff(conn net.Conn) {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0)
@@ -136,7 +141,8 @@ func breakOff(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// keep notes a connection, unless it came too late.
+// keep notes that a connection is open or closed. It reports false for a new one while
+// connections are refused.
 func (p *Proxy) keep(conn net.Conn, open bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -148,6 +154,7 @@ func (p *Proxy) keep(conn net.Conn, open bool) bool {
 	return p.mode != Refuse
 }
 
+// carry forwards one connection in both directions until one of them ends.
 func (p *Proxy) carry(client net.Conn) {
 	defer client.Close()
 	defer p.keep(client, false)

@@ -21,7 +21,7 @@ import (
 // timeReply is what Redis answers to TIME.
 var timeReply = regexp.MustCompile(`\*2\r\n\$10\r\n(\d{10})\r\n\$[1-6]\r\n\d{1,6}\r\n`)
 
-// otherClock is a way to a Redis whose clock differs by as many seconds as ahead says.
+// otherClock returns a proxy to a Redis whose clock is ahead by so many seconds.
 func otherClock(t *testing.T, target string, ahead *atomic.Int64) (url string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -9,14 +9,14 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// replaced is an authority of which one server takes another's place, while some connections still lead to the one before.
+// replaced is an authority whose server is replaced while some connections still lead to the old one.
 type replaced struct {
 	*Embedded
 
 	mu       sync.Mutex // guards all below
 	claims   string     // the epoch of the server that claims go to
-	members  string     // of the one that is asked for everything else
-	joined   []string   // what that was told: settled in which epoch
+	members  string     // the epoch of the server that all other calls go to
+	joined   []string   // the settledIn of each Join
 	joinable chan struct{}
 }
 
@@ -59,8 +59,8 @@ func (r *replaced) Poll(_ context.Context, _ string, _ int, claims []Claim) (str
 	return r.members, make([]bool, len(claims)), nil
 }
 
-// A gateway has joined another server when that one knows what it holds, not when the one before was told; and from when it hears of
-// the other on, it takes nothing more from the one before.
+// A gateway has joined another server when that one knows all its grants, not when the old one was told them; and once it has seen
+// the new one, it takes no more grants of the old one.
 func TestJoiningWhileAServerIsReplaced(t *testing.T) {
 	dir := t.TempDir()
 	ledger, err := metering.Open(metering.Config{Dir: dir})
@@ -118,7 +118,7 @@ func TestJoiningWhileAServerIsReplaced(t *testing.T) {
 	}
 }
 
-// A server of which nobody has claimed anything yet may count a gateway as one that has joined, though its answer is lost.
+// A server without an epoch begins one with the first claim: while a gateway joins it, and after that failed, the old epoch grants nothing.
 func TestEpochOfANewServer(t *testing.T) {
 	e := newEpochs()
 	e.end(3, "7:a")

@@ -13,8 +13,8 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// leaseModel is the rule of grants as one after the other. all is how many holders there are from the start; 0: those that
-// came.
+// leaseModel applies the rule of grants to claims one after another. all is the number of holders that share the limit from the
+// start; 0: each shares it from its first claim on.
 func leaseModel(limit int64, all int) porcupine.Model {
 	type state struct {
 		granted [3]int64

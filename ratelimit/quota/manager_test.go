@@ -171,7 +171,7 @@ func TestQuotaOfSeveralGateways(t *testing.T) {
 	}
 }
 
-// A gateway that is gone for good has its grants given back by who finds its log.
+// The grants of gateways that were killed go back by the one that takes their logs over.
 func TestQuotaOfGatewaysThatAreGone(t *testing.T) {
 	dir, c := t.TempDir(), newClock()
 	first, second := openGateway(t, dir, c, hard(100)), openGateway(t, dir, c, hard(100))
@@ -190,7 +190,7 @@ func TestQuotaOfGatewaysThatAreGone(t *testing.T) {
 	}
 }
 
-// What a gateway had when it was killed goes back also if nobody calls for it there any more.
+// The grants of a killed gateway go back although no request for the organization comes to the one that took its log over.
 func TestQuotaOfGatewaysThatNobodyCalls(t *testing.T) {
 	dir, c := t.TempDir(), newClock()
 	first, second := openGateway(t, dir, c, hard(100)), openGateway(t, dir, c, hard(100))
@@ -202,7 +202,7 @@ func TestQuotaOfGatewaysThatNobodyCalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	heir := openGateway(t, dir, c, hard(100)) // with the one's directory, and the other's log
+	heir := openGateway(t, dir, c, hard(100)) // takes one log over as its own, and the other one as an orphan
 	defer heir.close()
 	other := openGateway(t, dir, c, hard(100))
 	defer other.close()
@@ -236,7 +236,7 @@ type away struct{ Authority }
 
 func (away) Claim(context.Context, Claim) (Answer, error) { return Answer{}, ErrUnavailable }
 
-// Where the plan says so, invocations go on without anybody to ask, and are settled later.
+// An open allowance admits invocations while the authority is away, and counts them later.
 func TestQuotaOpenWithoutAuthority(t *testing.T) {
 	c := newClock()
 	g := openGateway(t, t.TempDir(), c, Allowance{Quota: 1000, Hard: true, Open: true})
@@ -286,7 +286,7 @@ func TestQuotaWithoutAuthority(t *testing.T) {
 	}
 }
 
-// To another authority and back, while calls go on: each unit is one of the limit.
+// The authority changes back and forth while calls go on: the limit holds over both.
 func TestQuotaMovesToAnotherAuthority(t *testing.T) {
 	c := newClock()
 	dir := t.TempDir()
@@ -316,7 +316,7 @@ func TestQuotaMovesToAnotherAuthority(t *testing.T) {
 	}
 }
 
-// The grants of the next period are there before it begins; each invocation is in one period.
+// The first grants of the next period are claimed before it begins, and each invocation counts in one period.
 func TestQuotaRollsOver(t *testing.T) {
 	c := newClock()
 	c.advance(6*24*time.Hour + 12*time.Hour - time.Second) // a second before December
@@ -363,8 +363,8 @@ func TestQuotaRollsOver(t *testing.T) {
 	}
 }
 
-// The median is what counts: the mean has the adding up by the other processor in it, and the disk
-// that three million invocations a second keep busy. Medians are of batches of 64.
+// The target is one of the median, of batches of 64: the mean has in it what the other processor adds up, and the disk
+// that three million invocations a second keep busy.
 func BenchmarkTakeAndAdmit(b *testing.B) {
 	const batch = 64
 	dir := b.TempDir()

@@ -265,7 +265,7 @@ func walk(g guards, most int) (visited int, broken string) {
 	return len(seen), ""
 }
 
-// modelStates is how many worlds are visited; soak has more.
+// modelStates is the number of worlds to visit; soak tests have more.
 var modelStates = 1_000_000
 
 func TestModel(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A limit that was set holds from the first call of a process on.
+// An override holds from the first call of a process on.
 func TestOverridesOverRestarts(t *testing.T) {
 	c := newClock()
 	dir := t.TempDir()
@@ -25,7 +25,7 @@ func TestOverridesOverRestarts(t *testing.T) {
 	}
 }
 
-// Whoever is asked next knows what is in force: another store, one that was emptied, and the own one of before.
+// The next authority gets the overrides in force: another one, one that was emptied, and an earlier one with older overrides.
 func TestOverridesAreCopied(t *testing.T) {
 	c := newClock()
 	g := openGateway(t, t.TempDir(), c, hard(10))
@@ -62,7 +62,7 @@ func TestOverridesAreCopied(t *testing.T) {
 	check("one that knows better", second, map[string]int64{"other": 5})
 }
 
-// An override of which one place was lost is in force again after a claim.
+// An override that Redis lost in one of its two places is in force again after a claim.
 func TestOverrideIsRepaired(t *testing.T) {
 	c := newClock()
 	s := startShards(t, c)

@@ -16,8 +16,8 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 )
 
-// shards answers for a Redis what claim.lua and poll.lua would, by the rule in Go. End-to-end tests compare the scripts with that
-// rule; here are the ways of a Manager through what they answer.
+// shards is a Redis that answers as claim.lua and poll.lua would, by the rule in Go. End-to-end tests compare the scripts with that
+// rule; unit tests use it for a Manager's side.
 type shards struct {
 	*redistest.ScriptedServer
 	clock *clock
@@ -275,7 +275,7 @@ func TestManagerJoinsTheNextServer(t *testing.T) {
 	}
 }
 
-// What a starved gateway reclaims goes back in the next round, and what is idle goes back without.
+// Grants that a starved gateway reclaims, and those that are idle, go back.
 func TestManagerGivesBack(t *testing.T) {
 	c := newClock()
 	s := startShards(t, c)
@@ -301,7 +301,7 @@ func TestManagerGivesBack(t *testing.T) {
 	}
 }
 
-// An ended gateway's grants go back by who takes its log over, in all shards.
+// The grants of an ended gateway go back, in all shards, by the one that takes its log over.
 func TestManagerSettlesOrphansInRedis(t *testing.T) {
 	c, dir := newClock(), t.TempDir()
 	s := startShards(t, c)

@@ -16,7 +16,7 @@ import (
 
 func init() { modelStates = 10_000_000 }
 
-// soakLimit is what all gateways may use together in each soak: five million and more in all.
+// soakLimit is the limit of all gateways together in each soak.
 const soakLimit = 2_000_000
 
 // faultsUntil breaks something each few hundred milliseconds until all is used.

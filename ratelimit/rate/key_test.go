@@ -68,7 +68,7 @@ func TestRateDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// heapOf returns by how many bytes the heap grows while fill runs.
+// heapOf returns how many bytes the heap has more after fill.
 func heapOf(fill func()) int64 {
 	var before, after runtime.MemStats
 	runtime.GC()

@@ -155,7 +155,7 @@ func TestRateRefusalSaysWhatIsLeft(t *testing.T) {
 	}
 }
 
-// What a refusal gives back is what was taken, also of the share of a limit that a gateway has while Redis is away.
+// A refusal gives back all that was taken, also of the share of a limit that a gateway has while Redis is away.
 func TestRateRefusalTakesNothingOfAShare(t *testing.T) {
 	const gateways = 4
 	l, tokens := limiter(t), NewSharedTokens(nil, func() int { return gateways })

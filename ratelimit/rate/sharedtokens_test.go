@@ -67,7 +67,7 @@ func (f *fleet) fetches() (list []string) {
 	return list
 }
 
-// A gateway asks for its share of what comes in a twentieth of a second, a strict limit for one token, and hands out what it was given.
+// A gateway fetches its share of the tokens of a twentieth of a second, one token of a strict limit, and hands out what it got.
 func TestRateFetchesTokens(t *testing.T) {
 	for _, tt := range []struct {
 		mode   Mode
@@ -107,7 +107,7 @@ func TestRateFetchesTokens(t *testing.T) {
 	}
 }
 
-// An empty bucket is not asked again before it has a token, and says for how long it has none.
+// An empty bucket is not asked again before it has a token; until then refusals tell how long that takes.
 func TestRateOfAnEmptyBucket(t *testing.T) {
 	f := startFleet(t, func(string) any { return []any{0, 700_000, 900_000, 0} })
 	l, _ := f.join(t)

@@ -30,7 +30,7 @@ var (
 	errAnswer = errors.New("the server did not confirm the subscription")
 )
 
-// WatchConfig is what a watch watches, and whom it tells.
+// WatchConfig tells what to watch, and what to call.
 type WatchConfig struct {
 	// Keys are the keys whose changes are noticed by keyspace notifications, if the
 	// server sends them (`notify-keyspace-events` with K, g, and the letter of the type,

@@ -74,7 +74,7 @@ func (c *ClusterSet) AddReplica(key string, settings ...string) *Server {
 	return replica
 }
 
-// URL is what a Caddyfile would say.
+// URL returns the URL as in a Caddyfile.
 func (c *ClusterSet) URL() string { return "redis://" + addresses(c.Nodes) + "?mode=cluster" }
 
 // Owner returns the node that has key's slot.

@@ -12,12 +12,12 @@ import (
 // IsolatedServer is a server in a network of its own.
 type IsolatedServer struct {
 	*Server
-	links []string // on this side
-	ways  []string // the server's addresses, one for each link
+	links []string // the names of the links on this side
+	ways  []string // the server's address on each link
 }
 
-// Isolate starts a server in a network namespace that so many links lead to, each
-// of which can be cut while all others hold. It needs root, and ip of iproute2.
+// Isolate starts a server in a network namespace with so many links to it, each of which
+// can be cut by itself. It needs root, and ip of iproute2.
 func Isolate(t testing.TB, links int, settings ...string) *IsolatedServer {
 	t.Helper()
 	name := fmt.Sprintf("eg%d", os.Getpid())
@@ -52,7 +52,7 @@ func Isolate(t testing.TB, links int, settings ...string) *IsolatedServer {
 	return s
 }
 
-// URLs are the ways to the server, one by each link.
+// URLs returns the URL of the server by each link.
 func (s *IsolatedServer) URLs() (urls []string) {
 	for _, way := range s.ways {
 		urls = append(urls, "redis://"+way)
@@ -60,7 +60,7 @@ func (s *IsolatedServer) URLs() (urls []string) {
 	return urls
 }
 
-// Link cuts a link, or mends it: packets are lost, and nobody is told.
+// Link cuts a link, or mends it. While it is cut, packets are lost silently.
 func (s *IsolatedServer) Link(i int, up bool) {
 	s.t.Helper()
 	to := "down"

@@ -70,7 +70,7 @@ func Scripted(t testing.TB, answer func(command []string) any) *ScriptedServer {
 	return s
 }
 
-// URL is what a Caddyfile would say.
+// URL returns the URL as in a Caddyfile.
 func (s *ScriptedServer) URL() string { return "redis://" + s.Address }
 
 // Stop ends the server and its connections. A stopped one stays so.

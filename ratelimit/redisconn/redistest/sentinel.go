@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// MasterName is what the sentinels of a SentinelSet call their master.
+// MasterName is the name of the master of a SentinelSet.
 const MasterName = "edgegate"
 
 // SentinelSet is a master with replicas, watched by three sentinels.
@@ -51,7 +51,7 @@ func Sentinel(t testing.TB, replicas int, settings ...string) *SentinelSet {
 	return s
 }
 
-// URL is what a Caddyfile would say.
+// URL returns the URL as in a Caddyfile.
 func (s *SentinelSet) URL() string {
 	return "redis://" + addresses(s.Sentinels) + "?mode=sentinel&master=" + MasterName
 }

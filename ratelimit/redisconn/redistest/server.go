@@ -20,8 +20,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// patience is how long anything may take to happen: long, since it only ends
-// tests that fail.
+// patience bounds all waits. It is long: only tests that fail come to its end.
 const patience = 30 * time.Second
 
 // Server is one redis-server process. It is safe for concurrent use.
@@ -32,7 +31,7 @@ type Server struct {
 
 	t    testing.TB
 	dir  string
-	in   []string // the command that it is run by, if any
+	in   []string // a command that runs it, such as ip netns exec; empty for none
 	args []string
 
 	mu      sync.Mutex // guards the process and the client
@@ -48,7 +47,7 @@ func Single(t testing.TB, settings ...string) *Server {
 	return start(t, "127.0.0.1", nil, nil, settings)
 }
 
-// URL is what a Caddyfile would say.
+// URL returns the URL as in a Caddyfile.
 func (s *Server) URL() string { return "redis://" + s.Address }
 
 // start runs a server on a free port with settings in a file: sentinels write
@@ -148,7 +147,7 @@ func (s *Server) Stop() {
 	s.process, s.client = nil, nil
 }
 
-// Dir is where its files are.
+// Dir returns the directory of the server's files.
 func (s *Server) Dir() string { return s.dir }
 
 // Exec runs a command and returns the answer: a string, an int64, or a list of
