@@ -190,15 +190,16 @@ func TestPreflightOfAFunction(t *testing.T) {
 // A client that goes away before there is an answer, or while it uploads, takes its call's place with it.
 func TestClientsGoAway(t *testing.T) {
 	began, ended := make(chan struct{}, 2), make(chan struct{}, 2)
-	s := serve(t, "in_flight function 1\n"+public("slow"), "", func(_ http.ResponseWriter, r *http.Request) {
+	s := serve(t, "in_flight function 1\n"+public("slow", "slow-upload"), "", func(_ http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/slow") && r.Method == "POST" {
 			began <- struct{}{}
+			_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice
 			<-r.Context().Done()
 			ended <- struct{}{}
 		}
 	})
-	for _, length := range []int{0, 100} {
-		conn, _ := s.raw(t, fmt.Sprintf("POST /functions/v1/slow HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n", s.address, length))
+	for name, length := range map[string]int{"slow": 0, "slow-upload": 100_000} {
+		conn, _ := s.raw(t, fmt.Sprintf("POST /functions/v1/%s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n\r\n", name, s.address, length)+strings.Repeat("x", length/2))
 		<-began
 		if err := conn.Close(); err != nil {
 			t.Fatal(err)
