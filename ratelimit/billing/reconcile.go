@@ -73,7 +73,8 @@ type reconciliation struct {
 	recorded int64 // invocations of this process, up to when they were counted
 }
 
-// count takes in a record of those that are read again.
+// count adds a record that was read again to recorded, if it is of this process and was
+// there when the requests were counted.
 func (c *reconciliation) count(instance string, r *metering.Record) {
 	at := &c.requests.at
 	if instance != at.Instance || r.Seq <= at.Begun || r.Seq > at.Last {
@@ -87,7 +88,7 @@ func (c *reconciliation) count(instance string, r *metering.Record) {
 	}
 }
 
-// compare adds a level with two Totals of the same.
+// compare adds a level that compares two counts of the same invocations.
 func (c *reconciliation) compare(level, what string, expected, found Totals) {
 	l := ReconcileLevel{
 		Level:    level,
@@ -115,12 +116,12 @@ func (c *reconciliation) compare(level, what string, expected, found Totals) {
 	c.levels = append(c.levels, l)
 }
 
-// asked reports whether a question is about a period of an organization.
+// asked reports whether the query asks for a period of an organization.
 func (c *reconciliation) asked(organization string, p metering.Period, cycle metering.Cycle) bool {
 	return c.query.wants(organization, p, cycle, c.now)
 }
 
-// of are the sums of some usage, by function.
+// of sums what the query asks for of some usage, by gateway, period, function and region.
 func (c *reconciliation) of(usage []metering.Usage, span metering.Span) Totals {
 	all := make(Totals)
 	for i := range usage {
@@ -132,8 +133,8 @@ func (c *reconciliation) of(usage []metering.Usage, span metering.Span) Totals {
 	return all
 }
 
-// hours are sums of hours: those that are kept, and of hours that are over for so
-// long that none are, what the records say.
+// hours returns the sums of hours. Those of hours that ended so long ago that they are
+// not kept are taken from the records that were read.
 func (c *reconciliation) hours(read, kept []metering.Usage) (hours []metering.Usage) {
 	type hour struct {
 		TotalKey
@@ -157,7 +158,7 @@ func (c *reconciliation) hours(read, kept []metering.Usage) (hours []metering.Us
 	return hours
 }
 
-// log compares the records with the sums.
+// log adds the levels that compare the records with the sums of this process.
 func (c *reconciliation) log(recounts []metering.Recounted) {
 	records := ReconcileLevel{Level: "R0", What: "records in the logs"}
 	var read, kept []metering.Usage
@@ -177,10 +178,10 @@ func (c *reconciliation) log(recounts []metering.Recounted) {
 	c.compare("R2", "sums of periods and of hours", c.of(kept, metering.Monthly), c.of(c.hours(read, kept), metering.Hourly))
 }
 
-// redis compares the sums with those in Redis. Calls go on meanwhile: what is in
-// Redis must be between the sums before and after.
+// redis adds the level that compares the sums of this process with those in Redis. Calls
+// go on meanwhile: a sum in Redis must be between the sums before and after.
 func (c *reconciliation) redis(ctx context.Context, p peers) error {
-	c.engine.adjusting.Lock() // which is how sums become less
+	c.engine.adjusting.Lock() // an adjustment makes sums less
 	defer c.engine.adjusting.Unlock()
 	before, err := c.opened.ledger.Usage()
 	if err != nil {
@@ -213,7 +214,7 @@ func (c *reconciliation) redis(ctx context.Context, p peers) error {
 	return nil
 }
 
-// lines compares what all gateways used with the lines of the bills.
+// lines adds the level that compares the sums of all gateways with the line items.
 func (c *reconciliation) lines(ctx context.Context) error {
 	c.engine.updating.Lock()
 	defer c.engine.updating.Unlock()
@@ -243,6 +244,7 @@ func (c *reconciliation) lines(ctx context.Context) error {
 	return nil
 }
 
+// askedByID is asked for a period by its id.
 func (c *reconciliation) askedByID(organization, id string) bool {
 	p, cycle, ok := c.cycles.Named(organization, id)
 	return ok && c.asked(organization, p, cycle)
