@@ -187,7 +187,7 @@ func (r *usageReport) answer() UsageAnswer {
 
 // projectsUsage sorts sums of functions by project, function and region.
 func projectsUsage(byProject map[string]map[FunctionUsage]metering.Sums) []ProjectUsage {
-	list := []ProjectUsage{}
+	list := make([]ProjectUsage, 0, len(byProject))
 	for _, ref := range slices.Sorted(maps.Keys(byProject)) {
 		p := ProjectUsage{Ref: ref}
 		for f, n := range byProject[ref] {
