@@ -7,10 +7,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/edgegate/edgegate/ratelimit/billing"
-
 	"github.com/edgegate/edgegate/caddymodule/audit"
 	"github.com/edgegate/edgegate/caddymodule/logs"
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
