@@ -86,11 +86,11 @@ func (a *usageAnswer) table(w io.Writer, _ time.Time) {
 		return
 	}
 	rows := [][]string{{"ORGANIZATION", "PERIOD", "PROJECT", "FUNCTION", "REGION", "INVOCATIONS", "ADJUSTED"}}
-	any := false
+	anyAdjusted := false
 	row := func(o, period, project, function, region string, invocations uint64, adjusted int64) {
 		by := ""
 		if adjusted != 0 {
-			any, by = true, signed(adjusted)
+			anyAdjusted, by = true, signed(adjusted)
 		}
 		rows = append(rows, []string{printable(cmp.Or(o, none)), printable(period), printable(project), printable(function), printable(region), count(invocations), by})
 	}
@@ -103,7 +103,7 @@ func (a *usageAnswer) table(w io.Writer, _ time.Time) {
 		}
 	}
 	for i := range rows {
-		if !any {
+		if !anyAdjusted {
 			rows[i] = rows[i][:len(rows[i])-1]
 		}
 	}

@@ -57,10 +57,10 @@ var allGuards = guards{true, true, true, true, true, true}
 
 // settleModel runs the real rule on the small state.
 func settleModel(l *modelLease, m modelMessage, g guards) int8 {
-	real := lease{Total: int64(l.total), Holders: make(map[string]holder)}
+	rule := lease{Total: int64(l.total), Holders: make(map[string]holder)}
 	names := [2]string{"0", "1"}
 	for i, name := range names {
-		real.Holders[name] = holder{Granted: int64(l.granted[i]), Number: uint64(l.number[i])}
+		rule.Holders[name] = holder{Granted: int64(l.granted[i]), Number: uint64(l.number[i])}
 	}
 	c := Claim{
 		Holder: names[m.gateway],
@@ -77,11 +77,11 @@ func settleModel(l *modelLease, m modelMessage, g guards) int8 {
 	if l.recovering && g.recover {
 		c.Wants = 0
 	}
-	real.settle(c, modelLimit, time.UnixMicro(1))
+	rule.settle(c, modelLimit, time.UnixMicro(1))
 	for i, name := range names {
-		l.granted[i], l.number[i] = int8(real.Holders[name].Granted), int8(real.Holders[name].Number)
+		l.granted[i], l.number[i] = int8(rule.Holders[name].Granted), int8(rule.Holders[name].Number)
 	}
-	l.total = int8(real.Total)
+	l.total = int8(rule.Total)
 	if m.asserts {
 		l.asserted[m.gateway] = true
 		if l.asserted == [2]bool{true, true} {

@@ -68,7 +68,7 @@ func BenchmarkForgeries(b *testing.B) {
 	v := verifierOf(b, Config{
 		Secrets: [][]byte{secret}, Keys: parseSet(b, ecPair), Remotes: remotes(b, rsaPair), Shared: NewShared(SharedConfig{}),
 	})
-	for name, make := range map[string]func(i int) string{
+	for name, token := range map[string]func(i int) string{
 		"HS256":       func(i int) string { return sign(hs256, fmt.Sprintf(claims, i), foreign) },
 		"ES256":       func(i int) string { return ecStranger.token(fmt.Sprintf(claims, i)) },
 		"unknown_kid": func(i int) string { return ecNext.token(fmt.Sprintf(claims, i)) },
@@ -77,7 +77,7 @@ func BenchmarkForgeries(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			all := []Credentials{}
 			for i := range 1 << 12 {
-				all = append(all, bearer(make(i)))
+				all = append(all, bearer(token(i)))
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {

@@ -48,8 +48,8 @@ func (v *Verifier) renew() *keyring {
 	for _, remote := range v.remotes {
 		set := remote.Set()
 		ring.sets = append(ring.sets, set)
-		print := set.Fingerprint()
-		h.Write(print[:])
+		sum := set.Fingerprint()
+		h.Write(sum[:])
 	}
 	ring.scope = unique.Make([sha256.Size]byte(h.Sum(nil)))
 	v.current.Store(ring)
@@ -80,8 +80,8 @@ func (v *Verifier) fingerprint() [sha256.Size]byte {
 	if v.eddsa {
 		text = append(text, 1)
 	}
-	print := v.inline.Fingerprint()
-	text = append(text, print[:]...)
+	inline := v.inline.Fingerprint()
+	text = append(text, inline[:]...)
 	sum := sha256.Sum256(text)
 	clear(text)
 	return sum

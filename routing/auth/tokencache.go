@@ -130,8 +130,8 @@ func (s *Shared) key(scope unique.Handle[[sha256.Size]byte], token string) cache
 	h := &s.hashes[randv2.IntN(len(s.hashes))] // #nosec G404 -- spreads load, guards nothing
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	print := scope.Value()
-	h.text = append(append(h.text[:0], print[:]...), token...)
+	sum := scope.Value()
+	h.text = append(append(h.text[:0], sum[:]...), token...)
 	h.mac.Reset()
 	h.mac.Write(h.text)
 	h.mac.Sum(h.key[:0])

@@ -206,8 +206,8 @@ func TestBuildKeepGoodTwice(t *testing.T) {
 // what the next Build is compared to.
 func TestBuildReuses(t *testing.T) {
 	b := testBuilder(t)
-	file := func(max string) string {
-		return fmt.Sprintf(`{"organizations":[{"id":"acme","plan":"pro"}],"projects":[{"ref":%q,"organization":"acme"},{"ref":%q,"max_body":%s}]}`, refA, refB, max)
+	file := func(limit string) string {
+		return fmt.Sprintf(`{"organizations":[{"id":"acme","plan":"pro"}],"projects":[{"ref":%q,"organization":"acme"},{"ref":%q,"max_body":%s}]}`, refA, refB, limit)
 	}
 	first, _ := mustBuild(t, b, file("1"))
 	if _, _, err := build(t, b, file(`"x"`)); err == nil {

@@ -61,7 +61,7 @@ func (s *Stripe) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer s.mu.Unlock()
 		switch auth := r.Header.Get("Authorization"); {
 		case auth != "Bearer "+s.Key:
-			stripeError(w, http.StatusUnauthorized, "invalid_request_error", "Invalid API Key provided")
+			stripeError(w, http.StatusUnauthorized, "Invalid API Key provided")
 		case r.Method == http.MethodGet && r.URL.Path == "/v1/billing/meters":
 			s.listMeters(w)
 		case r.Method == http.MethodPost && r.URL.Path == "/v1/billing/meters":
@@ -75,7 +75,7 @@ func (s *Stripe) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		case r.Method == http.MethodGet && r.URL.Path == "/v2/core/events":
 			stripeJSON(w, http.StatusOK, map[string]any{"data": s.errors, "next_page_url": nil})
 		default:
-			stripeError(w, http.StatusNotFound, "invalid_request_error", "Unrecognized request URL ("+r.Method+": "+r.URL.Path+")")
+			stripeError(w, http.StatusNotFound, "Unrecognized request URL ("+r.Method+": "+r.URL.Path+")")
 		}
 	})
 }
@@ -88,8 +88,8 @@ func stripeJSON(w http.ResponseWriter, status int, value any) []byte {
 	return body
 }
 
-func stripeError(w http.ResponseWriter, status int, kind, message string) []byte {
-	return stripeJSON(w, status, map[string]any{"error": map[string]any{"type": kind, "message": message}})
+func stripeError(w http.ResponseWriter, status int, message string) []byte {
+	return stripeJSON(w, status, map[string]any{"error": map[string]any{"type": "invalid_request_error", "message": message}})
 }
 
 func (s *Stripe) listMeters(w http.ResponseWriter) {
@@ -121,7 +121,7 @@ func (s *Stripe) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := r.ParseForm(); err != nil {
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", err.Error())
+		stripeError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	name, customer, text := r.Form.Get("identifier"), r.Form.Get("payload[stripe_customer_id]"), r.Form.Get("payload[value]")
@@ -131,16 +131,16 @@ func (s *Stripe) create(w http.ResponseWriter, r *http.Request) {
 	known, again := s.known[name]
 	switch {
 	case len(name) == 0 || len(name) > 100:
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", "Invalid identifier")
+		stripeError(w, http.StatusBadRequest, "Invalid identifier")
 		return
 	case again && now.Sub(known) < stripeKnows:
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", "An event already exists with identifier "+name+".")
+		stripeError(w, http.StatusBadRequest, "An event already exists with identifier "+name+".")
 		return
 	case wrong != nil || wrongTime != nil:
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", "The value must be a whole number")
+		stripeError(w, http.StatusBadRequest, "The value must be a whole number")
 		return
 	case now.Sub(at) > stripeTakes, at.Sub(now) > stripeFuture:
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", "The timestamp must be within the past 35 calendar days or up to 5 minutes in the future.")
+		stripeError(w, http.StatusBadRequest, "The timestamp must be within the past 35 calendar days or up to 5 minutes in the future.")
 		return
 	}
 	if s.known == nil {
@@ -206,7 +206,7 @@ func (s *Stripe) summarize(w http.ResponseWriter, r *http.Request) {
 	start, _ := strconv.ParseInt(q.Get("start_time"), 10, 64)
 	end, _ := strconv.ParseInt(q.Get("end_time"), 10, 64)
 	if start%60 != 0 || end%60 != 0 || end <= start || q.Get("customer") == "" {
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", "start_time and end_time must be aligned with minute boundaries")
+		stripeError(w, http.StatusBadRequest, "start_time and end_time must be aligned with minute boundaries")
 		return
 	}
 	n := s.sums(meter, func(customer string, at time.Time) bool {

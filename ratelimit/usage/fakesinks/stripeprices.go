@@ -13,16 +13,16 @@ type stripePrice struct{ unit, divide int64 }
 // wants it.
 func (s *Stripe) createMeter(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", err.Error())
+		stripeError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	name, window := r.Form.Get("event_name"), r.Form.Get("event_time_window")
 	switch {
 	case name == "", r.Form.Get("display_name") == "", r.Form.Get("default_aggregation[formula]") == "":
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", "Missing required param.")
+		stripeError(w, http.StatusBadRequest, "Missing required param.")
 		return
 	case window != "" && window != "hour" && window != "day", r.Form.Get("customer_mapping[type]") != "by_id":
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", "Invalid param.")
+		stripeError(w, http.StatusBadRequest, "Invalid param.")
 		return
 	}
 	s.Meters, s.Window = append(s.Meters, name), window
@@ -32,7 +32,7 @@ func (s *Stripe) createMeter(w http.ResponseWriter, r *http.Request) {
 // createPrice makes a metered price, https://docs.stripe.com/api/prices/create.
 func (s *Stripe) createPrice(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil {
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", err.Error())
+		stripeError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	unit, wrong := strconv.ParseInt(r.Form.Get("unit_amount"), 10, 64)
@@ -40,7 +40,7 @@ func (s *Stripe) createPrice(w http.ResponseWriter, r *http.Request) {
 	meter, isMeter := strings.CutPrefix(r.Form.Get("recurring[meter]"), "mtr_")
 	if wrong != nil || wrongToo != nil || !isMeter || divide < 1 || r.Form.Get("transform_quantity[round]") != "up" ||
 		r.Form.Get("recurring[usage_type]") != "metered" || r.Form.Get("billing_scheme") == "tiered" || r.Form.Get("currency") == "" {
-		stripeError(w, http.StatusBadRequest, "invalid_request_error", "Invalid price.")
+		stripeError(w, http.StatusBadRequest, "Invalid price.")
 		return
 	}
 	if s.prices == nil {
