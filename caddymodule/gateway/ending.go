@@ -57,7 +57,7 @@ func (c *call) end() {
 		c.stopped(reason)
 	}
 	if c.head != nil {
-		c.head.stop()
+		c.head.Stop()
 	}
 	if c.exchange != nil {
 		c.record.bytesIn = c.exchange.BytesIn()
@@ -89,7 +89,7 @@ func (c *call) stopped(reason any) {
 	c.handler.logger.Error("a call ended in a fault of the gateway", zap.String("sb_request_id", c.inv.ID),
 		zap.String("fault", what), zap.ByteString("stack", debug.Stack()))
 	if c.head != nil {
-		c.head.stop()
+		c.head.Stop()
 	}
 	c.ended(endRefused, nil)
 	c.cut()
@@ -105,7 +105,7 @@ func (c *call) brokenOff() {
 		return
 	}
 	as, cause := c.brokenBy()
-	if c.head.takeBack() {
+	if c.head.TakeBack() {
 		c.closing = false
 		c.failed(cause)
 		return

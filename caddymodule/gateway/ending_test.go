@@ -11,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/headwriter"
 	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
@@ -42,7 +43,7 @@ func TestPanicsStayInside(t *testing.T) {
 			left := func() (left any) {
 				defer func() { left = recover() }()
 				defer func() {
-					if c.head != nil && !c.head.stopped {
+					if c.head != nil && !c.head.Stopped() {
 						t.Errorf("%s: the timer of the head runs on", name)
 					}
 				}()
@@ -52,8 +53,8 @@ func TestPanicsStayInside(t *testing.T) {
 				}
 				defer c.end()
 				c.exchange, _ = regions.Begin(t.Context(), regions.Plan{}, regions.Limits{})
-				c.head = &headWriter{ResponseWriter: c.w}
-				c.head.expect(10)
+				c.head = &headwriter.Writer{ResponseWriter: c.w}
+				c.head.Expect(10)
 				c.head.WriteHeader(http.StatusOK)
 				_, _ = c.head.Write([]byte("half"))
 				panics()

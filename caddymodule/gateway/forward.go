@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"io"
 	"log"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/forwarded"
+	"github.com/edgegate/edgegate/caddymodule/headwriter"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
@@ -34,8 +36,8 @@ type call struct {
 	r        *http.Request
 	inv      routing.Invocation
 	exchange *regions.Exchange
-	head     *headWriter     // nil before forward
-	socket   *sockets.Socket // nil unless the call became a WebSocket
+	head     *headwriter.Writer // nil before forward
+	socket   *sockets.Socket    // nil unless the call became a WebSocket
 	start    time.Time
 	record   callRecord
 	unreset  bool // the answer is to be broken off, and the writer cannot
@@ -62,7 +64,7 @@ func (c *call) forward() {
 			fields.Add(zap.Bool("region_conflict", true))
 		}
 	}
-	c.head = &headWriter{ResponseWriter: c.w}
+	c.head = &headwriter.Writer{ResponseWriter: c.w}
 	var w http.ResponseWriter = c.head
 	if routing.IsWebSocket(c.r.Method, c.r.Header) {
 		w = c.socketWriter(w)
@@ -88,7 +90,7 @@ func (c *call) brought() {
 	switch {
 	case c.socket != nil:
 		c.ended(socketEnding(c.socket.Outcome()))
-	case !c.head.whole():
+	case !c.head.Whole():
 		c.brokenOff() // the proxy is silent about it where it does not know the server
 		return
 	default:
@@ -177,3 +179,45 @@ func (copyBuffers) Get() []byte { return *bufferPool.Get().(*[]byte) }
 
 // Put implements httputil.BufferPool.
 func (copyBuffers) Put(b []byte) { bufferPool.Put(&b) }
+
+// socketWriter returns a writer whose connection becomes a WebSocket when the
+// proxy takes it over.
+func (c *call) socketWriter(w http.ResponseWriter) http.ResponseWriter {
+	return &sockets.Writer{
+		ResponseWriter: w,
+		Registry:       c.handler.app.shared.sockets,
+		Region:         c.region,
+		Switched:       c.switched,
+	}
+}
+
+// switched notes that the call is a WebSocket from here on.
+func (c *call) switched(s *sockets.Socket) {
+	c.socket = s
+	// For Caddy's access log and metrics: the head itself is written to the
+	// connection.
+	c.w.WriteHeader(http.StatusSwitchingProtocols)
+	c.exchange.OnTimeout(func(cause error) {
+		reason := "idle timeout"
+		if errors.Is(cause, regions.ErrWallClock) {
+			reason = "wall clock limit"
+		}
+		s.GoAway(sockets.TimedOut, reason)
+	})
+}
+
+// socketEnding returns the ending of a call that was a WebSocket, and its cause.
+func socketEnding(outcome sockets.Outcome) (ending, error) {
+	switch outcome {
+	case sockets.Complete:
+		return endComplete, nil
+	case sockets.ClientGone:
+		return endClientGone, regions.ErrClientGone
+	case sockets.ServerClosed:
+		return endReloaded, nil
+	case sockets.TimedOut:
+		return endTimedOut, nil
+	default: // sockets.BackendCut
+		return endBackendCut, regions.ErrBackend
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -108,6 +109,32 @@ func (m *meter) Take(o *projects.Organization) error {
 	return err
 }
 
+// Enter implements routing.Usage.
+func (m *meter) Enter(inv *routing.Invocation) string {
+	app := m.call.handler.app
+	for i := range app.inFlight {
+		scope := &app.inFlight[i]
+		key, _ := scope.key(m, inv) // of these scopes everybody has one
+		id, ok := app.shared.inFlight.Enter(&key, scope.calls)
+		if !ok {
+			m.leave()
+			app.shared.inFlight.refused[slices.Index(inFlightScopes, scope.scope)].Add(1)
+			return scope.scope
+		}
+		m.inFlight[m.entered] = id
+		m.entered++
+	}
+	return ""
+}
+
+// leave gives back what Enter took, once.
+func (m *meter) leave() {
+	for _, id := range m.inFlight[:m.entered] {
+		m.call.handler.app.shared.inFlight.Leave(id)
+	}
+	m.entered = 0
+}
+
 // Sending implements regions.Meter: what counts is written down before it is
 // sent.
 func (m *meter) Sending(region *regions.Region) error {
@@ -188,7 +215,7 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	b.meter.bytesOut += uint64(n)
 	switch {
 	case errors.Is(err, io.EOF):
-		b.meter.call.head.bodyEnded()
+		b.meter.call.head.BodyEnded()
 	case err != nil:
 		b.meter.broke = err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing"
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
 // Who a rate limit is of.
@@ -197,5 +198,102 @@ func (a *App) parseRateLimit(d *caddyfile.Dispenser) error {
 		return d.Errf("rate_limit: %w", err)
 	}
 	a.RateLimits = append(a.RateLimits, r)
+	return nil
+}
+
+// InFlight caps how many calls run at once, WebSockets among them
+// (contract 9.6). 0 is no cap.
+type InFlight struct {
+	// Of one project.
+	Project int64 `json:"project,omitempty"`
+
+	// Of one function.
+	Function int64 `json:"function,omitempty"`
+
+	// Of one client to one project: an IPv4 address or an IPv6 network of 64 bits.
+	Client int64 `json:"client_ip,omitempty"`
+}
+
+var inFlightScopes = []string{scopeProject, scopeFunction, scopeClient}
+
+// of returns the cap of a scope.
+func (f *InFlight) of(scope string) *int64 {
+	switch scope {
+	case scopeProject:
+		return &f.Project
+	case scopeFunction:
+		return &f.Function
+	case scopeClient:
+		return &f.Client
+	}
+	return nil
+}
+
+// most is one cap of the configuration.
+type most struct {
+	limit
+	calls int64
+}
+
+// provisionRoom checks what one of many may take.
+func (a *App) provisionRoom() error {
+	if a.CapacityShare < 0 || a.CapacityShare > 100 {
+		return errors.New("capacity_share: must be from 1 to 100, in percent")
+	}
+	for name, p := range a.Plans {
+		if p.Weight < 0 || p.Weight > projects.MaxWeight {
+			return fmt.Errorf("plan %s: weight: must be from 1 to %d", name, projects.MaxWeight)
+		}
+	}
+	if a.InFlight == nil {
+		return nil
+	}
+	for _, scope := range inFlightScopes {
+		switch calls := *a.InFlight.of(scope); {
+		case calls < 0:
+			return fmt.Errorf("in_flight: %s: must be a number from 1", scope)
+		case calls > 0:
+			a.inFlight = append(a.inFlight, most{limit{scope, &rate.Limit{Name: scope}}, calls})
+		}
+	}
+	return nil
+}
+
+// parseInFlight reads `in_flight project|function|client_ip N`.
+func (a *App) parseInFlight(d *caddyfile.Dispenser) error {
+	args, err := options.PlainArguments(d, 2, 2)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(inFlightScopes, args[0]) {
+		return d.Errf("in_flight %q: allowed are %s%s", args[0], strings.Join(inFlightScopes, ", "), spelling.DidYouMean(args[0], inFlightScopes))
+	}
+	if a.InFlight == nil {
+		a.InFlight = new(InFlight)
+	}
+	calls := a.InFlight.of(args[0])
+	if *calls > 0 {
+		return d.Errf("in_flight %s: given twice, keep one", args[0])
+	}
+	n, err := options.ParseNumber(args[1])
+	if err != nil || n == 0 {
+		return d.Errf("in_flight %s %q: must be a whole number from 1", args[0], args[1])
+	}
+	*calls = int64(n)
+	return nil
+}
+
+// parseCapacityShare reads a part in percent.
+func (a *App) parseCapacityShare(d *caddyfile.Dispenser) error {
+	var text string
+	if err := options.String(d, &text); err != nil {
+		return err
+	}
+	number, percent := strings.CutSuffix(text, "%")
+	n, err := strconv.ParseInt(number, 10, 16)
+	if err != nil || !percent || n < 1 || n > 100 {
+		return d.Errf("capacity_share %q: must be from 1%% to 100%%; write `%s`", text, options.Form("capacity_share"))
+	}
+	a.CapacityShare = n
 	return nil
 }

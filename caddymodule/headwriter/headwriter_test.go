@@ -1,4 +1,4 @@
-package gateway
+package headwriter
 
 import (
 	"errors"
@@ -45,42 +45,42 @@ func (w *wire) FlushError() error {
 // Contract 6.8: what goes out when, by what the copy of an answer does.
 func TestHeadWriter(t *testing.T) {
 	const long = 2 * flushAfter
-	header := func(w *headWriter) { w.WriteHeader(http.StatusOK) }
-	write := func(text string) func(*headWriter) {
-		return func(w *headWriter) { _, _ = w.Write([]byte(text)) }
+	header := func(w *Writer) { w.WriteHeader(http.StatusOK) }
+	write := func(text string) func(*Writer) {
+		return func(w *Writer) { _, _ = w.Write([]byte(text)) }
 	}
-	pause := func(*headWriter) { <-time.After(long); synctest.Wait() }
-	flush := func(w *headWriter) { _ = w.FlushError() }
-	ended := func(w *headWriter) { w.bodyEnded() }
-	trailers := func(w *headWriter) { w.Header() }
+	pause := func(*Writer) { <-time.After(long); synctest.Wait() }
+	flush := func(w *Writer) { _ = w.FlushError() }
+	ended := func(w *Writer) { w.BodyEnded() }
+	trailers := func(w *Writer) { w.Header() }
 	for _, tc := range []struct {
 		name   string
 		length int64
-		steps  []func(*headWriter)
+		steps  []func(*Writer)
 		want   []string
 		whole  bool
 		back   bool // it can be taken back
 	}{
-		{"a whole answer at once", 5, []func(*headWriter){header, write("hello"), ended, trailers}, []string{"head", "hello"}, true, false},
-		{"a whole answer, and a handler that stays", 5, []func(*headWriter){header, write("hello"), ended, trailers, pause}, []string{"head", "hello", "flush"}, true, false},
-		{"a head, and nothing", 5, []func(*headWriter){header}, nil, false, true},
-		{"a head, and nothing for long", 5, []func(*headWriter){header, pause}, []string{"head", "flush"}, false, false},
-		{"a part", 5, []func(*headWriter){header, write("he")}, []string{"head", "he"}, false, false},
-		{"a part, and nothing for long", 5, []func(*headWriter){header, write("he"), pause}, []string{"head", "he", "flush"}, false, false},
-		{"two parts with a pause", 5, []func(*headWriter){header, write("he"), pause, write("llo"), ended}, []string{"head", "he", "flush", "llo"}, true, false},
-		{"no body", 0, []func(*headWriter){header, ended}, []string{"head"}, true, false},
-		{"an empty stream", -1, []func(*headWriter){header, flush, ended, flush}, []string{"head", "flush"}, true, false},
-		{"an empty stream without a flush", -1, []func(*headWriter){header, ended, trailers}, []string{"head"}, true, false},
-		{"the head of a stream is not flushed alone", -1, []func(*headWriter){header, flush}, nil, false, true},
-		{"a stream is flushed by its copy", -1, []func(*headWriter){header, flush, write("he"), flush}, []string{"head", "he", "flush"}, false, false},
+		{"a whole answer at once", 5, []func(*Writer){header, write("hello"), ended, trailers}, []string{"head", "hello"}, true, false},
+		{"a whole answer, and a handler that stays", 5, []func(*Writer){header, write("hello"), ended, trailers, pause}, []string{"head", "hello", "flush"}, true, false},
+		{"a head, and nothing", 5, []func(*Writer){header}, nil, false, true},
+		{"a head, and nothing for long", 5, []func(*Writer){header, pause}, []string{"head", "flush"}, false, false},
+		{"a part", 5, []func(*Writer){header, write("he")}, []string{"head", "he"}, false, false},
+		{"a part, and nothing for long", 5, []func(*Writer){header, write("he"), pause}, []string{"head", "he", "flush"}, false, false},
+		{"two parts with a pause", 5, []func(*Writer){header, write("he"), pause, write("llo"), ended}, []string{"head", "he", "flush", "llo"}, true, false},
+		{"no body", 0, []func(*Writer){header, ended}, []string{"head"}, true, false},
+		{"an empty stream", -1, []func(*Writer){header, flush, ended, flush}, []string{"head", "flush"}, true, false},
+		{"an empty stream without a flush", -1, []func(*Writer){header, ended, trailers}, []string{"head"}, true, false},
+		{"the head of a stream is not flushed alone", -1, []func(*Writer){header, flush}, nil, false, true},
+		{"a stream is flushed by its copy", -1, []func(*Writer){header, flush, write("he"), flush}, []string{"head", "he", "flush"}, false, false},
 		{"nothing", -1, nil, nil, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				out := &wire{ResponseRecorder: httptest.NewRecorder()}
 				out.Header().Set("Server", "Caddy")
-				w := &headWriter{ResponseWriter: out}
-				w.expect(tc.length)
+				w := &Writer{ResponseWriter: out}
+				w.Expect(tc.length)
 				w.Header().Set("Content-Type", "text/plain")
 				w.Header().Del("Server")
 				for _, step := range tc.steps {
@@ -94,10 +94,10 @@ func TestHeadWriter(t *testing.T) {
 						t.Errorf("%q went out, want %q", out.events, tc.want)
 					}
 				}
-				if w.whole() != tc.whole {
-					t.Errorf("whole: %v", w.whole())
+				if w.Whole() != tc.whole {
+					t.Errorf("whole: %v", w.Whole())
 				}
-				if back := w.takeBack(); back != tc.back {
+				if back := w.TakeBack(); back != tc.back {
 					t.Errorf("taken back: %v", back)
 				}
 				if tc.back && (out.Header().Get("Server") != "Caddy" || out.Header().Get("Content-Type") != "") {
@@ -116,15 +116,15 @@ func TestHeadWriter(t *testing.T) {
 
 // A client that takes no more makes an answer incomplete, though its backend sent all of it.
 func TestHeadWriterFailing(t *testing.T) {
-	w := &headWriter{ResponseWriter: &wire{ResponseRecorder: httptest.NewRecorder(), failing: true}}
-	w.expect(5)
+	w := &Writer{ResponseWriter: &wire{ResponseRecorder: httptest.NewRecorder(), failing: true}}
+	w.Expect(5)
 	w.WriteHeader(http.StatusOK)
 	if _, err := w.Write([]byte("hello")); err == nil {
 		t.Fatal("it was written")
 	}
-	w.bodyEnded()
-	if w.whole() {
+	w.BodyEnded()
+	if w.Whole() {
 		t.Error("the answer passes for whole")
 	}
-	w.stop()
+	w.Stop()
 }

@@ -1,4 +1,18 @@
-package gateway
+// Package headwriter holds the head of an answer back for a moment, so that an
+// answer of the gateway can take the place of one that breaks off before its first
+// byte, and so that a short answer goes out in one piece.
+//
+//	w := &headwriter.Writer{ResponseWriter: w}
+//	defer w.Stop()
+//	w.Expect(response.ContentLength)
+//	...
+//	if broken && w.TakeBack() {
+//		// nothing went out: answer with an error
+//	}
+//
+// It decides when bytes go out. Whether an answer broke off, and what is said then,
+// is decided by package gateway.
+package headwriter
 
 import (
 	"maps"
@@ -11,15 +25,15 @@ import (
 // out with; contract 6.8 allows 20 ms.
 const flushAfter = 15 * time.Millisecond
 
-// headWriter holds the head of an answer back until there is a byte of its
+// Writer holds the head of an answer back until there is a byte of its
 // body, until its end, or until flushAfter has passed. A function that dies
 // before that can still be answered for, and an answer that is whole at once
 // goes out in one piece. The bytes of an answer of known length go out when
-// no more follows within flushAfter; those of unknown length are flushed by who
-// copies them.
-type headWriter struct {
+// no more follows within flushAfter; those of unknown length are flushed by the
+// code that copies them.
+type Writer struct {
 	http.ResponseWriter
-	before http.Header // of the writer, without the answer's
+	before http.Header // the writer's, without the answer's
 
 	mu      sync.Mutex // guards the fields below and serializes what is written
 	length  int64      // of the answer's body, -1 if unknown
@@ -33,20 +47,20 @@ type headWriter struct {
 	armed   bool
 }
 
-// expect notes the length of the answer that will be written, -1 if unknown.
-// What the header has now is what takeBack restores.
-func (w *headWriter) expect(length int64) {
+// Expect notes the length of the answer's body that will be written, in bytes, -1
+// if unknown. TakeBack restores the headers that are set when it is called.
+func (w *Writer) Expect(length int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.length, w.before = length, maps.Clone(w.ResponseWriter.Header())
 }
 
 // Unwrap lets http.ResponseController find the server's writer.
-func (w *headWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *Writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // Header implements http.ResponseWriter. After WriteHeader it is asked for the
 // trailers, at the end of the body: until then the map is the timer's as well.
-func (w *headWriter) Header() http.Header {
+func (w *Writer) Header() http.Header {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.status != 0 {
@@ -56,7 +70,7 @@ func (w *headWriter) Header() http.Header {
 }
 
 // WriteHeader implements http.ResponseWriter.
-func (w *headWriter) WriteHeader(status int) {
+func (w *Writer) WriteHeader(status int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.status != 0 {
@@ -71,7 +85,7 @@ func (w *headWriter) WriteHeader(status int) {
 }
 
 // Write implements http.ResponseWriter.
-func (w *headWriter) Write(p []byte) (int, error) {
+func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.release()
@@ -85,8 +99,8 @@ func (w *headWriter) Write(p []byte) (int, error) {
 }
 
 // FlushError implements the flusher of http.ResponseController. A head alone is
-// not flushed by others than the timer, unless its body has ended.
-func (w *headWriter) FlushError() error {
+// flushed by the timer only, unless its body has ended.
+func (w *Writer) FlushError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.out && !w.ended {
@@ -95,23 +109,23 @@ func (w *headWriter) FlushError() error {
 	return w.flush()
 }
 
-// bodyEnded notes that the whole body was read.
-func (w *headWriter) bodyEnded() {
+// BodyEnded notes that the whole body was read.
+func (w *Writer) BodyEnded() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ended = true
 }
 
-// whole reports whether the answer was brought to its end.
-func (w *headWriter) whole() bool {
+// Whole reports whether the answer was written to its end.
+func (w *Writer) Whole() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.status == 0 || w.ended && !w.failed
 }
 
-// takeBack ends the timer, and reports whether nothing of the answer went out.
+// TakeBack ends the timer, and reports whether nothing of the answer went out.
 // Then nothing of it ever will, and its headers are taken back.
-func (w *headWriter) takeBack() bool {
+func (w *Writer) TakeBack() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.halt()
@@ -124,14 +138,21 @@ func (w *headWriter) takeBack() bool {
 	return true
 }
 
-// stop ends the timer: nothing is written by it any more.
-func (w *headWriter) stop() {
+// Stop ends the timer: nothing is written by it any more.
+func (w *Writer) Stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.halt()
 }
 
-func (w *headWriter) halt() {
+// Stopped reports whether Stop or TakeBack has ended the timer.
+func (w *Writer) Stopped() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stopped
+}
+
+func (w *Writer) halt() {
 	w.stopped = true
 	if w.timer != nil {
 		w.timer.Stop()
@@ -139,7 +160,7 @@ func (w *headWriter) halt() {
 }
 
 // release writes the head; w.mu is held, as below.
-func (w *headWriter) release() {
+func (w *Writer) release() {
 	if w.out || w.status == 0 || w.stopped {
 		return
 	}
@@ -148,7 +169,7 @@ func (w *headWriter) release() {
 }
 
 // arm has what was written go out in a while.
-func (w *headWriter) arm() {
+func (w *Writer) arm() {
 	switch {
 	case w.armed || w.stopped:
 		return
@@ -160,7 +181,7 @@ func (w *headWriter) arm() {
 	w.armed = true
 }
 
-func (w *headWriter) fire() {
+func (w *Writer) fire() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.armed = false
@@ -170,7 +191,7 @@ func (w *headWriter) fire() {
 	}
 }
 
-func (w *headWriter) flush() error {
+func (w *Writer) flush() error {
 	w.release()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
