@@ -56,6 +56,11 @@ var arrows = []arrow{
 		"fleet tells gateways of one another by values that the gateway hands to it: it does not know the gateway",
 	},
 	{
+		"caddymodule/headwriter/...",
+		[]string{"caddymodule/headwriter/..."},
+		"headwriter decides when bytes of an answer go out, of whatever answer: it knows nothing of ours",
+	},
+	{
 		"caddymodule/forwarded/...",
 		[]string{"caddymodule/forwarded/...", "routing"},
 		"forwarded reads headers and addresses: it knows nothing of the gateway",
@@ -69,7 +74,8 @@ var arrows = []arrow{
 		"caddymodule/gateway/...",
 		[]string{
 			"caddymodule/gateway/...", "caddymodule/handover", "caddymodule/sockets", "caddymodule/options", "caddymodule/logs",
-			"caddymodule/metrics", "caddymodule/fleet", "caddymodule/forwarded", "caddymodule/audit", "routing/...", "regions/...", "ratelimit/...",
+			"caddymodule/headwriter", "caddymodule/metrics", "caddymodule/fleet", "caddymodule/forwarded", "caddymodule/audit",
+			"routing/...", "regions/...", "ratelimit/...",
 		},
 		"those who use the gateway know it, and not the other way round: admin, audit, cli, sources and exporters are guests over what it exports",
 	},
