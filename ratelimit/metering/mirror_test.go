@@ -1,0 +1,407 @@
+package metering
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
+)
+
+// hashes is a Redis that knows hashes and does what flush.lua and identity.lua do.
+type hashes struct {
+	t      *testing.T
+	mu     sync.Mutex // guards all below
+	all    map[string]map[string]string
+	ahead  time.Duration
+	broken error // the answer to every command
+}
+
+func (h *hashes) open() *redisconn.Conn {
+	h.t.Helper()
+	config, err := redisconn.Parse(redistest.Scripted(h.t, h.answer).URL())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	conn, err := redisconn.Open(config)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func (h *hashes) answer(c []string) any {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.broken != nil {
+		return h.broken
+	}
+	switch strings.ToUpper(c[0]) {
+	case "TIME":
+		now := time.Now().Add(h.ahead)
+		return []any{strconv.FormatInt(now.Unix(), 10), strconv.Itoa(now.Nanosecond() / 1000)}
+	case "HLEN":
+		return len(h.all[c[1]])
+	case "HSCAN":
+		fields := []any{}
+		for name, value := range h.all[c[1]] {
+			fields = append(fields, name, value)
+		}
+		return []any{"0", fields}
+	case "HSET":
+		h.set(c[1], c[2:])
+		return 1
+	case "HDEL":
+		for _, name := range c[2:] {
+			delete(h.all[c[1]], name)
+		}
+		return 1
+	case "EVALSHA":
+		if c[3] == "gw:meta" {
+			return h.identity(c[3], c[4])
+		}
+		return h.flush(c[3], c[4:])
+	}
+	h.t.Errorf("unexpected command %q", c)
+	return errors.New("ERR unknown command")
+}
+
+func (h *hashes) set(key string, fields []string) {
+	if h.all == nil {
+		h.all = make(map[string]map[string]string)
+	}
+	if h.all[key] == nil {
+		h.all[key] = make(map[string]string)
+	}
+	for i := 0; i+1 < len(fields); i += 2 {
+		h.all[key][fields[i]] = fields[i+1]
+	}
+}
+
+func (h *hashes) identity(key, own string) any {
+	if h.all[key]["ledger"] == "" {
+		h.set(key, []string{"ledger", own})
+	}
+	return h.all[key]["ledger"]
+}
+
+func (h *hashes) flush(key string, args []string) any {
+	believed, _ := strconv.ParseUint(args[0], 10, 64)
+	high, _ := strconv.ParseUint(args[1], 10, 64)
+	part, push := args[2], args[3]
+	current, _ := strconv.ParseUint(h.all[key]["_h"], 10, 64)
+	found := strconv.FormatUint(current, 10)
+	switch {
+	case current < believed, (part == "more" || part == "last") && h.all[key]["_p"] != push:
+		return []any{"rolled_back", found}
+	case current > high:
+		return []any{"ahead", found}
+	case current == high && believed == high:
+		return []any{"already", found}
+	}
+	h.set(key, append([]string{"_p", push}, args[4:]...))
+	if part == "only" || part == "last" {
+		h.set(key, []string{"_h", args[1]})
+	}
+	return []any{"applied", args[1]}
+}
+
+// empty removes everything.
+func (h *hashes) empty() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = nil
+}
+
+func (h *hashes) breakWith(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.broken = err
+}
+
+func (h *hashes) put(key string, fields ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.set(key, fields)
+}
+
+// fields returns the fields of all hashes of sums.
+func (h *hashes) fields() (names []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key, hash := range h.all {
+		if strings.HasPrefix(key, "gw:{q:") {
+			names = slices.AppendSeq(names, maps.Keys(hash))
+		}
+	}
+	return names
+}
+
+// quietMirror is a Mirror whose rounds a test makes itself.
+func quietMirror(t *testing.T, l *Ledger, conn *redisconn.Conn) *Mirror {
+	t.Helper()
+	m := OpenMirror(l, conn, func(error) {})
+	m.stop()
+	m.done.Wait()
+	m.ctx = context.Background()
+	return m
+}
+
+func flushed(t *testing.T, m *Mirror) int {
+	t.Helper()
+	n, err := m.Flush(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// What one gateway sends, another reads: every sum, by organization too, also after Redis was emptied.
+func TestMirror(t *testing.T) {
+	redis := &hashes{t: t}
+	conn := redis.open()
+	one, two := openLedger(t, t.TempDir()), openLedger(t, t.TempDir())
+	defer closeLedger(t, one)
+	defer closeLedger(t, two)
+	now := one.Now()
+	for _, organization := range []string{"acme", "other"} {
+		s, r := numbers(t, one, organization, "eu")
+		seq := admit(t, one, s, r, now)
+		if err := one.Done(seq, Invocation{Subject: s, Region: r, At: now}, Ending{Status: 200}); err != nil {
+			t.Fatal(err)
+		}
+		if err := one.Void(admit(t, one, s, r, now), Invocation{Subject: s, Region: r, At: now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, units := range []int64{5, -2} {
+		if _, err := one.Adjust(Adjustment{Subject: Subject{Organization: "acme", Project: "p", Function: "f"}, Region: "eu", At: now, Units: units, Reason: "r"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sender, reader := quietMirror(t, one, conn), quietMirror(t, two, conn)
+	if n := flushed(t, sender); n != 2 {
+		t.Errorf("%d shards were sent", n)
+	}
+	if n := flushed(t, sender); n != 0 {
+		t.Errorf("%d shards were sent again", n)
+	}
+	for _, m := range []*Mirror{sender, reader} {
+		if err := m.register(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := reader.Present(); n != 2 {
+		t.Errorf("%d gateways are present", n)
+	}
+	check := func(when string) {
+		t.Helper()
+		all, err := reader.PeerSums(t.Context(), "")
+		acme, err2 := reader.PeerSums(t.Context(), "acme")
+		own, err3 := sender.OwnSums(t.Context())
+		if err := errors.Join(err, err2, err3); err != nil || len(all) != 4 || len(acme) != 2 || len(own) != 4 {
+			t.Fatalf("%s: %d, %d and %d sums, %v", when, len(all), len(acme), len(own), err)
+		}
+		for i := range acme {
+			e := &acme[i]
+			if e.Invocations != 1 || e.Completed != 1 || e.Voided != 1 || e.Added != 5 || e.Deducted != 2 || e.Instance != one.Instance() || e.Region != "eu" {
+				t.Errorf("%s: %+v", when, e)
+			}
+			if e.Span != Hourly {
+				continue
+			}
+			if hour, period, err := e.Hour(Cycle{}); err != nil || !hour.Contains(now) || !period.Contains(now) || e.First != 1 {
+				t.Errorf("%s: %v, %v, first %d, %v", when, hour, period, e.First, err)
+			}
+		}
+	}
+	check("at first")
+	redis.empty()
+	sender.mu.Lock()
+	for _, s := range sender.shards { // as if nobody had looked for a while
+		s.looked = time.Time{}
+	}
+	sender.mu.Unlock()
+	flushed(t, sender)
+	for _, m := range []*Mirror{sender, reader} {
+		if err := m.register(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("after Redis was emptied")
+	if sender.Age() != 0 || sender.Calls() == 0 {
+		t.Errorf("%v old, %d calls", sender.Age(), sender.Calls())
+	}
+	if err := sender.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if peers, err := reader.Peers(t.Context()); err != nil || !peers[one.Instance()].Left || peers[two.Instance()].At.IsZero() {
+		t.Errorf("%+v, %v", peers, err)
+	}
+	if err := reader.MarkLost(t.Context(), one.Instance()); err != nil {
+		t.Fatal(err)
+	}
+	if peers, err := reader.Peers(t.Context()); err != nil || !peers[one.Instance()].Lost {
+		t.Errorf("%+v, %v", peers, err)
+	}
+}
+
+// A copy of the directory that is in use elsewhere is noticed; so are answers and fields that make no sense.
+func TestMirrorRefuses(t *testing.T) {
+	redis := &hashes{t: t}
+	conn := redis.open()
+	l := openLedger(t, t.TempDir())
+	defer closeLedger(t, l)
+	s, r := numbers(t, l, "acme", "eu")
+	admit(t, l, s, r, l.Now())
+	m := quietMirror(t, l, conn)
+	key := sumsKey(shardOf{l.Instance(), Shard("acme")})
+	redis.put(key, "_h", "1000")
+	if _, err := m.Flush(t.Context()); !errors.Is(err, errAhead) {
+		t.Errorf("%v", err)
+	}
+	redis.empty()
+	flushed(t, m)
+	for _, field := range []string{"h|2026|acme", "hh|1|a|p|f|eu|invocations"} {
+		redis.put(key, field, "1")
+		if _, err := m.OwnSums(t.Context()); err == nil || !strings.Contains(err.Error(), "is not a sum") {
+			t.Errorf("%s: %v", field, err)
+		}
+		redis.empty()
+	}
+	redis.breakWith(errors.New("ERR no"))
+	_, flushErr := m.Flush(t.Context())
+	_, sumsErr := m.PeerSums(t.Context(), "")
+	_, identityErr := m.Identity(t.Context(), t.TempDir())
+	admit(t, l, s, r, l.Now())
+	_, changedErr := m.Flush(t.Context())
+	for name, err := range map[string]error{
+		"sums":     sumsErr,
+		"identity": identityErr,
+		"flush":    changedErr,
+		"register": m.register(t.Context(), l.Now()),
+		"clock":    m.followClock(t.Context()),
+	} {
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if flushErr != nil { // nothing had changed
+		t.Errorf("%v", flushErr)
+	}
+	if _, _, err := (&Entry{Span: Hourly, ID: "no hour"}).Hour(Cycle{}); err == nil {
+		t.Error("an hour that is none was read")
+	}
+}
+
+// The billing clock follows Redis' up to 30 s, and only as long as there is a mirror.
+func TestMirrorClock(t *testing.T) {
+	for ahead, want := range map[time.Duration]time.Duration{10 * time.Second: 10 * time.Second, -time.Minute: 0} {
+		redis := &hashes{t: t, ahead: ahead}
+		l := openLedger(t, t.TempDir())
+		m := quietMirror(t, l, redis.open())
+		if err := m.followClock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := time.Until(l.Now()); (got - want).Abs() > 2*time.Second {
+			t.Errorf("%v ahead: the billing clock is %v ahead, want %v", ahead, got, want)
+		}
+		if got := m.ClockOffset(); (got - ahead).Abs() > 2*time.Second {
+			t.Errorf("the offset is %v, want %v", got, ahead)
+		}
+		if err := m.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		closeLedger(t, l)
+	}
+}
+
+// Hours of more than three days ago leave Redis, but for those with adjustments.
+func TestMirrorPrunes(t *testing.T) {
+	redis := &hashes{t: t}
+	l := openLedger(t, t.TempDir())
+	defer closeLedger(t, l)
+	s, r := numbers(t, l, "acme", "eu")
+	old := l.Now().Add(-hoursKept - 2*time.Hour)
+	m := quietMirror(t, l, redis.open())
+	admit(t, l, s, r, old) // as it was sent before
+	admit(t, l, s, r, l.Now())
+	if _, err := l.Adjust(Adjustment{Subject: Subject{Organization: "acme", Project: "p", Function: "g"}, Region: "eu", At: old, Units: 1, Reason: "r"}); err != nil {
+		t.Fatal(err)
+	}
+	flushed(t, m)
+	hours := func() (n int) {
+		for _, name := range redis.fields() {
+			if strings.HasPrefix(name, "h|") && strings.HasSuffix(name, "|invocations") {
+				n++
+			}
+		}
+		return n
+	}
+	if n := hours(); n != 3 {
+		t.Fatalf("%d hours were sent", n)
+	}
+	if err := m.prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := hours(); n != 2 {
+		t.Errorf("%d hours are left, want 2", n)
+	}
+}
+
+// The id of a ledger is that of the first directory that Redis heard of.
+func TestIdentity(t *testing.T) {
+	redis := &hashes{t: t}
+	l := openLedger(t, t.TempDir())
+	defer closeLedger(t, l)
+	m := quietMirror(t, l, redis.open())
+	one, two := t.TempDir(), t.TempDir()
+	first, err := Identity(one)
+	if err != nil || len(first) != 16 {
+		t.Fatalf("%q, %v", first, err)
+	}
+	other, err := Identity(two)
+	if err != nil || other == first {
+		t.Fatalf("%q, %v", other, err)
+	}
+	for _, dir := range []string{one, two} {
+		if id, err := m.Identity(t.Context(), dir); err != nil || id != first {
+			t.Errorf("%q, %v", id, err)
+		}
+		if id, err := Identity(dir); err != nil || id != first {
+			t.Errorf("the directory has %q, %v", id, err)
+		}
+	}
+	if _, err := Identity("/dev/null"); err == nil {
+		t.Error("a file has an identity")
+	}
+}
+
+// The background rounds send, tell of trouble and of its end.
+func TestMirrorRuns(t *testing.T) {
+	redis := &hashes{t: t, broken: errors.New("ERR no")}
+	l := openLedger(t, t.TempDir())
+	defer closeLedger(t, l)
+	s, r := numbers(t, l, "acme", "eu")
+	admit(t, l, s, r, l.Now())
+	told := make(chan error, 10)
+	m := OpenMirror(l, redis.open(), func(err error) { told <- err })
+	if err := <-told; err == nil {
+		t.Error("trouble was nil at first")
+	}
+	redis.breakWith(nil)
+	if err := <-told; err != nil {
+		t.Errorf("it works again: %v", err)
+	}
+	if err := m.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
