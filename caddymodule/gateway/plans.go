@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/edgegate/edgegate/caddymodule/options"
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -225,17 +226,16 @@ type priced struct {
 	overage *projects.Overage
 }
 
-// priceOf are the terms that an organization's invocations are billed by.
+// priceOf returns the price of an organization's invocations.
 func (a *App) priceOf(o *projects.Organization) usage.Price {
-	quota, hard := o.Allowance()
-	t := usage.Price{Included: max(-1, quota), Currency: a.currency()}
-	if o.Plan == nil {
-		return t
+	t := billing.Tariff{Currency: a.currency()}
+	t.Included, t.Hard = o.Allowance()
+	if o.Plan != nil {
+		t.Plan = o.Plan.Name
+		if over := o.Plan.Overage; over != nil {
+			t.Package, t.PackagePrice = over.Package, over.Price
+		}
 	}
-	t.Plan = o.Plan.Name
-	if over := o.Plan.Overage; over != nil && !hard && quota >= 0 {
-		t.Package = over.Package
-		t.Minor, _ = usage.Minor(over.Price, t.Currency) // the configuration was checked
-	}
-	return t
+	price, _ := t.Price() // the amount was checked with the configuration
+	return price
 }

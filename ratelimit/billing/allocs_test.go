@@ -35,7 +35,7 @@ func TestInvocationAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkInvocation is what counting adds to an invocation.
+// BenchmarkInvocation measures what counting adds to an invocation.
 func BenchmarkInvocation(b *testing.B) {
 	e := NewEngine(b.TempDir())
 	if err := e.Start(Settings{Sync: metering.SyncNone, Logger: slog.New(slog.DiscardHandler)}); err != nil {

@@ -8,7 +8,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// Catalogue is what the engine must know of those who pay. The configuration in
+// Catalogue lists the organizations that the engine bills. The configuration in
 // force implements it. Its methods are called at any time and from any
 // goroutine, and return what is in force at that moment.
 type Catalogue interface {
@@ -31,9 +31,9 @@ type Account struct {
 	// ID is that of the organization; "" stands for the projects without one, which
 	// nobody pays for.
 	ID string
-	// Allowance is how much it may use, and when its billing periods begin.
+	// Allowance limits what it may use, and says when its billing periods begin.
 	Allowance quota.Allowance
-	// Price is what its invocations cost, with the name of its plan.
+	// Price is that of its invocations, with the name of its plan.
 	Price usage.Price
 	// Projects returns the projects in force of the organization.
 	Projects iter.Seq[Project]

@@ -35,7 +35,7 @@ type Engine struct {
 	adjusting   sync.Mutex // one adjustment at a time: none may go below what the one before left
 }
 
-// opened is what an engine has from its start on.
+// opened has the parts of an engine that has started.
 type opened struct {
 	now     func() time.Time // the clock of the machine
 	ledger  *metering.Ledger
@@ -135,8 +135,8 @@ func (e *Engine) inForce() (*opened, Catalogue, error) {
 	return o, *c, nil
 }
 
-// closeWait is how long the ledger stays open for calls that end: the handlers of
-// WebSockets that were just closed.
+// closeWait bounds how long Close waits for calls that end: the handlers of WebSockets
+// that were just closed.
 const closeWait = time.Second
 
 // Close ends the work in the background and closes the ledger. Calls that run on

@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	// exportEvery is how often an exporter is told what is new, exportLook how often
-	// it is looked whether that is now.
+	// exportEvery is the interval of an exporter's rounds, exportLook that of the checks
+	// whether a round is due.
 	exportEvery = time.Minute
 	exportLook  = time.Second
-	// exportMost bounds a round: others have their turn.
+	// exportMost bounds a round, so that other exporters have their turn.
 	exportMost = 5 * time.Minute
-	// After failures it is waited between these before the next try.
+	// The pause after a failed round begins with exportRetry and ends with exportRetryMost.
 	exportRetry, exportRetryMost = 2 * time.Second, time.Hour
 	// pagesKept is for how long Redis has what exporters were told.
 	pagesKept = 60 * 24 * time.Hour
-	// tendEvery is how often the gateway that stands by copies these, and the one that
-	// sends removes old ones.
+	// tendEvery is the interval in which gateways that stand by copy these, and the one
+	// that sends removes old ones.
 	tendEvery = 10 * time.Minute
 )
 
@@ -46,7 +46,7 @@ type exports struct {
 	last   map[string]*exportState
 }
 
-// exportState is how the last round of an exporter went. The zero exportState is that of
+// exportState describes the last round of an exporter. The zero exportState is that of
 // one that had no round yet.
 type exportState struct {
 	next     time.Time // when it is its turn again

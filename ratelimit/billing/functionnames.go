@@ -10,8 +10,8 @@ import (
 // Wildcard is the slug of a function that answers to every name.
 const Wildcard = "*"
 
-// maxNames is how many names of a project that its wildcard matched are counted
-// one by one (contract 7.7): names are chosen by callers, and each takes memory
+// maxNames bounds how many names that a project's wildcard matched are counted one by
+// one (contract 7.7): names are chosen by callers, and each takes memory
 // and disk space for ever.
 const maxNames = 200
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// State is how well a part of the engine works.
+// State says whether a part of the engine works.
 type State string
 
 // The states, with the names of `status`.

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// updateEvery is how often line items are brought up to date, updateFirst how long
-	// after the start for the first time.
+	// updateEvery is the interval in which line items are brought up to date,
+	// updateFirst the delay after the start.
 	updateEvery = time.Minute
 	updateFirst = 2 * time.Second
-	// settleAfter is how long after its end an hour may become final: what was admitted
-	// in it may be recorded later.
+	// settleAfter is the time between the end of an hour and the moment when it may
+	// become final: invocations that were admitted in it may be recorded later.
 	settleAfter = 5 * time.Minute
-	// updateHours is how far back sums of hours are looked at: Redis has them for 72
-	// hours.
+	// updateHours bounds the age of the hours that an update looks at. Redis has them for
+	// 72 hours.
 	updateHours = 73 * time.Hour
 )
 

@@ -27,10 +27,10 @@ type Request struct {
 	sent     bool      // by an attempt before the one that is made now
 }
 
-// Dispatch is what is recorded of an invocation.
+// Dispatch describes an invocation for its record.
 type Dispatch struct {
-	// Subject is who pays, and what is called; its Function is the one that answers,
-	// which may be Wildcard.
+	// Subject names the organization that pays and the function that answers, which may
+	// be Wildcard.
 	Subject metering.Subject
 	Slug    string // the name that it is called by
 	Region  string // that it is sent to

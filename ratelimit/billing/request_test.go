@@ -245,7 +245,7 @@ func TestMeterCountsWhatWasSentBefore(t *testing.T) {
 	}
 }
 
-// BenchmarkRequests is what counting adds to an invocation.
+// BenchmarkRequests measures what counting adds to a refused request.
 func BenchmarkRequests(b *testing.B) {
 	var a requestCounts
 	b.ReportAllocs()

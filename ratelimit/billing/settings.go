@@ -9,7 +9,7 @@ import (
 
 // Settings say how the engine works. They may change while requests are counted.
 type Settings struct {
-	// Sync is how much of the log the end of the machine may take with it. Default:
+	// Sync bounds how much of the log is lost when the machine stops. Default:
 	// metering.SyncGroup.
 	Sync metering.Sync
 	// Redis is the store that gateways share. Default: none, the gateway keeps

@@ -24,8 +24,8 @@ type SharedStore struct {
 	cancel context.CancelFunc // ends warnOfInfo
 }
 
-// peers is what the engine asks a metering.Mirror about the gateways that share
-// the store.
+// peers tells the engine about the gateways that share the store. metering.Mirror
+// implements it.
 type peers interface {
 	// Identity returns the id of the ledger that all gateways share.
 	Identity(ctx context.Context, dir string) (string, error)
