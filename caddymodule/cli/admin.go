@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// adminTimeout is how long an answer may take: the gateway computes all of
+	// adminTimeout is the longest wait for an answer: the gateway computes all of
 	// them from memory, so one that is silent for longer is stuck.
 	adminTimeout = 10 * time.Second
 
@@ -52,7 +52,7 @@ func addressFlag(flags *pflag.FlagSet, into *string) {
 func usualAddress(socket string) string {
 	conn, err := net.DialTimeout("unix", socket, time.Second)
 	if err == nil {
-		_ = conn.Close() // only to see that somebody listens
+		_ = conn.Close() // only to see that something listens
 	}
 	if err == nil || errors.Is(err, fs.ErrPermission) {
 		return "unix/" + socket
@@ -100,14 +100,14 @@ func adminAddress(text string) (string, error) {
 	return parsed.String(), nil
 }
 
-// question is what a command asks the gateway.
+// question is a request of a command to the gateway's admin API.
 type question struct {
 	uri  string
 	body any    // posted as JSON; nil asks by GET
 	hint string // what to do when the gateway finds the question wrong
 	// hints are those for answers that begin with a word.
 	hints map[string]string
-	// timeout is how long the answer may take. Default: that of admin.
+	// timeout is the longest wait for the answer. Default: that of admin.
 	timeout time.Duration
 }
 
@@ -186,7 +186,7 @@ func (a admin) failure(err error, q question) error {
 	return &FailureError{Msg: said.Error, Hint: hintFor(status, said.Error, q)}
 }
 
-// hintFor says what to do about an answer of the admin API other than 200.
+// hintFor returns the advice for an answer of the admin API other than 200.
 func hintFor(status, said string, q question) string {
 	switch {
 	case status == "403":

@@ -79,9 +79,9 @@ func examples(name string, variants ...string) string {
 // flags are those of every command that asks a gateway.
 const flags = "[--address ADDR] [-o table|json]"
 
-// answer is what the gateway says to a question.
+// answer is the gateway's answer to a question.
 type answer interface {
-	// complete is whether the JSON was really an answer to the question.
+	// complete reports whether the JSON is an answer to the question.
 	complete() bool
 	// table writes the answer for people.
 	table(w io.Writer, now time.Time)
@@ -89,7 +89,7 @@ type answer interface {
 
 // verdict is an answer that can be a no, which the exit code tells.
 type verdict interface {
-	// yes is whether the command succeeds.
+	// yes reports whether the command succeeds.
 	yes() bool
 }
 
@@ -138,7 +138,7 @@ func ask(cmd *cobra.Command, now func() time.Time, prepare func() (question, ans
 	}, args...)
 }
 
-// outputFlag adds -o; json says what JSON is printed.
+// outputFlag adds -o; json describes the printed JSON.
 func outputFlag(cmd *cobra.Command, json string) *string {
 	return cmd.Flags().StringP("output", "o", "table", "table, or "+json)
 }

@@ -124,7 +124,7 @@ func readDocument(file string, input io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// judgement is what projects check says. With an error in the file the counts
+// judgement is the answer of projects check. With an error in the file the counts
 // are 0: nothing of it would be in force.
 type judgement struct {
 	OK            bool               `json:"ok"`

@@ -221,7 +221,7 @@ func writeFile(path string, data []byte, force bool) error {
 	return nil
 }
 
-// importResult is what is said beside the projects file.
+// importResult is printed beside the projects file.
 type importResult struct {
 	File      string             `json:"file,omitempty"` // "" when it was printed
 	Ref       string             `json:"ref"`

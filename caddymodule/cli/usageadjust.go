@@ -61,7 +61,7 @@ those there is quota set. --operator is by default who runs the command.
 	return cmd
 }
 
-// runBy is who runs the command, "" if nobody knows.
+// runBy returns the user who runs the command, "" if unknown.
 func runBy() string {
 	name := cmp.Or(os.Getenv("SUDO_USER"), os.Getenv("USER"))
 	if name != "" {
@@ -73,7 +73,7 @@ func runBy() string {
 	return ""
 }
 
-// question is what is asked or ordered.
+// question returns the request to the admin API.
 func (o *adjustOptions) question() (question, error) {
 	const path = "/edge_functions/usage/adjust"
 	if o.list {

@@ -12,16 +12,16 @@ import (
 	"golang.org/x/term"
 )
 
-// screen is what answers are drawn on.
+// screen is the output that answers are drawn on.
 type screen struct {
 	width  int
 	blocks bool // it shows block characters
 }
 
-// defaultWidth is that of a screen whose width nobody knows, in characters.
+// defaultWidth is the assumed width of a screen of unknown width, in characters.
 const defaultWidth = 80
 
-// screenOf is where a command writes, and whether that is a terminal.
+// screenOf returns the output of a command, and whether it is a terminal.
 func screenOf(cmd *cobra.Command) (s screen, terminal bool) {
 	s = screen{width: defaultWidth}
 	locale := strings.ToLower(cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG")))

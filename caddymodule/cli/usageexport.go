@@ -110,13 +110,13 @@ func export(cmd *cobra.Command, o exportOptions) error {
 	return err
 }
 
-// exportResult is what a file of an export has in it.
+// exportResult describes the content of an exported file.
 type exportResult struct {
 	File string `json:"file"`
 	usage.Totals
 }
 
-// amountOf is what the lines of an export cost.
+// amountOf returns the amount of an export.
 func amountOf(t usage.Totals) string {
 	if t.Currency == "" && t.AmountMinor != 0 {
 		return "amounts in several currencies"
@@ -134,7 +134,7 @@ func checkMonth(month string) error {
 	return nil
 }
 
-// downloadTo writes an export to a file that is there when it is whole.
+// downloadTo writes an export to a file, which appears only when it is complete.
 func (a admin) downloadTo(o exportOptions) (totals usage.Totals, err error) {
 	file, err := os.CreateTemp(filepath.Dir(o.out), "."+filepath.Base(o.out)+".*")
 	if err != nil {

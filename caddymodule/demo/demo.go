@@ -1,5 +1,5 @@
-// Package demo is the `edgegate demo` command: the whole gateway in one process in front of three simulated regions, for somebody
-// who has cloned the repository a minute ago.
+// Package demo is the `edgegate demo` command: the whole gateway in one process in front of three simulated regions, to try
+// edgegate right after cloning the repository.
 //
 // It decides what the simulated regions look like (their names, the latency added to each, the sample functions or the folder of
 // Deno functions they serve), which keys the demo project has, and what is printed. It decides nothing about requests: it writes a
@@ -31,10 +31,10 @@ var regionPlan = []struct {
 	{"ap-southeast-1", 164 * time.Millisecond},
 }
 
-// gatewayLocation is where the demo's gateway pretends to be.
+// gatewayLocation is the pretended place of the demo's gateway.
 const gatewayLocation = "eu-central-1"
 
-// runtime is what a region serves: the sample functions, or a folder of Deno functions.
+// runtime serves the functions of a region: the sample functions, or a folder of Deno functions.
 type runtime interface {
 	// handler returns what one region answers.
 	handler(region string) http.Handler
@@ -70,7 +70,7 @@ type demo struct {
 	stopOnce sync.Once
 }
 
-// say prints what is done next, so that nobody waits before a silent terminal.
+// say prints the next step, so that the terminal is not silent for long.
 func (d *demo) say(format string, args ...any) { _, _ = fmt.Fprintf(d.output, format+"\n", args...) }
 
 // start brings up the regions and the runtime behind them, leaving the gateway itself to load. On an error nothing stays running.

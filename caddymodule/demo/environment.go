@@ -5,11 +5,11 @@ import (
 	"os"
 )
 
-// localDatabase is where Supabase's command line runs the database of a project. The demo has none: who runs one finds it there, or sets
-// SUPABASE_DB_URL for the demo.
+// localDatabase is the address at which Supabase's command line runs a project's database. The demo has no database of its own;
+// SUPABASE_DB_URL overrides the address.
 const localDatabase = "postgresql://postgres:postgres@127.0.0.1:54322/postgres" //nolint:gosec // the password of every local Supabase
 
-// environment is what a function finds set, as in Supabase's runtime; later entries win, so DIR/.env beats the demo's own environment,
+// environment returns a function's environment variables, as in Supabase's runtime; later entries win, so DIR/.env beats the demo's own environment,
 // and the demo's variables beat both.
 func (d *denoRuntime) environment(p *project, region string, f denoFunction, address, execution string) []string {
 	database := localDatabase

@@ -13,7 +13,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/cli"
 )
 
-// listenAddress is where the gateway answers. An empty host means every interface.
+// listenAddress is the gateway's address. An empty host means every interface.
 type listenAddress struct {
 	host string
 	port int
@@ -110,7 +110,7 @@ func nextPort(port int) int {
 	return port + 1
 }
 
-// url is the gateway's address for somebody on this machine, without a trailing slash.
+// url is the gateway's address on this machine, without a trailing slash.
 func (a listenAddress) url() string {
 	host := a.host
 	if ip, err := netip.ParseAddr(host); host == "" || (err == nil && ip.IsUnspecified()) {

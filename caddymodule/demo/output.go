@@ -20,7 +20,7 @@ func (l *lineOutput) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(l.w, format+"\n", args...)
 }
 
-// maxLine is where a line without an end is cut.
+// maxLine is the length, in bytes, at which a line without an end is cut.
 const maxLine = 64 << 10
 
 // prefixed is the writer of one stream of one process: it puts a prefix before each line.

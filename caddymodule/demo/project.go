@@ -95,8 +95,8 @@ func (p *project) deno(found *supabase.Project, f supabase.Function) denoFunctio
 	return d
 }
 
-// folderError says what to do about a folder that cannot be read; layout is
-// what it must look like.
+// folderError adds advice to the error of a folder that cannot be read; layout
+// describes the expected one.
 func folderError(err error, layout string) error {
 	if _, ok := errors.AsType[*supabase.ConfigError](err); ok {
 		layout = "only the sections [functions.<slug>] are used, but the file must be valid TOML"

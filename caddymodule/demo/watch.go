@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// watchEvery is how often a folder of functions is looked at.
+	// watchEvery is the interval at which a folder of functions is checked for changes.
 	watchEvery = 250 * time.Millisecond
 
 	// watchAgain is for how long a look counts when calls come one after another.
@@ -31,7 +31,7 @@ type stamp struct {
 	size     int64
 }
 
-// fingerprintOf is what the files of p look like at this moment.
+// fingerprintOf returns the current fingerprint of the files of p.
 func fingerprintOf(p *project) map[string]stamp {
 	all := make(map[string]stamp)
 	for _, path := range p.outside {

@@ -132,7 +132,7 @@ func (w *worker) rewrite(pr *httputil.ProxyRequest) {
 	}
 }
 
-// answerError is what the hosted runtime says when a worker ends without a response.
+// answerError answers as the hosted runtime does when a worker ends without a response.
 func (w *worker) answerError(rw http.ResponseWriter, r *http.Request, _ error) {
 	if r.Context().Err() != nil {
 		return

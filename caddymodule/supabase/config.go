@@ -51,7 +51,7 @@ func (c FunctionConfig) over(other FunctionConfig) FunctionConfig {
 	return c
 }
 
-// config is what is read of a config.toml.
+// config has the parts of a config.toml that are read.
 type config struct {
 	ProjectID string `toml:"project_id"`
 	Auth      struct {
@@ -64,12 +64,12 @@ type config struct {
 		Functions map[string]FunctionConfig `toml:"functions"`
 	} `toml:"remotes"`
 
-	unread []toml.Key // what stands in the file besides
+	unread []toml.Key // keys of the file that are not read
 }
 
-// unreadProblems are about keys that nobody here reads: those of functions, and
-// with runtime those of [edge_runtime] too. Other sections are of other parts
-// of Supabase.
+// unreadProblems warns about keys that are ignored: those of functions, and with
+// runtime those of [edge_runtime] too. Other sections belong to other parts of
+// Supabase.
 func (c config) unreadProblems(runtime bool) (all []projects.Problem) {
 	for _, key := range c.unread {
 		section := slices.Index(key, "functions")
@@ -134,7 +134,7 @@ func configError(path string, err error) error {
 	return &ConfigError{path, what + ": not valid TOML"}
 }
 
-// envReference is how config.toml names a variable of the environment.
+// envReference matches a reference to an environment variable in config.toml.
 var envReference = regexp.MustCompile(`^env\(([A-Za-z_][A-Za-z0-9_]*)\)$`)
 
 // variable returns the name in "env(NAME)".

@@ -29,15 +29,15 @@ type Function struct {
 	// Entry is the file in Dir that is run unless Config says otherwise: index.ts,
 	// index.js, index.tsx or index.mjs, the first that is there; "" if none is.
 	Entry string
-	// Config is what config.toml says of it.
+	// Config is its section in config.toml.
 	Config FunctionConfig
 }
 
-// VerifyJWT is whether callers need a token or an API key, by default true
+// VerifyJWT reports whether callers need a token or an API key, by default true
 // (contract 3.1).
 func (f Function) VerifyJWT() bool { return f.Config.VerifyJWT == nil || *f.Config.VerifyJWT }
 
-// Enabled is whether the function is deployed and served, by default true.
+// Enabled reports whether the function is deployed and served, by default true.
 func (f Function) Enabled() bool { return f.Config.Enabled == nil || *f.Config.Enabled }
 
 // ReadFunctions returns the functions of dir, a folder of DIR/<slug>/index.*
@@ -84,7 +84,7 @@ func listFolders(dir string) ([]string, error) {
 	return names, nil
 }
 
-// isSlug is whether name can be called through the gateway.
+// isSlug reports whether name can be called through the gateway.
 func isSlug(name string) bool { return projects.ValidSlug(name) && !projects.Reserved(name) }
 
 // firstFile returns the first of names that is a file in dir, or "".

@@ -25,7 +25,7 @@ type Project struct {
 	// SecretVariable names the environment variable of [auth] jwt_secret, "" if
 	// the file names none.
 	SecretVariable string
-	// Problems are what was left out, and why.
+	// Problems describes the parts that were left out, and why.
 	Problems []projects.Problem
 }
 
