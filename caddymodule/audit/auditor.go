@@ -6,3 +6,10 @@ type Auditor interface {
 	// Audit returns what is unsafe, in a fixed order. It calls nobody.
 	Audit() []Finding
 }
+
+func ofAuditors(auditors []Auditor) (findings []Finding) {
+	for _, a := range auditors {
+		findings = append(findings, a.Audit()...)
+	}
+	return findings
+}

@@ -35,9 +35,9 @@ const (
 
 var severities = []Severity{High, Medium, Low, Info}
 
-// NewAnswer sorts findings by severity; those of the same severity keep their
+// newAnswer sorts findings by severity; those of the same severity keep their
 // order.
-func NewAnswer(findings []Finding) Answer {
+func newAnswer(findings []Finding) Answer {
 	answer := Answer{Findings: findings, OK: true}
 	if answer.Findings == nil {
 		answer.Findings = []Finding{}

@@ -17,7 +17,7 @@ import (
 type catalogue struct{ app *App }
 
 // Loaded implements billing.Catalogue.
-func (c catalogue) Loaded() bool { return c.app.projectStatus().LoadedAt != nil }
+func (c catalogue) Loaded() bool { return c.app.ProjectStatus().LoadedAt != nil }
 
 // Accounts implements billing.Catalogue.
 func (c catalogue) Accounts() iter.Seq[billing.Account] {

@@ -2,10 +2,7 @@ package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -17,82 +14,75 @@ import (
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
-// maxOrder bounds the body of an order, in bytes.
-const maxOrder = 16 << 10
-
-func (a *App) readOrder(r *http.Request) (DrainOrder, *regions.Region, error) {
-	var order DrainOrder
-	decoder := json.NewDecoder(io.LimitReader(r.Body, maxOrder))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&order); err != nil {
-		return order, nil, fmt.Errorf(`the order is not {"region":R,"over":"5m","dry_run":false,"last_resort":false}: %w`, err)
-	}
-	region, ok := a.network.Set.Lookup(order.Region)
-	if !ok {
-		names := a.network.Set.Names()
-		return order, nil, fmt.Errorf("region %q is not configured%s; configured are %s",
-			order.Region, spelling.DidYouMean(order.Region, names), strings.Join(names, ", "))
-	}
-	return order, region, nil
-}
-
-// drain takes a region out of use, little by little.
-func (a *App) drain(r *http.Request) (any, error) {
-	order, region, err := a.readOrder(r)
+// Drain takes a region out of use, little by little, here and, with a shared store,
+// at all gateways. A drain that stands keeps its beginning.
+func (a *App) Drain(ctx context.Context, order DrainOrder) (DrainAnswer, error) {
+	region, err := a.regionOf(order)
 	if err != nil {
-		return nil, err
+		return DrainAnswer{}, err
 	}
 	over := regions.DefaultDrainOver
 	if order.Over != "" {
 		if over, err = caddy.ParseDuration(order.Over); err != nil {
-			return nil, fmt.Errorf("over %q: must be a duration such as 5m", order.Over)
+			return DrainAnswer{}, fmt.Errorf("over %q: must be a duration such as 5m", order.Over)
 		}
 	}
 	drain := regions.Drain{Since: time.Now(), Over: over, LastResort: order.LastResort}
 	if err := drain.Validate(); err != nil {
-		return nil, err
+		return DrainAnswer{}, err
 	}
 	if standing := a.network.State(region).Drain(); standing.Active() {
-		// The order stands; only how it ends may be changed.
 		drain.Since = standing.Since
 	}
-	answer := a.drainAnswer(region, drain, order.DryRun)
-	if order.DryRun {
-		return answer, nil
-	}
-	return answer, a.setDrain(r.Context(), region, drain)
+	return a.carryOut(ctx, order, region, drain)
 }
 
-// drains lists the orders that stand.
-func (a *App) listDrains(*http.Request) (any, error) {
+// Undrain takes a region back into use. Its share of the requests grows as after an
+// outage.
+func (a *App) Undrain(ctx context.Context, order DrainOrder) (DrainAnswer, error) {
+	region, err := a.regionOf(order)
+	if err != nil {
+		return DrainAnswer{}, err
+	}
+	drain := a.network.State(region).Drain()
+	if !drain.Active() {
+		return DrainAnswer{}, fmt.Errorf("region %s is not drained", region.Name)
+	}
+	drain.Ended = time.Now()
+	return a.carryOut(ctx, order, region, drain)
+}
+
+// Drains lists the drains in force.
+func (a *App) Drains() DrainsAnswer {
 	answer := DrainsAnswer{Drains: []RegionDrain{}}
-	for _, r := range a.regionStatus() {
+	for _, r := range a.RegionStatus() {
 		if r.Drain != nil {
 			answer.Drains = append(answer.Drains, RegionDrain{r.Region, r.State, *r.Drain})
 		}
 	}
-	return answer, nil
+	return answer
 }
 
-// undrain takes a region back into use. Its share grows as after an outage.
-func (a *App) undrain(r *http.Request) (any, error) {
-	order, region, err := a.readOrder(r)
-	if err != nil {
-		return nil, err
+func (a *App) regionOf(order DrainOrder) (*regions.Region, error) {
+	region, ok := a.network.Set.Lookup(order.Region)
+	if !ok {
+		names := a.network.Set.Names()
+		return nil, fmt.Errorf("region %q is not configured%s; configured are %s",
+			order.Region, spelling.DidYouMean(order.Region, names), strings.Join(names, ", "))
 	}
-	drain := a.network.State(region).Drain()
-	if !drain.Active() {
-		return nil, fmt.Errorf("region %s is not drained", region.Name)
-	}
-	drain.Ended = time.Now()
+	return region, nil
+}
+
+// carryOut puts a drain into force, unless the order is a dry run.
+func (a *App) carryOut(ctx context.Context, order DrainOrder, region *regions.Region, drain regions.Drain) (DrainAnswer, error) {
 	answer := a.drainAnswer(region, drain, order.DryRun)
 	if order.DryRun {
 		return answer, nil
 	}
-	return answer, a.setDrain(r.Context(), region, drain)
+	return answer, a.setDrain(ctx, region, drain)
 }
 
-// setDrain puts an order in force and keeps it.
+// setDrain keeps a drain and then puts it into force.
 func (a *App) setDrain(ctx context.Context, region *regions.Region, drain regions.Drain) error {
 	if err := a.drains.Save(ctx, region.Name, drain); err != nil {
 		return fmt.Errorf("the order cannot be kept, and so is not carried out: %w", err)
@@ -103,6 +93,7 @@ func (a *App) setDrain(ctx context.Context, region *regions.Region, drain region
 	return nil
 }
 
+// drainAnswer says what a drain does to a region.
 func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool) DrainAnswer {
 	view := a.network.View()
 	i, _ := view.Lookup(region.Name)
@@ -111,10 +102,10 @@ func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool)
 		Region:     region.Name,
 		State:      r.Health,
 		DryRun:     dry,
-		Takers:     []string{},
-		Warnings:   []string{},
 		InFlight:   r.Load.InFlight(),
 		WebSockets: a.shared.sockets.InRegion(region.Name),
+		Takers:     []string{},
+		Warnings:   []string{},
 	}
 	if !drain.Active() {
 		return answer

@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"encoding/json"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,34 +23,22 @@ func drainApp(t *testing.T) (config []byte, dir string) {
 	return appConfig(strings.Replace(goodApp, `{`, `{"store":{"kind":"embedded","path":`+string(quoted)+`},`, 1)), dir
 }
 
-// post sends an order to the admin API.
+// post gives an order, which is JSON, to the gateway in force.
 func post(t *testing.T, path, body string) (DrainAnswer, error) {
 	t.Helper()
-	for _, route := range (adminAPI{}).Routes() {
-		if route.Pattern != path {
-			continue
-		}
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := httptest.NewRecorder()
-		if err := route.Handler.ServeHTTP(w, r); err != nil {
-			return DrainAnswer{}, err
-		}
-		var answer DrainAnswer
-		if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil {
-			t.Fatal(err)
-		}
-		return answer, nil
+	var order DrainOrder
+	if err := json.Unmarshal([]byte(body), &order); err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("no route %s", path)
-	return DrainAnswer{}, nil
+	if path == "undrain" {
+		return runningApp(t).Undrain(t.Context(), order)
+	}
+	return runningApp(t).Drain(t.Context(), order)
 }
 
 func regionState(t *testing.T, name string) regions.State {
 	t.Helper()
-	for _, r := range runningApp(t).regionStatus() {
+	for _, r := range runningApp(t).RegionStatus() {
 		if r.Region == name {
 			return r.State
 		}
@@ -65,19 +51,19 @@ func regionState(t *testing.T, name string) regions.State {
 func TestDrainIsKept(t *testing.T) {
 	config, dir := drainApp(t)
 	load(t, config)
-	answer, err := post(t, "/edge_functions/drain", `{"region":"eu-west-1","over":"0s","dry_run":true}`)
+	answer, err := post(t, "drain", `{"region":"eu-west-1","over":"0s","dry_run":true}`)
 	if err != nil || answer.State != regions.StateDrained || !answer.DryRun || regionState(t, "eu-west-1") != regions.StateUnknown {
 		t.Fatalf("dry run: %+v, %v, the region is %s", answer, err, regionState(t, "eu-west-1"))
 	}
-	answer, err = post(t, "/edge_functions/drain", `{"region":"eu-west-1","over":"0s"}`)
+	answer, err = post(t, "drain", `{"region":"eu-west-1","over":"0s"}`)
 	if err != nil || len(answer.Takers) != 1 || answer.Takers[0] != "us-east-1" || answer.Ends == nil {
 		t.Fatalf("%+v, %v", answer, err)
 	}
 	if state := regionState(t, "eu-west-1"); state != regions.StateDrained {
 		t.Fatalf("the region is %s", state)
 	}
-	if w, err := ask(t, http.MethodGet, "/edge_functions/drain"); err != nil || !strings.Contains(w.Body.String(), `{"drains":[{"region":"eu-west-1","state":"drained",`) {
-		t.Errorf("the orders: %v, %s", err, w.Body)
+	if drains := runningApp(t).Drains().Drains; len(drains) != 1 || drains[0].Region != "eu-west-1" || drains[0].State != regions.StateDrained {
+		t.Errorf("the orders: %+v", drains)
 	}
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatal(err)
@@ -94,7 +80,7 @@ func TestDrainIsKept(t *testing.T) {
 	if state := regionState(t, "eu-west-1"); state != regions.StateDrained {
 		t.Errorf("after a restart it is %s", state)
 	}
-	if answer, err = post(t, "/edge_functions/undrain", `{"region":"eu-west-1"}`); err != nil || answer.Ends != nil {
+	if answer, err = post(t, "undrain", `{"region":"eu-west-1"}`); err != nil || answer.Ends != nil {
 		t.Errorf("%+v, %v", answer, err)
 	}
 	if state := regionState(t, "eu-west-1"); state != regions.StateUnknown {
@@ -103,7 +89,7 @@ func TestDrainIsKept(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "drains.json")); err != nil {
 		t.Error(err)
 	}
-	if _, err := post(t, "/edge_functions/undrain", `{"region":"eu-west-1"}`); err == nil {
+	if _, err := post(t, "undrain", `{"region":"eu-west-1"}`); err == nil {
 		t.Error("what is not drained is undrained")
 	}
 }
@@ -112,23 +98,21 @@ func TestDrainRefuses(t *testing.T) {
 	config, _ := drainApp(t)
 	load(t, config)
 	for name, tt := range map[string]struct{ body, want string }{
-		"no JSON":         {`region=x`, "the order is not"},
-		"unknown field":   {`{"region":"eu-west-1","at":"now"}`, `unknown field "at"`},
 		"unknown region":  {`{"region":"eu-wst-1"}`, `region "eu-wst-1" is not configured (did you mean "eu-west-1"?)`},
 		"not a duration":  {`{"region":"eu-west-1","over":"soon"}`, `over "soon": must be a duration such as 5m`},
 		"below nothing":   {`{"region":"eu-west-1","over":"-1s"}`, "must not be negative"},
 		"longer than 24h": {`{"region":"eu-west-1","over":"25h"}`, "at most 24h"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := post(t, "/edge_functions/drain", tt.body); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := post(t, "drain", tt.body); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("err = %v, want in it %q", err, tt.want)
 			}
 		})
 	}
-	if _, err := post(t, "/edge_functions/drain", `{"region":"eu-west-1"}`); err != nil {
+	if _, err := post(t, "drain", `{"region":"eu-west-1"}`); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := post(t, "/edge_functions/drain", `{"region":"us-east-1"}`)
+	answer, err := post(t, "drain", `{"region":"us-east-1"}`)
 	if err != nil || len(answer.Takers) != 0 || len(answer.Warnings) == 0 {
 		t.Errorf("the last one: %+v, %v", answer, err)
 	}
@@ -142,38 +126,10 @@ func TestDrainNeedsItsStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	runningApp(t).drains = fleet.NewDrainStore(filepath.Join(dir, "x", "drains.json"), nil)
-	if _, err := post(t, "/edge_functions/drain", `{"region":"eu-west-1"}`); err == nil {
+	if _, err := post(t, "drain", `{"region":"eu-west-1"}`); err == nil {
 		t.Error("no error")
 	}
 	if state := regionState(t, "eu-west-1"); state != regions.StateUnknown {
 		t.Errorf("it is %s", state)
-	}
-}
-
-// The admin API explains what would be.
-func TestExplainSupposes(t *testing.T) {
-	config, _ := drainApp(t)
-	load(t, config)
-	for query, want := range map[string]string{
-		"":                                   `"chosen":"eu-west-1"`,
-		"?down=eu-west-1":                    `"chosen":"us-east-1"`,
-		"?load=eu-west-1=1":                  `"reason":"spill"`,
-		"?region=us-east-1":                  `"reason":"explicit"`,
-		"?from=KE&project=default":           `"country":"KE"`,
-		"?request_id=abc&load=us-east-1=0.9": `"request_id":"abc"`,
-	} {
-		w, err := ask(t, http.MethodGet, "/edge_functions/explain"+query)
-		if err != nil || !strings.Contains(w.Body.String(), want) {
-			t.Errorf("%s: %v, %s; want in it %s", query, err, w.Body, want)
-		}
-	}
-	for query, want := range map[string]string{
-		"?down=mars": `region "mars" is not configured`, "?load=us-east-1": `load "us-east-1": must be a region and its load`,
-		"?load=mars=1": `region "mars" is not configured`, "?from=kenya": `from "kenya"`, "?project=nobody": `project "nobody" is not there`,
-		"?form=KE": "allowed are region, from", "?region=any,x": "any",
-	} {
-		if _, err := ask(t, http.MethodGet, "/edge_functions/explain"+query); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v, want in it %q", query, err, want)
-		}
 	}
 }

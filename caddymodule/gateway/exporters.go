@@ -101,6 +101,3 @@ func (a *App) paying() iter.Seq[*projects.Organization] {
 		}
 	}
 }
-
-// exportStripeForm shows the exporter that `usage reconcile --against stripe` needs.
-const exportStripeForm = "export stripe { api_key {env.STRIPE_KEY} meter edge_invocations }"

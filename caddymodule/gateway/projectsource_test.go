@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
-	"github.com/edgegate/edgegate/caddymodule/audit"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -140,7 +138,7 @@ func TestProjectsAreNotFilledIn(t *testing.T) {
 	} {
 		deliveries <- `{"projects":[{"ref":"` + someRef + `",` + placeholder + `,"functions":[{"slug":"second"}]}]}`
 		within(t, func() string {
-			status := runningApp(t).projectStatus()
+			status := runningApp(t).ProjectStatus()
 			if status.Error == nil || !strings.Contains(*status.Error, path) {
 				return fmt.Sprintf("no error %q: %+v", path, status.Error)
 			}
@@ -182,76 +180,6 @@ func TestTLSPermissionOfOneProject(t *testing.T) {
 	}
 }
 
-// Contract 4.8, and what else the audit finds in projects: each finding has a remedy, and no secret in it.
-func TestAuditProjects(t *testing.T) {
-	load(t, textApp(t, strings.Replace(fileJSON("hello"), `"key":"sb_publishable_abc123"`, `"key":"sb_publishable_abc123","expires_at":"2020-01-01T00:00:00Z"`, 1)))
-	found := make(map[string]audit.Severity)
-	for _, f := range runningApp(t).auditProjects() {
-		found[f.Check] = f.Severity
-		if f.Remedy == "" || f.Subject == "" || f.Message == "" || strings.Contains(fmt.Sprint(f), "super-secret") {
-			t.Errorf("finding %+v", f)
-		}
-	}
-	for check, severity := range map[string]audit.Severity{"weak_secret": audit.High, "expired_key": audit.Low, "verify_jwt_off": audit.Low} {
-		if found[check] != severity {
-			t.Errorf("%s: %q, want %q in %v", check, found[check], severity, found)
-		}
-	}
-}
-
-// TestAuditKeys: a project whose only keys lie behind a URL that was never reached
-// has keys all the same; what is wrong is the URL.
-func TestAuditKeys(t *testing.T) {
-	const project = `{"projects":[{"ref":"abcdefghijklmnopqrst","jwt":{%s},"functions":[{"slug":"hello"}]}]}`
-	for _, tc := range []struct {
-		name, jwt string
-		noKeys    bool
-	}{
-		{"nothing", ``, true},
-		{"a URL", `"jwks_url":"http://127.0.0.1:1/keys"`, false},
-		{"a secret", `"secret":"7Kq2mXw9Zr4Tn8Lb6Vh3Jd5Fs1Gp0Yc0"`, false},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			load(t, textApp(t, fmt.Sprintf(project, tc.jwt)))
-			found := slices.ContainsFunc(runningApp(t).auditProjects(), func(f audit.Finding) bool { return f.Check == "no_keys" })
-			if found != tc.noKeys {
-				t.Errorf("no_keys: %v, want %v", found, tc.noKeys)
-			}
-		})
-	}
-}
-
-func TestAuditConfig(t *testing.T) {
-	good := map[string]any{"apps": map[string]any{"http": map[string]any{"servers": map[string]any{"srv0": map[string]any{
-		"trusted_proxies": map[string]any{}, "routes": []any{map[string]any{"handle": []any{map[string]any{"handler": "edge_functions"}}}},
-	}}}}}
-	if findings := auditConfig(good); len(findings) != 0 {
-		t.Errorf("a good one: %+v", findings)
-	}
-	headers := map[string]any{"handler": "headers", "response": map[string]any{"set": map[string]any{
-		"Access-Control-Allow-Origin": []any{"*"}, "Access-Control-Allow-Credentials": []any{"true"},
-	}}}
-	bad := map[string]any{
-		"admin": map[string]any{"listen": "0.0.0.0:2019"},
-		"apps": map[string]any{
-			"http": map[string]any{"servers": map[string]any{"srv0": map[string]any{
-				"routes": []any{map[string]any{"handle": []any{headers, map[string]any{"handler": "edge_functions"}}}},
-			}}},
-			"tls": map[string]any{"automation": map[string]any{"policies": []any{map[string]any{"on_demand": true}}}},
-		},
-	}
-	want := map[string]audit.Severity{"admin_address": audit.High, "on_demand_permission": audit.High, "trusted_proxies": audit.Low, "cors_credentials": audit.High}
-	findings := auditConfig(bad)
-	for _, f := range findings {
-		if want[f.Check] != f.Severity || f.Remedy == "" {
-			t.Errorf("finding %+v", f)
-		}
-	}
-	if len(findings) != len(want) {
-		t.Errorf("%d findings, want %d: %+v", len(findings), len(want), findings)
-	}
-}
-
 // TestUnavailable: until the projects were loaded once, a host that is not found says nothing (503, not contract 1.7).
 func TestUnavailable(t *testing.T) {
 	load(t, sourceApp(`{"source":"scripted"}`))
@@ -259,11 +187,10 @@ func TestUnavailable(t *testing.T) {
 	if app.catalogue.Ready() {
 		t.Error("ready without projects")
 	}
-	list := answer(t, "/edge_functions/projects")
-	if list["loaded_at"] != nil || len(list["projects"].([]any)) != 0 {
-		t.Errorf("projects %v", list)
+	if status := app.ProjectStatus(); status.LoadedAt != nil || len(slices.Collect(app.Projects())) != 0 {
+		t.Errorf("projects %+v", status)
 	}
-	if _, err := ask(t, http.MethodGet, "/edge_functions/status"); err != nil {
-		t.Error(err)
+	if status := app.Status(); status.Projects.LoadedAt != nil {
+		t.Errorf("status %+v", status)
 	}
 }

@@ -1,12 +1,21 @@
 package gateway
 
 import (
+	"go.uber.org/zap"
+
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
+
 	"errors"
 	"iter"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
 
+	"github.com/edgegate/edgegate/caddymodule/fleet"
+	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/routing/auth/jwks"
+	"github.com/edgegate/edgegate/routing/plan"
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
@@ -38,3 +47,35 @@ func (a *App) Projects() iter.Seq[*projects.Project] {
 		}
 	}
 }
+
+// ManyProjects reports whether the projects come from a source. There is one project
+// otherwise, that of the configuration.
+func (a *App) ManyProjects() bool { return a.single == nil }
+
+// KeySets returns how the sets of public keys are that come from files and URLs.
+func (a *App) KeySets() jwks.PoolStatus { return a.shared.keys.Status() }
+
+// Exporters returns the exporters of the configuration, in its order.
+func (a *App) Exporters() []Exporter { return a.exporters }
+
+// Engine returns the billing engine, which outlives the configuration.
+func (a *App) Engine() *billing.Engine { return a.engine }
+
+// Fleet returns what is known of the gateways that share the store.
+func (a *App) Fleet() *fleet.Fleet { return a.shared.fleet }
+
+// View returns the regions as they are now.
+func (a *App) View() *regions.View { return a.network.View() }
+
+// Explain returns how a region is chosen for a request, by a view of the regions
+// that may be supposed (plan.Suppose).
+func (a *App) Explain(view *regions.View, q *plan.Query) (*plan.Explanation, error) {
+	return a.pipeline.Explain(view, q)
+}
+
+// Tenant returns the share of the regions that a project may hold, as a plan.Query
+// has it.
+func (a *App) Tenant(p *projects.Project) capacity.Tenant { return a.pipeline.Tenant(p) }
+
+// Logger returns the log of the configuration.
+func (a *App) Logger() *zap.Logger { return a.logger }

@@ -35,7 +35,7 @@ func (a *App) scrape() metrics.Values {
 }
 
 func (a *App) projectMetrics() metrics.Projects {
-	status := a.projectStatus()
+	status := a.ProjectStatus()
 	p := metrics.Projects{
 		Projects:  status.Projects,
 		Functions: status.Functions,

@@ -11,7 +11,7 @@ import (
 func TestRegionMetrics(t *testing.T) {
 	config, _ := drainApp(t)
 	load(t, config)
-	if _, err := post(t, "/edge_functions/drain", `{"region":"eu-west-1","over":"0s"}`); err != nil {
+	if _, err := post(t, "drain", `{"region":"eu-west-1","over":"0s"}`); err != nil {
 		t.Fatal(err)
 	}
 	values := make(map[string]map[string]float64) // by name and region

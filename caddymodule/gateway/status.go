@@ -141,10 +141,10 @@ type BackendStatus struct {
 func (a *App) Status() Status {
 	s := Status{
 		Version:  Version(),
-		Regions:  a.regionStatus(),
+		Regions:  a.RegionStatus(),
 		Store:    a.clocked(a.storeStatus(time.Now())),
 		Ledger:   a.ledgerStatus(time.Now()),
-		Projects: a.projectStatus(),
+		Projects: a.ProjectStatus(),
 		Sockets:  a.shared.sockets.Len(),
 		Gateway:  a.gatewayID(),
 		Host:     hostname(),
@@ -161,7 +161,9 @@ func (a *App) Status() Status {
 	return s
 }
 
-func (a *App) regionStatus() []RegionStatus {
+// RegionStatus returns the regions as this gateway sees them, in the order of the
+// configuration.
+func (a *App) RegionStatus() []RegionStatus {
 	view := a.network.View()
 	list := make([]RegionStatus, 0, len(view.Regions))
 	for i := range view.Regions {
@@ -217,7 +219,8 @@ func milliseconds(d time.Duration) *float64 {
 // shownProblems bounds the list in status; `edgegate projects check` has all.
 const shownProblems = 100
 
-func (a *App) projectStatus() StatusProjects {
+// ProjectStatus returns where the projects come from and how loading them goes.
+func (a *App) ProjectStatus() StatusProjects {
 	s := StatusProjects{Source: "config", KeySets: keySetStatus(a.shared.keys.Status())}
 	if a.single != nil {
 		at := a.loadedAt.UTC()
@@ -249,7 +252,7 @@ func (s *StatusProjects) problems(list []projects.Problem) {
 // calls depend on.
 func (a *App) storeStatus(now time.Time) *StatusStore {
 	s := &StatusStore{Kind: storeEmbedded, State: string(regions.StateUp), Location: a.dataDir()}
-	stores := a.storeConditions()
+	stores := a.StoreConditions()
 	if len(stores) > 0 {
 		s.Kind, s.Location = storeRedis, stores[0].Name
 	}

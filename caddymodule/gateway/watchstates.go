@@ -38,7 +38,7 @@ func (a *App) observeStates(now time.Time) {
 		{Kind: logs.KindBackend, All: backendConditions(view)},
 		{Kind: logs.KindBreaker, All: breakerConditions(view)},
 		{Kind: logs.KindRegion, All: regionConditions(view)},
-		{Kind: logs.KindStore, All: a.storeConditions()},
+		{Kind: logs.KindStore, All: a.StoreConditions()},
 		{Kind: logs.KindLedger, All: a.ledgerConditions(now)},
 		{Kind: logs.KindQuotas, All: a.quotaConditions(now)},
 		{Kind: logs.KindProjects, All: a.projectConditions()},
@@ -118,9 +118,9 @@ func (a *App) redisConns() (conns []*redisconn.Conn) {
 	return conns
 }
 
-// storeConditions is one condition a Redis, however many connections lead there:
+// StoreConditions returns one condition a Redis, however many connections lead there:
 // it is down if any of them says so.
-func (a *App) storeConditions() (all []logs.Condition) {
+func (a *App) StoreConditions() (all []logs.Condition) {
 	for _, conn := range a.redisConns() {
 		state := conn.State()
 		c := logs.Condition{Name: conn.Config().Location(), State: string(state.Health), Why: logs.StoreCause(state.Err)}

@@ -13,6 +13,12 @@ const (
 	FieldURI     = "request>uri"
 )
 
+// What people are told of a log that is not safe, and what they can do.
+const (
+	ExposedMessage = "its lines about requests show API keys, tokens of WebSockets and of URLs"
+	ExposedRemedy  = "write `log { format edge_functions }` in the global options, and `format edge_functions` in each `log` that has a format of its own"
+)
+
 // Exposes reports whether a core writes by an encoder that masks nothing. An
 // encoder shows itself to the fields of a context, and writes nothing for it.
 func Exposes(core zapcore.Core) bool {

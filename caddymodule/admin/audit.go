@@ -1,0 +1,119 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/edgegate/edgegate/caddymodule/audit"
+	"github.com/edgegate/edgegate/caddymodule/gateway"
+	"github.com/edgegate/edgegate/ratelimit/billing"
+)
+
+// auditNow judges the running configuration.
+func auditNow(app *gateway.App, r *http.Request) (any, error) {
+	config, err := runningConfig(r)
+	if err != nil {
+		return nil, fmt.Errorf("reading the running configuration: %w", err)
+	}
+	return audit.Find(r.Context(), auditInput(app, config, time.Now())), nil
+}
+
+// auditInput is what there is to judge of a gateway.
+func auditInput(app *gateway.App, config map[string]any, now time.Time) *audit.Input {
+	status := app.ProjectStatus()
+	in := &audit.Input{
+		Config:  config,
+		KeySets: app.KeySets().Remotes,
+		Projects: audit.Projects{
+			InForce:  app.Projects(),
+			Source:   status.Source,
+			Problems: status.Problems,
+		},
+		Regions: audit.Regions{
+			ManyProjects:  app.ManyProjects(),
+			CapPerProject: app.InFlight != nil && app.InFlight.Project > 0,
+		},
+		Ledger: auditLedger(app.Engine(), now),
+		Now:    now,
+	}
+	if status.Error != nil {
+		in.Projects.Error = *status.Error
+	}
+	for _, r := range app.Regions {
+		if r.Capacity == 0 {
+			in.Regions.Unbounded = append(in.Regions.Unbounded, r.Name)
+		}
+	}
+	for _, exporter := range app.Exporters() {
+		if auditor, ok := exporter.(audit.Auditor); ok {
+			in.Auditors = append(in.Auditors, auditor)
+		}
+	}
+	if shared := app.Engine().Shared(); shared != nil {
+		in.Store = &audit.Store{
+			URL:        shared.URL(),
+			Server:     shared.Conn(),
+			Peers:      shared.Mirror().Peers,
+			Conditions: app.StoreConditions,
+		}
+	}
+	return in
+}
+
+func auditLedger(engine *billing.Engine, now time.Time) audit.Ledger {
+	ledger := audit.Ledger{Directory: engine.Dir()}
+	switch state, err := engine.LedgerState(now); state {
+	case billing.StateDown:
+		ledger.Down = err
+	case billing.StateDegraded:
+		ledger.Degraded = err
+	case billing.StateUp:
+	}
+	if state, err := engine.QuotaState(now); state == billing.StateDown {
+		ledger.QuotasDown = err
+	}
+	if records := engine.Ledger(); records != nil {
+		ledger.UnknownZones = records.UnknownZones()
+	}
+	return ledger
+}
+
+// runningConfig returns the configuration as it was loaded. Modules let go of
+// it once they are made, so the admin API itself is asked: the server that
+// serves r, without another connection.
+func runningConfig(r *http.Request) (map[string]any, error) {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if !ok {
+		return nil, errors.New("the request came by no server")
+	}
+	inner := r.Clone(r.Context())
+	inner.Method, inner.Body, inner.ContentLength = http.MethodGet, http.NoBody, 0
+	inner.URL.Path, inner.URL.RawPath, inner.URL.RawQuery, inner.RequestURI = "/config/", "", "", "/config/"
+	answer := &answerBuffer{header: make(http.Header), status: http.StatusOK}
+	server.Handler.ServeHTTP(answer, inner)
+	if answer.status != http.StatusOK {
+		return nil, fmt.Errorf("the admin API answers %d", answer.status)
+	}
+	var config map[string]any
+	if err := json.Unmarshal(answer.body, &config); err != nil {
+		return nil, fmt.Errorf("decoding it: %w", err)
+	}
+	return config, nil
+}
+
+// answerBuffer is an http.ResponseWriter for an answer to ourselves.
+type answerBuffer struct {
+	header http.Header
+	status int
+	body   []byte
+}
+
+func (b *answerBuffer) Header() http.Header    { return b.header }
+func (b *answerBuffer) WriteHeader(status int) { b.status = status }
+func (b *answerBuffer) Write(p []byte) (int, error) {
+	b.body = append(b.body, p...)
+	return len(p), nil
+}

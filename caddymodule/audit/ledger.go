@@ -1,0 +1,58 @@
+package audit
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/edgegate/edgegate/caddymodule/logs"
+)
+
+// ofLedger judges what every call depends on before it is sent: that it can be
+// recorded, and that a unit of a hard quota can be granted.
+func ofLedger(in *Ledger) []Finding {
+	var findings []Finding
+	if in.Down != nil {
+		findings = append(findings, Finding{
+			Severity: High,
+			Check:    "ledger_down",
+			Subject:  in.Directory,
+			Message:  "invocations cannot be recorded, and are answered 503: " + logs.StoreCause(in.Down),
+			Remedy:   "make room on the disk or mend it; it is tried again by itself. `meter_unavailable open` in a plan lets its calls go on meanwhile",
+		})
+	}
+	if in.Degraded != nil {
+		findings = append(findings, Finding{
+			Severity: High,
+			Check:    "ledger_degraded",
+			Subject:  in.Directory,
+			Message:  "invocations are recorded in the file in use, but not for long, or not safely: " + logs.StoreCause(in.Degraded),
+			Remedy:   "make room on the disk or mend it, before calls are answered 503",
+		})
+	}
+	if in.QuotasDown != nil {
+		findings = append(findings, Finding{
+			Severity: High,
+			Check:    "quotas_down",
+			Subject:  "quotas",
+			Message:  "calls of organizations with a hard quota are answered 503, since nobody can be asked whether something is left: " + logs.StoreCause(in.QuotasDown),
+			Remedy:   "see what is wrong with the store: `edgegate status`",
+		})
+	}
+	return findings
+}
+
+// ofZones finds the invocations that are not billed because their time zone is not
+// known.
+func ofZones(in *Ledger) []Finding {
+	var findings []Finding
+	for _, z := range in.UnknownZones {
+		findings = append(findings, Finding{
+			Severity: Medium,
+			Check:    "ledger_time_zone",
+			Subject:  z.Zone,
+			Message:  fmt.Sprintf("the ledger has this time zone, which is not known here: what %s used by it is kept and not billed", strings.Join(z.Organizations, ", ")),
+			Remedy:   "install the system's zone files (tzdata), or update this program, and start it again",
+		})
+	}
+	return findings
+}
