@@ -113,7 +113,7 @@ type App struct {
 	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
 	limits     []limit
-	inFlight   []most
+	inFlight   []inFlightCap
 	rates      []*rate.Limit // of the limits, in the same order
 	ratePolicy string        // the header of the limits
 	exporters  []Exporter

@@ -107,7 +107,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	// Options may name regions that are listed after them: they are checked at the
 	// end, and the errors are reported at their own lines.
 	var located, projected, sourced caddyfile.Dispenser
-	var prices []priced
+	var prices []pricedLine
 	err := options.Block(d, options.Table{
 		"apex":         a.parseApex,
 		"location":     func(d *caddyfile.Dispenser) error { located = *d; return a.parseLocation(d) },

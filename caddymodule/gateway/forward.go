@@ -24,8 +24,8 @@ const (
 	// statusClientGone is logged for a client that went away before its
 	// answer; nobody receives it.
 	statusClientGone = 499
-	// idleMargin is how much later than our own timers Caddy's idle timeouts
-	// cut a connection, so that ours tell the reason.
+	// idleMargin is added to our idle timeout for Caddy's own, so that ours ends a
+	// silent call first and its reason is known.
 	idleMargin = 30 * time.Second
 )
 
@@ -79,7 +79,7 @@ func (c *call) forward() {
 		ModifyResponse: c.modifyResponse,
 		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { c.failed(err) },
 		BufferPool:     copyBuffers{},
-		ErrorLog:       silent,
+		ErrorLog:       discardLog,
 	}
 	proxy.ServeHTTP(w, c.r.WithContext(ctx))
 	c.brought()
@@ -165,9 +165,9 @@ func setOrDelete(header http.Header, name, value string) {
 	header.Set(name, value)
 }
 
-// silent takes what httputil.ReverseProxy says about aborted copies: the
+// discardLog drops the messages of httputil.ReverseProxy about aborted copies: the
 // handler's own line says it without quoting the request.
-var silent = log.New(io.Discard, "", 0)
+var discardLog = log.New(io.Discard, "", 0)
 
 // copyBuffers lends the buffers that bodies are copied through.
 type copyBuffers struct{}

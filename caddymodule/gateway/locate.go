@@ -57,7 +57,7 @@ func (a *App) provisionLocator() error {
 	return nil
 }
 
-// client returns where the caller is.
+// client returns the place of the caller.
 func (a *App) client(r *http.Request) geo.Client {
 	if a.locator == nil {
 		return geo.Client{}
@@ -65,7 +65,7 @@ func (a *App) client(r *http.Request) geo.Client {
 	ctx := r.Context()
 	trusted, _ := caddyhttp.GetVar(ctx, caddyhttp.TrustedProxyVarKey).(bool)
 	text, _ := caddyhttp.GetVar(ctx, caddyhttp.ClientIPVarKey).(string)
-	// What is no address is nowhere.
+	// The place of a client without an address is unknown.
 	address, _ := netip.ParseAddr(text)
 	client := a.locator.Locate(r.Header.Get, trusted, address)
 	a.shared.fleet.CountCall(client)
@@ -103,7 +103,8 @@ func (a *App) parseLocate(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// Location is where the gateway is: a region name, or coordinates in degrees.
+// Location is the place of the gateway: the name of a region, or coordinates in
+// degrees.
 type Location struct {
 	Region    string   `json:"region,omitempty"`
 	Latitude  *float64 `json:"latitude,omitempty"`

@@ -103,7 +103,7 @@ func (a *App) plans() map[string]projects.Plan {
 //		weight <number>
 //		meter_unavailable closed|open
 //	}
-func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]priced) error {
+func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]pricedLine) error {
 	var name string
 	if err := options.String(d, &name); err != nil {
 		return err
@@ -122,13 +122,13 @@ func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]priced) error {
 			return options.Number(d, plan.Functions)
 		},
 		"wall_clock": func(d *caddyfile.Dispenser) error { return options.Duration(d, &plan.WallClock) },
-		"quota":      func(d *caddyfile.Dispenser) error { return quotaValue(d, &plan.Quota) },
+		"quota":      func(d *caddyfile.Dispenser) error { return parseQuota(d, &plan.Quota) },
 		"overage": func(d *caddyfile.Dispenser) error {
 			at := *d
-			if err := overage(d, &plan.Overage); err != nil {
+			if err := parseOverage(d, &plan.Overage); err != nil {
 				return err
 			}
-			*prices = append(*prices, priced{at, plan.Overage})
+			*prices = append(*prices, pricedLine{at, plan.Overage})
 			return nil
 		},
 		"spend_cap": func(d *caddyfile.Dispenser) error {
@@ -142,8 +142,8 @@ func (a *App) parsePlan(d *caddyfile.Dispenser, prices *[]priced) error {
 	})
 }
 
-// quotaValue reads a number of invocations.
-func quotaValue(d *caddyfile.Dispenser, into **int64) error {
+// parseQuota reads a number of invocations.
+func parseQuota(d *caddyfile.Dispenser, into **int64) error {
 	var text string
 	if err := options.String(d, &text); err != nil {
 		return err
@@ -156,25 +156,25 @@ func quotaValue(d *caddyfile.Dispenser, into **int64) error {
 	return nil
 }
 
-// price is the form of an amount of money; the currency decides how many decimals
+// priceForm is the form of an amount of money; the currency decides how many decimals
 // it may have.
-var price = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9})?$`)
+var priceForm = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9})?$`)
 
-// overage reads a price and the number of invocations that it is for.
-func overage(d *caddyfile.Dispenser, into **projects.Overage) error {
+// parseOverage reads a price and the number of invocations that it is for.
+func parseOverage(d *caddyfile.Dispenser, into **projects.Overage) error {
 	args, err := options.PlainArguments(d, 3, 3)
 	if err != nil {
 		return err
 	}
 	n, err := strconv.ParseInt(args[2], 10, 64)
-	if !price.MatchString(args[0]) || args[1] != "per" || err != nil || n <= 0 {
+	if !priceForm.MatchString(args[0]) || args[1] != "per" || err != nil || n <= 0 {
 		return d.Errf("overage %s: must be a price and a number of invocations; write `%s`", strings.Join(args, " "), options.Form("overage"))
 	}
 	*into = &projects.Overage{Price: args[0], Package: n}
 	return nil
 }
 
-// currency is the one of all prices.
+// currency returns the currency of all prices.
 func (a *App) currency() string { return cmp.Or(a.Currency, usage.DefaultCurrency) }
 
 // parseCurrency reads the code of a currency.
@@ -196,7 +196,7 @@ func (a *App) checkCurrency() error {
 	return fmt.Errorf("currency %q: must be a code of ISO 4217 such as EUR%s", code, spelling.DidYouMean(code, all))
 }
 
-// checkPrices says which prices of plans are none of the currency.
+// checkPrices returns the errors of prices that the currency cannot have.
 func (a *App) checkPrices() error {
 	errs := []error{a.checkCurrency()}
 	for _, name := range slices.Sorted(maps.Keys(a.Plans)) {
@@ -210,7 +210,7 @@ func (a *App) checkPrices() error {
 }
 
 func (a *App) checkPrice(o *projects.Overage) error {
-	if !price.MatchString(o.Price) || o.Package <= 0 {
+	if !priceForm.MatchString(o.Price) || o.Package <= 0 {
 		return fmt.Errorf("overage %s per %d: must be a price and a number of invocations; write `%s`", o.Price, o.Package, options.Form("overage"))
 	}
 	if _, err := usage.Minor(o.Price, a.currency()); err != nil {
@@ -219,9 +219,9 @@ func (a *App) checkPrice(o *projects.Overage) error {
 	return nil
 }
 
-// priced is a price of the Caddyfile, and where it stands: the currency may come
-// after it.
-type priced struct {
+// pricedLine is a price of the Caddyfile with its line: the currency may follow
+// later.
+type pricedLine struct {
 	at      caddyfile.Dispenser
 	overage *projects.Overage
 }

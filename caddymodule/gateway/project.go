@@ -47,7 +47,7 @@ type Project struct {
 	LaterKeys []string `json:"jwks_env,omitempty"`
 }
 
-// account is who pays for the project.
+// account returns the organization that pays for the project.
 func (p *Project) account() *projects.OrganizationConfig {
 	return &projects.OrganizationConfig{
 		ID:             cmp.Or(p.Organization, projects.DefaultRef),

@@ -76,10 +76,10 @@ func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"expose":          func(d *caddyfile.Dispenser) error { return parseExpose(d, &p.Expose) },
 		"function":        func(d *caddyfile.Dispenser) error { return p.parseFunction(d, functions) },
 		"organization":    p.parseOrganization,
-		"quota":           func(d *caddyfile.Dispenser) error { return quotaValue(d, &p.Quota) },
+		"quota":           func(d *caddyfile.Dispenser) error { return parseQuota(d, &p.Quota) },
 		"grace":           func(d *caddyfile.Dispenser) error { return options.Duration(d, &p.Grace) },
 		"time_zone":       func(d *caddyfile.Dispenser) error { return options.TimeZone(d, &p.TimeZone) },
-		"stripe_customer": func(d *caddyfile.Dispenser) error { return stripeCustomer(d, &p.StripeCustomer) },
+		"stripe_customer": func(d *caddyfile.Dispenser) error { return parseStripeCustomer(d, &p.StripeCustomer) },
 		"cycle_start":     func(d *caddyfile.Dispenser) error { return options.Time(d, &p.CycleStart) },
 		"spend_cap": func(d *caddyfile.Dispenser) error {
 			p.SpendCap = new(bool)
@@ -97,9 +97,9 @@ func (p *Project) tokens() *projects.JWTConfig {
 	return p.JWT
 }
 
-// judge checks a part of a project by itself, while its line is known. Values from
+// checkProjectPart checks a part of a project by itself, while its line is known. Values from
 // the environment are checked when the configuration is loaded.
-func judge(part projects.ProjectConfig) error {
+func checkProjectPart(part projects.ProjectConfig) error {
 	builder, err := projects.NewBuilder(projects.BuilderConfig{Resolve: func(text string) (string, error) {
 		if options.HasEnv(text) {
 			return strings.Repeat("later", 13), nil
@@ -151,14 +151,14 @@ func (p *Project) parseDomain(d *caddyfile.Dispenser, seen map[string]int) error
 	for i, domain := range p.Domains[before:] {
 		host, err := projects.ParseDomain(domain)
 		if err != nil {
-			continue // judge says it with the others
+			continue // checkProjectPart says it with the others
 		}
 		if first, twice := seen[host]; twice {
 			return d.Errf("domain: %q: listed twice, first at domains[%d]", domain, first)
 		}
 		seen[host] = before + i
 	}
-	if err := judge(projects.ProjectConfig{Domains: p.Domains[before:]}); err != nil {
+	if err := checkProjectPart(projects.ProjectConfig{Domains: p.Domains[before:]}); err != nil {
 		return d.Errf("domain: %w", err)
 	}
 	return nil
@@ -170,7 +170,7 @@ func (p *Project) parseSecret(d *caddyfile.Dispenser) error {
 		return err
 	}
 	secret := args[0]
-	if err := judge(projects.ProjectConfig{JWT: &projects.JWTConfig{Secret: secret}}); err != nil {
+	if err := checkProjectPart(projects.ProjectConfig{JWT: &projects.JWTConfig{Secret: secret}}); err != nil {
 		return d.Errf("jwt_secret: %w", err)
 	}
 	if t := p.tokens(); t.Secret == "" {
@@ -216,11 +216,11 @@ func addKeys(to *projects.JWTConfig, text string) error {
 	if given {
 		return errors.New("given twice in the same way; a project may have one URL, one file and one inline set")
 	}
-	return judge(projects.ProjectConfig{JWT: part})
+	return checkProjectPart(projects.ProjectConfig{JWT: part})
 }
 
-// hashed marks an API key that is given by its SHA-256.
-const hashed = "sha256:"
+// hashedKeyPrefix marks an API key that is given by its SHA-256.
+const hashedKeyPrefix = "sha256:"
 
 func (p *Project) parseAPIKey(d *caddyfile.Dispenser) error {
 	args, err := options.Arguments(d, 2, 3)
@@ -228,13 +228,13 @@ func (p *Project) parseAPIKey(d *caddyfile.Dispenser) error {
 		return err
 	}
 	key := projects.APIKeyConfig{Type: args[0], Key: args[1]}
-	if sum, ok := strings.CutPrefix(args[1], hashed); ok {
+	if sum, ok := strings.CutPrefix(args[1], hashedKeyPrefix); ok {
 		key.Key, key.SHA256 = "", sum
 	}
 	if len(args) == 3 {
 		key.Name = args[2]
 	}
-	if err := judge(projects.ProjectConfig{APIKeys: []projects.APIKeyConfig{key}}); err != nil {
+	if err := checkProjectPart(projects.ProjectConfig{APIKeys: []projects.APIKeyConfig{key}}); err != nil {
 		return d.Errf("api_key: %w; write `%s`", err, options.Form("api_key"))
 	}
 	err = options.Block(d, options.Table{"expires_at": func(d *caddyfile.Dispenser) error { return options.Time(d, &key.ExpiresAt) }})
@@ -290,8 +290,8 @@ func (p *Project) warnOfNoCredentials(at *caddyfile.Dispenser) {
 	}
 }
 
-// stripeCustomer reads the id of a customer at Stripe.
-func stripeCustomer(d *caddyfile.Dispenser, into *string) error {
+// parseStripeCustomer reads the id of a customer at Stripe.
+func parseStripeCustomer(d *caddyfile.Dispenser, into *string) error {
 	if err := options.String(d, into); err != nil {
 		return err
 	}

@@ -45,7 +45,8 @@ func ResolveKey(text string) (string, error) {
 	return resolved, err
 }
 
-// projectRules is what projects must be like in this configuration.
+// projectRules returns the rules by which projects are checked in this
+// configuration.
 func (a *App) projectRules(set *regions.Set) projects.BuilderConfig {
 	return projects.BuilderConfig{
 		Apex:           a.Apex,

@@ -120,7 +120,8 @@ func (r *RateLimit) build() (limit, error) {
 	return limit{r.Scope, rate}, nil
 }
 
-// key says whose bucket a call takes from; false for nobody's.
+// key returns the bucket that a call takes from, or false if the limit does not
+// concern it.
 func (l *limit) key(m *meter, inv *routing.Invocation) (rate.Key, bool) {
 	key := rate.Key{Policy: l.rate.Name, Project: inv.Project.Ref}
 	switch l.scope {
@@ -135,8 +136,8 @@ func (l *limit) key(m *meter, inv *routing.Invocation) (rate.Key, bool) {
 	return key, true
 }
 
-// clientNetwork is what a client cannot change: of IPv6 the first 64 bits, the
-// rest is its own.
+// clientNetwork returns the part of the client's address that it cannot choose:
+// all of IPv4, the first 64 bits of IPv6.
 func clientNetwork(m *meter) netip.Addr {
 	text, _ := caddyhttp.GetVar(m.call.r.Context(), caddyhttp.ClientIPVarKey).(string)
 	address, err := netip.ParseAddr(text)
@@ -229,8 +230,8 @@ func (f *InFlight) of(scope string) *int64 {
 	return nil
 }
 
-// most is one cap of the configuration.
-type most struct {
+// inFlightCap is one cap of the configuration.
+type inFlightCap struct {
 	limit
 	calls int64
 }
@@ -253,7 +254,7 @@ func (a *App) provisionRoom() error {
 		case calls < 0:
 			return fmt.Errorf("in_flight: %s: must be a number from 1", scope)
 		case calls > 0:
-			a.inFlight = append(a.inFlight, most{limit{scope, &rate.Limit{Name: scope}}, calls})
+			a.inFlight = append(a.inFlight, inFlightCap{limit{scope, &rate.Limit{Name: scope}}, calls})
 		}
 	}
 	return nil

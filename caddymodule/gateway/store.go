@@ -19,7 +19,7 @@ const (
 	storeRedis    = "redis"
 )
 
-// Store is where the gateway keeps what must outlive it.
+// Store says where the gateway keeps its ledger and what gateways share.
 type Store struct {
 	// embedded (default): files of this gateway; redis: shared by all gateways.
 	Kind string `json:"kind"`
