@@ -11,8 +11,8 @@ import (
 const Wildcard = "*"
 
 // maxNames bounds how many names that a project's wildcard matched are counted one by
-// one (contract 7.7): names are chosen by callers, and each takes memory
-// and disk space for ever.
+// one (contract 7.7): names are chosen by callers, and each takes memory and disk space
+// for ever.
 const maxNames = 200
 
 // functionNames decides under which name a function is counted.

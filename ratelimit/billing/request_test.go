@@ -291,11 +291,21 @@ func TestTake(t *testing.T) {
 	if state, err := f.QuotaState(f.clock.now()); state != StateUp {
 		t.Errorf("quotas are %s: %v", state, err)
 	}
-	// The store of what was granted cannot be read.
-	if err := os.WriteFile(filepath.Join(f.dir, "quotas.db"), []byte("no database"), 0o600); err != nil {
+	r.Refused(called.Subject, 402)
+	if err := r.Finish(metering.Ending{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// While nobody can be asked for a unit, since the file of grants cannot be read, quotas count as down.
+func TestTakeOfNobody(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "quotas.db"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.Take(t.Context(), "other", &hard); !errors.Is(err, quota.ErrUnavailable) {
+	f := reopen(t, dir, &clock{began: time.Now()})
+	r := f.Receive()
+	if err := r.Take(t.Context(), "acme", &quota.Allowance{Quota: 2, Hard: true}); !errors.Is(err, quota.ErrUnavailable) {
 		t.Error(err)
 	}
 	if state, err := f.QuotaState(f.clock.now()); state != StateDown || err == nil {
