@@ -25,7 +25,7 @@ type Credentials struct {
 type Method string
 
 const (
-	// MethodNone: the request is not identified. verify_jwt is off, and it had no
+	// MethodNone is a request without identity. verify_jwt is off, and it had no
 	// known API key.
 	MethodNone Method = "none"
 	// MethodJWT is a verified token, in Authorization or in apikey (contract 3.12).
