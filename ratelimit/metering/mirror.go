@@ -312,7 +312,7 @@ func (m *Mirror) send(ctx context.Context, p *push) error {
 	case status == "ahead":
 		return fmt.Errorf("%w (%s)", errAhead, p.of.instance)
 	case status == "rolled_back":
-		return errors.New("Redis lost the sums that were just sent")
+		return errors.New("sums that were just sent to Redis are gone")
 	}
 	s.known, s.acked, s.looked = true, p.high, time.Now()
 	m.sent(p)

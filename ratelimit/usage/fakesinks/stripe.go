@@ -88,8 +88,8 @@ func stripeJSON(w http.ResponseWriter, status int, value any) []byte {
 	return body
 }
 
-func stripeError(w http.ResponseWriter, status int, message string) []byte {
-	return stripeJSON(w, status, map[string]any{"error": map[string]any{"type": "invalid_request_error", "message": message}})
+func stripeError(w http.ResponseWriter, status int, message string) {
+	stripeJSON(w, status, map[string]any{"error": map[string]any{"type": "invalid_request_error", "message": message}})
 }
 
 func (s *Stripe) listMeters(w http.ResponseWriter) {

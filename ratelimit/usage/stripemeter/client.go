@@ -92,8 +92,7 @@ func readError(answer *http.Response, body []byte) *apiError {
 
 // retriable returns err, as a [usage.RetryError] if Stripe sent a Retry-After header.
 func retriable(err error) error {
-	var refused *apiError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*apiError](err); ok {
 		if after, ok := usage.RetryAfter(refused.retryAfter, time.Now()); ok {
 			return &usage.RetryError{After: after, Err: err}
 		}
