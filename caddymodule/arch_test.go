@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,8 +26,11 @@ var topLevel = []string{
 	"go.mod", "go.sum", "README.md", "LICENSE", "SECURITY.md", "Makefile",
 }
 
-// maxLines is where a file has to be split; tests and generated files may be longer.
-const maxLines = 400
+// maxLines is where a file has to be split, maxFiles where a package has; tests and generated files do not count.
+const (
+	maxLines = 400
+	maxFiles = 35
+)
 
 // sourceFile is one Go file of the tree, with its path from the repository's root in slashes.
 type sourceFile struct {
@@ -68,6 +72,58 @@ func TestArchitecture(t *testing.T) {
 			t.Errorf("package %s has no package comment: say what it decides and what it does not", dir)
 		}
 	}
+}
+
+// TestPackages fails for a package that has grown beyond a room, and for one that shows nobody how it is used.
+func TestPackages(t *testing.T) {
+	type inside struct {
+		files             int
+		exported, example bool
+	}
+	packages := make(map[string]*inside)
+	for _, f := range parseTree(t, "..") {
+		dir := path.Dir(f.path)
+		if packages[dir] == nil {
+			packages[dir] = new(inside)
+		}
+		in := packages[dir]
+		switch {
+		case f.isTest():
+			in.example = in.example || slices.ContainsFunc(f.ast.Decls, isExample)
+		case !ast.IsGenerated(f.ast):
+			in.files++
+			in.exported = ast.FileExports(f.ast) || in.exported
+		}
+	}
+	for dir, in := range packages {
+		if in.files > maxFiles {
+			t.Errorf("package %s has %d files: more than %d hide a second room, see docs/architecture.md", dir, in.files, maxFiles)
+		}
+		if in.exported && !in.example && isPublic(dir) {
+			t.Errorf("package %s has no example: write one that runs, in %s/example_test.go", dir, dir)
+		}
+	}
+}
+
+func isExample(d ast.Decl) bool {
+	f, ok := d.(*ast.FuncDecl)
+	return ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Example")
+}
+
+// usedByCaddyfile are packages of modules, commands and the demo. What shows how they are used is no Go: the pages of docs, and the
+// Caddyfiles of caddymodule/integration.
+var usedByCaddyfile = []string{
+	"caddymodule/gateway", "caddymodule/admin", "caddymodule/sources", "caddymodule/exporters", "caddymodule/cli", "caddymodule/demo",
+	"caddymodule/supabase",
+}
+
+// isPublic tells whether others may build on the package in dir: it is no command, not internal, and not for tests alone.
+func isPublic(dir string) bool {
+	if _, ok := forTests[module+"/"+dir]; ok {
+		return false
+	}
+	return !anyWithin(dir, usedByCaddyfile) && !anyWithin(dir, []string{"cmd/...", "caddymodule/integration/..."}) &&
+		!strings.Contains("/"+dir+"/", "/internal/")
 }
 
 func TestTopLevel(t *testing.T) {
