@@ -82,7 +82,7 @@ var runtimeCodes = []string{
 }
 
 // ErrorCode returns the sb-error-code of a backend's 5xx (contract
-// 5). body may be longer than MaxErrorBody, or nil; then it is ignored.
+// 5.28). body may be longer than MaxErrorBody, or nil; then it is ignored.
 func ErrorCode(status int, body []byte) string {
 	if len(body) <= MaxErrorBody {
 		var content struct {
