@@ -174,7 +174,7 @@ func TestCatalogue(t *testing.T) {
 	}
 }
 
-// contract 4.1: the preflight of a function that answers it itself goes there without a body.
+// Contract 4.1: the preflight of a function that answers it itself goes there without a body.
 func TestPreflightOfAFunction(t *testing.T) {
 	s := serve(t, "project default {\nfunction own {\ncors function\nverify_jwt off\n}\n}", "", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
