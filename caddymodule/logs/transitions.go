@@ -95,8 +95,9 @@ func firstState(kind Kind) string {
 		return "closed"
 	case KindLedger, KindQuotas:
 		return "up"
+	default:
+		return "unknown"
 	}
-	return "unknown"
 }
 
 // levelOf returns error for states in which calls fail, warn for those that may

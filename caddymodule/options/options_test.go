@@ -141,8 +141,12 @@ func TestReaders(t *testing.T) {
 
 func TestCoordinates(t *testing.T) {
 	for _, tt := range []struct{ lat, lon, want string }{
-		{"52.5", "13.4", ""}, {"-90", "180", ""}, {"90.1", "0", "must be a latitude"}, {"0", "-181", "must be a latitude"},
-		{"NaN", "0", "must be a latitude"}, {"north", "0", "coordinates north 0: must be a latitude"},
+		{"52.5", "13.4", ""},
+		{"-90", "180", ""},
+		{"90.1", "0", "must be a latitude"},
+		{"0", "-181", "must be a latitude"},
+		{"NaN", "0", "must be a latitude"},
+		{"north", "0", "coordinates north 0: must be a latitude"},
 	} {
 		lat, lon, err := Coordinates(on("coordinates"), "coordinates", []string{tt.lat, tt.lon})
 		expect(t, err, tt.want)
