@@ -23,6 +23,7 @@ func write(t *testing.T, path, text string) {
 
 // A file is followed however it is written, and a bad one leaves the old projects in force.
 func TestFile(t *testing.T) {
+	noLeak(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "projects.json")
 	write(t, path, fileJSON("first"))

@@ -32,10 +32,16 @@ func withSource(t *testing.T, source string) []byte {
 		"regions":[{"name":"us-east-1","backends":["http://127.0.0.1:9"]}],"projects":%s}}}`, t.TempDir(), source)
 }
 
+// noLeak fails the test when goroutines outlive it.
+func noLeak(t *testing.T) {
+	t.Helper()
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+}
+
 // load runs a configuration until the test ends.
 func load(t *testing.T, config []byte) {
 	t.Helper()
-	before := goleak.IgnoreCurrent()
 	if err := caddy.Load(config, true); err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +49,6 @@ func load(t *testing.T, config []byte) {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
 		}
-		goleak.VerifyNone(t, before)
 	})
 }
 
