@@ -131,22 +131,10 @@ func writeArchive(path string, records []Record, line *archived) error {
 	}
 	sum := sha256.Sum256(data)
 	line.SHA256 = hex.EncodeToString(sum[:])
-	temporary := path + ".new"
-	file, err := os.Create(temporary)
-	if err != nil {
+	return ReplaceFile(path, 0o666, func(file *os.File) error {
+		_, err := file.Write(data)
 		return err
-	}
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return SyncDirectory(filepath.Dir(path))
+	})
 }
 
 func decompress(data []byte, first, n uint64) ([]Record, error) {

@@ -38,11 +38,10 @@ func Identity(dir string) (string, error) {
 }
 
 func setIdentity(dir, id string) error {
-	path := filepath.Join(dir, identityName)
-	err := os.WriteFile(path+".new", []byte(id+"\n"), 0o600)
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
+	err := ReplaceFile(filepath.Join(dir, identityName), 0o600, func(file *os.File) error {
+		_, err := file.WriteString(id + "\n")
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("writing the id of the ledger: %w", err)
 	}

@@ -313,14 +313,7 @@ func (l *log) copyAway(s *Segment, cause error) error {
 		l.active.Store(l.next)
 		l.next = nil
 	}
-	saved := s.path + ".copy"
-	err := s.copyTo(saved, slots)
-	if err == nil {
-		err = os.Rename(saved, s.path)
-	}
-	if err == nil {
-		err = SyncDirectory(l.dir)
-	}
+	err := ReplaceFile(s.path, 0o600, func(file *os.File) error { return s.copyTo(file, slots) })
 	if err != nil {
 		return errors.Join(cause, err)
 	}

@@ -53,7 +53,7 @@ func createSegment(path string, first uint64, slots int, now time.Time) (*Segmen
 		return nil, fmt.Errorf("creating a segment from record %d with %d slots: want from 1 on and 1 to %d slots", first, slots, SegmentRecords)
 	}
 	temporary := path + ".new"
-	if err := prepareFile(temporary, first, slots, now); err != nil {
+	if err := createSegmentFile(temporary, first, slots, now); err != nil {
 		return nil, fmt.Errorf("creating a segment: %w", errors.Join(err, os.RemoveAll(temporary)))
 	}
 	// A link, not a rename: it replaces nothing.
@@ -67,41 +67,37 @@ func createSegment(path string, first uint64, slots int, now time.Time) (*Segmen
 	return OpenSegment(path)
 }
 
-func prepareFile(path string, first uint64, slots int, now time.Time) error {
+func createSegmentFile(path string, first uint64, slots int, now time.Time) error {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
-	header := make([]byte, headerSize)
-	copy(header, magic)
-	binary.LittleEndian.PutUint64(header[8:], first)
-	binary.LittleEndian.PutUint64(header[16:], uint64(slots))
-	binary.LittleEndian.PutUint64(header[24:], uint64(now.UnixMicro()))
-	binary.LittleEndian.PutUint32(header[60:], headerChecksum(header))
-	err = allocate(file, int64(headerSize+slots*RecordSize))
-	if err == nil {
-		_, err = file.WriteAt(header, 0)
-	}
+	err = writeEmptySegment(file, first, slots, now)
 	if err == nil {
 		err = file.Sync()
 	}
 	return errors.Join(err, file.Close())
 }
 
+// writeEmptySegment writes the header of a segment and allocates its slots.
+func writeEmptySegment(file *os.File, first uint64, slots int, now time.Time) error {
+	header := make([]byte, headerSize)
+	copy(header, magic)
+	binary.LittleEndian.PutUint64(header[8:], first)
+	binary.LittleEndian.PutUint64(header[16:], uint64(slots))
+	binary.LittleEndian.PutUint64(header[24:], uint64(now.UnixMicro()))
+	binary.LittleEndian.PutUint32(header[60:], headerChecksum(header))
+	if err := allocate(file, int64(headerSize+slots*RecordSize)); err != nil {
+		return err
+	}
+	_, err := file.WriteAt(header, 0)
+	return err
+}
+
 func headerChecksum(header []byte) uint32 {
 	var b [RecordSize]byte
 	copy(b[4:], header[:60])
 	return checksum(b[:])
-}
-
-// SyncDirectory writes a directory to the disk: names of new files survive a power
-// loss only after that.
-func SyncDirectory(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // OpenSegment maps a segment's file. Call Recover before Append if another process
@@ -272,20 +268,13 @@ func (s *Segment) seal() uint64 {
 	return taken
 }
 
-// copyTo writes the first slots of the segment to a new file and syncs it.
-func (s *Segment) copyTo(path string, slots uint64) error {
-	if err := prepareFile(path, s.first, int(slots), s.created); err != nil {
+// copyTo writes the first slots of the segment to an empty file.
+func (s *Segment) copyTo(file *os.File, slots uint64) error {
+	if err := writeEmptySegment(file, s.first, int(slots), s.created); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	_, err = file.WriteAt(s.data[headerSize:headerSize+slots*RecordSize], headerSize)
-	if err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close())
+	_, err := file.WriteAt(s.data[headerSize:headerSize+slots*RecordSize], headerSize)
+	return err
 }
 
 // length returns how many records the segment holds when it is full or sealed.

@@ -133,26 +133,18 @@ func (f *Files) extension() string {
 
 // write writes the file of a delivery. File and name are on the disk when it returns.
 func (f *Files) write(d *delivery, b Batch) error {
-	temporary := filepath.Join(f.Dir, "."+d.File)
-	file, err := os.Create(temporary)
-	if err != nil {
-		return err
-	}
 	hash := sha256.New()
-	out := io.MultiWriter(file, hash)
-	if f.Format == FOCUS {
-		d.Totals, err = WriteFOCUS(out, FOCUSOptions{}, b.Charges())
-	} else {
-		d.Totals, err = Write(out, f.Format, b.all())
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err == nil {
-		err = os.Rename(temporary, filepath.Join(f.Dir, d.File))
-	}
+	err := metering.ReplaceFile(filepath.Join(f.Dir, d.File), 0o666, func(file *os.File) (err error) {
+		out := io.MultiWriter(file, hash)
+		if f.Format == FOCUS {
+			d.Totals, err = WriteFOCUS(out, FOCUSOptions{}, b.Charges())
+		} else {
+			d.Totals, err = Write(out, f.Format, b.all())
+		}
+		return err
+	})
 	d.SHA256 = hex.EncodeToString(hash.Sum(nil))
-	return errors.Join(err, metering.SyncDirectory(f.Dir))
+	return err
 }
 
 // last returns the last line of the manifest. It cuts off a line that was not written

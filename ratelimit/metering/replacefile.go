@@ -1,0 +1,52 @@
+package metering
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// ReplaceFile writes a file as a whole: after a crash, path is the old file or the
+// new one. It calls write with an empty file beside path, and gives that file the
+// name path once its content is on the disk. The name is on the disk when ReplaceFile
+// returns. If write fails, path is as it was.
+//
+// The name of the temporary file is fixed: a dot and the name of path. A crash
+// leaves one such file, which the next call overwrites, and never a growing number
+// of them. Only one goroutine of one process may replace a path at a time, which the
+// locks of the ledger and of the exporters see to.
+func ReplaceFile(path string, mode os.FileMode, write func(*os.File) error) error {
+	return replaceFile(path, mode, write, SyncDirectory)
+}
+
+// replaceFile is ReplaceFile with what writes the directory to the disk, which tests
+// replace.
+func replaceFile(path string, mode os.FileMode, write func(*os.File) error, syncDir func(dir string) error) error {
+	dir, name := filepath.Split(path)
+	temporary := filepath.Join(dir, "."+name)
+	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode) //nolint:gosec // the path is the caller's business
+	if err != nil {
+		return err
+	}
+	err = write(file)
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// SyncDirectory writes a directory to the disk: names of new files survive a power
+// loss only after that.
+func SyncDirectory(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
