@@ -113,7 +113,7 @@ func isExample(d ast.Decl) bool {
 // usedByCaddyfile are packages of modules, commands and the demo. What shows how they are used is no Go: the pages of docs, and the
 // Caddyfiles of caddymodule/integration.
 var usedByCaddyfile = []string{
-	"caddymodule/gateway", "caddymodule/admin", "caddymodule/sources", "caddymodule/exporters", "caddymodule/cli", "caddymodule/demo",
+	"caddymodule/gateway", "caddymodule/admin", "caddymodule/sources", "caddymodule/exporters", "caddymodule/permission", "caddymodule/cli", "caddymodule/demo",
 	"caddymodule/supabase",
 }
 

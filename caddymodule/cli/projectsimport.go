@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/edgegate/edgegate/caddymodule/atomicfile"
 	"github.com/edgegate/edgegate/caddymodule/supabase"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -204,18 +204,16 @@ func writeFile(path string, data []byte, force bool) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fail(err)
 	}
-	temporary, err := os.CreateTemp(filepath.Dir(path), ".projects-*.json")
+	// There is no secret in it, and the gateway may run as another user.
+	file, err := atomicfile.Create(path, 0o644)
 	if err != nil {
 		return fail(err)
 	}
-	defer os.Remove(temporary.Name()) // is gone if all went well
-	_, err = temporary.Write(data)
-	// There is no secret in it, and the gateway may run as another user.
-	err = errors.Join(err, temporary.Chmod(0o644), temporary.Close())
-	if err == nil {
-		err = os.Rename(temporary.Name(), path)
+	defer file.Discard()
+	if _, err := file.Write(data); err != nil {
+		return fail(err)
 	}
-	if err != nil {
+	if err := file.Commit(); err != nil {
 		return fail(err)
 	}
 	return nil

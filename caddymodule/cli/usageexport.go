@@ -4,12 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/edgegate/edgegate/caddymodule/atomicfile"
 	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
@@ -136,17 +135,16 @@ func checkMonth(month string) error {
 
 // downloadTo writes an export to a file, which appears only when it is complete.
 func (a admin) downloadTo(o exportOptions) (totals usage.Totals, err error) {
-	file, err := os.CreateTemp(filepath.Dir(o.out), "."+filepath.Base(o.out)+".*")
+	file, err := atomicfile.Create(o.out, 0o600)
 	if err != nil {
 		return totals, &FailureError{Msg: fmt.Sprintf("--out %s: %v", o.out, err), Hint: "name a file in a directory that can be written"}
 	}
-	defer os.Remove(file.Name()) // it is gone where all went well
+	defer file.Discard()
 	totals, err = a.download(o, file)
 	if err != nil {
-		_ = file.Close()
 		return totals, err
 	}
-	if err := errors.Join(file.Sync(), file.Close(), os.Rename(file.Name(), o.out)); err != nil {
+	if err := file.Commit(); err != nil {
 		return totals, &FailureError{Msg: fmt.Sprintf("--out %s: %v", o.out, err), Hint: "the disk may be full"}
 	}
 	return totals, nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/edgegate/edgegate/caddymodule/atomicfile"
 	"github.com/edgegate/edgegate/regions"
 )
 
@@ -87,7 +88,15 @@ func (s *DrainStore) SaveLocally(region string, drain regions.Drain) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		return err
 	}
-	return replaceFile(s.path, data)
+	file, err := atomicfile.Create(s.path, 0o600)
+	if err != nil {
+		return err
+	}
+	defer file.Discard()
+	if _, err := file.Write(data); err != nil {
+		return err
+	}
+	return file.Commit()
 }
 
 // Shared returns the orders in the shared store by the names of the regions, and
@@ -108,22 +117,4 @@ func (s *DrainStore) Shared(ctx context.Context) (orders map[string]regions.Drai
 		orders[name] = drain
 	}
 	return orders, invalid, nil
-}
-
-// replaceFile writes a file so that a reader, and a restart after a crash, sees
-// the old content or the new one.
-func replaceFile(path string, data []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(file.Name())
-	_, err = file.Write(data)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err = errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), path)
 }

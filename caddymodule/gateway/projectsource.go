@@ -213,14 +213,6 @@ func (a *App) provisionSource(ctx caddy.Context, rules projects.BuilderConfig) e
 	return nil
 }
 
-// certifiable reports whether a certificate for the name may be asked for: any
-// host of the projects, but in single-project mode, which answers on all hosts,
-// those that are listed.
-func (a *App) certifiable(name string) bool {
-	match, ok := a.catalogue.Find(name)
-	return ok && !(a.single != nil && match.Shared) && projects.NormalizeHost(name) == strings.ToLower(name)
-}
-
 // sourceName is the word after `projects` in a Caddyfile, "" without a source.
 func (a *App) sourceName() string {
 	if a.source == nil {

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -150,34 +149,6 @@ func TestProjectsAreNotFilledIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	serves(t, "first") // that of the configuration before, while the source is away
-}
-
-// TestTLSPermission: certificates are for the hosts of projects alone.
-func TestTLSPermission(t *testing.T) {
-	load(t, textApp(t, fileJSON("hello")))
-	many := &TLSPermission{app: runningApp(t)}
-	for name, allowed := range map[string]bool{
-		"api.acme.org": true, "API.acme.org": true, someRef + ".example.com": true, someRef + ".functions.example.com": true,
-		"example.com": false, "www.example.com": false, "zz" + someRef[2:] + ".example.com": false, "evil.org": false,
-		"api.acme.org.": false, "api.acme.org:443": false, "*.example.com": false, "": false, "127.0.0.1": false,
-	} {
-		err := many.CertificateAllowed(context.Background(), name)
-		if (err == nil) != allowed || err != nil && !errors.Is(err, caddytls.ErrPermissionDenied) {
-			t.Errorf("%q: %v, allowed is %t", name, err, allowed)
-		}
-	}
-}
-
-// TestTLSPermissionOfOneProject: it answers on any host, which must not have certificates asked for.
-func TestTLSPermissionOfOneProject(t *testing.T) {
-	load(t, appConfig(strings.Replace(goodApp, `"project":{`, `"project":{"domains":["api.acme.org"],`, 1)))
-	one := &TLSPermission{app: runningApp(t)}
-	if err := one.CertificateAllowed(context.Background(), "api.acme.org"); err != nil {
-		t.Error(err)
-	}
-	if err := one.CertificateAllowed(context.Background(), "evil.org"); err == nil {
-		t.Error("a certificate for any host")
-	}
 }
 
 // TestUnavailable: until the projects were loaded once, a host that is not found says nothing (503, not contract 1.7).

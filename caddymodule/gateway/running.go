@@ -1,19 +1,18 @@
 package gateway
 
 import (
-	"go.uber.org/zap"
-
-	"github.com/edgegate/edgegate/regions"
-	"github.com/edgegate/edgegate/regions/capacity"
-
 	"errors"
 	"iter"
 	"net/http"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 	"github.com/edgegate/edgegate/routing/plan"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -51,6 +50,15 @@ func (a *App) Projects() iter.Seq[*projects.Project] {
 // ManyProjects reports whether the projects come from a source. There is one project
 // otherwise, that of the configuration.
 func (a *App) ManyProjects() bool { return a.single == nil }
+
+// AllowsCertificate reports whether a certificate for a host may be obtained: it is
+// a domain of a project, or the shared domain of one. A single project is served on
+// any host; for that one, only the domains in its configuration are allowed. The host
+// must be as TLS clients send it: without port and without a dot at its end.
+func (a *App) AllowsCertificate(host string) bool {
+	match, ok := a.catalogue.Find(host)
+	return ok && !(a.single != nil && match.Shared) && projects.NormalizeHost(host) == strings.ToLower(host)
+}
 
 // KeySets returns how the sets of public keys are that come from files and URLs.
 func (a *App) KeySets() jwks.PoolStatus { return a.shared.keys.Status() }
