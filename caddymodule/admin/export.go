@@ -49,7 +49,7 @@ func exportLines(app *gateway.App, w http.ResponseWriter, r *http.Request) error
 	w.Header().Set("Trailer", gateway.TotalsTrailer)
 	totals, err := lines.Write(&patientWriter{w, http.NewResponseController(w)}, format)
 	if err != nil {
-		app.Logger().Error("export of line items ended early", zap.Error(err))
+		app.Logger().Error("export of line items broken off", zap.Error(err))
 		panic(http.ErrAbortHandler) // the headers are gone: only a broken answer tells
 	}
 	text, err := json.Marshal(totals)

@@ -50,7 +50,7 @@ func (c *call) allowOrigin(header http.Header) {
 	if !c.handler.contradictions.due(c.inv.Project.Ref, function, time.Now()) {
 		return
 	}
-	c.handler.logger.Warn("two different Access-Control-Allow-Origin in one answer, both removed: set it in one place only",
+	c.handler.logger.Warn("conflicting Access-Control-Allow-Origin headers removed from answer; set the header in one place only",
 		zap.String("sb_request_id", c.inv.ID), zap.String("project_ref", c.inv.Project.Ref), zap.String("function", function))
 }
 

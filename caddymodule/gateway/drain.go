@@ -89,7 +89,7 @@ func (a *App) setDrain(ctx context.Context, region *regions.Region, drain region
 	}
 	a.network.State(region).SetDrain(drain)
 	a.network.Refresh(time.Now())
-	a.logger.Info("drain", zap.String("region", region.Name), zap.Bool("drained", drain.Active()), zap.Duration("over", drain.Over))
+	a.logger.Info("drain order changed", zap.String("region", region.Name), zap.Bool("drained", drain.Active()), zap.Duration("over", drain.Over))
 	return nil
 }
 

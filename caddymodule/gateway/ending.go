@@ -86,7 +86,7 @@ func (c *call) stopped(reason any) {
 	if err, ok := reason.(interface{ RuntimeError() }); ok {
 		what = fmt.Sprint(err)
 	}
-	c.handler.logger.Error("a call ended in a fault of the gateway", zap.String("sb_request_id", c.inv.ID),
+	c.handler.logger.Error("panic in handler; the call was broken off", zap.String("sb_request_id", c.inv.ID),
 		zap.String("fault", what), zap.ByteString("stack", debug.Stack()))
 	if c.head != nil {
 		c.head.Stop()

@@ -56,7 +56,7 @@ func (a *App) followFleet(ctx context.Context) {
 			return
 		}
 		if err != nil && !failing {
-			a.logger.Warn("no heartbeats from other gateways; drain orders of theirs arrive later", zap.Error(err))
+			a.logger.Warn("exchange of heartbeats failed; drain orders of other gateways arrive later", zap.Error(err))
 		}
 		failing = err != nil
 		select {
@@ -89,7 +89,7 @@ func (a *App) heartbeat() fleet.Heartbeat {
 func (a *App) restoreDrains() {
 	orders, err := a.drains.Load()
 	if err != nil {
-		a.logger.Error("drain orders from before the restart are lost", zap.Error(err))
+		a.logger.Error("drain orders on disk not readable; drains from before the restart are lost", zap.Error(err))
 		return
 	}
 	for name, drain := range orders {
@@ -108,7 +108,7 @@ func (a *App) followDrains(ctx context.Context) error {
 	}
 	for _, name := range invalid {
 		if _, ok := a.network.Set.Lookup(name); ok {
-			a.logger.Error("invalid drain order in Redis", zap.String("region", name))
+			a.logger.Error("invalid drain order in Redis ignored", zap.String("region", name))
 		}
 	}
 	for name, drain := range orders {
@@ -119,7 +119,7 @@ func (a *App) followDrains(ctx context.Context) error {
 		a.network.State(r).SetDrain(drain)
 		a.network.Changed()
 		if err := a.drains.SaveLocally(name, drain); err != nil {
-			a.logger.Error("drain order from another gateway was not written to disk; it does not outlive a restart",
+			a.logger.Error("drain order of another gateway not written to disk; it is lost when this gateway restarts",
 				zap.String("region", name), zap.Error(err))
 		}
 	}

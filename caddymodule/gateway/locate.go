@@ -51,7 +51,7 @@ func (a *App) provisionLocator() error {
 		return fmt.Errorf("locate: %w", err)
 	}
 	for _, err := range locator.Check() {
-		a.logger.Warn("the gateway does not start without it", zap.Error(err))
+		a.logger.Warn("location database not readable; the gateway does not start without it", zap.Error(err))
 	}
 	a.locator = locator
 	return nil

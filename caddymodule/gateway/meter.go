@@ -186,7 +186,7 @@ func (m *meter) finish() {
 
 // lost is for what cannot be written down after the fact: the invocation counts.
 func (m *meter) lost(err error) {
-	m.call.handler.logger.Error("the end of an invocation is not in the ledger",
+	m.call.handler.logger.Error("end of invocation not recorded in the ledger; the invocation counts",
 		zap.String("sb_request_id", m.call.inv.ID), zap.Uint64("record", m.request.Record()), zap.Error(err))
 }
 

@@ -89,15 +89,15 @@ func (k *projectKeeper) put(snapshot *projects.Snapshot, report projects.Report,
 // tell logs what refuses nothing and yet wants to be known.
 func (k *projectKeeper) tell(report projects.Report) {
 	if report.Errors != nil {
-		k.logger.Error("some projects are not as they must be; the last good version of each stays in force",
+		k.logger.Error("invalid projects not loaded; the last good version of each stays in force",
 			zap.Int("kept", report.Kept), zap.Int("left_out", report.Dropped), zap.Error(report.Errors))
 	}
 	for i, problem := range report.Problems {
 		if i == maxLoggedProblems {
-			k.logger.Warn("more problems with projects are not listed here", zap.Int("problems", len(report.Problems)-i))
+			k.logger.Warn("further problems in projects omitted", zap.Int("problems", len(report.Problems)-i))
 			return
 		}
-		k.logger.Warn("problem with a project", zap.Stringer("problem", problem))
+		k.logger.Warn("problem in project", zap.Stringer("problem", problem))
 	}
 }
 
@@ -109,7 +109,7 @@ func (k *projectKeeper) Fail(err error) {
 	k.state.failures++
 	k.mu.Unlock()
 	if !repeated {
-		k.logger.Error("the projects cannot be taken over; what was loaded before stays in force", zap.Error(err))
+		k.logger.Error("loading projects failed; the projects loaded before stay in force", zap.Error(err))
 	}
 }
 

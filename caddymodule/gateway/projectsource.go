@@ -128,10 +128,10 @@ func (a *App) provisionSingle(rules projects.BuilderConfig, set *regions.Set) er
 		return fmt.Errorf("project %s: %w", projects.DefaultRef, err)
 	}
 	for _, problem := range problems {
-		a.logger.Warn("problem with the project", zap.Stringer("problem", problem))
+		a.logger.Warn("problem in project", zap.Stringer("problem", problem))
 	}
 	if project.Functions() == 0 {
-		a.logger.Warn("no function is listed, every call will be 404; add `function NAME` or `function *`",
+		a.logger.Warn("project has no functions, every call is answered 404; add `function NAME` or `function *`",
 			zap.String("project_ref", project.Ref))
 	}
 	a.single, a.problems = project, problems
@@ -200,7 +200,7 @@ func (a *App) provisionSource(ctx caddy.Context, rules projects.BuilderConfig) e
 	}
 	input, err := readable.Load()
 	if errors.Is(err, fs.ErrNotExist) {
-		a.logger.Warn("there are no projects yet, the gateway does not start without them", zap.Error(err))
+		a.logger.Warn("projects not found; the gateway does not start without them", zap.Error(err))
 		a.missing = err
 		return nil
 	}
@@ -232,7 +232,7 @@ func (a *App) follow(ctx context.Context) error {
 		select {
 		case <-a.keeper.loaded:
 		case <-time.After(firstLoad):
-			a.logger.Error("there are no projects yet, calls are answered 503 until they are loaded",
+			a.logger.Error("projects not loaded yet; calls are answered 503 until they are",
 				zap.String("source", a.source.Location()))
 		}
 	}

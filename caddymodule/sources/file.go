@@ -136,7 +136,7 @@ func (f *File) watch(ctx context.Context, watching *sync.WaitGroup) <-chan struc
 		}
 	}
 	if err != nil {
-		f.logger.Warn("the projects file is looked at from time to time, for its directory cannot be watched",
+		f.logger.Warn("directory of projects file cannot be watched; the file is read at intervals instead",
 			zap.Duration("interval", recheck), zap.Error(err))
 		return changed
 	}
@@ -155,7 +155,7 @@ func (f *File) watch(ctx context.Context, watching *sync.WaitGroup) <-chan struc
 				default: // one is waiting already
 				}
 			case err := <-watcher.Errors:
-				f.logger.Warn("watching the projects file", zap.Error(err))
+				f.logger.Warn("watching projects file failed", zap.Error(err))
 			}
 		}
 	})

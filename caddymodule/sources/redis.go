@@ -88,7 +88,7 @@ func (p *Redis) Follow(ctx context.Context, sink gateway.ProjectSink) {
 				sink.Fail(state.Err)
 			}
 			if before := told.Swap(&state.Problem); state.Problem != "" && (before == nil || *before != state.Problem) {
-				p.logger.Warn("changes of projects may not be noticed at once", zap.String("problem", state.Problem))
+				p.logger.Warn("changes of projects in Redis may be noticed late", zap.String("problem", state.Problem))
 			}
 		},
 	})

@@ -100,9 +100,9 @@ func (e *Engine) open() (*opened, error) {
 		logger.Warn("recovered ledger after unclean shutdown",
 			slog.Int("invocations_not_begun", found.Dead), slog.Int("records_damaged", found.Torn))
 	}
-	logger.Info("the ledger is open", slog.String("gateway", ledger.Instance()))
+	logger.Info("ledger opened", slog.String("gateway", ledger.Instance()))
 	for _, z := range ledger.UnknownZones() {
-		logger.Warn("unknown time zone in ledger: what was counted by it is kept and not billed",
+		logger.Warn("unknown time zone in ledger; invocations counted in it are kept and not billed",
 			slog.String("time_zone", z.Zone), slog.Any("organizations", z.Organizations))
 	}
 	o := &opened{
@@ -216,5 +216,5 @@ func (e *Engine) logLedger(err error) {
 		e.log().Info("ledger writable again")
 		return
 	}
-	e.log().Error("ledger not writable; calls are answered 503 when its last file is full", logError(err))
+	e.log().Error("ledger not writable; calls are answered 503 once its current file is full", logError(err))
 }

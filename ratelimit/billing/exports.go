@@ -158,13 +158,13 @@ func (s *exportState) schedule(now time.Time) {
 func (x *exports) log(sink usage.Sink, s *exportState) {
 	logger := x.engine.log().With(slog.String("exporter", sink.Name()))
 	if s.failing() && !errors.Is(s.err, context.Canceled) {
-		logger.Error("line items were not exported; it is tried again", logError(s.err), slog.Time("next", s.next))
+		logger.Error("export of line items failed; it is retried", logError(s.err), slog.Time("next", s.next))
 	}
 	if s.result.Sent > 0 || s.result.Rejected > 0 {
 		logger.Info("exported line items", slog.Int("sent", s.result.Sent), slog.Int("rejected", s.result.Rejected))
 	}
 	for why, n := range s.result.Held {
-		logger.Warn("line items are held back", slog.String("reason", why), slog.Int("messages", n))
+		logger.Warn("line items held back", slog.String("reason", why), slog.Int("messages", n))
 	}
 }
 

@@ -147,7 +147,7 @@ func TestExportFails(t *testing.T) {
 			t.Errorf("%d: next in %s, %+v", failures, wait, state)
 		}
 	}
-	if n := f.logs.count(`"level":"ERROR"`, "line items were not exported", failure.Error(), `"next":"2026-11-18T15:`); n != 3 {
+	if n := f.logs.count(`"level":"ERROR"`, "export of line items failed", failure.Error(), `"next":"2026-11-18T15:`); n != 3 {
 		t.Errorf("logged %d times: %s", n, f.logs.text.String())
 	}
 	for after, want := range map[time.Duration]time.Duration{0: exportLook, time.Minute: time.Minute, 24 * time.Hour: exportRetryMost} {
@@ -179,7 +179,7 @@ func TestHeldAndRejected(t *testing.T) {
 	if state := f.export(s); state.result.Held["no customer"] != 1 || state.delivery.Due != 1 {
 		t.Errorf("%+v", state)
 	}
-	if n := f.logs.count(`"level":"WARN"`, "line items are held back", `"reason":"no customer"`, `"messages":1`); n != 1 {
+	if n := f.logs.count(`"level":"WARN"`, "line items held back", `"reason":"no customer"`, `"messages":1`); n != 1 {
 		t.Errorf("logged %d times", n)
 	}
 	s.verdict = usage.Verdict{Rejected: "too old"}

@@ -37,7 +37,7 @@ func (e *Engine) keepLines(ctx context.Context) {
 		}
 		round, cancel := context.WithTimeout(ctx, updateEvery)
 		if _, err := e.Update(round); err != nil && ctx.Err() == nil {
-			e.log().Warn("line items are not up to date", logError(err))
+			e.log().Warn("updating line items failed", logError(err))
 		}
 		cancel()
 	}

@@ -158,7 +158,7 @@ func TestLinesAreKept(t *testing.T) {
 		f.change(func(p *plan) { p.missing = true })
 		time.Sleep(updateFirst + time.Second)
 		synctest.Wait()
-		if n := f.logs.count(`"level":"WARN"`, "line items are not up to date"); n != 1 {
+		if n := f.logs.count(`"level":"WARN"`, "updating line items failed"); n != 1 {
 			t.Errorf("logged %d times", n)
 		}
 		f.change(func(p *plan) { p.missing = false })

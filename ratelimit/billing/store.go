@@ -100,12 +100,12 @@ func (e *Engine) unshare(o *opened, s *SharedStore) {
 	defer cancel()
 	embedded := quota.NewEmbedded(e.dir, e.now)
 	if err := o.quotas.CopyOverrides(ctx, embedded); err != nil {
-		e.log().Error("quotas set in Redis were not copied to the embedded store; set them again", logError(err))
+		e.log().Error("quotas not copied from Redis to the embedded store; set them again", logError(err))
 	}
 	o.quotas.SetAuthority(ctx, embedded)
 	o.shared.Store(nil)
 	if err := errors.Join(s.mirror.Close(ctx), s.conn.Close()); err != nil {
-		e.log().Error("last sums not sent to Redis; they will be when it is the store again",
+		e.log().Error("last sums not sent to Redis; they are sent when it is the store again",
 			slog.String("redis", s.url), logError(err))
 	}
 }

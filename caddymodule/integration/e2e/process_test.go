@@ -110,7 +110,7 @@ func TestTermination(t *testing.T) {
 			conn.Close()
 			t.Errorf("somebody still listens")
 		}
-		if strings.Contains(g.output(), "is not in the ledger") {
+		if strings.Contains(g.output(), "not recorded in the ledger") {
 			t.Errorf("the end of a call was not recorded:\n%s", g.tail())
 		}
 	})

@@ -308,7 +308,7 @@ var cliScript = script{
 		{command: "edgegate status", output: shape, after: func(s *session, said string) {
 			// one gateway has one id: that of its ledger, which the log says, is what status shows
 			log, err := os.ReadFile(s.started[len(s.started)-1].log)
-			id := regexp.MustCompile(`"the ledger is open","gateway":"([0-9a-f]+)"`).FindSubmatch(log)
+			id := regexp.MustCompile(`"ledger opened","gateway":"([0-9a-f]+)"`).FindSubmatch(log)
 			if err != nil || id == nil || !strings.Contains(said, string(id[1])+" on ") {
 				s.t.Errorf("the log names %q (%v), status says\n%s", id, err, said)
 			}
