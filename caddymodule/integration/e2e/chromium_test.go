@@ -96,7 +96,7 @@ func TestChromiumReads(t *testing.T) {
 	runJS(t, "readable.browser.mjs", g, append(chromiumEnv(t, b),
 		fmt.Sprintf("E2E_WAITING_PORT=%d", waiting.port), fmt.Sprintf("E2E_UNMETERED_PORT=%d", unmetered.port),
 		fmt.Sprintf("E2E_GATEWAY_PORT=%d", g.port), "E2E_FIRST_REF="+firstRef, "E2E_SECOND_REF="+secondRef)...)
-	const warning = "two different Access-Control-Allow-Origin"
+	const warning = "conflicting Access-Control-Allow-Origin"
 	if n := strings.Count(g.output(), warning); n != 2 {
 		t.Errorf("contract 4.9: %d warnings, want one for each of two functions", n)
 	}
