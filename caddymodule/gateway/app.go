@@ -103,7 +103,7 @@ type App struct {
 
 	ctx        caddy.Context
 	logger     *zap.Logger
-	shared     *shared
+	shared     *sharedState
 	engine     *billing.Engine
 	network    *regions.Network
 	storeConn  *redisconn.Conn   // to the shared store; nil without one
@@ -112,7 +112,7 @@ type App struct {
 	debugHash  []byte            // SHA-256 of the debug secret; nil without one
 	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
-	limits     []limit
+	limits     []scopedLimit
 	inFlight   []inFlightCap
 	rates      []*rate.Limit // of the limits, in the same order
 	ratePolicy string        // the header of the limits
@@ -195,7 +195,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	// Caddy cleans up after a provisioning that failed, and so gives it back.
-	a.shared = acquire()
+	a.shared = acquireShared()
 	a.engine = a.shared.engine(a.dataDir())
 	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
@@ -236,7 +236,7 @@ func (a *App) Start() error {
 	}
 	ctx, cancel := context.WithCancel(a.ctx)
 	a.cancel = cancel
-	begin := a.follow
+	begin := a.followSource
 	if a.single != nil {
 		begin = a.startSingle
 	}
@@ -255,7 +255,7 @@ func (a *App) Start() error {
 		a.background.Go(func() { a.followFleet(ctx) })
 	}
 	a.applyMemory()
-	a.engine.Use(catalogue{a}) // not that of a configuration that does not start
+	a.engine.Use(billingCatalogue{a}) // not that of a configuration that does not start
 	return nil
 }
 

@@ -154,7 +154,7 @@ func TestCatalogue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := catalogue{app}
+	c := billingCatalogue{app}
 	if !c.Loaded() || len(c.Sinks()) != 0 {
 		t.Errorf("loaded %t, sinks %v", c.Loaded(), c.Sinks())
 	}

@@ -13,14 +13,14 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// catalogue is a configuration as the billing engine sees it.
-type catalogue struct{ app *App }
+// billingCatalogue is a configuration as the billing engine sees it.
+type billingCatalogue struct{ app *App }
 
 // Loaded implements billing.Catalogue.
-func (c catalogue) Loaded() bool { return c.app.ProjectStatus().LoadedAt != nil }
+func (c billingCatalogue) Loaded() bool { return c.app.ProjectStatus().LoadedAt != nil }
 
 // Accounts implements billing.Catalogue.
-func (c catalogue) Accounts() iter.Seq[billing.Account] {
+func (c billingCatalogue) Accounts() iter.Seq[billing.Account] {
 	return func(yield func(billing.Account) bool) {
 		for _, o := range c.app.organizations() {
 			id, allowance := allowanceOf(o)
@@ -41,7 +41,7 @@ func (c catalogue) Accounts() iter.Seq[billing.Account] {
 }
 
 // projectsOf returns the projects in force of an organization, "" for those of none.
-func (c catalogue) projectsOf(organization string) iter.Seq[billing.Project] {
+func (c billingCatalogue) projectsOf(organization string) iter.Seq[billing.Project] {
 	return func(yield func(billing.Project) bool) {
 		for p := range c.app.Projects() {
 			if organizationID(p) == organization && !yield(projectOf(p)) {
@@ -71,15 +71,15 @@ func projectOf(p *projects.Project) billing.Project {
 
 // DefaultPrice implements billing.Catalogue: what nobody knows a plan of costs
 // nothing.
-func (c catalogue) DefaultPrice() usage.Price {
+func (c billingCatalogue) DefaultPrice() usage.Price {
 	return usage.Price{Included: -1, Currency: c.app.currency()}
 }
 
 // Regions implements billing.Catalogue.
-func (c catalogue) Regions() []string { return c.app.network.Set.Names() }
+func (c billingCatalogue) Regions() []string { return c.app.network.Set.Names() }
 
 // Sinks implements billing.Catalogue.
-func (c catalogue) Sinks() []usage.Sink {
+func (c billingCatalogue) Sinks() []usage.Sink {
 	sinks := make([]usage.Sink, len(c.app.exporters))
 	for i, e := range c.app.exporters {
 		sinks[i] = e
@@ -117,13 +117,13 @@ func allowanceOf(o *projects.Organization) (id string, a quota.Allowance) {
 		return "", quota.Allowance{Quota: -1}
 	}
 	a.Quota, a.Hard = o.Allowance()
-	a.Grace, a.Cycle, a.Open = o.Grace, cycleOf(o), unmetered(o)
+	a.Grace, a.Cycle, a.Open = o.Grace, cycleOf(o), isUnmetered(o)
 	return o.ID, a
 }
 
-// unmetered reports whether invocations of an organization go on where they cannot
+// isUnmetered reports whether invocations of an organization go on where they cannot
 // be recorded.
-func unmetered(o *projects.Organization) bool { return o != nil && o.Plan != nil && o.Plan.Unmetered }
+func isUnmetered(o *projects.Organization) bool { return o != nil && o.Plan != nil && o.Plan.Unmetered }
 
 // cycleOf returns when the billing periods of an organization begin.
 func cycleOf(o *projects.Organization) metering.Cycle {
@@ -140,4 +140,4 @@ func subjectOf(p *projects.Project, function string) metering.Subject {
 }
 
 // Interface guards
-var _ billing.Catalogue = catalogue{}
+var _ billing.Catalogue = billingCatalogue{}

@@ -40,9 +40,9 @@ func (c *call) ownBody() {
 // behind a short body of known length that nobody has begun to read.
 func (c *call) answerEarly() {
 	c.ownBody()
-	c.draining = c.r.ProtoMajor == 1 && c.exchange == nil && c.r.Header.Get("Expect") == "" &&
+	c.drainBody = c.r.ProtoMajor == 1 && c.exchange == nil && c.r.Header.Get("Expect") == "" &&
 		c.r.ContentLength > 0 && c.r.ContentLength <= drainable
-	if !c.draining {
+	if !c.drainBody {
 		c.closeUnlessEnded()
 	}
 }
@@ -57,7 +57,7 @@ func (c *call) bodyEnded() bool {
 // goes out ahead of the request's body.
 func (c *call) closeUnlessEnded() {
 	if !c.bodyEnded() {
-		c.closing = true
+		c.announcedClose = true
 		c.w.Header().Set("Connection", "close")
 	}
 }
@@ -67,28 +67,28 @@ func (c *call) closeUnlessEnded() {
 // report the broken connection instead of the answer.
 func (c *call) linger() {
 	conn := http.NewResponseController(c.w)
-	if c.draining {
-		c.draining = false
-		if err := c.takeIn(conn, drainable+1); !errors.Is(err, io.EOF) {
-			c.drop(conn) // what follows on the connection is no request
+	if c.drainBody {
+		c.drainBody = false
+		if err := c.readBody(conn, drainable+1); !errors.Is(err, io.EOF) {
+			c.closeConnection(conn) // what follows on the connection is no request
 			return
 		}
 		_ = conn.SetReadDeadline(time.Time{})
 		return
 	}
-	if !c.closing || c.r.Header.Get("Expect") != "" || c.r.Context().Err() != nil {
+	if !c.announcedClose || c.r.Header.Get("Expect") != "" || c.r.Context().Err() != nil {
 		return
 	}
 	if c.exchange != nil && c.exchange.Stalled() {
 		return
 	}
-	c.closing = false
-	_ = c.takeIn(conn, lingerBytes) // the connection ends either way
+	c.announcedClose = false
+	_ = c.readBody(conn, lingerBytes) // the connection ends either way
 }
 
-// takeIn flushes the answer and reads the request's body, up to a number of bytes
+// readBody flushes the answer and reads the request's body, up to a number of bytes
 // and for lingerTime. It returns io.EOF at the end of the body.
-func (c *call) takeIn(conn *http.ResponseController, most int64) error {
+func (c *call) readBody(conn *http.ResponseController, most int64) error {
 	if err := conn.Flush(); err != nil {
 		return err
 	}
@@ -99,11 +99,11 @@ func (c *call) takeIn(conn *http.ResponseController, most int64) error {
 	return err
 }
 
-// cut breaks an answer off so that no client takes it for complete. The part that
+// breakOff breaks an answer off so that no client takes it for complete. The part that
 // was received goes out first. HTTP/1 loses its connection before the end of the body:
 // net/http cannot write that any more. HTTP/2 resets the stream for a deadline
 // that has passed, HTTP/3 when it is told to.
-func (c *call) cut() {
+func (c *call) breakOff() {
 	conn := http.NewResponseController(c.w)
 	// Errors of a client that is gone do not matter, and a client that does not read
 	// must not hold the call.
@@ -121,15 +121,15 @@ func (c *call) cut() {
 	default:
 		err = conn.SetWriteDeadline(time.Unix(1, 0))
 	}
-	c.unreset = err != nil
+	c.mustPanic = err != nil
 }
 
-// drop closes the connection behind a complete HTTP/1 answer that did not announce
+// closeConnection closes the connection behind a complete HTTP/1 answer that did not announce
 // its end.
-func (c *call) drop(controller *http.ResponseController) {
+func (c *call) closeConnection(controller *http.ResponseController) {
 	conn, _, err := controller.Hijack()
 	if err != nil {
-		c.unreset = true
+		c.mustPanic = true
 		return
 	}
 	_ = conn.Close()

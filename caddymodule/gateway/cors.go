@@ -17,7 +17,7 @@ import (
 // the function (contract 4.2, 4.7).
 func (c *call) noContent() {
 	header := c.w.Header()
-	c.identify(header)
+	c.setCommonHeaders(header)
 	if c.inv.Answer == routing.AnswerPreflight {
 		c.meter.request.Answered(billing.OutcomePreflight)
 		c.inv.CORS.Preflight(header, cors.NewPreflightRequest(c.r.Header))
@@ -28,7 +28,7 @@ func (c *call) noContent() {
 	}
 	c.answerEarly()
 	c.w.WriteHeader(http.StatusNoContent)
-	c.ended(endComplete, nil)
+	c.setEnding(endComplete, nil)
 	c.linger()
 }
 
@@ -47,7 +47,7 @@ func (c *call) allowOrigin(header http.Header) {
 		return
 	}
 	function := c.inv.Function.Slug
-	if !c.handler.contradictions.due(c.inv.Project.Ref, function, time.Now()) {
+	if !c.handler.originWarnings.due(c.inv.Project.Ref, function, time.Now()) {
 		return
 	}
 	c.handler.logger.Warn("conflicting Access-Control-Allow-Origin headers removed from answer; set the header in one place only",
@@ -57,15 +57,15 @@ func (c *call) allowOrigin(header http.Header) {
 // warningInterval is the least time between two warnings about a function.
 const warningInterval = time.Minute
 
-// onceAMinute limits warnings about a function to one a minute. It takes the same memory
+// warningLimiter limits warnings about a function to one a minute. It takes the same memory
 // for any number of functions: those of the same slot share their minute.
-type onceAMinute struct {
+type warningLimiter struct {
 	last [256]atomic.Int64 // Unix nanoseconds
 }
 
 // due reports whether the last warning is at least a minute ago, and if so starts
 // the next minute.
-func (o *onceAMinute) due(project, function string, now time.Time) bool {
+func (o *warningLimiter) due(project, function string, now time.Time) bool {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(project + "/" + function)) // never fails
 	slot := &o.last[hash.Sum32()%uint32(len(o.last))]

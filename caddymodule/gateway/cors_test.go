@@ -68,7 +68,7 @@ func TestAllowOriginBesideTheSite(t *testing.T) {
 
 // Contract 4.9: a warning once a minute and function, with the same memory for any number of functions.
 func TestOnceAMinute(t *testing.T) {
-	var o onceAMinute
+	var o warningLimiter
 	start := time.Unix(1_790_000_000, 0)
 	for _, tt := range []struct {
 		after time.Duration

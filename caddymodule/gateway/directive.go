@@ -133,22 +133,24 @@ func warnOfTraps(at caddyfile.Token, matcher caddy.ModuleMap) {
 	}
 	for block := own.Parent; block != nil; block = block.Parent {
 		for _, beside := range block.Inner {
-			if len(beside.Words) > 2 && beside.Words[0] == "uri" && strips(beside.Words[len(beside.Words)-2:]) {
+			if len(beside.Words) > 2 && beside.Words[0] == "uri" && stripsFunctionsPath(beside.Words[len(beside.Words)-2:]) {
 				options.Warn(at.File, beside.Line, fmt.Sprintf("uri strip_prefix: takes %s away before edge_functions sees the path, so every call is 404; remove the line, "+
 					"functions get their paths without the prefix by themselves", routing.Prefix))
 			}
 		}
-		if len(block.Words) > 1 && block.Words[0] == "handle_path" && prefixOf(block.Words[1]) {
+		if len(block.Words) > 1 && block.Words[0] == "handle_path" && isPrefixOfFunctionsPath(block.Words[1]) {
 			options.Warn(at.File, block.Line, fmt.Sprintf("handle_path %s: takes %s away before edge_functions sees the path, so every call is 404; write `handle /functions/v1/*`, "+
 				"or `edge_functions /functions/v1/*` without a block round it", block.Words[1], routing.Prefix))
 		}
 	}
 }
 
-func strips(words []string) bool { return words[0] == "strip_prefix" && prefixOf(words[1]) }
+func stripsFunctionsPath(words []string) bool {
+	return words[0] == "strip_prefix" && isPrefixOfFunctionsPath(words[1])
+}
 
-// prefixOf reports whether taking a path away leaves less than the prefix.
-func prefixOf(path string) bool {
+// isPrefixOfFunctionsPath reports whether taking a path away leaves less than the prefix.
+func isPrefixOfFunctionsPath(path string) bool {
 	path = strings.TrimRight(path, "*")
 	path = strings.TrimSuffix(path, "/")
 	return path != "" && (path == routing.Prefix || strings.HasPrefix(routing.Prefix, path+"/") || strings.HasPrefix(path, routing.Prefix+"/"))

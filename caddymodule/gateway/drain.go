@@ -34,7 +34,7 @@ func (a *App) Drain(ctx context.Context, order DrainOrder) (DrainAnswer, error) 
 	if standing := a.network.State(region).Drain(); standing.Active() {
 		drain.Since = standing.Since
 	}
-	return a.carryOut(ctx, order, region, drain)
+	return a.carryOutDrain(ctx, order, region, drain)
 }
 
 // Undrain takes a region back into use. Its share of the requests grows as after an
@@ -49,7 +49,7 @@ func (a *App) Undrain(ctx context.Context, order DrainOrder) (DrainAnswer, error
 		return DrainAnswer{}, fmt.Errorf("region %s is not drained", region.Name)
 	}
 	drain.Ended = time.Now()
-	return a.carryOut(ctx, order, region, drain)
+	return a.carryOutDrain(ctx, order, region, drain)
 }
 
 // Drains lists the drains in force.
@@ -73,8 +73,8 @@ func (a *App) regionOf(order DrainOrder) (*regions.Region, error) {
 	return region, nil
 }
 
-// carryOut puts a drain into force, unless the order is a dry run.
-func (a *App) carryOut(ctx context.Context, order DrainOrder, region *regions.Region, drain regions.Drain) (DrainAnswer, error) {
+// carryOutDrain puts a drain into force, unless the order is a dry run.
+func (a *App) carryOutDrain(ctx context.Context, order DrainOrder, region *regions.Region, drain regions.Drain) (DrainAnswer, error) {
 	answer := a.drainAnswer(region, drain, order.DryRun)
 	if order.DryRun {
 		return answer, nil

@@ -17,22 +17,22 @@ import (
 	"github.com/edgegate/edgegate/routing"
 )
 
-// ending is how a call ended (contract 8.19).
-type ending string
+// callEnding is how a call ended (contract 8.19).
+type callEnding string
 
 // The endings. A call has one.
 const (
-	endComplete   ending = "complete"    // the answer went out whole
-	endBackendCut ending = "backend_cut" // the backend broke its answer off, or gave none
-	endClientGone ending = "client_gone" // the client went away, or took no more of the answer
-	endTimedOut   ending = "timed_out"   // a limit struck: idle, wall clock, or the wait for the request's body
-	endRefused    ending = "refused"     // the gateway answered in the function's stead
-	endReloaded   ending = "reloaded"    // the server closed the connection: it stops, or drains the region
+	endComplete   callEnding = "complete"    // the answer went out whole
+	endBackendCut callEnding = "backend_cut" // the backend broke its answer off, or gave none
+	endClientGone callEnding = "client_gone" // the client went away, or took no more of the answer
+	endTimedOut   callEnding = "timed_out"   // a limit struck: idle, wall clock, or the wait for the request's body
+	endRefused    callEnding = "refused"     // the gateway answered in the function's stead
+	endReloaded   callEnding = "reloaded"    // the server closed the connection: it stops, or drains the region
 )
 
 // callRecord is the one account of a call: logs are written from it.
 type callRecord struct {
-	ending   ending
+	ending   callEnding
 	cut      bool          // the answer began, and was broken off
 	cause    error         // why, where the ending is not complete
 	duration time.Duration // until the answer's last byte
@@ -40,8 +40,8 @@ type callRecord struct {
 	bytesOut int64         // of the answer's body
 }
 
-// ended says how the call ended. Only the first call counts.
-func (c *call) ended(as ending, cause error) {
+// setEnding says how the call ended. Only the first call counts.
+func (c *call) setEnding(as callEnding, cause error) {
 	if c.record.ending == "" {
 		c.record.ending, c.record.cause = as, cause
 		c.record.duration = time.Since(c.start)
@@ -54,7 +54,7 @@ func (c *call) ended(as ending, cause error) {
 // and metrics without the call.
 func (c *call) end() {
 	if reason := recover(); reason != nil {
-		c.stopped(reason)
+		c.recovered(reason)
 	}
 	if c.head != nil {
 		c.head.Stop()
@@ -68,17 +68,17 @@ func (c *call) end() {
 	}
 	c.record.bytesOut = int64(c.meter.bytesOut)
 	c.meter.finish()
-	c.report()
-	if c.unreset {
+	c.logEnding()
+	if c.mustPanic {
 		panic(http.ErrAbortHandler) // the only way left to break the answer off
 	}
 }
 
-// stopped takes a panic in: that of the proxy, which breaks an answer off this
+// recovered takes a panic in: that of the proxy, which breaks an answer off this
 // way, or a fault of this program.
-func (c *call) stopped(reason any) {
+func (c *call) recovered(reason any) {
 	if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		c.brokenOff()
+		c.answerBrokenOff()
 		return
 	}
 	// The value may quote what a client or a function sent.
@@ -91,38 +91,38 @@ func (c *call) stopped(reason any) {
 	if c.head != nil {
 		c.head.Stop()
 	}
-	c.ended(endRefused, nil)
-	c.cut()
+	c.setEnding(endRefused, nil)
+	c.breakOff()
 }
 
-// brokenOff ends a call whose answer broke off. As long as nothing of it went
+// answerBrokenOff ends a call whose answer broke off. As long as nothing of it went
 // out, the client gets a whole answer of the gateway's instead
 // (contract 6.8).
-func (c *call) brokenOff() {
+func (c *call) answerBrokenOff() {
 	if c.exchange == nil {
-		c.ended(endClientGone, regions.ErrClientGone) // while the gateway answered
-		c.cut()
+		c.setEnding(endClientGone, regions.ErrClientGone) // while the gateway answered
+		c.breakOff()
 		return
 	}
-	as, cause := c.brokenBy()
+	as, cause := c.breakCause()
 	if c.head.TakeBack() {
-		c.closing = false
-		c.failed(cause)
+		c.announcedClose = false
+		c.answerFailure(cause)
 		return
 	}
-	c.ended(as, cause)
+	c.setEnding(as, cause)
 	c.record.cut = true
-	c.cut()
+	c.breakOff()
 }
 
-// brokenBy tells why an answer broke off.
-func (c *call) brokenBy() (ending, error) {
+// breakCause tells why an answer broke off.
+func (c *call) breakCause() (callEnding, error) {
 	limit := c.exchange.Interrupted()
 	switch {
 	case limit != nil:
 		return endTimedOut, limit
 	case c.r.Context().Err() != nil:
-		return c.lost()
+		return c.connectionLost()
 	}
 	if fault := c.exchange.BodyFault(); fault != nil {
 		// net/http's transport ends an exchange whose request it cannot send.
@@ -131,14 +131,14 @@ func (c *call) brokenBy() (ending, error) {
 		}
 		return endRefused, fault
 	}
-	if c.meter.broke != nil {
-		return endBackendCut, fmt.Errorf("%w: %w", regions.ErrBackend, c.meter.broke)
+	if c.meter.readErr != nil {
+		return endBackendCut, fmt.Errorf("%w: %w", regions.ErrBackend, c.meter.readErr)
 	}
 	return endClientGone, regions.ErrClientGone // nothing was read wrong, so it was not written
 }
 
-// lost tells who ended a connection that is gone.
-func (c *call) lost() (ending, error) {
+// connectionLost tells who ended a connection that is gone.
+func (c *call) connectionLost() (callEnding, error) {
 	if err, ok := errors.AsType[*quic.ApplicationError](context.Cause(c.r.Context())); ok && !err.Remote {
 		return endReloaded, errStopping
 	}
@@ -148,7 +148,7 @@ func (c *call) lost() (ending, error) {
 var errStopping = errors.New("the server closed the connection")
 
 // refusedAs is the ending that an answer of the gateway's stands for.
-func refusedAs(refusal *routing.Refusal) ending {
+func refusedAs(refusal *routing.Refusal) callEnding {
 	switch refusal.Code {
 	case routing.CodeBackendError:
 		return endBackendCut
@@ -158,9 +158,9 @@ func refusedAs(refusal *routing.Refusal) ending {
 	return endRefused
 }
 
-// report writes the record where people look: into Caddy's access log, and, of
+// logEnding writes the record where people look: into Caddy's access log, and, of
 // an answer that was not the client's to break off, a line of our own.
-func (c *call) report() {
+func (c *call) logEnding() {
 	r := &c.record
 	if fields, ok := c.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		fields.Add(zap.String("sb_request_id", c.inv.ID))

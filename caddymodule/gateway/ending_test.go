@@ -21,7 +21,7 @@ import (
 func aCall(ctx context.Context, engine *billing.Engine) *call {
 	c := &call{handler: &Handler{logger: zap.NewNop()}, w: httptest.NewRecorder()}
 	c.r = httptest.NewRequestWithContext(context.WithValue(ctx, caddyhttp.ExtraLogFieldsCtxKey, new(caddyhttp.ExtraLogFields)), http.MethodPost, "/", nil)
-	c.meter = meter{call: c, request: engine.Receive()}
+	c.meter = callMeter{call: c, request: engine.Receive()}
 	return c
 }
 
@@ -58,7 +58,7 @@ func TestPanicsStayInside(t *testing.T) {
 				c.head.WriteHeader(http.StatusOK)
 				_, _ = c.head.Write([]byte("half"))
 				panics()
-				c.ended(endComplete, nil)
+				c.setEnding(endComplete, nil)
 				return nil
 			}()
 			// A writer without deadlines leaves net/http's own way.
@@ -82,7 +82,7 @@ func (*deadlines) SetWriteDeadline(time.Time) error { return nil }
 
 // Contract 8.19: what an answer of the gateway's stands for.
 func TestRefusedAs(t *testing.T) {
-	for code, want := range map[string]ending{
+	for code, want := range map[string]callEnding{
 		routing.CodeBackendError: endBackendCut, routing.CodeIdleTimeout: endTimedOut, routing.CodeResourceLimit: endTimedOut,
 		routing.CodeRequestTimeout: endTimedOut, routing.CodeInvalidStatus: endRefused, routing.CodeNotFound: endRefused,
 	} {

@@ -80,7 +80,7 @@ func (a *App) provisionExporters(ctx caddy.Context) error {
 			return fmt.Errorf("export: %T is neither a usage.Deliverer nor a usage.Service", module)
 		}
 		if user, ok := module.(OrganizationUser); ok {
-			user.UseOrganizations(a.paying)
+			user.UseOrganizations(a.payingOrganizations)
 		}
 		if seen[exporter.Name()] {
 			return fmt.Errorf("export %s: given twice, keep one", exporter.Name())
@@ -91,8 +91,8 @@ func (a *App) provisionExporters(ctx caddy.Context) error {
 	return nil
 }
 
-// paying goes through the organizations in force, sorted by their ids.
-func (a *App) paying() iter.Seq[*projects.Organization] {
+// payingOrganizations goes through the organizations in force, sorted by their ids.
+func (a *App) payingOrganizations() iter.Seq[*projects.Organization] {
 	return func(yield func(*projects.Organization) bool) {
 		for _, o := range a.organizations() {
 			if o != nil && !yield(o) {

@@ -31,20 +31,20 @@ const (
 
 // call is one request on its way through the handler.
 type call struct {
-	handler  *Handler
-	w        http.ResponseWriter
-	r        *http.Request
-	inv      routing.Invocation
-	exchange *regions.Exchange
-	head     *headwriter.Writer // nil before forward
-	socket   *sockets.Socket    // nil unless the call became a WebSocket
-	start    time.Time
-	record   callRecord
-	unreset  bool // the answer is to be broken off, and the writer cannot
-	closing  bool // the answer announced the end of the connection
-	meter    meter
-	draining bool   // the answer keeps it, once the request's body was taken in
-	debug    string // how the region was chosen, for who may know
+	handler        *Handler
+	w              http.ResponseWriter
+	r              *http.Request
+	inv            routing.Invocation
+	exchange       *regions.Exchange
+	head           *headwriter.Writer // nil before forward
+	socket         *sockets.Socket    // nil unless the call became a WebSocket
+	start          time.Time
+	record         callRecord
+	mustPanic      bool // the answer is to be broken off, and the writer cannot
+	announcedClose bool // the answer announced the end of the connection
+	meter          callMeter
+	drainBody      bool   // the answer keeps it, once the request's body was taken in
+	debug          string // how the region was chosen, for who may know
 }
 
 // forward sends the invocation to a region and its answer to the client.
@@ -77,24 +77,24 @@ func (c *call) forward() {
 		Rewrite:        c.rewrite,
 		Transport:      &regions.Transport{Network: c.handler.app.network, Retry: c.handler.app.retries, Replay: c.handler.app.shared.replay},
 		ModifyResponse: c.modifyResponse,
-		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { c.failed(err) },
+		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { c.answerFailure(err) },
 		BufferPool:     copyBuffers{},
 		ErrorLog:       discardLog,
 	}
 	proxy.ServeHTTP(w, c.r.WithContext(ctx))
-	c.brought()
+	c.finishProxied()
 }
 
-// brought ends a call whose answer the proxy believes to have brought.
-func (c *call) brought() {
+// finishProxied ends a call whose answer the proxy believes to have brought.
+func (c *call) finishProxied() {
 	switch {
 	case c.socket != nil:
-		c.ended(socketEnding(c.socket.Outcome()))
+		c.setEnding(socketEnding(c.socket.Outcome()))
 	case !c.head.Whole():
-		c.brokenOff() // the proxy is silent about it where it does not know the server
+		c.answerBrokenOff() // the proxy is silent about it where it does not know the server
 		return
 	default:
-		c.ended(endComplete, nil)
+		c.setEnding(endComplete, nil)
 	}
 	c.linger()
 }
@@ -139,21 +139,21 @@ func dropBody(out *http.Request) {
 	}
 }
 
-// failed answers an invocation that got no answer from a backend.
-func (c *call) failed(err error) {
+// answerFailure answers an invocation that got no answer from a backend.
+func (c *call) answerFailure(err error) {
 	refusal := c.handler.app.pipeline.Failed(&c.inv, err)
 	if refusal == nil {
-		c.ended(c.lost())
+		c.setEnding(c.connectionLost())
 		c.meter.status = statusClientGone
 		c.meter.request.Gone()
 		// Who has only ended its side of the connection still reads this.
-		c.identify(c.w.Header())
+		c.setCommonHeaders(c.w.Header())
 		c.inv.CORS.Gateway(c.w.Header(), c.inv.Origin, c.inv.Exposed[:]...)
 		c.w.WriteHeader(statusClientGone)
 		return
 	}
-	c.unanswered(refusal)
-	c.ended(refusedAs(refusal), err)
+	c.logUnanswered(refusal)
+	c.setEnding(refusedAs(refusal), err)
 	c.refuse(refusal)
 }
 
@@ -207,7 +207,7 @@ func (c *call) switched(s *sockets.Socket) {
 }
 
 // socketEnding returns the ending of a call that was a WebSocket, and its cause.
-func socketEnding(outcome sockets.Outcome) (ending, error) {
+func socketEnding(outcome sockets.Outcome) (callEnding, error) {
 	switch outcome {
 	case sockets.Complete:
 		return endComplete, nil

@@ -12,7 +12,7 @@ import (
 func TestSocketEnding(t *testing.T) {
 	for _, tt := range []struct {
 		outcome sockets.Outcome
-		want    ending
+		want    callEnding
 		cause   error
 	}{
 		{sockets.Complete, endComplete, nil},

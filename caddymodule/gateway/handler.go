@@ -41,7 +41,7 @@ type Handler struct {
 	site   routing.Site
 	logger *zap.Logger
 
-	contradictions onceAMinute // of functions that allow two origins
+	originWarnings warningLimiter // of functions that allow two origins
 }
 
 // CaddyModule returns the Caddy module information.
@@ -101,7 +101,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		r:       r,
 		start:   time.Now(),
 	}
-	c.meter = meter{call: c, request: h.app.engine.Receive()}
+	c.meter = callMeter{call: c, request: h.app.engine.Receive()}
 	defer c.end()
 	request := routing.Request{
 		Method:        r.Method,
@@ -116,7 +116,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 	}
 	if refusal := h.app.pipeline.Admit(&request, h.site, &c.inv); refusal != nil {
 		if refusal.Status >= http.StatusInternalServerError && refusal.Status != http.StatusNotImplemented {
-			c.unanswered(refusal)
+			c.logUnanswered(refusal)
 		}
 		c.refuse(refusal)
 		return nil
@@ -142,14 +142,14 @@ const (
 	defaultServedBy = "supabase-edge-runtime"
 )
 
-// identify sets the headers of every answer.
-func (c *call) identify(header http.Header) {
+// setCommonHeaders sets the headers of every answer.
+func (c *call) setCommonHeaders(header http.Header) {
 	header.Set(headerRequestID, c.inv.ID)
 	header.Set(headerVersion, gatewayVersion)
 	if c.inv.Project != nil {
 		header.Set(headerProjectRef, c.inv.Project.Ref)
 	}
-	c.meter.announce(header)
+	c.meter.setLimitHeaders(header)
 }
 
 // version is set by release builds with -ldflags -X.

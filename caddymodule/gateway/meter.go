@@ -32,9 +32,9 @@ const (
 // it, as a divisor: a fifth is left at 80 %.
 const announcedFrom = 5
 
-// meter counts one call: its rate limits and its caps, and by its request what is
+// callMeter counts one call: its rate limits and its caps, and by its request what is
 // billed of it.
-type meter struct {
+type callMeter struct {
 	call    *call
 	request billing.Request
 
@@ -46,23 +46,23 @@ type meter struct {
 
 	status   int
 	bytesOut uint64
-	broke    error // of reading the answer's body, nil if it came whole
+	readErr  error // of reading the answer's body, nil if it came whole
 }
 
 // Restricted implements routing.Usage.
-func (m *meter) Restricted(o *projects.Organization) time.Duration {
+func (m *callMeter) Restricted(o *projects.Organization) time.Duration {
 	id, allowance := allowanceOf(o)
 	return m.request.Restricted(id, &allowance)
 }
 
 // LimitClient implements routing.Usage.
-func (m *meter) LimitClient(inv *routing.Invocation) time.Duration { return m.limit(inv, true) }
+func (m *callMeter) LimitClient(inv *routing.Invocation) time.Duration { return m.limit(inv, true) }
 
 // Limit implements routing.Usage.
-func (m *meter) Limit(inv *routing.Invocation) time.Duration { return m.limit(inv, false) }
+func (m *callMeter) Limit(inv *routing.Invocation) time.Duration { return m.limit(inv, false) }
 
 // limit takes the tokens of the limits by the client's address, or of all others.
-func (m *meter) limit(inv *routing.Invocation, byClient bool) (wait time.Duration) {
+func (m *callMeter) limit(inv *routing.Invocation, byClient bool) (wait time.Duration) {
 	var (
 		limits = m.call.handler.app.limits
 		rates  [rate.MaxLimits]*rate.Limit
@@ -100,7 +100,7 @@ func (m *meter) limit(inv *routing.Invocation, byClient bool) (wait time.Duratio
 }
 
 // Take implements routing.Usage.
-func (m *meter) Take(o *projects.Organization) error {
+func (m *callMeter) Take(o *projects.Organization) error {
 	id, allowance := allowanceOf(o)
 	err := m.request.Take(m.call.r.Context(), id, &allowance)
 	if errors.Is(err, quota.ErrExhausted) {
@@ -110,7 +110,7 @@ func (m *meter) Take(o *projects.Organization) error {
 }
 
 // Enter implements routing.Usage.
-func (m *meter) Enter(inv *routing.Invocation) string {
+func (m *callMeter) Enter(inv *routing.Invocation) string {
 	app := m.call.handler.app
 	for i := range app.inFlight {
 		scope := &app.inFlight[i]
@@ -128,7 +128,7 @@ func (m *meter) Enter(inv *routing.Invocation) string {
 }
 
 // leave gives back what Enter took, once.
-func (m *meter) leave() {
+func (m *callMeter) leave() {
 	for _, id := range m.inFlight[:m.entered] {
 		m.call.handler.app.shared.inFlight.Leave(id)
 	}
@@ -137,29 +137,29 @@ func (m *meter) leave() {
 
 // Sending implements regions.Meter: what counts is written down before it is
 // sent.
-func (m *meter) Sending(region *regions.Region) error {
+func (m *callMeter) Sending(region *regions.Region) error {
 	inv := &m.call.inv
 	err := m.request.Send(&billing.Dispatch{
 		Subject: subjectOf(inv.Project, inv.Function.Slug),
 		Slug:    inv.Slug,
 		Region:  region.Name,
-		Open:    unmetered(inv.Project.Organization),
+		Open:    isUnmetered(inv.Project.Organization),
 	})
 	if err != nil && m.request.Counts() {
-		m.lost(err)
+		m.logUnrecorded(err)
 	}
 	return err
 }
 
 // Unsent implements regions.Meter.
-func (m *meter) Unsent() {
+func (m *callMeter) Unsent() {
 	if err := m.request.Unsent(); err != nil {
-		m.lost(err)
+		m.logUnrecorded(err)
 	}
 }
 
-// refused counts a request that was answered before it became an invocation.
-func (m *meter) refused() {
+// recordRefusal counts a request that was answered before it became an invocation.
+func (m *callMeter) recordRefusal() {
 	var s metering.Subject
 	if p := m.call.inv.Project; p != nil {
 		s = subjectOf(p, "")
@@ -168,7 +168,7 @@ func (m *meter) refused() {
 }
 
 // finish ends the account, however the call ended.
-func (m *meter) finish() {
+func (m *callMeter) finish() {
 	defer m.leave()
 	ending := metering.Ending{
 		Status:   m.status,
@@ -180,18 +180,18 @@ func (m *meter) finish() {
 		ending.Attempts = x.Attempts
 	}
 	if err := m.request.Finish(ending); err != nil {
-		m.lost(err)
+		m.logUnrecorded(err)
 	}
 }
 
-// lost is for what cannot be written down after the fact: the invocation counts.
-func (m *meter) lost(err error) {
+// logUnrecorded is for what cannot be written down after the fact: the invocation counts.
+func (m *callMeter) logUnrecorded(err error) {
 	m.call.handler.logger.Error("end of invocation not recorded in the ledger; the invocation counts",
 		zap.String("sb_request_id", m.call.inv.ID), zap.Uint64("record", m.request.Record()), zap.Error(err))
 }
 
-// announce says what is left of a quota that comes to its end.
-func (m *meter) announce(header http.Header) {
+// setLimitHeaders says what is left of a quota that comes to its end.
+func (m *callMeter) setLimitHeaders(header http.Header) {
 	if unit, ok := m.request.Unit(); ok && unit.Remaining >= 0 && unit.Remaining*announcedFrom <= unit.Limit {
 		header.Set(headerRemaining, strconv.FormatInt(unit.Remaining, 10))
 	} else {
@@ -207,7 +207,7 @@ func (m *meter) announce(header http.Header) {
 // countedBody counts what goes to the client.
 type countedBody struct {
 	io.ReadCloser
-	meter *meter
+	meter *callMeter
 }
 
 func (b *countedBody) Read(p []byte) (int, error) {
@@ -217,7 +217,7 @@ func (b *countedBody) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		b.meter.call.head.BodyEnded()
 	case err != nil:
-		b.meter.broke = err
+		b.meter.readErr = err
 	}
 	return n, err
 }

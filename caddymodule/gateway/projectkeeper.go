@@ -62,14 +62,14 @@ func (k *projectKeeper) Apply(input projects.Input) error {
 		return err
 	}
 	k.catalogue.Swap(snapshot)
-	k.put(snapshot, report, started)
+	k.setInForce(snapshot, report, started)
 	k.logger.Info("projects loaded", zap.Int("projects", report.Projects), zap.Int("functions", report.Functions),
 		zap.Int("unchanged", report.Reused), zap.Duration("took", time.Since(started)))
-	k.tell(report)
+	k.logReport(report)
 	return nil
 }
 
-func (k *projectKeeper) put(snapshot *projects.Snapshot, report projects.Report, at time.Time) {
+func (k *projectKeeper) setInForce(snapshot *projects.Snapshot, report projects.Report, at time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.state.report, k.state.loadedAt, k.state.err = report, at, nil
@@ -86,8 +86,8 @@ func (k *projectKeeper) put(snapshot *projects.Snapshot, report projects.Report,
 	k.last.snapshot, k.last.report, k.last.loadedAt = snapshot, report, at
 }
 
-// tell logs what refuses nothing and yet wants to be known.
-func (k *projectKeeper) tell(report projects.Report) {
+// logReport logs what refuses nothing and yet wants to be known.
+func (k *projectKeeper) logReport(report projects.Report) {
 	if report.Errors != nil {
 		k.logger.Error("invalid projects not loaded; the last good version of each stays in force",
 			zap.Int("kept", report.Kept), zap.Int("left_out", report.Dropped), zap.Error(report.Errors))

@@ -24,9 +24,9 @@ import (
 // sourceNamespace is where the modules of ProjectSource are.
 const sourceNamespace = "edge_functions.projects"
 
-// firstLoad is how long the start waits for a source that is asked over the
+// firstLoadWait is how long the start waits for a source that is asked over the
 // network. It goes on without: calls are 503 until the projects are there.
-const firstLoad = 3 * time.Second
+const firstLoadWait = 3 * time.Second
 
 // ProjectSource is where organizations and projects come from: a guest module in
 // the namespace edge_functions.projects, which `projects NAME` in a Caddyfile
@@ -221,8 +221,8 @@ func (a *App) sourceName() string {
 	return a.source.CaddyModule().ID.Name()
 }
 
-// follow runs the source until ctx ends.
-func (a *App) follow(ctx context.Context) error {
+// followSource runs the source until ctx ends.
+func (a *App) followSource(ctx context.Context) error {
 	if a.missing != nil {
 		return a.missing
 	}
@@ -231,7 +231,7 @@ func (a *App) follow(ctx context.Context) error {
 	if a.keeper.catalogue.Load() == nil {
 		select {
 		case <-a.keeper.loaded:
-		case <-time.After(firstLoad):
+		case <-time.After(firstLoadWait):
 			a.logger.Error("projects not loaded yet; calls are answered 503 until they are",
 				zap.String("source", a.source.Location()))
 		}

@@ -29,7 +29,7 @@ const (
 	scopeSubject  = "subject"
 )
 
-var scopes = []string{scopeProject, scopeFunction, scopeClient, scopeSubject}
+var rateLimitScopes = []string{scopeProject, scopeFunction, scopeClient, scopeSubject}
 
 // RateLimit bounds how fast invocations may come. Each is of one project.
 type RateLimit struct {
@@ -60,8 +60,8 @@ var rateModes = map[string]rate.Mode{
 	"": rate.Shared, "local": rate.Local, "shared": rate.Shared, "strict": rate.Strict,
 }
 
-// limit is a RateLimit that is in force.
-type limit struct {
+// scopedLimit is a RateLimit that is in force.
+type scopedLimit struct {
 	scope string
 	rate  *rate.Limit
 }
@@ -93,18 +93,18 @@ func (a *App) provisionLimits() error {
 	return err
 }
 
-func (r *RateLimit) build() (limit, error) {
-	if r == nil || !slices.Contains(scopes, r.Scope) {
+func (r *RateLimit) build() (scopedLimit, error) {
+	if r == nil || !slices.Contains(rateLimitScopes, r.Scope) {
 		name := ""
 		if r != nil {
 			name = r.Scope
 		}
-		return limit{}, fmt.Errorf("%q: allowed are %s%s", name, strings.Join(scopes, ", "), spelling.DidYouMean(name, scopes))
+		return scopedLimit{}, fmt.Errorf("%q: allowed are %s%s", name, strings.Join(rateLimitScopes, ", "), spelling.DidYouMean(name, rateLimitScopes))
 	}
 	mode, ok := rateModes[r.Mode]
 	if !ok {
 		allowed := []string{"local", "shared", "strict"}
-		return limit{}, fmt.Errorf("mode %q: allowed are %s%s", r.Mode, strings.Join(allowed, ", "), spelling.DidYouMean(r.Mode, allowed))
+		return scopedLimit{}, fmt.Errorf("mode %q: allowed are %s%s", r.Mode, strings.Join(allowed, ", "), spelling.DidYouMean(r.Mode, allowed))
 	}
 	rate := &rate.Limit{
 		Name:   r.Scope,
@@ -115,14 +115,14 @@ func (r *RateLimit) build() (limit, error) {
 		Mode:   mode,
 	}
 	if !rate.Prepare() {
-		return limit{}, errors.New("the count must be from 1 to 1000000000 a second, and the burst from 1; write `" + options.Form("rate_limit") + "`")
+		return scopedLimit{}, errors.New("the count must be from 1 to 1000000000 a second, and the burst from 1; write `" + options.Form("rate_limit") + "`")
 	}
-	return limit{r.Scope, rate}, nil
+	return scopedLimit{r.Scope, rate}, nil
 }
 
 // key returns the bucket that a call takes from, or false if the limit does not
 // concern it.
-func (l *limit) key(m *meter, inv *routing.Invocation) (rate.Key, bool) {
+func (l *scopedLimit) key(m *callMeter, inv *routing.Invocation) (rate.Key, bool) {
 	key := rate.Key{Policy: l.rate.Name, Project: inv.Project.Ref}
 	switch l.scope {
 	case scopeFunction:
@@ -138,7 +138,7 @@ func (l *limit) key(m *meter, inv *routing.Invocation) (rate.Key, bool) {
 
 // clientNetwork returns the part of the client's address that it cannot choose:
 // all of IPv4, the first 64 bits of IPv6.
-func clientNetwork(m *meter) netip.Addr {
+func clientNetwork(m *callMeter) netip.Addr {
 	text, _ := caddyhttp.GetVar(m.call.r.Context(), caddyhttp.ClientIPVarKey).(string)
 	address, err := netip.ParseAddr(text)
 	if err != nil {
@@ -217,8 +217,8 @@ type InFlight struct {
 
 var inFlightScopes = []string{scopeProject, scopeFunction, scopeClient}
 
-// of returns the cap of a scope.
-func (f *InFlight) of(scope string) *int64 {
+// capOf returns the cap of a scope.
+func (f *InFlight) capOf(scope string) *int64 {
 	switch scope {
 	case scopeProject:
 		return &f.Project
@@ -232,7 +232,7 @@ func (f *InFlight) of(scope string) *int64 {
 
 // inFlightCap is one cap of the configuration.
 type inFlightCap struct {
-	limit
+	scopedLimit
 	calls int64
 }
 
@@ -250,11 +250,11 @@ func (a *App) provisionRoom() error {
 		return nil
 	}
 	for _, scope := range inFlightScopes {
-		switch calls := *a.InFlight.of(scope); {
+		switch calls := *a.InFlight.capOf(scope); {
 		case calls < 0:
 			return fmt.Errorf("in_flight: %s: must be a number from 1", scope)
 		case calls > 0:
-			a.inFlight = append(a.inFlight, inFlightCap{limit{scope, &rate.Limit{Name: scope}}, calls})
+			a.inFlight = append(a.inFlight, inFlightCap{scopedLimit{scope, &rate.Limit{Name: scope}}, calls})
 		}
 	}
 	return nil
@@ -272,7 +272,7 @@ func (a *App) parseInFlight(d *caddyfile.Dispenser) error {
 	if a.InFlight == nil {
 		a.InFlight = new(InFlight)
 	}
-	calls := a.InFlight.of(args[0])
+	calls := a.InFlight.capOf(args[0])
 	if *calls > 0 {
 		return d.Errf("in_flight %s: given twice, keep one", args[0])
 	}

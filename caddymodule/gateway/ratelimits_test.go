@@ -13,12 +13,12 @@ import (
 // Contract 9.6: a call that one cap of in_flight refuses holds no place within another, and what it held is given back once,
 // however often its end is told.
 func TestInFlightIsGivenBack(t *testing.T) {
-	app := &App{InFlight: &InFlight{Project: 3, Function: 1}, shared: &shared{inFlight: &inFlight{InFlight: rate.NewInFlight()}}}
+	app := &App{InFlight: &InFlight{Project: 3, Function: 1}, shared: &sharedState{inFlight: &inFlightCounter{InFlight: rate.NewInFlight()}}}
 	if err := app.provisionRoom(); err != nil {
 		t.Fatal(err)
 	}
-	enter := func(slug string) (*meter, string) {
-		m := &meter{call: &call{handler: &Handler{app: app}}}
+	enter := func(slug string) (*callMeter, string) {
+		m := &callMeter{call: &call{handler: &Handler{app: app}}}
 		return m, m.Enter(&routing.Invocation{Project: &projects.Project{Ref: "p"}, Function: &projects.Function{Slug: slug}, Slug: slug})
 	}
 	held, scope := enter("a")
@@ -30,7 +30,7 @@ func TestInFlightIsGivenBack(t *testing.T) {
 			t.Errorf("refused by %q", scope)
 		}
 	}
-	var others []*meter
+	var others []*callMeter
 	for i := range 2 {
 		m, scope := enter(fmt.Sprint("b", i))
 		if scope != "" {

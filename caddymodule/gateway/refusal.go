@@ -21,9 +21,9 @@ import (
 // and JSON body of a refusal, such as 402 PROJECT_RESTRICTED (contract section 5).
 func (c *call) refuse(refusal *routing.Refusal) {
 	header := c.w.Header()
-	c.identify(header)
+	c.setCommonHeaders(header)
 	if c.region() != "" {
-		c.place(header)
+		c.setRegionHeaders(header)
 	}
 	c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
 	header.Set(headerErrorCode, refusal.Code)
@@ -36,10 +36,10 @@ func (c *call) refuse(refusal *routing.Refusal) {
 	if refusal.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(int(refusal.RetryAfter/time.Second)))
 	}
-	c.ended(endRefused, nil)
+	c.setEnding(endRefused, nil)
 	c.answerEarly()
 	c.meter.status = refusal.Status
-	c.meter.refused()
+	c.meter.recordRefusal()
 	if refusal.Code == routing.CodeProjectRestricted {
 		header.Set(headerRemaining, "0")
 	}
@@ -51,8 +51,8 @@ func (c *call) refuse(refusal *routing.Refusal) {
 	c.linger()
 }
 
-// unanswered logs that no backend answered the call.
-func (c *call) unanswered(refusal *routing.Refusal) {
+// logUnanswered logs that no backend answered the call.
+func (c *call) logUnanswered(refusal *routing.Refusal) {
 	failed := logs.FailedCall{
 		Message: logs.NotAnswered,
 		Region:  c.region(),

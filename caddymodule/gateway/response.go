@@ -19,14 +19,14 @@ import (
 // modifyResponse applies the header policy to a backend's answer
 // (contract 2.7, 2.8, 4.3, 5.27, 6.3, 6.4).
 func (c *call) modifyResponse(res *http.Response) error {
-	if !c.mayAnswer(res.StatusCode) {
+	if !c.isFinalStatus(res.StatusCode) {
 		return routing.ErrInvalidStatus
 	}
 	c.head.Expect(res.ContentLength)
 	header := res.Header
 	c.meter.status = res.StatusCode
-	c.identify(header)
-	c.place(header)
+	c.setCommonHeaders(header)
+	c.setRegionHeaders(header)
 	if header.Get(headerServedBy) == "" {
 		header.Set(headerServedBy, defaultServedBy)
 	}
@@ -41,30 +41,30 @@ func (c *call) modifyResponse(res *http.Response) error {
 		return nil // the body is a connection: nothing of it may be read here
 	}
 	c.closeUnlessEnded()
-	errorCode(res)
+	addErrorCode(res)
 	if c.inv.PlainHTML {
-		plainHTML(res)
+		serveHTMLAsText(res)
 	}
 	if len(header.Values("Content-Type")) == 0 {
 		// Present but nil keeps net/http from sniffing one (contract 6.7).
 		c.w.Header()["Content-Type"] = nil
 	}
 	rewrite.Trailer(res.Trailer)
-	res.Body = &trailerPolicy{ReadCloser: &countedBody{res.Body, &c.meter}, res: res}
+	res.Body = &trailerFilter{ReadCloser: &countedBody{res.Body, &c.meter}, res: res}
 	return nil
 }
 
-// mayAnswer reports whether a backend's status can be a final answer
+// isFinalStatus reports whether a backend's status can be a final answer
 // (contract 5.13). net/http panics on those below 100.
-func (c *call) mayAnswer(status int) bool {
+func (c *call) isFinalStatus(status int) bool {
 	if status == http.StatusSwitchingProtocols {
 		return routing.IsWebSocket(c.r.Method, c.r.Header)
 	}
 	return status >= 200 && status < 600
 }
 
-// place says where the invocation ran, in the backend's stead if need be.
-func (c *call) place(header http.Header) {
+// setRegionHeaders says where the invocation ran, in the backend's stead if need be.
+func (c *call) setRegionHeaders(header http.Header) {
 	header.Set(regions.HeaderRegion, c.region())
 	header.Set(headerReason, string(c.reason()))
 	setOrDelete(header, headerDebug, c.debug)
@@ -89,8 +89,8 @@ func (c *call) reason() regions.Reason {
 	return c.inv.Plan.Candidates[0].Reason
 }
 
-// errorCode adds sb-error-code to a failed answer (contract 5.28).
-func errorCode(res *http.Response) {
+// addErrorCode adds sb-error-code to a failed answer (contract 5.28).
+func addErrorCode(res *http.Response) {
 	if res.StatusCode < 500 || res.Header.Get(headerErrorCode) != "" {
 		return
 	}
@@ -98,19 +98,19 @@ func errorCode(res *http.Response) {
 	if routing.MayHaveErrorCode(res.Header.Get("Content-Type"), res.ContentLength) {
 		var err error
 		body, err = io.ReadAll(io.LimitReader(res.Body, routing.MaxErrorBody+1))
-		res.Body = &prefixed{ReadCloser: res.Body, prefix: bytes.NewReader(body), err: err}
+		res.Body = &prefixedBody{ReadCloser: res.Body, prefix: bytes.NewReader(body), err: err}
 	}
 	res.Header.Set(headerErrorCode, routing.ErrorCode(res.StatusCode, body))
 }
 
-// plainHTML makes text of HTML, also of HTML that only its body betrays.
-func plainHTML(res *http.Response) {
+// serveHTMLAsText makes text of HTML, also of HTML that only its body betrays.
+func serveHTMLAsText(res *http.Response) {
 	switch rewrite.Header(res.Header) {
 	case rewrite.Keep:
 	case rewrite.Plain:
 		rewrite.MakePlain(res.Header)
 	case rewrite.SniffBody:
-		if sniffedHTML(res) {
+		if sniffHTML(res) {
 			rewrite.MakePlain(res.Header)
 		} else {
 			rewrite.NoSniff(res.Header)
@@ -118,8 +118,8 @@ func plainHTML(res *http.Response) {
 	}
 }
 
-// sniffedHTML reads no more of the body than it takes to know.
-func sniffedHTML(res *http.Response) bool {
+// sniffHTML reads no more of the body than it takes to know.
+func sniffHTML(res *http.Response) bool {
 	var (
 		prefix = make([]byte, 0, rewrite.SniffLength)
 		err    error
@@ -131,18 +131,18 @@ func sniffedHTML(res *http.Response) bool {
 		prefix = prefix[:len(prefix)+n]
 		html, decided = rewrite.Sniff(prefix, err != nil)
 	}
-	res.Body = &prefixed{ReadCloser: res.Body, prefix: bytes.NewReader(prefix), err: err}
+	res.Body = &prefixedBody{ReadCloser: res.Body, prefix: bytes.NewReader(prefix), err: err}
 	return html
 }
 
-// prefixed gives back what was read of a body ahead of its copy.
-type prefixed struct {
+// prefixedBody gives back what was read of a body ahead of its copy.
+type prefixedBody struct {
 	io.ReadCloser
 	prefix *bytes.Reader
 	err    error // how reading ahead ended, delivered after the prefix
 }
 
-func (p *prefixed) Read(b []byte) (int, error) {
+func (p *prefixedBody) Read(b []byte) (int, error) {
 	if p.prefix.Len() > 0 {
 		return p.prefix.Read(b)
 	}
@@ -152,14 +152,14 @@ func (p *prefixed) Read(b []byte) (int, error) {
 	return p.ReadCloser.Read(b)
 }
 
-// trailerPolicy keeps trailers from saying what only the head may say, also those
+// trailerFilter keeps trailers from saying what only the head may say, also those
 // that were not announced.
-type trailerPolicy struct {
+type trailerFilter struct {
 	io.ReadCloser
 	res *http.Response
 }
 
-func (t *trailerPolicy) Read(b []byte) (int, error) {
+func (t *trailerFilter) Read(b []byte) (int, error) {
 	n, err := t.ReadCloser.Read(b)
 	if err == io.EOF {
 		rewrite.Trailer(t.res.Trailer)

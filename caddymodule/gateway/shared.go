@@ -18,9 +18,9 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// pool holds the state that outlives configurations, keyed by what a thing is:
+// statePool holds the state that outlives configurations, keyed by what a thing is:
 // never by its settings, never by a secret.
-var pool = caddy.NewUsagePool()
+var statePool = caddy.NewUsagePool()
 
 const (
 	socketsKey     = "sockets"
@@ -45,10 +45,10 @@ type upstreamKey struct{ region, address string }
 // they are found by.
 type projectsKey struct{ source, location, apex string }
 
-// shared has one configuration's handles on the pooled state. It is released once,
+// sharedState has one configuration's handles on the pooled state. It is released once,
 // also when Caddy cleans up a configuration that never ran: another
 // configuration's hold is not touched.
-type shared struct {
+type sharedState struct {
 	sockets     *sockets.Registry
 	keys        *jwks.Pool   // public keys by where they are fetched
 	tokens      *auth.Shared // verified tokens
@@ -56,52 +56,52 @@ type shared struct {
 	limiter     *pooledLimiter
 	transitions *logs.Transitions // of states that are logged
 	repeats     *logs.Repeats     // of what invocations are refused for
-	inFlight    *inFlight         // what runs, of whom there are caps
+	inFlight    *inFlightCounter  // what runs, of whom there are caps
 	replay      *regions.ReplayMemory
 	held        []any // the pool's keys
 	done        atomic.Bool
 }
 
-// acquire returns the handles of a configuration.
-func acquire() *shared {
-	s := new(shared)
-	s.sockets = hold(s, socketsKey, sockets.NewRegistry)
-	s.keys = hold(s, keysKey, func() pooled[*jwks.Pool] {
-		return pooled[*jwks.Pool]{jwks.NewPool(jwks.PoolConfig{})}
+// acquireShared returns the handles of a configuration.
+func acquireShared() *sharedState {
+	s := new(sharedState)
+	s.sockets = holdState(s, socketsKey, sockets.NewRegistry)
+	s.keys = holdState(s, keysKey, func() pooledValue[*jwks.Pool] {
+		return pooledValue[*jwks.Pool]{jwks.NewPool(jwks.PoolConfig{})}
 	}).value
-	s.tokens = hold(s, tokensKey, func() pooled[*auth.Shared] {
-		return pooled[*auth.Shared]{auth.NewShared(auth.SharedConfig{})}
+	s.tokens = holdState(s, tokensKey, func() pooledValue[*auth.Shared] {
+		return pooledValue[*auth.Shared]{auth.NewShared(auth.SharedConfig{})}
 	}).value
-	s.fleet = hold(s, fleetKey, func() pooled[*fleet.Fleet] { return pooled[*fleet.Fleet]{fleet.New()} }).value
-	s.limiter = hold(s, limiterKey, func() *pooledLimiter { return &pooledLimiter{Limiter: rate.NewLimiter()} })
-	s.transitions = hold(s, transitionsKey, func() pooled[*logs.Transitions] { return pooled[*logs.Transitions]{logs.NewTransitions()} }).value
-	s.repeats = hold(s, repeatsKey, logs.NewRepeats)
-	s.inFlight = hold(s, inFlightKey, func() pooled[*inFlight] {
-		return pooled[*inFlight]{&inFlight{InFlight: rate.NewInFlight()}}
+	s.fleet = holdState(s, fleetKey, func() pooledValue[*fleet.Fleet] { return pooledValue[*fleet.Fleet]{fleet.New()} }).value
+	s.limiter = holdState(s, limiterKey, func() *pooledLimiter { return &pooledLimiter{Limiter: rate.NewLimiter()} })
+	s.transitions = holdState(s, transitionsKey, func() pooledValue[*logs.Transitions] { return pooledValue[*logs.Transitions]{logs.NewTransitions()} }).value
+	s.repeats = holdState(s, repeatsKey, logs.NewRepeats)
+	s.inFlight = holdState(s, inFlightKey, func() pooledValue[*inFlightCounter] {
+		return pooledValue[*inFlightCounter]{&inFlightCounter{InFlight: rate.NewInFlight()}}
 	}).value
-	s.replay = hold(s, replayKey, func() pooled[*regions.ReplayMemory] {
-		return pooled[*regions.ReplayMemory]{regions.NewReplayMemory()}
+	s.replay = holdState(s, replayKey, func() pooledValue[*regions.ReplayMemory] {
+		return pooledValue[*regions.ReplayMemory]{regions.NewReplayMemory()}
 	}).value
 	return s
 }
 
-// inFlight counts the calls under caps, and by inFlightScopes those that were
+// inFlightCounter counts the calls under caps, and by inFlightScopes those that were
 // refused.
-type inFlight struct {
+type inFlightCounter struct {
 	*rate.InFlight
 	refused [3]atomic.Uint64
 }
 
-// pooled is state that ends by being forgotten.
-type pooled[T any] struct{ value T }
+// pooledValue is state that ends by being forgotten.
+type pooledValue[T any] struct{ value T }
 
 // Destruct implements caddy.Destructor.
-func (pooled[T]) Destruct() error { return nil }
+func (pooledValue[T]) Destruct() error { return nil }
 
-// hold returns the pool's value under key, made by create where there is none,
+// holdState returns the pool's value under key, made by create where there is none,
 // and gives it back with the handles.
-func hold[T caddy.Destructor](s *shared, key any, create func() T) T {
-	value, _, err := pool.LoadOrNew(key, func() (caddy.Destructor, error) { return create(), nil })
+func holdState[T caddy.Destructor](s *sharedState, key any, create func() T) T {
+	value, _, err := statePool.LoadOrNew(key, func() (caddy.Destructor, error) { return create(), nil })
 	if err != nil {
 		panic(err) // the constructor returns none
 	}
@@ -111,42 +111,42 @@ func hold[T caddy.Destructor](s *shared, key any, create func() T) T {
 
 // lastProjects returns the projects that the source last delivered to any
 // configuration.
-func (s *shared) lastProjects(source, location, apex string) *lastProjects {
-	return hold(s, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
+func (s *sharedState) lastProjects(source, location, apex string) *lastProjects {
+	return holdState(s, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
 }
 
 // stateStore gives package regions its state out of the pool.
-type stateStore struct{ *shared }
+type stateStore struct{ *sharedState }
 
 // Upstream implements regions.StateStore.
 func (s stateStore) Upstream(region string, b regions.Backend) *regions.Upstream {
-	return hold(s.shared, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
+	return holdState(s.sharedState, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
 		return pooledUpstream{regions.NewUpstream(b)}
 	}).Upstream
 }
 
 // Region implements regions.StateStore.
 func (s stateStore) Region(name string) *regions.RegionState {
-	return hold(s.shared, regionKey{name}, func() pooled[*regions.RegionState] {
-		return pooled[*regions.RegionState]{new(regions.RegionState)}
+	return holdState(s.sharedState, regionKey{name}, func() pooledValue[*regions.RegionState] {
+		return pooledValue[*regions.RegionState]{new(regions.RegionState)}
 	}).value
 }
 
 // Ranker implements regions.StateStore.
 func (s stateStore) Ranker() *regions.Ranker {
-	return hold(s.shared, rankerKey, func() pooled[*regions.Ranker] {
-		return pooled[*regions.Ranker]{new(regions.Ranker)}
+	return holdState(s.sharedState, rankerKey, func() pooledValue[*regions.Ranker] {
+		return pooledValue[*regions.Ranker]{new(regions.Ranker)}
 	}).value
 }
 
 // release gives everything back; nil handles and a second call do nothing.
-func (s *shared) release() error {
+func (s *sharedState) release() error {
 	if s == nil || !s.done.CompareAndSwap(false, true) {
 		return nil
 	}
 	var first error
 	for _, key := range s.held {
-		if _, err := pool.Delete(key); err != nil && first == nil {
+		if _, err := statePool.Delete(key); err != nil && first == nil {
 			first = err
 		}
 	}
@@ -174,8 +174,8 @@ type pooledEngine struct{ *billing.Engine }
 func (p pooledEngine) Destruct() error { return p.Close() }
 
 // engine returns the billing engine in a directory, which may not be open yet.
-func (s *shared) engine(dir string) *billing.Engine {
-	return hold(s, engineKey{dir}, func() pooledEngine { return pooledEngine{billing.NewEngine(dir)} }).Engine
+func (s *sharedState) engine(dir string) *billing.Engine {
+	return holdState(s, engineKey{dir}, func() pooledEngine { return pooledEngine{billing.NewEngine(dir)} }).Engine
 }
 
 // startEngine opens the billing engine, if need be, and puts the store of the

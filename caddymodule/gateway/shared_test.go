@@ -12,7 +12,7 @@ import (
 
 // references returns how many configurations hold a thing of the pool.
 func references(key any) int {
-	n, _ := pool.References(key)
+	n, _ := statePool.References(key)
 	return n
 }
 
@@ -25,7 +25,7 @@ func backend(t *testing.T, address string) regions.Backend {
 	return b
 }
 
-func mustRelease(t *testing.T, l *shared) {
+func mustRelease(t *testing.T, l *sharedState) {
 	t.Helper()
 	if err := l.release(); err != nil {
 		t.Errorf("release: %v", err)
@@ -42,7 +42,7 @@ func TestLeaseIsReleasedOnce(t *testing.T) {
 		}
 	}
 	expect("before", 0)
-	running, next := acquire(), acquire()
+	running, next := acquireShared(), acquireShared()
 	first, second := stateStore{running}.Upstream("us-east-1", b), stateStore{next}.Upstream("us-east-1", b)
 	if first != second || running.sockets != next.sockets {
 		t.Error("two configurations have two states of one backend")

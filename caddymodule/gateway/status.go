@@ -142,7 +142,7 @@ func (a *App) Status() Status {
 	s := Status{
 		Version:  Version(),
 		Regions:  a.RegionStatus(),
-		Store:    a.clocked(a.storeStatus(time.Now())),
+		Store:    a.withClockOffset(a.storeStatus(time.Now())),
 		Ledger:   a.ledgerStatus(time.Now()),
 		Projects: a.ProjectStatus(),
 		Sockets:  a.shared.sockets.Len(),
@@ -257,15 +257,15 @@ func (a *App) storeStatus(now time.Time) *StatusStore {
 		s.Kind, s.Location = storeRedis, stores[0].Name
 	}
 	for _, c := range slices.Concat(stores, a.ledgerConditions(now), a.quotaConditions(now)) {
-		if badness(c.State) > badness(s.State) {
+		if severityOf(c.State) > severityOf(s.State) {
 			s.State, s.Error = c.State, c.Why
 		}
 	}
 	return s
 }
 
-// badness orders states by how much they keep from working.
-func badness(state string) int {
+// severityOf orders states by how much they keep from working.
+func severityOf(state string) int {
 	return slices.Index([]string{
 		string(regions.StateUp), string(regions.StateUnknown), string(regions.StateDegraded), string(regions.StateDown),
 	}, state)
@@ -283,8 +283,8 @@ func (a *App) ledgerStatus(now time.Time) *StatusLedger {
 	return s
 }
 
-// clocked adds how far the clocks are apart.
-func (a *App) clocked(s *StatusStore) *StatusStore {
+// withClockOffset adds how far the clocks are apart.
+func (a *App) withClockOffset(s *StatusStore) *StatusStore {
 	if shared := a.engine.Shared(); shared != nil {
 		s.ClockOffset = new(float64(shared.Mirror().ClockOffset().Microseconds()) / 1000)
 	}
