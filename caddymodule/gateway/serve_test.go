@@ -22,11 +22,13 @@ type site struct {
 	url, address string
 }
 
-// serve runs a Caddyfile with further lines of the global option and of the site.
+// serve runs a Caddyfile with further lines of the global option and of the site. Its
+// log is logged.
 func serve(t *testing.T, options, directive string, backend http.HandlerFunc) *site {
 	t.Helper()
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	logged.forget()
 	server := httptest.NewServer(backend)
 	t.Cleanup(server.Close)
 	address := freeAddress(t)
@@ -38,7 +40,8 @@ func serve(t *testing.T, options, directive string, backend http.HandlerFunc) *s
 		trusted_proxies static 127.0.0.2/32
 	}
 	log {
-		output discard
+		output kept
+		format json
 	}
 	edge_functions {
 		location eu-central-1

@@ -73,7 +73,7 @@ func TestLeaseNil(t *testing.T) {
 // appConfig is a whole configuration with only our app, without the admin endpoint and without traces on disk.
 func appConfig(app string) []byte {
 	return []byte(`{"admin":{"disabled":true,"config":{"persist":false}},
-		"logging":{"logs":{"default":{"writer":{"output":"discard"}}}},
+		"logging":{"logs":{"default":{"writer":{"output":"kept"},"encoder":{"format":"json"}}}},
 		"apps":{"edge_functions":` + app + `}}`)
 }
 
