@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -75,6 +76,15 @@ type textSource struct {
 
 func (*textSource) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "edge_functions.projects.text", New: func() caddy.Module { return new(textSource) }}
+}
+
+// UnmarshalCaddyfile reads `projects text TEXT`.
+func (s *textSource) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
+	d.Next()
+	if !d.AllArgs(&s.Text) {
+		return d.ArgErr()
+	}
+	return nil
 }
 
 func (*textSource) Location() string                          { return "text" }

@@ -32,6 +32,7 @@ func serve(t *testing.T, options, directive string, backend http.HandlerFunc) *s
 	server := httptest.NewServer(backend)
 	t.Cleanup(server.Close)
 	address := freeAddress(t)
+	_, port, _ := net.SplitHostPort(address)
 	text := fmt.Sprintf(`{
 	admin off
 	persist_config off
@@ -54,12 +55,13 @@ func serve(t *testing.T, options, directive string, backend http.HandlerFunc) *s
 		%s
 	}
 }
-http://%s {
+http://:%s {
+	bind 127.0.0.1
 	edge_functions {
 		%s
 	}
 }
-`, server.URL, freeAddress(t), options, address, directive)
+`, server.URL, freeAddress(t), options, port, directive)
 	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
 	if err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -96,9 +98,16 @@ func (s *site) call(t *testing.T, method, path, body string, headers ...string) 
 	for i := 0; i+1 < len(headers); i += 2 {
 		request.Header.Add(headers[i], headers[i+1])
 	}
+	return s.do(t, request)
+}
+
+// do sends a request and reads its answer.
+func (*site) do(t *testing.T, request *http.Request) received {
+	t.Helper()
 	res, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		t.Errorf("%s %s: %v", request.Method, request.URL, err)
+		return received{Response: new(http.Response), err: err}
 	}
 	defer res.Body.Close()
 	text, err := io.ReadAll(res.Body)
