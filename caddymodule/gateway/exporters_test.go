@@ -79,7 +79,7 @@ func TestExporters(t *testing.T) {
 	t.Setenv("XDG_DATA_HOME", t.TempDir())
 	load(t, []byte(config))
 	app := runningApp(t)
-	exporters, sinks := app.Exporters(), catalogue{app}.Sinks()
+	exporters, sinks := app.Exporters(), billingCatalogue{app}.Sinks()
 	if len(exporters) != 1 || len(sinks) != 1 || sinks[0].Name() != "kept" {
 		t.Fatalf("exporters %v, sinks %v", exporters, sinks)
 	}
@@ -97,7 +97,7 @@ func TestExporters(t *testing.T) {
 		}
 		break
 	}
-	if got := (catalogue{app}).Regions(); !slices.Equal(got, []string{"us-east-1"}) {
+	if got := (billingCatalogue{app}).Regions(); !slices.Equal(got, []string{"us-east-1"}) {
 		t.Errorf("regions %v", got)
 	}
 	answer, err := app.Engine().Push(t.Context(), billing.PushOrder{})

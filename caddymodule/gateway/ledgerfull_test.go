@@ -73,7 +73,7 @@ func TestLedgerIsFull(t *testing.T) {
 	if got := <-answer; got.StatusCode != http.StatusOK {
 		t.Errorf("a call that had begun: %d %s", got.StatusCode, got.body)
 	}
-	logged.expect(t, "the end of an invocation is not in the ledger", `"level":"error"`)
+	logged.expect(t, "end of invocation not recorded in the ledger; the invocation counts", `"level":"error"`)
 	if got := call("closed.example", "hello"); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, "METERING_UNAVAILABLE") || strings.Contains(got.body, dir) {
 		t.Errorf("a plan that is closed: %d %s", got.StatusCode, got.body)
 	}

@@ -94,7 +94,7 @@ func TestRunning(t *testing.T) {
 	}
 }
 
-// The handler and the permission say that the app is missing, and the handler checks its options.
+// The handler says that the app is missing, and checks its options.
 func TestHandlerConfig(t *testing.T) {
 	site := func(handler string) string {
 		return `"http":{"servers":{"a":{"listen":["127.0.0.1:0"],"routes":[{"handle":[{"handler":"edge_functions"` + handler + `}]}]}}}`
@@ -110,9 +110,6 @@ func TestHandlerConfig(t *testing.T) {
 		"an origin that is none":        {with(`,"cors":{"origins":["app"]}`), "cors: "},
 		"a header of no such name":      {with(`,"expose":["a b"]`), "expose: "},
 		"a handler without the app":     {without(site("")), "the edge_functions global option is missing"},
-		"a permission without the app":  {without(`"tls":{"automation":{"on_demand":{"permission":{"module":"edge_functions"}}}}`), "permission edge_functions: the edge_functions global option is missing"},
-		"a permission":                  {appConfig(goodApp + `,"tls":{"automation":{"on_demand":{"permission":{"module":"edge_functions"}}}}`), ""},
-		"a permission of a broken app":  {appConfig(strings.Replace(goodApp, `{`, `{"max_body":-1,`, 1) + `,"tls":{"automation":{"on_demand":{"permission":{"module":"edge_functions"}}}}`), "must not be negative"},
 		"a handler of an app like that": {appConfig(strings.Replace(goodApp, `{`, `{"max_body":-1,`, 1) + `,` + site("")), "must not be negative"},
 	} {
 		if got := refused(t, tc.config); (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
