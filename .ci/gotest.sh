@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # All Go tests under the race detector with the end-to-end suite. Besides failures these fail the run: a skipped test, a suite that
-# was left out, and less of routing covered than promised. TAGS and TIMEOUT are for `make soak`.
+# was left out, and less covered than promised. TAGS and TIMEOUT are for `make soak`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/lib.sh
 
 tags=${TAGS:-e2e}
-least=95.0
 log=$out/go-test.log
 summary=$out/go-test.summary
 
@@ -29,17 +28,25 @@ if grep -E '^[[:space:]]*--- SKIP' "$log"; then
 fi
 grep -qE '^ok[[:space:]].*/caddymodule/integration/e2e[[:space:]]' "$log" || die "the end-to-end suite did not run"
 
-# Of its own tests only: what the end-to-end suite happens to touch is not checked rule by rule. A run of its own, because test
+# By unit tests alone: what the end-to-end suite happens to touch is not checked rule by rule. Runs of their own, because test
 # binaries that start themselves again print a line about coverage where their tests expect none.
+cover() { # what is promised, least percent, packages covered, packages tested
+	local what=$1 least=$2 covered
+	go test -count=1 -coverpkg="$3" -coverprofile="$out/cover.out" "${@:4}" >"$out/cover.log" 2>&1 || {
+		cat "$out/cover.log"
+		die "go test with coverage failed"
+	}
+	covered=$(go tool cover -func="$out/cover.out" | awk '$1 == "total:" { sub("%", "", $NF); print $NF }')
+	awk -v covered="$covered" -v least="$least" 'BEGIN { exit !(covered >= least) }' || {
+		go tool cover -func="$out/cover.out" | awk '$NF != "100.0%"'
+		die "$what is covered by $covered %, promised are $least %"
+	}
+	echo "$what: covered by $covered %, promised are $least %"
+}
 # Programs that generate code are not of the product.
-packages=$(go list ./routing/... | grep -v '/internal/learn$' | paste -sd, -)
-go test -count=1 -coverpkg="$packages" -coverprofile="$out/cover.out" ./routing/... >"$out/cover.log" 2>&1 || {
-	cat "$out/cover.log"
-	die "go test with coverage failed"
-}
-covered=$(go tool cover -func="$out/cover.out" | awk '$1 == "total:" { sub("%", "", $NF); print $NF }')
-awk -v covered="$covered" -v least="$least" 'BEGIN { exit !(covered >= least) }' || {
-	go tool cover -func="$out/cover.out" | awk '$NF != "100.0%"'
-	die "routing is covered by $covered %, promised are $least %"
-}
-echo "$(grep -cE '^[[:space:]]*--- PASS' "$log") tests, routing covered by $covered %"
+cover routing 95.0 "$(go list ./routing/... | grep -v '/internal/learn$' | paste -sd, -)" ./routing/...
+for room in billing quota rate metering; do
+	cover "ratelimit/$room" 90.0 "./ratelimit/$room" "./ratelimit/$room"
+done
+cover caddymodule/gateway 90.0 ./caddymodule/gateway ./caddymodule/gateway ./caddymodule/integration
+echo "$(grep -cE '^[[:space:]]*--- PASS' "$log") tests"
