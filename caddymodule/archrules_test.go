@@ -112,7 +112,7 @@ var arrows = []arrow{
 	{
 		"regions/...",
 		[]string{"regions/..."},
-		"regions knows where and how well, not who asks: it must serve the handler, the lane and the simulation alike",
+		"regions knows where and how well, not who asks: it must serve the handler and the simulation alike",
 	},
 	{
 		"ratelimit/redisconn/...",
@@ -286,7 +286,7 @@ func forbiddenHTTP(file, name string) string {
 		return ""
 	}
 	if slices.Contains(serverSide, name) {
-		return "routing sees the neutral request and returns values, or the fast lane could not share its pipeline; of net/http it may use headers and constants"
+		return "routing sees the neutral request and returns values, so that the simulation and every front door share its pipeline; of net/http it may use headers and constants"
 	}
 	return ""
 }

@@ -17,9 +17,6 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/gateway"
 )
 
-// eventually bounds everything a test waits for.
-const eventually = 10 * time.Second
-
 // withApp is a configuration of the gateway, with a store of its own.
 func withApp(t *testing.T, app string) []byte {
 	t.Helper()

@@ -44,7 +44,7 @@ func ofLedger(in *Ledger) []Finding {
 // ofZones finds the invocations that are not billed because their time zone is not
 // known.
 func ofZones(in *Ledger) []Finding {
-	var findings []Finding
+	findings := make([]Finding, 0, len(in.UnknownZones))
 	for _, z := range in.UnknownZones {
 		findings = append(findings, Finding{
 			Severity: Medium,

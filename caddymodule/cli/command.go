@@ -1,6 +1,7 @@
 // Package cli holds the commands that ask a running gateway over its admin
-// API (status, regions, explain, drain, projects list, token inspect, audit) and
-// those that work without one (projects check and import, simulate). It decides how answers
+// API (status, regions, explain, drain, undrain, usage, quota, projects list, token
+// inspect, audit) and those that work without one (projects check and import,
+// simulate). It decides how answers
 // look in a terminal and how errors and exit codes do. What the answers say is
 // decided by the gateway, and with -o json they pass as they came; what a
 // projects file may say is decided by package projects. [Run] gives other

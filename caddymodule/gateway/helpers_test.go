@@ -10,18 +10,10 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"go.uber.org/goleak"
 )
 
 // eventually bounds everything a test waits for.
 const eventually = 10 * time.Second
-
-// noLeak fails the test when goroutines outlive it.
-func noLeak(t *testing.T) {
-	t.Helper()
-	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) })
-}
 
 // logged is the log of the configurations whose log goes to keptLog.
 var logged lines

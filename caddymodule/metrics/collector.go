@@ -19,7 +19,8 @@ func Register(registry prometheus.Registerer, read func() Values) error {
 	return nil
 }
 
-// collector reads the metrics of a gateway.
+// collector reads the metrics of a gateway: those of the tables gatewayMetrics,
+// regionMetrics and exporterMetrics, and of room.go. A new metric is a row there.
 type collector struct {
 	read      func() Values
 	gateway   []*prometheus.Desc // of gatewayMetrics, in their order

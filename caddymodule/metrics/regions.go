@@ -12,32 +12,48 @@ type regionMetric struct {
 // regionMetrics are the metrics with no other label than the region, all of them
 // gauges. A new one is one more row.
 var regionMetrics = []regionMetric{
-	{"edgegate_region_up", "Whether the region takes requests: 0 if it is down or drained.",
+	{
+		"edgegate_region_up", "Whether the region takes requests: 0 if it is down or drained.",
 		func(r *Region) *float64 {
 			return new(oneIf(r.State != regions.StateDown && r.State != regions.StateDrained))
-		}},
-	{"edgegate_region_degraded", "Whether the region is slow, or fails now and then.",
-		func(r *Region) *float64 { return new(oneIf(r.State == regions.StateDegraded)) }},
-	{"edgegate_region_drained_ratio", "Part of the requests that an order to drain keeps away, 0 to 1.",
-		func(r *Region) *float64 { return &r.Drained }},
-	{"edgegate_region_rtt_seconds", "Round trip to the region that decides.",
+		},
+	},
+	{
+		"edgegate_region_degraded", "Whether the region is slow, or fails now and then.",
+		func(r *Region) *float64 { return new(oneIf(r.State == regions.StateDegraded)) },
+	},
+	{
+		"edgegate_region_drained_ratio", "Part of the requests that an order to drain keeps away, 0 to 1.",
+		func(r *Region) *float64 { return &r.Drained },
+	},
+	{
+		"edgegate_region_rtt_seconds", "Round trip to the region that decides.",
 		func(r *Region) *float64 {
 			if r.RTT == nil {
 				return nil
 			}
 			return new(r.RTT.Seconds())
-		}},
-	{"edgegate_region_requests_in_flight", "Requests that run in the region for this gateway.",
-		func(r *Region) *float64 { return new(float64(r.InFlight)) }},
-	{"edgegate_region_capacity", "Requests that the region can run at once, where it is configured.",
+		},
+	},
+	{
+		"edgegate_region_requests_in_flight", "Requests that run in the region for this gateway.",
+		func(r *Region) *float64 { return new(float64(r.InFlight)) },
+	},
+	{
+		"edgegate_region_capacity", "Requests that the region can run at once, where it is configured.",
 		func(r *Region) *float64 {
 			if r.Capacity == nil {
 				return nil
 			}
 			return new(float64(*r.Capacity))
-		}},
-	{"edgegate_region_backends", "Backends of the region.",
-		func(r *Region) *float64 { return new(float64(r.Backends)) }},
-	{"edgegate_region_backends_down", "Backends of the region that are down.",
-		func(r *Region) *float64 { return new(float64(r.BackendsDown)) }},
+		},
+	},
+	{
+		"edgegate_region_backends", "Backends of the region.",
+		func(r *Region) *float64 { return new(float64(r.Backends)) },
+	},
+	{
+		"edgegate_region_backends_down", "Backends of the region that are down.",
+		func(r *Region) *float64 { return new(float64(r.BackendsDown)) },
+	},
 }

@@ -24,7 +24,7 @@ func ReplaceFile(path string, mode os.FileMode, write func(*os.File) error) erro
 func replaceFile(path string, mode os.FileMode, write func(*os.File) error, syncDir func(dir string) error) error {
 	dir, name := filepath.Split(path)
 	temporary := filepath.Join(dir, "."+name)
-	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode) //nolint:gosec // the path is the caller's business
+	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,8 @@ import (
 
 // Key tells whose bucket is meant. A Limiter keeps a hash of it: clients choose names
 // and addresses, so their length must not matter, and they must not be able to
-// choose some that collide (contract 9.7).
+// choose some that collide (contract 9.7). Which keys a call has is the caller's to
+// say: in the gateway, caddymodule/gateway/ratelimits.go.
 type Key struct {
 	Policy  string     // of the limit: policies have buckets of their own
 	Project string     // decides the shard in Redis

@@ -8,7 +8,9 @@ import (
 )
 
 // Script is a Lua script that reads and writes one key, with at most one command that
-// writes: a server that dies between two of them leaves the first one done.
+// writes: a server that dies between two of them leaves the first one done. The texts
+// are .lua files beside the Go files that run them, in the packages quota, rate,
+// metering and usage.
 type Script struct{ script *redis.Script }
 
 // NewScript returns a script with its text. It sends nothing.
