@@ -92,7 +92,7 @@ func drawing(arrows map[string]map[string]bool) string {
 			}
 		}
 	}
-	b.WriteString("```\n\n| package | imports |\n|---|---|\n")
+	b.WriteString("```\n\n| room | imports |\n|---|---|\n")
 	for _, from := range rooms {
 		to := slices.Sorted(maps.Keys(arrows[from]))
 		for i := range to {
@@ -146,7 +146,7 @@ func TestDrawing(t *testing.T) {
 		"another": {"pure": true},
 	})
 	want := "\n```mermaid\nflowchart TD\n  a_glue[a/glue] --> pure[pure]\n  another[another] --> pure[pure]\n  cmd[cmd] --> a_glue[a/glue]\n```\n\n" +
-		"| package | imports |\n|---|---|\n| `a/glue` | `pure` |\n| `another` | `pure` |\n| `cmd` | `a/glue`, `pure` |\n| `pure` | nothing of ours |\n\n"
+		"| room | imports |\n|---|---|\n| `a/glue` | `pure` |\n| `another` | `pure` |\n| `cmd` | `a/glue`, `pure` |\n| `pure` | nothing of ours |\n\n"
 	if got != want {
 		t.Errorf("drawn is %s", got)
 	}
