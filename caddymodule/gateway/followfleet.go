@@ -15,8 +15,8 @@ import (
 	"github.com/edgegate/edgegate/regions"
 )
 
-// openStore makes the store of drain orders and the connection to the store that
-// gateways share. It connects to nothing.
+// openStore prepares the store of drain orders, and the connection of heartbeats and
+// drain orders to Redis, which connects on its first use.
 func (a *App) openStore() error {
 	if a.Store == nil || a.Store.Kind != storeRedis {
 		a.drains = fleet.NewDrainStore(a.drainsPath(), nil)
@@ -33,7 +33,7 @@ func (a *App) openStore() error {
 	return nil
 }
 
-// dataDir is where the gateway keeps files of its own.
+// dataDir returns the directory of the ledger and of the gateway's other files.
 func (a *App) dataDir() string {
 	if a.Store != nil && a.Store.Path != "" {
 		return a.Store.Path
@@ -41,11 +41,12 @@ func (a *App) dataDir() string {
 	return filepath.Join(caddy.AppDataDir(), "edgegate")
 }
 
-// drainsPath is the file that keeps drain orders over restarts.
+// drainsPath returns the path of the file from which drain orders are restored after a
+// restart.
 func (a *App) drainsPath() string { return filepath.Join(a.dataDir(), "drains.json") }
 
 // followFleet exchanges heartbeats and drain orders with the other gateways until
-// ctx is done. While Redis is away, what was heard last stays.
+// ctx is done. While Redis is unreachable, the last known ones stay in force.
 func (a *App) followFleet(ctx context.Context) {
 	tick := time.NewTicker(fleet.Interval)
 	defer tick.Stop()
@@ -67,7 +68,7 @@ func (a *App) followFleet(ctx context.Context) {
 	}
 }
 
-// heartbeat is what this gateway tells the others.
+// heartbeat returns the state of this gateway, as it is sent to the others.
 func (a *App) heartbeat() fleet.Heartbeat {
 	status := a.Status()
 	own := fleet.Heartbeat{
@@ -84,8 +85,8 @@ func (a *App) heartbeat() fleet.Heartbeat {
 	return own
 }
 
-// restoreDrains puts the drain orders of before into force. What a running gateway
-// has in force is newer, and stays.
+// restoreDrains puts the drain orders on disk into force. After a reload, regions that
+// are drained already have a newer order, which stays.
 func (a *App) restoreDrains() {
 	orders, err := a.drains.Load()
 	if err != nil {

@@ -10,37 +10,37 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// maxLoggedProblems bounds the lines that one load writes to the log; status
-// has the same list, and `edgegate projects check` all of it.
+// maxLoggedProblems bounds the number of log lines for the problems of one load;
+// `edgegate projects check` lists all of them.
 const maxLoggedProblems = 20
 
-// projectKeeper keeps the projects in force: what a source delivers is built
-// beside them and takes their place when it is good.
+// projectKeeper is the ProjectSink of a configuration: it builds what the source
+// delivers, and replaces the projects in force with it if it is valid.
 type projectKeeper struct {
 	logger    *zap.Logger
 	builder   *projects.Builder
 	catalogue *projects.Catalogue
-	keys      *jwks.Pool // asked for the sets of new projects
+	keys      *jwks.Pool // fetches the key sets of new projects
 	last      *lastProjects
 
-	building sync.Mutex // one build after the other, in the order of Apply
+	building sync.Mutex // held by Apply, so that builds run one after the other
 
 	mu     sync.Mutex // guards state
 	state  projectState
-	loaded chan struct{} // closed when this configuration's source delivered
+	loaded chan struct{} // closed when the source has delivered valid projects
 }
 
-// projectState is what status and metrics tell about the projects.
+// projectState is the state of the projects in status and metrics.
 type projectState struct {
-	loadedAt time.Time // of what is in force; zero when nothing is
-	err      error     // why the latest is not in force; nil when it is
-	failures uint64    // how often that was so
+	loadedAt time.Time // when the projects in force were loaded; zero if there are none
+	err      error     // why the latest version is not in force; nil if it is
+	failures uint64    // number of versions that could not be loaded
 	report   projects.Report
 	own      bool // loaded by this configuration
 }
 
-// lastProjects outlives configurations: a new one goes on with the projects of
-// the one before until its own source has delivered.
+// lastProjects holds the projects that a source delivered last, beyond the end of a
+// configuration: the next configuration serves them until its source has delivered.
 type lastProjects struct {
 	mu       sync.Mutex // guards the fields below
 	snapshot *projects.Snapshot
@@ -69,6 +69,8 @@ func (k *projectKeeper) Apply(input projects.Input) error {
 	return nil
 }
 
+// setInForce notes the projects that were just swapped in, for status and for the next
+// configuration.
 func (k *projectKeeper) setInForce(snapshot *projects.Snapshot, report projects.Report, at time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -86,7 +88,8 @@ func (k *projectKeeper) setInForce(snapshot *projects.Snapshot, report projects.
 	k.last.snapshot, k.last.report, k.last.loadedAt = snapshot, report, at
 }
 
-// logReport logs what refuses nothing and yet wants to be known.
+// logReport logs the projects that were not loaded, and the problems of those that
+// were.
 func (k *projectKeeper) logReport(report projects.Report) {
 	if report.Errors != nil {
 		k.logger.Error("invalid projects not loaded; the last good version of each stays in force",
@@ -113,8 +116,8 @@ func (k *projectKeeper) Fail(err error) {
 	}
 }
 
-// inherit puts the projects of the configuration before into force, unless
-// there are own ones.
+// inherit puts the last delivered projects of the source into force, unless this
+// configuration has loaded some already.
 func (k *projectKeeper) inherit() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -126,7 +129,7 @@ func (k *projectKeeper) inherit() {
 	}
 }
 
-// current returns what status and metrics tell.
+// current returns the state of the projects.
 func (k *projectKeeper) current() projectState {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -21,11 +21,12 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// sourceNamespace is where the modules of ProjectSource are.
+// sourceNamespace is the namespace of the modules that are a ProjectSource.
 const sourceNamespace = "edge_functions.projects"
 
-// firstLoadWait is how long the start waits for a source that is asked over the
-// network. It goes on without: calls are 503 until the projects are there.
+// firstLoadWait bounds how long the start of a configuration waits for the projects of
+// a source on the network. The gateway starts without them after that, and answers
+// calls 503 until they are loaded.
 const firstLoadWait = 3 * time.Second
 
 // ProjectSource is where organizations and projects come from: a guest module in
@@ -36,11 +37,12 @@ const firstLoadWait = 3 * time.Second
 type ProjectSource interface {
 	caddy.Module
 
-	// Location tells people where the projects are read, without credentials.
+	// Location returns the address or path that the projects are read from, for
+	// messages, without credentials.
 	Location() string
 
 	// Follow delivers the projects, and delivers them again whenever they change,
-	// until ctx ends. What the sink refuses need not be logged: the gateway does.
+	// until ctx is done. Follow need not log an error of sink: the gateway does.
 	Follow(ctx context.Context, sink ProjectSink)
 }
 
@@ -66,10 +68,10 @@ type PreloadedSource interface {
 	Load() (projects.Input, error)
 }
 
-// OperatorSource is a ProjectSource that only the operator can write to. In its
-// keys and secrets {env.NAME} is filled in, and it may name files of the gateway's
-// machine. In all other sources both are errors: tools of tenants may write to
-// them, and could read the gateway's environment and files.
+// OperatorSource is a ProjectSource that only the operator can write to. {env.NAME} is
+// replaced in its keys and secrets, and it may name files of the gateway's machine. In
+// all other sources both are errors: whoever writes to them could read the gateway's
+// environment and files.
 type OperatorSource interface {
 	ProjectSource
 
@@ -77,7 +79,8 @@ type OperatorSource interface {
 	OperatorOnly()
 }
 
-// refusePlaceholders takes the place of options.ResolveSecret for what others write.
+// refusePlaceholders replaces options.ResolveSecret for sources that are no
+// OperatorSource.
 func refusePlaceholders(text string) (string, error) {
 	if found := options.Placeholder(text); found != "" {
 		return "", fmt.Errorf("%s is filled in only in the Caddyfile and in projects files; write the value itself, or the sha256 of an API key", found)
@@ -100,7 +103,7 @@ type StoreSource interface {
 
 func sourceNames() []string { return options.ModuleNames(sourceNamespace) }
 
-// provisionCatalogue makes what answers which project a host belongs to.
+// provisionCatalogue creates the catalogue that finds the project of a host.
 func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
 	rules := a.projectRules(set)
 	rules.Keys, rules.Shared = a.shared.keys, a.shared.tokens
@@ -116,7 +119,7 @@ func (a *App) provisionCatalogue(ctx caddy.Context, set *regions.Set) error {
 }
 
 func (a *App) provisionSingle(rules projects.BuilderConfig, set *regions.Set) error {
-	rules.PrivateKeySets = true // it is the operator who wrote them
+	rules.PrivateKeySets = true // the operator wrote them
 	builder, err := projects.NewBuilder(rules)
 	if err != nil {
 		return err
@@ -142,7 +145,8 @@ func (a *App) provisionSingle(rules projects.BuilderConfig, set *regions.Set) er
 	return err
 }
 
-// startSingle finds out what `validate` lets pass with a warning.
+// startSingle returns an error if the file of the key set is missing, which is only a
+// warning of `edgegate validate`.
 func (a *App) startSingle(context.Context) error {
 	if a.keyFile != "" {
 		if _, err := os.Stat(a.keyFile); err != nil {
@@ -152,7 +156,7 @@ func (a *App) startSingle(context.Context) error {
 	return nil
 }
 
-// checkPlan says whether the plan of the one project exists.
+// checkPlan returns an error if the plan of the single project does not exist.
 func (a *App) checkPlan() error {
 	if a.Project.Plan == "" {
 		return nil
@@ -213,7 +217,7 @@ func (a *App) provisionSource(ctx caddy.Context, rules projects.BuilderConfig) e
 	return nil
 }
 
-// sourceName is the word after `projects` in a Caddyfile, "" without a source.
+// sourceName returns the word after `projects` in a Caddyfile, "" without a source.
 func (a *App) sourceName() string {
 	if a.source == nil {
 		return ""
@@ -221,7 +225,7 @@ func (a *App) sourceName() string {
 	return a.source.CaddyModule().ID.Name()
 }
 
-// followSource runs the source until ctx ends.
+// followSource runs the source until ctx is done. It waits for its first projects.
 func (a *App) followSource(ctx context.Context) error {
 	if a.missing != nil {
 		return a.missing

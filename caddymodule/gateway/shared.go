@@ -18,8 +18,9 @@ import (
 	"github.com/edgegate/edgegate/routing/auth/jwks"
 )
 
-// statePool holds the state that outlives configurations, keyed by what a thing is:
-// never by its settings, never by a secret.
+// statePool holds the state that outlives configurations: connections, breakers,
+// buckets, the ledger. Its keys identify things, such as a backend by its address. They
+// contain no settings, which may change in a reload, and no secrets.
 var statePool = caddy.NewUsagePool()
 
 const (
@@ -35,34 +36,33 @@ const (
 	replayKey      = "replay"
 )
 
-// regionKey identifies the living state of a region.
+// regionKey is the key of a regions.RegionState.
 type regionKey struct{ region string }
 
-// upstreamKey identifies the living state of a backend.
+// upstreamKey is the key of a regions.Upstream.
 type upstreamKey struct{ region, address string }
 
-// projectsKey identifies the projects of a source. The apex is part of what
-// they are found by.
+// projectsKey is the key of lastProjects. The apex belongs to it because shared hosts
+// of projects depend on it.
 type projectsKey struct{ source, location, apex string }
 
-// sharedState has one configuration's handles on the pooled state. It is released once,
-// also when Caddy cleans up a configuration that never ran: another
-// configuration's hold is not touched.
+// sharedState is one configuration's references to values of statePool. release gives
+// each of them back once, also if Caddy cleans up a configuration that never ran.
 type sharedState struct {
 	sockets     *sockets.Registry
-	keys        *jwks.Pool   // public keys by where they are fetched
+	keys        *jwks.Pool   // public keys by their URL or file
 	tokens      *auth.Shared // verified tokens
-	fleet       *fleet.Fleet // the gateways that share the store
+	fleet       *fleet.Fleet // other gateways that share the store
 	limiter     *pooledLimiter
-	transitions *logs.Transitions // of states that are logged
-	repeats     *logs.Repeats     // of what invocations are refused for
-	inFlight    *inFlightCounter  // what runs, of whom there are caps
+	transitions *logs.Transitions // the last logged states
+	repeats     *logs.Repeats     // refused calls to be logged in one line
+	inFlight    *inFlightCounter  // calls in flight under caps
 	replay      *regions.ReplayMemory
-	held        []any // the pool's keys
-	done        atomic.Bool
+	held        []any       // keys of the references
+	done        atomic.Bool // released
 }
 
-// acquireShared returns the handles of a configuration.
+// acquireShared returns references for a new configuration.
 func acquireShared() *sharedState {
 	s := new(sharedState)
 	s.sockets = holdState(s, socketsKey, sockets.NewRegistry)
@@ -85,21 +85,20 @@ func acquireShared() *sharedState {
 	return s
 }
 
-// inFlightCounter counts the calls under caps, and by inFlightScopes those that were
-// refused.
+// inFlightCounter counts the calls in flight under caps, and the refused ones.
 type inFlightCounter struct {
 	*rate.InFlight
-	refused [3]atomic.Uint64
+	refused [3]atomic.Uint64 // by the index in inFlightScopes
 }
 
-// pooledValue is state that ends by being forgotten.
+// pooledValue is a value of statePool that needs no cleanup at its end.
 type pooledValue[T any] struct{ value T }
 
 // Destruct implements caddy.Destructor.
 func (pooledValue[T]) Destruct() error { return nil }
 
-// holdState returns the pool's value under key, made by create where there is none,
-// and gives it back with the handles.
+// holdState returns the value of statePool under key, and calls create if there is
+// none. The reference ends with s.
 func holdState[T caddy.Destructor](s *sharedState, key any, create func() T) T {
 	value, _, err := statePool.LoadOrNew(key, func() (caddy.Destructor, error) { return create(), nil })
 	if err != nil {
@@ -109,13 +108,13 @@ func holdState[T caddy.Destructor](s *sharedState, key any, create func() T) T {
 	return value.(T)
 }
 
-// lastProjects returns the projects that the source last delivered to any
+// lastProjects returns the projects that a source delivered last, to this or an earlier
 // configuration.
 func (s *sharedState) lastProjects(source, location, apex string) *lastProjects {
 	return holdState(s, projectsKey{source, location, apex}, func() *lastProjects { return new(lastProjects) })
 }
 
-// stateStore gives package regions its state out of the pool.
+// stateStore is the regions.StateStore over statePool.
 type stateStore struct{ *sharedState }
 
 // Upstream implements regions.StateStore.
@@ -139,7 +138,7 @@ func (s stateStore) Ranker() *regions.Ranker {
 	}).value
 }
 
-// release gives everything back; nil handles and a second call do nothing.
+// release gives all references back. On nil, and on a second call, it does nothing.
 func (s *sharedState) release() error {
 	if s == nil || !s.done.CompareAndSwap(false, true) {
 		return nil
@@ -155,6 +154,8 @@ func (s *sharedState) release() error {
 
 var _ regions.StateStore = stateStore{}
 
+// pooledUpstream is the state of a backend, which ends with the last configuration that
+// has the backend.
 type pooledUpstream struct{ *regions.Upstream }
 
 // Destruct closes the idle connections; those in use end with their requests.
@@ -163,7 +164,7 @@ func (u pooledUpstream) Destruct() error {
 	return nil
 }
 
-// engineKey identifies the billing engine in a directory.
+// engineKey is the key of the billing engine of a directory.
 type engineKey struct{ dir string }
 
 // pooledEngine is a billing engine that ends with the last configuration that
@@ -178,8 +179,8 @@ func (s *sharedState) engine(dir string) *billing.Engine {
 	return holdState(s, engineKey{dir}, func() pooledEngine { return pooledEngine{billing.NewEngine(dir)} }).Engine
 }
 
-// startEngine opens the billing engine, if need be, and puts the store of the
-// configuration into force. Its catalogue is not in force yet.
+// startEngine opens the billing engine, unless it is open, and applies the option
+// `store`. App.Start puts the catalogue of the configuration into force later.
 func (a *App) startEngine() error {
 	settings := billing.Settings{Logger: a.ctx.Slogger()}
 	if a.Store != nil {
@@ -199,14 +200,14 @@ func (a *App) startEngine() error {
 	return nil
 }
 
-// pooledLimiter is the rate limits' buckets.
+// pooledLimiter holds the buckets of rate limits.
 type pooledLimiter struct {
 	*rate.Limiter
 	mu    sync.Mutex           // guards store
-	store *billing.SharedStore // whose tokens are taken; nil: none is shared
+	store *billing.SharedStore // the store that p shares its buckets through; nil if it does not
 }
 
-// share has rate limits shared by a store, nil for none.
+// share shares the buckets with other gateways through a store; nil ends that.
 func (p *pooledLimiter) share(store *billing.SharedStore) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

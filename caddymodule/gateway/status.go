@@ -13,8 +13,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// Status is what `edgegate status` shows. Members of parts that this build
-// does not have are null.
+// Status is the answer of `edgegate status`.
 type Status struct {
 	Version  string         `json:"version"`
 	Location fleet.Location `json:"location"`
@@ -22,21 +21,22 @@ type Status struct {
 	Store    *StatusStore   `json:"store"`
 	Ledger   *StatusLedger  `json:"ledger"` // null before it is open
 	Projects StatusProjects `json:"projects"`
-	Sockets  int            `json:"websockets"` // open ones
-	Gateway  string         `json:"gateway"`    // this one's id, that of its ledger
-	Host     string         `json:"host"`       // the machine's name
-	// Fleet are the gateways that share the store and were heard within 15 s;
-	// null without a shared store.
+	Sockets  int            `json:"websockets"` // number of open WebSockets
+	Gateway  string         `json:"gateway"`    // id of this gateway and of its ledger
+	Host     string         `json:"host"`       // name of the machine
+	// Fleet lists the gateways that share the store and sent a heartbeat in the last
+	// 15 s; null without a shared store.
 	Fleet []fleet.Heartbeat `json:"fleet"`
-	// Misrouted are countries that another gateway of the fleet is nearer to.
+	// Misrouted lists countries whose clients call this gateway although another
+	// gateway of the fleet is nearer.
 	Misrouted []fleet.MisroutedClients `json:"misrouted"`
 }
 
-// StatusStore is how the store is.
+// StatusStore is the state of the store.
 type StatusStore struct {
 	Kind string `json:"kind"`
-	// State is up, degraded, down or unknown: the worst of what calls depend on, the
-	// ledger of this machine and the granting of quotas included.
+	// State is up, degraded, down or unknown: the worst state of the connections to
+	// Redis, the ledger of this machine, and the granting of quotas.
 	State    string `json:"state"`
 	Location string `json:"location"`
 	Error    string `json:"error,omitempty"` // why it is not up
@@ -45,49 +45,50 @@ type StatusStore struct {
 	ClockOffset *float64 `json:"clock_offset_ms,omitempty"`
 }
 
-// StatusLedger is how recording goes: up; degraded, while records still fit into
-// the file in use and the next cannot be made, or do not get to the disk; down,
-// while calls are answered 503 for it.
+// StatusLedger is the state of the ledger: up; degraded, while invocations are
+// recorded in the current file but the next file cannot be created or records do not
+// reach the disk; down, while calls are answered 503 because they cannot be recorded.
 type StatusLedger struct {
 	Directory string        `json:"directory"`
 	State     regions.State `json:"state"`
 	Error     string        `json:"error,omitempty"`
-	// UnknownTimeZones are in the ledger and not known here: what was counted by
-	// them is kept and not billed.
+	// UnknownTimeZones lists time zones in the ledger that this machine does not know.
+	// Invocations that were counted in them are kept and not billed.
 	UnknownTimeZones []string `json:"unknown_time_zones,omitempty"`
 }
 
-// StatusProjects is where the projects come from and how that goes.
+// StatusProjects describes the projects in force, their source, and the last attempt
+// to load them.
 type StatusProjects struct {
 	Source        string             `json:"source"`             // config, file or redis
 	Location      string             `json:"location,omitempty"` // the file, or the servers
-	LoadedAt      *time.Time         `json:"loaded_at"`          // of what is in force; null before the first
-	Error         *string            `json:"error"`              // why the latest is not in force
+	LoadedAt      *time.Time         `json:"loaded_at"`          // null while none were loaded
+	Error         *string            `json:"error"`              // why the latest version is not in force; null if it is
 	Projects      int                `json:"projects"`
 	Functions     int                `json:"functions"`
-	OverPlan      int                `json:"functions_over_plan"` // left out (contract 7.6)
-	Problems      []projects.Problem `json:"problems,omitempty"`  // the first of them; they refuse nothing
+	OverPlan      int                `json:"functions_over_plan"` // not served (contract 7.6)
+	Problems      []projects.Problem `json:"problems,omitempty"`  // the first 100; the projects are in force all the same
 	ProblemsTotal int                `json:"problems_total"`
 	KeySets       StatusKeySets      `json:"jwks"`
 }
 
-// StatusKeySets is how the JWKS of files and URLs are.
+// StatusKeySets summarizes the JWKS that come from files and URLs.
 type StatusKeySets struct {
 	Sets      int     `json:"sets"`
-	Failing   int     `json:"failing"`            // whose last fetch failed
-	OldestAge float64 `json:"oldest_age_seconds"` // of the last good ones
-	// Remarks say which keys were left out of which set, and why. Those of a set that
-	// is written into the configuration are among the problems.
+	Failing   int     `json:"failing"`            // sets whose last fetch failed
+	OldestAge float64 `json:"oldest_age_seconds"` // since the last successful fetch of a set
+	// Remarks lists keys that were left out of a set, and why. Keys of a set that is
+	// written into the configuration are among StatusProjects.Problems.
 	Remarks []StatusKeyRemark `json:"remarks,omitempty"`
 }
 
-// StatusKeyRemark is something odd about a key of a set.
+// StatusKeyRemark says why a key of a set is not used.
 type StatusKeyRemark struct {
 	Location string `json:"location"` // without credentials and query
 	Message  string `json:"message"`
 }
 
-// keySetStatus returns how the sets in use are.
+// keySetStatus returns the summary of the key sets in use.
 func keySetStatus(keys jwks.PoolStatus) StatusKeySets {
 	s := StatusKeySets{Sets: keys.Sets, Failing: keys.Failing, OldestAge: keys.OldestAge.Seconds()}
 	for _, set := range keys.Remotes {
@@ -106,26 +107,27 @@ type RegionStatus struct {
 	Region   string        `json:"region"`
 	State    regions.State `json:"state"`
 	Since    time.Time     `json:"since"`
-	Health   regions.State `json:"health"` // what a drain hides
+	Health   regions.State `json:"health"` // without the drain
 	RTT      *float64      `json:"rtt_ms"` // measured, or expected before the first measurement
 	Base     *float64      `json:"base_ms"`
 	Fast     *float64      `json:"fast_ms"`
 	Load     *float64      `json:"load"` // requests in flight by capacity; null if that is unknown
 	InFlight int64         `json:"in_flight"`
 	Capacity *int64        `json:"capacity"`
-	// Refused counts the calls answered 503 for want of room, by why.
+	// Refused counts the calls that were answered 503 because the region was full, by
+	// the reason.
 	Refused  map[string]uint64 `json:"refused"`
 	Sockets  StatusRoom        `json:"websockets"`
-	Drain    *StatusDrain      `json:"drain"` // null without an order
+	Drain    *StatusDrain      `json:"drain"` // null unless the region is drained
 	Backends []BackendStatus   `json:"backends"`
 }
 
-// StatusDrain is an order to drain a region.
+// StatusDrain is the drain of a region.
 type StatusDrain struct {
 	Since      time.Time `json:"since"`
-	Ends       time.Time `json:"ends"`        // when nothing runs there any more
-	Gone       float64   `json:"gone"`        // of its automatic requests, 0 to 1
-	LastResort bool      `json:"last_resort"` // used when all others are down
+	Ends       time.Time `json:"ends"`        // when no request runs in the region any more
+	Gone       float64   `json:"gone"`        // share of its automatic requests that go elsewhere, 0 to 1
+	LastResort bool      `json:"last_resort"` // used while all other regions are down
 }
 
 // BackendStatus is one backend as this gateway sees it.
@@ -134,10 +136,10 @@ type BackendStatus struct {
 	State       regions.State `json:"state"`
 	Since       time.Time     `json:"since"`
 	RTT         *float64      `json:"rtt_ms"`
-	FailureRate float64       `json:"failure_rate"` // of the last ten seconds, 0 to 1
+	FailureRate float64       `json:"failure_rate"` // share of the calls of the last 10 s that failed, 0 to 1
 }
 
-// Status returns how the gateway is: what `edgegate status` shows.
+// Status returns the state of the gateway: the answer of `edgegate status`.
 func (a *App) Status() Status {
 	s := Status{
 		Version:  Version(),
@@ -216,10 +218,11 @@ func milliseconds(d time.Duration) *float64 {
 	return &ms
 }
 
-// shownProblems bounds the list in status; `edgegate projects check` has all.
+// shownProblems bounds the number of problems in status; `edgegate projects check`
+// lists all of them.
 const shownProblems = 100
 
-// ProjectStatus returns where the projects come from and how loading them goes.
+// ProjectStatus returns the source of the projects and the outcome of loading them.
 func (a *App) ProjectStatus() StatusProjects {
 	s := StatusProjects{Source: "config", KeySets: keySetStatus(a.shared.keys.Status())}
 	if a.single != nil {
@@ -248,8 +251,8 @@ func (s *StatusProjects) problems(list []projects.Problem) {
 	s.Problems = list[:min(len(list), shownProblems)]
 }
 
-// storeStatus returns how the store is: the first of the worst states of all that
-// calls depend on.
+// storeStatus returns the worst state of the connections to Redis, the ledger and the
+// quotas. Among several it is the first of them.
 func (a *App) storeStatus(now time.Time) *StatusStore {
 	s := &StatusStore{Kind: storeEmbedded, State: string(regions.StateUp), Location: a.dataDir()}
 	stores := a.StoreConditions()
@@ -264,7 +267,7 @@ func (a *App) storeStatus(now time.Time) *StatusStore {
 	return s
 }
 
-// severityOf orders states by how much they keep from working.
+// severityOf orders states from up to down.
 func severityOf(state string) int {
 	return slices.Index([]string{
 		string(regions.StateUp), string(regions.StateUnknown), string(regions.StateDegraded), string(regions.StateDown),
@@ -274,7 +277,7 @@ func severityOf(state string) int {
 func (a *App) ledgerStatus(now time.Time) *StatusLedger {
 	state, err := a.engine.LedgerState(now)
 	if state == "" {
-		return nil // it is not open
+		return nil // the ledger is not open
 	}
 	s := &StatusLedger{Directory: a.engine.Dir(), State: regions.State(state), Error: logs.StoreCause(err)}
 	for _, z := range a.engine.Ledger().UnknownZones() {
@@ -283,7 +286,7 @@ func (a *App) ledgerStatus(now time.Time) *StatusLedger {
 	return s
 }
 
-// withClockOffset adds how far the clocks are apart.
+// withClockOffset adds the difference between the clocks of Redis and this machine.
 func (a *App) withClockOffset(s *StatusStore) *StatusStore {
 	if shared := a.engine.Shared(); shared != nil {
 		s.ClockOffset = new(float64(shared.Mirror().ClockOffset().Microseconds()) / 1000)
@@ -291,8 +294,8 @@ func (a *App) withClockOffset(s *StatusStore) *StatusStore {
 	return s
 }
 
-// gatewayID names this gateway everywhere: it is the id of its ledger, which stays
-// over restarts on the same directory. It is empty before the ledger is open.
+// gatewayID returns the id of this gateway. It is the id of its ledger, which is the
+// same after a restart with the same directory. It is empty before the ledger is open.
 func (a *App) gatewayID() string {
 	if a.engine == nil {
 		return ""
@@ -304,7 +307,7 @@ func (a *App) gatewayID() string {
 	return ledger.Instance()
 }
 
-// hostname is the name of the machine, for people; empty if the system does not say.
+// hostname returns the name of the machine, or "" if the system does not tell it.
 func hostname() string {
 	name, err := os.Hostname()
 	if err != nil {
@@ -313,11 +316,11 @@ func hostname() string {
 	return name
 }
 
-// StatusRoom is one kind of room in a region.
+// StatusRoom is the capacity of a region for one kind of call, and its use.
 type StatusRoom struct {
 	Held     int64             `json:"in_flight"`
-	Capacity *int64            `json:"capacity"` // null: no limit
-	Refused  map[string]uint64 `json:"refused"`  // calls answered 503 for it since this gateway started, by why
+	Capacity *int64            `json:"capacity"` // null without a limit
+	Refused  map[string]uint64 `json:"refused"`  // calls answered 503 since this gateway started, by the reason
 }
 
 func statusRoom(r *capacity.Room) StatusRoom {

@@ -13,12 +13,12 @@ import (
 	"github.com/edgegate/edgegate/regions"
 )
 
-// statesEvery is how often it is looked for changes of state.
+// statesEvery is the interval at which states are compared with the ones before.
 const statesEvery = 250 * time.Millisecond
 
-// watchStates logs every change of the states that calls depend on until ctx is
-// done: regions, backends, stores, the ledger, quotas, projects and key sets. They
-// are the same values that requests are decided by and that `status` shows.
+// watchStates logs every change of state of regions, backends, breakers, stores, the
+// ledger, quotas, projects and key sets until ctx is done. Requests are decided by the
+// same values, and `edgegate status` shows them.
 func (a *App) watchStates(ctx context.Context) {
 	tick := time.NewTicker(statesEvery)
 	defer tick.Stop()
@@ -80,8 +80,7 @@ func regionConditions(view *regions.View) (all []logs.Condition) {
 	return all
 }
 
-// regionCause says why a region is in the state that it is in, as far as that
-// wants a reason.
+// regionCause returns the reason for the state of a region, "" if it is up or unknown.
 func regionCause(r *regions.RegionView) string {
 	switch r.State {
 	case regions.StateDown:
@@ -101,8 +100,8 @@ func regionCause(r *regions.RegionView) string {
 	return ""
 }
 
-// redisConns are the connections to Redis that the configuration uses: for sums
-// and grants, for what an operator ordered, and for projects.
+// redisConns returns the connections to Redis of this configuration: of the billing
+// engine, of heartbeats and drain orders, and of the source of projects.
 func (a *App) redisConns() (conns []*redisconn.Conn) {
 	if s := a.engine.Shared(); s != nil {
 		conns = append(conns, s.Conn())
@@ -118,8 +117,8 @@ func (a *App) redisConns() (conns []*redisconn.Conn) {
 	return conns
 }
 
-// StoreConditions returns one condition a Redis, however many connections lead there:
-// it is down if any of them says so.
+// StoreConditions returns one condition for each Redis. A Redis with several
+// connections is down if one of them is.
 func (a *App) StoreConditions() (all []logs.Condition) {
 	for _, conn := range a.redisConns() {
 		state := conn.State()
@@ -138,7 +137,7 @@ func (a *App) StoreConditions() (all []logs.Condition) {
 func (a *App) ledgerConditions(now time.Time) []logs.Condition {
 	state, err := a.engine.LedgerState(now)
 	if state == "" {
-		return nil // it is not open
+		return nil // the ledger is not open
 	}
 	return []logs.Condition{{Name: a.engine.Dir(), State: string(state), Why: logs.StoreCause(err)}}
 }
@@ -146,7 +145,7 @@ func (a *App) ledgerConditions(now time.Time) []logs.Condition {
 func (a *App) quotaConditions(now time.Time) []logs.Condition {
 	state, err := a.engine.QuotaState(now)
 	if state == "" {
-		return nil // they are not open
+		return nil // the ledger is not open
 	}
 	return []logs.Condition{{Name: "quotas", State: string(state), Why: logs.StoreCause(err)}}
 }
