@@ -21,10 +21,10 @@ const (
 	lingerBytes = 64 << 20
 )
 
-// Answers of the gateway may go out before the request's body was read. net/http
-// would read up to 256 KiB of that body first, however slowly they come, and does
-// not recognize the body in Caddy's wrapping afterwards: it would take the rest of
-// it for the next request.
+// The gateway may answer before the request's body was read. net/http would first read
+// up to 256 KiB of the body, however slowly it comes. After that it does not recognize
+// the body inside of Caddy's wrapper, and would parse the rest of it as the next
+// request.
 
 // ownBody keeps net/http from reading an HTTP/1 request body to its end before
 // an answer goes out: a function may answer while its body still comes in, and
@@ -35,9 +35,9 @@ func (c *call) ownBody() {
 	}
 }
 
-// answerEarly prepares an answer of the gateway's own, which goes out at once,
-// whether or not the request's body was sent. The connection can be kept only
-// behind a short body of known length that nobody has begun to read.
+// answerEarly prepares an answer of the gateway, which is sent at once, whether or not
+// the request's body has arrived. The connection is kept only if the body is short, its
+// length is known, and nothing of it was read.
 func (c *call) answerEarly() {
 	c.ownBody()
 	c.drainBody = c.r.ProtoMajor == 1 && c.exchange == nil && c.r.Header.Get("Expect") == "" &&
@@ -47,14 +47,14 @@ func (c *call) answerEarly() {
 	}
 }
 
-// bodyEnded reports whether nothing of the request's body is left on an
-// HTTP/1 connection.
+// bodyEnded reports whether the request's body was read to its end. It is true for
+// HTTP/2 and HTTP/3, where that does not matter to other requests.
 func (c *call) bodyEnded() bool {
 	return c.r.ProtoMajor != 1 || c.r.ContentLength == 0 || c.exchange != nil && c.exchange.BodyEnded()
 }
 
 // closeUnlessEnded announces the end of the connection with an answer that
-// goes out ahead of the request's body.
+// is sent before the request's body was read.
 func (c *call) closeUnlessEnded() {
 	if !c.bodyEnded() {
 		c.announcedClose = true
@@ -99,8 +99,8 @@ func (c *call) readBody(conn *http.ResponseController, most int64) error {
 	return err
 }
 
-// breakOff breaks an answer off so that no client takes it for complete. The part that
-// was received goes out first. HTTP/1 loses its connection before the end of the body:
+// breakOff ends an answer so that no client takes it for complete. It sends what was
+// received of the answer first. HTTP/1 loses its connection before the end of the body:
 // net/http cannot write that any more. HTTP/2 resets the stream for a deadline
 // that has passed, HTTP/3 when it is told to.
 func (c *call) breakOff() {
@@ -124,8 +124,8 @@ func (c *call) breakOff() {
 	c.mustPanic = err != nil
 }
 
-// closeConnection closes the connection behind a complete HTTP/1 answer that did not announce
-// its end.
+// closeConnection closes an HTTP/1 connection after a complete answer that had no
+// Connection: close.
 func (c *call) closeConnection(controller *http.ResponseController) {
 	conn, _, err := controller.Hijack()
 	if err != nil {

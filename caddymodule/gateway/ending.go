@@ -17,30 +17,30 @@ import (
 	"github.com/edgegate/edgegate/routing"
 )
 
-// callEnding is how a call ended (contract 8.19).
+// callEnding says how a call ended (contract 8.19).
 type callEnding string
 
-// The endings. A call has one.
+// The endings. A call has exactly one.
 const (
-	endComplete   callEnding = "complete"    // the answer went out whole
-	endBackendCut callEnding = "backend_cut" // the backend broke its answer off, or gave none
-	endClientGone callEnding = "client_gone" // the client went away, or took no more of the answer
-	endTimedOut   callEnding = "timed_out"   // a limit struck: idle, wall clock, or the wait for the request's body
-	endRefused    callEnding = "refused"     // the gateway answered in the function's stead
+	endComplete   callEnding = "complete"    // the answer was sent completely
+	endBackendCut callEnding = "backend_cut" // the backend broke off its answer, or sent none
+	endClientGone callEnding = "client_gone" // the client closed the connection, or did not read the answer
+	endTimedOut   callEnding = "timed_out"   // idle timeout, wall clock limit, or the body of the request did not come
+	endRefused    callEnding = "refused"     // the gateway answered instead of the function
 	endReloaded   callEnding = "reloaded"    // the server closed the connection: it stops, or drains the region
 )
 
-// callRecord is the one account of a call: logs are written from it.
+// callRecord is the outcome of a call, as it is logged.
 type callRecord struct {
 	ending   callEnding
-	cut      bool          // the answer began, and was broken off
-	cause    error         // why, where the ending is not complete
-	duration time.Duration // until the answer's last byte
-	bytesIn  int64         // of the request's body, as far as it was read
-	bytesOut int64         // of the answer's body
+	cut      bool          // the answer was broken off after its head
+	cause    error         // nil if the ending is endComplete
+	duration time.Duration // until the last byte of the answer
+	bytesIn  int64         // bytes of the request's body that were read
+	bytesOut int64         // bytes of the answer's body that were sent
 }
 
-// setEnding says how the call ended. Only the first call counts.
+// setEnding notes how the call ended, unless that was noted before.
 func (c *call) setEnding(as callEnding, cause error) {
 	if c.record.ending == "" {
 		c.record.ending, c.record.cause = as, cause
@@ -48,10 +48,9 @@ func (c *call) setEnding(as callEnding, cause error) {
 	}
 }
 
-// end is the one end of every call, deferred: whatever the call holds is given
-// back however it ended, and then it is recorded. It keeps panics to itself:
-// they would pass through other people's handlers, and leave Caddy's access log
-// and metrics without the call.
+// end is deferred for every call: it releases everything that the call holds, and
+// records the call. It recovers panics, so that other handlers do not see them and
+// Caddy's access log and metrics have the call.
 func (c *call) end() {
 	if reason := recover(); reason != nil {
 		c.recovered(reason)
@@ -74,14 +73,14 @@ func (c *call) end() {
 	}
 }
 
-// recovered takes a panic in: that of the proxy, which breaks an answer off this
-// way, or a fault of this program.
+// recovered ends a call that panicked: httputil.ReverseProxy breaks off answers with
+// http.ErrAbortHandler; anything else is a bug.
 func (c *call) recovered(reason any) {
 	if err, ok := reason.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		c.answerBrokenOff()
 		return
 	}
-	// The value may quote what a client or a function sent.
+	// The value may contain data of a client or a function: only its type is logged.
 	what := fmt.Sprintf("%T", reason)
 	if err, ok := reason.(interface{ RuntimeError() }); ok {
 		what = fmt.Sprint(err)
@@ -95,9 +94,8 @@ func (c *call) recovered(reason any) {
 	c.breakOff()
 }
 
-// answerBrokenOff ends a call whose answer broke off. As long as nothing of it went
-// out, the client gets a whole answer of the gateway's instead
-// (contract 6.8).
+// answerBrokenOff ends a call whose answer broke off. If nothing of it was sent yet,
+// the client gets an error answer of the gateway instead (contract 6.8).
 func (c *call) answerBrokenOff() {
 	if c.exchange == nil {
 		c.setEnding(endClientGone, regions.ErrClientGone) // while the gateway answered
@@ -115,7 +113,7 @@ func (c *call) answerBrokenOff() {
 	c.breakOff()
 }
 
-// breakCause tells why an answer broke off.
+// breakCause returns the ending and the error of an answer that broke off.
 func (c *call) breakCause() (callEnding, error) {
 	limit := c.exchange.Interrupted()
 	switch {
@@ -134,10 +132,11 @@ func (c *call) breakCause() (callEnding, error) {
 	if c.meter.readErr != nil {
 		return endBackendCut, fmt.Errorf("%w: %w", regions.ErrBackend, c.meter.readErr)
 	}
-	return endClientGone, regions.ErrClientGone // nothing was read wrong, so it was not written
+	return endClientGone, regions.ErrClientGone // reading succeeded, so writing failed
 }
 
-// connectionLost tells who ended a connection that is gone.
+// connectionLost returns the ending of a call whose connection was closed: by the
+// client, or by this server.
 func (c *call) connectionLost() (callEnding, error) {
 	if err, ok := errors.AsType[*quic.ApplicationError](context.Cause(c.r.Context())); ok && !err.Remote {
 		return endReloaded, errStopping
@@ -147,7 +146,7 @@ func (c *call) connectionLost() (callEnding, error) {
 
 var errStopping = errors.New("the server closed the connection")
 
-// refusedAs is the ending that an answer of the gateway's stands for.
+// refusedAs returns the ending of a call that was answered with a refusal.
 func refusedAs(refusal *routing.Refusal) callEnding {
 	switch refusal.Code {
 	case routing.CodeBackendError:
@@ -158,8 +157,8 @@ func refusedAs(refusal *routing.Refusal) callEnding {
 	return endRefused
 }
 
-// logEnding writes the record where people look: into Caddy's access log, and, of
-// an answer that was not the client's to break off, a line of our own.
+// logEnding adds fields to the line of Caddy's access log. If a backend or a limit
+// broke off the answer, it logs that too.
 func (c *call) logEnding() {
 	r := &c.record
 	if fields, ok := c.r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {

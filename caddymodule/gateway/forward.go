@@ -21,15 +21,16 @@ import (
 )
 
 const (
-	// statusClientGone is logged for a client that went away before its
-	// answer; nobody receives it.
+	// statusClientGone is the status in logs of a call whose client closed the
+	// connection before the answer.
 	statusClientGone = 499
-	// idleMargin is added to our idle timeout for Caddy's own, so that ours ends a
-	// silent call first and its reason is known.
+	// idleMargin is the time by which Caddy's idle timeouts are longer than the
+	// gateway's, which therefore ends the call and knows why.
 	idleMargin = 30 * time.Second
 )
 
-// call is one request on its way through the handler.
+// call is one request that the handler answers: of a function, if the pipeline admits
+// it.
 type call struct {
 	handler        *Handler
 	w              http.ResponseWriter
@@ -40,11 +41,11 @@ type call struct {
 	socket         *sockets.Socket    // nil unless the call became a WebSocket
 	start          time.Time
 	record         callRecord
-	mustPanic      bool // the answer is to be broken off, and the writer cannot
-	announcedClose bool // the answer announced the end of the connection
+	mustPanic      bool // only a panic can break off the answer: the writer cannot
+	announcedClose bool // the answer has Connection: close
 	meter          callMeter
-	drainBody      bool   // the answer keeps it, once the request's body was taken in
-	debug          string // how the region was chosen, for who may know
+	drainBody      bool   // read the rest of the body after the answer, to keep the connection
+	debug          string // the value of x-sb-debug in the answer; "" for none
 }
 
 // forward sends the invocation to a region and its answer to the client.
@@ -55,7 +56,7 @@ func (c *call) forward() {
 	exchange.Tenant, exchange.Socket = c.inv.Tenant, c.inv.Socket
 	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
 	c.ownTimeouts()
-	if !c.inv.Preflight { // its body goes nowhere: net/http reads it and keeps the connection in order
+	if !c.inv.Preflight { // its body is not forwarded: net/http reads it
 		c.ownBody()
 	}
 	c.debug = c.explainCall()
@@ -69,8 +70,8 @@ func (c *call) forward() {
 	if routing.IsWebSocket(c.r.Method, c.r.Header) {
 		w = c.socketWriter(w)
 	} else {
-		// No other protocol is switched to: an upgrade to h2c would carry
-		// requests past the pipeline.
+		// Other upgrades are not forwarded: the requests of an h2c connection would
+		// not pass the pipeline.
 		c.r.Header.Del("Upgrade")
 	}
 	proxy := httputil.ReverseProxy{
@@ -85,13 +86,13 @@ func (c *call) forward() {
 	c.finishProxied()
 }
 
-// finishProxied ends a call whose answer the proxy believes to have brought.
+// finishProxied ends a call after the proxy returned without a panic.
 func (c *call) finishProxied() {
 	switch {
 	case c.socket != nil:
 		c.setEnding(socketEnding(c.socket.Outcome()))
 	case !c.head.Whole():
-		c.answerBrokenOff() // the proxy is silent about it where it does not know the server
+		c.answerBrokenOff() // the proxy does not panic if it does not know the server
 		return
 	default:
 		c.setEnding(endComplete, nil)
@@ -99,8 +100,8 @@ func (c *call) finishProxied() {
 	c.linger()
 }
 
-// ownTimeouts makes room for our timers: Caddy's server cuts a request body or
-// a stream after a minute of silence by default.
+// ownTimeouts raises the idle timeouts of Caddy's server, which ends calls after a
+// minute without data by default, above the gateway's.
 func (c *call) ownTimeouts() {
 	limit := c.inv.Limits.Idle + idleMargin
 	reader, writer := caddyhttp.IdleTimeoutsFromContext(c.r.Context())
@@ -112,8 +113,8 @@ func (c *call) ownTimeouts() {
 	}
 }
 
-// rewrite makes the backend's request. Hop-by-hop headers are gone by now, so
-// what is set here stays.
+// rewrite sets the URL and headers of the request to the backend. The proxy has
+// removed hop-by-hop headers before.
 func (c *call) rewrite(pr *httputil.ProxyRequest) {
 	out := pr.Out
 	out.URL = &url.URL{Opaque: c.inv.Target}
@@ -130,7 +131,7 @@ func (c *call) rewrite(pr *httputil.ProxyRequest) {
 	setOrDelete(out.Header, "Baggage", trace.Baggage)
 }
 
-// dropBody makes a request without a body: a preflight has none for the function
+// dropBody removes the body of a request: a preflight is forwarded without
 // (contract 4.1).
 func dropBody(out *http.Request) {
 	out.Body, out.ContentLength, out.TransferEncoding, out.Trailer = http.NoBody, 0, nil, nil
@@ -146,7 +147,7 @@ func (c *call) answerFailure(err error) {
 		c.setEnding(c.connectionLost())
 		c.meter.status = statusClientGone
 		c.meter.request.Gone()
-		// Who has only ended its side of the connection still reads this.
+		// A client that closed only its sending side still reads this.
 		c.setCommonHeaders(c.w.Header())
 		c.inv.CORS.Gateway(c.w.Header(), c.inv.Origin, c.inv.Exposed[:]...)
 		c.w.WriteHeader(statusClientGone)
@@ -165,8 +166,8 @@ func setOrDelete(header http.Header, name, value string) {
 	header.Set(name, value)
 }
 
-// discardLog drops the messages of httputil.ReverseProxy about aborted copies: the
-// handler's own line says it without quoting the request.
+// discardLog drops the messages of httputil.ReverseProxy, which may contain data of the
+// request. The handler logs failures itself.
 var discardLog = log.New(io.Discard, "", 0)
 
 // copyBuffers lends the buffers that bodies are copied through.
@@ -191,7 +192,7 @@ func (c *call) socketWriter(w http.ResponseWriter) http.ResponseWriter {
 	}
 }
 
-// switched notes that the call is a WebSocket from here on.
+// switched notes that the call has become a WebSocket.
 func (c *call) switched(s *sockets.Socket) {
 	c.socket = s
 	// For Caddy's access log and metrics: the head itself is written to the

@@ -21,16 +21,16 @@ func init() {
 	caddy.RegisterModule(new(Handler))
 }
 
-// Handler answers calls of edge functions: it admits or refuses them and
-// forwards what it admits to a region. It is terminal: a path that is no
-// function is 404 (contract 1.7).
+// Handler answers calls of edge functions: it admits or refuses them, and forwards
+// admitted calls to a region. It never calls the next handler: a path that is no
+// function is answered 404 (contract 1.7).
 type Handler struct {
-	// Who may read answers from a browser. Default: any origin, without
-	// credentials. A project's own policy wins.
+	// The origins whose scripts may read answers in a browser. Default: any origin,
+	// without credentials. The policy of a project takes precedence.
 	CORS *projects.CORSConfig `json:"cors,omitempty"`
 
-	// What becomes of HTML on shared hosts: `text/plain` (default) or `keep`.
-	// A function's own choice wins.
+	// How HTML is served on shared hosts: as `text/plain` (default), or `keep` for
+	// unchanged. The setting of a function takes precedence.
 	HTML string `json:"html,omitempty"`
 
 	// Headers of answers that scripts in browsers may read, besides the gateway's
@@ -41,7 +41,7 @@ type Handler struct {
 	site   routing.Site
 	logger *zap.Logger
 
-	originWarnings warningLimiter // of functions that allow two origins
+	originWarnings warningLimiter // about functions that allow another origin than the site
 }
 
 // CaddyModule returns the Caddy module information.
@@ -78,8 +78,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		handover.Keep(server)
-		// Hijacked connections are unknown to the server that stops, and the
-		// order in which apps stop is random.
+		// The server does not know hijacked connections when it stops, and it may
+		// stop before or after the app.
 		sockets := h.app.shared.sockets
 		server.RegisterOnShutdown(func() {
 			if caddy.Exiting() {
@@ -90,8 +90,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-// ServeHTTP implements caddyhttp.MiddlewareHandler. It never returns an error:
-// Caddy would print the request with it.
+// ServeHTTP implements caddyhttp.MiddlewareHandler. It returns no errors: Caddy would
+// log the request with them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	handover.Begin(r)
 	h.app.awaitStart(r.Context())
@@ -142,7 +142,7 @@ const (
 	defaultServedBy = "supabase-edge-runtime"
 )
 
-// setCommonHeaders sets the headers of every answer.
+// setCommonHeaders sets the headers that every answer has.
 func (c *call) setCommonHeaders(header http.Header) {
 	header.Set(headerRequestID, c.inv.ID)
 	header.Set(headerVersion, gatewayVersion)
@@ -157,8 +157,8 @@ var version string
 
 const modulePath = "github.com/edgegate/edgegate"
 
-// Version returns the version of the gateway: a release's, the version it was
-// built into another binary with, or "devel".
+// Version returns the version of the gateway: of the release, or of the module that
+// was built into another binary, otherwise "devel".
 func Version() string {
 	if version != "" {
 		return version

@@ -19,7 +19,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// headerRemaining says how much is left of a hard quota (contract 7.5).
+// headerRemaining has the remaining invocations of a hard quota (contract 7.5).
 const headerRemaining = "X-Sb-Quota-Remaining"
 
 // The headers of rate limits (draft-ietf-httpapi-ratelimit-headers-11).
@@ -28,25 +28,25 @@ const (
 	headerRate       = "Ratelimit"
 )
 
-// announcedFrom is the part of a quota from which it is said what is left of
-// it, as a divisor: a fifth is left at 80 %.
-const announcedFrom = 5
+// announcedFraction is the divisor of a quota below which its remainder is announced to
+// clients: one fifth is left at 80 %.
+const announcedFraction = 5
 
-// callMeter counts one call: its rate limits and its caps, and by its request what is
-// billed of it.
+// callMeter applies rate limits, caps and quotas to one call, and records it in the
+// ledger. It is the routing.Usage and the regions.Meter of the call.
 type callMeter struct {
 	call    *call
 	request billing.Request
 
-	states      [rate.MaxLimits]rate.State // of the app's rates
-	rateCounted bool                       // one of them at least was looked at
+	states      [rate.MaxLimits]rate.State // by the index of App.limits
+	rateCounted bool                       // at least one rate limit applied
 
-	inFlight [3]rate.InFlightID // under the caps of in_flight
-	entered  int                // how many of them
+	inFlight [3]rate.InFlightID // the caps that the call counts under
+	entered  int                // number of those
 
 	status   int
 	bytesOut uint64
-	readErr  error // of reading the answer's body, nil if it came whole
+	readErr  error // error of reading the answer's body; nil if it was complete
 }
 
 // Restricted implements routing.Usage.
@@ -61,7 +61,8 @@ func (m *callMeter) LimitClient(inv *routing.Invocation) time.Duration { return 
 // Limit implements routing.Usage.
 func (m *callMeter) Limit(inv *routing.Invocation) time.Duration { return m.limit(inv, false) }
 
-// limit takes the tokens of the limits by the client's address, or of all others.
+// limit takes tokens from the rate limits of client addresses, or from all other rate
+// limits. It returns how long the client must wait, 0 if the call may go on.
 func (m *callMeter) limit(inv *routing.Invocation, byClient bool) (wait time.Duration) {
 	var (
 		limits = m.call.handler.app.limits
@@ -114,7 +115,7 @@ func (m *callMeter) Enter(inv *routing.Invocation) string {
 	app := m.call.handler.app
 	for i := range app.inFlight {
 		scope := &app.inFlight[i]
-		key, _ := scope.key(m, inv) // of these scopes everybody has one
+		key, _ := scope.key(m, inv) // every call has a key of these scopes
 		id, ok := app.shared.inFlight.Enter(&key, scope.calls)
 		if !ok {
 			m.leave()
@@ -127,7 +128,7 @@ func (m *callMeter) Enter(inv *routing.Invocation) string {
 	return ""
 }
 
-// leave gives back what Enter took, once.
+// leave ends the counting that Enter began. It may be called several times.
 func (m *callMeter) leave() {
 	for _, id := range m.inFlight[:m.entered] {
 		m.call.handler.app.shared.inFlight.Leave(id)
@@ -135,8 +136,7 @@ func (m *callMeter) leave() {
 	m.entered = 0
 }
 
-// Sending implements regions.Meter: what counts is written down before it is
-// sent.
+// Sending implements regions.Meter: an invocation is recorded before it is sent.
 func (m *callMeter) Sending(region *regions.Region) error {
 	inv := &m.call.inv
 	err := m.request.Send(&billing.Dispatch{
@@ -158,7 +158,7 @@ func (m *callMeter) Unsent() {
 	}
 }
 
-// recordRefusal counts a request that was answered before it became an invocation.
+// recordRefusal counts a request that was refused before it became an invocation.
 func (m *callMeter) recordRefusal() {
 	var s metering.Subject
 	if p := m.call.inv.Project; p != nil {
@@ -167,7 +167,7 @@ func (m *callMeter) recordRefusal() {
 	m.request.Refused(s, m.status)
 }
 
-// finish ends the account, however the call ended.
+// finish records the end of the call.
 func (m *callMeter) finish() {
 	defer m.leave()
 	ending := metering.Ending{
@@ -184,15 +184,17 @@ func (m *callMeter) finish() {
 	}
 }
 
-// logUnrecorded is for what cannot be written down after the fact: the invocation counts.
+// logUnrecorded logs that the end of an invocation could not be recorded. It counts as
+// an invocation all the same.
 func (m *callMeter) logUnrecorded(err error) {
 	m.call.handler.logger.Error("end of invocation not recorded in the ledger; the invocation counts",
 		zap.String("sb_request_id", m.call.inv.ID), zap.Uint64("record", m.request.Record()), zap.Error(err))
 }
 
-// setLimitHeaders says what is left of a quota that comes to its end.
+// setLimitHeaders sets the headers of rate limits, and of a quota that is nearly used
+// up.
 func (m *callMeter) setLimitHeaders(header http.Header) {
-	if unit, ok := m.request.Unit(); ok && unit.Remaining >= 0 && unit.Remaining*announcedFrom <= unit.Limit {
+	if unit, ok := m.request.Unit(); ok && unit.Remaining >= 0 && unit.Remaining*announcedFraction <= unit.Limit {
 		header.Set(headerRemaining, strconv.FormatInt(unit.Remaining, 10))
 	} else {
 		header.Del(headerRemaining)
@@ -204,7 +206,7 @@ func (m *callMeter) setLimitHeaders(header http.Header) {
 	}
 }
 
-// countedBody counts what goes to the client.
+// countedBody counts the bytes of an answer's body.
 type countedBody struct {
 	io.ReadCloser
 	meter *callMeter

@@ -36,7 +36,7 @@ type projectState struct {
 	err      error     // why the latest version is not in force; nil if it is
 	failures uint64    // number of versions that could not be loaded
 	report   projects.Report
-	own      bool // loaded by this configuration
+	own      bool // this configuration has loaded projects
 }
 
 // lastProjects holds the projects that a source delivered last, beyond the end of a

@@ -21,7 +21,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// Who a rate limit is of.
+// The scopes of rate limits and caps.
 const (
 	scopeProject  = "project"
 	scopeFunction = "function"
@@ -31,27 +31,28 @@ const (
 
 var rateLimitScopes = []string{scopeProject, scopeFunction, scopeClient, scopeSubject}
 
-// RateLimit bounds how fast invocations may come. Each is of one project.
+// RateLimit bounds the rate of invocations. It applies to each project by itself.
 type RateLimit struct {
-	// project: all of it; function; client_ip: an IPv4 address or an IPv6 network
-	// of 64 bits; subject: the sub of a token, where there is one.
+	// What has a bucket of its own: project; function; client_ip, an IPv4 address or
+	// an IPv6 network of 64 bits; subject, the sub of a token. Calls without a sub are
+	// not limited by subject.
 	Scope string `json:"scope"`
 
-	// How many may come in Window on average.
+	// Invocations in Window on average.
 	Count int64 `json:"count"`
 
-	// At least a second.
+	// The time that Count is for, at least one second.
 	Window caddy.Duration `json:"window"`
 
-	// How many may come at once. Default: Count.
+	// Invocations at once. Default: Count.
 	Burst int64 `json:"burst,omitempty"`
 
-	// Nothing is refused; what would be is counted.
+	// Whether invocations over the limit are counted and not refused.
 	Shadow bool `json:"shadow,omitempty"`
 
-	// How gateways with a store in Redis share the limit: shared (default), by
-	// tokens that each has for 50 ms; strict, by a call for each request; local,
-	// not at all.
+	// How gateways with a store in Redis share the limit: shared (default), each takes
+	// tokens for 50 ms; strict, each asks Redis for every request; local, they do not
+	// share it.
 	Mode string `json:"mode,omitempty"`
 }
 
@@ -60,13 +61,13 @@ var rateModes = map[string]rate.Mode{
 	"": rate.Shared, "local": rate.Local, "shared": rate.Shared, "strict": rate.Strict,
 }
 
-// scopedLimit is a RateLimit that is in force.
+// scopedLimit is a RateLimit, or a cap of calls in flight, in force.
 type scopedLimit struct {
 	scope string
 	rate  *rate.Limit
 }
 
-// provisionLimits makes the limits of a configuration.
+// provisionLimits builds the rate limits of the configuration.
 func (a *App) provisionLimits() error {
 	if len(a.RateLimits) > rate.MaxLimits {
 		return fmt.Errorf("rate_limit: %d are too many, at most %d are possible", len(a.RateLimits), rate.MaxLimits)
@@ -120,8 +121,7 @@ func (r *RateLimit) build() (scopedLimit, error) {
 	return scopedLimit{r.Scope, rate}, nil
 }
 
-// key returns the bucket that a call takes from, or false if the limit does not
-// concern it.
+// key returns the bucket of a call, or false if the limit does not apply to it.
 func (l *scopedLimit) key(m *callMeter, inv *routing.Invocation) (rate.Key, bool) {
 	key := rate.Key{Policy: l.rate.Name, Project: inv.Project.Ref}
 	switch l.scope {
@@ -136,8 +136,8 @@ func (l *scopedLimit) key(m *callMeter, inv *routing.Invocation) (rate.Key, bool
 	return key, true
 }
 
-// clientNetwork returns the part of the client's address that it cannot choose:
-// all of IPv4, the first 64 bits of IPv6.
+// clientNetwork returns the part of the client's address that the client cannot choose
+// freely: an IPv4 address, or the first 64 bits of an IPv6 address.
 func clientNetwork(m *callMeter) netip.Addr {
 	text, _ := caddyhttp.GetVar(m.call.r.Context(), caddyhttp.ClientIPVarKey).(string)
 	address, err := netip.ParseAddr(text)
@@ -153,7 +153,7 @@ func clientNetwork(m *callMeter) netip.Addr {
 	return address
 }
 
-// rateForm is a number and the time it is for.
+// rateForm matches a number and the time that it is for, such as 100/10s.
 var rateForm = regexp.MustCompile(`^([0-9]{1,10})/([0-9]{0,4})(s|m|h|d)$`)
 
 // parseRateLimit reads `rate_limit SCOPE N/UNIT [burst N] [local|shared|strict]
@@ -202,8 +202,8 @@ func (a *App) parseRateLimit(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// InFlight caps how many calls run at once, WebSockets among them
-// (contract 9.6). 0 is no cap.
+// InFlight bounds the number of calls that run at once, WebSockets included
+// (contract 9.6). 0 means no bound.
 type InFlight struct {
 	// Of one project.
 	Project int64 `json:"project,omitempty"`
@@ -217,7 +217,7 @@ type InFlight struct {
 
 var inFlightScopes = []string{scopeProject, scopeFunction, scopeClient}
 
-// capOf returns the cap of a scope.
+// capOf returns the cap of a scope, nil if there is no such scope.
 func (f *InFlight) capOf(scope string) *int64 {
 	switch scope {
 	case scopeProject:
@@ -236,7 +236,8 @@ type inFlightCap struct {
 	calls int64
 }
 
-// provisionRoom checks what one of many may take.
+// provisionRoom checks the options that divide capacity between projects, and builds
+// the caps of calls in flight.
 func (a *App) provisionRoom() error {
 	if a.CapacityShare < 0 || a.CapacityShare > 100 {
 		return errors.New("capacity_share: must be from 1 to 100, in percent")
@@ -284,7 +285,7 @@ func (a *App) parseInFlight(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// parseCapacityShare reads a part in percent.
+// parseCapacityShare reads `capacity_share PERCENT%`.
 func (a *App) parseCapacityShare(d *caddyfile.Dispenser) error {
 	var text string
 	if err := options.String(d, &text); err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/edgegate/edgegate/routing/auth"
 )
 
-// refuse answers a request in the function's stead: it writes the status, headers
-// and JSON body of a refusal, such as 402 PROJECT_RESTRICTED (contract section 5).
+// refuse answers a request instead of the function: it writes the status, headers and
+// JSON body of a refusal, such as 402 PROJECT_RESTRICTED (contract section 5).
 func (c *call) refuse(refusal *routing.Refusal) {
 	header := c.w.Header()
 	c.setCommonHeaders(header)
@@ -51,7 +51,7 @@ func (c *call) refuse(refusal *routing.Refusal) {
 	c.linger()
 }
 
-// logUnanswered logs that no backend answered the call.
+// logUnanswered logs a call that no backend answered.
 func (c *call) logUnanswered(refusal *routing.Refusal) {
 	failed := logs.FailedCall{
 		Message: logs.NotAnswered,
@@ -77,8 +77,8 @@ func (c *call) logUnanswered(refusal *routing.Refusal) {
 	c.handler.app.shared.repeats.Add(c.handler.logger, failed, example)
 }
 
-// safeCause describes why no answer came, in words that are safe to log: net/http
-// quotes malformed answers in its errors.
+// safeCause returns the text of an error without data of the answer, which net/http
+// quotes in some errors.
 func safeCause(err error) string {
 	if err == nil {
 		return "no region can take it"

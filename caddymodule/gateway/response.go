@@ -54,7 +54,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 	return nil
 }
 
-// isFinalStatus reports whether a backend's status can be a final answer
+// isFinalStatus reports whether a status of a backend may be the status of the answer
 // (contract 5.13). net/http panics on those below 100.
 func (c *call) isFinalStatus(status int) bool {
 	if status == http.StatusSwitchingProtocols {
@@ -63,15 +63,16 @@ func (c *call) isFinalStatus(status int) bool {
 	return status >= 200 && status < 600
 }
 
-// setRegionHeaders says where the invocation ran, in the backend's stead if need be.
+// setRegionHeaders sets the headers with the region of the invocation, the reason for
+// it and, if the request asked for it with the debug secret, an explanation.
 func (c *call) setRegionHeaders(header http.Header) {
 	header.Set(regions.HeaderRegion, c.region())
 	header.Set(headerReason, string(c.reason()))
 	setOrDelete(header, headerDebug, c.debug)
 }
 
-// region returns the name of the region that was asked last, or, where none
-// might be asked, that the plan has first.
+// region returns the name of the region that the call was sent to last. If no region
+// was available, it is the first one of the plan; it is "" before there is a plan.
 func (c *call) region() string {
 	switch {
 	case c.exchange != nil && c.exchange.Region != nil:
@@ -103,7 +104,8 @@ func addErrorCode(res *http.Response) {
 	res.Header.Set(headerErrorCode, routing.ErrorCode(res.StatusCode, body))
 }
 
-// serveHTMLAsText makes text of HTML, also of HTML that only its body betrays.
+// serveHTMLAsText changes the content type of HTML to text/plain, also if only the
+// body shows that it is HTML.
 func serveHTMLAsText(res *http.Response) {
 	switch rewrite.Header(res.Header) {
 	case rewrite.Keep:
@@ -118,7 +120,8 @@ func serveHTMLAsText(res *http.Response) {
 	}
 }
 
-// sniffHTML reads no more of the body than it takes to know.
+// sniffHTML reports whether the body looks like HTML. It reads only as much of the body
+// as it needs for that.
 func sniffHTML(res *http.Response) bool {
 	var (
 		prefix = make([]byte, 0, rewrite.SniffLength)
@@ -135,11 +138,11 @@ func sniffHTML(res *http.Response) bool {
 	return html
 }
 
-// prefixedBody gives back what was read of a body ahead of its copy.
+// prefixedBody is a body of which a prefix was read already.
 type prefixedBody struct {
 	io.ReadCloser
 	prefix *bytes.Reader
-	err    error // how reading ahead ended, delivered after the prefix
+	err    error // error of reading the prefix, returned after it
 }
 
 func (p *prefixedBody) Read(b []byte) (int, error) {
@@ -152,8 +155,8 @@ func (p *prefixedBody) Read(b []byte) (int, error) {
 	return p.ReadCloser.Read(b)
 }
 
-// trailerFilter keeps trailers from saying what only the head may say, also those
-// that were not announced.
+// trailerFilter removes trailers that may only be headers, also from trailers that were
+// not announced.
 type trailerFilter struct {
 	io.ReadCloser
 	res *http.Response

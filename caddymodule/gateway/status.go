@@ -76,7 +76,7 @@ type StatusProjects struct {
 type StatusKeySets struct {
 	Sets      int     `json:"sets"`
 	Failing   int     `json:"failing"`            // sets whose last fetch failed
-	OldestAge float64 `json:"oldest_age_seconds"` // since the last successful fetch of a set
+	OldestAge float64 `json:"oldest_age_seconds"` // the largest time since the last successful fetch of a set
 	// Remarks lists keys that were left out of a set, and why. Keys of a set that is
 	// written into the configuration are among StatusProjects.Problems.
 	Remarks []StatusKeyRemark `json:"remarks,omitempty"`
