@@ -28,9 +28,9 @@ func init() {
 	caddy.RegisterModule(new(App))
 }
 
-// defaultGrace bounds how long the process waits for streams and WebSockets
-// when it stops and no grace_period is set. Caddy's own default is to wait
-// forever, which a stream that never ends would make come true.
+// defaultGrace bounds how long the process waits for streams and WebSockets when it
+// stops and no grace_period is set. Without a bound, which is Caddy's default, a stream
+// that never ends would keep the process running.
 const defaultGrace = 20 * time.Second
 
 // App is the gateway: the regions, and the projects whose functions run there.
@@ -40,65 +40,65 @@ type App struct {
 	// shared hosts. Optional with one project.
 	Apex string `json:"apex,omitempty"`
 
-	// Where this gateway is. Without it requests that name no region go to
-	// the regions in configuration order.
+	// The location of this gateway. Without it, requests that name no region go to the
+	// regions in configuration order.
 	Location *Location `json:"location,omitempty"`
 
 	// How a region is chosen for requests that name none.
 	Nearest *Nearest `json:"nearest,omitempty"`
 
-	// Requests whose x-sb-debug header has this secret are told how their region
-	// was chosen. May have {env.X} in it. Default: nobody is.
+	// Answers to requests whose x-sb-debug header has this secret say how the region
+	// was chosen. It may contain {env.X}. Default: none, no answer says that.
 	DebugSecret string `json:"debug_secret,omitempty"`
 
-	// How the place of clients is found.
+	// How the location of clients is found.
 	Locate *Locate `json:"locate,omitempty"`
 
-	// What may be sent to a second backend.
+	// Which requests may be sent to a second backend.
 	Retry *Retry `json:"retry,omitempty"`
 
-	// The regions, in the order of preference when nothing else decides.
+	// The regions, in order of preference if nothing else decides.
 	Regions []*Region `json:"regions,omitempty"`
 
-	// How long a backend may be silent. Default: 150s.
+	// The longest time without data from a backend. Default: 150s.
 	IdleTimeout caddy.Duration `json:"idle_timeout,omitempty"`
 
 	// The largest request body, in bytes. Default: no limit.
 	MaxBody int64 `json:"max_body,omitempty"`
 
-	// What callers can make the gateway hold.
+	// Bounds of the memory that callers can make the gateway use.
 	Memory *Memory `json:"memory,omitempty"`
 
-	// The only project, answering on every host of the sites.
+	// The single project, which is served on every host of the sites.
 	Project *Project `json:"project,omitempty"`
 
-	// Where many projects come from, instead of `project`.
+	// The source of many projects, instead of `project`.
 	ProjectsRaw json.RawMessage `json:"projects,omitempty" caddy:"namespace=edge_functions.projects inline_key=source"`
 
-	// Whether `jwks_url` of projects from a source may lead to addresses that are not
-	// of the internet. The one project's own always may.
+	// Whether `jwks_url` of projects from a source may lead to private addresses. That
+	// of the single project always may.
 	JWKSPrivate bool `json:"jwks_private,omitempty"`
 
 	// The currency of all prices, by its code of ISO 4217. Default: USD.
 	Currency string `json:"currency,omitempty"`
 
-	// Plans that differ from the built-in ones, or are not among them.
+	// Plans in addition to the built-in ones, or changes of those.
 	Plans map[string]*Plan `json:"plans,omitempty"`
 
-	// How fast invocations may come.
+	// Rate limits of invocations.
 	RateLimits []*RateLimit `json:"rate_limits,omitempty"`
 
 	// How many calls of one project, function or client may run at once.
 	InFlight *InFlight `json:"in_flight,omitempty"`
 
-	// How much of a region's capacity one of many projects may hold, in percent.
+	// The largest share of a region's capacity that one project may use, in percent.
 	// Default: 80.
 	CapacityShare int64 `json:"capacity_share,omitempty"`
 
-	// Where lines of usage go as they become final.
+	// The exporters of line items.
 	ExportersRaw []json.RawMessage `json:"exporters,omitempty" caddy:"namespace=edge_functions.exporters inline_key=exporter"`
 
-	// Where gateways share what they know.
+	// The directory of the ledger, and the Redis that gateways share.
 	Store *Store `json:"store,omitempty"`
 
 	ctx        caddy.Context
@@ -106,9 +106,9 @@ type App struct {
 	shared     *sharedState
 	engine     *billing.Engine
 	network    *regions.Network
-	storeConn  *redisconn.Conn   // to the shared store; nil without one
+	storeConn  *redisconn.Conn   // for heartbeats and drain orders; nil without Redis
 	drains     *fleet.DrainStore // orders to drain regions
-	locator    *locate.Locator   // nil: clients are nowhere
+	locator    *locate.Locator   // nil if clients are not located
 	debugHash  []byte            // SHA-256 of the debug secret; nil without one
 	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
@@ -120,14 +120,14 @@ type App struct {
 	loadedAt   time.Time
 	single     *projects.Project // nil with a source
 	problems   []projects.Problem
-	keyFile    string // of the single project; must be there at start
+	keyFile    string // JWKS of the single project; it must exist at the start
 	catalogue  routing.Projects
 	source     ProjectSource // nil with a single project
 	keeper     *projectKeeper
-	missing    error         // why a source that can be read at once has nothing
+	missing    error         // why a PreloadedSource has no projects
 	started    chan struct{} // closed when Start has ended
 	cancel     context.CancelFunc
-	background sync.WaitGroup // ends after cancel
+	background sync.WaitGroup // goroutines that end after cancel
 }
 
 // CaddyModule returns the Caddy module information.
@@ -143,8 +143,8 @@ const (
 	bothProjects = "projects: there is a `project` too; keep one of them"
 )
 
-// Provision checks the configuration and joins it with the state that outlives
-// it. It opens nothing.
+// Provision checks the configuration and takes references to the state that outlives
+// it. It opens neither the ledger nor connections.
 func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.loadedAt = ctx, ctx.Logger(), time.Now()
 	a.started = make(chan struct{})
@@ -194,7 +194,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.Memory.check(); err != nil {
 		return err
 	}
-	// Caddy cleans up after a provisioning that failed, and so gives it back.
+	// Caddy calls Cleanup, which releases it, also if Provision fails.
 	a.shared = acquireShared()
 	a.engine = a.shared.engine(a.dataDir())
 	if err := a.provisionCatalogue(ctx, set); err != nil {
@@ -210,8 +210,8 @@ func (a *App) Provision(ctx caddy.Context) error {
 	return metrics.Register(ctx.GetMetricsRegistry(), a.scrape)
 }
 
-// Start begins to follow the projects, and bounds how long a stopping process
-// waits for its last requests where the user set no grace_period.
+// Start opens the ledger, loads the projects, and starts the goroutines of the
+// configuration: probes, sources, heartbeats, logs of states.
 func (a *App) Start() error {
 	defer close(a.started)
 	logs.HideBackendBytes()
@@ -259,11 +259,11 @@ func (a *App) Start() error {
 	return nil
 }
 
-// startWait bounds how long requests wait for the first start.
+// startWait bounds how long requests wait for the first configuration to start.
 const startWait = 10 * time.Second
 
-// awaitStart returns when a configuration is in force. Caddy starts apps in any
-// order: the servers may be there first, and with them requests.
+// awaitStart waits until a configuration has started. Caddy starts apps in any order:
+// its servers may accept requests before this app has started.
 func (a *App) awaitStart(ctx context.Context) {
 	if a.engine.InUse() {
 		return
@@ -275,6 +275,7 @@ func (a *App) awaitStart(ctx context.Context) {
 	}
 }
 
+// limitGrace sets defaultGrace if the configuration has no grace_period.
 func (a *App) limitGrace() error {
 	server, err := a.ctx.AppIfConfigured("http")
 	if errors.Is(err, caddy.ErrNotConfigured) {
@@ -289,8 +290,8 @@ func (a *App) limitGrace() error {
 	return nil
 }
 
-// Stop says goodbye to the WebSockets when the process ends; a reload leaves
-// them alone.
+// Stop ends the goroutines of the configuration. When the process ends it also closes
+// the WebSockets, with close code 1001; a reload leaves them open.
 func (a *App) Stop() error {
 	if caddy.Exiting() {
 		a.shared.sockets.CloseAll()
@@ -306,8 +307,8 @@ func (a *App) Stop() error {
 	return nil
 }
 
-// Cleanup gives the handles on shared state back. Requests of this configuration may still run:
-// what they use stays valid.
+// Cleanup releases the references to shared state. Requests of this configuration that
+// still run may go on using it.
 func (a *App) Cleanup() error {
 	return a.shared.release()
 }

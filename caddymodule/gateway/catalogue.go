@@ -69,7 +69,7 @@ func projectOf(p *projects.Project) billing.Project {
 	}
 }
 
-// DefaultPrice implements billing.Catalogue: what nobody knows a plan of costs
+// DefaultPrice implements billing.Catalogue: invocations of an unknown plan cost
 // nothing.
 func (c billingCatalogue) DefaultPrice() usage.Price {
 	return usage.Price{Included: -1, Currency: c.app.currency()}
@@ -87,8 +87,8 @@ func (c billingCatalogue) Sinks() []usage.Sink {
 	return sinks
 }
 
-// organizations returns those of the projects in force, each once, by their ids;
-// nil is among them if some project has none.
+// organizations returns the organizations of the projects in force, sorted by their
+// ids. If a project has no organization, nil is among them.
 func (a *App) organizations() []*projects.Organization {
 	byID := make(map[string]*projects.Organization)
 	for p := range a.Projects() {
@@ -110,8 +110,8 @@ func organizationID(p *projects.Project) string {
 	return p.Organization.ID
 }
 
-// allowanceOf returns the id of an organization and what it may use. Projects of
-// none, which is nil, may do anything.
+// allowanceOf returns the id of an organization and its allowance. Projects without an
+// organization, which is nil, have no limits.
 func allowanceOf(o *projects.Organization) (id string, a quota.Allowance) {
 	if o == nil {
 		return "", quota.Allowance{Quota: -1}
@@ -121,16 +121,16 @@ func allowanceOf(o *projects.Organization) (id string, a quota.Allowance) {
 	return o.ID, a
 }
 
-// isUnmetered reports whether invocations of an organization go on where they cannot
-// be recorded.
+// isUnmetered reports whether invocations of an organization are served even if they
+// cannot be recorded.
 func isUnmetered(o *projects.Organization) bool { return o != nil && o.Plan != nil && o.Plan.Unmetered }
 
-// cycleOf returns when the billing periods of an organization begin.
+// cycleOf returns the billing cycle of an organization.
 func cycleOf(o *projects.Organization) metering.Cycle {
 	return metering.Cycle{Anchor: o.CycleStart, Zone: o.TimeZone}
 }
 
-// subjectOf returns what the ledger counts a call of a function for.
+// subjectOf returns the subject under which the ledger counts calls of a function.
 func subjectOf(p *projects.Project, function string) metering.Subject {
 	s := metering.Subject{Project: p.Ref, Function: function}
 	if o := p.Organization; o != nil {

@@ -63,8 +63,8 @@ type warningLimiter struct {
 	last [256]atomic.Int64 // Unix nanoseconds
 }
 
-// due reports whether the last warning is at least a minute ago, and if so starts
-// the next minute.
+// due reports whether the last warning about the function was at least a minute ago. If
+// so, the next minute starts.
 func (o *warningLimiter) due(project, function string, now time.Time) bool {
 	hash := fnv.New32a()
 	_, _ = hash.Write([]byte(project + "/" + function)) // never fails

@@ -31,8 +31,8 @@ func laterDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 	return nil, h.Errf("%s: %s", h.Val(), projects.NotBuilt)
 }
 
-// parseDirective reads the directive as httpcaddyfile.RegisterHandlerDirective
-// would, which hides the matcher that warnOfTraps needs.
+// parseDirective reads the directive as httpcaddyfile.RegisterHandlerDirective does, but
+// keeps the matcher for warnOfTraps.
 func parseDirective(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error) {
 	h.Next()
 	at := h.Token()
@@ -84,7 +84,7 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// parseCORS reads a policy and has it judged while the line is known.
+// parseCORS reads a policy, and checks it here for errors to have a line.
 func parseCORS(d *caddyfile.Dispenser, into **projects.CORSConfig) error {
 	if d.NextArg() {
 		return d.Errf("cors: unexpected %q; write `cors { origin https://app.example.org }`", d.Val())
@@ -105,7 +105,7 @@ func parseCORS(d *caddyfile.Dispenser, into **projects.CORSConfig) error {
 	return nil
 }
 
-// parseExpose reads names of headers and has them judged while the line is known.
+// parseExpose reads names of headers, and checks them here for errors to have a line.
 func parseExpose(d *caddyfile.Dispenser, into *[]string) error {
 	if err := options.Strings(d, into); err != nil {
 		return err
@@ -116,8 +116,8 @@ func parseExpose(d *caddyfile.Dispenser, into *[]string) error {
 	return nil
 }
 
-// warnOfTraps warns of configurations that are valid and yet reach no function: a
-// matcher of the prefix alone, and directives that remove the prefix before.
+// warnOfTraps warns of valid configurations in which no call reaches a function: a
+// matcher of the bare prefix, and directives that remove the prefix first.
 func warnOfTraps(at caddyfile.Token, matcher caddy.ModuleMap) {
 	var paths []string
 	if json.Unmarshal(matcher["path"], &paths) == nil && len(paths) > 0 {
@@ -149,7 +149,8 @@ func stripsFunctionsPath(words []string) bool {
 	return words[0] == "strip_prefix" && isPrefixOfFunctionsPath(words[1])
 }
 
-// isPrefixOfFunctionsPath reports whether taking a path away leaves less than the prefix.
+// isPrefixOfFunctionsPath reports whether a path that is stripped contains a part of
+// the prefix of functions.
 func isPrefixOfFunctionsPath(path string) bool {
 	path = strings.TrimRight(path, "*")
 	path = strings.TrimSuffix(path, "/")

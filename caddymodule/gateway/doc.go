@@ -2,7 +2,6 @@
 // edge_functions, which holds the configuration and the state that outlives
 // it, the HTTP handler of the same name, and their Caddyfile syntax.
 //
-// What a request is and whether it may pass is decided by package routing; where
-// it runs and how it gets there by package regions; how much it may use by the
-// packages below ratelimit.
+// Package routing decides whether a request is admitted, package regions where it runs
+// and how it is sent there, and the packages below ratelimit how much it may use.
 package gateway

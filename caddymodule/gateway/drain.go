@@ -14,8 +14,8 @@ import (
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
-// Drain takes a region out of use, little by little, here and, with a shared store,
-// at all gateways. A drain that stands keeps its beginning.
+// Drain takes a region out of use gradually: at this gateway and, with a shared store,
+// at all gateways. If the region is drained already, the drain keeps its beginning.
 func (a *App) Drain(ctx context.Context, order DrainOrder) (DrainAnswer, error) {
 	region, err := a.regionOf(order)
 	if err != nil {
@@ -37,8 +37,8 @@ func (a *App) Drain(ctx context.Context, order DrainOrder) (DrainAnswer, error) 
 	return a.carryOutDrain(ctx, order, region, drain)
 }
 
-// Undrain takes a region back into use. Its share of the requests grows as after an
-// outage.
+// Undrain takes a region back into use. Its share of the requests grows gradually, as
+// after an outage. It is an error if the region is not drained.
 func (a *App) Undrain(ctx context.Context, order DrainOrder) (DrainAnswer, error) {
 	region, err := a.regionOf(order)
 	if err != nil {
@@ -82,7 +82,7 @@ func (a *App) carryOutDrain(ctx context.Context, order DrainOrder, region *regio
 	return answer, a.setDrain(ctx, region, drain)
 }
 
-// setDrain keeps a drain and then puts it into force.
+// setDrain saves a drain and then puts it into force.
 func (a *App) setDrain(ctx context.Context, region *regions.Region, drain regions.Drain) error {
 	if err := a.drains.Save(ctx, region.Name, drain); err != nil {
 		return fmt.Errorf("the order cannot be kept, and so is not carried out: %w", err)
@@ -93,7 +93,7 @@ func (a *App) setDrain(ctx context.Context, region *regions.Region, drain region
 	return nil
 }
 
-// drainAnswer says what a drain does to a region.
+// drainAnswer describes the effects of a drain.
 func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool) DrainAnswer {
 	view := a.network.View()
 	i, _ := view.Lookup(region.Name)
@@ -132,8 +132,8 @@ func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool)
 	return answer
 }
 
-// closeDrained says goodbye to the WebSockets of regions that are drained, over
-// the whole time of it, until ctx is done.
+// closeDrained closes the WebSockets of drained regions, spread over the duration of
+// the drain, until ctx is done.
 func (a *App) closeDrained(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -19,7 +19,7 @@ import (
 // ExporterNamespace is the namespace of the modules that are an Exporter.
 const ExporterNamespace = "edge_functions.exporters"
 
-// Exporter is where line items go as they become final or are corrected: a guest
+// Exporter takes line items when they become final, and their corrections: a guest
 // module in the namespace edge_functions.exporters, which `export NAME` in a
 // Caddyfile chooses. It is a usage.Deliverer or a usage.Service too, and may be an
 // OrganizationUser. Its methods are called by one goroutine at a time; what fails is
@@ -30,8 +30,8 @@ type Exporter interface {
 	usage.Sink
 }
 
-// OrganizationUser is an Exporter that has to know more of the organizations than
-// their lines say, such as who they are elsewhere.
+// OrganizationUser is an Exporter that needs more than the line items of organizations,
+// such as the customer at a payment service.
 type OrganizationUser interface {
 	Exporter
 
@@ -91,7 +91,7 @@ func (a *App) provisionExporters(ctx caddy.Context) error {
 	return nil
 }
 
-// payingOrganizations goes through the organizations in force, sorted by their ids.
+// payingOrganizations iterates over the organizations in force, sorted by their ids.
 func (a *App) payingOrganizations() iter.Seq[*projects.Organization] {
 	return func(yield func(*projects.Organization) bool) {
 		for _, o := range a.organizations() {

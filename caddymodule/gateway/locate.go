@@ -19,21 +19,21 @@ import (
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
-// Locate says how the place of a client is found. The first that answers
-// counts: the headers in their order, then the files.
+// Locate says how the location of a client is found: from the first of the headers,
+// then of the files, that has one.
 type Locate struct {
-	// Headers that say the client's country, taken from trusted proxies only. Of
-	// CF-IPCountry, CloudFront-Viewer-Country and X-Vercel-IP-Country the headers
-	// for latitude and longitude count too.
+	// Headers with the client's country, which only trusted proxies may set. With
+	// CF-IPCountry, CloudFront-Viewer-Country and X-Vercel-IP-Country, the headers of
+	// the same services for latitude and longitude are used too.
 	Headers []string `json:"headers,omitempty"`
 
-	// MMDB files, of MaxMind's or DB-IP's layout. They are read again when they
+	// MMDB files in the layout of MaxMind or DB-IP. They are read again when they
 	// change.
 	MMDB []string `json:"mmdb,omitempty"`
 }
 
-// provisionLocator makes the locator. Missing files are warnings here and errors
-// at the start.
+// provisionLocator builds the locator. Missing files are warnings here and errors at
+// the start.
 func (a *App) provisionLocator() error {
 	if a.Locate == nil {
 		return nil
@@ -57,7 +57,7 @@ func (a *App) provisionLocator() error {
 	return nil
 }
 
-// client returns the place of the caller.
+// client returns the location of the client of a request.
 func (a *App) client(r *http.Request) geo.Client {
 	if a.locator == nil {
 		return geo.Client{}
@@ -132,7 +132,7 @@ func (l *Location) place(set *regions.Set) (geo.Place, error) {
 	return place, nil
 }
 
-// gatewayLocation returns the place of this gateway; it may be unknown.
+// gatewayLocation returns the location of this gateway, which may be unknown.
 func (a *App) gatewayLocation(set *regions.Set) (regions.Location, error) {
 	if a.Location == nil {
 		return regions.Location{Source: regions.LocationUnknown}, nil

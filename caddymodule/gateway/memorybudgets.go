@@ -12,9 +12,9 @@ import (
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
-// Memory bounds what callers can make the gateway hold, in bytes for all calls
-// together (contract 9.6, 9.7). A change is in force at once and takes nothing
-// away that is in use.
+// Memory bounds the memory that callers can make the gateway use, in bytes for all
+// calls together (contract 9.6, 9.7). A change applies at once; memory that is in use
+// is not taken away.
 type Memory struct {
 	// Request bodies that are kept to be sent again. A body that finds no room is
 	// not kept: its call goes on, and is not sent a second time. Default: 64 MiB.
@@ -29,10 +29,11 @@ type Memory struct {
 	Limits int64 `json:"limits,omitempty"`
 }
 
-// leastBudget is the smallest budget, in bytes; less is a forgotten unit.
+// leastBudget is the smallest budget, in bytes: a smaller one is probably a number
+// without its unit.
 const leastBudget = 1 << 20
 
-// budgets are the budgets by their names, in the order of the manual.
+// budgets returns the budgets with their names, in the order of the manual.
 func (m *Memory) budgets() []struct {
 	name  string
 	bytes *int64

@@ -17,15 +17,15 @@ import (
 
 // Nearest says how a region is chosen for requests that name none.
 type Nearest struct {
-	// From where the distance is measured: gateway (default) or client.
+	// The point from which distances are measured: gateway (default) or client.
 	From string `json:"from,omitempty"`
 
-	// How much farther than the best a region may be to take what a full one
-	// leaves. Default: 150ms.
+	// How much farther than the best region a region may be that takes the requests
+	// of a full one. Default: 150ms.
 	MaxSpill caddy.Duration `json:"max_spill,omitempty"`
 
-	// How much farther from the gateway than the nearest a region may be that
-	// is nearest to the client. Default: as far as it is.
+	// How much farther from the gateway than its nearest region the region nearest to
+	// the client may be. Default: any distance.
 	MaxDetour caddy.Duration `json:"max_detour,omitempty"`
 }
 
@@ -45,20 +45,20 @@ func (n *Nearest) policy() (plan.Policy, error) {
 	return p, nil
 }
 
-// Retry says what may be sent to a second backend beside what was never sent to
-// the first.
+// Retry says which requests may be sent to a second backend, in addition to those that
+// were never sent to the first.
 type Retry struct {
-	// Send requests of every method again whose connection broke before the
-	// first byte of an answer, though a function may have run. Default: GET,
-	// OPTIONS and those with an Idempotency-Key only.
+	// Whether requests of every method are sent again if the connection broke before
+	// the first byte of the answer, although the function may have run. Default: only
+	// GET, OPTIONS and requests with an Idempotency-Key are.
 	Sent bool `json:"sent,omitempty"`
 
-	// Statuses that are given up for another backend's answer, for the same
-	// requests. Default: none.
+	// Statuses of answers after which the same requests are sent to another backend.
+	// Default: none.
 	Status []int `json:"status,omitempty"`
 
-	// How much of a request body is kept for that, in bytes. Default: 64 KiB, at
-	// most 1 MiB.
+	// The largest request body that is kept to be sent again, in bytes. Default:
+	// 64 KiB, at most 1 MiB.
 	Body int64 `json:"body,omitempty"`
 }
 

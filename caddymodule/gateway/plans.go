@@ -33,22 +33,21 @@ type Plan struct {
 	// Invocations a cycle. Default: the built-in plan's.
 	Quota *int64 `json:"quota,omitempty"`
 
-	// What invocations beyond the quota cost. Default: the built-in plan's;
-	// without, they are refused.
+	// The price of invocations beyond the quota. Default: the built-in plan's; without
+	// a price they are refused.
 	Overage *projects.Overage `json:"overage,omitempty"`
 
-	// Whether they are refused unless an organization says otherwise. Default:
-	// the built-in plan's.
+	// Whether invocations beyond the quota are refused, unless the organization says
+	// otherwise. Default: the built-in plan's.
 	SpendCap *bool `json:"spend_cap,omitempty"`
 
-	// How much of a full region each project gets, beside others of weight 1.
-	// Default: 1, at most 1000.
+	// The weight by which a full region is divided between projects. Default: 1, at
+	// most 1000.
 	Weight int64 `json:"weight,omitempty"`
 
-	// What becomes of invocations that cannot be recorded since the disk is full
-	// or fails, or that need a grant of a hard quota while the store is away:
-	// `closed` (default) answers them 503; `open` lets them go on, and counts
-	// them later.
+	// How invocations are answered that cannot be recorded because the disk is full or
+	// fails, or that need a grant of a hard quota while the store is unreachable:
+	// `closed` (default) answers them 503; `open` serves them and counts them later.
 	MeterUnavailable string `json:"meter_unavailable,omitempty"`
 }
 
@@ -58,7 +57,7 @@ const (
 	meterOpen   = "open"
 )
 
-// plans returns the built-in plans with those of the configuration over them.
+// plans returns the built-in plans, changed and extended by those of the configuration.
 func (a *App) plans() map[string]projects.Plan {
 	plans := projects.BuiltinPlans()
 	for name, plan := range plans {
@@ -156,8 +155,8 @@ func parseQuota(d *caddyfile.Dispenser, into **int64) error {
 	return nil
 }
 
-// priceForm is the form of an amount of money; the currency decides how many decimals
-// it may have.
+// priceForm matches an amount of money; the currency decides how many decimals it may
+// have.
 var priceForm = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9})?$`)
 
 // parseOverage reads a price and the number of invocations that it is for.
@@ -196,7 +195,7 @@ func (a *App) checkCurrency() error {
 	return fmt.Errorf("currency %q: must be a code of ISO 4217 such as EUR%s", code, spelling.DidYouMean(code, all))
 }
 
-// checkPrices returns the errors of prices that the currency cannot have.
+// checkPrices returns an error if a price has more decimals than its currency.
 func (a *App) checkPrices() error {
 	errs := []error{a.checkCurrency()}
 	for _, name := range slices.Sorted(maps.Keys(a.Plans)) {
@@ -219,8 +218,8 @@ func (a *App) checkPrice(o *projects.Overage) error {
 	return nil
 }
 
-// pricedLine is a price of the Caddyfile with its line: the currency may follow
-// later.
+// pricedLine is a price with its line of the Caddyfile. It is checked after the whole
+// file was read, as the currency may follow later.
 type pricedLine struct {
 	at      caddyfile.Dispenser
 	overage *projects.Overage

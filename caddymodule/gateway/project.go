@@ -23,27 +23,27 @@ type Project struct {
 	// Default: none, and so no limits.
 	Plan string `json:"plan,omitempty"`
 
-	// Whether invocations stop at the plan's quota. Default: the plan's word.
+	// Whether invocations beyond the quota are refused. Default: the plan's.
 	SpendCap *bool `json:"spend_cap,omitempty"`
 
-	// When the billing cycles start; any of the starts anchors them all. Default:
-	// the first of the month.
+	// The start of any one billing cycle, which determines all others. Default: the
+	// first of the month.
 	CycleStart *time.Time `json:"cycle_start,omitempty"`
 
 	// Invocations a cycle. Default: the plan's.
 	Quota *int64 `json:"quota,omitempty"`
 
-	// How long calls go on past the quota. Default: 0.
+	// How long calls are still served after the quota is used up. Default: 0.
 	Grace projects.Duration `json:"grace,omitempty"`
 
 	// The IANA time zone that cycles start in. Default: UTC.
 	TimeZone string `json:"time_zone,omitempty"`
 
-	// Who pays, at Stripe: cus_..., for the exporter.
+	// The customer at Stripe, cus_..., for the exporter.
 	StripeCustomer string `json:"stripe_customer,omitempty"`
 
-	// Further sets of public keys: {env.X} that holds a URL, the path of a file,
-	// or the set itself.
+	// Further sets of public keys: each {env.X} is a URL, the path of a file, or the
+	// set itself.
 	LaterKeys []string `json:"jwks_env,omitempty"`
 }
 
@@ -85,8 +85,8 @@ func (p *Project) resolved() (projects.ProjectConfig, error) {
 	return cfg, nil
 }
 
-// checkRegions says whether the residency list names configured regions. In a
-// projects file, which other gateways read too, others are allowed.
+// checkRegions returns an error if the project is restricted to regions that are not
+// configured. In a projects file, which other gateways read too, they are allowed.
 func (p *Project) checkRegions(set *regions.Set) error {
 	var errs []error
 	for i, name := range p.Regions {

@@ -12,8 +12,7 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// UnmarshalCaddyfile reads the block of a project, which the dispenser stands
-// in front of:
+// UnmarshalCaddyfile reads the block of a project:
 //
 //	project default {
 //		domain <host...>
@@ -89,7 +88,7 @@ func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// tokens returns what is said of tokens, to add to it.
+// tokens returns the configuration of tokens, which it creates if there is none.
 func (p *Project) tokens() *projects.JWTConfig {
 	if p.JWT == nil {
 		p.JWT = new(projects.JWTConfig)
@@ -116,13 +115,13 @@ func checkProjectPart(part projects.ProjectConfig) error {
 	}
 	var texts []string
 	for _, problem := range invalid.Problems {
-		problem.Path = "" // it is the line
+		problem.Path = "" // the error has the line instead
 		texts = append(texts, problem.String())
 	}
 	return errors.New(strings.Join(texts, "; "))
 }
 
-// parsePlan is here for `plan` being an option that others may repeat.
+// parsePlan reads the name of the plan, which may be given only once.
 func (p *Project) parsePlan(d *caddyfile.Dispenser) error {
 	if p.Plan != "" {
 		return d.Errf("plan: given twice, keep one")
@@ -130,7 +129,7 @@ func (p *Project) parsePlan(d *caddyfile.Dispenser) error {
 	return options.String(d, &p.Plan)
 }
 
-// parseOrganization reads who pays, by the id that usage is shown under.
+// parseOrganization reads the id of the organization that usage is counted for.
 func (p *Project) parseOrganization(d *caddyfile.Dispenser) error {
 	if err := options.String(d, &p.Organization); err != nil {
 		return err
@@ -141,8 +140,8 @@ func (p *Project) parseOrganization(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// parseDomain reads a line of domains. seen has those of the lines before: all
-// of them are not judged again with every line.
+// parseDomain reads a line of domains. seen has the domains of earlier lines, so that
+// each line checks only its own.
 func (p *Project) parseDomain(d *caddyfile.Dispenser, seen map[string]int) error {
 	before := len(p.Domains)
 	if err := options.Strings(d, &p.Domains); err != nil {
@@ -151,7 +150,7 @@ func (p *Project) parseDomain(d *caddyfile.Dispenser, seen map[string]int) error
 	for i, domain := range p.Domains[before:] {
 		host, err := projects.ParseDomain(domain)
 		if err != nil {
-			continue // checkProjectPart says it with the others
+			continue // checkProjectPart reports it
 		}
 		if first, twice := seen[host]; twice {
 			return d.Errf("domain: %q: listed twice, first at domains[%d]", domain, first)
@@ -181,7 +180,7 @@ func (p *Project) parseSecret(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// parseJWKS reads public keys in any of the three ways. What is in the
+// parseJWKS reads public keys: a URL, a file or an inline set. A value of the
 // environment is told apart when the configuration is loaded.
 func (p *Project) parseJWKS(d *caddyfile.Dispenser) error {
 	args, err := options.Arguments(d, 1, 1)
@@ -198,7 +197,7 @@ func (p *Project) parseJWKS(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// addKeys adds a set of public keys, by its looks inline, a URL or a file.
+// addKeys adds a set of public keys: an inline set, a URL or a file, by its form.
 func addKeys(to *projects.JWTConfig, text string) error {
 	var given bool
 	part := new(projects.JWTConfig)
@@ -279,8 +278,8 @@ func (p *Project) parseFunction(d *caddyfile.Dispenser, seen map[string]bool) er
 	return err
 }
 
-// warnOfNoCredentials warns of a project whose functions require a token while
-// nothing is configured to verify it with.
+// warnOfNoCredentials warns of a project whose functions require a token although no
+// key is configured to verify it.
 func (p *Project) warnOfNoCredentials(at *caddyfile.Dispenser) {
 	verified := slices.ContainsFunc(p.Functions, func(f projects.FunctionConfig) bool { return f.VerifyJWT == nil || *f.VerifyJWT })
 	tokens := p.JWT != nil && (p.JWT.Secret != "" || len(p.JWT.Secrets)+len(p.JWT.JWKS) > 0 || p.JWT.JWKSFile != "" || p.JWT.JWKSURL != "")

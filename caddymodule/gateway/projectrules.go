@@ -10,8 +10,8 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// ProjectRules returns what a configuration, as Caddy's JSON, demands of its
-// projects: its apex, regions and plans. It opens nothing.
+// ProjectRules returns the rules by which projects are checked in a configuration, which
+// is given as Caddy's JSON: its apex, regions and plans. It opens no files or connections.
 func ProjectRules(config []byte) (projects.BuilderConfig, error) {
 	var document struct {
 		Apps map[string]json.RawMessage `json:"apps"`

@@ -23,24 +23,24 @@ type Region struct {
 	// The name that clients ask for.
 	Name string `json:"name"`
 
-	// Where the runtimes are: http://HOST[:PORT], https://HOST[:PORT],
+	// The addresses of the runtimes: http://HOST[:PORT], https://HOST[:PORT],
 	// h2c://HOST[:PORT], unix//PATH or unix+h2c//PATH.
 	Backends []string `json:"backends"`
 
-	// How many requests the region can run at once. Default: unknown, and so
-	// never full.
+	// The number of requests that the region can run at once. Default: unknown, the
+	// region is never full.
 	Capacity int64 `json:"capacity,omitempty"`
 
-	// How many WebSockets the region can have open at once, which count for nothing
-	// else. Default: four times the capacity, without one any number.
+	// The number of WebSockets that the region can have open at once; they do not count
+	// as requests. Default: four times the capacity, or any number without one.
 	WebSockets int64 `json:"websockets,omitempty"`
 
-	// What backends are asked for to see whether they live. One that is named
-	// must answer 2xx. Default: /_internal/health, where any answer will do.
+	// The path of health probes, which backends must answer with 2xx. Default:
+	// /_internal/health, where any status counts as healthy.
 	HealthURI string `json:"health_uri,omitempty"`
 
-	// How TLS connections to https backends are made. Default: by the system's
-	// authorities, without a certificate.
+	// Options of TLS connections to https backends. Default: the system's authorities,
+	// no client certificate.
 	TLS *BackendTLS `json:"tls,omitempty"`
 
 	// Latitude and longitude in degrees; needed for names that are not known
@@ -166,8 +166,8 @@ func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// parseBackend reads addresses of backends, and checks them while their line is
-// known.
+// parseBackend reads addresses of backends, and checks them here for errors to have a
+// line.
 func (r *Region) parseBackend(d *caddyfile.Dispenser) error {
 	if err := options.Strings(d, &r.Backends); err != nil {
 		return err
@@ -192,13 +192,13 @@ func parseBias(d *caddyfile.Dispenser, into *caddy.Duration) error {
 	return nil
 }
 
-// BackendTLS says how TLS connections to the backends of a region are made.
+// BackendTLS has the options of TLS connections to the backends of a region.
 type BackendTLS struct {
 	// A PEM file of the authorities that sign the backends' certificates, instead
 	// of the system's.
 	CA string `json:"ca,omitempty"`
 
-	// PEM files of the certificate that the gateway shows, and of its key.
+	// PEM files of the client certificate of the gateway, and of its key.
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`
 
@@ -207,7 +207,7 @@ type BackendTLS struct {
 	ServerName string `json:"server_name,omitempty"`
 }
 
-// check says what is wrong without opening a file.
+// check returns an error if the options are not valid. It opens no files.
 func (b *BackendTLS) check(backends []string) error {
 	switch {
 	case (b.Certificate == "") != (b.Key == ""):
@@ -222,7 +222,7 @@ func (b *BackendTLS) check(backends []string) error {
 	return nil
 }
 
-// config reads the files.
+// config reads the files and returns the TLS configuration.
 func (b *BackendTLS) config() (*tls.Config, error) {
 	config := &tls.Config{ServerName: b.ServerName, MinVersion: tls.VersionTLS12}
 	if b.CA != "" {
@@ -269,8 +269,8 @@ func (b *BackendTLS) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	})
 }
 
-// backendTLS reads the files of all regions; those without the option have no
-// config.
+// backendTLS reads the files of all regions and returns their TLS configurations by
+// region. Regions without the option are left out.
 func (a *App) backendTLS() (map[string]*tls.Config, error) {
 	configs := make(map[string]*tls.Config)
 	var errs []error

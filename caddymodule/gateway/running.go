@@ -34,7 +34,7 @@ func Running() (*App, error) {
 	return app.(*App), nil
 }
 
-// Projects goes through the projects in force.
+// Projects iterates over the projects in force.
 func (a *App) Projects() iter.Seq[*projects.Project] {
 	return func(yield func(*projects.Project) bool) {
 		if a.single != nil {
@@ -60,7 +60,7 @@ func (a *App) AllowsCertificate(host string) bool {
 	return ok && !(a.single != nil && match.Shared) && projects.NormalizeHost(host) == strings.ToLower(host)
 }
 
-// KeySets returns how the sets of public keys are that come from files and URLs.
+// KeySets returns the state of the key sets that come from files and URLs.
 func (a *App) KeySets() jwks.PoolStatus { return a.shared.keys.Status() }
 
 // Exporters returns the exporters of the configuration, in its order.
@@ -69,7 +69,7 @@ func (a *App) Exporters() []Exporter { return a.exporters }
 // Engine returns the billing engine, which outlives the configuration.
 func (a *App) Engine() *billing.Engine { return a.engine }
 
-// Fleet returns what is known of the gateways that share the store.
+// Fleet returns the other gateways that share the store, as their heartbeats say.
 func (a *App) Fleet() *fleet.Fleet { return a.shared.fleet }
 
 // View returns the regions as they are now.

@@ -19,22 +19,22 @@ const (
 	storeRedis    = "redis"
 )
 
-// Store says where the gateway keeps its ledger and what gateways share.
+// Store has the directory of the ledger, and the Redis that gateways share.
 type Store struct {
-	// embedded (default): files of this gateway; redis: shared by all gateways.
+	// embedded (default): only files of this gateway; redis: shared by all gateways.
 	Kind string `json:"kind"`
 
 	// The directory of the files, on a disk of this machine. Default: edgegate in
 	// Caddy's data directory.
 	Path string `json:"path,omitempty"`
 
-	// What the end of the machine may take of the ledger: group (default), the
-	// invocations of 50 ms; strict, none: each waits for the disk; none, what the
-	// kernel has not written yet.
+	// Which invocations may be lost from the ledger if the machine fails: group
+	// (default), those of the last 50 ms; strict, none, as each one waits for the disk;
+	// none, all that the kernel has not written yet.
 	Sync string `json:"sync,omitempty"`
 
 	// redis://[user:password@]host:port[,host:port...][?mode=cluster|sentinel&master=NAME],
-	// or rediss:// for TLS. May have {env.X} in it.
+	// or rediss:// for TLS. It may contain {env.X}.
 	URL string `json:"url,omitempty"`
 }
 
@@ -64,8 +64,8 @@ func ParseRedisURL(url string) (redisconn.Config, error) {
 	return redisconn.Parse(resolved)
 }
 
-// CheckRedisURL returns what is wrong with a URL in a Caddyfile. One with {env.NAME}
-// in it is checked when the configuration is loaded.
+// CheckRedisURL returns an error if a URL in a Caddyfile is not valid. A URL with
+// {env.NAME} is checked when the configuration is loaded.
 func CheckRedisURL(url string) error {
 	if options.HasEnv(url) {
 		return nil
