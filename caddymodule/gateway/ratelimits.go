@@ -82,9 +82,6 @@ func (a *App) provisionLimits() error {
 				built.rate.Name += "-" + time.Duration(r.Window).String()
 			}
 		}
-		if slices.ContainsFunc(a.rates, func(other *rate.Limit) bool { return other.Name == built.rate.Name }) {
-			return fmt.Errorf("rate_limit %s: given twice for the same time, keep one", r.Scope)
-		}
 		a.limits, a.rates = append(a.limits, built), append(a.rates, built.rate)
 	}
 	var err error
