@@ -16,7 +16,6 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/ratelimit/billing"
-	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/locate"
@@ -112,10 +111,7 @@ type App struct {
 	debugHash  []byte            // SHA-256 of the debug secret; nil without one
 	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
-	limits     []scopedLimit
-	inFlight   []inFlightCap
-	rates      []*rate.Limit // of the limits, in the same order
-	ratePolicy string        // the header of the limits
+	limits     callLimits
 	exporters  []Exporter
 	loadedAt   time.Time
 	single     *projects.Project // nil with a source

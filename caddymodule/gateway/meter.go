@@ -38,7 +38,7 @@ type callMeter struct {
 	call    *call
 	request billing.Request
 
-	states      [rate.MaxLimits]rate.State // by the index of App.limits
+	states      [rate.MaxLimits]rate.State // by the index of callLimits.scoped
 	rateCounted bool                       // at least one rate limit applied
 
 	inFlight [3]rate.InFlightID // the caps that the call counts under
@@ -65,7 +65,7 @@ func (m *callMeter) Limit(inv *routing.Invocation) time.Duration { return m.limi
 // limits. It returns how long the client must wait, 0 if the call may go on.
 func (m *callMeter) limit(inv *routing.Invocation, byClient bool) (wait time.Duration) {
 	var (
-		limits = m.call.handler.app.limits
+		limits = m.call.handler.app.limits.scoped
 		rates  [rate.MaxLimits]*rate.Limit
 		keys   [rate.MaxLimits]rate.Key
 		states [rate.MaxLimits]rate.State
@@ -113,8 +113,8 @@ func (m *callMeter) Take(o *projects.Organization) error {
 // Enter implements routing.Usage.
 func (m *callMeter) Enter(inv *routing.Invocation) string {
 	app := m.call.handler.app
-	for i := range app.inFlight {
-		scope := &app.inFlight[i]
+	for i := range app.limits.caps {
+		scope := &app.limits.caps[i]
 		key, _ := scope.key(m, inv) // every call has a key of these scopes
 		id, ok := app.shared.inFlight.Enter(&key, scope.calls)
 		if !ok {
@@ -200,8 +200,8 @@ func (m *callMeter) setLimitHeaders(header http.Header) {
 		header.Del(headerRemaining)
 	}
 	if m.rateCounted {
-		rates := m.call.handler.app.rates
-		header.Add(headerRatePolicy, m.call.handler.app.ratePolicy)
+		rates := m.call.handler.app.limits.rates
+		header.Add(headerRatePolicy, m.call.handler.app.limits.policy)
 		header.Add(headerRate, rate.StateHeader(rates, m.states[:len(rates)]))
 	}
 }

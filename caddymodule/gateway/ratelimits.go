@@ -67,27 +67,44 @@ type scopedLimit struct {
 	rate  *rate.Limit
 }
 
+// callLimits holds the rate limits and the caps of calls in flight of a configuration.
+type callLimits struct {
+	scoped []scopedLimit // the rate limits
+	rates  []*rate.Limit // of scoped, in the same order
+	policy string        // the value of Ratelimit-Policy
+	caps   []inFlightCap
+}
+
+// add builds a rate limit and adds it.
+func (l *callLimits) add(r *RateLimit) error {
+	built, err := r.build()
+	if err != nil {
+		return fmt.Errorf("rate_limit: %w", err)
+	}
+	for _, other := range l.rates {
+		if other.Name == built.rate.Name {
+			built.rate.Name += "-" + time.Duration(r.Window).String()
+		}
+	}
+	l.scoped, l.rates = append(l.scoped, built), append(l.rates, built.rate)
+	return nil
+}
+
 // provisionLimits builds the rate limits of the configuration.
 func (a *App) provisionLimits() error {
 	if len(a.RateLimits) > rate.MaxLimits {
 		return fmt.Errorf("rate_limit: %d are too many, at most %d are possible", len(a.RateLimits), rate.MaxLimits)
 	}
 	for _, r := range a.RateLimits {
-		built, err := r.build()
-		if err != nil {
-			return fmt.Errorf("rate_limit: %w", err)
+		if err := a.limits.add(r); err != nil {
+			return err
 		}
-		for _, other := range a.rates {
-			if other.Name == built.rate.Name {
-				built.rate.Name += "-" + time.Duration(r.Window).String()
-			}
-		}
-		a.limits, a.rates = append(a.limits, built), append(a.rates, built.rate)
+	}
+	if len(a.limits.rates) == 0 {
+		return nil
 	}
 	var err error
-	if len(a.rates) > 0 {
-		a.ratePolicy, err = rate.PolicyHeader(a.rates)
-	}
+	a.limits.policy, err = rate.PolicyHeader(a.limits.rates)
 	return err
 }
 
@@ -252,7 +269,7 @@ func (a *App) provisionRoom() error {
 		case calls < 0:
 			return fmt.Errorf("in_flight: %s: must be a number from 1", scope)
 		case calls > 0:
-			a.inFlight = append(a.inFlight, inFlightCap{scopedLimit{scope, &rate.Limit{Name: scope}}, calls})
+			a.limits.caps = append(a.limits.caps, inFlightCap{scopedLimit{scope, &rate.Limit{Name: scope}}, calls})
 		}
 	}
 	return nil
