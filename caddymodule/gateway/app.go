@@ -145,7 +145,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	a.ctx, a.logger, a.loadedAt = ctx, ctx.Logger(), time.Now()
 	a.started = make(chan struct{})
 	if logs.Exposes(a.logger.Core()) {
-		a.logger.Warn("secrets are logged: " + logs.ExposedMessage + "; " + logs.ExposedRemedy)
+		a.logger.Warn("log not masked: " + logs.ExposedMessage + "; " + logs.ExposedRemedy)
 	}
 	logs.UseForRedis(a.logger)
 	set, err := a.regionSet()
