@@ -92,7 +92,7 @@ func TestNamesOfLimits(t *testing.T) {
 	limit := func(window string) string { return `{"scope":"project","count":5,"window":"` + window + `"}` }
 	load(t, appConfig(strings.Replace(goodApp, `{`, `{"rate_limits":[`+limit("1s")+`,`+limit("1m")+`,`+limit("1m")+`],`, 1)))
 	var names []string
-	for _, r := range runningApp(t).rates {
+	for _, r := range runningApp(t).limits.rates {
 		if slices.Contains(names, r.Name) {
 			t.Errorf("two limits are %s", r.Name)
 		}
