@@ -101,7 +101,7 @@ func TestNamesOfLimits(t *testing.T) {
 	if len(names) != 3 || names[0] != "project" || names[1] != "project-1m0s" {
 		t.Errorf("names %q", names)
 	}
-	if policy := runningApp(t).ratePolicy; strings.Count(policy, "q=5") != 3 {
+	if policy := runningApp(t).limits.policy; strings.Count(policy, "q=5") != 3 {
 		t.Errorf("policy %s", policy)
 	}
 }
