@@ -1,5 +1,5 @@
-// Package fleet is what gateways that share a store tell each other: a heartbeat
-// every few seconds, and the orders to drain regions.
+// Package fleet exchanges the heartbeats and drain orders of gateways that share a
+// store.
 //
 // It decides when a gateway is heard, which clients another gateway is much nearer
 // to, and how orders to drain outlive restarts. It does not decide when to beat,

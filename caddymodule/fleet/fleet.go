@@ -19,14 +19,14 @@ type Store interface {
 	HashDelete(ctx context.Context, key string, fields ...string) error
 }
 
-// Fleet is what one gateway knows of all that share its store, and from which
-// countries its own calls come. It is safe for concurrent use.
+// Fleet holds the last heartbeats of the gateways that share a store, and counts this
+// gateway's calls by country. It is safe for concurrent use.
 type Fleet struct {
 	heard atomic.Pointer[[]Heartbeat] // nil before the first exchange
 	calls [26 * 26]atomic.Int64       // by the two letters of the country
 }
 
-// New returns the fleet as a gateway knows it that has just started.
+// New returns an empty Fleet: no heartbeat was read yet.
 func New() *Fleet { return new(Fleet) }
 
 // Heard returns the heartbeats of the gateways that were heard within 15 seconds,
@@ -68,9 +68,9 @@ func (f *Fleet) listen(ctx context.Context, store Store) error {
 	return store.HashDelete(ctx, gatewaysKey, forgotten...)
 }
 
-// ViewAt returns the regions as another gateway sees them, which is named by its
-// id or by the region where it is. own is what this gateway sees; its loads stay.
-// Without such a gateway, ok is false.
+// ViewAt returns the regions as another gateway sees them. The gateway is named by its
+// id or by its region. Loads are those of own, the view of this gateway. If there is no
+// such gateway, ok is false.
 func (f *Fleet) ViewAt(gateway string, own *regions.View) (view *regions.View, ok bool) {
 	heard, _ := f.Heard()
 	i := slices.IndexFunc(heard, func(h Heartbeat) bool { return gateway == h.Gateway || gateway == h.Location.Region })

@@ -14,26 +14,26 @@ const (
 	// gatewaysKey is the hash of the heartbeats in Redis.
 	gatewaysKey = "edge:{fleet}:gateways"
 
-	// Interval is how often gateways exchange what they know.
+	// Interval is the time between two heartbeats of a gateway.
 	Interval = 2 * time.Second
 
-	// silentAfter is how long a gateway counts as heard after its heartbeat, and
-	// forgottenAfter how long the heartbeat of a silent one stays in Redis.
+	// A gateway is silent silentAfter its last heartbeat, which is removed from Redis
+	// after forgottenAfter.
 	silentAfter    = 15 * time.Second
 	forgottenAfter = time.Hour
 )
 
-// Heartbeat is what a gateway tells the others.
+// Heartbeat is the state of a gateway, as it is sent to the others.
 type Heartbeat struct {
-	Gateway  string                    `json:"gateway"` // its id, that of its ledger
-	Host     string                    `json:"host"`    // the machine's name, for people
+	Gateway  string                    `json:"gateway"` // id of the gateway and of its ledger
+	Host     string                    `json:"host"`    // name of the machine
 	Version  string                    `json:"version"`
 	Location Location                  `json:"location"`
 	At       time.Time                 `json:"at"`
 	Regions  map[string]ObservedRegion `json:"regions"`
 }
 
-// Location is where a gateway is and how that is known.
+// Location is the location of a gateway and its source.
 type Location struct {
 	Region      string                 `json:"region"` // "" when only coordinates are known
 	Coordinates *[2]float64            `json:"coordinates,omitempty"`

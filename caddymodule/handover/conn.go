@@ -14,7 +14,7 @@ const tlsHandshake = 0x16 // RFC 8446, section 5.1
 
 var http2Preface = []byte("PRI") // of RFC 9113, section 3.4, what tells it from HTTP/1
 
-// maxStray is how many line breaks, in bytes, may come before the first request
+// maxStray is the number of bytes of line breaks that may come before the first request
 // on a connection that was handed over. Old clients send some after a body (RFC
 // 9112, section 2.2), and net/http takes as many, if it read the body itself.
 const maxStray = 4

@@ -3,18 +3,18 @@ package handover
 import "sync/atomic"
 
 const (
-	// maxRecorded is how much of a request is kept, in bytes, until it is known
-	// that the server took it. A longer head stays with its server.
+	// maxRecorded bounds the bytes of a request that are kept until the server is known
+	// to have read it. A longer head stays with its server.
 	maxRecorded = 16 << 10
-	// smallHead is how much of it any connection may keep.
+	// smallHead is the part of it, in bytes, that any connection may keep.
 	smallHead = 4 << 10
-	// mostLargeHeads is how many connections may keep more at a time: with 16 KiB
+	// mostLargeHeads bounds the number of connections that keep more at a time: with 16 KiB
 	// each that is 16 MiB for all (contract 9.6). Heads beyond stay with their
 	// server, like long ones: only a reload in their midst can tell.
 	mostLargeHeads = 1 << 10
 )
 
-// largeHeads is how many connections keep more than smallHead.
+// largeHeads is the number of connections that keep more than smallHead.
 var largeHeads atomic.Int64
 
 // keepHead adds to what is recorded of a request, unless that gets too long or too

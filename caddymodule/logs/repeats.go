@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// repeatsEvery is how often repetitions are summed up.
+	// repeatsEvery is the interval at which repeated failures are summed up in a line.
 	repeatsEvery = time.Second
 	// mostCauses bounds how many causes are told apart at a time; what exceeds it is
 	// summed by code alone.
@@ -29,7 +29,7 @@ type FailedCall struct {
 	Function string
 	Region   string
 	Status   int
-	Code     string // of the gateway's answer, if that is what the client got
+	Code     string // of the gateway's answer; "" if the client got another answer
 	Outcome  string // of an answer that broke off
 	Cause    string
 }

@@ -12,11 +12,11 @@ import (
 
 const (
 	closeGoingAway = 1001 // RFC 6455, section 7.4.1
-	// closeWait is how long a peer may take to answer a Close frame.
+	// closeWait bounds the time in which a peer must answer a Close frame.
 	closeWait = 3 * time.Second
 )
 
-// Outcome is how a WebSocket ended.
+// Outcome says how a WebSocket ended.
 type Outcome uint8
 
 // The outcomes.
