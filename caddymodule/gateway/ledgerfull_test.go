@@ -32,7 +32,7 @@ func fill(t *testing.T, ledger *metering.Ledger) {
 	t.Fatal("the ledger takes everything")
 }
 
-// Contract 7.1: without a record there is no invocation, unless the plan has it go on; an end
+// Contract 5.20: without a record there is no invocation, unless the plan has it go on; an end
 // that cannot be recorded is an error in the log, and the caller has the answer.
 func TestLedgerIsFull(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ledger")

@@ -122,7 +122,7 @@ func TestStoreInRedis(t *testing.T) {
 		t.Errorf("status %+v", status.Store)
 	}
 	if got := s.call(t, http.MethodGet, "/functions/v1/hello", ""); got.StatusCode != http.StatusOK {
-		t.Errorf("contract 10.1: without its store %d %s", got.StatusCode, got.body)
+		t.Errorf("without its store: %d %s", got.StatusCode, got.body)
 	}
 	if values := app.scrape(); len(values.Regions) != 2 || !values.Ledger.Writable {
 		t.Errorf("metrics %+v", values)
