@@ -70,17 +70,6 @@ http://:%s {
 	return &site{url: "http://" + address, address: address}
 }
 
-// freeAddress is one that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // received is an answer with its body read.
 type received struct {
 	*http.Response
