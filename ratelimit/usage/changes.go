@@ -13,7 +13,9 @@ import (
 )
 
 // Batch is a range of changes: lines that became final or were corrected, in the
-// order in which that happened. Lines has the latest revision of each.
+// order in which that happened. A line that changes again later, in this range or
+// after it, is only in the range of its last change: over all batches, each
+// revision of a line is listed at most once.
 type Batch struct {
 	From, To uint64 // the numbers of the first and the last change
 	Lines    []Line
@@ -49,8 +51,9 @@ func (u *update) note(key []byte, was *entry) error {
 	return u.remember(value, n, was)
 }
 
-// Changes returns the changes after the one with a number, at most as many as most.
-// If there are none, the batch has no lines.
+// Changes returns the changes after the one with a number, at most as many as most,
+// or more if the first of them all have newer revisions. If there are no changes,
+// the batch has no lines.
 func (b *LineStore) Changes(after uint64, most int) (batch Batch, err error) {
 	batch.store = b
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
@@ -61,15 +64,22 @@ func (b *LineStore) Changes(after uint64, most int) (batch Batch, err error) {
 		if changes == nil || lines == nil {
 			return nil
 		}
-		cursor := changes.Cursor()
-		for k, v := cursor.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil && len(batch.Lines) < most; k, v = cursor.Next() {
+		cursor, n := changes.Cursor(), 0
+		for k, v := cursor.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil; k, v = cursor.Next() {
+			if n >= most && len(batch.Lines) > 0 {
+				return nil
+			}
+			n++
+			batch.To = binary.BigEndian.Uint64(k)
+			if n == 1 {
+				batch.From = batch.To
+			}
+			if changedAgain(tx, v, batch.To) {
+				continue
+			}
 			line, err := b.noted(lines, v)
 			if err != nil {
 				return err
-			}
-			batch.To = binary.BigEndian.Uint64(k)
-			if len(batch.Lines) == 0 {
-				batch.From = batch.To
 			}
 			batch.Lines = append(batch.Lines, line)
 		}

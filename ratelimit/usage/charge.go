@@ -218,19 +218,42 @@ func priorOf(tx *bbolt.Tx, change []byte, n uint64) (this, next prior, err error
 	if priors == nil {
 		return this, next, nil
 	}
-	key := func(n uint64) []byte { return binary.BigEndian.AppendUint64(bytes.Clone(change), n) }
-	if text := priors.Get(key(n)); text != nil {
+	key := priorKey(change, n)
+	if text := priors.Get(key); text != nil {
 		if err := json.Unmarshal(text, &this); err != nil {
-			return this, next, fmt.Errorf("the prior state under %x: %w", key(n), err)
+			return this, next, fmt.Errorf("the prior state under %x: %w", key, err)
 		}
 	}
-	after, text := priors.Cursor().Seek(key(n + 1))
-	if len(after) == len(change)+8 && bytes.HasPrefix(after, change) {
+	if after, text := nextPrior(priors, change, n); after != nil {
 		if err := json.Unmarshal(text, &next); err != nil {
 			return this, next, fmt.Errorf("the prior state under %x: %w", after, err)
 		}
 	}
 	return this, next, nil
+}
+
+func priorKey(change []byte, n uint64) []byte {
+	return binary.BigEndian.AppendUint64(bytes.Clone(change), n)
+}
+
+// nextPrior returns the key and the text of the prior of a line's next change after
+// change n. The key is nil if n is the line's last change.
+func nextPrior(priors *bbolt.Bucket, change []byte, n uint64) (key, text []byte) {
+	key, text = priors.Cursor().Seek(priorKey(change, n+1))
+	if len(key) != len(change)+8 || !bytes.HasPrefix(key, change) {
+		return nil, nil
+	}
+	return key, text
+}
+
+// changedAgain reports whether a line changed again after change n.
+func changedAgain(tx *bbolt.Tx, change []byte, n uint64) bool {
+	priors := tx.Bucket(bucketPrior)
+	if priors == nil { // no final line has changed
+		return false
+	}
+	next, _ := nextPrior(priors, change, n)
+	return next != nil
 }
 
 // charge returns the charge of an entry.

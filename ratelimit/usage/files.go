@@ -34,7 +34,7 @@ type Deliverer interface {
 	Sink
 
 	// Deliver stores a batch. After an error, or if the process ends meanwhile, the same
-	// lines come again, perhaps with more after them: it must not count them twice.
+	// changes come again, perhaps with more after them: it must not count them twice.
 	Deliver(ctx context.Context, b Batch) error
 }
 
@@ -104,10 +104,12 @@ func (f *Files) Deliver(_ context.Context, b Batch) error {
 	if err != nil {
 		return err
 	}
-	// The process may have ended after the manifest was written.
-	for len(b.Lines) > 0 && b.From <= last.To {
-		b.Lines = b.Lines[1:]
-		b.From++
+	if len(b.Lines) > 0 && b.From <= last.To {
+		// The process ended after the manifest was written, before the cursor was.
+		b, err = b.store.Changes(last.To, f.MaxBatch())
+		if err != nil {
+			return err
+		}
 	}
 	if len(b.Lines) == 0 {
 		return nil
