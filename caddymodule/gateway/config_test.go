@@ -72,15 +72,15 @@ func TestConfigInJSON(t *testing.T) {
 		"hash of letters":                   {project(`"api_keys":[{"type":"secret","sha256":"hunter2-hunter2"}]`), "project default: api_keys[0].sha256: must be 64 hexadecimal digits"},
 		"hash that is too short":            {project(`"api_keys":[{"type":"secret","sha256":"abcd"}]`), "project default: api_keys[0].sha256: must be 64 hexadecimal digits"},
 		"one key in two ways":               {project(`"api_keys":[{"type":"secret","key":"{env.EDGEGATE_KEY}"},{"type":"secret","key":"sb_secret_from_the_environment"}]`), "project default: api_keys[1]: is the same key as api_keys[0], remove one"},
-		"null in a list of keys":            {project(`"api_keys":[null]`), "project default: api_keys[0]"},
-		"null in a list of regions":         {`{"regions":[null],"project":{}}`, "regions: null is no region"},
+		"null in a list of keys":            {project(`"api_keys":[null]`), "project.api_keys[0]: null is no value"},
+		"null in a list of regions":         {`{"regions":[null],"project":{}}`, "regions[0]: null is no value"},
 		"a client's header of no such name": {app(`"locate":{"headers":["a b"]}`), `locate: header "a b": no header has such a name`},
 		"a database of nobody":              {app(`"locate":{"mmdb":["/nowhere/places.mmdb"]}`), ""}, // an error when it starts
 		"a debug secret that is short":      {app(`"debug_secret":"hunter2"`), "debug_secret: it is too short"},
 		"a debug secret that is unset":      {app(`"debug_secret":"{env.EDGEGATE_UNSET}"`), "debug_secret: "},
 		"too many limits":                   {app(`"rate_limits":[` + strings.TrimSuffix(strings.Repeat(`{"scope":"project","count":1,"window":"1s"},`, 9), ",") + `]`), "rate_limit: 9 are too many, at most 8 are possible"},
 		"a limit in a mode of nobody's":     {app(`"rate_limits":[{"scope":"project","count":1,"window":"1s","mode":"sharde"}]`), `rate_limit: mode "sharde": allowed are local, shared, strict (did you mean "shared"?)`},
-		"a limit of nobody":                 {app(`"rate_limits":[null]`), `rate_limit: "": allowed are project, function, client_ip, subject`},
+		"a limit of nobody":                 {app(`"rate_limits":[{}]`), `rate_limit: "": allowed are project, function, client_ip, subject`},
 		"a limit of nothing":                {app(`"rate_limits":[{"scope":"project","count":0,"window":"1s"}]`), "rate_limit: the count must be from 1"},
 		"two limits of two windows":         {app(`"rate_limits":[{"scope":"project","count":1,"window":"1s"},{"scope":"project","count":9,"window":"1m"}]`), ""},
 		"a share of more than all":          {app(`"capacity_share":101`), "capacity_share: must be from 1 to 100, in percent"},
@@ -105,7 +105,7 @@ func TestConfigInJSON(t *testing.T) {
 		"an exporter of nobody's":           {app(`"exporters":[{"exporter":"stone"}]`), "export: "},
 		"an exporter that cannot deliver":   {app(`"exporters":[{"exporter":"mute"}]`), "export: *gateway.muteExporter is neither a usage.Deliverer nor a usage.Service"},
 		"an exporter that is none":          {app(`"exporters":[{"exporter":"alien"}]`), "export: *gateway.alienExporter is no exporter"},
-		"null in functions":                 {project(`"functions":[null]`), "project default: functions[0].slug: "},
+		"null in functions":                 {project(`"functions":[null]`), "project.functions[0]: null is no value"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -39,7 +39,10 @@ func (a *App) provisionLocator() error {
 		return nil
 	}
 	config := locate.Config{Headers: a.Locate.Headers}
-	for _, path := range a.Locate.MMDB {
+	for i, path := range a.Locate.MMDB {
+		if path == "" {
+			return fmt.Errorf("locate: mmdb[%d]: must not be empty", i)
+		}
 		absolute, err := caddy.FastAbs(path)
 		if err != nil {
 			return fmt.Errorf("locate: mmdb %q: %w", path, err)

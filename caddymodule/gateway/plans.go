@@ -91,6 +91,34 @@ func (a *App) plans() map[string]projects.Plan {
 	return plans
 }
 
+// checkPlans returns an error if a value of a plan is out of range.
+func (a *App) checkPlans() error {
+	for _, name := range slices.Sorted(maps.Keys(a.Plans)) {
+		if err := a.Plans[name].check(); err != nil {
+			return fmt.Errorf("plan %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (p *Plan) check() error {
+	allowed := []string{meterClosed, meterOpen}
+	switch {
+	case p.Functions != nil && *p.Functions < 0:
+		return fmt.Errorf("functions %d: must be a whole number, from 0", *p.Functions)
+	case p.WallClock < 0:
+		return errors.New("wall_clock: must not be negative")
+	case p.Quota != nil && *p.Quota < 0:
+		return fmt.Errorf("quota %d: must be a whole number of invocations, from 0", *p.Quota)
+	case p.Weight < 0 || p.Weight > projects.MaxWeight:
+		return fmt.Errorf("weight: must be from 1 to %d", projects.MaxWeight)
+	case p.MeterUnavailable != "" && !slices.Contains(allowed, p.MeterUnavailable):
+		return fmt.Errorf("meter_unavailable %q: allowed are %s%s",
+			p.MeterUnavailable, strings.Join(allowed, ", "), spelling.DidYouMean(p.MeterUnavailable, allowed))
+	}
+	return nil
+}
+
 // parsePlan reads
 //
 //	plan <name> {

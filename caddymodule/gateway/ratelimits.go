@@ -18,7 +18,6 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing"
-	"github.com/edgegate/edgegate/routing/projects"
 )
 
 // The scopes of rate limits and caps.
@@ -256,10 +255,8 @@ func (a *App) provisionRoom() error {
 	if a.CapacityShare < 0 || a.CapacityShare > 100 {
 		return errors.New("capacity_share: must be from 1 to 100, in percent")
 	}
-	for name, p := range a.Plans {
-		if p.Weight < 0 || p.Weight > projects.MaxWeight {
-			return fmt.Errorf("plan %s: weight: must be from 1 to %d", name, projects.MaxWeight)
-		}
+	if err := a.checkPlans(); err != nil {
+		return err
 	}
 	if a.InFlight == nil {
 		return nil
