@@ -34,40 +34,55 @@ type Result struct {
 	Held     map[string]int // messages that were not sent, by reason
 }
 
+// round is the result so far of a round, in which a message may be held several
+// times: it counts once.
+type round struct {
+	Result
+	held map[string]bool // the names of the messages that were held
+}
+
 // Run sends a service everything that it does not have, in batches, until nothing
 // is due. Messages without a known outcome are sent again.
 func (o *Outbox) Run(ctx context.Context, s Service) (Result, error) {
-	r := Result{Held: make(map[string]int)}
+	r := round{
+		Result: Result{Held: make(map[string]int)},
+		held:   make(map[string]bool),
+	}
+	err := o.run(ctx, s, &r)
+	return r.Result, err
+}
+
+func (o *Outbox) run(ctx context.Context, s Service, r *round) error {
 	if err := o.checkLeader(ctx); err != nil {
-		return r, err
+		return err
 	}
 	if err := s.Prepare(ctx); err != nil {
-		return r, err
+		return err
 	}
 	if err := o.Store.noteDue(s.Name(), s.Span()); err != nil {
-		return r, err
+		return err
 	}
 	o.at("noted")
 	due, err := o.Store.due(s.Name())
 	if err != nil {
-		return r, err
+		return err
 	}
 	for len(due) > 0 && ctx.Err() == nil {
 		if err := o.checkLeader(ctx); err != nil {
-			return r, err
+			return err
 		}
-		n, err := o.batch(ctx, s, due, &r)
+		n, err := o.batch(ctx, s, due, r)
 		if err != nil {
-			return r, err
+			return err
 		}
 		due = due[n:]
 	}
 	if c, ok := s.(RejectionSource); ok && ctx.Err() == nil {
 		n, err := o.takeBack(ctx, c)
 		r.Rejected += n
-		return r, err
+		return err
 	}
-	return r, ctx.Err()
+	return ctx.Err()
 }
 
 func (o *Outbox) checkLeader(ctx context.Context) error {
@@ -96,7 +111,7 @@ func (p *openPage) looked() bool { return p.held > 0 || p.sent == 0 && len(p.Pen
 
 // batch sends one batch with messages of the first due pages and returns how many
 // of these pages are done for this round.
-func (o *Outbox) batch(ctx context.Context, s Service, due []duePage, r *Result) (looked int, err error) {
+func (o *Outbox) batch(ctx context.Context, s Service, due []duePage, r *round) (looked int, err error) {
 	pages, err := o.fill(ctx, s, due)
 	if err != nil {
 		return 0, err
@@ -183,12 +198,15 @@ func (o *Outbox) take(pages []*openPage, most int) (messages []Message) {
 
 // judge applies the verdicts on the first messages of a page. Messages without a
 // verdict may have arrived and stay pending.
-func (p *openPage) judge(verdicts []Verdict, r *Result) {
-	for _, v := range verdicts {
+func (p *openPage) judge(verdicts []Verdict, r *round) {
+	for i, v := range verdicts {
 		switch {
 		case v.Held != "":
-			r.Held[v.Held]++
 			p.held++
+			if name := p.Pending[i].Name(); !r.held[name] {
+				r.held[name] = true
+				r.Held[v.Held]++
+			}
 		case v.Rejected != "":
 			r.Rejected++
 		default:

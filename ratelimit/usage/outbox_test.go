@@ -332,3 +332,39 @@ func TestTurn(t *testing.T) {
 		t.Errorf("%d calls", calls)
 	}
 }
+
+// A message that is held counts once in a round, however many batches the round sends.
+func TestHeldCountsOnce(t *testing.T) {
+	fake := &fakesinks.Stripe{Key: stripeKey, Window: "hour", Meters: []string{"edge", "edge_overage"}, Customers: map[string]bool{"cus_acme": true}}
+	server := httptest.NewServer(fake)
+	t.Cleanup(server.Close)
+	service := stripemeter.New(stripemeter.Config{
+		Key:       stripeKey,
+		Meter:     "edge",
+		Overage:   "edge_overage",
+		Customers: func() map[string]string { return map[string]string{"acme": "cus_acme"} },
+		URL:       server.URL,
+		Now:       fake.Now,
+	})
+	r := newRig(t, 1)
+	for range 5 {
+		r.pass()
+	}
+	outbox := r.outbox(&sink{faults: &fake.Faults})
+	held := func() (sent, held int) {
+		t.Helper()
+		result, err := outbox.Run(t.Context(), service)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range result.Held {
+			held += n
+		}
+		return result.Sent, held
+	}
+	sent, first := held()
+	again, second := held()
+	if sent == 0 || again != 0 || second == 0 || first != second {
+		t.Errorf("a round that sends %d holds %d, the next one sends %d and holds %d", sent, first, again, second)
+	}
+}
