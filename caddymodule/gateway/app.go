@@ -192,7 +192,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 	}
 	// Caddy calls Cleanup, which releases it, also if Provision fails.
 	a.shared = acquireShared()
-	a.engine = a.shared.engine(a.dataDir())
+	a.engine = engines.hold(a.shared, a.dataDir())
 	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
 	}

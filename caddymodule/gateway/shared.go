@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -11,7 +10,6 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
 	"github.com/edgegate/edgegate/ratelimit/billing"
-	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth"
@@ -145,7 +143,13 @@ func (s *sharedState) release() error {
 	}
 	var first error
 	for _, key := range s.held {
-		if _, err := statePool.Delete(key); err != nil && first == nil {
+		var err error
+		if engine, ok := key.(engineKey); ok {
+			err = engines.release(engine)
+		} else {
+			_, err = statePool.Delete(key)
+		}
+		if err != nil && first == nil {
 			first = err
 		}
 	}
@@ -161,42 +165,6 @@ type pooledUpstream struct{ *regions.Upstream }
 // Destruct closes the idle connections; those in use end with their requests.
 func (u pooledUpstream) Destruct() error {
 	u.Close()
-	return nil
-}
-
-// engineKey is the key of the billing engine of a directory.
-type engineKey struct{ dir string }
-
-// pooledEngine is a billing engine that ends with the last configuration that
-// holds it.
-type pooledEngine struct{ *billing.Engine }
-
-// Destruct implements caddy.Destructor.
-func (p pooledEngine) Destruct() error { return p.Close() }
-
-// engine returns the billing engine in a directory, which may not be open yet.
-func (s *sharedState) engine(dir string) *billing.Engine {
-	return holdState(s, engineKey{dir}, func() pooledEngine { return pooledEngine{billing.NewEngine(dir)} }).Engine
-}
-
-// startEngine opens the billing engine, unless it is open, and applies the option
-// `store`. App.Start puts the catalogue of the configuration into force later.
-func (a *App) startEngine() error {
-	settings := billing.Settings{Logger: a.ctx.Slogger()}
-	if a.Store != nil {
-		settings.Sync = metering.Sync(a.Store.Sync)
-	}
-	if a.Store != nil && a.Store.Kind == storeRedis {
-		config, err := ParseRedisURL(a.Store.URL)
-		if err != nil {
-			return fmt.Errorf("store redis: %w", err)
-		}
-		settings.Redis = &config
-	}
-	if err := a.engine.Start(settings); err != nil {
-		return err
-	}
-	a.shared.limiter.share(a.engine.Shared())
 	return nil
 }
 

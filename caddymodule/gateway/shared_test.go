@@ -91,6 +91,7 @@ func load(t *testing.T, config []byte) {
 		if err := caddy.Stop(); err != nil {
 			t.Error(err)
 		}
+		engines.closeAll() // as when a process exits
 	})
 }
 

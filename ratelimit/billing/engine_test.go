@@ -115,6 +115,44 @@ func TestCloseAwaitsCalls(t *testing.T) {
 	}
 }
 
+// An engine is busy from the arrival of a request to its end, whatever becomes of it meanwhile.
+func TestBusy(t *testing.T) {
+	f := newFixture(t)
+	expect := func(when string, want bool) {
+		t.Helper()
+		if got := f.Busy(); got != want {
+			t.Errorf("%s: busy is %t", when, got)
+		}
+	}
+	expect("before", false)
+	r := f.admitted()
+	expect("admitted", true)
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"sent", func() error { return r.Send(&called) }},
+		{"never sent after all", r.Unsent},
+		{"sent to another region", func() error { return r.Send(&called) }},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		expect(step.name, true)
+	}
+	if err := r.Finish(metering.Ending{Status: 200}); err != nil {
+		t.Error(err)
+	}
+	expect("ended", false)
+	refused := f.Receive()
+	expect("received", true)
+	refused.Refused(called.Subject, 401)
+	if err := refused.Finish(metering.Ending{}); err != nil {
+		t.Error(err)
+	}
+	expect("refused", false)
+}
+
 // A call that never ends holds nothing up for long: its end is not recorded.
 func TestCloseAwaitsNoneForEver(t *testing.T) {
 	f := newFixture(t)

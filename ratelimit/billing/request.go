@@ -203,11 +203,12 @@ func (r *Request) Refused(s metering.Subject, status int) {
 // with a Duration since the unit was taken, and a unit that was not used is given
 // back. The error says that the end could not be recorded; the invocation counts.
 func (r *Request) Finish(ending metering.Ending) error {
-	if !r.Counts() {
-		r.stripe.leave(r.outcome)
-	}
+	// Until then the engine is busy: it must not close before the unit is back.
 	if r.counted {
 		defer r.opened.calls.Add(-1)
+	}
+	if !r.Counts() {
+		defer r.stripe.leave(r.outcome)
 	}
 	switch {
 	case !r.admitted, r.deferred != nil:

@@ -101,6 +101,15 @@ func (e *Engine) UnderWay() (n int64) {
 	return n
 }
 
+// Busy reports whether some request that was received has not finished.
+func (e *Engine) Busy() bool {
+	if e.UnderWay() > 0 { // asked first: a request that is sent is among the calls before it stops waiting
+		return true
+	}
+	o := e.opened.Load()
+	return o != nil && o.calls.Load() > 0
+}
+
 // level compares the requests that came in with what became of them; recorded is
 // how many invocations of this process the ledger has, up to the moment.
 func (n *requestTotals) level(recorded int64) ReconcileLevel {
