@@ -90,6 +90,8 @@ func TestConfigInJSON(t *testing.T) {
 		"memory without its unit":           {app(`"memory":{"tokens":64}`), "memory tokens: 64 bytes are too few, it must be at least 1MiB"},
 		"a spill below nothing":             {app(`"nearest":{"max_spill":-1}`), "nearest: max_spill and max_detour must not be negative"},
 		"a kept body that is too large":     {app(`"retry":{"body":2000000}`), "retry_body: must be at most 1MiB"},
+		"a Redis of an unset variable":      {app(`"store":{"kind":"redis","url":"redis://:{env.EDGEGATE_UNSET}@127.0.0.1:1"}`), "store redis: the environment variable EDGEGATE_UNSET is not set or empty"},
+		"a Redis whose URL is none":         {app(`"store":{"kind":"redis","url":"http://127.0.0.1:1"}`), "store redis: "},
 		"a Redis of nowhere":                {app(`"store":{"kind":"redis"}`), "store redis: the URL is missing"},
 		"a directory with a URL":            {app(`"store":{"kind":"embedded","url":"redis://127.0.0.1"}`), "store embedded: it has no URL"},
 		"a ledger that is synced sometimes": {app(`"store":{"kind":"embedded","sync":"often"}`), `store: sync "often": allowed are none, group, strict`},

@@ -50,6 +50,10 @@ func (s *Store) check() error {
 		return errors.New("store embedded: it has no URL")
 	case s.Sync != "" && !slices.Contains(metering.SyncModes(), s.Sync):
 		return fmt.Errorf("store: sync %q: allowed are %s", s.Sync, strings.Join(metering.SyncModes(), ", "))
+	case s.Kind == storeRedis:
+		if _, err := ParseRedisURL(s.URL); err != nil {
+			return fmt.Errorf("store redis: %w", err)
+		}
 	}
 	return nil
 }
