@@ -159,3 +159,33 @@ func TestReconcileWithTheStore(t *testing.T) {
 		}
 	}
 }
+
+// What a difference is about leaves out what it is not about.
+func TestTotalKeyInWords(t *testing.T) {
+	for want, k := range map[string]TotalKey{
+		"": {},
+		"gateway g, organization acme, 2026-11, p/f in eu": {Instance: "g", Organization: "acme", Period: "2026-11", Project: "p", Function: "f", Region: "eu"},
+		"organization acme, edge_invocations":              {Organization: "acme", Function: "edge_invocations"},
+		"gateway g, in eu":                                 {Instance: "g", Region: "eu"},
+		"2026-11, p":                                       {Period: "2026-11", Project: "p"},
+	} {
+		if got := k.String(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// A customer that a service does not know is named once, also if it has several meters.
+func TestReconcileNamesCustomersOnce(t *testing.T) {
+	var c reconciliation
+	delivered := map[TotalKey]*delivery{
+		{Organization: "acme", Function: "calls"}:    {},
+		{Organization: "acme", Function: "overages"}: {},
+	}
+	if err := c.sums(t.Context(), &service{sink: sink{name: "meter"}, stranger: "acme"}, delivered); err != nil {
+		t.Fatal(err)
+	}
+	if what := c.levels[0].What; what != "what meter was told and what it has, without acme" {
+		t.Error(what)
+	}
+}

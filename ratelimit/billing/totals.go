@@ -1,7 +1,7 @@
 package billing
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
@@ -10,8 +10,29 @@ import (
 // TotalKey says what a total counts. Fields that are "" are not told apart.
 type TotalKey struct{ Instance, Organization, Period, Project, Function, Region string }
 
+// String returns the fields that are not "" in words.
 func (k TotalKey) String() string {
-	return fmt.Sprintf("gateway %s, organization %s, %s, %s/%s in %s", k.Instance, k.Organization, k.Period, k.Project, k.Function, k.Region)
+	var parts []string
+	if k.Instance != "" {
+		parts = append(parts, "gateway "+k.Instance)
+	}
+	if k.Organization != "" {
+		parts = append(parts, "organization "+k.Organization)
+	}
+	if k.Period != "" {
+		parts = append(parts, k.Period)
+	}
+	place := k.Project + k.Function
+	if k.Project != "" && k.Function != "" {
+		place = k.Project + "/" + k.Function
+	}
+	if k.Region != "" {
+		place = strings.TrimSpace(place + " in " + k.Region)
+	}
+	if place != "" {
+		parts = append(parts, place)
+	}
+	return strings.Join(parts, ", ")
 }
 
 // Totals are numbers of units: invocations and what people adjusted.
