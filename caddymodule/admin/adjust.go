@@ -20,7 +20,7 @@ func adjustments(app *gateway.App, r *http.Request) (any, error) {
 // adjust carries out a billing.AdjustOrder.
 func adjust(app *gateway.App, r *http.Request) (any, error) {
 	var order billing.AdjustOrder
-	if err := decodeOrder(r, &order); err != nil {
+	if _, err := decodeOrder(r, &order); err != nil {
 		return nil, fmt.Errorf(`the body must be {"organization":"ID","units":NUMBER,"project":"REF","function":"SLUG","region":"NAME","reason":"...","operator":"..."}: %w`, err)
 	}
 	return app.Engine().Adjust(r.Context(), order)

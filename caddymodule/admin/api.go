@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -29,24 +28,46 @@ func init() {
 // otherwise.
 type handler func(app *gateway.App, r *http.Request) (answer any, err error)
 
-// endpoints are the handlers by path below /edge_functions/ and method. An endpoint is
-// added by a row.
-var endpoints = map[string]map[string]handler{
-	"status":          {http.MethodGet: status},
-	"regions":         {http.MethodGet: listRegions},
-	"explain":         {http.MethodGet: explain},
-	"projects":        {http.MethodGet: listProjects},
-	"audit":           {http.MethodGet: auditNow},
-	"drain":           {http.MethodGet: listDrains, http.MethodPost: drain},
-	"undrain":         {http.MethodPost: undrain},
-	"token":           {http.MethodPost: inspectToken}, // it changes nothing, but a token does not belong into a URL
-	"quota":           {http.MethodGet: quota, http.MethodPost: setQuota},
-	"usage":           {http.MethodGet: usedBy},
-	"usage/bill":      {http.MethodGet: bill},
-	"usage/reconcile": {http.MethodGet: reconcile},
-	"usage/proof":     {http.MethodGet: proof},
-	"usage/adjust":    {http.MethodGet: adjustments, http.MethodPost: adjust},
-	"usage/exporters": {http.MethodGet: listExporters, http.MethodPost: push},
+// endpoint is a handler and the query parameters that it reads. All others are an
+// error: a misspelt one must not widen a question in silence.
+type endpoint struct {
+	answer     handler
+	parameters []string
+}
+
+// endpoints are the endpoints by path below /edge_functions/ and method. One is added
+// by a row.
+var endpoints = map[string]map[string]endpoint{
+	"status":          {http.MethodGet: {answer: status}},
+	"regions":         {http.MethodGet: {answer: listRegions}},
+	"explain":         {http.MethodGet: {explain, []string{"region", "from", "down", "load", "project", "request_id", "at"}}},
+	"projects":        {http.MethodGet: {answer: listProjects}},
+	"audit":           {http.MethodGet: {answer: auditNow}},
+	"drain":           {http.MethodGet: {answer: listDrains}, http.MethodPost: {answer: drain}},
+	"undrain":         {http.MethodPost: {answer: undrain}},
+	"token":           {http.MethodPost: {answer: inspectToken}}, // it changes nothing, but a token does not belong into a URL
+	"quota":           {http.MethodGet: {quota, []string{"organization"}}, http.MethodPost: {answer: setQuota}},
+	"usage":           {http.MethodGet: {usedBy, []string{"period", "organization", "daily"}}},
+	"usage/bill":      {http.MethodGet: {bill, []string{"period", "organization"}}},
+	"usage/reconcile": {http.MethodGet: {reconcile, []string{"period", "organization", "against"}}},
+	"usage/proof":     {http.MethodGet: {proof, []string{"line"}}},
+	"usage/adjust":    {http.MethodGet: {adjustments, []string{"period", "organization"}}, http.MethodPost: {answer: adjust}},
+	"usage/exporters": {http.MethodGet: {answer: listExporters}, http.MethodPost: {answer: push}},
+}
+
+// checkParameters returns an error if a request has a query parameter that is not
+// allowed.
+func checkParameters(r *http.Request, allowed []string) error {
+	for _, name := range slices.Sorted(maps.Keys(r.URL.Query())) {
+		switch {
+		case slices.Contains(allowed, name):
+		case len(allowed) == 0:
+			return fmt.Errorf("parameter %q: none is allowed", name)
+		default:
+			return fmt.Errorf("parameter %q: allowed are %s%s", name, strings.Join(allowed, ", "), spelling.DidYouMean(name, allowed))
+		}
+	}
+	return nil
 }
 
 // streams are the endpoints whose answers are not JSON, by path below
@@ -79,35 +100,27 @@ func (*API) Routes() []caddy.AdminRoute {
 }
 
 // answered serves a path.
-func answered(methods map[string]handler) caddy.AdminHandlerFunc {
+func answered(methods map[string]endpoint) caddy.AdminHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		answer, ok := methods[r.Method]
+		found, ok := methods[r.Method]
 		if !ok {
 			allowed := strings.Join(slices.Sorted(maps.Keys(methods)), " and ")
 			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("only %s is allowed", allowed)}
+		}
+		if err := checkParameters(r, found.parameters); err != nil {
+			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 		}
 		app, err := gateway.Running()
 		if err != nil {
 			return err
 		}
-		value, err := answer(app, r)
+		value, err := found.answer(app, r)
 		if err != nil {
 			return caddy.APIError{HTTPStatus: statusOf(err), Err: hinted(err)}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		return json.NewEncoder(w).Encode(value)
 	}
-}
-
-// maxBillingOrder bounds the body of an order about money, in bytes.
-const maxBillingOrder = 1 << 16
-
-// decodeOrder reads the body of an order about money. Fields that the order does not
-// have are an error: a typing error must not change another thing than was meant.
-func decodeOrder(r *http.Request, order any) error {
-	decoder := json.NewDecoder(io.LimitReader(r.Body, maxBillingOrder))
-	decoder.DisallowUnknownFields()
-	return decoder.Decode(order)
 }
 
 // hinted adds to the error of an unknown name which known one may be meant.

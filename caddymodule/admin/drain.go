@@ -1,16 +1,11 @@
 package admin
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/edgegate/edgegate/caddymodule/gateway"
 )
-
-// maxDrainOrder bounds the body of an order to drain, in bytes.
-const maxDrainOrder = 16 << 10
 
 // listDrains answers the drains in force.
 func listDrains(app *gateway.App, _ *http.Request) (any, error) { return app.Drains(), nil }
@@ -34,9 +29,7 @@ func undrain(app *gateway.App, r *http.Request) (any, error) {
 }
 
 func readDrainOrder(r *http.Request) (order gateway.DrainOrder, err error) {
-	decoder := json.NewDecoder(io.LimitReader(r.Body, maxDrainOrder))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&order); err != nil {
+	if _, err := decodeOrder(r, &order); err != nil {
 		return order, fmt.Errorf(`the order is not {"region":R,"over":"5m","dry_run":false,"last_resort":false}: %w`, err)
 	}
 	return order, nil

@@ -74,10 +74,16 @@ func (w *patientWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
+// exportParameters are the query parameters of exports.
+var exportParameters = []string{"format", "focus_version", "columns", "period", "organization"}
+
 // export is the endpoint of exports, whose answers are not JSON.
 func export(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
 		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("only GET is allowed")}
+	}
+	if err := checkParameters(r, exportParameters); err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 	}
 	app, err := gateway.Running()
 	if err != nil {

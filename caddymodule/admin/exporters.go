@@ -15,7 +15,7 @@ func listExporters(app *gateway.App, _ *http.Request) (any, error) { return app.
 // push carries out a billing.PushOrder.
 func push(app *gateway.App, r *http.Request) (any, error) {
 	var order billing.PushOrder
-	if err := decodeOrder(r, &order); err != nil {
+	if _, err := decodeOrder(r, &order); err != nil {
 		return nil, fmt.Errorf(`the body must be {"exporter":"NAME","rejected":false}, or "" for all: %w`, err)
 	}
 	answer, err := app.Engine().Push(r.Context(), order)

@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -16,8 +18,20 @@ func quota(app *gateway.App, r *http.Request) (any, error) {
 // setQuota carries out a billing.QuotaOrder.
 func setQuota(app *gateway.App, r *http.Request) (any, error) {
 	var order billing.QuotaOrder
-	if err := decodeOrder(r, &order); err != nil {
+	body, err := decodeOrder(r, &order)
+	if err == nil && order.Release == "" && !hasLimit(body) {
+		err = errors.New("limit is missing")
+	}
+	if err != nil {
 		return nil, fmt.Errorf(`the body must be {"organization":"ID","limit":NUMBER}, or null for the configured limit: %w`, err)
 	}
 	return app.Engine().SetQuota(r.Context(), order)
+}
+
+// hasLimit reports whether an order has a limit, null included.
+func hasLimit(body []byte) bool {
+	var order struct {
+		Limit json.RawMessage `json:"limit"`
+	}
+	return json.Unmarshal(body, &order) == nil && order.Limit != nil
 }

@@ -1,0 +1,53 @@
+package admin
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+)
+
+// maxOrder bounds the body of an order, in bytes.
+const maxOrder = 1 << 16
+
+// decodeOrder reads the body of an order, which it returns too. Fields that the order
+// does not have and anything after it are an error: a typing error must not change
+// another thing than was meant.
+func decodeOrder(r *http.Request, order any) (body []byte, err error) {
+	if body, err = io.ReadAll(io.LimitReader(r.Body, maxOrder)); err != nil {
+		return nil, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	decoder.DisallowUnknownFields()
+	err = decoder.Decode(order)
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return nil, wrongType(wrong)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is more after the object")
+	}
+	return body, nil
+}
+
+// wrongType says in the words of JSON which field has a value of another type.
+func wrongType(err *json.UnmarshalTypeError) error {
+	field, want := err.Field, "a whole number"
+	if field == "" {
+		field = "the body"
+	}
+	switch err.Type.Kind() {
+	case reflect.String:
+		want = "a string"
+	case reflect.Bool:
+		want = "true or false"
+	case reflect.Struct, reflect.Map:
+		want = "an object"
+	}
+	return fmt.Errorf("%s: must be %s, not %s", field, want, err.Value)
+}
