@@ -41,12 +41,12 @@ func wrongType(err *json.UnmarshalTypeError) error {
 	if field == "" {
 		field = "the body"
 	}
-	switch err.Type.Kind() {
-	case reflect.String:
+	switch kind := err.Type.Kind(); {
+	case kind == reflect.String:
 		want = "a string"
-	case reflect.Bool:
+	case kind == reflect.Bool:
 		want = "true or false"
-	case reflect.Struct, reflect.Map:
+	case kind == reflect.Struct, kind == reflect.Map:
 		want = "an object"
 	}
 	return fmt.Errorf("%s: must be %s, not %s", field, want, err.Value)
