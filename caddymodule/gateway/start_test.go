@@ -47,10 +47,9 @@ func TestStartNeedsItsFiles(t *testing.T) {
 			appConfig(strings.Replace(goodApp, `"name":"us-east-1","backends":["http:`, `"tls":{"ca":"`+nowhere+`"},"name":"us-east-1","backends":["https:`, 1)),
 			`region "us-east-1": tls ca: `,
 		},
-		"keys":                 {appConfig(strings.Replace(goodApp, `"project":{`, `"project":{"jwt":{"jwks_file":"`+nowhere+`"},`, 1)), "project default: jwks: "},
-		"projects":             {sourceApp(`{"source":"absent"}`), "open projects.json: "},
-		"the URL of the store": {app(`"store":{"kind":"redis","url":"{env.EDGEGATE_UNSET}"}`), "store redis: "},
-		"a directory":          {app(`"store":{"kind":"embedded","path":"` + file + `"}`), "name a directory that can be written with `store embedded DIRECTORY`"},
+		"keys":        {appConfig(strings.Replace(goodApp, `"project":{`, `"project":{"jwt":{"jwks_file":"`+nowhere+`"},`, 1)), "project default: jwks: "},
+		"projects":    {sourceApp(`{"source":"absent"}`), "open projects.json: "},
+		"a directory": {app(`"store":{"kind":"embedded","path":"` + file + `"}`), "name a directory that can be written with `store embedded DIRECTORY`"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := refused(t, tc.config); err != "" {
