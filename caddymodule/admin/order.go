@@ -2,6 +2,7 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,19 +36,17 @@ func decodeOrder(r *http.Request, order any) (body []byte, err error) {
 	return body, nil
 }
 
+// kindWords are the kinds of values that are no numbers, in the words of JSON.
+var kindWords = map[reflect.Kind]string{
+	reflect.String: "a string",
+	reflect.Bool:   "true or false",
+	reflect.Struct: "an object",
+	reflect.Map:    "an object",
+}
+
 // wrongType says in the words of JSON which field has a value of another type.
 func wrongType(err *json.UnmarshalTypeError) error {
-	field, want := err.Field, "a whole number"
-	if field == "" {
-		field = "the body"
-	}
-	switch kind := err.Type.Kind(); {
-	case kind == reflect.String:
-		want = "a string"
-	case kind == reflect.Bool:
-		want = "true or false"
-	case kind == reflect.Struct, kind == reflect.Map:
-		want = "an object"
-	}
+	field := cmp.Or(err.Field, "the body")
+	want := cmp.Or(kindWords[err.Type.Kind()], "a whole number")
 	return fmt.Errorf("%s: must be %s, not %s", field, want, err.Value)
 }
