@@ -21,7 +21,8 @@ func auditNow(app *gateway.App, r *http.Request) (any, error) {
 	return audit.Find(r.Context(), auditInput(app, config, time.Now())), nil
 }
 
-// auditInput is what there is to judge of a gateway.
+// auditInput collects the state of a running gateway and its configuration for an
+// audit.
 func auditInput(app *gateway.App, config map[string]any, now time.Time) *audit.Input {
 	status := app.ProjectStatus()
 	in := &audit.Input{

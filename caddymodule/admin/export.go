@@ -57,7 +57,8 @@ func exportLines(app *gateway.App, w http.ResponseWriter, r *http.Request) error
 	return err
 }
 
-// exportPatience is how long a client may take nothing. Line items are not updated
+// exportPatience bounds how long an export waits for a client that reads nothing.
+// Line items are not updated
 // while they are written.
 const exportPatience = 30 * time.Second
 

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Answer is what `edgegate audit` shows.
+// Answer has the findings of an audit, as the admin API sends them and `edgegate audit`
+// shows them.
 type Answer struct {
 	Findings []Finding `json:"findings"`
 	OK       bool      `json:"ok"` // nothing of severity medium or high
@@ -21,7 +22,7 @@ type Finding struct {
 	Remedy   string   `json:"remedy"`
 }
 
-// Severity says how urgent a finding is.
+// Severity ranks findings by urgency.
 type Severity string
 
 // The severities: whoever knows of a high one gets in; a medium one is a

@@ -12,7 +12,8 @@ import (
 	"github.com/edgegate/edgegate/routing/projects"
 )
 
-// Input is what an audit judges: a running gateway and its configuration.
+// Input has the values that an audit is computed from: the state of a running gateway
+// and its configuration.
 type Input struct {
 	Config   map[string]any // Caddy's configuration, as it was loaded
 	KeySets  []jwks.RemoteStatus
@@ -39,7 +40,7 @@ type Regions struct {
 	Unbounded     []string // the regions without a capacity
 }
 
-// Ledger is how recording and the granting of quotas go.
+// Ledger has the state of recording and of the granting of quotas.
 type Ledger struct {
 	Directory    string
 	Down         error // why invocations cannot be recorded
