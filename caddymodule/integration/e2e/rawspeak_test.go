@@ -271,11 +271,10 @@ func askHTTP3(ctx context.Context, conn *quic.Conn, block []byte) (reply, error)
 		return reply{}, err
 	}
 	frame := quicvarint.Append([]byte{h3Headers}, uint64(len(block)))
-	if _, err := stream.Write(append(frame, block...)); err != nil {
-		return reply{}, err
-	}
-	if err := stream.Close(); err != nil {
-		return reply{}, err
+	// A server may answer and ask to send no more before the end of the stream went out (RFC 9114, section 4.1): the
+	// answer is still to be read then, so that reading alone tells whether there is one.
+	if _, err := stream.Write(append(frame, block...)); err == nil {
+		_ = stream.Close()
 	}
 	got := reply{header: make(http.Header)}
 	for r := bufio.NewReader(stream); ; {
