@@ -43,6 +43,7 @@ type Limiter struct {
 	overflow [overflowBuckets]bucket
 	hasher   *keyHasher // with a random secret: nobody can choose keys that collide
 	start    time.Time
+	clock    func() int64 // now, made once: a method value allocates
 	budget   atomic.Int64 // bytes
 	stop     chan struct{}
 	stopped  sync.WaitGroup
@@ -65,6 +66,7 @@ func NewLimiter() *Limiter {
 		start:   time.Now(),
 		stop:    make(chan struct{}),
 	}
+	l.clock = l.now
 	l.Resize(0)
 	l.stopped.Go(l.sweepLoop)
 	return l
@@ -136,14 +138,17 @@ func (l *Limiter) bucket(id bucketID) *bucket {
 // length, at most MaxLimits; states gets the state of each bucket. Take waits only to
 // fetch tokens of Shared and Strict limits, a quarter of a second at most for each.
 func (l *Limiter) Take(limits []*Limit, keys []Key, states []State) bool {
-	return l.takeAt(l.now(), limits, keys, states)
+	return l.take(l.clock, limits, keys, states)
 }
 
-func (l *Limiter) takeAt(now int64, limits []*Limit, keys []Key, states []State) bool {
+// take is Take with a clock. The time of a request is read again where others may have
+// taken tokens since: by an older time a bucket seems emptier than it told them.
+func (l *Limiter) take(clock func() int64, limits []*Limit, keys []Key, states []State) bool {
+	now := clock()
 	var taken [MaxLimits]token
 	shadowed := false
 	for i, limit := range limits {
-		states[i], taken[i] = l.takeOne(limit, &keys[i], now)
+		states[i], taken[i] = l.takeOne(limit, &keys[i], now, clock)
 		switch {
 		case states[i].Retry == 0:
 		case limit.Shadow:
@@ -189,14 +194,20 @@ func (t *token) giveBack() bool {
 
 // takeOne takes a token of a limit: of a batch if gateways share it, or else of a
 // bucket.
-func (l *Limiter) takeOne(limit *Limit, key *Key, now int64) (State, token) {
+func (l *Limiter) takeOne(limit *Limit, key *Key, now int64, clock func() int64) (State, token) {
 	id := l.hasher.id(key)
 	if limit.Mode != Local {
 		if tokens := l.tokens.Load(); tokens != nil {
-			return l.takeShared(tokens, limit, key, id, now)
+			return l.takeShared(tokens, limit, key, id, clock)
 		}
 	}
-	return l.takeOfBucket(id, now, limit.interval, limit.capacity)
+	state, taken := l.takeOfBucket(id, now, limit.interval, limit.capacity)
+	if state.Retry > 0 {
+		if later := clock(); later > now {
+			return l.takeOfBucket(id, later, limit.interval, limit.capacity)
+		}
+	}
+	return state, taken
 }
 
 // takeOfBucket takes a token of a bucket with an interval and a capacity in

@@ -81,7 +81,7 @@ type batch struct {
 	mu         sync.Mutex // guards all, and is held while tokens are fetched
 	left       int64      // tokens to hand out
 	expires    int64      // when those left must not be handed out any more
-	emptyUntil int64      // when the bucket has a token again, if it had none
+	emptyUntil int64      // when the bucket has a token again, if it had none; otherwise 0
 	fullAt     int64      // when the bucket is full
 	remaining  int64      // tokens left in the bucket
 }
@@ -96,7 +96,8 @@ func (b *batch) giveBack() {
 // takeShared takes a token of the batch of a bucket, and fetches another batch if
 // there is none left. While Redis is away, or where memory is short, the gateway has
 // its share of the limit for itself.
-func (l *Limiter) takeShared(t *SharedTokens, limit *Limit, key *Key, id bucketID, now int64) (State, token) {
+func (l *Limiter) takeShared(t *SharedTokens, limit *Limit, key *Key, id bucketID, clock func() int64) (State, token) {
+	now := clock()
 	b, ok := l.batches.Load(id)
 	if !ok {
 		if l.bytes()+batchBytes > l.budget.Load() {
@@ -110,6 +111,7 @@ func (l *Limiter) takeShared(t *SharedTokens, limit *Limit, key *Key, id bucketI
 		return l.takeLocalShare(t, limit, id, now)
 	}
 	defer b.mu.Unlock()
+	now = clock() // others may have fetched while this request waited
 	if now > b.expires {
 		b.left = 0
 	}
@@ -156,9 +158,9 @@ func (l *Limiter) takeLocalShare(t *SharedTokens, limit *Limit, id bucketID, now
 // fetch takes tokens of a bucket in Redis: one for a Strict limit, or this gateway's
 // share of those that come in a tokenLife. The caller holds b.mu.
 func (t *SharedTokens) fetch(limit *Limit, key *Key, b *batch, clock func() int64) error {
-	want := int64(1)
+	want, gateways := int64(1), int64(max(1, t.holders()))
 	if limit.Mode == Shared {
-		want = max(1, int64(tokenLife)/limit.interval/int64(max(1, t.holders())))
+		want = max(1, int64(tokenLife)/limit.interval/gateways)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callWait)
 	defer cancel()
@@ -168,7 +170,7 @@ func (t *SharedTokens) fetch(limit *Limit, key *Key, b *batch, clock func() int6
 		}
 	}
 	t.calls.Add(1)
-	reply, err := t.conn.Run(ctx, rateScript, t.names.Load().name(key), float64(limit.interval)/1000, float64(limit.capacity)/1000, want)
+	reply, err := t.conn.Run(ctx, rateScript, t.names.Load().name(key), float64(limit.interval)/1000, float64(limit.capacity)/1000, want, gateways)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errAway, err)
 	}
@@ -184,7 +186,10 @@ func (t *SharedTokens) fetch(limit *Limit, key *Key, b *batch, clock func() int6
 	}
 	now := clock()
 	b.left, b.expires = numbers[0], now+int64(tokenLife)
-	b.emptyUntil = now + numbers[1]*int64(time.Microsecond)
+	b.emptyUntil = 0
+	if b.left == 0 {
+		b.emptyUntil = now + numbers[1]*int64(time.Microsecond)
+	}
 	b.fullAt = now + numbers[2]*int64(time.Microsecond)
 	b.remaining = numbers[3]
 	return nil

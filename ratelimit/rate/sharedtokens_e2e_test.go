@@ -168,3 +168,29 @@ func becomes(within time.Duration, ask func() bool) bool {
 	}
 	return true
 }
+
+// What a shared bucket has, it gives, however many requests come at once, to one gateway or to two. The first request of a
+// batch says what the others find: a request that waited for it is not refused by a time before it.
+func TestRedisBursts(t *testing.T) {
+	s := redistest.Single(t)
+	config, err := redisconn.Parse(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	join := func(gateways int) *Limiter {
+		conn, err := redisconn.Open(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		l := limiter(t)
+		l.Share(NewSharedTokens(conn, func() int { return gateways }))
+		return l
+	}
+	for _, mode := range []Mode{Shared, Strict} {
+		t.Run(fmt.Sprintf("mode %d, one gateway", mode), func(t *testing.T) { witnessBursts(t, mode, join(1)) })
+		s.Exec("FLUSHALL")
+		t.Run(fmt.Sprintf("mode %d, two gateways", mode), func(t *testing.T) { witnessBursts(t, mode, join(2), join(2)) })
+		s.Exec("FLUSHALL")
+	}
+}

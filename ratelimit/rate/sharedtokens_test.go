@@ -75,9 +75,9 @@ func TestRateFetchesTokens(t *testing.T) {
 		given  int
 		passes int // without another fetch
 	}{
-		{Shared, "1000 100000 25", 25, 25}, // 1,000 a second by two gateways
-		{Shared, "1000 100000 25", 3, 3},
-		{Strict, "1000 100000 1", 1, 1},
+		{Shared, "1000 100000 25 2", 25, 25}, // 1,000 a second by two gateways
+		{Shared, "1000 100000 25 2", 3, 3},
+		{Strict, "1000 100000 1 2", 1, 1},
 	} {
 		f := startFleet(t, func(string) any { return []any{tt.given, 0, 2000, 40} })
 		l, tokens := f.join(t)
