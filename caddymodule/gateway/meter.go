@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -41,8 +42,8 @@ type callMeter struct {
 	states      [rate.MaxLimits]rate.State // by the index of callLimits.scoped
 	rateCounted bool                       // at least one rate limit applied
 
-	inFlight [3]rate.InFlightID // the caps that the call counts under
-	entered  int                // number of those
+	inFlight [3 + len(networkSteps)]rate.InFlightID // the caps that the call counts under
+	entered  int                                    // number of those
 
 	status   int
 	bytesOut uint64
@@ -97,7 +98,52 @@ func (m *callMeter) limit(inv *routing.Invocation, byClient bool) (wait time.Dur
 			wait = max(wait, states[i].Retry)
 		}
 	}
+	if byClient && wait == 0 {
+		wait = m.limitNetworks(keys[0])
+	}
 	return wait
+}
+
+// limitNetworks takes tokens from the buckets of the wider networks of an IPv6 client,
+// whose key is given; its own buckets had some, so that a client that is refused by
+// these uses up nothing of its neighbours'. What clients are told of a limit is what
+// they have left in all its buckets.
+func (m *callMeter) limitNetworks(key rate.Key) (wait time.Duration) {
+	if !key.Address.Is6() {
+		return 0
+	}
+	limits := m.call.handler.app.limits.scoped
+	for step := range networkSteps {
+		network, err := key.Address.Prefix(networkSteps[step].bits)
+		if err != nil {
+			return 0 // every IPv6 address has these
+		}
+		var (
+			rates  [rate.MaxLimits]*rate.Limit
+			keys   [rate.MaxLimits]rate.Key
+			states [rate.MaxLimits]rate.State
+			places [rate.MaxLimits]int
+			n      int
+		)
+		for i := range limits {
+			if wide := limits[i].wider[step]; wide != nil {
+				rates[n], places[n] = wide, i
+				keys[n] = rate.Key{Policy: wide.Name, Project: key.Project, Address: network.Addr()}
+				n++
+			}
+		}
+		passes := m.call.handler.app.shared.limiter.Take(rates[:n], keys[:n], states[:n])
+		for i := range n {
+			m.states[places[i]] = rate.Tighter(m.states[places[i]], states[i])
+			if !passes && !rates[i].Shadow {
+				wait = max(wait, states[i].Retry)
+			}
+		}
+		if wait > 0 {
+			return wait
+		}
+	}
+	return 0
 }
 
 // Take implements routing.Usage.
@@ -116,16 +162,42 @@ func (m *callMeter) Enter(inv *routing.Invocation) string {
 	for i := range app.limits.caps {
 		scope := &app.limits.caps[i]
 		key, _ := scope.key(m, inv) // every call has a key of these scopes
-		id, ok := app.shared.inFlight.Enter(&key, scope.calls)
-		if !ok {
+		if !m.enter(&key, scope.calls) || scope.scope == scopeClient && !m.enterNetworks(key, scope.calls) {
 			m.leave()
 			app.shared.inFlight.refused[slices.Index(inFlightScopes, scope.scope)].Add(1)
 			return scope.scope
 		}
+	}
+	return ""
+}
+
+// enter counts the call under one key, unless calls of it run already.
+func (m *callMeter) enter(key *rate.Key, calls int64) bool {
+	id, ok := m.call.handler.app.shared.inFlight.Enter(key, calls)
+	if ok {
 		m.inFlight[m.entered] = id
 		m.entered++
 	}
-	return ""
+	return ok
+}
+
+// enterNetworks counts the call under the wider networks of an IPv6 client.
+func (m *callMeter) enterNetworks(key rate.Key, calls int64) bool {
+	if !key.Address.Is6() {
+		return true
+	}
+	policy := key.Policy
+	for _, step := range networkSteps {
+		network, err := key.Address.Prefix(step.bits)
+		if err != nil {
+			return true // every IPv6 address has these
+		}
+		key.Policy, key.Address = policy+step.name, network.Addr()
+		if !m.enter(&key, min(calls, math.MaxInt64/step.times)*step.times) {
+			return false
+		}
+	}
+	return true
 }
 
 // leave ends the counting that Enter began. It may be called several times.

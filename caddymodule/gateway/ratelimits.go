@@ -33,8 +33,9 @@ var rateLimitScopes = []string{scopeProject, scopeFunction, scopeClient, scopeSu
 // RateLimit bounds the rate of invocations. It applies to each project by itself.
 type RateLimit struct {
 	// What has a bucket of its own: project; function; client_ip, an IPv4 address or
-	// an IPv6 network of 64 bits; subject, the sub of a token. Calls without a sub are
-	// not limited by subject.
+	// an IPv6 network of 64 bits, which shares one four times as large with its network
+	// of 56 bits and one sixteen times as large with that of 48; subject, the sub of a
+	// token. Calls without a sub are not limited by subject.
 	Scope string `json:"scope"`
 
 	// Invocations in Window on average.
@@ -64,6 +65,34 @@ var rateModes = map[string]rate.Mode{
 type scopedLimit struct {
 	scope string
 	rate  *rate.Limit
+	// wider are the limits of networkSteps, for client_ip; nil where the limit would be
+	// so high that it limits nothing.
+	wider [len(networkSteps)]*rate.Limit
+}
+
+// networkStep is an IPv6 network that a client may have as a whole: it can send from
+// each network of 64 bits in it, so that a limit of these alone is none. All of it has
+// times the limit of one.
+type networkStep struct {
+	name  string // after the scope, in the names of buckets
+	bits  int
+	times int64
+}
+
+// networkSteps are the networks that providers assign to homes (RFC 6177) and to sites.
+var networkSteps = [...]networkStep{{"/56", 56, 4}, {"/48", 48, 16}}
+
+// widen builds the limits of wider networks. A product that overflows is not prepared.
+func (l *scopedLimit) widen() {
+	for i, step := range networkSteps {
+		wide := *l.rate
+		wide.Name += step.name
+		wide.Count *= step.times
+		wide.Burst *= step.times
+		if wide.Count/step.times == l.rate.Count && wide.Burst/step.times == l.rate.Burst && wide.Prepare() {
+			l.wider[i] = &wide
+		}
+	}
 }
 
 // callLimits holds the rate limits and the caps of calls in flight of a configuration.
@@ -84,6 +113,9 @@ func (l *callLimits) add(r *RateLimit) error {
 		if other.Name == built.rate.Name {
 			built.rate.Name += "-" + time.Duration(r.Window).String()
 		}
+	}
+	if built.scope == scopeClient {
+		built.widen()
 	}
 	l.scoped, l.rates = append(l.scoped, built), append(l.rates, built.rate)
 	return nil
@@ -131,7 +163,7 @@ func (r *RateLimit) build() (scopedLimit, error) {
 	if !rate.Prepare() {
 		return scopedLimit{}, errors.New("the count must be from 1 to 1000000000 a second, and the burst from 1; write `" + options.Form("rate_limit") + "`")
 	}
-	return scopedLimit{r.Scope, rate}, nil
+	return scopedLimit{scope: r.Scope, rate: rate}, nil
 }
 
 // key returns the bucket of a call, or false if the limit does not apply to it.
@@ -224,7 +256,8 @@ type InFlight struct {
 	// Of one function.
 	Function int64 `json:"function,omitempty"`
 
-	// Of one client to one project: an IPv4 address or an IPv6 network of 64 bits.
+	// Of one client to one project: an IPv4 address or an IPv6 network of 64 bits. Its
+	// network of 56 bits has four times as many, that of 48 bits sixteen times.
 	Client int64 `json:"client_ip,omitempty"`
 }
 
@@ -266,7 +299,7 @@ func (a *App) provisionRoom() error {
 		case calls < 0:
 			return fmt.Errorf("in_flight: %s: must be a number from 1", scope)
 		case calls > 0:
-			a.limits.caps = append(a.limits.caps, inFlightCap{scopedLimit{scope, &rate.Limit{Name: scope}}, calls})
+			a.limits.caps = append(a.limits.caps, inFlightCap{scopedLimit{scope: scope, rate: &rate.Limit{Name: scope}}, calls})
 		}
 	}
 	return nil

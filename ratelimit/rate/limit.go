@@ -56,6 +56,18 @@ type State struct {
 	Retry     time.Duration // until it has a token; 0: it had one
 }
 
+// Tighter returns the state of two buckets that a request takes a token of each from.
+func Tighter(a, b State) State {
+	if a.Remaining == Unasked {
+		return b
+	}
+	if b.Remaining != Unasked {
+		a.Remaining = min(a.Remaining, b.Remaining)
+	}
+	a.Reset, a.Retry = max(a.Reset, b.Reset), max(a.Retry, b.Retry)
+	return a
+}
+
 // Unasked is the Remaining of a bucket that Take did not come to, because a limit
 // before it had refused.
 const Unasked = -1
