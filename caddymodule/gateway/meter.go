@@ -64,25 +64,18 @@ func (m *callMeter) Limit(inv *routing.Invocation) time.Duration { return m.limi
 
 // limit takes tokens from the rate limits of client addresses, or from all other rate
 // limits. It returns how long the client must wait, 0 if the call may go on.
-func (m *callMeter) limit(inv *routing.Invocation, byClient bool) (wait time.Duration) {
-	var (
-		limits = m.call.handler.app.limits.scoped
-		rates  [rate.MaxLimits]*rate.Limit
-		keys   [rate.MaxLimits]rate.Key
-		states [rate.MaxLimits]rate.State
-		places [rate.MaxLimits]int
-		n      int
-	)
+func (m *callMeter) limit(inv *routing.Invocation, byClient bool) time.Duration {
+	var asked askedLimits
+	limits := m.call.handler.app.limits.scoped
 	for i := range limits {
 		if (limits[i].scope == scopeClient) != byClient {
 			continue
 		}
 		if key, ok := limits[i].key(m, inv); ok {
-			rates[n], keys[n], places[n] = limits[i].rate, key, i
-			n++
+			asked.add(limits[i].rate, key, i)
 		}
 	}
-	if n == 0 {
+	if asked.n == 0 {
 		return 0
 	}
 	if !m.rateCounted {
@@ -91,24 +84,17 @@ func (m *callMeter) limit(inv *routing.Invocation, byClient bool) (wait time.Dur
 			m.states[i].Remaining = rate.Unasked
 		}
 	}
-	passes := m.call.handler.app.shared.limiter.Take(rates[:n], keys[:n], states[:n])
-	for i := range n {
-		m.states[places[i]] = states[i]
-		if !passes && !rates[i].Shadow {
-			wait = max(wait, states[i].Retry)
-		}
-	}
+	wait := m.ask(&asked)
 	if byClient && wait == 0 {
-		wait = m.limitNetworks(keys[0])
+		wait = m.limitNetworks(asked.keys[0])
 	}
 	return wait
 }
 
 // limitNetworks takes tokens from the buckets of the wider networks of an IPv6 client,
-// whose key is given; its own buckets had some, so that a client that is refused by
-// these uses up nothing of its neighbours'. What clients are told of a limit is what
-// they have left in all its buckets.
-func (m *callMeter) limitNetworks(key rate.Key) (wait time.Duration) {
+// whose key is given. The client's own buckets are asked before: a request that they
+// refuse uses up nothing that its neighbours share.
+func (m *callMeter) limitNetworks(key rate.Key) time.Duration {
 	if !key.Address.Is6() {
 		return 0
 	}
@@ -118,32 +104,46 @@ func (m *callMeter) limitNetworks(key rate.Key) (wait time.Duration) {
 		if err != nil {
 			return 0 // every IPv6 address has these
 		}
-		var (
-			rates  [rate.MaxLimits]*rate.Limit
-			keys   [rate.MaxLimits]rate.Key
-			states [rate.MaxLimits]rate.State
-			places [rate.MaxLimits]int
-			n      int
-		)
+		var asked askedLimits
 		for i := range limits {
 			if wide := limits[i].wider[step]; wide != nil {
-				rates[n], places[n] = wide, i
-				keys[n] = rate.Key{Policy: wide.Name, Project: key.Project, Address: network.Addr()}
-				n++
+				asked.add(wide, rate.Key{Policy: wide.Name, Project: key.Project, Address: network.Addr()}, i)
 			}
 		}
-		passes := m.call.handler.app.shared.limiter.Take(rates[:n], keys[:n], states[:n])
-		for i := range n {
-			m.states[places[i]] = rate.Tighter(m.states[places[i]], states[i])
-			if !passes && !rates[i].Shadow {
-				wait = max(wait, states[i].Retry)
-			}
-		}
-		if wait > 0 {
+		if wait := m.ask(&asked); wait > 0 {
 			return wait
 		}
 	}
 	return 0
+}
+
+// askedLimits are the rate limits that one Limiter.Take asks, the first n places of
+// each list.
+type askedLimits struct {
+	rates  [rate.MaxLimits]*rate.Limit
+	keys   [rate.MaxLimits]rate.Key
+	states [rate.MaxLimits]rate.State
+	places [rate.MaxLimits]int // the index in callLimits.scoped
+	n      int
+}
+
+func (a *askedLimits) add(limit *rate.Limit, key rate.Key, place int) {
+	a.rates[a.n], a.keys[a.n], a.places[a.n] = limit, key, place
+	a.n++
+}
+
+// ask takes a token of each of the limits, and keeps what clients are told: of several
+// buckets of one limit, what the emptiest has left. It returns how long the client must
+// wait, 0 if the call may go on.
+func (m *callMeter) ask(a *askedLimits) (wait time.Duration) {
+	passes := m.call.handler.app.shared.limiter.Take(a.rates[:a.n], a.keys[:a.n], a.states[:a.n])
+	for i := range a.n {
+		m.states[a.places[i]] = rate.Tighter(m.states[a.places[i]], a.states[i])
+		if !passes && !a.rates[i].Shadow {
+			wait = max(wait, a.states[i].Retry)
+		}
+	}
+	return wait
 }
 
 // Take implements routing.Usage.

@@ -8,7 +8,7 @@ import (
 )
 
 // burst sends n requests at once, spread over limiters, and returns how many passed. It fails if a refusal says that
-// something is left, or a request that passed that nothing was.
+// something is left, if r is none that the bucket can have, or if a limit with shadow refuses.
 func burst(t *testing.T, limit *Limit, key Key, n int, limiters ...*Limiter) (passed int) {
 	t.Helper()
 	states, passes := make([]State, n), make([]bool, n)

@@ -56,7 +56,8 @@ type State struct {
 	Retry     time.Duration // until it has a token; 0: it had one
 }
 
-// Tighter returns the state of two buckets that a request takes a token of each from.
+// Tighter returns the state of two buckets together, where a request needs a token of
+// each: the lesser Remaining and the longer times. A bucket that is Unasked adds nothing.
 func Tighter(a, b State) State {
 	if a.Remaining == Unasked {
 		return b

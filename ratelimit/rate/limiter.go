@@ -141,8 +141,8 @@ func (l *Limiter) Take(limits []*Limit, keys []Key, states []State) bool {
 	return l.take(l.clock, limits, keys, states)
 }
 
-// take is Take with a clock. The time of a request is read again where others may have
-// taken tokens since: by an older time a bucket seems emptier than it told them.
+// take is Take with a clock. It reads the time again before it refuses, and after a wait:
+// others may have taken tokens by a later time, by which the bucket has more.
 func (l *Limiter) take(clock func() int64, limits []*Limit, keys []Key, states []State) bool {
 	now := clock()
 	var taken [MaxLimits]token

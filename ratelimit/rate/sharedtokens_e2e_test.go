@@ -19,20 +19,10 @@ import (
 // the limit, strict ones have none; where Redis is away each has its part.
 func TestRedisRateIsShared(t *testing.T) {
 	s := redistest.Single(t)
-	config, err := redisconn.Parse(s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
 	const gateways = 4
 	var limiters []*Limiter
 	for range gateways {
-		conn, err := redisconn.Open(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		l := limiter(t)
-		l.Share(NewSharedTokens(conn, func() int { return gateways }))
+		l, _ := joinRedis(t, s, gateways)
 		limiters = append(limiters, l)
 	}
 	// passed takes until so many passed, and some were refused after that.
@@ -93,21 +83,8 @@ func TestRedisRateIsShared(t *testing.T) {
 // put back, and where two had put one there they agree again.
 func TestRedisRateNames(t *testing.T) {
 	s := redistest.Single(t)
-	config, err := redisconn.Parse(s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
 	key := []Key{{Policy: "subject", Project: "p", Name: strings.Repeat("x", 8<<10)}}
-	join := func() (*Limiter, *SharedTokens) {
-		conn, err := redisconn.Open(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		l, tokens := limiter(t), NewSharedTokens(conn, func() int { return 2 })
-		l.Share(tokens)
-		return l, tokens
-	}
+	join := func() (*Limiter, *SharedTokens) { return joinRedis(t, s, 2) }
 	// passed takes from one after the other.
 	passed := func(rate *Limit, limiters ...*Limiter) (n int) {
 		for i := range 20 {
@@ -169,22 +146,12 @@ func becomes(within time.Duration, ask func() bool) bool {
 	return true
 }
 
-// What a shared bucket has, it gives, however many requests come at once, to one gateway or to two. The first request of a
-// batch says what the others find: a request that waited for it is not refused by a time before it.
+// What a shared bucket has, it gives, however many requests come at once, to one gateway or to two. A request that waited
+// while another fetched tokens is judged by the time after its wait.
 func TestRedisBursts(t *testing.T) {
 	s := redistest.Single(t)
-	config, err := redisconn.Parse(s.URL())
-	if err != nil {
-		t.Fatal(err)
-	}
 	join := func(gateways int) *Limiter {
-		conn, err := redisconn.Open(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		l := limiter(t)
-		l.Share(NewSharedTokens(conn, func() int { return gateways }))
+		l, _ := joinRedis(t, s, gateways)
 		return l
 	}
 	for _, mode := range []Mode{Shared, Strict} {
@@ -193,4 +160,21 @@ func TestRedisBursts(t *testing.T) {
 		t.Run(fmt.Sprintf("mode %d, two gateways", mode), func(t *testing.T) { witnessBursts(t, mode, join(2), join(2)) })
 		s.Exec("FLUSHALL")
 	}
+}
+
+// joinRedis returns the limiter of one of the gateways that share their limits in a Redis.
+func joinRedis(t *testing.T, s *redistest.Server, gateways int) (*Limiter, *SharedTokens) {
+	t.Helper()
+	config, err := redisconn.Parse(s.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := redisconn.Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	l, tokens := limiter(t), NewSharedTokens(conn, func() int { return gateways })
+	l.Share(tokens)
+	return l, tokens
 }
