@@ -41,6 +41,7 @@ type callMeter struct {
 
 	states      [rate.MaxLimits]rate.State // by the index of callLimits.scoped
 	rateCounted bool                       // at least one rate limit applied
+	foretold    bool                       // a limit in shadow would have refused the call
 
 	inFlight [3 + len(networkSteps)]rate.InFlightID // the caps that the call counts under
 	entered  int                                    // number of those
@@ -71,6 +72,9 @@ func (m *callMeter) limit(inv *routing.Invocation, byClient bool) time.Duration 
 		if (limits[i].scope == scopeClient) != byClient {
 			continue
 		}
+		if m.foretold && limits[i].rate.Shadow {
+			continue // the limit that would have refused the call before would have kept it from this one
+		}
 		if key, ok := limits[i].key(m, inv); ok {
 			asked.add(limits[i].rate, key, i)
 		}
@@ -78,52 +82,25 @@ func (m *callMeter) limit(inv *routing.Invocation, byClient bool) time.Duration 
 	if asked.n == 0 {
 		return 0
 	}
+	if byClient {
+		asked.addNetworks(limits)
+	}
 	if !m.rateCounted {
 		m.rateCounted = true
 		for i := range limits {
 			m.states[i].Remaining = rate.Unasked
 		}
 	}
-	wait := m.ask(&asked)
-	if byClient && wait == 0 {
-		wait = m.limitNetworks(asked.keys[0])
-	}
-	return wait
+	return m.ask(&asked)
 }
 
-// limitNetworks takes tokens from the buckets of the wider networks of an IPv6 client,
-// whose key is given. The client's own buckets are asked before: a request that they
-// refuse uses up nothing that its neighbours share.
-func (m *callMeter) limitNetworks(key rate.Key) time.Duration {
-	if !key.Address.Is6() {
-		return 0
-	}
-	limits := m.call.handler.app.limits.scoped
-	for step := range networkSteps {
-		network, err := key.Address.Prefix(networkSteps[step].bits)
-		if err != nil {
-			return 0 // every IPv6 address has these
-		}
-		var asked askedLimits
-		for i := range limits {
-			if wide := limits[i].wider[step]; wide != nil {
-				asked.add(wide, rate.Key{Policy: wide.Name, Project: key.Project, Address: network.Addr()}, i)
-			}
-		}
-		if wait := m.ask(&asked); wait > 0 {
-			return wait
-		}
-	}
-	return 0
-}
-
-// askedLimits are the rate limits that one Limiter.Take asks, the first n places of
-// each list.
+// askedLimits are the buckets that one Limiter.Take asks, the first n places of each
+// list.
 type askedLimits struct {
-	rates  [rate.MaxLimits]*rate.Limit
-	keys   [rate.MaxLimits]rate.Key
-	states [rate.MaxLimits]rate.State
-	places [rate.MaxLimits]int // the index in callLimits.scoped
+	rates  [rate.MaxBuckets]*rate.Limit
+	keys   [rate.MaxBuckets]rate.Key
+	states [rate.MaxBuckets]rate.State
+	places [rate.MaxBuckets]int // the index in callLimits.scoped
 	n      int
 }
 
@@ -132,14 +109,39 @@ func (a *askedLimits) add(limit *rate.Limit, key rate.Key, place int) {
 	a.n++
 }
 
-// ask takes a token of each of the limits, and keeps what clients are told: of several
-// buckets of one limit, what the emptiest has left. It returns how long the client must
-// wait, 0 if the call may go on.
+// addNetworks adds the buckets of the wider networks of an IPv6 client, the narrow ones
+// first. The client's own buckets stand before them, so those of its neighbours are not
+// touched while its own are empty.
+func (a *askedLimits) addNetworks(limits []scopedLimit) {
+	own := a.n
+	if !a.keys[0].Address.Is6() {
+		return
+	}
+	for step := range networkSteps {
+		network, err := a.keys[0].Address.Prefix(networkSteps[step].bits)
+		if err != nil {
+			return // every IPv6 address has these
+		}
+		for _, place := range a.places[:own] {
+			if wide := limits[place].wider[step]; wide != nil {
+				a.add(wide, rate.Key{Policy: wide.Name, Project: a.keys[0].Project, Address: network.Addr()}, place)
+			}
+		}
+	}
+}
+
+// ask takes a token of each of the buckets or of none, and keeps what clients are told:
+// of several buckets of one limit, what the emptiest has left. It returns how long the
+// client must wait, 0 if the call may go on.
 func (m *callMeter) ask(a *askedLimits) (wait time.Duration) {
-	passes := m.call.handler.app.shared.limiter.Take(a.rates[:a.n], a.keys[:a.n], a.states[:a.n])
+	m.call.handler.app.shared.limiter.Take(a.rates[:a.n], a.keys[:a.n], a.states[:a.n])
 	for i := range a.n {
 		m.states[a.places[i]] = rate.Tighter(m.states[a.places[i]], a.states[i])
-		if !passes && !a.rates[i].Shadow {
+		switch {
+		case a.states[i].Retry == 0:
+		case a.rates[i].Shadow:
+			m.foretold = true
+		default:
 			wait = max(wait, a.states[i].Retry)
 		}
 	}

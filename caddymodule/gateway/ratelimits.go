@@ -82,6 +82,9 @@ type networkStep struct {
 // networkSteps are the networks that providers assign to homes (RFC 6177) and to sites.
 var networkSteps = [...]networkStep{{"/56", 56, 4}, {"/48", 48, 16}}
 
+// One Take has place for the buckets of all limits.
+var _ [rate.MaxBuckets - rate.MaxLimits*(1+len(networkSteps))]struct{}
+
 // widen builds the limits of wider networks. A product that overflows is not prepared.
 func (l *scopedLimit) widen() {
 	for i, step := range networkSteps {

@@ -73,5 +73,9 @@ func Tighter(a, b State) State {
 // before it had refused.
 const Unasked = -1
 
-// MaxLimits is how many limits one Take can have.
+// MaxLimits is how many limits a gateway can have.
 const MaxLimits = 8
+
+// MaxBuckets is how many buckets one Take can ask: a limit can have several for one
+// request.
+const MaxBuckets = 3 * MaxLimits

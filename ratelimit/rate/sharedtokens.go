@@ -84,13 +84,21 @@ type batch struct {
 	emptyUntil int64      // when the bucket has a token again, if it had none; otherwise 0
 	fullAt     int64      // when the bucket is full
 	remaining  int64      // tokens left in the bucket
+	single     bool       // tokens are fetched one by one
 }
 
-// giveBack puts a token back.
-func (b *batch) giveBack() {
-	b.mu.Lock()
+// knownEmpty returns how long it is until a bucket has a token, if the gateway knows that
+// it has none; otherwise 0. It waits for nobody.
+func (b *batch) knownEmpty(now int64) (State, bool) {
+	if !b.mu.TryLock() {
+		return State{}, false
+	}
 	defer b.mu.Unlock()
-	b.left++
+	if now >= b.emptyUntil || b.left > 0 && now <= b.expires {
+		return State{}, false
+	}
+	b.left = 0
+	return b.state(now, time.Duration(b.emptyUntil-now)), true
 }
 
 // takeShared takes a token of the batch of a bucket, and fetches another batch if
@@ -132,7 +140,14 @@ func (l *Limiter) takeShared(t *SharedTokens, limit *Limit, key *Key, id bucketI
 		}
 	}
 	b.left--
-	return b.state(now, 0), token{batch: b}
+	return b.state(now, 0), token{
+		batch:    b,
+		interval: limit.interval,
+		from:     t,
+		limit:    limit,
+		key:      key,
+		at:       now,
+	}
 }
 
 // mayCall reports whether the caller may call Redis: everybody while it answers, and
@@ -155,36 +170,24 @@ func (l *Limiter) takeLocalShare(t *SharedTokens, limit *Limit, id bucketID, now
 	return l.takeOfBucket(id, now, interval, max(interval, limit.capacity))
 }
 
-// fetch takes tokens of a bucket in Redis: one for a Strict limit, or this gateway's
-// share of those that come in a tokenLife. The caller holds b.mu.
+// want returns how many tokens are fetched of a limit: one of a Strict one, or this
+// gateway's share of those that come in a tokenLife.
+func (t *SharedTokens) want(limit *Limit) int64 {
+	if limit.Mode == Strict {
+		return 1
+	}
+	return max(1, int64(tokenLife)/limit.interval/int64(max(1, t.holders())))
+}
+
+// fetch takes tokens of a bucket in Redis. The caller holds b.mu.
 func (t *SharedTokens) fetch(limit *Limit, key *Key, b *batch, clock func() int64) error {
-	want, gateways := int64(1), int64(max(1, t.holders()))
-	if limit.Mode == Shared {
-		want = max(1, int64(tokenLife)/limit.interval/gateways)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), callWait)
-	defer cancel()
-	if t.names.Load() == nil {
-		if err := t.adoptSecret(ctx, t.ownSecret); err != nil {
-			return err
-		}
-	}
-	t.calls.Add(1)
-	reply, err := t.conn.Run(ctx, rateScript, t.names.Load().name(key), float64(limit.interval)/1000, float64(limit.capacity)/1000, want, gateways)
+	want := t.want(limit)
+	numbers, err := t.move(limit, key, want)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errAway, err)
-	}
-	list, _ := reply.([]any)
-	var numbers [4]int64
-	for i := range numbers {
-		if i < len(list) {
-			numbers[i], _ = list[i].(int64)
-		}
-	}
-	if len(list) != len(numbers) {
-		return fmt.Errorf("%w: a bucket was answered %v", errAway, reply)
+		return err
 	}
 	now := clock()
+	b.single = want == 1
 	b.left, b.expires = numbers[0], now+int64(tokenLife)
 	b.emptyUntil = 0
 	if b.left == 0 {
@@ -193,6 +196,33 @@ func (t *SharedTokens) fetch(limit *Limit, key *Key, b *batch, clock func() int6
 	b.fullAt = now + numbers[2]*int64(time.Microsecond)
 	b.remaining = numbers[3]
 	return nil
+}
+
+// move takes tokens of a bucket in Redis, or gives them back if n is negative. The answer
+// is that of the script.
+func (t *SharedTokens) move(limit *Limit, key *Key, n int64) (numbers [4]int64, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), callWait)
+	defer cancel()
+	if t.names.Load() == nil {
+		if err := t.adoptSecret(ctx, t.ownSecret); err != nil {
+			return numbers, err
+		}
+	}
+	t.calls.Add(1)
+	reply, err := t.conn.Run(ctx, rateScript, t.names.Load().name(key), float64(limit.interval)/1000, float64(limit.capacity)/1000, n, max(1, t.holders()))
+	if err != nil {
+		return numbers, fmt.Errorf("%w: %w", errAway, err)
+	}
+	list, _ := reply.([]any)
+	for i := range numbers {
+		if i < len(list) {
+			numbers[i], _ = list[i].(int64)
+		}
+	}
+	if len(list) != len(numbers) {
+		return numbers, fmt.Errorf("%w: a bucket was answered %v", errAway, reply)
+	}
+	return numbers, nil
 }
 
 // name returns the key of a bucket in Redis. It does not tell whose it is: subjects

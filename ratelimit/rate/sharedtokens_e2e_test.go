@@ -178,3 +178,13 @@ func joinRedis(t *testing.T, s *redistest.Server, gateways int) (*Limiter, *Shar
 	l.Share(tokens)
 	return l, tokens
 }
+
+// The script gives back what a refused request took: with a real Redis as in the reference.
+func TestRedisAllOrNone(t *testing.T) {
+	s := redistest.Single(t)
+	for _, mode := range []Mode{Shared, Strict} {
+		l, _ := joinRedis(t, s, 2)
+		witnessAllOrNone(t, mode, l)
+		witnessForetells(t, mode, l)
+	}
+}
