@@ -52,7 +52,9 @@ func quotaSet(now func() time.Time) *cobra.Command {
 		Short: "Sets an organization's quota",
 		Long: `Puts a quota in force in place of the configured one, for all gateways that share
 the store, until it is set again. With default the configured one is in force
-again. What was used stays used.`,
+again. What was used stays used. It moves the limit at which calls are refused, and
+never what the price includes: a bill goes by the plan. To include more, change the
+quota of the plan or the organization in the configuration.`,
 		Example: examples("quota set", " acme 3000000", " acme default"),
 	}
 	var org, limit string
@@ -123,4 +125,17 @@ func (a *quotaAnswer) table(w io.Writer, _ time.Time) {
 		})
 	}
 	write(w, rows)
+	for _, o := range a.Organizations {
+		if o.Set && o.Limit != nil {
+			fmt.Fprintf(w, "%s: the limit was set by `quota set`; %s\n", printable(o.ID), includedWords(o.Included))
+		}
+	}
+}
+
+// includedWords says what bills include while a limit is set.
+func includedWords(included *int64) string {
+	if included == nil {
+		return "bills include all invocations, as the plan says"
+	}
+	return fmt.Sprintf("bills still include %s invocations, as the plan says", count(*included))
 }

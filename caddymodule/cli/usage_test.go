@@ -35,16 +35,17 @@ func TestUsageShow(t *testing.T) {
 }
 
 const quotaJSON = `{"organizations":[
-{"id":"acme","plan":"pro","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":2000000,"used":1999999,"remaining":1,"state":"near","hard":true,"set":false},
-{"id":"big","plan":"team","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":2000000,"used":2400000,"remaining":0,"state":"over","hard":false,"set":false},
-{"id":"free","plan":"","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":null,"used":3,"remaining":null,"state":"ok","hard":false,"set":false},
-{"id":"set","plan":"","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":0,"used":3,"remaining":0,"state":"restricted","hard":true,"set":true}]}`
+{"id":"acme","plan":"pro","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":2000000,"included":2000000,"used":1999999,"remaining":1,"state":"near","hard":true,"set":false},
+{"id":"big","plan":"team","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":2000000,"included":2000000,"used":2400000,"remaining":0,"state":"over","hard":false,"set":false},
+{"id":"free","plan":"","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":null,"included":null,"used":3,"remaining":null,"state":"ok","hard":false,"set":false},
+{"id":"set","plan":"","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":0,"included":500000,"used":3,"remaining":0,"state":"restricted","hard":true,"set":true}]}`
 
 const quotaText = `ORGANIZATION  PLAN  PERIOD ENDS       LIMIT             USED       REMAINING  STATE
 acme          pro   2026-12-01 00:00  2,000,000         1,999,999  1          near
 big           team  2026-12-01 00:00  2,000,000 (soft)  2,400,000  0          over
 free          -     2026-12-01 00:00  -                 3          -          ok
 set           -     2026-12-01 00:00  0 (set)           3          0          restricted
+set: the limit was set by ` + "`quota set`" + `; bills still include 500,000 invocations, as the plan says
 `
 
 func TestQuota(t *testing.T) {

@@ -31,10 +31,12 @@ type OrganizationBill struct {
 	// Invocations counts what is billed, adjustments included.
 	Invocations int64 `json:"invocations"`
 
-	// Over is the part of Invocations beyond Included.
+	// Over is the part of Invocations beyond Included that is sold: 0 while a plan sells
+	// nothing. It is what a meter with the price of the plan adds up to.
 	Over int64 `json:"over"`
 
-	// Packages is the number of packages that Over begins. Each is paid in full.
+	// Packages is the number of packages that were begun while they were sold. Each is
+	// paid in full.
 	Packages int64 `json:"packages"`
 
 	// AmountMinor is the price of Packages in the minor unit of Currency, such as

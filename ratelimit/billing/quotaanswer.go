@@ -29,9 +29,13 @@ type OrganizationQuota struct {
 	// Period is the current billing period.
 	Period Period `json:"period"`
 
-	// Limit is the number of invocations that the period includes; null without a
-	// limit.
+	// Limit is the number of invocations of the period after which they are refused, if
+	// the limit is hard; null without a limit.
 	Limit *int64 `json:"limit"`
+
+	// Included is the number of invocations of the period that the price includes; null
+	// if it includes all. An order changes Limit and not Included.
+	Included *int64 `json:"included"`
 
 	// Used counts the invocations of all gateways in the period.
 	Used uint64 `json:"used"`

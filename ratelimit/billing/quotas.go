@@ -102,6 +102,9 @@ func (o *opened) quotaOf(ctx context.Context, a *Account) (OrganizationQuota, er
 		Hard:   state.Hard,
 		Set:    state.Overridden,
 	}
+	if included := a.Price.Included; included >= 0 {
+		q.Included = &included
+	}
 	if q.Used, err = o.used(ctx, a.ID, state.Period); err != nil || state.Limit < 0 {
 		return q, err
 	}

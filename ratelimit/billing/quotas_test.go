@@ -108,6 +108,13 @@ func TestSetQuota(t *testing.T) {
 		if q := answer.Organizations[0]; q.Limit == nil || *q.Limit != tt.want || q.State != tt.state || q.Set != tt.set {
 			t.Errorf("%+v, want %+v", q, tt)
 		}
+		if q := answer.Organizations[0]; q.Included == nil || *q.Included != pays.Included {
+			t.Errorf("bills include something else: %+v", q)
+		}
+		f.call(1, called)
+		if lines := f.lines(); lines[0].Included != pays.Included {
+			t.Errorf("%+v", lines[0])
+		}
 	}
 	for want, o := range map[string]QuotaOrder{
 		"limit: must be a whole number from 0":             {Organization: "acme", Limit: new(int64(-1))},

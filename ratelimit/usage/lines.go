@@ -101,7 +101,7 @@ func (b *LineStore) Days(want func(organization, period string) bool) (days []Da
 // line returns the line of an entry, with all columns.
 func (e *entry) line(ledger string, k Key) Line {
 	total, t := e.total(), e.Price
-	after := e.after()
+	sale := e.sale()
 	l := Line{
 		Schema:          Schema,
 		LedgerID:        ledger,
@@ -122,11 +122,11 @@ func (e *entry) line(ledger string, k Key) Line {
 		QuantityOrphan:  max(0, total.Invocations-total.Completed),
 		QuantityVoid:    total.Voided,
 		CumBefore:       e.Before,
-		CumAfter:        after,
+		CumAfter:        e.after(),
 		Included:        max(-1, t.Included),
-		OverageQuantity: t.Over(after) - t.Over(e.Before),
-		Packages:        t.Packages(after) - t.Packages(e.Before),
-		AmountMinor:     t.Amount(after) - t.Amount(e.Before),
+		OverageQuantity: sale.Overage,
+		Packages:        sale.Packages,
+		AmountMinor:     sale.Amount,
 		Currency:        t.Currency,
 		State:           e.State,
 	}

@@ -55,6 +55,8 @@ func (b *LineStore) SetLedger(id string) {
 type entry struct {
 	End      int64    `json:"e"` // in Unix seconds
 	Before   int64    `json:"b,omitempty"`
+	Sold     int64    `json:"o,omitempty"` // Reading.Sold before it
+	Rule     int      `json:"l,omitempty"` // by which overage is counted
 	Price    Price    `json:"t"`
 	Revision int64    `json:"r,omitempty"`
 	State    State    `json:"s"`
@@ -75,10 +77,11 @@ func (e *entry) after() int64 {
 	return e.Before + total.billed()
 }
 
-// equal reports whether two entries differ at most in their revisions.
+// equal reports whether two entries differ at most in their revisions, and in how
+// they are stored.
 func (e *entry) equal(other *entry) bool {
 	return e.End == other.End && e.Before == other.Before && e.Price == other.Price && e.State == other.State &&
-		slices.Equal(e.Sources, other.Sources)
+		e.sale() == other.sale() && slices.Equal(e.Sources, other.Sources)
 }
 
 // lineKey returns the key of a line in its bucket. Keys sort in the order in which
@@ -258,6 +261,9 @@ func (u *update) run(sums []Sum) (changed int, err error) {
 	if err := u.close(); err != nil {
 		return 0, err
 	}
+	if from, err = u.earlier(from); err != nil {
+		return 0, err
+	}
 	for key, e := range reported { // so that the cursor finds them
 		if bucket.Get([]byte(key)) == nil {
 			if err := writeEntry(bucket, []byte(key), e); err != nil {
@@ -275,7 +281,7 @@ func (u *update) recount(from []byte, reported map[string]*entry) (changed int, 
 		key    []byte
 		e, was *entry
 	}
-	var keep []kept
+	var keep, again []kept
 	var open []byte
 	cursor := u.bucket.Cursor()
 	k, v := cursor.Seek(from)
@@ -283,9 +289,9 @@ func (u *update) recount(from []byte, reported map[string]*entry) (changed int, 
 	if err != nil {
 		return 0, err
 	}
-	sum := int64(0)
+	var at Reading
 	if last != nil {
-		sum = last.after()
+		at = last.reading()
 	}
 	for ; k != nil; k, v = cursor.Next() {
 		if !isLine(k) {
@@ -299,8 +305,10 @@ func (u *update) recount(from []byte, reported map[string]*entry) (changed int, 
 		if s := reported[string(k)]; s != nil {
 			n = *s
 		}
-		n.Before = sum
-		sum = n.after()
+		n.Before, n.Sold = at.Used, at.Sold
+		if !u.closed || n.Revision == 0 { // what a final bill says of the others stays
+			n.Rule = soldRule
+		}
 		if n.State == Provisional {
 			n.Price = u.agreed(&n, last)
 			if u.over(time.Unix(n.End, 0)) {
@@ -310,8 +318,13 @@ func (u *update) recount(from []byte, reported map[string]*entry) (changed int, 
 		if n.State == Provisional && open == nil {
 			open = bytes.Clone(k)
 		}
-		last = &n
-		if n.equal(&e) && reported[string(k)] == nil {
+		last, at = &n, n.reading()
+		same := n.equal(&e) && reported[string(k)] == nil
+		if same && n.Rule == e.Rule && n.Sold == e.Sold {
+			continue
+		}
+		if same { // it is only stored in another form
+			again = append(again, kept{bytes.Clone(k), &n, &e})
 			continue
 		}
 		if n.State != Provisional {
@@ -321,6 +334,11 @@ func (u *update) recount(from []byte, reported map[string]*entry) (changed int, 
 			}
 		}
 		keep = append(keep, kept{bytes.Clone(k), &n, &e})
+	}
+	for _, line := range again {
+		if err := writeEntry(u.bucket, line.key, line.e); err != nil {
+			return 0, err
+		}
 	}
 	for _, line := range keep {
 		if err := writeEntry(u.bucket, line.key, line.e); err != nil {
