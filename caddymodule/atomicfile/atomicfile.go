@@ -11,7 +11,7 @@
 //	}
 //	return file.Commit()
 //
-// The ledger has its own (metering.ReplaceFile), with other names for temporary files.
+// The ledger has its own (durable.Replace), with other names for temporary files.
 package atomicfile
 
 import (

@@ -1,15 +1,13 @@
 package metering
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
+	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,6 +15,8 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 const (
@@ -32,8 +32,9 @@ type archived struct {
 	File     string `json:"file"`
 	First    uint64 `json:"first"` // the Seq of its first record
 	Records  uint64 `json:"records"`
-	SHA256   string `json:"sha256"`   // of the file
-	Previous string `json:"previous"` // the SHA256 of the line before; "" for the first
+	SHA256   string `json:"sha256"`           // of the file
+	Previous string `json:"previous"`         // the SHA256 of the line before; "" for the first
+	Checksum string `json:"crc32c,omitempty"` // of the other fields; "" in lines of older versions
 }
 
 // archive compresses the full segments whose records are all in the checkpoint,
@@ -82,7 +83,7 @@ func (b *instanceLog) archiveOne(path string, next uint64) error {
 	if err != nil {
 		return err
 	}
-	line := archived{File: fmt.Sprintf("%020d%s", records[0].Seq, archiveSuffix), First: records[0].Seq, Records: uint64(len(records))}
+	line := archived{File: archiveName(records[0].Seq), First: records[0].Seq, Records: uint64(len(records))}
 	if !slices.ContainsFunc(lines, func(other archived) bool { return other.First == line.First }) {
 		if err := writeArchive(filepath.Join(dir, line.File), records, &line); err != nil {
 			return err
@@ -131,7 +132,7 @@ func writeArchive(path string, records []Record, line *archived) error {
 	}
 	sum := sha256.Sum256(data)
 	line.SHA256 = hex.EncodeToString(sum[:])
-	return ReplaceFile(path, 0o666, func(file *os.File) error {
+	return durable.Replace(path, 0o666, func(file *os.File) error {
 		_, err := file.Write(data)
 		return err
 	})
@@ -150,47 +151,66 @@ func decompress(data []byte, first, n uint64) ([]Record, error) {
 	return unpack(raw, first, n)
 }
 
-// readManifest reads the manifest. A last line that was not written completely is
-// removed from the file.
-func readManifest(dir string) ([]archived, error) {
-	file, err := os.OpenFile(filepath.Join(dir, manifestName), os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	var lines []archived
-	whole, reader := int64(0), bufio.NewReader(file)
-	for {
-		text, err := reader.ReadBytes('\n')
+// readManifest reads the manifest in a directory of archives and checks that its lines
+// follow each other. An error about a line is a *durable.DamageError.
+func readManifest(dir string) (lines []archived, err error) {
+	_, err = durable.ReadLines(filepath.Join(dir, manifestName), func(text []byte) error {
 		var line archived
-		if errors.Is(err, io.EOF) || json.Unmarshal(bytes.TrimSpace(text), &line) != nil {
-			return lines, file.Truncate(whole)
+		if err := line.parse(text); err != nil {
+			return err
 		}
-		if err != nil {
-			return nil, err
+		if len(lines) > 0 {
+			if err := line.follows(&lines[len(lines)-1]); err != nil {
+				return err
+			}
 		}
 		lines = append(lines, line)
-		whole += int64(len(text))
-	}
+		return nil
+	})
+	return lines, err
 }
 
+func (a *archived) parse(text []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields() // a field of a later version, or the name of one of ours that was changed
+	if err := decoder.Decode(a); err != nil {
+		return err
+	}
+	if decoder.InputOffset() != int64(len(text)) || a.First == 0 || a.Records == 0 || a.File != archiveName(a.First) {
+		return errArchive
+	}
+	if a.Checksum != "" && a.Checksum != a.checksum() {
+		return errTorn
+	}
+	return nil
+}
+
+// follows returns an error if there is something between the archive before and a.
+func (a *archived) follows(before *archived) error {
+	if next := before.First + before.Records; a.First != next {
+		return fmt.Errorf("%s: %w: record %d is missing", a.File, errArchive, next)
+	}
+	if a.Previous != before.SHA256 {
+		return fmt.Errorf("%s: %w: it does not follow %s", a.File, errArchive, before.File)
+	}
+	return nil
+}
+
+// checksum returns that of all other fields.
+func (a *archived) checksum() string {
+	text := fmt.Sprintf("%s %d %d %s %s", a.File, a.First, a.Records, a.SHA256, a.Previous)
+	return fmt.Sprintf("%08x", crc32.Checksum([]byte(text), castagnoli))
+}
+
+func archiveName(first uint64) string { return fmt.Sprintf("%020d%s", first, archiveSuffix) }
+
 func appendManifest(dir string, line archived) error {
+	line.Checksum = line.checksum()
 	text, err := json.Marshal(line)
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(filepath.Join(dir, manifestName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(append(text, '\n'))
-	if err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close(), SyncDirectory(dir))
+	return durable.Append(filepath.Join(dir, manifestName), 0o600, text)
 }
 
 // VerifyArchives checks all archives in the directory of an instance log against
@@ -211,20 +231,14 @@ func eachArchive(instanceDir string, visit func(*archived, []Record) error) erro
 	if err != nil {
 		return err
 	}
-	previous := archived{}
 	for _, line := range lines {
 		data, err := os.ReadFile(filepath.Join(dir, filepath.Base(line.File)))
 		if err != nil {
 			return err
 		}
 		sum := sha256.Sum256(data)
-		switch {
-		case hex.EncodeToString(sum[:]) != line.SHA256:
+		if hex.EncodeToString(sum[:]) != line.SHA256 {
 			return fmt.Errorf("%s: %w: its hash is not that of the manifest", line.File, errArchive)
-		case line.Previous != previous.SHA256:
-			return fmt.Errorf("%s: %w: it does not follow %s", line.File, errArchive, previous.File)
-		case previous.File != "" && line.First != previous.First+previous.Records:
-			return fmt.Errorf("%s: %w: record %d is missing", line.File, errArchive, previous.First+previous.Records)
 		}
 		records, err := decompress(data, line.First, line.Records)
 		if err == nil {
@@ -233,7 +247,6 @@ func eachArchive(instanceDir string, visit func(*archived, []Record) error) erro
 		if err != nil {
 			return fmt.Errorf("%s: %w", line.File, err)
 		}
-		previous = line
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package metering
 
 import (
+	"bytes"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // day is what a gateway records: an admission and an end for each of n invocations of some functions, eight at a time.
@@ -123,7 +127,8 @@ func TestLedgerArchives(t *testing.T) {
 	if _, err := VerifyArchives(instance); err == nil || !strings.Contains(err.Error(), "its hash is not that of the manifest") {
 		t.Errorf("a bit is wrong: %v", err)
 	}
-	// A line that was not finished is none.
+	// A line that was not finished is none, and reading leaves it there. One that is not what was written is an error,
+	// whichever byte of it is wrong.
 	manifest := filepath.Join(instance, "archive", manifestName)
 	text, err := os.ReadFile(manifest)
 	if err != nil {
@@ -134,6 +139,21 @@ func TestLedgerArchives(t *testing.T) {
 	}
 	if lines, err := readManifest(filepath.Dir(manifest)); err != nil || len(lines) != 1 {
 		t.Errorf("%+v, %v", lines, err)
+	}
+	for at := range text {
+		damaged := bytes.Clone(text)
+		damaged[at] ^= 1
+		if err := os.WriteFile(manifest, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := readManifest(filepath.Dir(manifest))
+		var damage *durable.DamageError
+		if !errors.As(err, &damage) && (at < len(text)-1 || len(lines) != 1) {
+			t.Errorf("byte %d, %q, is wrong: %+v, %v", at, text[at], lines, err)
+		}
+		if got, err := os.ReadFile(manifest); err != nil || !bytes.Equal(got, damaged) {
+			t.Fatalf("reading changed the file: %v", err)
+		}
 	}
 }
 

@@ -1,20 +1,18 @@
 package metering
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"os"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/puzpuzpuz/xsync/v4"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // Subject is a function with the organization that pays for it. Invocations are
@@ -31,9 +29,14 @@ type SubjectID uint32
 // lines, each a checksum and JSON, that only grows: a number never changes its
 // meaning.
 type dictionary struct {
+	lazy    atomic.Bool // numbers are handed out before they are on the disk; for SyncNone
+	syncing sync.Mutex  // held while the file is synced: one sync serves all who wait
+
 	mu       sync.Mutex // guards all below, and writes to latest and byRegion
-	file     *os.File
-	dirty    bool // some lines are not synced yet
+	file     growing
+	size     int64 // of the whole lines
+	synced   int64 // how much of that is on the disk
+	torn     bool  // there are bytes after the whole lines, of a line that was not written completely
 	subjects []Subject
 	cycles   map[subjectName][]SubjectID
 	regions  []string
@@ -41,6 +44,7 @@ type dictionary struct {
 	bySub    map[subjectKey]SubjectID
 	byRegion *xsync.Map[string, uint16] // may be read without mu
 	notes    []note                     // the first has the number 1
+	numbers  map[string]uint16          // of regions
 }
 
 // subjectName is a Subject without its cycle.
@@ -95,45 +99,21 @@ func openDictionary(path string) (*dictionary, error) {
 		latest:   xsync.NewMap[string, *xsync.Map[string, latestID]](),
 		bySub:    make(map[subjectKey]SubjectID),
 		byRegion: xsync.NewMap[string, uint16](),
+		numbers:  map[string]uint16{"": 0},
 		cycles:   make(map[subjectName][]SubjectID),
 		regions:  []string{""}, // 0: none
 	}
-	d.byRegion.Store("", 0)
-	if err := d.load(); err != nil {
-		return nil, errors.Join(fmt.Errorf("reading %s: %w", path, err), file.Close())
+	err = d.load(path)
+	if err == nil && d.size == 0 {
+		err = durable.SyncDirectory(filepath.Dir(path)) // the file may be new
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("reading the names of the ledger: %w", err), file.Close())
+	}
+	for name, id := range d.numbers {
+		d.byRegion.Store(name, id)
 	}
 	return d, nil
-}
-
-// load reads the file. It cuts off a last line that was not written completely.
-func (d *dictionary) load() error {
-	whole, lines := int64(0), bufio.NewReader(d.file)
-	for {
-		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		var e entry
-		if !decodeLine(line, &e) {
-			break
-		}
-		d.take(e)
-		whole += int64(len(line))
-	}
-	if err := d.file.Truncate(whole); err != nil {
-		return err
-	}
-	_, err := d.file.Seek(whole, io.SeekStart)
-	return err
-}
-
-func decodeLine(line []byte, into *entry) bool {
-	sum, text, ok := bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte(" "))
-	want, err := strconv.ParseUint(string(sum), 16, 32)
-	return ok && err == nil && uint32(want) == crc32.Checksum(text, castagnoli) && json.Unmarshal(text, into) == nil
 }
 
 // take adds a line to the maps.
@@ -143,7 +123,7 @@ func (d *dictionary) take(e entry) {
 		return
 	}
 	if e.Region != "" {
-		d.byRegion.Store(e.Region, uint16(len(d.regions)))
+		d.numbers[e.Region] = uint16(len(d.regions))
 		d.regions = append(d.regions, e.Region)
 		return
 	}
@@ -162,21 +142,6 @@ func (d *dictionary) take(e entry) {
 	d.subjects = append(d.subjects, s)
 }
 
-// write appends a line. It survives the end of the process at once, a power loss
-// only after sync.
-func (d *dictionary) write(e entry) error {
-	text, err := json.Marshal(e)
-	if err == nil {
-		_, err = fmt.Fprintf(d.file, "%08x %s\n", crc32.Checksum(text, castagnoli), text)
-	}
-	if err != nil {
-		return fmt.Errorf("writing to the dictionary of the ledger: %w", err)
-	}
-	d.dirty = true
-	d.take(e)
-	return nil
-}
-
 // subject returns the number of s. It writes a new line if s has none.
 func (d *dictionary) subject(s Subject) (SubjectID, error) {
 	functions, known := d.latest.Load(s.Project)
@@ -187,26 +152,38 @@ func (d *dictionary) subject(s Subject) (SubjectID, error) {
 	} else {
 		functions, _ = d.latest.LoadOrStore(s.Project, xsync.NewMap[string, latestID]())
 	}
+	id, err := d.number(s)
+	if err == nil {
+		err = d.settle()
+	}
+	if err != nil {
+		return 0, err
+	}
+	functions.Store(s.Function, latestID{s.Organization, s.Cycle, id})
+	return id, nil
+}
+
+// number is subject without waiting for the disk.
+func (d *dictionary) number(s Subject) (SubjectID, error) {
 	key := keyOf(s)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, ok := d.bySub[key]; !ok {
-		e := entry{
-			Organization: s.Organization,
-			Project:      s.Project,
-			Function:     s.Function,
-			Anchor:       key.anchor,
-		}
-		if key.zone != time.UTC.String() {
-			e.Zone = key.zone
-		}
-		if err := d.write(e); err != nil {
-			return 0, err
-		}
+	if id, ok := d.bySub[key]; ok {
+		return id, nil
 	}
-	id := d.bySub[key]
-	functions.Store(s.Function, latestID{s.Organization, s.Cycle, id})
-	return id, nil
+	e := entry{
+		Organization: s.Organization,
+		Project:      s.Project,
+		Function:     s.Function,
+		Anchor:       key.anchor,
+	}
+	if key.zone != time.UTC.String() {
+		e.Zone = key.zone
+	}
+	if err := d.write(e); err != nil {
+		return 0, err
+	}
+	return d.bySub[key], nil
 }
 
 // maxRegions bounds the number of regions: records hold it in 16 bits.
@@ -217,9 +194,22 @@ func (d *dictionary) region(name string) (uint16, error) {
 	if id, ok := d.byRegion.Load(name); ok {
 		return id, nil
 	}
+	id, err := d.regionNumber(name)
+	if err == nil {
+		err = d.settle()
+	}
+	if err != nil {
+		return 0, err
+	}
+	d.byRegion.Store(name, id)
+	return id, nil
+}
+
+// regionNumber is region without waiting for the disk.
+func (d *dictionary) regionNumber(name string) (uint16, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if id, ok := d.byRegion.Load(name); ok {
+	if id, ok := d.numbers[name]; ok {
 		return id, nil
 	}
 	if len(d.regions) > maxRegions {
@@ -228,8 +218,7 @@ func (d *dictionary) region(name string) (uint16, error) {
 	if err := d.write(entry{Region: name}); err != nil {
 		return 0, err
 	}
-	id, _ := d.byRegion.Load(name)
-	return id, nil
+	return d.numbers[name], nil
 }
 
 // reserve makes sure that numbers below n are not given to new subjects. Records use
@@ -291,20 +280,6 @@ func (d *dictionary) regionName(id uint16) string {
 		return d.regions[id]
 	}
 	return ""
-}
-
-// sync writes the file to the disk.
-func (d *dictionary) sync() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.dirty {
-		return nil
-	}
-	if err := d.file.Sync(); err != nil {
-		return fmt.Errorf("syncing the dictionary of the ledger: %w", err)
-	}
-	d.dirty = false
-	return nil
 }
 
 func (d *dictionary) close() error { return errors.Join(d.sync(), d.file.Close()) }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // instance is the directory of an instance log. The process that writes the log
@@ -78,7 +80,7 @@ func newInstance(dir string) (*instance, error) {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return nil, err
 	}
-	if err := SyncDirectory(dir); err != nil {
+	if err := durable.SyncDirectory(dir); err != nil {
 		return nil, err
 	}
 	return lockInstance(path)

@@ -90,11 +90,11 @@ func Open(config Config) (*Ledger, error) {
 		saved:  config.Now(),
 	}
 	l.syncTried = sync.NewCond(&l.mu)
-	l.SetSync(SyncGroup)
 	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
 	if l.own, err = openInstanceLog(own, config.Now); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(own, orphans)))
 	}
+	l.SetSync(SyncGroup)
 	for i, orphan := range orphans {
 		b, err := openInstanceLog(orphan, config.Now)
 		if err != nil {
@@ -134,6 +134,7 @@ func (l *Ledger) archive() {
 // SetSync changes the sync mode.
 func (l *Ledger) SetSync(mode Sync) {
 	l.mode.Store(&mode)
+	l.own.dictionary.lazy.Store(mode == SyncNone)
 	l.strict.Store(mode == SyncStrict)
 }
 

@@ -185,7 +185,7 @@ func TestDictionaryCutsOffWhatIsTorn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, torn := range []string{"", "1", "00000000 {}\n", "00000000 {\"org\":\"x\"}", string(bytes.Repeat([]byte{0}, 100)) + "\n"} {
+	for _, torn := range []string{"", "1", "00000000 {\x00\n", "00000000 {\"org\":\"x\"}", string(bytes.Repeat([]byte{0}, 100)) + "\n"} {
 		if err := os.WriteFile(path, append(bytes.Clone(whole), torn...), 0o600); err != nil {
 			t.Fatal(err)
 		}

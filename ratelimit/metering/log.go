@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 const (
@@ -313,7 +315,7 @@ func (l *log) copyAway(s *Segment, cause error) error {
 		l.active.Store(l.next)
 		l.next = nil
 	}
-	err := ReplaceFile(s.path, 0o600, func(file *os.File) error { return s.copyTo(file, slots) })
+	err := durable.Replace(s.path, 0o600, func(file *os.File) error { return s.copyTo(file, slots) })
 	if err != nil {
 		return errors.Join(cause, err)
 	}

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unsafe"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // A segment's file is a header and a fixed number of slots for records. All its
@@ -59,7 +61,7 @@ func createSegment(path string, first uint64, slots int, now time.Time) (*Segmen
 	// A link, not a rename: it replaces nothing.
 	err := os.Link(temporary, path)
 	if err = errors.Join(err, os.Remove(temporary)); err == nil {
-		err = SyncDirectory(filepath.Dir(path))
+		err = durable.SyncDirectory(filepath.Dir(path))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("creating a segment: %w", err)

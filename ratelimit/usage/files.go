@@ -1,7 +1,6 @@
 package usage
 
 import (
-	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,11 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
-	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // Sink receives lines as they become final or are corrected. It is a [Deliverer] or
@@ -136,7 +134,7 @@ func (f *Files) extension() string {
 // write writes the file of a delivery. File and name are on the disk when it returns.
 func (f *Files) write(d *delivery, b Batch) error {
 	hash := sha256.New()
-	err := metering.ReplaceFile(filepath.Join(f.Dir, d.File), 0o666, func(file *os.File) (err error) {
+	err := durable.Replace(filepath.Join(f.Dir, d.File), 0o666, func(file *os.File) (err error) {
 		out := io.MultiWriter(file, hash)
 		if f.Format == FOCUS {
 			d.Totals, err = WriteFOCUS(out, FOCUSOptions{}, b.Charges())
@@ -149,29 +147,19 @@ func (f *Files) write(d *delivery, b Batch) error {
 	return err
 }
 
-// last returns the last line of the manifest. It cuts off a line that was not written
-// completely.
+// manifestRemedy mends a manifest of deliveries. The ledger has nothing to do with it.
+const manifestRemedy = "nothing was changed; mend the line by hand: it names the file usage-FROM beside it, its changes, totals and SHA-256"
+
+// last returns the last line of the manifest.
 func (f *Files) last() (last delivery, err error) {
-	file, err := os.OpenFile(filepath.Join(f.Dir, manifestName), os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return last, nil
+	_, err = durable.ReadLines(filepath.Join(f.Dir, manifestName), func(text []byte) error {
+		last = delivery{}
+		return json.Unmarshal(text, &last)
+	})
+	if damage := (*durable.DamageError)(nil); errors.As(err, &damage) {
+		damage.Remedy = manifestRemedy
 	}
-	if err != nil {
-		return last, err
-	}
-	defer file.Close()
-	whole, reader := int64(0), bufio.NewReader(file)
-	for {
-		text, err := reader.ReadBytes('\n')
-		var d delivery
-		if errors.Is(err, io.EOF) || json.Unmarshal(text, &d) != nil {
-			return last, file.Truncate(whole)
-		}
-		if err != nil {
-			return last, err
-		}
-		last, whole = d, whole+int64(len(text))
-	}
+	return last, err
 }
 
 // note appends a line to the manifest.
@@ -180,13 +168,5 @@ func (f *Files) note(d delivery) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.OpenFile(filepath.Join(f.Dir, manifestName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644) //nolint:gosec // as the files beside it: who bills reads them
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(append(text, '\n'))
-	if err == nil {
-		err = file.Sync()
-	}
-	return errors.Join(err, file.Close(), metering.SyncDirectory(f.Dir))
+	return durable.Append(filepath.Join(f.Dir, manifestName), 0o644, text) // as the files beside it: who bills reads them
 }

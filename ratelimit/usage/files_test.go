@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // delivered reads a directory of deliveries: of each line the highest revision, and that the manifest is right.
@@ -135,5 +137,40 @@ func TestFilesOutliveKills(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.same(totalsOf(t, files.Dir, JSONL))
+	}
+}
+
+// A line of the manifest that is not what was written is an error with its place; the lines after it stay.
+func TestFilesTellOfDamage(t *testing.T) {
+	b, files := newStore(t), &Files{Dir: t.TempDir(), Format: JSONL}
+	path := filepath.Join(files.Dir, manifestName)
+	var first int
+	for hour := range 3 {
+		b.over = hour
+		b.update(used("one", "f", hour, int64(10+hour)))
+		if _, err := b.Drain(t.Context(), files); err != nil {
+			t.Fatal(err)
+		}
+		if text, err := os.ReadFile(path); err == nil && first == 0 {
+			first = len(text)
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil || first == 0 || first == len(text) {
+		t.Fatalf("%q, %v", text, err)
+	}
+	text[first-2] = 'x'
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.over = 4
+	b.update(used("one", "f", 3, 7))
+	_, err = b.Drain(t.Context(), files)
+	var damage *durable.DamageError
+	if !errors.As(err, &damage) || damage.File != path || damage.Offset != 0 {
+		t.Errorf("%v", err)
+	}
+	if got, err := os.ReadFile(path); err != nil || string(got) != string(text) {
+		t.Errorf("the manifest is %q, %v, want %q", got, err, text)
 	}
 }

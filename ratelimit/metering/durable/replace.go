@@ -1,4 +1,4 @@
-package metering
+package durable
 
 import (
 	"errors"
@@ -6,22 +6,22 @@ import (
 	"path/filepath"
 )
 
-// ReplaceFile writes a file as a whole: after a crash, path is the old file or the
+// Replace writes a file as a whole: after a crash, path is the old file or the
 // new one. It calls write with an empty file beside path, and gives that file the
-// name path once its content is on the disk. The name is on the disk when ReplaceFile
+// name path once its content is on the disk. The name is on the disk when Replace
 // returns. If write fails, path is as it was.
 //
 // The name of the temporary file is fixed: a dot and the name of path. A crash
 // leaves one such file, which the next call overwrites, and never a growing number
 // of them. Only one goroutine of one process may replace a path at a time, which the
 // locks of the ledger and of the exporters see to.
-func ReplaceFile(path string, mode os.FileMode, write func(*os.File) error) error {
-	return replaceFile(path, mode, write, SyncDirectory)
+func Replace(path string, mode os.FileMode, write func(*os.File) error) error {
+	return replace(path, mode, write, SyncDirectory)
 }
 
-// replaceFile is ReplaceFile with what writes the directory to the disk, which tests
+// replace is Replace with what writes the directory to the disk, which tests
 // replace.
-func replaceFile(path string, mode os.FileMode, write func(*os.File) error, syncDir func(dir string) error) error {
+func replace(path string, mode os.FileMode, write func(*os.File) error, syncDir func(dir string) error) error {
 	dir, name := filepath.Split(path)
 	temporary := filepath.Join(dir, "."+name)
 	file, err := os.OpenFile(temporary, os.O_RDWR|os.O_CREATE|os.O_TRUNC, mode)

@@ -1,4 +1,4 @@
-package metering
+package durable
 
 import (
 	"errors"
@@ -36,14 +36,14 @@ func writes(text string) func(*os.File) error {
 	}
 }
 
-func TestReplaceFile(t *testing.T) {
+func TestReplace(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
-	if err := ReplaceFile(path, 0o600, writes("the first")); err != nil {
+	if err := Replace(path, 0o600, writes("the first")); err != nil {
 		t.Fatal(err)
 	}
 	broken := errors.New("the disk is full")
-	err := ReplaceFile(path, 0o600, func(file *os.File) error { return errors.Join(writes("half")(file), broken) })
+	err := Replace(path, 0o600, func(file *os.File) error { return errors.Join(writes("half")(file), broken) })
 	if !errors.Is(err, broken) {
 		t.Errorf("got %v, want %v", err, broken)
 	}
@@ -54,21 +54,21 @@ func TestReplaceFile(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if err := ReplaceFile(filepath.Join(dir, "missing", "file"), 0o600, writes("x")); !errors.Is(err, os.ErrNotExist) {
+	if err := Replace(filepath.Join(dir, "missing", "file"), 0o600, writes("x")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a missing directory: %v", err)
 	}
 }
 
 // A crash while the file is written is a panic that leaves the temporary file; the next call overwrites it.
-func TestReplaceFileAfterCrash(t *testing.T) {
+func TestReplaceAfterCrash(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
-	if err := ReplaceFile(path, 0o600, writes("the first")); err != nil {
+	if err := Replace(path, 0o600, writes("the first")); err != nil {
 		t.Fatal(err)
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_ = ReplaceFile(path, 0o600, func(file *os.File) error {
+		_ = Replace(path, 0o600, func(file *os.File) error {
 			_ = writes("half of something long")(file)
 			panic("crash")
 		})
@@ -76,7 +76,7 @@ func TestReplaceFileAfterCrash(t *testing.T) {
 	if got, names := textOf(t, path), namesIn(t, dir); got != "the first" || !slices.Equal(names, []string{".file", "file"}) {
 		t.Errorf("after the crash: %q in %q", got, names)
 	}
-	if err := ReplaceFile(path, 0o600, writes("the second")); err != nil {
+	if err := Replace(path, 0o600, writes("the second")); err != nil {
 		t.Fatal(err)
 	}
 	if got, names := textOf(t, path), namesIn(t, dir); got != "the second" || !slices.Equal(names, []string{"file"}) {
@@ -85,12 +85,12 @@ func TestReplaceFileAfterCrash(t *testing.T) {
 }
 
 // The directory is synced after the rename, and an error of that is returned.
-func TestReplaceFileSyncsDirectory(t *testing.T) {
+func TestReplaceSyncsDirectory(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
 	broken := errors.New("the disk is gone")
 	var synced []string
-	err := replaceFile(path, 0o600, writes("the first"), func(dir string) error {
+	err := replace(path, 0o600, writes("the first"), func(dir string) error {
 		synced = append(synced, dir, textOf(t, path))
 		return broken
 	})
