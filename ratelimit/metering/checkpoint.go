@@ -19,8 +19,9 @@ var (
 	bucketRefused  = []byte("refused")
 	bucketAdjusted = []byte("adjusted") // the records of adjustments, by their numbers
 	keyLast        = []byte("last")
-	keyMirror      = []byte("mirror") // the name of the place that sums are sent to
-	keyLatest      = []byte("latest") // the latest time of a record, in microseconds
+	keyMirror      = []byte("mirror")  // the name of the place that sums are sent to
+	keyLatest      = []byte("latest")  // the latest time of a record, in microseconds
+	keyNumbers     = []byte("numbers") // Ledger.Numbers of the process that has the file
 )
 
 // checkpointWait bounds the wait for another process that has the file open.
@@ -150,5 +151,23 @@ func (c *checkpoint) marked() (word string) {
 	})
 	return word
 }
+
+// nextNumbers stores and returns a number that is at least now, and above all that a
+// former process counted from the number it got, even if the clock was set back since:
+// none counts as far as numbersEach.
+func (c *checkpoint) nextNumbers(now uint64) (n uint64, err error) {
+	err = c.db.Update(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		n = now
+		if b := meta.Get(keyNumbers); len(b) == 8 {
+			n = max(n, binary.BigEndian.Uint64(b)+numbersEach)
+		}
+		return meta.Put(keyNumbers, binary.BigEndian.AppendUint64(nil, n))
+	})
+	return n, err
+}
+
+// numbersEach is how many numbers a process has: an hour in microseconds.
+const numbersEach = 3_600_000_000
 
 func (c *checkpoint) close() error { return c.db.Close() }

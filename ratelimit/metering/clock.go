@@ -18,6 +18,15 @@ func (l *Ledger) Now() time.Time {
 	}
 }
 
+// Elapsed returns a reading of a clock that nobody sets. Two of its readings tell how
+// much time passed between them in this process.
+func (l *Ledger) Elapsed() time.Duration { return l.config.Elapsed() }
+
+// Numbers returns the first of the numbers that this process counts its messages
+// with: above those of all processes that had the same log before, and not below the
+// time in microseconds.
+func (l *Ledger) Numbers() uint64 { return l.numbers }
+
 // clockStep is the smallest step of the machine's clock that is recorded.
 const clockStep = 5 * time.Second
 

@@ -34,6 +34,9 @@ const (
 type Config struct {
 	Dir string           // on a local disk; several processes may share it
 	Now func() time.Time // default: time.Now
+	// Elapsed is a clock that nobody sets, since any moment. Default: the monotonic
+	// reading of Now, or the difference of two Now without one.
+	Elapsed func() time.Duration
 	// Trouble is called with errors of background work, and with nil when they are
 	// over. Optional.
 	Trouble func(error)
@@ -46,6 +49,7 @@ type Ledger struct {
 	config   Config
 	own      *instanceLog
 	begun    uint64 // the last record when the log was opened
+	numbers  uint64 // the first of this process's numbers
 	mode     atomic.Pointer[Sync]
 	strict   atomic.Bool
 	latest   atomic.Int64 // the billing clock, in microseconds
@@ -74,6 +78,10 @@ type Ledger struct {
 func Open(config Config) (*Ledger, error) {
 	if config.Now == nil {
 		config.Now = time.Now
+	}
+	if config.Elapsed == nil {
+		opened := config.Now()
+		config.Elapsed = func() time.Duration { return config.Now().Sub(opened) }
 	}
 	if config.Trouble == nil {
 		config.Trouble = func(error) {}
@@ -104,6 +112,9 @@ func Open(config Config) (*Ledger, error) {
 	}
 	l.begun = l.own.projection.last
 	l.latest.Store(l.own.projection.latest.UnixMicro())
+	if l.numbers, err = l.own.checkpoint.nextNumbers(uint64(max(config.Now().UnixMicro(), l.latest.Load()))); err != nil {
+		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, l.closeLogs()))
+	}
 	l.stopped.Go(l.run)
 	l.stopped.Go(l.archive)
 	l.stopped.Go(l.guard)

@@ -65,7 +65,8 @@ type HoldingsAuthority interface {
 	Authority
 
 	// HeldBy returns a claim for each organization and period of which the holder has
-	// units: Holds is their number. Of the period it has the ID alone.
+	// units: Holds is how many, Number that of its latest claim. Of the period it has
+	// the ID alone.
 	HeldBy(ctx context.Context, holder string) ([]Claim, error)
 }
 
@@ -87,16 +88,38 @@ type Claim struct {
 	Wants int64
 	// Starved says that the holder has no unit left, and a request waits for one.
 	Starved bool
+	// Grace is the grace that the holder knows of. An authority that lost it, or whose
+	// clock was set back, takes it over.
+	Grace Grace
 }
+
+// Grace is the time since a quota was first found used up. A period has one for each
+// limit: only under a higher limit does another one begin. It is an age, so that
+// nobody compares the clocks of two machines.
+type Grace struct {
+	ID    string        // tells it from others of its period; "" if none began
+	Limit int64         // in force when it began
+	Age   time.Duration // since it began
+}
+
+// graceSlack is by how much a holder's age of a grace must be higher for an authority
+// to take it over: more than a call takes, which is all that they differ by while no
+// clock is set.
+const graceSlack = time.Second
 
 // Answer is the state of an organization's quota after a claim.
 type Answer struct {
 	Granted int64 // units that the holder has in all
 	Total   int64 // units that all holders have
 	Limit   int64 // in force
-	// ExhaustedAt is when a starved holder first got nothing; zero while something is
-	// left.
-	ExhaustedAt time.Time
+	// Exhausted says that a starved holder got nothing, and that nothing is left since.
+	Exhausted bool
+	// Grace is of when the quota was first found used up, under this limit or an
+	// earlier, higher one.
+	Grace Grace
+	// Number is that of the holder's latest claim. If it is above this claim's, this
+	// one changed nothing.
+	Number uint64
 	// Reclaim asks the holder to give back what it does not use: another one is
 	// starved.
 	Reclaim bool

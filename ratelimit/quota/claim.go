@@ -18,7 +18,7 @@ func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, st
 	if starved && w.unspent.Load() > 0 && w.limit.Load() == limit {
 		return nil
 	}
-	if w.failures > 0 && m.ledger.Now().UnixMicro() < w.retryAt.Load() {
+	if w.failures > 0 && !m.retryDue(w) {
 		return fmt.Errorf("%w: the last claim failed, and the next one is not due", ErrUnavailable)
 	}
 	if limit < w.limit.Load() { // what was granted under the higher limit goes back
@@ -31,7 +31,7 @@ func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, st
 	}
 	w.claimUngranted()
 	w.limit.Store(limit)
-	w.setChunk(m.ledger.Now(), limit)
+	w.setChunk(m.ledger.Elapsed(), limit)
 	return m.settle(ctx, w, allowance, Claim{
 		Holds:   w.granted.Load(),
 		Wants:   w.used() + w.chunk.Load(),
@@ -44,10 +44,18 @@ func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, st
 func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c Claim) error {
 	c.Limit = allowance.Quota
 	authority := *m.authority.Load()
+	sent := m.ledger.Elapsed()
 	answer, err := authority.Claim(ctx, m.complete(w, c))
+	if err == nil && answer.Number > m.lastNumber.Load() {
+		// The process before counted its claims by a clock that was ahead. Its last claim
+		// prevails until one of this process has a higher number.
+		m.countFrom(answer.Number)
+		sent = m.ledger.Elapsed()
+		answer, err = authority.Claim(ctx, m.complete(w, c))
+	}
 	if err != nil {
 		w.failures++
-		w.retryAt.Store(m.ledger.Now().Add(min(maxRetryDelay, maintainEvery<<min(w.failures, 10))).UnixMicro())
+		w.retryAfter(m.ledger.Elapsed(), w.failures)
 		return err
 	}
 	w.failures, w.answered, w.settledIn = 0, true, answer.Epoch
@@ -69,13 +77,10 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 	}
 	w.total.Store(answer.Total)
 	w.limit.Store(answer.Limit)
-	exhaustedAt := int64(0)
-	if !answer.ExhaustedAt.IsZero() && !answer.Recovering {
-		exhaustedAt = answer.ExhaustedAt.UnixMicro()
-	}
-	w.exhaustedAt.Store(exhaustedAt)
+	w.grace.hear(answer.Grace, sent)
+	w.exhausted.Store(w.exhaustionBy(&answer))
 	w.recovering.Store(answer.Recovering)
-	w.retryAt.Store(m.ledger.Now().Add(min(maxRetryDelay, maintainEvery<<min(w.emptyClaims, 10))).UnixMicro())
+	w.retryAfter(m.ledger.Elapsed(), w.emptyClaims)
 	if answer.Limit != m.effectiveLimit(w.account.organization, allowance) {
 		m.repairOverride(ctx, w.account.organization, allowance, answer.Limit)
 	}
@@ -88,6 +93,7 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 // complete fills in the holder, the window and the number of a claim.
 func (m *Manager) complete(w *window, c Claim) Claim {
 	c.Holder, c.Organization, c.Period = m.ledger.Instance(), w.account.organization, w.period
+	c.Grace = w.grace.from(m.ledger.Elapsed())
 	c.Number = m.lastNumber.Add(1)
 	return c
 }
@@ -115,14 +121,19 @@ func (m *Manager) settleOrphansOf(ctx context.Context, w *window, allowance *All
 		return fmt.Errorf("%w: reading what organization %q has used: %w", ErrUnavailable, w.account.organization, err)
 	}
 	for _, orphan := range orphans[w.orphans:] {
-		answer, err := (*m.authority.Load()).Claim(ctx, Claim{
+		c := Claim{
 			Holder:       orphan,
 			Organization: w.account.organization,
 			Period:       w.period,
 			Limit:        allowance.Quota,
 			Number:       m.newNumber(),
 			Holds:        int64(by[orphan]),
-		})
+		}
+		answer, err := (*m.authority.Load()).Claim(ctx, c)
+		if err == nil && answer.Number > c.Number { // it counted its claims by a clock that was ahead
+			c.Number = answer.Number + 1
+			answer, err = (*m.authority.Load()).Claim(ctx, c)
+		}
 		if err != nil {
 			return err
 		}

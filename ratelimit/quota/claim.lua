@@ -9,23 +9,29 @@
 --   starved       1: it has none left
 --   holders       how many gateways there are
 --   history       1: this process has seen the hash, so that an empty one has lost grants
+--   grace         the grace that the holder knows of: LIMIT|AGE|ID, the age in
+--                 microseconds; '' if it knows none
 -- The request of a holder that joins or leaves: holder, history, and
 --   change        join or leave
 --   settled       the epoch in which it claimed, '' if it holds nothing
 -- The answer: units granted to the holder, units granted to all, the limit in force,
--- when a starved holder first got nothing (0: something is left), 1 if what is not
--- used is reclaimed, the epoch, 1 while the shard recovers.
+-- 1 if a starved holder got nothing and nothing is left since, 1 if what is not used is
+-- reclaimed, the epoch, 1 while the shard recovers, the number of the holder's latest
+-- claim, and the grace as in the request. No answer has an instant: the clocks of two
+-- machines are not compared.
 -- Numbers are decimal texts, but for those that are 0 or 1.
 local WAIT_NEW = 2000000 -- microseconds without grants in a hash that is new
 local WAIT_HOLDERS = 15000000 -- at most, while holders have not joined
 local WAIT_MEMBER = 2000000 -- of a holder, after it became a member
+local GRACE_SLACK = 1000000 -- graceSlack in authority.go
+local NO_LIMIT = 9007199254740992 -- noLimit in holdings.go: the claim only gives back
 
 local holder, change, settled = request.holder, request.change or '', request.settled or ''
 local organization, window = request.organization or '', windows[1] or '|'
 
 local found = redis.call('HMGET', KEYS[1], '_run', '_id', '_learn', '_hold', '_m', '_a',
 	'a|' .. holder, 'b|' .. holder, 'g|' .. window .. '|' .. holder,
-	's|' .. window, 'x|' .. window, 'n|' .. window, 'l|' .. organization)
+	's|' .. window, 'x|' .. window, 'n|' .. window, 'l|' .. organization, 'y|' .. window)
 local stored = {
 	server = found[1], -- of the epoch
 	id = tonumber(found[2] or '0'), -- of the epoch: a server that grants later has a higher one
@@ -40,6 +46,7 @@ local stored = {
 	exhausted_at = tonumber(found[11] or '0'),
 	starved = found[12], -- WHEN|HOLDER that last got nothing
 	override = found[13],
+	grace = found[14], -- LIMIT|AGE|ID|WHEN it had that age; older data has x without it
 }
 
 local set = {}
@@ -85,6 +92,14 @@ elseif change == 'leave' and server_of_holder ~= '' then
 	server_of_holder = ''
 	put('a|' .. holder, '')
 end
+-- If the clock was set back, the waits begin anew, and none lasts longer than that.
+recover_until = math.min(recover_until, now + WAIT_HOLDERS)
+hold_until = math.min(hold_until, now + WAIT_HOLDERS)
+if hold_until ~= stored.hold_until then put('_hold', hold_until) end
+if first_joined > now then
+	first_joined = now
+	put('b|' .. holder, first_joined)
+end
 if recover_until > now and joined >= members then
 	recover_until = 0
 end
@@ -97,14 +112,31 @@ local grants = now >= recover_until and now >= hold_until and server_of_holder =
 	and now - first_joined >= WAIT_MEMBER
 
 local granted, total, limit, exhausted_at, reclaim = 0, 0, tonumber(request.limit or '0'), 0, 0
+local last, grace, grace_limit, grace_age, grace_id = 0, '', nil, 0, ''
 if organization ~= '' then
-	local number, last = tonumber(request.number), 0
+	local number = tonumber(request.number)
 	if stored.grant then
 		local before, at = string.match(stored.grant, '^(%d+):(%d+)$')
 		granted, last = tonumber(before), tonumber(at)
 	end
 	total, exhausted_at = stored.total, stored.exhausted_at
 	limit = tonumber(stored.override or limit)
+	-- The grace is an age that grows from claim to claim: if the clock is set back, it
+	-- stands still until the next one at most.
+	if stored.grace then
+		local began_under, age, name, at = string.match(stored.grace, '^(%d+)|(%d+)|(%d+)|(%d+)$')
+		grace_limit, grace_id = tonumber(began_under), name
+		grace_age = tonumber(age) + math.max(0, now - tonumber(at))
+	elseif exhausted_at ~= 0 and limit < NO_LIMIT then -- written by a build that kept no graces
+		grace_limit, grace_id = limit, string.format('%.0f', exhausted_at)
+		grace_age = math.max(0, now - exhausted_at)
+	end
+	local known_limit, known_age, known_id = string.match(request.grace or '', '^(%d+)|(%d+)|(%d+)$')
+	known_limit, known_age = tonumber(known_limit or ''), tonumber(known_age or '')
+	if known_limit and (not grace_limit or known_limit > grace_limit
+		or known_limit == grace_limit and known_age > grace_age + GRACE_SLACK) then
+		grace_limit, grace_age, grace_id = known_limit, known_age, known_id
+	end
 	local starved_at, starved_holder = 0, ''
 	if stored.starved then
 		starved_at, starved_holder = string.match(stored.starved, '^(%d+)|(.*)$')
@@ -119,21 +151,32 @@ if organization ~= '' then
 			local part = math.max(1, math.floor(left / (2 * math.max(1, holders))))
 			local given = math.max(0, math.min(wants - granted, part, left))
 			granted, total = granted + given, total + given
-			if given > 0 and starved_holder == holder then
-				starved_at, exhausted_at = 0, 0
-			elseif given == 0 and request.starved == '1' then
+			if given > 0 then
+				exhausted_at = 0
+				if starved_holder == holder then starved_at = 0 end
+			elseif request.starved == '1' then
 				starved_at, starved_holder = now, holder
+				-- Under a higher limit of which nothing was left ever, the grace goes on.
+				if not grace_limit or limit > grace_limit and exhausted_at == 0 then
+					grace_limit, grace_age, grace_id = limit, 0, string.format('%.0f', now)
+				end
 				if exhausted_at == 0 then exhausted_at = now end
 			end
 			put('n|' .. window, string.format('%.0f', starved_at) .. '|' .. starved_holder)
 		end
-		if total < limit then exhausted_at = 0 end
+		if limit < NO_LIMIT and total < limit then exhausted_at = 0 end
+		last = number
 		put('g|' .. window .. '|' .. holder, string.format('%.0f:%.0f', granted, number))
 		put('s|' .. window, total)
 		put('x|' .. window, exhausted_at)
 	end
-	if starved_holder ~= holder and now - starved_at < RECLAIM_FOR then reclaim = 1 end
+	if grace_limit then
+		grace = string.format('%.0f|%.0f|', grace_limit, grace_age) .. grace_id
+		put('y|' .. window, grace .. string.format('|%.0f', now))
+	end
+	if starved_holder ~= holder and now >= starved_at and now - starved_at < RECLAIM_FOR then reclaim = 1 end
 end
 redis.call('HSET', KEYS[1], unpack(set))
 return { string.format('%.0f', granted), string.format('%.0f', total), string.format('%.0f', limit),
-	string.format('%.0f', exhausted_at), reclaim, epoch, grants and 0 or 1 }
+	exhausted_at ~= 0 and 1 or 0, reclaim, epoch, grants and 0 or 1, string.format('%.0f', last),
+	grace }

@@ -33,13 +33,14 @@ var (
 type Embedded struct {
 	path string
 	now  func() time.Time
-	mu   sync.Mutex // held while the file is open: one opening at a time in a process
+	boot func() (id string, up time.Duration) // runClock, or a test's
+	mu   sync.Mutex                           // held while the file is open: one opening at a time in a process
 }
 
 // NewEmbedded returns the authority whose file is in a directory; now is its clock.
 // It opens nothing.
 func NewEmbedded(dir string, now func() time.Time) *Embedded {
-	return &Embedded{path: filepath.Join(dir, "quotas.db"), now: now}
+	return &Embedded{path: filepath.Join(dir, "quotas.db"), now: now, boot: runClock}
 }
 
 // with opens the file and runs f in a transaction. Its error wraps ErrUnavailable.
@@ -79,7 +80,10 @@ func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
 				return fmt.Errorf("reading the lease of %s: %w", key, err)
 			}
 		}
-		answer = l.settle(c, limit, e.now())
+		at := instantOf(e.now())
+		id, up := e.boot()
+		at.boot, at.up = id, up.Microseconds()
+		answer = l.settle(c, limit, at)
 		text, err := json.Marshal(l)
 		if err != nil {
 			return err
@@ -111,6 +115,7 @@ func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err
 					Organization: organization,
 					Period:       metering.Period{ID: period},
 					Holds:        h.Granted,
+					Number:       h.Number,
 					Limit:        noLimit,
 				})
 			}

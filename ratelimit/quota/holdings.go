@@ -7,8 +7,8 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// noLimit is the limit of claims that only give back, made without knowing the
-// configured one. It is above all real limits, so that ExhaustedAt is cleared.
+// noLimit is the limit of claims that only give back, or take stock, made without
+// knowing the configured one. An authority concludes nothing from it.
 const noLimit = 1 << 53
 
 // settleHoldings gives back what the previous process of a ledger was granted and
@@ -46,7 +46,12 @@ func (m *Manager) settleHoldings(ctx context.Context, authority Authority, insta
 	}
 	in = make(settledEpochs)
 	for _, c := range held {
-		c.Number, c.Holds = number, used[c.Period.ID+"|"+c.Organization]
+		c.Holds = used[c.Period.ID+"|"+c.Organization]
+		if instance == m.ledger.Instance() {
+			c.Number = number
+		} else { // it has ended, and may have counted by a clock that was ahead
+			c.Number = max(c.Number+1, number)
+		}
 		answer, err := authority.Claim(ctx, c)
 		if f, ok := authority.(EpochAuthority); ok && err == nil {
 			err = in.note(f.Shard(c.Organization), answer.Epoch)

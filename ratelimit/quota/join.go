@@ -42,6 +42,7 @@ func (m *Manager) joinAll(f EpochAuthority, known *epochs, number uint64) error 
 			Holder:       u.Instance,
 			Organization: u.Organization,
 			Period:       u.Period,
+			Limit:        noLimit,
 			Number:       number,
 			Holds:        int64(u.Units),
 		})

@@ -34,7 +34,7 @@ func leaseModel(limit int64, all int) porcupine.Model {
 				l.Holders[fmt.Sprint(i)] = h
 			}
 			c.Starved = false
-			want := l.settle(c, limit, time.UnixMicro(1))
+			want := l.settle(c, limit, instant{micro: 1})
 			for i := range s.granted {
 				h := l.Holders[fmt.Sprint(i)]
 				s.granted[i], s.number[i] = h.Granted, h.Number

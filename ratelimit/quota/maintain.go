@@ -45,17 +45,17 @@ func (m *Manager) maintain(a *account) {
 	if w == nil || !w.hasGrants() {
 		return
 	}
-	now := m.ledger.Now()
+	now, elapsed := m.ledger.Now(), m.ledger.Elapsed()
 	used := w.used()
-	if used != w.usedBefore || w.usedAt.IsZero() {
-		w.usedAt = now
+	if used != w.usedBefore || !w.maintained {
+		w.usedAt, w.maintained = elapsed, true
 	}
 	w.rate.Store((w.rate.Load()*9 + (used - w.usedBefore)) / 10)
 	w.usedBefore = used
 	allowance := &Allowance{Quota: w.limit.Load(), Hard: true, Cycle: w.cycle}
 	switch {
 	case !w.period.Contains(now):
-	case w.unspent.Load() > 0 && now.Sub(w.usedAt) >= idleAfter:
+	case w.unspent.Load() > 0 && elapsed-w.usedAt >= idleAfter:
 		m.withClaim(w, func(ctx context.Context) error { return m.giveBack(ctx, w, allowance) })
 	case w.unspent.Load() > 0 && m.othersHold(w):
 		// The answer says whether another holder reclaims what is not used here.

@@ -72,7 +72,7 @@ func NewManager(ledger *metering.Ledger, authority Authority) *Manager {
 	m.overrides.Store(new(map[string]int64))
 	m.epochs.Store(newEpochs())
 	m.authority.Store(&authority)
-	m.lastNumber.Store(m.newNumber())
+	m.lastNumber.Store(max(m.newNumber(), ledger.Numbers()))
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.refreshOverrides(m.ctx)
 	number := m.lastNumber.Add(1)
@@ -81,9 +81,9 @@ func NewManager(ledger *metering.Ledger, authority Authority) *Manager {
 	return m
 }
 
-// newNumber returns a claim number above those of all processes that have ended,
-// also if the clock was set back since: the time in microseconds, by whichever of
-// the machine's and the billing clock is ahead.
+// newNumber returns the time in microseconds, by whichever of the machine's and the
+// billing clock is ahead: a claim number above those of processes that have ended, if
+// no clock was set back since.
 func (m *Manager) newNumber() uint64 {
 	return uint64(max(time.Now().UnixMicro(), m.ledger.Now().UnixMicro()))
 }
@@ -107,7 +107,7 @@ func (m *Manager) SetAuthority(ctx context.Context, authority Authority) {
 			w.dropUnspent()
 			c := m.complete(w, Claim{Holds: w.granted.Load(), Limit: w.limit.Load()})
 			w.answered = false
-			w.exhaustedAt.Store(0)
+			w.exhausted.Store(nil)
 			w.total.Store(0)
 			// If this is lost, the claim that follows a return to this authority tells it.
 			_, _ = before.Claim(ctx, c)

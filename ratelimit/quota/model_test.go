@@ -3,7 +3,6 @@ package quota
 import (
 	"fmt"
 	"testing"
-	"time"
 )
 
 // The model is a small world that is walked through completely: two gateways, an authority that may lose its last
@@ -77,7 +76,7 @@ func settleModel(l *modelLease, m modelMessage, g guards) int8 {
 	if l.recovering && g.recover {
 		c.Wants = 0
 	}
-	rule.settle(c, modelLimit, time.UnixMicro(1))
+	rule.settle(c, modelLimit, instant{micro: 1})
 	for i, name := range names {
 		l.granted[i], l.number[i] = int8(rule.Holders[name].Granted), int8(rule.Holders[name].Number)
 	}

@@ -13,7 +13,8 @@ for _, window in ipairs(windows) do
 	local found = redis.call('HGET', KEYS[1], 'n|' .. window)
 	if found then
 		local at, starved = string.match(found, '^(%d+)|(.*)$')
-		if starved ~= request.holder and now - tonumber(at) < RECLAIM_FOR then reclaim = 1 end
+		local since = now - tonumber(at) -- negative: the clock was set back
+		if starved ~= request.holder and since >= 0 and since < RECLAIM_FOR then reclaim = 1 end
 	end
 	answer[#answer + 1] = reclaim
 end

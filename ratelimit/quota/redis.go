@@ -104,6 +104,7 @@ func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
 		"starved", oneOrNone(c.Starved),
 		"holders", r.holders(),
 		"history", oneOrNone(r.history[shard].Load()),
+		"grace", graceText(c.Grace),
 	)
 	if err != nil {
 		return Answer{}, err
@@ -111,25 +112,52 @@ func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
 	return claimAnswer(list)
 }
 
+// graceText returns a grace as claim.lua reads it, "" if none began.
+func graceText(g Grace) string {
+	if g.ID == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d|%d|%s", g.Limit, g.Age.Microseconds(), g.ID)
+}
+
+// parseGrace reads what claim.lua answers of a grace.
+func parseGrace(text string) (g Grace, err error) {
+	if text == "" {
+		return g, nil
+	}
+	var age int64
+	if _, err := fmt.Sscanf(text, "%d|%d|%s", &g.Limit, &age, &g.ID); err != nil {
+		return Grace{}, fmt.Errorf("reading the grace %q: %w", text, err)
+	}
+	g.Age = time.Duration(age) * time.Microsecond
+	return g, nil
+}
+
 // claimAnswer reads the answer of claim.lua.
 func claimAnswer(list []any) (a Answer, err error) {
-	if len(list) != 7 {
-		return a, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
+	strange := func() (Answer, error) {
+		return Answer{}, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
 	}
-	var exhaustedAt int64
-	for i, into := range []*int64{&a.Granted, &a.Total, &a.Limit, &exhaustedAt} {
+	if len(list) != 9 {
+		return strange()
+	}
+	var number int64
+	for i, into := range map[int]*int64{0: &a.Granted, 1: &a.Total, 2: &a.Limit, 7: &number} {
 		text, _ := list[i].(string)
 		if *into, err = strconv.ParseInt(text, 10, 64); err != nil {
-			return Answer{}, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
+			return strange()
 		}
 	}
-	if exhaustedAt > 0 {
-		a.ExhaustedAt = time.UnixMicro(exhaustedAt)
+	grace, _ := list[8].(string)
+	if a.Grace, err = parseGrace(grace); err != nil {
+		return strange()
 	}
+	exhausted, _ := list[3].(int64)
 	reclaim, _ := list[4].(int64)
 	a.Epoch, _ = list[5].(string)
 	recovering, _ := list[6].(int64)
-	a.Reclaim, a.Recovering = reclaim == 1, recovering == 1
+	a.Exhausted, a.Reclaim, a.Recovering = exhausted == 1, reclaim == 1, recovering == 1
+	a.Number = uint64(number)
 	return a, nil
 }
 

@@ -153,12 +153,20 @@ func TestRedisGrantsByTheRule(t *testing.T) {
 				Wants:        random.Int64N(30),
 				Starved:      random.IntN(2) == 0,
 			}
-			want := l.settle(c, limit, time.Now())
+			inForce := limit
+			switch random.IntN(6) {
+			case 0: // it takes stock
+				inForce, c.Wants = noLimit, 0
+			case 1: // and knows of a grace
+				c.Grace = Grace{ID: "7", Limit: random.Int64N(50), Age: time.Duration(random.IntN(3)) * time.Minute}
+			}
+			c.Limit = inForce
+			want := l.settle(c, inForce, instantOf(time.Now()))
 			got, err := r.Claim(t.Context(), c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got.Granted != want.Granted || got.Total != want.Total || got.Limit != want.Limit || got.ExhaustedAt.IsZero() != want.ExhaustedAt.IsZero() || got.Reclaim != want.Reclaim {
+			if got.Granted != want.Granted || got.Total != want.Total || got.Limit != want.Limit || got.Exhausted != want.Exhausted || got.Grace.Limit != want.Grace.Limit || (got.Grace.Age-want.Grace.Age).Abs() > time.Second || got.Number != want.Number || got.Reclaim != want.Reclaim {
 				t.Fatalf("%+v: the script says %+v, the rule %+v", c, got, want)
 			}
 		}

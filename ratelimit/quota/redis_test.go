@@ -29,7 +29,7 @@ func scripted(t *testing.T, history bool, answer any) (r *Redis, requests func()
 }
 
 func claimReply(epoch string) []any {
-	return []any{"5", "7", "10", "1000000", 1, epoch, 1}
+	return []any{"5", "7", "10", 1, 1, epoch, 1, "4", "10|2000000|77"}
 }
 
 var november = metering.Cycle{}.At(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))
@@ -48,22 +48,25 @@ func TestRedisRequests(t *testing.T) {
 			Holds:        2,
 			Wants:        9,
 			Starved:      true,
+			Grace:        Grace{ID: "5", Limit: 9, Age: time.Millisecond},
 		}
 		answer, err := r.Claim(t.Context(), c)
 		want := Answer{
-			Granted:     5,
-			Total:       7,
-			Limit:       10,
-			ExhaustedAt: time.UnixMicro(1000000),
-			Reclaim:     true,
-			Epoch:       "3:a",
-			Recovering:  true,
+			Granted:    5,
+			Total:      7,
+			Limit:      10,
+			Exhausted:  true,
+			Grace:      Grace{ID: "77", Limit: 10, Age: 2 * time.Second},
+			Number:     4,
+			Reclaim:    true,
+			Epoch:      "3:a",
+			Recovering: true,
 		}
 		if err != nil || answer != want {
 			t.Errorf("%+v, %v, want %+v", answer, err, want)
 		}
 		asked := "EVALSHA " + key + " holder h organization acme window " + november.ID +
-			"|acme limit 10 number 4 holds 2 wants 9 starved 1 holders 2 history 1"
+			"|acme limit 10 number 4 holds 2 wants 9 starved 1 holders 2 history 1 grace 9|1000|5"
 		if got := requests(); len(got) != 1 || got[0] != asked {
 			t.Errorf("asked %q, want %q", got, asked)
 		}
@@ -116,8 +119,9 @@ func TestRedisRefusesStrangeAnswers(t *testing.T) {
 	for name, answer := range map[string]any{
 		"nothing":   []any{},
 		"no list":   "OK",
-		"too long":  []any{"1", "2", "3", "4", 5, "6", 7, 8},
-		"no number": []any{"one", "2", "3", "4", 5, "6", 7},
+		"too long":  []any{"1", "2", "3", 4, 5, "6", 7, "8", "", 10},
+		"no number": []any{"one", "2", "3", 4, 5, "6", 7, "8", ""},
+		"no grace":  []any{"1", "2", "3", 4, 5, "6", 7, "8", "young"},
 		"an error":  errors.New("OOM command not allowed"),
 		"hung up":   redistest.HangUp{},
 	} {

@@ -45,7 +45,8 @@ func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []
 			continue
 		}
 		var holds int64
-		if _, err := fmt.Sscanf(value, "%d:", &holds); err != nil {
+		var number uint64
+		if _, err := fmt.Sscanf(value, "%d:%d", &holds, &number); err != nil {
 			return nil, fmt.Errorf("reading grants in %s: field %q has %q, which is no grant", grantsKey(shard), field, value)
 		}
 		claims = append(claims, Claim{
@@ -53,6 +54,7 @@ func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []
 			Organization: parts[2],
 			Period:       metering.Period{ID: parts[1]},
 			Holds:        holds,
+			Number:       number,
 			Limit:        noLimit,
 		})
 	}

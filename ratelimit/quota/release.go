@@ -61,7 +61,8 @@ func (m *Manager) Release(ctx context.Context, peers Peers, instance string) err
 	}
 	in := make(settledEpochs)
 	for _, c := range held {
-		c.Number, c.Holds = m.newNumber(), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
+		// The other gateway may have counted its claims by a clock that is ahead.
+		c.Number, c.Holds = max(m.newNumber(), c.Number+1), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
 		answer, err := r.Claim(ctx, c)
 		if err == nil {
 			err = in.note(r.Shard(c.Organization), answer.Epoch)

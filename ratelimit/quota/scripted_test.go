@@ -126,12 +126,9 @@ func (s *shards) run(key string, pairs []string) any {
 		recovering = 1
 	}
 	answer := func(a Answer) any {
-		exhausted := int64(0)
-		if !a.ExhaustedAt.IsZero() {
-			exhausted = a.ExhaustedAt.UnixMicro()
-		}
 		return []any{
-			fmt.Sprint(a.Granted), fmt.Sprint(a.Total), fmt.Sprint(a.Limit), fmt.Sprint(exhausted), oneIf(a.Reclaim || s.reclaim), s.epoch(), recovering,
+			fmt.Sprint(a.Granted), fmt.Sprint(a.Total), fmt.Sprint(a.Limit), oneIf(a.Exhausted), oneIf(a.Reclaim || s.reclaim), s.epoch(),
+			recovering, fmt.Sprint(a.Number), graceText(a.Grace),
 		}
 	}
 	if _, claims := request["limit"]; !claims {
@@ -155,6 +152,7 @@ func (s *shards) run(key string, pairs []string) any {
 		Wants:   number("wants") * int64(1-recovering),
 		Starved: request["starved"] == "1",
 	}
+	c.Grace, _ = parseGrace(request["grace"])
 	l := s.leases[windows[0]]
 	if l == nil {
 		l = &lease{Holders: make(map[string]holder)}
@@ -164,7 +162,7 @@ func (s *shards) run(key string, pairs []string) any {
 	if override, ok := s.hashes[key]["l|"+request["organization"]]; ok {
 		limit, _ = strconv.ParseInt(override, 10, 64)
 	}
-	return answer(l.settle(c, limit, s.clock.now()))
+	return answer(l.settle(c, limit, instantOf(s.clock.now())))
 }
 
 func oneIf(yes bool) int {

@@ -18,7 +18,7 @@ type State struct {
 // State returns the state of an organization's quota. It does not wait for the
 // authority; the error is that of reading the ledger.
 func (m *Manager) State(organization string, allowance *Allowance) (State, error) {
-	w, at, err := m.window(organization, allowance)
+	w, _, err := m.window(organization, allowance)
 	if err != nil {
 		return State{}, err
 	}
@@ -34,8 +34,11 @@ func (m *Manager) State(organization string, allowance *Allowance) (State, error
 		Hard:       hard,
 	}
 	if hard {
-		s.Refusing = m.refuses(w, allowance, limit, at)
-		s.Grace = !s.Refusing && w.exhaustedAt.Load() != 0 && w.unspent.Load() <= 0
+		standing := m.standing(w, allowance, limit)
+		s.Refusing, s.Grace = standing == standingOver, standing == standingGrace
+		if s.Refusing {
+			m.retryInBackground(w, allowance)
+		}
 	}
 	return s, nil
 }

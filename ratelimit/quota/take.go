@@ -45,24 +45,19 @@ func (m *Manager) Restricted(organization string, allowance *Allowance) time.Dur
 		return 0
 	}
 	w, at, err := m.window(organization, allowance)
-	if err != nil || !m.refuses(w, allowance, limit, at) {
+	if err != nil || m.standing(w, allowance, limit) != standingOver {
 		return 0
 	}
+	m.retryInBackground(w, allowance)
 	return w.period.End.Sub(at)
 }
 
-// refuses reports whether a window is known to be used up, grace included. From
-// time to time it starts a claim in the background to find out whether that has
-// changed.
-func (m *Manager) refuses(w *window, allowance *Allowance, limit int64, at time.Time) bool {
-	exhausted := w.exhaustedAt.Load()
-	if exhausted == 0 || w.unspent.Load() > 0 || w.limit.Load() != limit || at.Before(time.UnixMicro(exhausted).Add(allowance.Grace)) {
-		return false
-	}
-	if at.UnixMicro() >= w.retryAt.Load() {
+// retryInBackground starts a claim in the background from time to time, to find out
+// whether a window is still used up.
+func (m *Manager) retryInBackground(w *window, allowance *Allowance) {
+	if m.retryDue(w) {
 		m.claimInBackground(w, allowance, true)
 	}
-	return true
 }
 
 // Take takes one unit of an organization's quota. The caller records it in the
@@ -103,10 +98,12 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 				}, nil
 			}
 		}
-		if m.refuses(w, allowance, limit, at) {
+		switch m.standing(w, allowance, limit) {
+		case standingOver:
+			m.retryInBackground(w, allowance)
 			return Unit{}, ErrExhausted
-		}
-		if w.exhaustedAt.Load() != 0 && w.limit.Load() == limit && w.unspent.Load() <= 0 { // grace
+		case standingGrace:
+			m.retryInBackground(w, allowance)
 			w.ungranted.Add(1)
 			return Unit{
 				At:        at,
@@ -115,6 +112,7 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 				window:    w,
 				ungranted: true,
 			}, nil
+		case standingOpen:
 		}
 		if waited && ctx.Err() != nil {
 			return w.takeUngranted(allowance, at, ErrUnavailable)

@@ -30,32 +30,31 @@ type window struct {
 	period       metering.Period
 	begins, ends int64 // of period, in Unix microseconds: quicker to compare
 
-	unspent    atomic.Int64 // granted units that are left
-	ungranted  atomic.Int64 // units used without a grant that no claim has reported yet
-	granted    atomic.Int64 // units that the authority knows this process to hold; claim token
-	total      atomic.Int64 // units that all holders held at the last answer
-	limit      atomic.Int64 // that the last claim was settled by
-	chunk      atomic.Int64 // units that a claim asks for; claim token
-	rate       atomic.Int64 // units used a second, smoothed
-	recovering atomic.Bool  // the authority grants nothing until all holders have joined
-	// exhaustedAt is when the authority first had nothing left for a starved holder,
-	// and retryAt when another claim makes sense, both in Unix microseconds.
-	// exhaustedAt is 0 while something is left.
-	exhaustedAt atomic.Int64
-	retryAt     atomic.Int64
+	unspent    atomic.Int64               // granted units that are left
+	ungranted  atomic.Int64               // units used without a grant that no claim has reported yet
+	granted    atomic.Int64               // units that the authority knows this process to hold; claim token
+	total      atomic.Int64               // units that all holders held at the last answer
+	limit      atomic.Int64               // that the last claim was settled by
+	chunk      atomic.Int64               // units that a claim asks for; claim token
+	rate       atomic.Int64               // units used a second, smoothed
+	recovering atomic.Bool                // the authority grants nothing until all holders have joined
+	exhausted  atomic.Pointer[exhaustion] // nil while something is left, or that is not known
+	retryAt    atomic.Int64               // when another claim makes sense: Ledger.Elapsed in nanoseconds
 
 	claiming  chan struct{} // the claim token: a channel, so that waiting can end with a context
 	queued    atomic.Bool   // a claim in the background is under way
 	answered  bool          // this authority has answered a claim; claim token
 	settledIn string        // the epoch of the last answer; claim token
 	orphans   int           // how many of Ledger.Orphans were settled; claim token
+	grace     knownGrace    // claim token
 
-	chunkSetAt  time.Time // claim token
-	failures    int       // claims in a row without an answer; claim token
-	emptyClaims int       // claims in a row that brought no unit; claim token
+	chunkSetAt  time.Duration // Ledger.Elapsed then; claim token
+	failures    int           // claims in a row without an answer; claim token
+	emptyClaims int           // claims in a row that brought no unit; claim token
 
-	usedBefore int64     // at the last round of maintain; of maintainLoop alone
-	usedAt     time.Time // the last round at which more was used; of maintainLoop alone
+	usedBefore int64         // at the last round of maintain; of maintainLoop alone
+	maintained bool          // there was a round; of maintainLoop alone
+	usedAt     time.Duration // Ledger.Elapsed at the last round at which more was used; of maintainLoop alone
 }
 
 func (w *window) contains(at time.Time) bool {
@@ -73,9 +72,9 @@ func (w *window) refillBelow() int64 { return max(1, w.chunk.Load()*3/10) }
 // setChunk settles how many units the next claim asks for: those of
 // outageReserve, and four times the last chunk if that lasted less than a second;
 // at most a part of the limit. The caller holds the claim token.
-func (w *window) setChunk(now time.Time, limit int64) {
+func (w *window) setChunk(now time.Duration, limit int64) {
 	next := max(w.rate.Load()*int64(outageReserve/time.Second), minChunk)
-	if now.Sub(w.chunkSetAt) < maintainEvery {
+	if w.chunk.Load() > 0 && now-w.chunkSetAt < maintainEvery {
 		next = max(next, 4*w.chunk.Load())
 	}
 	w.chunkSetAt = now
