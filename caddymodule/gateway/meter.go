@@ -239,6 +239,11 @@ func (m *callMeter) recordRefusal() {
 		s = subjectOf(p, "")
 	}
 	m.request.Refused(s, m.status)
+	if inv := &m.call.inv; m.status == http.StatusUnauthorized && inv.Project.CountUnauthorized {
+		// By the name of the function that the project has: * does not count one by one the
+		// names that a stranger chose.
+		m.request.RefusedBilled(subjectOf(inv.Project, inv.Function.Slug))
+	}
 }
 
 // finish records the end of the call.

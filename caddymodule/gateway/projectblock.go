@@ -35,6 +35,7 @@ import (
 //		api_key publishable|secret <key>|sha256:<hex> [<name>] {
 //			expires_at <time>
 //		}
+//		count_unauthorized on|off
 //		max_body <size>
 //		wall_clock <duration>
 //		cors {
@@ -84,7 +85,8 @@ func (p *Project) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			p.SpendCap = new(bool)
 			return options.OnOff(d, p.SpendCap)
 		},
-		"placement": nil, "count_unauthorized": nil,
+		"count_unauthorized": func(d *caddyfile.Dispenser) error { return options.OnOff(d, &p.CountUnauthorized) },
+		"placement":          nil,
 	})
 }
 

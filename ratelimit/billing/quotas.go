@@ -142,7 +142,7 @@ func (o *opened) used(ctx context.Context, organization string, p metering.Perio
 		return n, fmt.Errorf("reading what other gateways used: %w", err)
 	}
 	for i := range others {
-		if others[i].Span == metering.Monthly && others[i].ID == p.ID {
+		if others[i].Span == metering.Monthly && others[i].ID == p.ID && metering.TakesQuota(others[i].Region) {
 			n += others[i].Invocations
 		}
 	}

@@ -81,6 +81,7 @@ func (c *reconciliation) count(instance string, r *metering.Record) {
 		return
 	}
 	switch {
+	case r.Flags&metering.FlagUnsent != 0: // among the refused
 	case r.Type == metering.TypeAdmitted:
 		c.recorded += int64(r.Units)
 	case r.Type == metering.TypeVoid && r.Ref != 0:

@@ -199,6 +199,14 @@ func (r *Request) Refused(s metering.Subject, status int) {
 	}
 }
 
+// RefusedBilled says that the request, which was refused, counts as usage of the subject
+// all the same. It takes no unit of a quota.
+func (r *Request) RefusedBilled(s metering.Subject) {
+	if r.opened != nil && !r.Counts() {
+		r.opened.ledger.RefusedBilled(s)
+	}
+}
+
 // Finish ends the request, however it ended: the end of an invocation is recorded,
 // with a Duration since the unit was taken, and a unit that was not used is given
 // back. The error says that the end could not be recorded; the invocation counts.

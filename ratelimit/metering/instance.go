@@ -137,7 +137,7 @@ func openInstanceLog(i *instance, now func() time.Time) (*instanceLog, error) {
 	if b.checkpoint, err = openCheckpoint(filepath.Join(i.dir, "checkpoint.db")); err != nil {
 		return nil, errors.Join(err, b.dictionary.close())
 	}
-	b.projection = newProjection(b.dictionary.lookup)
+	b.projection = newProjection(b.dictionary)
 	err = b.checkpoint.load(b.projection)
 	if err == nil {
 		b.log, err = openLog(filepath.Join(i.dir, "wal"), b.projection.last, now)

@@ -44,7 +44,7 @@ func (l *Ledger) recount(b *instanceLog, visit func(instance string, r *Record))
 	if err != nil {
 		return r, err
 	}
-	again := &instanceLog{instance: b.instance, dictionary: b.dictionary, projection: newProjection(b.dictionary.lookup)}
+	again := &instanceLog{instance: b.instance, dictionary: b.dictionary, projection: newProjection(b.dictionary)}
 	r.Damage = b.readAll(r.Last, func(_ *logFile, record *Record) error {
 		if r.Records++; record.Seq != r.Records {
 			return fmt.Errorf("record %d is missing: %d comes next", r.Records, record.Seq)

@@ -14,10 +14,18 @@ import (
 // process loses at most those of one such interval.
 const refusedEvery = time.Second
 
+// RegionNone is where usage stands that reached no region: requests that were refused and
+// count all the same. It is billed as other usage is, and takes nothing of a quota.
+const RegionNone = "-"
+
+// TakesQuota reports whether usage in a region takes units of quotas.
+func TakesQuota(region string) bool { return region != RegionNone }
+
 // refusal is a kind of refused requests.
 type refusal struct {
 	subject SubjectID
 	status  uint16
+	billed  bool // they count as usage
 }
 
 // refusals counts refused requests since the last record. Nobody pays for them, so
@@ -35,10 +43,21 @@ func (l *Ledger) Refused(s Subject, status int) {
 	if err != nil {
 		return // the disk is full: invocations are refused too
 	}
-	key := refusal{id, uint16(status)}
-	n, ok := l.refusals.counts.Load(key)
+	l.refusals.add(refusal{subject: id, status: uint16(status)})
+}
+
+// RefusedBilled counts a refused request as usage of a subject in RegionNone. Such usage
+// is recorded every second, in one record for each subject.
+func (l *Ledger) RefusedBilled(s Subject) {
+	if id, err := l.Subject(s); err == nil { // otherwise as in Refused
+		l.refusals.add(refusal{subject: id, billed: true})
+	}
+}
+
+func (r *refusals) add(key refusal) {
+	n, ok := r.counts.Load(key)
 	if !ok {
-		n, _ = l.refusals.counts.LoadOrStore(key, new(atomic.Uint32))
+		n, _ = r.counts.LoadOrStore(key, new(atomic.Uint32))
 	}
 	n.Add(1)
 }
@@ -55,17 +74,28 @@ func (l *Ledger) recordRefused(now time.Time, all bool) {
 		if count == 0 {
 			continue
 		}
-		r := Record{
-			Type:    TypeRejected,
-			At:      l.Now(),
-			Subject: uint32(key.subject),
-			Units:   count,
-			Status:  key.status,
-		}
-		if l.own.log.append(&r) != nil {
+		if l.recordRefusals(key, count) != nil {
 			n.Add(count) // recorded the next time
 		}
 	}
+}
+
+func (l *Ledger) recordRefusals(of refusal, n uint32) error {
+	r := Record{
+		Type:    TypeRejected,
+		At:      l.Now(),
+		Subject: uint32(of.subject),
+		Units:   n,
+		Status:  of.status,
+	}
+	if of.billed {
+		region, err := l.Region(RegionNone)
+		if err != nil {
+			return err
+		}
+		r.Type, r.Flags, r.Region = TypeAdmitted, FlagUnsent, region
+	}
+	return l.own.log.append(&r)
 }
 
 // refusalKey identifies a sum of refused requests.

@@ -25,7 +25,8 @@ type Sums struct {
 // Adjusted returns by how many units adjustments change the bill.
 func (s *Sums) Adjusted() int64 { return int64(s.Added) - int64(s.Deducted) }
 
-// Billed returns how many units are billed. Quotas count Invocations alone.
+// Billed returns how many units are billed. Quotas count Invocations alone, and none
+// in RegionNone.
 func (s *Sums) Billed() int64 { return int64(s.Invocations) + s.Adjusted() }
 
 // take adds a record.
@@ -38,6 +39,9 @@ func (s *Sums) take(r *Record) {
 		s.Added += n
 	case r.Type == TypeAdmitted:
 		s.Invocations += n
+		if r.Flags&FlagUnsent != 0 {
+			s.Completed += n // nothing else will be heard of them
+		}
 	case r.Type == TypeDone:
 		s.Completed += n
 	case r.Type == TypeVoid:
@@ -66,6 +70,7 @@ type projection struct {
 	used         map[accountPeriod]*uint64 // invocations
 	refused      map[refusalKey]*refusalTally
 	lookup       func(SubjectID) Subject
+	regionName   func(uint16) string
 	adjusted     []Record // the records of adjustments
 	adjustedKept int      // how many of adjusted are in the checkpoint
 
@@ -103,13 +108,14 @@ type current struct {
 	used         *uint64
 }
 
-func newProjection(lookup func(SubjectID) Subject) *projection {
+func newProjection(names *dictionary) *projection {
 	return &projection{
-		sums:    make(map[sumKey]*tally),
-		recent:  make(map[place]*current),
-		used:    make(map[accountPeriod]*uint64),
-		refused: make(map[refusalKey]*refusalTally),
-		lookup:  lookup,
+		sums:       make(map[sumKey]*tally),
+		recent:     make(map[place]*current),
+		used:       make(map[accountPeriod]*uint64),
+		refused:    make(map[refusalKey]*refusalTally),
+		lookup:     names.lookup,
+		regionName: names.regionName,
 	}
 }
 
@@ -151,7 +157,10 @@ func (p *projection) currentOf(of place, at time.Time) *current {
 			p.sums[start] = c.tallies[i]
 		}
 	}
-	c.used = p.usedBy(accountPeriod{s.Organization, c.period.Start.Unix()})
+	c.used = new(uint64)
+	if TakesQuota(p.regionName(of.region)) {
+		c.used = p.usedBy(accountPeriod{s.Organization, c.period.Start.Unix()})
+	}
 	p.recent[of] = c
 	return c
 }
@@ -231,7 +240,7 @@ func (p *projection) sent(key sumKey, high uint64) {
 func (p *projection) set(key sumKey, sums Sums) {
 	p.sums[key] = &tally{Sums: sums} // before any record is read
 	p.highest = max(p.highest, key.subject+1)
-	if key.span == Monthly {
+	if key.span == Monthly && TakesQuota(p.regionName(key.region)) {
 		*p.usedBy(accountPeriod{p.lookup(key.subject).Organization, key.start}) += sums.Invocations
 	}
 }

@@ -71,7 +71,7 @@ func (m *Manager) usedBy(instance string) (map[string]int64, error) {
 	}
 	used := make(map[string]int64)
 	for i := range all {
-		if u := &all[i]; u.Instance == instance && u.Span == metering.Monthly {
+		if u := &all[i]; u.Instance == instance && u.Span == metering.Monthly && metering.TakesQuota(u.Region) {
 			used[u.Cycle.At(u.Start).ID+"|"+u.Organization] += int64(u.Invocations)
 		}
 	}

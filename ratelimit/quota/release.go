@@ -101,7 +101,7 @@ func usedBy(ctx context.Context, peers Peers, instance string) (map[string]uint6
 	}
 	used := make(map[string]uint64)
 	for _, e := range entries {
-		if e.Instance == instance && e.Span == metering.Monthly {
+		if e.Instance == instance && e.Span == metering.Monthly && metering.TakesQuota(e.Region) {
 			used[e.ID+"|"+e.Subject.Organization] += e.Invocations
 		}
 	}

@@ -46,7 +46,12 @@ func (c *compiler) wrong(path, format string, args ...any) {
 // project checks everything, so that all that is wrong is said at once. The
 // result counts only if nothing is.
 func (c *compiler) project() *Project {
-	p := &Project{Ref: c.cfg.Ref, MaxBody: int64(c.cfg.MaxBody), WallClock: time.Duration(c.cfg.WallClock)}
+	p := &Project{
+		Ref:               c.cfg.Ref,
+		MaxBody:           int64(c.cfg.MaxBody),
+		CountUnauthorized: c.cfg.CountUnauthorized,
+		WallClock:         time.Duration(c.cfg.WallClock),
+	}
 	switch {
 	case c.single && (p.Ref == "" || p.Ref == DefaultRef):
 		p.Ref = DefaultRef

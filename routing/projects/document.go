@@ -64,6 +64,10 @@ type ProjectConfig struct {
 	// The largest request body, in bytes or as in "100MB". Default: the gateway's.
 	MaxBody Size `json:"max_body,omitempty"`
 
+	// Whether requests that are refused with 401 count as usage, in the region "-".
+	// They take nothing of a hard quota. Default: they do not count.
+	CountUnauthorized bool `json:"count_unauthorized,omitempty"`
+
 	// How long an invocation may run, from the request's start. Default: the
 	// plan's.
 	WallClock Duration `json:"wall_clock,omitempty"`

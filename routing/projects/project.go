@@ -43,15 +43,16 @@ type Function struct {
 
 // Project is a tenant. A Project is immutable and safe for concurrent use.
 type Project struct {
-	Ref          string
-	Organization *Organization // nil: none, and so no plan
-	Auth         *auth.Verifier
-	CORS         *cors.Policy  // nil: the site's
-	Exposed      cors.Exposed  // headers that scripts may read, besides the site's
-	Domains      []string      // own hosts in ASCII, lower case, without port or trailing dot
-	Regions      []string      // residency list; nil allows every region
-	MaxBody      int64         // bytes; 0 leaves it to the gateway
-	WallClock    time.Duration // from the request's start, the plan's where the project names none; 0: no limit
+	Ref               string
+	Organization      *Organization // nil: none, and so no plan
+	Auth              *auth.Verifier
+	CORS              *cors.Policy  // nil: the site's
+	Exposed           cors.Exposed  // headers that scripts may read, besides the site's
+	Domains           []string      // own hosts in ASCII, lower case, without port or trailing dot
+	Regions           []string      // residency list; nil allows every region
+	MaxBody           int64         // bytes; 0 leaves it to the gateway
+	CountUnauthorized bool          // requests that are refused with 401 count as usage
+	WallClock         time.Duration // from the request's start, the plan's where the project names none; 0: no limit
 
 	functions []Function // by slug; the wildcard is not among them
 	wildcard  *Function
