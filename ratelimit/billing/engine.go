@@ -155,15 +155,22 @@ func (e *Engine) Close() error {
 	o.awaitCalls()
 	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
 	defer cancel()
-	var quotas sync.WaitGroup
-	quotas.Go(func() { o.quotas.Close(ctx) })
+	var last sync.WaitGroup
+	last.Go(func() { o.quotas.Close(ctx) })
 	var err error
 	s := o.shared.Load()
 	if s != nil {
 		s.cancel()
+		// The turns first: another gateway goes on at once.
+		last.Go(func() {
+			o.exports.pause() // for good
+			if err := o.exports.leave(ctx, s); err != nil {
+				e.log().Warn("turns to export not given up, or what exporters were told not copied from Redis", logError(err))
+			}
+		})
 		err = s.mirror.Close(ctx) // at the same time: a slow Redis must not leave it without any
 	}
-	quotas.Wait()
+	last.Wait()
 	if s != nil {
 		err = errors.Join(err, s.conn.Close())
 	}

@@ -12,7 +12,7 @@ type ExportersAnswer struct {
 // The states of an exporter.
 const (
 	ExporterOK      = "ok"
-	ExporterWaiting = "waiting" // its first round is yet to come
+	ExporterWaiting = "waiting" // its first round is yet to come, or what it was told is not known in full
 	ExporterStandby = "standby" // another process exports
 	ExporterFailing = "failing" // its last round failed
 )

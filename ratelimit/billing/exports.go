@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
@@ -38,9 +39,11 @@ type exports struct {
 	engine *Engine
 	opened *opened
 
-	mu      sync.Mutex           // held for as long as anything is exported; guards tended and renamed
-	tended  map[string]time.Time // when shared pages were last tended, by service
-	renamed map[string]string    // the store in which what a sink was told is under its new name, by that
+	mu     sync.Mutex           // held for as long as anything is exported, and while the store changes; guards tended
+	tended map[string]time.Time // when shared pages were last tended, by service
+
+	leaving atomic.Bool                        // the store changes, or the process ends: no round begins
+	cancel  atomic.Pointer[context.CancelFunc] // of the round under way
 
 	lastMu sync.Mutex // guards last
 	last   map[string]*exportState
@@ -65,11 +68,10 @@ func (s *exportState) failing() bool { return s.err != nil && !s.standby() }
 
 func newExports(e *Engine, o *opened) *exports {
 	return &exports{
-		engine:  e,
-		opened:  o,
-		tended:  make(map[string]time.Time),
-		renamed: make(map[string]string),
-		last:    make(map[string]*exportState),
+		engine: e,
+		opened: o,
+		tended: make(map[string]time.Time),
+		last:   make(map[string]*exportState),
 	}
 }
 
@@ -77,7 +79,11 @@ func newExports(e *Engine, o *opened) *exports {
 func (x *exports) resend(ctx context.Context, s usage.Service) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	_, err := x.outbox(s).RetryRejected(ctx, s)
+	outbox, err := x.outbox(s)
+	if err != nil {
+		return err
+	}
+	_, err = outbox.RetryRejected(ctx, s)
 	return err
 }
 
@@ -120,16 +126,24 @@ func (x *exports) state(name string) exportState {
 func (x *exports) once(ctx context.Context, sink usage.Sink) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	if x.leaving.Load() {
+		return
+	}
 	ctx, cancel := context.WithTimeout(ctx, exportMost)
 	defer cancel()
+	x.cancel.Store(&cancel)
+	if x.leaving.Load() {
+		cancel()
+	}
 	s := x.state(sink.Name())
 	s.result, s.err = x.round(ctx, sink)
 	s.schedule(x.engine.now())
 	x.log(sink, &s)
 	if service, ok := sink.(usage.Service); ok {
-		status, err := x.outbox(service).Status(ctx, service)
-		if err == nil {
-			s.delivery = status
+		if outbox, err := x.outbox(service); err == nil {
+			if status, err := outbox.Status(ctx, service); err == nil {
+				s.delivery = status
+			}
 		}
 	}
 	x.lastMu.Lock()
@@ -188,6 +202,12 @@ func (x *exports) round(ctx context.Context, sink usage.Sink) (r usage.Result, e
 		return r, fmt.Errorf("locking the exports of %s: %w", dir, err)
 	}
 	defer lock.Close()
+	_, told := sink.(usage.Service)
+	if s := x.opened.shared.Load(); s != nil && told {
+		if err := s.complete(ctx, x.engine.now()); err != nil {
+			return r, err
+		}
+	}
 	if err := x.rename(ctx, sink); err != nil {
 		return r, standby(err)
 	}
@@ -195,13 +215,17 @@ func (x *exports) round(ctx context.Context, sink usage.Sink) (r usage.Result, e
 	case usage.Deliverer:
 		r.Sent, err = x.opened.lines.Drain(ctx, to)
 	case usage.Service:
-		outbox := x.outbox(to)
+		outbox, err := x.outbox(to)
+		if err != nil {
+			return r, err
+		}
 		r, err = outbox.Run(ctx, to)
 		err = standby(err)
 		waits := errors.Is(err, errStandby)
 		if common, ok := outbox.Pages.(usage.SharedPages); ok && (err == nil || waits) {
 			err = errors.Join(err, x.tend(ctx, common, to.Name(), waits))
 		}
+		return r, err
 	}
 	return r, err
 }
@@ -221,15 +245,9 @@ func (x *exports) rename(ctx context.Context, sink usage.Sink) error {
 	if name == "" {
 		return nil
 	}
-	shared, store := x.opened.shared.Load(), "embedded"
-	if shared != nil {
-		store = shared.url
-	}
-	if x.renamed[sink.Name()] == store {
-		return nil
-	}
-	if shared != nil {
-		// A gateway of a build before may be sending under the former name.
+	if shared := x.opened.shared.Load(); shared != nil {
+		// A gateway of a build before may be sending under the former name. One that joins
+		// brings what it told under that name, so that this is done in each round.
 		if err := usage.Lead(ctx, shared.conn, name, x.opened.ledger.Instance()); err != nil {
 			return err
 		}
@@ -237,11 +255,7 @@ func (x *exports) rename(ctx context.Context, sink usage.Sink) error {
 			return err
 		}
 	}
-	if err := x.opened.lines.Rename(name, sink.Name()); err != nil {
-		return err
-	}
-	x.renamed[sink.Name()] = store
-	return nil
+	return x.opened.lines.Rename(name, sink.Name())
 }
 
 // formerName returns the name that a sink had before, "" if it always had this one.
@@ -267,11 +281,20 @@ func (x *exports) tend(ctx context.Context, pages usage.SharedPages, service str
 }
 
 // outbox returns the outbox of a service, in the store in force.
-func (x *exports) outbox(s usage.Service) *usage.Outbox {
+func (x *exports) outbox(s usage.Service) (*usage.Outbox, error) {
 	lines := x.opened.lines
 	shared := x.opened.shared.Load()
 	if shared == nil {
-		return &usage.Outbox{Store: lines, Pages: lines.Pages(), Now: x.engine.now}
+		alone, err := lines.SharedAs()
+		if err != nil {
+			return nil, err
+		}
+		return &usage.Outbox{
+			Store: lines,
+			Pages: lines.Pages(),
+			Now:   x.engine.now,
+			Alone: alone,
+		}, nil
 	}
 	gateway := x.opened.ledger.Instance()
 	return &usage.Outbox{
@@ -280,6 +303,9 @@ func (x *exports) outbox(s usage.Service) *usage.Outbox {
 		Now:       x.engine.now,
 		Retention: pagesKept,
 		CheckLeader: func(ctx context.Context) error {
+			if err := shared.complete(ctx, x.engine.now()); err != nil {
+				return err
+			}
 			if name := formerName(s); name != "" {
 				// Gateways of a build before ask for the turn under this name: they stand by.
 				if err := usage.Lead(ctx, shared.conn, name, gateway); err != nil {
@@ -288,5 +314,5 @@ func (x *exports) outbox(s usage.Service) *usage.Outbox {
 			}
 			return usage.Lead(ctx, shared.conn, s.Name(), gateway)
 		},
-	}
+	}, nil
 }

@@ -87,6 +87,8 @@ func exporterStatus(sink usage.Sink, s *exportState) ExporterStatus {
 	switch {
 	case s.standby():
 		status.State = ExporterStandby
+	case errors.Is(s.err, usage.ErrIncomplete):
+		status.State = ExporterWaiting
 	case s.err != nil:
 		status.State = ExporterFailing
 	case s.worked.IsZero():

@@ -70,7 +70,11 @@ func (c *reconciliation) delivered(ctx context.Context, s usage.Service) (map[To
 	expected, found, explained := make(Totals), make(Totals), true
 	all := make(map[TotalKey]*delivery)
 	want := func(organization, id string) bool { return c.askedByID(organization, id) }
-	err := c.opened.exports.outbox(s).Compare(ctx, s, want, func(item *usage.Item, told int64, pending bool) {
+	outbox, err := c.opened.exports.outbox(s)
+	if err != nil {
+		return nil, err
+	}
+	err = outbox.Compare(ctx, s, want, func(item *usage.Item, told int64, pending bool) {
 		k := TotalKey{Organization: item.Account, Function: item.Meter}
 		expected[k] += item.Value
 		found[k] += told

@@ -5,15 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
+	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
 // lastWait bounds all that is done in Redis for the last time.
 const lastWait = 3 * time.Second
+
+// leaveWait bounds how long what exporters were told is copied from a store that is
+// not the store any more.
+const leaveWait = 5 * time.Second
 
 // SharedStore is the store in Redis that gateways share.
 type SharedStore struct {
@@ -22,6 +28,10 @@ type SharedStore struct {
 	mirror *metering.Mirror
 	peers  peers              // the mirror
 	cancel context.CancelFunc // ends warnOfInfo
+
+	joiner  *usage.Joiner
+	inForce chan struct{} // closed when it is the store in force
+	joined  atomic.Bool   // what exporters were told was brought along once
 }
 
 // peers tells the engine about the gateways that share the store. metering.Mirror
@@ -54,6 +64,8 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 	before := o.shared.Load()
 	if config == nil {
 		if before != nil {
+			resume := o.exports.pause()
+			defer resume()
 			e.unshare(o, before)
 		}
 		return nil
@@ -73,29 +85,45 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("store: %w", err), conn.Close())
 	}
+	resume := o.exports.pause()
+	defer resume()
 	if before != nil {
 		e.unshare(o, before)
 	}
-	mirror := metering.OpenMirror(o.ledger, conn, e.logMirror)
 	s := &SharedStore{
-		url:    url,
-		conn:   conn,
-		mirror: mirror,
-		peers:  mirror,
+		url:     url,
+		conn:    conn,
+		joiner:  usage.NewJoiner(o.lines, conn),
+		inForce: make(chan struct{}),
 	}
+	s.mirror = metering.OpenMirror(o.ledger, conn, metering.Hooks{
+		Trouble: e.logMirror,
+		Join:    func(ctx context.Context) error { return o.exports.join(ctx, s) },
+	})
+	s.peers = s.mirror
 	var asking context.Context
 	asking, s.cancel = context.WithCancel(context.Background())
 	go e.warnOfInfo(asking, s)
 	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
 	defer cancel()
-	o.quotas.SetAuthority(ctx, quota.NewRedis(conn, known, mirror.Present))
+	o.quotas.SetAuthority(ctx, quota.NewRedis(conn, known, s.mirror.Present))
 	o.shared.Store(s)
+	close(s.inForce)
 	return nil
 }
 
-// unshare goes back to the store in the directory.
+// unshare goes back to the store in the directory. Nothing is exported meanwhile.
 func (e *Engine) unshare(o *opened, s *SharedStore) {
 	s.cancel()
+	told, done := context.WithTimeout(context.Background(), leaveWait)
+	defer done()
+	err := o.exports.leave(told, s)
+	if err == nil {
+		err = s.joiner.Left()
+	}
+	if err != nil {
+		e.logLeft(s, err)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
 	defer cancel()
 	embedded := quota.NewEmbedded(e.dir, e.now)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
+	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
 // scripted has the engine share a store that answers what a test says.
@@ -29,7 +30,7 @@ func (f *fixture) scripted(answer func(command []string) any) *SharedStore {
 	})
 	f.with(&mirror{})
 	s := f.open.shared.Load()
-	s.conn = conn
+	s.conn, s.joiner = conn, usage.NewJoiner(f.open.lines, conn)
 	return s
 }
 

@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
@@ -42,34 +40,28 @@ const (
 // errAhead says that Redis has later sums of an instance log than its files.
 var errAhead = errors.New("its sums of this ledger are later than the files: a copy of the directory is in use elsewhere, or an old one was restored")
 
-// Shard returns the shard of an organization, from 0 to Shards-1.
-func Shard(organization string) int { return int(xxhash.Sum64String(organization) % Shards) }
-
 // Mirror keeps the sums of a ledger in Redis, where other gateways read them. It
 // sends absolute sums, not differences: late, lost and repeated calls do no harm.
 type Mirror struct {
-	ledger  *Ledger
-	conn    *redisconn.Conn
-	trouble func(error)
-	ctx     context.Context //nolint:containedctx // of run
-	stop    context.CancelFunc
-	done    sync.WaitGroup
-	ok      atomic.Int64 // when Redis last had all sums, in Unix microseconds
-	calls   atomic.Uint64
+	ledger *Ledger
+	conn   *redisconn.Conn
+	hooks  Hooks
+	ctx    context.Context //nolint:containedctx // of run
+	stop   context.CancelFunc
+	done   sync.WaitGroup
+	ok     atomic.Int64 // when Redis last had all sums, in Unix microseconds
+	calls  atomic.Uint64
 
 	present  atomic.Int64
 	clock    atomic.Int64    // by how much Redis' clock is ahead, in nanoseconds
 	offsets  offsets         // for one goroutine
 	leftSent map[string]bool // instances that were marked as left; for one goroutine
 
+	joining sync.Mutex // held during Hooks.Join; guards joined
+	joined  bool       // it succeeded
+
 	mu     sync.Mutex // held during a flush; guards shards
 	shards map[shardOf]*shard
-}
-
-// shardOf identifies the sums of one instance log in one shard.
-type shardOf struct {
-	instance string
-	shard    int
 }
 
 // shard is the state of a hash in Redis, as far as this process knows.
@@ -79,14 +71,13 @@ type shard struct {
 	looked time.Time // when it was last sent or checked
 }
 
-// OpenMirror starts sending the sums of a ledger to Redis. It calls trouble with
-// the error when that fails, and with nil when it works again. Close the mirror
-// before the ledger and the Conn.
-func OpenMirror(ledger *Ledger, conn *redisconn.Conn, trouble func(error)) *Mirror {
+// OpenMirror starts sending the sums of a ledger to Redis. Close the mirror before
+// the ledger and the Conn.
+func OpenMirror(ledger *Ledger, conn *redisconn.Conn, hooks Hooks) *Mirror {
 	m := &Mirror{
 		ledger:   ledger,
 		conn:     conn,
-		trouble:  trouble,
+		hooks:    hooks,
 		shards:   make(map[shardOf]*shard),
 		leftSent: make(map[string]bool),
 	}
@@ -126,7 +117,7 @@ func (m *Mirror) run() {
 			return
 		}
 		if (err == nil) != (last == nil) {
-			m.trouble(err)
+			m.hooks.Trouble(err)
 		}
 		last = err
 		wait = flushEvery
@@ -181,6 +172,9 @@ type push struct {
 func (m *Mirror) Flush(ctx context.Context) (sent int, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.join(ctx, false); err != nil {
+		return 0, err
+	}
 	pushes, err := m.collect()
 	if err != nil {
 		return 0, err
@@ -301,7 +295,10 @@ func (m *Mirror) send(ctx context.Context, p *push) error {
 	status, err := m.call(ctx, p, believed)
 	if err == nil && status == "rolled_back" {
 		// Redis was reset: it gets everything again.
-		if p, err = m.everything(p.of); err == nil {
+		if err = m.join(ctx, true); err == nil {
+			p, err = m.everything(p.of)
+		}
+		if err == nil {
 			s.known = false
 			status, err = m.call(ctx, p, 0)
 		}
@@ -393,7 +390,3 @@ func (m *Mirror) runPart(ctx context.Context, key string, args []any) (string, e
 	status, _ := list[0].(string)
 	return status, nil
 }
-
-// sumsKey returns the key of the hash with the sums. The braces put all keys of a
-// shard into one slot of a Redis Cluster.
-func sumsKey(of shardOf) string { return fmt.Sprintf("gw:{q:%02d}:c:%s", of.shard, of.instance) }

@@ -13,7 +13,7 @@ import (
 // quietMirror is a Mirror whose rounds a test makes itself.
 func quietMirror(t *testing.T, l *Ledger, conn *redisconn.Conn) *Mirror {
 	t.Helper()
-	m := OpenMirror(l, conn, func(error) {})
+	m := OpenMirror(l, conn, Hooks{Trouble: func(error) {}})
 	m.stop()
 	m.done.Wait()
 	m.ctx = context.Background()
@@ -258,7 +258,7 @@ func TestMirrorRuns(t *testing.T) {
 	s, r := numbers(t, l, "acme", "eu")
 	admit(t, l, s, r, l.Now())
 	told := make(chan error, 10)
-	m := OpenMirror(l, redis.open(), func(err error) { told <- err })
+	m := OpenMirror(l, redis.open(), Hooks{Trouble: func(err error) { told <- err }})
 	if err := <-told; err == nil {
 		t.Error("trouble was nil at first")
 	}

@@ -1,6 +1,11 @@
 package metering
 
-import "time"
+import (
+	"fmt"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
 
 // Span is the span of time that a sum covers.
 type Span uint8
@@ -251,4 +256,17 @@ func (p *projection) spent(organization string, period Period) uint64 {
 		return *n
 	}
 	return 0
+}
+
+// Shard returns the shard of an organization, from 0 to Shards-1.
+func Shard(organization string) int { return int(xxhash.Sum64String(organization) % Shards) }
+
+// sumsKey returns the key of the hash with the sums. The braces put all keys of a
+// shard into one slot of a Redis Cluster.
+func sumsKey(of shardOf) string { return fmt.Sprintf("gw:{q:%02d}:c:%s", of.shard, of.instance) }
+
+// shardOf identifies the sums of one instance log in one shard.
+type shardOf struct {
+	instance string
+	shard    int
 }

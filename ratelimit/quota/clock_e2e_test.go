@@ -95,11 +95,11 @@ func TestBillingClockFollowsRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ledger.Close()
-	mirror := metering.OpenMirror(ledger, conn, func(err error) {
+	mirror := metering.OpenMirror(ledger, conn, metering.Hooks{Trouble: func(err error) {
 		if err != nil {
 			t.Error(err)
 		}
-	})
+	}})
 	near := func(d, want time.Duration) bool { return (d - want).Abs() < time.Second }
 	eventually(t, func() bool { return near(time.Until(ledger.Now()), 9*time.Second) })
 	before := ledger.Now()

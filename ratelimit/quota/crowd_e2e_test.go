@@ -43,7 +43,7 @@ func joinRedis(t *testing.T, url, dir string, allowance Allowance) *member {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &member{conn: conn, mirror: metering.OpenMirror(ledger, conn, func(error) {})}
+	m := &member{conn: conn, mirror: metering.OpenMirror(ledger, conn, metering.Hooks{Trouble: func(error) {}})}
 	m.redis = NewRedis(conn, before, m.mirror.Present)
 	m.gateway = &gateway{
 		Manager:   NewManager(ledger, m.redis),

@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,7 +60,7 @@ func (o *Outbox) pages(ctx context.Context, s Service, due []duePage, visit func
 			}
 			var p page
 			if err := json.Unmarshal(texts[key], &p); err != nil {
-				return fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), key, err)
+				return damaged(s.Name(), key, err)
 			}
 			changed, err := visit(key, &p)
 			if err != nil {
@@ -72,7 +73,8 @@ func (o *Outbox) pages(ctx context.Context, s Service, due []duePage, visit func
 			}
 		}
 		if len(keep) > 0 {
-			if err := o.Pages.Save(ctx, s.Name(), keep); err != nil {
+			others, err := o.Pages.Save(ctx, s.Name(), keep)
+			if err := errors.Join(err, changed(others)); err != nil {
 				return err
 			}
 		}
@@ -98,7 +100,7 @@ func (o *Outbox) RetryRejected(ctx context.Context, s Service) (n int, err error
 func (p *page) forgive() (changed bool) {
 	for id, r := range p.Rejected {
 		t := p.Sent[id]
-		t.Revision = max(t.Revision, r.Revision)
+		t.tell(r.Alone, part{Revision: max(t.by(r.Alone).Revision, r.Revision)})
 		t.Digest = "" // the service does not have that line
 		if p.Sent == nil {
 			p.Sent = make(map[string]delivered)
@@ -147,7 +149,7 @@ func (o *Outbox) compare(ctx context.Context, s Service, chunk []duePage, pendin
 		var p page
 		if text := texts[keys[i]]; text != nil {
 			if err := json.Unmarshal(text, &p); err != nil {
-				return false, fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), keys[i], err)
+				return false, damaged(s.Name(), keys[i], err)
 			}
 		}
 		items := s.Items(lines)

@@ -17,7 +17,12 @@ import (
 //go:embed leader.lua
 var leaderText string
 
-var leaderScript = redisconn.NewScript(leaderText)
+// leaveText is a script that gives up the turn of a gateway.
+//
+//go:embed leave.lua
+var leaveText string
+
+var leaderScript, leaveScript = redisconn.NewScript(leaderText), redisconn.NewScript(leaveText)
 
 // leadersKey is the hash with the leader of each service.
 const leadersKey = "gw:exporters"
@@ -41,4 +46,13 @@ func Lead(ctx context.Context, conn *redisconn.Conn, service, gateway string) er
 		return fmt.Errorf("%w: %s", ErrNotLeader, strings.ToValidUTF8(holder, "?"))
 	}
 	return nil
+}
+
+// Leave gives up a gateway's turn to send to a service, if it has it, so that another
+// gateway need not wait for LeaderFor.
+func Leave(ctx context.Context, conn *redisconn.Conn, service, gateway string) error {
+	ctx, cancel := context.WithTimeout(ctx, pagesWait)
+	defer cancel()
+	_, err := conn.Run(ctx, leaveScript, leadersKey, service, gateway)
+	return err
 }

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 )
 
@@ -23,6 +21,11 @@ type Outbox struct {
 	// Retention is how long Pages keeps pages. Lines that are older and have no page
 	// count as delivered. Default: for ever.
 	Retention time.Duration
+	// Alone is the id of a gateway that shared a store and now sends on its own: the
+	// gateways that it left may send the same lines. Its messages have names of their
+	// own, and what it told is added up with what they told when it joins them again.
+	// Optional.
+	Alone string
 
 	step func(string) // tests end the process here
 }
@@ -67,15 +70,19 @@ func (o *Outbox) run(ctx context.Context, s Service, r *round) error {
 	if err != nil {
 		return err
 	}
-	for len(due) > 0 && ctx.Err() == nil {
+	for changed := 0; len(due) > 0 && ctx.Err() == nil; {
 		if err := o.checkLeader(ctx); err != nil {
 			return err
 		}
 		n, err := o.batch(ctx, s, due, r)
+		if errors.Is(err, errChanged) && changed < mostChanged {
+			changed++
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		due = due[n:]
+		due, changed = due[n:], 0
 	}
 	if c, ok := s.(RejectionSource); ok && ctx.Err() == nil {
 		n, err := o.takeBack(ctx, c)
@@ -84,6 +91,12 @@ func (o *Outbox) run(ctx context.Context, s Service, r *round) error {
 	}
 	return ctx.Err()
 }
+
+// errChanged says that pages changed between being read and written.
+var errChanged = errors.New("what it was told changed meanwhile: another gateway sends, or joins")
+
+// mostChanged is how often in a row a batch begins again because of errChanged.
+const mostChanged = 5
 
 func (o *Outbox) checkLeader(ctx context.Context) error {
 	if o.CheckLeader == nil {
@@ -117,8 +130,8 @@ func (o *Outbox) batch(ctx context.Context, s Service, due []duePage, r *round) 
 		return 0, err
 	}
 	messages := o.take(pages, s.MaxBatch())
-	if err := o.save(ctx, s, pages); err != nil {
-		return 0, err
+	if others, err := o.save(ctx, s, pages); err != nil || len(others) > 0 {
+		return 0, errors.Join(err, changed(others))
 	}
 	o.at("written")
 	var verdicts []Verdict
@@ -134,7 +147,7 @@ func (o *Outbox) batch(ctx context.Context, s Service, due []duePage, r *round) 
 		p.judge(verdicts[:n], r)
 		verdicts = verdicts[n:]
 	}
-	if err := errors.Join(err, o.save(ctx, s, pages)); err != nil {
+	if err := errors.Join(err, o.settle(ctx, s, pages)); err != nil {
 		return 0, err
 	}
 	o.at("settled")
@@ -170,10 +183,10 @@ func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPag
 		}
 		if text != nil {
 			if err := json.Unmarshal(text, &p.page); err != nil {
-				return false, fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), due[i].PageKey, err)
+				return false, damaged(s.Name(), due[i].PageKey, err)
 			}
 		}
-		p.add(s.Items(lines), left)
+		p.add(s.Items(lines), left, o.Alone)
 		left -= len(p.Pending)
 		pages = append(pages, p)
 		return left > 0, nil
@@ -216,8 +229,9 @@ func (p *openPage) judge(verdicts []Verdict, r *round) {
 	p.settle(verdicts)
 }
 
-// save stores the pages with messages in this batch.
-func (o *Outbox) save(ctx context.Context, s Service, pages []*openPage) error {
+// save stores the pages with messages in this batch. others are the texts of pages
+// that somebody else changed, which are not stored.
+func (o *Outbox) save(ctx context.Context, s Service, pages []*openPage) (others map[PageKey][]byte, err error) {
 	texts := make(map[PageKey][]byte, len(pages))
 	for _, p := range pages {
 		if p.sent == 0 {
@@ -225,14 +239,50 @@ func (o *Outbox) save(ctx context.Context, s Service, pages []*openPage) error {
 		}
 		text, err := json.Marshal(&p.page)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		texts[p.due.PageKey] = text
 	}
 	if len(texts) == 0 {
-		return nil
+		return nil, nil
 	}
 	return o.Pages.Save(ctx, s.Name(), texts)
+}
+
+// changed returns errChanged if there are pages that somebody else changed.
+func changed(others map[PageKey][]byte) error {
+	if len(others) > 0 {
+		return errChanged
+	}
+	return nil
+}
+
+// settle stores the outcome of a batch. To pages that somebody else changed since the
+// batch was sent, by a gateway that joined or that has the turn now, it is added.
+func (o *Outbox) settle(ctx context.Context, s Service, pages []*openPage) error {
+	for range mostChanged {
+		others, err := o.save(ctx, s, pages)
+		if err != nil || len(others) == 0 {
+			return err
+		}
+		for _, p := range pages {
+			text, is := others[p.due.PageKey]
+			if !is {
+				continue
+			}
+			var other page
+			if err := json.Unmarshal(text, &other); err != nil {
+				return damaged(s.Name(), p.due.PageKey, err)
+			}
+			p.page = *joinPages(&p.page, &other)
+		}
+	}
+	return errChanged
+}
+
+// damaged names the page that cannot be read.
+func damaged(service string, key PageKey, err error) error {
+	return fmt.Errorf("the outbox of %s: the page %v: %w", service, key, err)
 }
 
 // finish marks pages as no longer due if the service has everything on them. Pages
@@ -254,25 +304,28 @@ func (o *Outbox) takeBack(ctx context.Context, s RejectionSource) (taken int, er
 	if err != nil || len(rejections) == 0 {
 		return 0, err
 	}
-	changed := make(map[PageKey][]byte)
+	var of []duePage
 	err = o.Pages.Each(ctx, s.Name(), func(key PageKey, text []byte) error {
 		var p page
 		if err := json.Unmarshal(text, &p); err != nil {
-			return fmt.Errorf("the outbox of %s: the page %v: %w", s.Name(), key, err)
+			return damaged(s.Name(), key, err)
 		}
-		n := p.takeBack(rejections)
-		if n == 0 {
-			return nil
+		if p.takeBack(rejections) > 0 {
+			of = append(of, duePage{PageKey: key})
 		}
-		taken += n
-		changed[key], err = json.Marshal(&p)
-		return err
+		return nil
 	})
-	if err == nil && len(changed) > 0 {
-		err = o.Pages.Save(ctx, s.Name(), changed)
-	}
 	if err != nil {
 		return 0, err
 	}
-	return taken, o.Store.again(s.Name(), slices.Collect(maps.Keys(changed)))
+	var keys []PageKey
+	err = o.pages(ctx, s, of, func(key PageKey, p *page) (bool, error) {
+		n := p.takeBack(rejections)
+		taken += n
+		if n > 0 {
+			keys = append(keys, key)
+		}
+		return n > 0, nil
+	})
+	return taken, errors.Join(err, o.Store.again(s.Name(), keys))
 }

@@ -12,13 +12,16 @@ type PageKey struct {
 }
 
 // Pages stores the pages of an outbox: what each service was told. One process at a
-// time writes the pages of a service.
+// time sends to a service, but pages also change when a gateway that told it
+// something joins. A value is for one goroutine.
 type Pages interface {
 	// Load returns the pages that exist.
 	Load(ctx context.Context, service string, keys []PageKey) (map[PageKey][]byte, error)
 
-	// Save stores pages. After an error some of them may be stored.
-	Save(ctx context.Context, service string, pages map[PageKey][]byte) error
+	// Save stores pages. A page that somebody else changed since it was last loaded
+	// or saved is not stored: others has what is there instead. After an error some of
+	// them may be stored.
+	Save(ctx context.Context, service string, pages map[PageKey][]byte) (others map[PageKey][]byte, err error)
 
 	// Each calls visit with all pages of a service, until it returns an error.
 	Each(ctx context.Context, service string, visit func(PageKey, []byte) error) error
@@ -39,6 +42,14 @@ type delivered struct {
 	Value    int64  `json:"v"`
 	Amount   int64  `json:"a,omitempty"`
 	Digest   string `json:"d,omitempty"`
+	// Alone has, by gateway, what gateways told on their own, while they shared no
+	// store. It is part of Value and Amount. Common is the last revision that the
+	// gateways of a shared store told, if there is an Alone.
+	Alone  map[string]part `json:"p,omitempty"`
+	Common int64           `json:"s,omitempty"`
+	Last   string          `json:"y,omitempty"` // the gateway on its own that told Revision
+	Again  bool            `json:"x,omitempty"` // two told parts of it: the whole must be told once more
+	Back   bool            `json:"k,omitempty"` // the service took Revision back
 	// The state before, which holds if the service rejects the message later.
 	Before     int64 `json:"b,omitempty"`
 	BeforePaid int64 `json:"c,omitempty"`
@@ -51,8 +62,8 @@ type rejected struct {
 }
 
 // add adds messages for items that the service does not have, up to most pending
-// messages.
-func (p *page) add(items []Item, most int) {
+// messages. alone is Message.Alone.
+func (p *page) add(items []Item, most int, alone string) {
 	pending := make(map[string]bool, len(p.Pending))
 	for _, m := range p.Pending {
 		pending[m.ID] = true
@@ -65,6 +76,7 @@ func (p *page) add(items []Item, most int) {
 			continue // the pending message must arrive first
 		}
 		if m, wanted := p.message(&items[i]); wanted {
+			m.Alone = alone
 			p.Pending = append(p.Pending, m)
 		}
 	}
@@ -75,7 +87,7 @@ func (p *page) add(items []Item, most int) {
 func (p *page) message(item *Item) (m Message, wanted bool) {
 	before, known := p.Sent[item.ID]
 	digest := item.digest()
-	if known && before.Value == item.Value && before.Amount == item.Amount && before.Digest == digest {
+	if known && before.Value == item.Value && before.Amount == item.Amount && before.Digest == digest && !before.Again {
 		return m, false
 	}
 	if !known && item.Value == 0 && item.Line == nil {
@@ -120,18 +132,22 @@ func (p *page) settle(verdicts []Verdict) {
 			if p.Sent == nil {
 				p.Sent = make(map[string]delivered)
 			}
-			p.Sent[m.ID] = delivered{
-				Revision:   m.Revision,
-				Value:      m.Value,
-				Amount:     m.Amount,
-				Digest:     m.digest(),
-				Before:     m.Value - m.Delta,
-				BeforePaid: m.Amount - m.Paid,
-			}
+			p.Sent[m.ID] = p.Sent[m.ID].after(&m)
 			delete(p.Rejected, m.ID)
 		}
 	}
 	p.Pending = left
+}
+
+// after returns the state of an item once the service has a message.
+func (d delivered) after(m *Message) delivered {
+	n := d
+	n.Before, n.BeforePaid = d.Value, d.Amount
+	n.Digest, n.Last, n.Back = m.digest(), m.Alone, false
+	n.tell(m.Alone, part{m.Revision, m.Delta, m.Paid})
+	// What another gateway told was joined while this message was on its way.
+	n.Again = n.Value != m.Value || n.Amount != m.Amount
+	return n
 }
 
 func (p *page) reject(m Message, reason string) {
@@ -148,6 +164,7 @@ func (p *page) takeBack(rejections []Rejection) (taken int) {
 		m := Message{
 			Item:     Item{ID: id, Value: t.Value, Amount: t.Amount},
 			Revision: t.Revision,
+			Alone:    t.Last,
 			Delta:    t.Value - t.Before,
 			Paid:     t.Amount - t.BeforePaid,
 		}
@@ -156,7 +173,9 @@ func (p *page) takeBack(rejections []Rejection) (taken int) {
 			continue
 		}
 		p.reject(m, rejections[i].Reason)
-		p.Sent[id] = delivered{Revision: t.Revision, Value: t.Before, Amount: t.BeforePaid}
+		t.tell(t.Last, part{t.Revision, -m.Delta, -m.Paid})
+		t.Before, t.BeforePaid, t.Digest, t.Back = 0, 0, "", true
+		p.Sent[id] = t
 		taken++
 	}
 	return taken

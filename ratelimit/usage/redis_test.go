@@ -2,6 +2,7 @@ package usage_test
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,9 +75,28 @@ func (h *hashes) answer(c []string) any {
 		}
 		return 1
 	case "EVALSHA":
+		if c[3] != "gw:exporters" {
+			return h.swap(c[3], c[4], c[5], c[6])
+		}
+		if len(c) == 6 {
+			delete(h.all[c[3]], c[4])
+			return c[5]
+		}
 		return h.lead(c[3], c[4], c[5])
 	}
 	return errors.New("ERR unknown command " + c[0])
+}
+
+// swap does what told.lua does.
+func (h *hashes) swap(key, field, read, text string) any {
+	if is, ok := h.all[key][field]; ok && is != read && is != text {
+		return is
+	}
+	if h.all[key] == nil {
+		h.all[key] = make(map[string]string)
+	}
+	h.all[key][field] = text
+	return ""
 }
 
 // lead keeps the leader for ever: time is for the test with a real Redis.
@@ -111,10 +131,10 @@ func TestSharedPages(t *testing.T) {
 	pages := make(map[usage.PageKey][]byte)
 	for i := range keys {
 		keys[i] = usage.PageKey{Account: "account " + strconv.Itoa(i), Period: "2026-11", Span: "2026-11-" + strconv.Itoa(10+i/2)}
-		pages[keys[i]] = []byte("page " + strconv.Itoa(i))
+		pages[keys[i]] = fmt.Appendf(nil, `{"sent":{"item":{"r":1,"v":%d}}}`, i)
 	}
-	if err := first.Save(t.Context(), "sink", pages); err != nil {
-		t.Fatal(err)
+	if others, err := first.Save(t.Context(), "sink", pages); err != nil || len(others) != 0 {
+		t.Fatal(others, err)
 	}
 	check := func(when, service string, p usage.SharedPages, want int) {
 		t.Helper()
@@ -149,14 +169,18 @@ func TestSharedPages(t *testing.T) {
 	redis.breakDown(true)
 	none := func(usage.PageKey, []byte) error { return nil }
 	_, loadErr := first.Load(t.Context(), "sink", keys)
+	_, saveErr := first.Save(t.Context(), "sink", pages)
 	for name, err := range map[string]error{
 		"load":   loadErr,
-		"save":   first.Save(t.Context(), "sink", pages),
+		"save":   saveErr,
 		"each":   first.Each(t.Context(), "sink", none),
 		"follow": first.Follow(t.Context(), "sink"),
 		"forget": first.Forget(t.Context(), "sink", time.Now()),
 		"rename": usage.RenamePages(t.Context(), conn, "sink", "renamed"),
 		"lead":   usage.Lead(t.Context(), conn, "sink", "one"),
+		"leave":  usage.Leave(t.Context(), conn, "sink", "one"),
+		"join":   usage.NewJoiner(one.store, conn).Join(t.Context(), time.Time{}),
+		"others": usage.NewJoiner(one.store, conn).Complete(t.Context()),
 	} {
 		if err == nil || errors.Is(err, usage.ErrNotLeader) {
 			t.Errorf("%s without Redis: %v", name, err)

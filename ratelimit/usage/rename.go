@@ -23,8 +23,8 @@ type Renamed interface {
 }
 
 // Rename moves what is stored under a sink's former name to its new one: its cursor,
-// the due pages and the pages. What the new name has already stays. It is one
-// transaction, and does nothing if nothing is stored under the former name.
+// the due pages and the pages. What the new name has already stays, and pages of both
+// are joined. It is one transaction, and does nothing if nothing is stored under the former name.
 func (b *LineStore) Rename(former, name string) error {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -41,10 +41,13 @@ func (b *LineStore) Rename(former, name string) error {
 		if err := renameCursor(tx.Bucket(bucketCursors), []byte(former), []byte(name)); err != nil {
 			return fmt.Errorf("renaming %s: %w", name, err)
 		}
-		for _, bucket := range [][]byte{bucketDue, bucketPages} {
-			if err := renameBucket(tx.Bucket(bucket), []byte(former), []byte(name)); err != nil {
-				return fmt.Errorf("renaming %s: %w", name, err)
-			}
+		keep := func(_, is []byte) ([]byte, error) { return is, nil }
+		err := renameBucket(tx.Bucket(bucketDue), []byte(former), []byte(name), keep)
+		if err == nil {
+			err = renameBucket(tx.Bucket(bucketPages), []byte(former), []byte(name), joinTexts)
+		}
+		if err != nil {
+			return fmt.Errorf("renaming %s: %w", name, err)
 		}
 		return nil
 	})
@@ -75,7 +78,9 @@ func renameCursor(cursors *bbolt.Bucket, former, name []byte) error {
 	return cursors.Delete(former)
 }
 
-func renameBucket(all *bbolt.Bucket, former, name []byte) error {
+// renameBucket moves a bucket. both returns what to store where former and name have
+// something.
+func renameBucket(all *bbolt.Bucket, former, name []byte, both func(former, is []byte) ([]byte, error)) error {
 	if all == nil || all.Bucket(former) == nil {
 		return nil
 	}
@@ -84,19 +89,20 @@ func renameBucket(all *bbolt.Bucket, former, name []byte) error {
 		return err
 	}
 	err = all.Bucket(former).ForEach(func(k, v []byte) error {
-		if into.Get(k) != nil {
-			return nil
+		v = bytes.Clone(v)
+		if is := into.Get(k); is != nil {
+			var err error
+			if v, err = both(v, bytes.Clone(is)); err != nil {
+				return err
+			}
 		}
-		return into.Put(bytes.Clone(k), bytes.Clone(v))
+		return into.Put(bytes.Clone(k), v)
 	})
 	if err != nil {
 		return err
 	}
 	return all.DeleteBucket(former)
 }
-
-// renameChunk bounds how many pages are moved in Redis at once.
-const renameChunk = 500
 
 // RenamePages moves the shared pages in Redis to a sink's new name. They are copied
 // first and then removed, so that it can be repeated if it breaks off. The caller
@@ -114,23 +120,13 @@ func RenamePages(ctx context.Context, conn *redisconn.Conn, former, name string)
 // renamePages moves the pages of one shard.
 func renamePages(ctx context.Context, conn *redisconn.Conn, from, to string) error {
 	texts, err := conn.HashAll(ctx, from)
-	if err != nil {
+	if err != nil || len(texts) == 0 {
 		return err
 	}
-	for pages := range slices.Chunk(slices.Sorted(maps.Keys(texts)), renameChunk) {
-		there, err := conn.HashGet(ctx, to, pages...)
-		if err != nil {
-			return err
-		}
-		missing := make(map[string]string)
-		for _, page := range pages {
-			if _, newer := there[page]; !newer {
-				missing[page] = texts[page]
-			}
-		}
-		if err := conn.HashSetAll(ctx, to, missing); err != nil {
-			return err
-		}
+	if err := joinHash(ctx, conn, to, texts); err != nil {
+		return err
+	}
+	for pages := range slices.Chunk(slices.Sorted(maps.Keys(texts)), pagesChunk) {
 		if err := conn.HashDelete(ctx, from, pages...); err != nil {
 			return err
 		}

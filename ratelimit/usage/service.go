@@ -74,11 +74,20 @@ type Message struct {
 	Paid     int64     `json:"paid"`     // Amount less that of the revision before
 	First    time.Time `json:"first"`    // when it was sent for the first time
 	Tries    int       `json:"tries"`    // attempts, with this one; beyond 1 it may have arrived already
+
+	// Alone is the id of the gateway that made the message on its own, after it had
+	// shared a store: others may make another message of the same revision.
+	Alone string `json:"alone,omitempty"`
 }
 
 // Name returns the name of the message. A service may get a message several times
 // and must count it once.
-func (m *Message) Name() string { return fmt.Sprintf("gw-%s-r%d", m.ID, m.Revision) }
+func (m *Message) Name() string {
+	if m.Alone != "" {
+		return fmt.Sprintf("gw-%s-r%d-%s", m.ID, m.Revision, m.Alone)
+	}
+	return fmt.Sprintf("gw-%s-r%d", m.ID, m.Revision)
+}
 
 // Verdict is the outcome of a message. The zero Verdict means that the service has
 // it.

@@ -1,0 +1,219 @@
+package usage
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
+)
+
+// Joiner brings what this gateway told services into a store that it shares with
+// others. What services were told is complete there before anybody sends, because of
+// the order of steps:
+//
+//  1. A gateway joins: its pages are in Redis, and it is named in gw:pages.
+//  2. Then its sums are sent to Redis. Whoever sends for all can know of a line only
+//     from these sums, so that it finds in the pages what the gateway told of the line.
+//
+// If Redis is emptied, or another Redis becomes the store, gateways know lines of each
+// other from before. Then none sends until all that were named in gw:pages have joined
+// again, for at most AwaitOthers.
+//
+// Pages are joined item by item, see joinPages: the order does not matter, and joining
+// again changes nothing.
+type Joiner struct {
+	store *LineStore
+	conn  *redisconn.Conn
+
+	mu    sync.Mutex // guards since
+	since time.Time  // when others were first missing; zero: none is
+}
+
+// NewJoiner returns the joiner of a line store's gateway in a shared store.
+func NewJoiner(store *LineStore, conn *redisconn.Conn) *Joiner {
+	return &Joiner{store: store, conn: conn}
+}
+
+// AwaitOthers bounds how long a gateway waits for the pages of others after Redis was
+// emptied. Gateways that run join within seconds; others may never come back.
+const AwaitOthers = 10 * time.Minute
+
+// ErrIncomplete says that what services were told is not known in full, so that
+// nothing may be sent.
+var ErrIncomplete = errors.New("waiting for what sinks were told")
+
+// joinedKey is the hash with the gateways whose pages are in Redis, by their ids.
+const joinedKey = "gw:pages"
+
+// bucketJoined has what a gateway knows of the store that it shares: its own id there,
+// the mark that it left when its pages were in Redis, and the ids of others.
+var (
+	bucketJoined = []byte("joined")
+	keyJoinedID  = []byte("id")
+	keyJoinMark  = []byte("mark")
+	keyOthers    = []byte("others")
+)
+
+// toldAlone notes that a service was told something that no other gateway knows of.
+func toldAlone(tx *bbolt.Tx) error {
+	if joined := tx.Bucket(bucketJoined); joined != nil {
+		return joined.Delete(keyJoinMark)
+	}
+	return nil
+}
+
+// SharedAs returns the id under which this gateway joined a shared store, "" if it
+// never did.
+func (b *LineStore) SharedAs() (id string, err error) {
+	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	err = b.with(false, func(tx *bbolt.Tx) error {
+		if joined := tx.Bucket(bucketJoined); joined != nil {
+			id = string(joined.Get(keyJoinedID))
+		}
+		return nil
+	})
+	return id, err
+}
+
+// joined reads what the gateway knows of the store. A gateway that has no id gets one.
+func (b *LineStore) joined() (id, mark string, others []string, err error) {
+	err = b.with(false, func(tx *bbolt.Tx) error {
+		joined := tx.Bucket(bucketJoined)
+		if joined == nil {
+			return nil
+		}
+		id, mark = string(joined.Get(keyJoinedID)), string(joined.Get(keyJoinMark))
+		if text := joined.Get(keyOthers); text != nil {
+			return json.Unmarshal(text, &others)
+		}
+		return nil
+	})
+	if err != nil || id != "" {
+		return id, mark, others, err
+	}
+	err = b.with(true, func(tx *bbolt.Tx) error {
+		joined, err := tx.CreateBucketIfNotExists(bucketJoined)
+		if err != nil {
+			return err
+		}
+		if id = string(joined.Get(keyJoinedID)); id == "" {
+			id = token()
+			return joined.Put(keyJoinedID, []byte(id))
+		}
+		return nil
+	})
+	return id, mark, others, err
+}
+
+// token returns 12 random hex digits.
+func token() string {
+	var b [6]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
+}
+
+// setJoined stores what the gateway knows of the store.
+func (b *LineStore) setJoined(key, value []byte) error {
+	return b.with(true, func(tx *bbolt.Tx) error {
+		joined, err := tx.CreateBucketIfNotExists(bucketJoined)
+		if err != nil {
+			return err
+		}
+		return joined.Put(key, value)
+	})
+}
+
+// Join adds the pages of this gateway to those in Redis, unless that was done already
+// and Redis still has them. Pages of spans that began before a time are left out.
+func (j *Joiner) Join(ctx context.Context, since time.Time) error {
+	id, mark, _, err := j.store.joined()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	there, err := hashGet(ctx, j.conn, joinedKey, []string{id})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	if mark != "" && there[id] == mark {
+		return nil
+	}
+	pages := &redisPages{conn: j.conn, own: &storedPages{store: j.store}}
+	mark = token()
+	// The mark is stored first: what is told meanwhile by another process removes it.
+	if err := j.store.setJoined(keyJoinMark, []byte(mark)); err != nil {
+		return fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	if err := pages.contribute(ctx, since); err != nil {
+		return fmt.Errorf("%w: adding what this gateway told to Redis: %w", ErrIncomplete, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, pagesWait)
+	defer cancel()
+	if err := j.conn.HashSet(ctx, joinedKey, id, mark); err != nil {
+		return fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	return nil
+}
+
+// Complete returns nil if Redis has what all gateways told that shared a store with
+// this one, otherwise an error that wraps ErrIncomplete.
+func (j *Joiner) Complete(ctx context.Context) error {
+	id, _, others, err := j.store.joined()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	there, err := j.conn.HashAll(ctx, joinedKey)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrIncomplete, err)
+	}
+	missing := slices.DeleteFunc(slices.Clone(others), func(other string) bool { return there[other] != "" })
+	if len(missing) > 0 && !j.enough() {
+		return fmt.Errorf("%w: %w: %s; after %s it is sent without them", ErrIncomplete, errOthers, strings.Join(missing, ", "), AwaitOthers)
+	}
+	j.mu.Lock()
+	j.since = time.Time{}
+	j.mu.Unlock()
+	delete(there, id)
+	if now := slices.Sorted(maps.Keys(there)); !slices.Equal(now, others) {
+		text, err := json.Marshal(now)
+		if err == nil {
+			err = j.store.setJoined(keyOthers, text)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrIncomplete, err)
+		}
+	}
+	return nil
+}
+
+// Left says that this gateway has a copy of what all told in the store, which is not
+// its store any more: nobody needs to be awaited in the next one.
+func (j *Joiner) Left() error {
+	if _, err := os.Stat(j.store.path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return j.store.setJoined(keyOthers, []byte("[]"))
+}
+
+// enough reports whether others were awaited for long enough.
+func (j *Joiner) enough() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.since.IsZero() {
+		j.since = time.Now()
+	}
+	return time.Since(j.since) > AwaitOthers
+}
