@@ -66,6 +66,8 @@ func TestBillInTwoCurrencies(t *testing.T) {
 	f.clock.forward(2 * time.Hour)
 	f.bill(Query{})
 	f.plan.accounts[0].Price.Currency = "EUR"
+	f.bill(Query{}) // the store learns of it
+	f.clock.forward(2 * time.Minute)
 	f.call(2, called)
 	got := f.bill(Query{})
 	if len(got) != 2 || got[0].Currency != "USD" || got[0].Invocations != 5 || got[1].Currency != "EUR" || got[1].Invocations != 2 {

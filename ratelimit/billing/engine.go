@@ -17,7 +17,7 @@ import (
 
 // Engine counts requests, keeps organizations within their quotas, and makes and
 // exports their line items. It outlives configurations and is safe for concurrent
-// use. Locks are taken in the order adjusting, updating, exports.mu.
+// use. Locks are taken in the order adjusting, updating, terming, exports.mu.
 type Engine struct {
 	dir string
 	now func() time.Time // the clock of the machine
@@ -26,9 +26,11 @@ type Engine struct {
 	catalogue atomic.Pointer[Catalogue] // of the configuration in force; nil before Use
 	opened    atomic.Pointer[opened]    // nil before Start
 	starting  sync.Mutex                // one Start or Close at a time
+	changed   chan struct{}             // another catalogue is in force
 
 	requests requestCounts
 
+	terming     sync.Mutex // held from reading the catalogue until the store knows its prices: never an older one after a later
 	updating    sync.Mutex // held while line items are recomputed, or compared with sums; guards updatedLogs
 	updatedLogs int        // how many instance logs the line items have from their beginning
 	updated     atomic.Bool
@@ -42,6 +44,7 @@ type opened struct {
 	quotas  *quota.Manager
 	names   *functionNames
 	lines   *usage.LineStore
+	terms   *usage.TermBook
 	exports *exports
 	shared  atomic.Pointer[SharedStore] // nil: nothing is shared
 
@@ -59,7 +62,7 @@ var ErrNotOpen = errors.New("the ledger is not open")
 // NewEngine returns the engine whose files are in a directory of this machine. It
 // opens nothing.
 func NewEngine(dir string) *Engine {
-	e := &Engine{dir: dir, now: time.Now}
+	e := &Engine{dir: dir, now: time.Now, changed: make(chan struct{}, 1)}
 	e.logger.Store(slog.New(slog.DiscardHandler))
 	return e
 }
@@ -112,16 +115,24 @@ func (e *Engine) open() (*opened, error) {
 		names:  newFunctionNames(ledger.Functions),
 		lines:  usage.NewLineStore(filepath.Join(e.dir, "billing.db"), ""),
 	}
+	o.terms = usage.NewTermBook(o.lines, ledger.Instance())
 	o.exports = newExports(e, o)
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
+	o.background.Go(func() { e.keepTerms(ctx, o) })
 	o.background.Go(func() { e.keepLines(ctx) })
 	o.background.Go(func() { o.exports.run(ctx) })
 	return o, nil
 }
 
 // Use puts a catalogue into force.
-func (e *Engine) Use(c Catalogue) { e.catalogue.Store(&c) }
+func (e *Engine) Use(c Catalogue) {
+	e.catalogue.Store(&c)
+	select {
+	case e.changed <- struct{}{}:
+	default: // it is known already
+	}
+}
 
 // InUse reports whether a catalogue is in force: some configuration has started.
 func (e *Engine) InUse() bool { return e.catalogue.Load() != nil }

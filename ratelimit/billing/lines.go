@@ -60,6 +60,10 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 	if !catalogue.Loaded() {
 		return nil, ErrNoPrices
 	}
+	// Before the sums are read: no line may end where terms begin that sums do not know.
+	if err := e.syncTerms(ctx, o); err != nil {
+		return nil, err
+	}
 	now := o.ledger.Now()
 	own, err := o.ledger.Usage()
 	if err != nil {
@@ -73,7 +77,8 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 	in := usage.UpdateInput{
 		Now:      now,
 		Sums:     hourlySums(own, since, totals),
-		Price:    priceOf(catalogue),
+		Price:    priceOf(catalogue, o.terms),
+		Terms:    o.terms.All(),
 		Complete: settledBy(now),
 	}
 	id, err := metering.Identity(e.dir)
@@ -132,12 +137,16 @@ func addPeers(ctx context.Context, p peers, in *usage.UpdateInput, cycles Cycles
 }
 
 // priceOf returns a function that returns the price of an organization, and whether
-// it is in the catalogue; the default price otherwise.
-func priceOf(c Catalogue) func(organization string) (usage.Price, bool) {
+// it is in the catalogue; the default price otherwise. A change of the configuration
+// counts once the store knows it.
+func priceOf(c Catalogue, t *usage.TermBook) func(organization string) (usage.Price, bool) {
 	prices, fallback := make(map[string]usage.Price), c.DefaultPrice()
 	for a := range c.Accounts() {
 		if a.ID != "" {
 			prices[a.ID] = a.Price
+			if p, known := t.Configured(a.ID); known {
+				prices[a.ID] = p
+			}
 		}
 	}
 	return func(organization string) (usage.Price, bool) {

@@ -18,6 +18,7 @@ var (
 	bucketMeta     = []byte("meta")
 	bucketRefused  = []byte("refused")
 	bucketAdjusted = []byte("adjusted") // the records of adjustments, by their numbers
+	bucketCuts     = []byte("cuts")     // where hours are cut, by organization and number
 	keyLast        = []byte("last")
 	keyMirror      = []byte("mirror")  // the name of the place that sums are sent to
 	keyLatest      = []byte("latest")  // the latest time of a record, in microseconds
@@ -31,7 +32,7 @@ func openCheckpoint(path string) (*checkpoint, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
 	if err == nil {
 		err = db.Update(func(tx *bbolt.Tx) error {
-			for _, name := range [][]byte{bucketSums, bucketMeta, bucketRefused, bucketAdjusted} {
+			for _, name := range [][]byte{bucketSums, bucketMeta, bucketRefused, bucketAdjusted, bucketCuts} {
 				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 					return err
 				}
@@ -92,7 +93,7 @@ func (c *checkpoint) load(p *projection) error {
 		if b := tx.Bucket(bucketMeta).Get(keyLatest); len(b) == 8 {
 			p.latest = time.UnixMicro(int64(binary.BigEndian.Uint64(b))).UTC()
 		}
-		if err := errors.Join(loadRefusals(tx, p), loadAdjustments(tx, p)); err != nil {
+		if err := errors.Join(loadRefusals(tx, p), loadAdjustments(tx, p), loadCuts(tx, p)); err != nil {
 			return err
 		}
 		return tx.Bucket(bucketSums).ForEach(func(k, v []byte) error {
@@ -116,7 +117,7 @@ func (c *checkpoint) save(p *projection) error {
 				return err
 			}
 		}
-		if err := errors.Join(saveRefusals(tx, p), saveAdjustments(tx, p)); err != nil {
+		if err := errors.Join(saveRefusals(tx, p), saveAdjustments(tx, p), saveCuts(tx, p)); err != nil {
 			return err
 		}
 		meta := tx.Bucket(bucketMeta)
@@ -133,6 +134,7 @@ func (c *checkpoint) save(p *projection) error {
 	}
 	p.changed = p.changed[:0]
 	p.adjustedKept = len(p.adjusted)
+	p.savedCuts()
 	for _, t := range p.refused {
 		t.changed = false
 	}

@@ -37,13 +37,21 @@ func (e *Entry) Hour(c Cycle) (hour, period Period, err error) {
 		return hour, period, fmt.Errorf("reading the hour %q of a sum: %w", e.ID, err)
 	}
 	period = c.At(start)
-	return hourOf(period, start), period, nil
+	return hourFrom(period, start), period, nil
+}
+
+// hourFrom returns the part of an hour that begins at a start, as far as the billing
+// period allows: where terms end it is not known here.
+func hourFrom(p Period, start time.Time) Period {
+	hour := hourOf(p, start)
+	hour.Start = start
+	return hour
 }
 
 // Hour returns the hour of an hourly sum and its billing period.
 func (u *Usage) Hour() (hour, period Period) {
 	period = u.Cycle.At(u.Start)
-	return hourOf(period, u.Start), period
+	return hourFrom(period, u.Start), period
 }
 
 // Entry is a sum in Redis.

@@ -8,7 +8,7 @@ import (
 )
 
 // Part identifies a line of a bill: a function in a region and an hour. An hour in
-// which a billing period ends has two parts.
+// which a billing period ends, or terms change, has several.
 type Part struct {
 	Organization, Project, Function, Region string
 	Period                                  string // the id of the billing period
@@ -74,12 +74,19 @@ func (b *instanceLog) prove(of *Part, last, since uint64, has Sums) Proof {
 	b.archiving.Lock() // files stay where they are
 	defer b.archiving.Unlock()
 	p, hash, subjects := Proof{Instance: b.instance.id}, sha256.New(), make(map[uint32]*Subject)
+	found, latest := make(cuts), time.Time{} // as they were when a record was added to the sums
 	var file *logFile
 	p.Damage = b.readAll(last, func(from *logFile, r *Record) error {
 		if p.Read++; r.Seq != p.Read {
 			return fmt.Errorf("record %d is missing: %d comes next", p.Read, r.Seq)
 		}
-		if !b.isOf(of, r, subjects) || r.Seq > since && p.same(&has) {
+		if r.Type == TypeCut {
+			found.add(b.dictionary.lookup(SubjectID(r.Subject)).Organization, r, latest)
+		}
+		if r.At.After(latest) {
+			latest = r.At
+		}
+		if !b.isOf(of, r, subjects, found) || r.Seq > since && p.same(&has) {
 			return nil
 		}
 		p.take(r)
@@ -118,14 +125,14 @@ func (p *Proof) Same(has Sums) bool { return p.same(&has) }
 
 // isOf reports whether a record belongs to a line. subjects caches lookups; it
 // maps subjects of other lines to nil.
-func (b *instanceLog) isOf(of *Part, r *Record, subjects map[uint32]*Subject) bool {
+func (b *instanceLog) isOf(of *Part, r *Record, subjects map[uint32]*Subject, found cuts) bool {
 	if r.Type != TypeAdmitted && r.Type != TypeDone && r.Type != TypeVoid || r.At.Before(of.Start) || !r.At.Before(of.Start.Add(time.Hour)) {
 		return false
 	}
 	s, known := subjects[r.Subject]
 	if !known {
-		if found := b.dictionary.lookup(SubjectID(r.Subject)); found.Organization == of.Organization && found.Project == of.Project && found.Function == of.Function {
-			s = &found
+		if n := b.dictionary.lookup(SubjectID(r.Subject)); n.Organization == of.Organization && n.Project == of.Project && n.Function == of.Function {
+			s = &n
 		}
 		subjects[r.Subject] = s
 	}
@@ -133,5 +140,5 @@ func (b *instanceLog) isOf(of *Part, r *Record, subjects map[uint32]*Subject) bo
 		return false
 	}
 	period := s.Cycle.At(r.At)
-	return period.ID == of.Period && hourOf(period, r.At).Start.Equal(of.Start)
+	return period.ID == of.Period && found.part(s.Organization, hourOf(period, r.At), r.At).Start.Equal(of.Start)
 }

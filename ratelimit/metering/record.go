@@ -22,6 +22,7 @@ const (
 	TypeRejected  Type = 'R' // Units requests were refused with Status
 	TypeVoid      Type = 'V' // the invocation of Ref was never sent; without a Ref: an adjustment by an operator
 	TypeClockStep Type = 'T' // the machine's clock was set, by Duration
+	TypeCut       Type = 'C' // the organization of Subject has new terms from the minute BytesIn on
 	TypeDead      Type = 'X' // a slot that was reserved and never written: nothing was sent
 )
 
@@ -35,7 +36,7 @@ const (
 
 func (t Type) valid() bool {
 	switch t {
-	case TypeAdmitted, TypeDone, TypeRejected, TypeVoid, TypeClockStep, TypeDead:
+	case TypeAdmitted, TypeDone, TypeRejected, TypeVoid, TypeClockStep, TypeCut, TypeDead:
 		return true
 	}
 	return false

@@ -13,7 +13,7 @@ type Span uint8
 // The spans of sums.
 const (
 	Monthly Span = 'm' // a billing period
-	Hourly  Span = 'h' // an hour in UTC, or the part of it that is in one period
+	Hourly  Span = 'h' // an hour in UTC, or the part of it that is in one period and between cuts
 )
 
 // Sums are cumulative counts of units.
@@ -79,6 +79,8 @@ type projection struct {
 	adjusted     []Record // the records of adjustments
 	adjustedKept int      // how many of adjusted are in the checkpoint
 
+	cuts cuts
+
 	last    uint64    // the Seq of the last record
 	latest  time.Time // the latest time in a record
 	highest SubjectID // the highest number of a subject in a record, plus 1
@@ -119,6 +121,7 @@ func newProjection(names *dictionary) *projection {
 		recent:     make(map[place]*current),
 		used:       make(map[accountPeriod]*uint64),
 		refused:    make(map[refusalKey]*refusalTally),
+		cuts:       make(cuts),
 		lookup:     names.lookup,
 		regionName: names.regionName,
 	}
@@ -127,6 +130,7 @@ func newProjection(names *dictionary) *projection {
 // add adds a record to the sums. Every record of an invocation counts in the hour
 // in which it was admitted: its At is that time.
 func (p *projection) add(r *Record) {
+	before := p.latest
 	p.last = r.Seq
 	if r.At.After(p.latest) {
 		p.latest = r.At
@@ -142,6 +146,10 @@ func (p *projection) add(r *Record) {
 	case TypeRejected:
 		p.highest = max(p.highest, id+1)
 		p.refuse(r)
+	case TypeCut:
+		p.highest = max(p.highest, id+1)
+		p.cuts.add(p.lookup(id).Organization, r, before)
+		clear(p.recent) // hours may end earlier now
 	}
 }
 
@@ -153,7 +161,7 @@ func (p *projection) currentOf(of place, at time.Time) *current {
 	}
 	s := p.lookup(of.subject)
 	c = &current{period: s.Cycle.At(at)}
-	c.hour = hourOf(c.period, at)
+	c.hour = p.cuts.part(s.Organization, hourOf(c.period, at), at)
 	for i, start := range []sumKey{{span: Monthly, start: c.period.Start.Unix()}, {span: Hourly, start: c.hour.Start.Unix()}} {
 		start.subject, start.region = of.subject, of.region
 		c.keys[i], c.tallies[i] = start, p.sums[start]

@@ -135,6 +135,9 @@ type UpdateInput struct {
 	// organization that no project names; the price is the default then, which is
 	// only used where a line never had another.
 	Price func(organization string) (price Price, known bool)
+	// Terms say since when an organization has which price, if it ever changed. They
+	// go before Price.
+	Terms map[string]Terms
 	// Complete reports whether all usage that ended at or before end is known.
 	Complete func(end time.Time) bool
 }
@@ -190,6 +193,7 @@ func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 			u.period, _ = b.period(organization, period)
 			u.settled = settled
 			u.price, u.known = in.Price(organization)
+			u.terms = in.Terms[organization]
 			n, err := u.run(group)
 			if err != nil {
 				return err
@@ -208,28 +212,11 @@ type update struct {
 	now             time.Time
 	price           Price
 	known           bool // price is what the projects say, not the default
+	terms           Terms
 	over            func(end time.Time) bool
 	period          metering.Period
 	settled         time.Time // up to when all usage was known before this update
 	closed          bool      // the bill of the period was final before this update
-}
-
-// agreed returns the price of a provisional line: the current one until its hour
-// ends, then the one that was in force. before is the line before it, nil for the
-// first.
-func (u *update) agreed(e, before *entry) Price {
-	switch {
-	case u.known && u.now.Before(time.Unix(e.End, 0)):
-		return u.price
-	case e.Price != (Price{}): // the price when its hour ended
-		return e.Price
-	case before != nil: // the line is new, its hour is not
-		return before.Price
-	}
-	if u.price == (Price{}) {
-		return unknownPrice
-	}
-	return u.price
 }
 
 // run updates the lines of one organization and period. sums are in order.
@@ -243,7 +230,7 @@ func (u *update) run(sums []Sum) (changed int, err error) {
 			return 0, err
 		}
 		n := e
-		n.End, n.Sources = sums[i].End.Unix(), newer(e.Sources, sums[i].Sources)
+		n.End, n.Sources = u.end(&sums[i].Key).Unix(), newer(e.Sources, sums[i].Sources)
 		if known && n.equal(&e) {
 			continue
 		}
@@ -310,7 +297,7 @@ func (u *update) recount(from []byte, reported map[string]*entry) (changed int, 
 			n.Rule = soldRule
 		}
 		if n.State == Provisional {
-			n.Price = u.agreed(&n, last)
+			n.Price = u.agreed(startOf(k), &n, last)
 			if u.over(time.Unix(n.End, 0)) {
 				n.State = Final
 			}

@@ -14,11 +14,12 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
-// hashes is a Redis that knows hashes and does what leader.lua does.
+// hashes is a Redis that knows hashes and does what leader.lua and terms.lua do.
 type hashes struct {
 	mu     sync.Mutex // guards all below
 	all    map[string]map[string]string
 	broken bool
+	faster []string
 }
 
 func openHashes(t *testing.T) (*hashes, *redisconn.Conn) {
@@ -75,6 +76,9 @@ func (h *hashes) answer(c []string) any {
 		}
 		return 1
 	case "EVALSHA":
+		if c[3] == "gw:terms" {
+			return h.change(c[3], c[4:])
+		}
 		if c[3] != "gw:exporters" {
 			return h.swap(c[3], c[4], c[5], c[6])
 		}
@@ -108,6 +112,21 @@ func (h *hashes) lead(key, service, gateway string) any {
 		h.all[key][service] = gateway
 	}
 	return h.all[key][service]
+}
+
+// change is terms.lua. faster is what other gateways write before.
+func (h *hashes) change(key string, args []string) any {
+	if h.all[key] == nil {
+		h.all[key] = make(map[string]string)
+	}
+	if len(h.faster) > 0 {
+		h.all[key][args[0]], h.faster = h.faster[0], h.faster[1:]
+	}
+	if has := h.all[key][args[0]]; has != args[1] {
+		return has
+	}
+	h.all[key][args[0]], h.all[key]["|changed"] = args[2], args[3]
+	return args[2]
 }
 
 func (h *hashes) breakDown(broken bool) {

@@ -124,3 +124,9 @@ func TestLeader(t *testing.T) {
 		t.Errorf("without Redis nobody may send: %v", err)
 	}
 }
+
+// The script and the hash of terms, with a Redis.
+func TestSharedTermsInRedis(t *testing.T) {
+	server, conn := redisOf(t)
+	testSharedTerms(t, conn, func() { server.Exec("FLUSHALL") })
+}

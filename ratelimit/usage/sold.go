@@ -2,8 +2,10 @@ package usage
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // soldRule is the Rule of entries whose overage is what Price.Sell says. Without it,
@@ -57,4 +59,43 @@ func (u *update) earlier(from []byte) ([]byte, error) {
 		return from, nil
 	}
 	return bytes.Clone(k), nil
+}
+
+// agreed returns the price of a provisional line: that of the term in which it
+// starts. Without terms it is the current one until the hour ends, then the one that
+// was in force. before is the line before it, nil for the first.
+func (u *update) agreed(start time.Time, e, before *entry) Price {
+	term, ok := u.terms.at(start)
+	switch {
+	case ok && !term.From.IsZero():
+		return term.Price
+	case u.known && u.now.Before(time.Unix(e.End, 0)):
+		if ok {
+			return term.Price
+		}
+		return u.price
+	case e.Price != (Price{}): // the price when its hour ended
+		return e.Price
+	case before != nil: // the line is new, its hour is not
+		return before.Price
+	case ok:
+		return term.Price
+	}
+	if u.price == (Price{}) {
+		return unknownPrice
+	}
+	return u.price
+}
+
+// startOf returns the start of the line with a key in its bucket.
+func startOf(key []byte) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint64(key)), 0).UTC()
+}
+
+// end returns where a line ends: with its hour, or where a new term begins in it.
+func (u *update) end(k *Key) time.Time {
+	if next, ok := u.terms.Next(k.Start); ok && next.Before(k.End) {
+		return next
+	}
+	return k.End
 }

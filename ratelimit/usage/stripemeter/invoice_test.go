@@ -17,7 +17,7 @@ import (
 var pro = usage.Price{Plan: "pro", Included: 2_000_000, Package: 1_000_000, Minor: 200, Currency: "USD"}
 
 // Contract 7.4: Stripe asks for what the bill says while plans begin and end to sell, and include more or less: in grace, under a
-// spend cap, after `quota set` nothing is sold.
+// spend cap, after `quota set` nothing is sold. Terms change within hours, too.
 func TestInvoiceIsTheBill(t *testing.T) {
 	capped := pro
 	capped.Package, capped.Minor = 0, 0
@@ -26,7 +26,7 @@ func TestInvoiceIsTheBill(t *testing.T) {
 	for seed := range uint64(12) {
 		for _, window := range []string{"", "hour"} {
 			t.Run(fmt.Sprintf("seed=%d window=%s", seed, window), func(t *testing.T) {
-				r := rand.New(rand.NewPCG(seed, 14)) //nolint:gosec // for tests
+				r := rand.New(rand.NewPCG(seed, 14))
 				fake := &fakesinks.Stripe{
 					Key: key, Customers: map[string]bool{"cus_acme": true}, Window: window,
 					Meters: []string{"edge_invocations", "edge_invocations_overage"},
@@ -41,20 +41,28 @@ func TestInvoiceIsTheBill(t *testing.T) {
 					Customers: func() map[string]string { return map[string]string{"acme": "cus_acme"} },
 				})
 				o := &usage.Outbox{Store: store, Pages: store.Pages(), Now: fake.Now}
+				prices := []usage.Price{pro, capped, upgraded, lowered}
+				terms := usage.Terms{{Price: pro}}
 				for hour := range 12 {
 					at := start.Add(time.Duration(hour) * time.Hour)
-					price := []usage.Price{pro, capped, upgraded, lowered}[r.IntN(4)]
-					n := r.Int64N(900_000)
-					sum := usage.Sum{
-						Key:     usage.Key{Organization: "acme", Period: "2026-11", Start: at, End: at.Add(time.Hour), Project: "p", Function: "f", Region: "eu"},
-						Sources: []usage.Source{{Instance: "one", First: 1, Invocations: n, Completed: n}},
+					var sums []usage.Sum
+					for _, begins := range []time.Time{at, at.Add(37 * time.Minute)}[r.IntN(2):] {
+						if r.IntN(3) > 0 {
+							terms = append(terms, usage.Term{From: begins, Price: prices[r.IntN(len(prices))]})
+						}
+						n := r.Int64N(600_000)
+						sums = append(sums, usage.Sum{
+							Key:     usage.Key{Organization: "acme", Period: "2026-11", Start: begins, End: at.Add(time.Hour), Project: "p", Function: "f", Region: "eu"},
+							Sources: []usage.Source{{Instance: "one", First: 1, Invocations: n, Completed: n}},
+						})
 					}
 					for _, now := range []time.Time{at.Add(time.Minute), at.Add(time.Hour)} {
 						fake.Set(now)
 						if _, err := store.Update(usage.UpdateInput{
 							Now:      now,
-							Sums:     []usage.Sum{sum},
-							Price:    func(string) (usage.Price, bool) { return price, true },
+							Sums:     sums,
+							Price:    func(string) (usage.Price, bool) { return pro, true },
+							Terms:    map[string]usage.Terms{"acme": terms},
 							Complete: func(end time.Time) bool { return !end.After(now) },
 						}); err != nil {
 							t.Fatal(err)

@@ -23,6 +23,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -126,12 +127,14 @@ func (s *Service) hourly(meter string) bool {
 	return s.meters[meter].EventTimeWindow == windowHour
 }
 
-// Items implements usage.Service.
+// Items implements usage.Service. An hour in which terms change has several lines of a
+// function: Stripe is told of the whole hour, as far as it is in the period.
 func (s *Service) Items(lines []usage.Line) (items []usage.Item) {
 	for start := 0; start < len(lines); {
 		first, end := &lines[start], start
+		hour := hourOf(first)
 		used, over := int64(0), int64(0)
-		for ; end < len(lines) && lines[end].WindowStart.Equal(first.WindowStart); end++ {
+		for ; end < len(lines) && lines[end].WindowStart.Before(hour.End); end++ {
 			used += lines[end].Quantity
 			over += lines[end].OverageQuantity
 		}
@@ -141,11 +144,11 @@ func (s *Service) Items(lines []usage.Line) (items []usage.Item) {
 		}
 		for i, name := range s.names() {
 			items = append(items, usage.Item{
-				ID:      itemID(first, name),
+				ID:      itemID(first, hour.Start, name),
 				Meter:   name,
 				Account: first.AccountID,
-				Start:   first.WindowStart,
-				End:     first.WindowEnd,
+				Start:   hour.Start,
+				End:     hour.End,
 				Value:   []int64{used, over}[i],
 			})
 		}
@@ -153,9 +156,27 @@ func (s *Service) Items(lines []usage.Line) (items []usage.Item) {
 	return items
 }
 
+// hourOf returns the hour of a line, or the part of it that is in its period.
+func hourOf(l *usage.Line) metering.Period {
+	hour := metering.Period{Start: l.WindowStart.UTC().Truncate(time.Hour)}
+	hour.End = hour.Start.Add(time.Hour)
+	_, period, known := metering.CycleOf(l.Period)
+	if !known {
+		return hour
+	}
+	if hour.Start.Before(period.Start) {
+		hour.Start = period.Start
+	}
+	// The id may give a period too early an end, before its own lines.
+	if hour.End.After(period.End) && l.WindowStart.Before(period.End) {
+		hour.End = period.End
+	}
+	return hour
+}
+
 // itemID returns the id of an organization's hour on a meter.
-func itemID(l *usage.Line, meter string) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{"v1", l.LedgerID, l.AccountID, meter, l.WindowStart.Format(time.RFC3339)}, "|")))
+func itemID(l *usage.Line, hour time.Time, meter string) string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{"v1", l.LedgerID, l.AccountID, meter, hour.UTC().Format(time.RFC3339)}, "|")))
 	return hex.EncodeToString(sum[:])[:32]
 }
 
