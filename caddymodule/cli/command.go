@@ -135,6 +135,9 @@ func ask(cmd *cobra.Command, now func() time.Time, prepare func() (question, ans
 		if v, ok := into.(verdict); ok && !v.yes() {
 			return errVerdict
 		}
+		if p, ok := into.(interface{ partial() string }); ok && p.partial() != "" {
+			return &partialError{p.partial()}
+		}
 		return nil
 	}, args...)
 }

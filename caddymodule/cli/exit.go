@@ -19,8 +19,8 @@ import (
 // exitUsage is the exit code of wrong usage (docs/cli.md).
 const exitUsage = 2
 
-// exitExplained is the exit code of a difference that is no error
-// (docs/cli.md).
+// exitExplained is the exit code of a difference that is no error, and of an answer
+// that is not all (docs/cli.md).
 const exitExplained = 3
 
 // UsageError is a command line that cannot be understood: the process ends
@@ -142,12 +142,21 @@ var errVerdict = errors.New("the answer is no")
 // exit code 3.
 var errExplained = errors.New("the difference is explained")
 
+// partialError ends a command whose answer, printed already, is not all: exit code 3.
+type partialError struct{ why string }
+
+func (e *partialError) Error() string { return "partial: " + e.why }
+
 // exit prints err and returns what makes Caddy's Main exit with the right
 // code: any error is 1, and others are only to be had through Caddy's own wrapper,
 // whose error type is not exported.
 func exit(cmd *cobra.Command, err error) error {
 	if err == nil || errors.Is(err, errVerdict) {
 		return err
+	}
+	if partial, ok := errors.AsType[*partialError](err); ok {
+		printError(cmd.ErrOrStderr(), partial, "the table is what this gateway knows; ask again once its store answers")
+		return exitWith(cmd, exitExplained)
 	}
 	if errors.Is(err, errExplained) {
 		return exitWith(cmd, exitExplained)

@@ -99,6 +99,8 @@ type quotaAnswer struct{ billing.QuotaAnswer }
 
 func (a *quotaAnswer) complete() bool { return a.Organizations != nil }
 
+func (a *quotaAnswer) partial() string { return a.Partial }
+
 func (a *quotaAnswer) table(w io.Writer, _ time.Time) {
 	if len(a.Organizations) == 0 {
 		fmt.Fprintln(w, "No project has an organization.")

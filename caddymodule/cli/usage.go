@@ -80,6 +80,8 @@ type usageAnswer struct {
 
 func (a *usageAnswer) complete() bool { return a.Organizations != nil }
 
+func (a *usageAnswer) partial() string { return a.Partial }
+
 func (a *usageAnswer) table(w io.Writer, _ time.Time) {
 	if len(a.Organizations) == 0 {
 		fmt.Fprintln(w, "Nothing was used in that period.")

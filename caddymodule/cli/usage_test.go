@@ -71,3 +71,18 @@ func TestQuota(t *testing.T) {
 		t.Errorf("%d, %s", code, stderr)
 	}
 }
+
+// An answer of a gateway whose store is away is printed as far as it goes, with exit code 3 and a line that says so.
+func TestPartialAnswers(t *testing.T) {
+	const partial = `"partial":"the store does not answer",`
+	for _, tt := range []struct{ command, answer string }{{"quota", quotaJSON}, {"usage", `{"organizations":[{"id":"acme","period":{"id":"2026-11"},"invocations":5}]}`}} {
+		address := serve(t, 200, "{"+partial+tt.answer[1:]).address()
+		stdout, stderr, code := execute(t, tt.command, "show", "--address", address)
+		if code != 3 || !strings.Contains(stdout, "acme") || !strings.HasPrefix(stderr, `{"error":"partial: the store does not answer","hint":"`) {
+			t.Errorf("%s: exit code %d, standard error %q, standard output\n%s", tt.command, code, stderr, stdout)
+		}
+		if stdout, _, code := execute(t, tt.command, "show", "-o", "json", "--address", address); code != 3 || !strings.Contains(stdout, `"partial": "the store does not answer"`) {
+			t.Errorf("%s: exit code %d, standard output\n%s", tt.command, code, stdout)
+		}
+	}
+}

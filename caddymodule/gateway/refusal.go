@@ -60,6 +60,9 @@ func (c *call) logUnanswered(refusal *routing.Refusal) {
 		Code:    refusal.Code,
 		Cause:   safeCause(refusal.Cause),
 	}
+	if refusal.Code == routing.CodeMeteringUnavailable {
+		failed.Message = logs.NotRecorded
+	}
 	example := logs.Example{RequestID: c.inv.ID, Function: c.inv.Slug}
 	if failed.Region != "" {
 		example.Reason = string(c.reason())
@@ -83,7 +86,10 @@ func safeCause(err error) string {
 	if err == nil {
 		return "no region can take it"
 	}
-	if errors.Is(err, regions.ErrUnmetered) || errors.Is(err, metering.ErrUnavailable) || errors.Is(err, quota.ErrUnavailable) {
+	if errors.Is(err, quota.ErrUnavailable) {
+		return "no unit of the hard quota can be had: " + logs.StoreCause(err)
+	}
+	if errors.Is(err, regions.ErrUnmetered) || errors.Is(err, metering.ErrUnavailable) {
 		return "the invocation cannot be recorded: " + logs.StoreCause(err)
 	}
 	if errors.Is(err, regions.ErrOverloaded) {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/quota"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 	"github.com/edgegate/edgegate/regions"
@@ -64,6 +65,7 @@ func TestSafeCause(t *testing.T) {
 	}{
 		{nil, "no region can take it"},
 		{fmt.Errorf("secret: %w", metering.ErrUnavailable), "the invocation cannot be recorded: "},
+		{fmt.Errorf("%w: %w", quota.ErrUnavailable, refused), "no unit of the hard quota can be had: dial tcp: connection refused"},
 		{fmt.Errorf("secret: %w", regions.ErrIdleTimeout), regions.ErrIdleTimeout.Error()},
 		{fmt.Errorf("secret: %w", routing.ErrInvalidStatus), routing.ErrInvalidStatus.Error()},
 		{fmt.Errorf("secret: %w", io.ErrUnexpectedEOF), io.ErrUnexpectedEOF.Error()},

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"syscall"
 	"testing"
 )
@@ -16,6 +17,12 @@ type reply string
 
 func (r reply) Error() string { return string(r) }
 func (reply) RedisError()     {}
+
+// full is an error that knows its cause.
+type full struct{}
+
+func (full) Error() string      { return "the disk is full" }
+func (full) KnownCause() string { return "the disk is full" }
 
 // Causes are told in words that quote nothing of what was sent.
 func TestStoreCause(t *testing.T) {
@@ -28,6 +35,8 @@ func TestStoreCause(t *testing.T) {
 		"a reply":           {fmt.Errorf("setting: %w", reply("WRONGTYPE value "+marker)), "Redis answers WRONGTYPE"},
 		"a refused write":   {reply("MISCONF " + marker), "Redis answers MISCONF"},
 		"a connection":      {fmt.Errorf("asking about %s: %w", marker, dial), dial.Error()},
+		"a full disk":       {fmt.Errorf("x: %w: %w", full{}, &fs.PathError{Op: "write", Path: "/x.123", Err: syscall.ENOSPC}), "the disk is full"},
+		"one connection":    {&net.OpError{Op: "read", Net: "tcp", Source: &net.TCPAddr{Port: 41234}, Addr: &net.TCPAddr{Port: 6379}, Err: os.ErrDeadlineExceeded}, "read tcp :6379: i/o timeout"},
 		"a file":            {fmt.Errorf("%s: %w", marker, &fs.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC}), "write /x: no space left on device"},
 		"the system":        {fmt.Errorf("%s: %w", marker, syscall.EIO), "input/output error"},
 		"too late":          {fmt.Errorf("%s: %w", marker, context.DeadlineExceeded), "context deadline exceeded"},

@@ -18,13 +18,14 @@ const (
 // The messages of lines about failed calls.
 const (
 	NotAnswered = "invocation not answered by a backend"
+	NotRecorded = "invocation refused: it cannot be recorded"
 	BrokenOff   = "answer broken off"
 )
 
 // FailedCall is the cause of failed calls: calls for which all fields are equal
 // share a line.
 type FailedCall struct {
-	Message  string // NotAnswered or BrokenOff
+	Message  string // NotAnswered, NotRecorded or BrokenOff
 	Project  string // "", as Function, where the cause concerns all functions of a region
 	Function string
 	Region   string
@@ -129,7 +130,7 @@ func (r *Repeats) write(f FailedCall, e Example, count int) {
 		zap.Int("count", count), zap.String("sb_request_id", e.RequestID), zap.String("project_ref", e.Project),
 		zap.String("function", e.Function), zap.String("region", f.Region), zap.Int("status", f.Status), zap.String("cause", f.Cause),
 	}
-	if f.Message == NotAnswered {
+	if f.Message != BrokenOff {
 		fields = append(fields, zap.String("reason", e.Reason), zap.Int("attempts", e.Attempts), zap.String("code", f.Code))
 	} else {
 		fields = append(fields, zap.String("outcome", f.Outcome), zap.Int64("bytes_in", e.BytesIn),

@@ -30,6 +30,9 @@ func (e *Engine) Adjust(ctx context.Context, order AdjustOrder) (AdjustAnswer, e
 	}
 	at := o.ledger.Now()
 	if order.At != nil {
+		if err := checkAt(*order.At, at); err != nil {
+			return AdjustAnswer{}, err
+		}
 		at = *order.At
 	}
 	subject, err := order.subject(catalogue, totals)
@@ -63,15 +66,43 @@ func (e *Engine) Adjust(ctx context.Context, order AdjustOrder) (AdjustAnswer, e
 	}, nil
 }
 
+// oldestAdjusted is how long ago an hour may be that is adjusted: a year, and a billing
+// period to look at it.
+const oldestAdjusted = 400 * 24 * time.Hour
+
+// checkAt returns an error for an instant that cannot be adjusted at a time: a typing
+// error would make a line in a period that nobody looks at.
+func checkAt(at, now time.Time) error {
+	const form = "2006-01-02T15:04:05Z"
+	switch at = at.UTC(); {
+	case at.After(now):
+		return fmt.Errorf("at %s: is in the future, it is %s now; leave it out to adjust the current hour", at.Format(form), now.UTC().Format(form))
+	case at.Before(now.Add(-oldestAdjusted)):
+		return fmt.Errorf("at %s: is more than 400 days ago; the oldest that can be adjusted is %s", at.Format(form), now.Add(-oldestAdjusted).UTC().Format(form))
+	}
+	return nil
+}
+
 // Adjustments returns the adjustments in the logs of this process. Without a Month in
 // the query they are those of all periods.
 func (e *Engine) Adjustments(q Query) (AdjustAnswer, error) {
-	o, _, err := e.inForce()
+	o, catalogue, err := e.inForce()
 	if err != nil {
 		return AdjustAnswer{}, err
 	}
 	all, err := o.ledger.Adjustments()
 	if err != nil {
+		return AdjustAnswer{}, err
+	}
+	used, err := o.ledger.Usage() // adjustments are among it
+	if err != nil {
+		return AdjustAnswer{}, err
+	}
+	counted := make(map[string]bool)
+	for i := range used {
+		counted[used[i].Organization] = true
+	}
+	if err := checkKnown(q.Organization, counted, catalogue); err != nil {
 		return AdjustAnswer{}, err
 	}
 	answer := AdjustAnswer{Adjustments: []Adjustment{}}
@@ -91,6 +122,9 @@ func (o *AdjustOrder) subject(c Catalogue, totals Totals) (metering.Subject, err
 	refs := totals.Projects(o.Organization)
 	account, err := accountOf(c, o.Organization)
 	if err != nil && len(refs) == 0 {
+		if unknown := checkKnown(o.Organization, totals.organizations(), c); unknown != nil {
+			return s, unknown
+		}
 		return s, err
 	}
 	s.Cycle = account.Allowance.Cycle

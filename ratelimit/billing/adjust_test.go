@@ -3,6 +3,7 @@ package billing
 import (
 	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -162,5 +163,41 @@ func TestAdjustKnows(t *testing.T) {
 		case unknown != nil && (unknown.What != tt.what || len(unknown.Known) == 0 || !strings.HasPrefix(err.Error(), tt.what+` "`)):
 			t.Errorf("%s: %+v", name, unknown)
 		}
+	}
+}
+
+// The hour of an adjustment is neither to come nor forgotten, and the organization one that is known.
+func TestAdjustBounds(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays))
+	f.call(3, called)
+	now := f.open.ledger.Now()
+	for name, tt := range map[string]struct {
+		at   time.Time
+		want string
+	}{
+		"now":                  {now, ""},
+		"399 days ago":         {now.AddDate(0, 0, -399), "is billed 0 invocations"}, // nothing to deduct then: it went on
+		"400 days and a while": {now.Add(-400*24*time.Hour - time.Minute), "is more than 400 days ago; the oldest that can be adjusted is 2025-10-1"},
+		"in an hour":           {now.Add(time.Hour), "is in the future, it is 2026-11-18T14:3"},
+		"in another year":      {now.AddDate(1, 0, 0), "at 2027-11-18T14:3"},
+	} {
+		o := order()
+		o.Units, o.At = -1, &tt.at
+		_, err := f.Adjust(t.Context(), o)
+		if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %v, want %s", name, err, tt.want)
+		}
+	}
+	o := order()
+	o.Organization = "acne"
+	var unknown *UnknownError
+	if _, err := f.Adjust(t.Context(), o); !errors.As(err, &unknown) || !slices.Contains(unknown.Known, "acme") {
+		t.Error(err)
+	}
+	if _, err := f.Adjustments(Query{Organization: "acne"}); !errors.As(err, &unknown) || !slices.Contains(unknown.Known, "acme") {
+		t.Error(err)
+	}
+	if list, err := f.Adjustments(Query{Organization: "acme"}); err != nil || len(list.Adjustments) != 1 {
+		t.Errorf("%+v, %v", list, err)
 	}
 }

@@ -5,6 +5,9 @@ package billing
 type QuotaAnswer struct {
 	// Organizations has those of the projects in force, by id.
 	Organizations []OrganizationQuota `json:"organizations"`
+
+	// Partial says why Used has only what this gateway counted; left out otherwise.
+	Partial string `json:"partial,omitempty"`
 }
 
 // QuotaState says how far a quota is used.

@@ -14,7 +14,8 @@ import (
 const nearShare = 5
 
 // Quota returns how far the quota of an organization is used; with "", those of all
-// organizations of the catalogue. The error is an UnknownError for an organization that
+// organizations of the catalogue. While the store is away, Used has only what this
+// gateway counted, and QuotaAnswer.Partial says so. The error is an UnknownError for an organization that
 // is not in the catalogue.
 func (e *Engine) Quota(ctx context.Context, organization string) (QuotaAnswer, error) {
 	o, catalogue, err := e.inForce()
@@ -26,15 +27,15 @@ func (e *Engine) Quota(ctx context.Context, organization string) (QuotaAnswer, e
 		if err != nil {
 			return QuotaAnswer{}, err
 		}
-		one, err := o.quotaOf(ctx, &a)
-		return QuotaAnswer{Organizations: []OrganizationQuota{one}}, err
+		return o.quotaAnswer(ctx, &a)
 	}
-	answer := QuotaAnswer{Organizations: []OrganizationQuota{}}
+	others, partial := o.others(ctx, "")
+	answer := QuotaAnswer{Organizations: []OrganizationQuota{}, Partial: partial}
 	for a := range catalogue.Accounts() {
 		if a.ID == "" {
 			continue
 		}
-		one, err := o.quotaOf(ctx, &a)
+		one, err := o.quotaOf(&a, others)
 		if err != nil {
 			return QuotaAnswer{}, err
 		}
@@ -68,8 +69,17 @@ func (e *Engine) SetQuota(ctx context.Context, order QuotaOrder) (QuotaAnswer, e
 	if err != nil {
 		return QuotaAnswer{}, err
 	}
-	one, err := o.quotaOf(ctx, &a)
-	return QuotaAnswer{Organizations: []OrganizationQuota{one}}, err
+	return o.quotaAnswer(ctx, &a)
+}
+
+// quotaAnswer returns the quota of one account.
+func (o *opened) quotaAnswer(ctx context.Context, a *Account) (QuotaAnswer, error) {
+	others, partial := o.others(ctx, a.ID)
+	one, err := o.quotaOf(a, others)
+	if err != nil {
+		return QuotaAnswer{}, err
+	}
+	return QuotaAnswer{Organizations: []OrganizationQuota{one}, Partial: partial}, nil
 }
 
 // release gives back the grants of a gateway that will never come back.
@@ -88,8 +98,9 @@ func (e *Engine) release(ctx context.Context, gateway string) (QuotaAnswer, erro
 	return e.Quota(ctx, "")
 }
 
-// quotaOf returns how far the quota of an account is used in its current period.
-func (o *opened) quotaOf(ctx context.Context, a *Account) (OrganizationQuota, error) {
+// quotaOf returns how far the quota of an account is used in its current period, with
+// the sums of other gateways.
+func (o *opened) quotaOf(a *Account, others []metering.Entry) (OrganizationQuota, error) {
 	state, err := o.quotas.State(a.ID, &a.Allowance)
 	if err != nil {
 		return OrganizationQuota{}, err
@@ -105,7 +116,7 @@ func (o *opened) quotaOf(ctx context.Context, a *Account) (OrganizationQuota, er
 	if included := a.Price.Included; included >= 0 {
 		q.Included = &included
 	}
-	if q.Used, err = o.used(ctx, a.ID, state.Period); err != nil || state.Limit < 0 {
+	if q.Used, err = o.used(a.ID, state.Period, others); err != nil || state.Limit < 0 {
 		return q, err
 	}
 	remaining := max(0, state.Limit-int64(q.Used))
@@ -121,9 +132,9 @@ func (o *opened) quotaOf(ctx context.Context, a *Account) (OrganizationQuota, er
 	return q, nil
 }
 
-// used returns how many invocations all gateways counted of an organization in a
-// period.
-func (o *opened) used(ctx context.Context, organization string, p metering.Period) (n uint64, err error) {
+// used returns how many invocations this gateway and others counted of an organization
+// in a period.
+func (o *opened) used(organization string, p metering.Period, others []metering.Entry) (n uint64, err error) {
 	own, err := o.ledger.SpentBy(organization, p)
 	if err != nil {
 		return 0, err
@@ -131,18 +142,8 @@ func (o *opened) used(ctx context.Context, organization string, p metering.Perio
 	for _, units := range own {
 		n += units
 	}
-	s := o.shared.Load()
-	if s == nil {
-		return n, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, lastWait)
-	defer cancel()
-	others, err := s.peers.PeerSums(ctx, organization)
-	if err != nil {
-		return n, fmt.Errorf("reading what other gateways used: %w", err)
-	}
 	for i := range others {
-		if others[i].Span == metering.Monthly && others[i].ID == p.ID && metering.TakesQuota(others[i].Region) {
+		if others[i].Subject.Organization == organization && others[i].Span == metering.Monthly && others[i].ID == p.ID && metering.TakesQuota(others[i].Region) {
 			n += others[i].Invocations
 		}
 	}

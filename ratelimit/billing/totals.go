@@ -78,6 +78,15 @@ func (t Totals) Regions() (names []string) {
 	return names
 }
 
+// organizations returns the organizations of which anything was counted.
+func (t Totals) organizations() map[string]bool {
+	ids := make(map[string]bool)
+	for k := range t {
+		ids[k.Organization] = true
+	}
+	return ids
+}
+
 // Projects returns the projects of an organization of which anything was counted,
 // some perhaps several times.
 func (t Totals) Projects(organization string) (refs []string) {

@@ -6,6 +6,10 @@ type UsageAnswer struct {
 	// Organizations has one element per organization and period, by id, then by the
 	// start of the period.
 	Organizations []OrganizationUsage `json:"organizations"`
+
+	// Partial says why this is only what this gateway counted, without days; left out
+	// otherwise.
+	Partial string `json:"partial,omitempty"`
 }
 
 // OrganizationUsage is what one organization used in one period.

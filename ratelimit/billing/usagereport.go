@@ -3,7 +3,6 @@ package billing
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -21,7 +20,8 @@ type UsageQuery struct {
 	Daily bool
 }
 
-// Usage returns what organizations used, by all gateways that share the store. The
+// Usage returns what organizations used, by all gateways that share the store, or what
+// this one counted while the store is away: UsageAnswer.Partial says so. The
 // error is an UnknownError for an organization that is neither in the catalogue nor
 // was ever counted, and ErrNotOpen before the engine is in use.
 func (e *Engine) Usage(ctx context.Context, q UsageQuery) (UsageAnswer, error) {
@@ -38,21 +38,33 @@ func (e *Engine) Usage(ctx context.Context, q UsageQuery) (UsageAnswer, error) {
 	if err := report.addOwn(o.ledger); err != nil {
 		return UsageAnswer{}, err
 	}
-	if s := o.shared.Load(); s != nil {
-		others, err := s.peers.PeerSums(ctx, q.Organization)
-		if err != nil {
-			return UsageAnswer{}, fmt.Errorf("reading what other gateways used: %w", err)
-		}
-		report.addOthers(others, cyclesOf(catalogue))
-	}
+	others, partial := o.others(ctx, q.Organization)
+	report.addOthers(others, cyclesOf(catalogue))
 	if err := checkKnown(q.Organization, report.counted, catalogue); err != nil {
 		return UsageAnswer{}, err
 	}
 	answer := report.answer()
-	if q.Daily {
+	answer.Partial = partial
+	if q.Daily && partial == "" {
 		err = e.addDays(ctx, &answer)
 	}
 	return answer, err
+}
+
+// others returns the sums of the other gateways that share the store, and why they are
+// not known: "" if they are.
+func (o *opened) others(ctx context.Context, organization string) (sums []metering.Entry, partial string) {
+	s := o.shared.Load()
+	if s == nil {
+		return nil, ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastWait)
+	defer cancel()
+	sums, err := s.peers.PeerSums(ctx, organization)
+	if err != nil {
+		return nil, "the store does not answer, so this is only what this gateway counted; `edgegate status` says what is wrong with the store"
+	}
+	return sums, ""
 }
 
 // checkKnown returns an UnknownError for an organization that is neither in the

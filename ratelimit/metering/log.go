@@ -227,7 +227,7 @@ func (l *log) prepare(s *Segment) error {
 	next, err := createSegment(l.path(s.first+s.length()), s.first+s.length(), l.nextSlots(s), now)
 	l.full, l.tried = nil, now
 	if err != nil {
-		l.full = fmt.Errorf("%w: %w", ErrUnavailable, err)
+		l.full = fmt.Errorf("%w: %w", ErrUnavailable, l.whyNot(err))
 		return l.full
 	}
 	next.flush = l.flush

@@ -1,6 +1,26 @@
 package metering
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// Why the ledger cannot be written, where that is known. Both come with ErrUnavailable.
+const (
+	ErrDiskFull = knownCause("the disk of the ledger is full")
+	ErrGone     = knownCause("the directory of the ledger is gone")
+)
+
+// knownCause is an error whose text is fit for logs, the same each time.
+type knownCause string
+
+// Error implements error.
+func (c knownCause) Error() string { return string(c) }
+
+// KnownCause marks the error for those who log causes.
+func (c knownCause) KnownCause() string { return string(c) }
 
 // Writable returns nil if the next invocation can be recorded, otherwise the error
 // that Admit would return. It needs no request to find out. Healthy fails earlier:
@@ -46,4 +66,16 @@ func (l *log) writable() error {
 		return nil
 	}
 	return l.full
+}
+
+// whyNot adds to the error with which a segment could not be created what is wrong with
+// the directory, if that is known.
+func (l *log) whyNot(err error) error {
+	if _, statErr := os.Stat(l.dir); errors.Is(statErr, os.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrGone, err)
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrDiskFull, err)
+	}
+	return err
 }

@@ -19,7 +19,7 @@ func (m *Manager) claim(ctx context.Context, w *window, allowance *Allowance, st
 		return nil
 	}
 	if w.failures > 0 && !m.retryDue(w) {
-		return fmt.Errorf("%w: the last claim failed, and the next one is not due", ErrUnavailable)
+		return w.failed // the next claim is not due, and would not fare better
 	}
 	if limit < w.limit.Load() { // what was granted under the higher limit goes back
 		if err := m.giveBack(ctx, w, allowance); err != nil {
@@ -55,6 +55,7 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 	}
 	if err != nil {
 		w.failures++
+		w.failed = err
 		w.retryAfter(m.ledger.Elapsed(), w.failures)
 		return err
 	}

@@ -3,6 +3,7 @@ package quota
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -115,7 +116,7 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 		case standingOpen:
 		}
 		if waited && ctx.Err() != nil {
-			return w.takeUngranted(allowance, at, ErrUnavailable)
+			return w.takeUngranted(allowance, at, w.unanswered())
 		}
 		if !waited {
 			var cancel context.CancelFunc
@@ -132,6 +133,28 @@ func (m *Manager) Take(ctx context.Context, organization string, allowance *Allo
 			}
 		}
 	}
+}
+
+// errSlow is ErrUnavailable of an authority that answers.
+var errSlow = fmt.Errorf("%w: it granted nothing in time", ErrUnavailable)
+
+// recoveringError is ErrUnavailable of an authority that lost what it knew of grants.
+type recoveringError struct{}
+
+// Error implements error.
+func (recoveringError) Error() string {
+	return ErrUnavailable.Error() + ": it was replaced or lost data, and waits until each gateway has said what it holds"
+}
+
+// Unwrap has errors.Is find ErrUnavailable.
+func (recoveringError) Unwrap() error { return ErrUnavailable }
+
+// unanswered returns why a caller that waited for its turn got nothing.
+func (w *window) unanswered() error {
+	if w.recovering.Load() {
+		return recoveringError{}
+	}
+	return errSlow
 }
 
 // takeUngranted takes a unit without a grant if the allowance is open, for the next

@@ -50,6 +50,7 @@ type window struct {
 
 	chunkSetAt  time.Duration // Ledger.Elapsed then; claim token
 	failures    int           // claims in a row without an answer; claim token
+	failed      error         // why the last of them had none; claim token
 	emptyClaims int           // claims in a row that brought no unit; claim token
 
 	usedBefore int64         // at the last round of maintain; of maintainLoop alone
