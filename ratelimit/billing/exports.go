@@ -223,6 +223,9 @@ func (x *exports) round(ctx context.Context, sink usage.Sink) (r usage.Result, e
 		err = standby(err)
 		waits := errors.Is(err, errStandby)
 		if common, ok := outbox.Pages.(usage.SharedPages); ok && (err == nil || waits) {
+			if !waits && x.engine.now().Sub(x.tended[to.Name()]) >= tendEvery {
+				err = outbox.Recheck(ctx, to)
+			}
 			err = errors.Join(err, x.tend(ctx, common, to.Name(), waits))
 		}
 		return r, err
@@ -302,6 +305,7 @@ func (x *exports) outbox(s usage.Service) (*usage.Outbox, error) {
 		Pages:     usage.NewSharedPages(lines, shared.conn),
 		Now:       x.engine.now,
 		Retention: pagesKept,
+		Alone:     shared.joiner.StoreID(),
 		CheckLeader: func(ctx context.Context) error {
 			if err := shared.complete(ctx, x.engine.now()); err != nil {
 				return err

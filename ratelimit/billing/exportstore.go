@@ -17,6 +17,20 @@ import (
 // store, it brings what it told along before others see what it counted; when it leaves
 // one, it takes with it what all told. See usage.Joiner.
 
+// joiner brings what exporters were told into a store. usage.Joiner implements it.
+type joiner interface {
+	// Join adds what this gateway told.
+	Join(ctx context.Context, since time.Time) error
+	// Complete returns nil if the store has what all gateways told.
+	Complete(ctx context.Context) error
+	// Note remembers the gateways that have joined.
+	Note(ctx context.Context) error
+	// Left says that this gateway has a copy of what the store has.
+	Left() error
+	// StoreID returns the id of the store, for the names of messages.
+	StoreID() string
+}
+
 // pause ends the round under way and keeps others from beginning, until the function
 // that it returns is called.
 func (x *exports) pause() (resume func()) {
@@ -65,6 +79,14 @@ func (s *SharedStore) complete(ctx context.Context, now time.Time) error {
 		return err
 	}
 	return s.joiner.Complete(ctx)
+}
+
+// note remembers which gateways' pages are in the store, after their sums were read.
+func (s *SharedStore) note(ctx context.Context) error {
+	if err := s.joiner.Note(ctx); err != nil {
+		return fmt.Errorf("reading which gateways told exporters something: %w", err)
+	}
+	return nil
 }
 
 // leave gives up this gateway's turns and copies what all gateways told, so that it

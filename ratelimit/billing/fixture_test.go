@@ -212,9 +212,15 @@ func (m *mirror) Flush(context.Context) (int, error) {
 	return 0, m.fails["Flush"]
 }
 
+func (m *mirror) Join(context.Context, time.Time) error { return m.fails["Join"] }
+func (m *mirror) Complete(context.Context) error        { return m.fails["Complete"] }
+func (m *mirror) Note(context.Context) error            { return m.fails["Note"] }
+func (m *mirror) Left() error                           { return m.fails["Left"] }
+func (*mirror) StoreID() string                         { return "" }
+
 // with has the engine share a store until the test ends.
 func (f *fixture) with(m *mirror) {
-	f.open.shared.Store(&SharedStore{url: "redis://test", peers: m})
+	f.open.shared.Store(&SharedStore{url: "redis://test", peers: m, joiner: m})
 	f.t.Cleanup(func() {
 		if f.open != nil {
 			f.open.shared.Store(nil)

@@ -92,6 +92,9 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 		if err := addPeers(ctx, s.peers, &in, cycles, totals); err != nil {
 			return nil, err
 		}
+		if err := s.note(ctx); err != nil {
+			return nil, err
+		}
 	}
 	o.lines.SetLedger(id)
 	o.lines.SetPeriods(cycles.Named)

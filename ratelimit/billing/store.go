@@ -29,7 +29,7 @@ type SharedStore struct {
 	peers  peers              // the mirror
 	cancel context.CancelFunc // ends warnOfInfo
 
-	joiner  *usage.Joiner
+	joiner  joiner
 	inForce chan struct{} // closed when it is the store in force
 	joined  atomic.Bool   // what exporters were told was brought along once
 }
@@ -93,7 +93,7 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 	s := &SharedStore{
 		url:     url,
 		conn:    conn,
-		joiner:  usage.NewJoiner(o.lines, conn),
+		joiner:  usage.NewJoiner(o.lines, conn, url),
 		inForce: make(chan struct{}),
 	}
 	s.mirror = metering.OpenMirror(o.ledger, conn, metering.Hooks{

@@ -30,7 +30,7 @@ func (f *fixture) scripted(answer func(command []string) any) *SharedStore {
 	})
 	f.with(&mirror{})
 	s := f.open.shared.Load()
-	s.conn, s.joiner = conn, usage.NewJoiner(f.open.lines, conn)
+	s.conn, s.joiner = conn, usage.NewJoiner(f.open.lines, conn, s.url)
 	return s
 }
 

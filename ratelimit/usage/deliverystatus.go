@@ -112,6 +112,31 @@ func (p *page) forgive() (changed bool) {
 	return changed
 }
 
+// Recheck marks as due the pages with messages that have no known outcome, or with
+// items that two gateways told parts of. Gateways that join bring such pages, of lines
+// that did not change here.
+func (o *Outbox) Recheck(ctx context.Context, s Service) error {
+	var keys []PageKey
+	err := o.Pages.Each(ctx, s.Name(), func(key PageKey, text []byte) error {
+		var p page
+		if err := json.Unmarshal(text, &p); err != nil {
+			return damaged(s.Name(), key, err)
+		}
+		again := len(p.Pending) > 0
+		for _, t := range p.Sent {
+			again = again || t.Again
+		}
+		if again {
+			keys = append(keys, key)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return o.Store.again(s.Name(), keys)
+}
+
 // Compare calls visit with each item that a service should have of the periods that
 // want selects, and the value that was delivered. pending means that a change of
 // the item is on its way or held.

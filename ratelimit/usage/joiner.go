@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -33,17 +32,30 @@ import (
 //
 // Pages are joined item by item, see joinPages: the order does not matter, and joining
 // again changes nothing.
+//
+// While the gateways of a fleet move from one Redis to another, one sends in each. Their
+// messages have names of their own, by the id of the store: see Outbox.Alone.
 type Joiner struct {
 	store *LineStore
 	conn  *redisconn.Conn
+	place string
 
-	mu    sync.Mutex // guards since
+	mu    sync.Mutex // guards all below
 	since time.Time  // when others were first missing; zero: none is
+	as    string     // the id of the store
 }
 
-// NewJoiner returns the joiner of a line store's gateway in a shared store.
-func NewJoiner(store *LineStore, conn *redisconn.Conn) *Joiner {
-	return &Joiner{store: store, conn: conn}
+// NewJoiner returns the joiner of a line store's gateway in a shared store. place names
+// the store.
+func NewJoiner(store *LineStore, conn *redisconn.Conn, place string) *Joiner {
+	return &Joiner{store: store, conn: conn, place: place}
+}
+
+// StoreID returns the id of the store after Join: the value of Outbox.Alone there.
+func (j *Joiner) StoreID() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.as
 }
 
 // AwaitOthers bounds how long a gateway waits for the pages of others after Redis was
@@ -64,7 +76,12 @@ var (
 	keyJoinedID  = []byte("id")
 	keyJoinMark  = []byte("mark")
 	keyOthers    = []byte("others")
+	keyStore     = []byte("store") // its place and id
 )
+
+// fieldStore is the field of gw:pages with the id of the store. It has none, "", unless
+// gateways came from another store that had none.
+const fieldStore = "store"
 
 // toldAlone notes that a service was told something that no other gateway knows of.
 func toldAlone(tx *bbolt.Tx) error {
@@ -89,34 +106,32 @@ func (b *LineStore) SharedAs() (id string, err error) {
 	return id, err
 }
 
+// membership is what a gateway knows of the store that it shares.
+type membership struct {
+	id, mark  string
+	others    []string
+	place, as string // of the store that it shared last
+}
+
 // joined reads what the gateway knows of the store. A gateway that has no id gets one.
-func (b *LineStore) joined() (id, mark string, others []string, err error) {
+func (b *LineStore) joined() (m membership, err error) {
 	err = b.with(false, func(tx *bbolt.Tx) error {
 		joined := tx.Bucket(bucketJoined)
 		if joined == nil {
 			return nil
 		}
-		id, mark = string(joined.Get(keyJoinedID)), string(joined.Get(keyJoinMark))
+		m.id, m.mark = string(joined.Get(keyJoinedID)), string(joined.Get(keyJoinMark))
+		m.as, m.place, _ = strings.Cut(string(joined.Get(keyStore)), " ")
 		if text := joined.Get(keyOthers); text != nil {
-			return json.Unmarshal(text, &others)
+			return json.Unmarshal(text, &m.others)
 		}
 		return nil
 	})
-	if err != nil || id != "" {
-		return id, mark, others, err
+	if err != nil || m.id != "" {
+		return m, err
 	}
-	err = b.with(true, func(tx *bbolt.Tx) error {
-		joined, err := tx.CreateBucketIfNotExists(bucketJoined)
-		if err != nil {
-			return err
-		}
-		if id = string(joined.Get(keyJoinedID)); id == "" {
-			id = token()
-			return joined.Put(keyJoinedID, []byte(id))
-		}
-		return nil
-	})
-	return id, mark, others, err
+	m.id = token()
+	return m, b.setJoined(keyJoinedID, []byte(m.id))
 }
 
 // token returns 12 random hex digits.
@@ -140,14 +155,18 @@ func (b *LineStore) setJoined(key, value []byte) error {
 // Join adds the pages of this gateway to those in Redis, unless that was done already
 // and Redis still has them. Pages of spans that began before a time are left out.
 func (j *Joiner) Join(ctx context.Context, since time.Time) error {
-	id, mark, _, err := j.store.joined()
+	m, err := j.store.joined()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
-	there, err := hashGet(ctx, j.conn, joinedKey, []string{id})
+	there, err := hashGet(ctx, j.conn, joinedKey, []string{m.id, fieldStore})
+	if err == nil {
+		err = j.identify(ctx, &m, there[fieldStore])
+	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
+	id, mark := m.id, m.mark
 	if mark != "" && there[id] == mark {
 		return nil
 	}
@@ -168,10 +187,71 @@ func (j *Joiner) Join(ctx context.Context, since time.Time) error {
 	return nil
 }
 
+// identify finds out which id the store has, and gives it another one if this gateway
+// comes from a store with the same.
+func (j *Joiner) identify(ctx context.Context, m *membership, as string) error {
+	was := as
+	switch {
+	case m.place == j.place && as == "":
+		as = m.as // Redis was emptied, or has none
+	case m.place != j.place && m.place != "" && as == m.as:
+		as = token()
+	}
+	if as != was {
+		ctx, cancel := context.WithTimeout(ctx, pagesWait)
+		defer cancel()
+		if err := j.conn.HashSet(ctx, joinedKey, fieldStore, as); err != nil {
+			return err
+		}
+	}
+	if m.place != j.place || m.as != as {
+		if err := j.store.setJoined(keyStore, []byte(as+" "+j.place)); err != nil {
+			return err
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.as = as
+	return nil
+}
+
+// Note remembers the gateways whose pages are in Redis, to await them should Redis be
+// emptied. It is called after their sums were read, and before these are stored.
+func (j *Joiner) Note(ctx context.Context) error {
+	m, err := j.store.joined()
+	if err != nil {
+		return err
+	}
+	there, err := j.conn.HashAll(ctx, joinedKey)
+	if err != nil {
+		return err
+	}
+	return j.remember(&m, m.others, there)
+}
+
+// remember stores the ids of other gateways: those of a list, and those in Redis.
+func (j *Joiner) remember(m *membership, list []string, there map[string]string) error {
+	others := slices.Clone(list)
+	for id := range there {
+		if id != m.id && id != fieldStore {
+			others = append(others, id)
+		}
+	}
+	slices.Sort(others)
+	if others = slices.Compact(others); slices.Equal(others, m.others) {
+		return nil
+	}
+	text, err := json.Marshal(others)
+	if err != nil {
+		return err
+	}
+	return j.store.setJoined(keyOthers, text)
+}
+
 // Complete returns nil if Redis has what all gateways told that shared a store with
 // this one, otherwise an error that wraps ErrIncomplete.
 func (j *Joiner) Complete(ctx context.Context) error {
-	id, _, others, err := j.store.joined()
+	m, err := j.store.joined()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
@@ -179,22 +259,15 @@ func (j *Joiner) Complete(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
-	missing := slices.DeleteFunc(slices.Clone(others), func(other string) bool { return there[other] != "" })
+	missing := slices.DeleteFunc(slices.Clone(m.others), func(other string) bool { return there[other] != "" })
 	if len(missing) > 0 && !j.enough() {
 		return fmt.Errorf("%w: %w: %s; after %s it is sent without them", ErrIncomplete, errOthers, strings.Join(missing, ", "), AwaitOthers)
 	}
 	j.mu.Lock()
 	j.since = time.Time{}
 	j.mu.Unlock()
-	delete(there, id)
-	if now := slices.Sorted(maps.Keys(there)); !slices.Equal(now, others) {
-		text, err := json.Marshal(now)
-		if err == nil {
-			err = j.store.setJoined(keyOthers, text)
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrIncomplete, err)
-		}
+	if err := j.remember(&m, nil, there); err != nil {
+		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
 	return nil
 }

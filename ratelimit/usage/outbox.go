@@ -21,10 +21,10 @@ type Outbox struct {
 	// Retention is how long Pages keeps pages. Lines that are older and have no page
 	// count as delivered. Default: for ever.
 	Retention time.Duration
-	// Alone is the id of a gateway that shared a store and now sends on its own: the
-	// gateways that it left may send the same lines. Its messages have names of their
-	// own, and what it told is added up with what they told when it joins them again.
-	// Optional.
+	// Alone is the id of a gateway that shared a store and now sends on its own, or of
+	// a store to which gateways came from another: the gateways that it left may send the
+	// same lines. Its messages have names of their own, and what it told is added up with
+	// what others told when they share a store again. Optional.
 	Alone string
 
 	step func(string) // tests end the process here

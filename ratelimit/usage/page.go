@@ -145,8 +145,8 @@ func (d delivered) after(m *Message) delivered {
 	n.Before, n.BeforePaid = d.Value, d.Amount
 	n.Digest, n.Last, n.Back = m.digest(), m.Alone, false
 	n.tell(m.Alone, part{m.Revision, m.Delta, m.Paid})
-	// What another gateway told was joined while this message was on its way.
-	n.Again = n.Value != m.Value || n.Amount != m.Amount
+	// What another gateway told may have been joined while this message was on its way.
+	n.Again = n.Value != m.Value || n.Amount != m.Amount || m.Revision <= d.Revision
 	return n
 }
 

@@ -198,8 +198,8 @@ func TestSharedPages(t *testing.T) {
 		"rename": usage.RenamePages(t.Context(), conn, "sink", "renamed"),
 		"lead":   usage.Lead(t.Context(), conn, "sink", "one"),
 		"leave":  usage.Leave(t.Context(), conn, "sink", "one"),
-		"join":   usage.NewJoiner(one.store, conn).Join(t.Context(), time.Time{}),
-		"others": usage.NewJoiner(one.store, conn).Complete(t.Context()),
+		"join":   usage.NewJoiner(one.store, conn, "redis").Join(t.Context(), time.Time{}),
+		"others": usage.NewJoiner(one.store, conn, "redis").Complete(t.Context()),
 	} {
 		if err == nil || errors.Is(err, usage.ErrNotLeader) {
 			t.Errorf("%s without Redis: %v", name, err)

@@ -75,8 +75,7 @@ type Message struct {
 	First    time.Time `json:"first"`    // when it was sent for the first time
 	Tries    int       `json:"tries"`    // attempts, with this one; beyond 1 it may have arrived already
 
-	// Alone is the id of the gateway that made the message on its own, after it had
-	// shared a store: others may make another message of the same revision.
+	// Alone is Outbox.Alone: others may make another message of the same revision.
 	Alone string `json:"alone,omitempty"`
 }
 
