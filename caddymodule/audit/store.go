@@ -9,15 +9,15 @@ import (
 
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
 // clockNear and clockFar are how far the clocks of a gateway and of Redis may be
-// apart: invocations are counted in the billing period that the gateway's clock
-// says.
+// apart. Invocations are counted by the clock of Redis at any offset.
 const (
 	clockNear = time.Second
-	clockFar  = 30 * time.Second
+	clockFar  = metering.MaxClockOffset
 )
 
 // storeWait bounds how long the audit waits for the store.
@@ -84,7 +84,7 @@ func ofStore(ctx context.Context, s *Store, now time.Time) []Finding {
 			Check:    "clock_offset",
 			Subject:  s.URL,
 			Message:  fmt.Sprintf("the clocks of this machine and of Redis are %s apart", offset.Abs().Round(time.Millisecond)),
-			Remedy:   "synchronize both by NTP: up to 30 s the gateway counts by the clock of Redis, beyond that by its own, and invocations at the end of a billing period may count in the other",
+			Remedy:   "synchronize both by NTP: the gateway counts by the clock of Redis; its logs, certificates and tokens go by its own, and beyond 30 s it is degraded",
 		}
 		if offset.Abs() > clockFar {
 			f.Severity = High

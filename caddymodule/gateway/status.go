@@ -40,8 +40,8 @@ type StatusStore struct {
 	State    string `json:"state"`
 	Location string `json:"location"`
 	Error    string `json:"error,omitempty"` // why it is not up
-	// ClockOffset is how far the clock of Redis is ahead of this machine's. Up to 30 s
-	// it is followed.
+	// ClockOffset is how far the clock of Redis is ahead of this machine's. It is
+	// followed at any offset; beyond 30 s the store is degraded.
 	ClockOffset *float64 `json:"clock_offset_ms,omitempty"`
 }
 
@@ -259,7 +259,7 @@ func (a *App) storeStatus(now time.Time) *StatusStore {
 	if len(stores) > 0 {
 		s.Kind, s.Location = storeRedis, stores[0].Name
 	}
-	for _, c := range slices.Concat(stores, a.ledgerConditions(now), a.quotaConditions(now)) {
+	for _, c := range slices.Concat(stores, a.ledgerConditions(now), a.quotaConditions(now), a.clockConditions()) {
 		if severityOf(c.State) > severityOf(s.State) {
 			s.State, s.Error = c.State, c.Why
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/caddymodule/logs"
+	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
 )
@@ -41,6 +42,7 @@ func (a *App) observeStates(now time.Time) {
 		{Kind: logs.KindStore, All: a.StoreConditions()},
 		{Kind: logs.KindLedger, All: a.ledgerConditions(now)},
 		{Kind: logs.KindQuotas, All: a.quotaConditions(now)},
+		{Kind: logs.KindClock, All: a.clockConditions()},
 		{Kind: logs.KindProjects, All: a.projectConditions()},
 		{Kind: logs.KindKeySet, All: a.keySetConditions()},
 	} {
@@ -148,6 +150,21 @@ func (a *App) quotaConditions(now time.Time) []logs.Condition {
 		return nil // the ledger is not open
 	}
 	return []logs.Condition{{Name: "quotas", State: string(state), Why: logs.StoreCause(err)}}
+}
+
+// clockConditions returns the condition of the clocks of a shared store and this
+// machine: degraded while they are too far apart.
+func (a *App) clockConditions() []logs.Condition {
+	shared := a.engine.Shared()
+	if shared == nil {
+		return nil
+	}
+	c := logs.Condition{Name: "clock", State: string(regions.StateUp)}
+	if offset := shared.Mirror().ClockOffset(); offset.Abs() > metering.MaxClockOffset {
+		c.State = string(regions.StateDegraded)
+		c.Why = fmt.Sprintf("the clocks of this machine and of Redis are %s apart; calls are counted by that of Redis", offset.Abs().Round(time.Second))
+	}
+	return []logs.Condition{c}
 }
 
 func (a *App) projectConditions() []logs.Condition {

@@ -67,7 +67,7 @@ var gatewayMetrics = []gatewayMetric{
 		func(v *Values) float64 { return float64(v.InFlight.Callers) }),
 	gauge("edgegate_store_unflushed_seconds", "For how long what was counted did not all get to Redis; 0 with the embedded store.",
 		func(v *Values) float64 { return v.Store.Unflushed.Seconds() }),
-	gauge("edgegate_store_clock_offset_seconds", "How far the clock of Redis is ahead of this machine's; up to 30 s the billing clock follows it.",
+	gauge("edgegate_store_clock_offset_seconds", "How far the clock of Redis is ahead of this machine's; the billing clock follows it at any offset.",
 		func(v *Values) float64 { return v.Store.ClockOffset.Seconds() }),
 	gauge("edgegate_ledger_writable", "Whether invocations can be recorded (1) or are answered 503 soon (0).",
 		func(v *Values) float64 { return oneIf(v.Ledger.Writable) }),

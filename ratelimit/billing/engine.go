@@ -80,7 +80,7 @@ func (e *Engine) Start(s Settings) error {
 	o := e.opened.Load()
 	if o == nil {
 		var err error
-		if o, err = e.open(); err != nil {
+		if o, err = e.open(s.Redis != nil); err != nil {
 			return err
 		}
 		e.opened.Store(o)
@@ -92,9 +92,15 @@ func (e *Engine) Start(s Settings) error {
 	return e.share(o, s.Redis)
 }
 
-// open opens the ledger and begins to make and export line items.
-func (e *Engine) open() (*opened, error) {
-	ledger, err := metering.Open(metering.Config{Dir: e.dir, Now: e.now, Trouble: e.logLedger})
+// open opens the ledger and begins to make and export line items. shared says that a
+// shared store follows: its clock is the billing clock.
+func (e *Engine) open(shared bool) (*opened, error) {
+	ledger, err := metering.Open(metering.Config{
+		Dir:         e.dir,
+		Now:         e.now,
+		SharedClock: shared,
+		Trouble:     e.logLedger,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("store: %w; name a directory that can be written with `store embedded DIRECTORY`", err)
 	}
@@ -119,8 +125,21 @@ func (e *Engine) open() (*opened, error) {
 	o.exports = newExports(e, o)
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
-	o.background.Go(func() { e.keepTerms(ctx, o) })
-	o.background.Go(func() { e.keepLines(ctx) })
+	o.background.Go(func() {
+		if ledger.AwaitClock(ctx) == nil {
+			e.keepTerms(ctx, o)
+		}
+	})
+	o.background.Go(func() {
+		if ledger.AwaitClock(ctx) != nil {
+			return
+		}
+		if source := ledger.ClockSource(); shared && source != metering.ClockShared {
+			e.log().Warn("clock of Redis not read within 3 s; the billing clock goes by what was known of it before, or else by this machine's clock",
+				slog.String("clock", string(source)))
+		}
+		e.keepLines(ctx)
+	})
 	o.background.Go(func() { o.exports.run(ctx) })
 	return o, nil
 }

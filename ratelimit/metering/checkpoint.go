@@ -22,6 +22,7 @@ var (
 	keyLast        = []byte("last")
 	keyMirror      = []byte("mirror")  // the name of the place that sums are sent to
 	keyLatest      = []byte("latest")  // the latest time of a record, in microseconds
+	keyClock       = []byte("clock")   // a keptClock
 	keyNumbers     = []byte("numbers") // Ledger.Numbers of the process that has the file
 )
 
@@ -167,6 +168,27 @@ func (c *checkpoint) nextNumbers(now uint64) (n uint64, err error) {
 		return meta.Put(keyNumbers, binary.BigEndian.AppendUint64(nil, n))
 	})
 	return n, err
+}
+
+// keepClock stores a reading of the shared clock; clock returns it.
+func (c *checkpoint) keepClock(k keptClock) error {
+	b := make([]byte, 0, 24+len(k.boot))
+	for _, n := range []int64{k.shared, k.machine, int64(k.up)} {
+		b = binary.BigEndian.AppendUint64(b, uint64(n))
+	}
+	return c.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyClock, append(b, k.boot...)) })
+}
+
+func (c *checkpoint) clock() (k keptClock, ok bool) {
+	_ = c.db.View(func(tx *bbolt.Tx) error { // the function returns no error
+		b := tx.Bucket(bucketMeta).Get(keyClock)
+		if ok = len(b) >= 24; ok {
+			k.shared, k.machine = int64(binary.BigEndian.Uint64(b)), int64(binary.BigEndian.Uint64(b[8:]))
+			k.up, k.boot = time.Duration(binary.BigEndian.Uint64(b[16:])), string(b[24:])
+		}
+		return nil
+	})
+	return k, ok
 }
 
 // numbersEach is how many numbers a process has: an hour in microseconds.

@@ -8,29 +8,43 @@ import (
 const (
 	// offsetSamples is how many measurements are kept: those of one minute.
 	offsetSamples = 12
-	// maxOffset is the greatest offset that the billing clock follows. Beyond it one of
-	// the clocks is wrong, and nobody knows which.
-	maxOffset = 30 * time.Second
+	// MaxClockOffset is how far the clocks of a gateway and of Redis may be apart without
+	// a warning. The billing clock follows Redis' at any offset.
+	MaxClockOffset = 30 * time.Second
 )
 
-// offset is a measurement: by how much Redis' clock was ahead, give or take within.
+// offset is a measurement: by how much Redis' clock was ahead of a clock that nobody
+// sets, give or take within.
 type offset struct{ ahead, within time.Duration }
+
+// apart reports whether two measurements contradict each other.
+func (o offset) apart(other offset) bool {
+	return (o.ahead - other.ahead).Abs() > o.within+other.within+drift
+}
 
 // offsets are the latest measurements.
 type offsets struct {
-	list [offsetSamples]offset
-	n    int
+	list    [offsetSamples]offset
+	n       int
+	step    offset // contradicts the list, if stepped
+	stepped bool
 }
 
 // drift bounds how far two clocks drift apart in a minute.
 const drift = 30 * time.Millisecond
 
-// add adds a measurement and returns the most precise one. If a former measurement
-// contradicts it, a clock was set, and the former ones are dropped.
+// add adds a measurement and returns the most precise one. One that contradicts a
+// former one is believed as soon as a second says the same: then Redis' clock was set,
+// or another server with another clock has taken over, and the former ones are
+// dropped.
 func (o *offsets) add(latest offset) offset {
 	best := latest
 	for _, other := range o.list[:min(o.n, offsetSamples)] {
-		if (other.ahead - latest.ahead).Abs() > other.within+latest.within+drift {
+		if latest.apart(other) {
+			if !o.stepped || latest.apart(o.step) {
+				o.step, o.stepped = latest, true
+				return o.best()
+			}
 			o.n, best = 0, latest
 			break
 		}
@@ -38,36 +52,67 @@ func (o *offsets) add(latest offset) offset {
 			best = other
 		}
 	}
+	o.stepped = false
 	o.list[o.n%offsetSamples] = latest
 	o.n++
 	return best
 }
 
-// followClock measures the offset of Redis' clock, which all gateways share, and
-// sets the billing clock to it.
+// best returns the most precise of the measurements that are believed.
+func (o *offsets) best() offset {
+	best := o.list[0]
+	for _, other := range o.list[:min(o.n, offsetSamples)] {
+		if other.within < best.within {
+			best = other
+		}
+	}
+	return best
+}
+
+// keepClockAfter is by how much the shared clock must have changed to be kept again.
+const keepClockAfter = time.Second
+
+// followClock reads Redis' clock, which all gateways share, and has the billing clock
+// follow it.
 func (m *Mirror) followClock(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, flushWait)
 	defer cancel()
 	m.calls.Add(1)
-	ahead, within, err := m.conn.ClockOffset(ctx)
+	before := m.ledger.Elapsed()
+	at, err := m.conn.Time(ctx)
 	if err != nil {
 		return err
 	}
-	best := m.offsets.add(offset{ahead, within})
-	m.clock.Store(int64(best.ahead))
-	if best.ahead.Abs() > maxOffset {
-		best.ahead = 0
+	// An instant since 1970 as a duration fits until the year 2262.
+	within := (m.ledger.Elapsed() - before) / 2
+	best := m.offsets.add(offset{ahead: time.Duration(at.UnixNano()) - before - within, within: within})
+	m.ledger.followClock(&reading{micro: best.ahead.Microseconds()}, ClockShared)
+	m.clock.Store(int64(m.ledger.clockNow().Sub(time.Now())))
+	if (best.ahead - m.kept).Abs() > keepClockAfter {
+		m.kept = best.ahead
+		return m.ledger.keepClock(reading{micro: best.ahead.Microseconds()})
 	}
-	m.ledger.ahead.Store(best.ahead.Microseconds())
 	return nil
 }
 
 // ClockOffset returns by how much Redis' clock is ahead of this machine's, 0 before
-// the first measurement. The billing clock follows it up to 30 s.
+// the first measurement.
 func (m *Mirror) ClockOffset() time.Duration { return time.Duration(m.clock.Load()) }
 
 // now returns the shared time, by which gateways tell each other when they were
-// present.
+// present; zero before it was read.
 func (m *Mirror) now() time.Time {
-	return time.Now().Add(time.Duration(m.ledger.ahead.Load()) * time.Microsecond)
+	if m.ledger.ClockSource() != ClockShared {
+		return time.Time{}
+	}
+	return m.ledger.clockNow()
+}
+
+// appear reads the shared clock, and tells other gateways that Redis has all sums of
+// this one up to a time that now returned. The time of a machine is never told.
+func (m *Mirror) appear(ctx context.Context, known time.Time) error {
+	if err := m.followClock(ctx); err != nil || known.IsZero() {
+		return err
+	}
+	return m.register(ctx, known)
 }

@@ -37,6 +37,9 @@ type Config struct {
 	// Elapsed is a clock that nobody sets, since any moment. Default: the monotonic
 	// reading of Now, or the difference of two Now without one.
 	Elapsed func() time.Duration
+	// SharedClock says that a Mirror will follow, and that the billing clock is not known
+	// before its first reading.
+	SharedClock bool
 	// Trouble is called with errors of background work, and with nil when they are
 	// over. Optional.
 	Trouble func(error)
@@ -46,18 +49,22 @@ type Config struct {
 // processes that ended, with the sums of their records. It is safe for concurrent
 // use.
 type Ledger struct {
-	config   Config
-	own      *instanceLog
-	begun    uint64 // the last record when the log was opened
-	numbers  uint64 // the first of this process's numbers
-	mode     atomic.Pointer[Sync]
-	strict   atomic.Bool
-	latest   atomic.Int64 // the billing clock, in microseconds
-	ahead    atomic.Int64 // how far the billing clock is ahead of the machine's, in microseconds
-	refusals refusals
-	stop     chan struct{}
-	kick     chan struct{} // wakes run: somebody waits for a sync
-	stopped  sync.WaitGroup
+	config     Config
+	own        *instanceLog
+	begun      uint64 // the last record when the log was opened
+	numbers    uint64 // the first of this process's numbers
+	mode       atomic.Pointer[Sync]
+	strict     atomic.Bool
+	latest     atomic.Int64            // the billing clock, in microseconds
+	clocks     sync.Mutex              // serializes followClock
+	followed   atomic.Pointer[reading] // of the shared clock; nil: the billing clock is the machine's
+	source     atomic.Pointer[ClockSource]
+	clockKnown chan struct{} // closed when source is not ClockPending any more
+	assume     *time.Timer   // runs assumeClock
+	refusals   refusals
+	stop       chan struct{}
+	kick       chan struct{} // wakes run: somebody waits for a sync
+	stopped    sync.WaitGroup
 
 	mu        sync.Mutex // guards the fields up to mirrored, and what of instance logs is for one goroutine
 	orphans   []*instanceLog
@@ -91,11 +98,12 @@ func Open(config Config) (*Ledger, error) {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, err)
 	}
 	l := &Ledger{
-		config: config,
-		stop:   make(chan struct{}),
-		kick:   make(chan struct{}, 1),
-		free:   make(map[string]time.Time),
-		saved:  config.Now(),
+		config:     config,
+		clockKnown: make(chan struct{}),
+		stop:       make(chan struct{}),
+		kick:       make(chan struct{}, 1),
+		free:       make(map[string]time.Time),
+		saved:      config.Now(),
 	}
 	l.syncTried = sync.NewCond(&l.mu)
 	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
@@ -114,6 +122,15 @@ func Open(config Config) (*Ledger, error) {
 	l.latest.Store(l.own.projection.latest.UnixMicro())
 	if l.numbers, err = l.own.checkpoint.nextNumbers(uint64(max(config.Now().UnixMicro(), l.latest.Load()))); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, l.closeLogs()))
+	}
+	source := ClockMachine
+	if config.SharedClock {
+		source = ClockPending
+	}
+	l.source.Store(&source)
+	l.assume = time.AfterFunc(clockWait, l.assumeClock)
+	if !config.SharedClock {
+		l.assume.Stop()
 	}
 	l.stopped.Go(l.run)
 	l.stopped.Go(l.archive)
@@ -352,6 +369,7 @@ func (l *Ledger) Healthy() error {
 // afterwards.
 func (l *Ledger) Close() error {
 	close(l.stop)
+	l.assume.Stop()
 	l.stopped.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()

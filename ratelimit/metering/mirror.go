@@ -55,6 +55,7 @@ type Mirror struct {
 	present  atomic.Int64
 	clock    atomic.Int64    // by how much Redis' clock is ahead, in nanoseconds
 	offsets  offsets         // for one goroutine
+	kept     time.Duration   // the offset that was kept last; for one goroutine
 	leftSent map[string]bool // instances that were marked as left; for one goroutine
 
 	joining sync.Mutex // held during Hooks.Join; guards joined
@@ -96,6 +97,7 @@ func OpenMirror(ledger *Ledger, conn *redisconn.Conn, hooks Hooks) *Mirror {
 // run sends sums, presence and the clock's offset until Close.
 func (m *Mirror) run() {
 	wait, present, pruned, last := flushEvery, time.Time{}, time.Time{}, error(nil)
+	_ = m.followClock(m.ctx) // first of all, calls wait for it; appear tries again
 	for {
 		select {
 		case <-m.ctx.Done():
@@ -106,9 +108,7 @@ func (m *Mirror) run() {
 		sent, err := m.Flush(m.ctx)
 		if err == nil && began.Sub(present) >= flushIdle {
 			present = began
-			if err = m.register(m.ctx, known); err == nil {
-				err = m.followClock(m.ctx)
-			}
+			err = m.appear(m.ctx, known)
 		}
 		if err == nil && began.Sub(pruned) >= pruneEvery {
 			pruned, err = began, m.prune(m.ctx)
@@ -144,7 +144,7 @@ func (m *Mirror) Close(ctx context.Context) error {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
 	m.ledger.mirrored = false
-	m.ledger.ahead.Store(0)
+	m.ledger.followClock(nil, ClockMachine)
 	for _, b := range m.ledger.logs() {
 		b.projection.mirrored(false, time.Now())
 	}

@@ -167,28 +167,6 @@ func TestMirrorRefuses(t *testing.T) {
 	}
 }
 
-// The billing clock follows Redis' up to 30 s, and only as long as there is a mirror.
-func TestMirrorClock(t *testing.T) {
-	for ahead, want := range map[time.Duration]time.Duration{10 * time.Second: 10 * time.Second, -time.Minute: 0} {
-		redis := &hashes{t: t, ahead: ahead}
-		l := openLedger(t, t.TempDir())
-		m := quietMirror(t, l, redis.open())
-		if err := m.followClock(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if got := time.Until(l.Now()); (got - want).Abs() > 2*time.Second {
-			t.Errorf("%v ahead: the billing clock is %v ahead, want %v", ahead, got, want)
-		}
-		if got := m.ClockOffset(); (got - ahead).Abs() > 2*time.Second {
-			t.Errorf("the offset is %v, want %v", got, ahead)
-		}
-		if err := m.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		closeLedger(t, l)
-	}
-}
-
 // Hours of more than three days ago leave Redis, but for those with adjustments.
 func TestMirrorPrunes(t *testing.T) {
 	redis := &hashes{t: t}

@@ -33,14 +33,14 @@ var (
 type Embedded struct {
 	path string
 	now  func() time.Time
-	boot func() (id string, up time.Duration) // runClock, or a test's
+	boot func() (id string, up time.Duration) // metering.RunClock, or a test's
 	mu   sync.Mutex                           // held while the file is open: one opening at a time in a process
 }
 
 // NewEmbedded returns the authority whose file is in a directory; now is its clock.
 // It opens nothing.
 func NewEmbedded(dir string, now func() time.Time) *Embedded {
-	return &Embedded{path: filepath.Join(dir, "quotas.db"), now: now, boot: runClock}
+	return &Embedded{path: filepath.Join(dir, "quotas.db"), now: now, boot: metering.RunClock}
 }
 
 // with opens the file and runs f in a transaction. Its error wraps ErrUnavailable.

@@ -22,6 +22,9 @@ func (m *Manager) maintainLoop() {
 // maintainAll is one round. Overrides are read in every second one, and an
 // EpochAuthority is polled in those between.
 func (m *Manager) maintainAll() {
+	if m.ledger.AwaitClock(m.ctx) != nil {
+		return
+	}
 	m.settleOrphans()
 	if m.rounds%2 == 0 {
 		m.refreshOverrides(m.ctx)

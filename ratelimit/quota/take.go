@@ -66,6 +66,9 @@ func (m *Manager) retryInBackground(w *window, allowance *Allowance) {
 // until ctx ends, three seconds at most. The error is ErrExhausted, or wraps
 // ErrUnavailable when a grant is needed and the authority does not answer.
 func (m *Manager) Take(ctx context.Context, organization string, allowance *Allowance) (Unit, error) {
+	if err := m.ledger.AwaitClock(ctx); err != nil {
+		return Unit{}, fmt.Errorf("%w: waiting for the shared clock: %w", ErrUnavailable, err)
+	}
 	for waited := false; ; waited = true {
 		limit, hard := m.hardLimit(organization, allowance) // again in each round: a claim may have read an override
 		w, at, err := m.window(organization, allowance)

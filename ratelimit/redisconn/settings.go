@@ -61,13 +61,22 @@ func (c *Conn) TellsRestarts(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
+// Time returns the time of the server's clock.
+func (c *Conn) Time(ctx context.Context) (time.Time, error) {
+	at, err := c.client.Time(ctx).Result()
+	if c.observe(err) != nil {
+		return time.Time{}, fmt.Errorf("reading the clock: %w", err)
+	}
+	return at, nil
+}
+
 // ClockOffset returns how far the server's clock is ahead of this machine's, and by how
 // much that may be wrong: half of the time that the call took.
 func (c *Conn) ClockOffset(ctx context.Context) (ahead, within time.Duration, err error) {
 	before := time.Now()
-	at, err := c.client.Time(ctx).Result()
-	if c.observe(err) != nil {
-		return 0, 0, fmt.Errorf("reading the clock: %w", err)
+	at, err := c.Time(ctx)
+	if err != nil {
+		return 0, 0, err
 	}
 	within = time.Since(before) / 2
 	return at.Sub(before.Add(within)), within, nil
