@@ -74,6 +74,6 @@ func Find(ctx context.Context, in *Input) Answer {
 	return newAnswer(slices.Concat(
 		ofConfig(in.Config), ofLogs(in.Config), ofLiterals(in.Config),
 		ofKeySets(in.KeySets), ofProjects(&in.Projects, in.Now), ofRegions(&in.Regions), ofAuditors(in.Auditors),
-		ofLedger(&in.Ledger), ofZones(&in.Ledger), ofStore(ctx, in.Store, in.Now),
+		ofLedger(&in.Ledger), ofZones(&in.Ledger), ofStore(ctx, in.Store),
 	))
 }

@@ -24,7 +24,7 @@ const (
 const storeWait = 3 * time.Second
 
 // ofStore judges the Redis that quotas and sums are in. It asks it.
-func ofStore(ctx context.Context, s *Store, now time.Time) []Finding {
+func ofStore(ctx context.Context, s *Store) []Finding {
 	if s == nil {
 		return nil
 	}
@@ -77,7 +77,7 @@ func ofStore(ctx context.Context, s *Store, now time.Time) []Finding {
 			Remedy:   "add a replica with Sentinel or Cluster, and `min-replicas-to-write 1`",
 		})
 	}
-	findings = append(findings, silentGateways(ctx, s, now)...)
+	findings = append(findings, silentGateways(ctx, s)...)
 	if offset, _, err := s.Server.ClockOffset(ctx); err == nil && offset.Abs() > clockNear {
 		f := Finding{
 			Severity: Medium,
@@ -108,14 +108,14 @@ func storeAway(url, why string) Finding {
 const silentAfter = time.Hour
 
 // silentGateways finds those that hold up bills and grants.
-func silentGateways(ctx context.Context, s *Store, now time.Time) []Finding {
+func silentGateways(ctx context.Context, s *Store) []Finding {
 	seen, err := s.Peers(ctx)
 	if err != nil {
 		return nil // what is wrong with Redis is said elsewhere
 	}
 	var findings []Finding
 	for _, id := range slices.Sorted(maps.Keys(seen)) {
-		if p := seen[id]; !p.Left && !p.Lost && now.Sub(p.At) > silentAfter {
+		if p := seen[id]; !p.Left && !p.Lost && p.Silent > silentAfter {
 			findings = append(findings, Finding{
 				Severity: Medium,
 				Check:    "gateway_silent",

@@ -34,7 +34,7 @@ func TestStoreOfRedis(t *testing.T) {
 			Conditions: func() []logs.Condition { return nil },
 		}
 		found := make(map[string]bool)
-		for _, f := range ofStore(t.Context(), store, time.Now()) {
+		for _, f := range ofStore(t.Context(), store) {
 			found[f.Check] = true
 			if f.Remedy == "" || f.Message == "" || f.Check != "gateway_silent" && f.Subject != config.String() {
 				t.Errorf("%+v", f)

@@ -51,8 +51,8 @@ func TestStore(t *testing.T) {
 		"a silent gateway": {
 			server: server{settings: good, replicas: 1},
 			peers: map[string]metering.Presence{
-				"there":  {At: now.Add(-time.Minute)},
-				"silent": {At: now.Add(-2 * time.Hour)},
+				"there":  {At: now.Add(-time.Minute), Silent: time.Minute},
+				"silent": {At: now.Add(-2 * time.Hour), Silent: 2 * time.Hour},
 				"left":   {At: now.Add(-2 * time.Hour), Left: true},
 				"lost":   {At: now.Add(-2 * time.Hour), Lost: true},
 			},
@@ -66,7 +66,7 @@ func TestStore(t *testing.T) {
 			Peers:      func(context.Context) (map[string]metering.Presence, error) { return tc.peers, tc.server.err },
 		}
 		var checks []string
-		for check, severity := range bySeverity(t, ofStore(t.Context(), store, now)) {
+		for check, severity := range bySeverity(t, ofStore(t.Context(), store)) {
 			checks = append(checks, check+" "+string(severity))
 		}
 		slices.Sort(checks)
@@ -74,7 +74,7 @@ func TestStore(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
 	}
-	if got := ofStore(t.Context(), nil, now); len(got) != 0 {
+	if got := ofStore(t.Context(), nil); len(got) != 0 {
 		t.Errorf("without Redis: %v", got)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,12 +23,16 @@ type Store interface {
 // Fleet holds the last heartbeats of the gateways that share a store, and counts this
 // gateway's calls by country. It is safe for concurrent use.
 type Fleet struct {
+	now   func() time.Time            // a test's, or time.Now; only differences of its times are used
 	heard atomic.Pointer[[]Heartbeat] // nil before the first exchange
 	calls [26 * 26]atomic.Int64       // by the two letters of the country
+
+	mu    sync.Mutex          // guards beats
+	beats map[string]lastBeat // by the gateway's id
 }
 
 // New returns an empty Fleet: no heartbeat was read yet.
-func New() *Fleet { return new(Fleet) }
+func New() *Fleet { return &Fleet{now: time.Now, beats: make(map[string]lastBeat)} }
 
 // Heard returns the heartbeats of the gateways that were heard within 15 seconds,
 // by their ids, this gateway's among them. ok is false before the first exchange,
@@ -63,7 +68,7 @@ func (f *Fleet) listen(ctx context.Context, store Store) error {
 	if err != nil {
 		return err
 	}
-	heard, forgotten := parseHeartbeats(fields, time.Now())
+	heard, forgotten := f.parseHeartbeats(fields)
 	f.heard.Store(&heard)
 	return store.HashDelete(ctx, gatewaysKey, forgotten...)
 }

@@ -72,6 +72,7 @@ func put(t *testing.T, h *hashes, field string, b Heartbeat) {
 // Gateways that are silent are not heard, and an hour later their heartbeats are removed. What is no heartbeat stays.
 func TestExchange(t *testing.T) {
 	now, store, f := time.Now(), new(hashes), New()
+	f.now = func() time.Time { return now }
 	if heard, ok := f.Heard(); ok || heard != nil {
 		t.Errorf("before: heard %+v", heard)
 	}
@@ -80,6 +81,15 @@ func TestExchange(t *testing.T) {
 	put(t, store, "old", beatOf("old", "eu-west-1", now.Add(-2*time.Hour)))
 	put(t, store, "other", beatOf("b", "us-east-1", now))
 	store.fields[gatewaysKey]["bad"] = "{"
+	if err := f.Exchange(t.Context(), store, beatOf("b", "us-east-1", now)); err != nil {
+		t.Fatal(err)
+	}
+	// A heartbeat that seems old may be of a clock that is behind: it goes after it was seen to stay the same.
+	if len(store.fields[gatewaysKey]) != 6 {
+		t.Errorf("at first sight: %v", store.fields[gatewaysKey])
+	}
+	now = now.Add(silentAfter + time.Second)
+	put(t, store, "a", beatOf("a", "eu-west-1", now))
 	if err := f.Exchange(t.Context(), store, beatOf("b", "us-east-1", now)); err != nil {
 		t.Fatal(err)
 	}
@@ -94,6 +104,42 @@ func TestExchange(t *testing.T) {
 	if text := store.fields[gatewaysKey]["b"]; !strings.HasPrefix(text, `{"gateway":"b","host":"","version":"","location":{"region":"us-east-1","source":"configured"},"at":"`) ||
 		!strings.Contains(text, `"regions":{"eu-west-1":{"rtt_ms":null,"state":"down"}`) {
 		t.Errorf("heartbeat %s", text)
+	}
+}
+
+// A gateway is heard as long as its heartbeat changes, and for 15 s more, whatever its clock says and however it is set.
+func TestClocksOfOthers(t *testing.T) {
+	for _, ahead := range []time.Duration{-3 * time.Hour, -10 * time.Minute, -20 * time.Second, 0, 10 * time.Minute, 3 * time.Hour} {
+		now, store, f := time.Now(), new(hashes), New()
+		f.now = func() time.Time { return now }
+		listen := func() (heard int) {
+			if err := f.Exchange(t.Context(), store, Heartbeat{}); err != nil {
+				t.Fatal(err)
+			}
+			list, _ := f.Heard()
+			return len(list)
+		}
+		for beat := range 30 {
+			put(t, store, "a", beatOf("a", "eu-west-1", now.Add(ahead)))
+			if n := listen(); n != 1 && beat > 0 {
+				t.Fatalf("%s ahead: it is not heard at beat %d", ahead, beat)
+			}
+			if len(store.fields[gatewaysKey]) != 1 {
+				t.Fatalf("%s ahead: what it says was removed", ahead)
+			}
+			now = now.Add(Interval)
+		}
+		now = now.Add(silentAfter - Interval)
+		if n := listen(); n != 1 {
+			t.Errorf("%s ahead: silent after 15 s", ahead)
+		}
+		now = now.Add(time.Second)
+		if n := listen(); n != 0 {
+			t.Errorf("%s ahead: heard after 16 s", ahead)
+		}
+		if now = now.Add(forgottenAfter); listen() != 0 || len(store.fields[gatewaysKey]) != 0 {
+			t.Errorf("%s ahead: there after an hour", ahead)
+		}
 	}
 }
 

@@ -55,22 +55,45 @@ type ObservedRegion struct {
 	State regions.State `json:"state"`
 }
 
+// lastBeat is the latest heartbeat of a gateway, and when this one first read it.
+type lastBeat struct {
+	text string
+	at   time.Time
+	// since is the age of the heartbeat then. Of one that was there when this gateway
+	// began to listen, it is what the clocks say; the next one has 0.
+	since time.Duration
+}
+
 // parseHeartbeats returns the heartbeats of the gateways that are heard, by their
-// ids, and the ids of those whose heartbeat is to be removed. Fields that are no
+// ids, and the ids of those whose heartbeat is to be removed. A gateway is heard as
+// long as its heartbeat changes, whatever its clock says. Fields that are no
 // heartbeats are left alone: another version may have written them.
-func parseHeartbeats(fields map[string]string, now time.Time) (heard []Heartbeat, forgotten []string) {
+func (f *Fleet) parseHeartbeats(fields map[string]string) (heard []Heartbeat, forgotten []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now, beats := f.now(), make(map[string]lastBeat, len(fields))
 	for id, text := range fields {
 		var h Heartbeat
 		if err := json.Unmarshal([]byte(text), &h); err != nil || h.Gateway != id {
 			continue
 		}
-		switch age := now.Sub(h.At); {
-		case age > forgottenAfter:
-			forgotten = append(forgotten, id)
+		beat, known := f.beats[id]
+		switch {
+		case !known:
+			beat = lastBeat{text: text, at: now, since: max(0, now.Sub(h.At))}
+		case beat.text != text:
+			beat = lastBeat{text: text, at: now}
+		}
+		beats[id] = beat
+		unchanged := now.Sub(beat.at)
+		switch age := beat.since + unchanged; {
 		case age <= silentAfter:
 			heard = append(heard, h)
+		case age > forgottenAfter && unchanged > silentAfter:
+			forgotten = append(forgotten, id)
 		}
 	}
+	f.beats = beats
 	slices.SortFunc(heard, func(a, b Heartbeat) int { return cmp.Compare(a.Gateway, b.Gateway) })
 	return heard, forgotten
 }

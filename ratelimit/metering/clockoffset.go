@@ -2,6 +2,7 @@ package metering
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -106,6 +107,44 @@ func (m *Mirror) now() time.Time {
 		return time.Time{}
 	}
 	return m.ledger.clockNow()
+}
+
+// silence returns for how long nothing was said since a time by the shared clock; 0
+// before that was read.
+func (m *Mirror) silence(since time.Time) time.Duration {
+	now := m.now()
+	if now.IsZero() {
+		return 0
+	}
+	return now.Sub(since)
+}
+
+// heard has what each instance said last, and since when.
+type heard struct {
+	mu   sync.Mutex // guards last
+	last map[string]saying
+}
+
+// saying is what was said, and the reading of Ledger.Elapsed when it was new here.
+type saying struct {
+	text  string
+	since time.Duration
+}
+
+// unchanged takes in what an instance says, and returns for how long it has said it
+// here.
+func (h *heard) unchanged(id, text string, now time.Duration) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	said, known := h.last[id]
+	if !known || said.text != text {
+		if h.last == nil {
+			h.last = make(map[string]saying)
+		}
+		said = saying{text: text, since: now}
+		h.last[id] = said
+	}
+	return now - said.since
 }
 
 // appear reads the shared clock, and tells other gateways that Redis has all sums of

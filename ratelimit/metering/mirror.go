@@ -56,6 +56,7 @@ type Mirror struct {
 	clock    atomic.Int64    // by how much Redis' clock is ahead, in nanoseconds
 	offsets  offsets         // for one goroutine
 	kept     time.Duration   // the offset that was kept last; for one goroutine
+	heard    heard           // what others said last
 	leftSent map[string]bool // instances that were marked as left; for one goroutine
 
 	joining sync.Mutex // held during Hooks.Join; guards joined

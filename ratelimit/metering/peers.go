@@ -73,9 +73,13 @@ const hashAllCalls = 3
 // Presence tells whether an instance log is still written.
 type Presence struct {
 	// At is the time up to which Redis has all its sums; zero if it left or is lost.
-	At   time.Time
-	Left bool // its process ended and sent everything
-	Lost bool // an operator declared that it will never come back
+	At time.Time
+	// Silent is for how long it has said nothing, by the clock of Redis, and Unchanged
+	// for how long this process has seen it say the same: whatever the other's clock says,
+	// one that is alive says something new every five seconds.
+	Silent, Unchanged time.Duration
+	Left              bool // its process ended and sent everything
+	Lost              bool // an operator declared that it will never come back
 }
 
 // The values in instancesKey that are not times.
@@ -97,6 +101,7 @@ func (m *Mirror) Peers(ctx context.Context) (map[string]Presence, error) {
 		p := Presence{Left: text == presenceLeft, Lost: text == presenceLost}
 		if at, err := strconv.ParseInt(text, 10, 64); err == nil {
 			p.At = time.Unix(at, 0)
+			p.Silent, p.Unchanged = m.silence(p.At), m.heard.unchanged(id, text, m.ledger.Elapsed())
 		}
 		seen[id] = p
 	}
@@ -137,7 +142,7 @@ func (m *Mirror) register(ctx context.Context, at time.Time) error {
 	}
 	present := 1
 	for id, p := range seen {
-		if m.now().Sub(p.At) < presentFor && id != m.ledger.Instance() {
+		if !p.At.IsZero() && p.Silent < presentFor && id != m.ledger.Instance() {
 			present++
 		}
 	}

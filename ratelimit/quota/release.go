@@ -12,8 +12,13 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// releaseAfter is how long a gateway must have been silent for Release.
-const releaseAfter = time.Minute
+const (
+	// releaseAfter is how long a gateway must have been silent for Release.
+	releaseAfter = time.Minute
+	// watchedFor is for how long this process must have seen it say nothing new: three
+	// times as long as one that is alive takes, whatever its clock says.
+	watchedFor = 15 * time.Second
+)
 
 // ErrNotShared says that Release has no other gateways: the store is embedded.
 var ErrNotShared = errors.New("the store is not shared with other gateways")
@@ -48,8 +53,13 @@ func (m *Manager) Release(ctx context.Context, peers Peers, instance string) err
 	if !known {
 		return fmt.Errorf("there is no gateway %q; those that were heard of: %s", instance, listed(seen))
 	}
-	if ago := time.Since(p.At); ago < releaseAfter {
-		return fmt.Errorf("gateway %s was heard of %s ago: it is there", instance, ago.Round(time.Second))
+	switch {
+	case p.At.IsZero(): // it ended, or was given up before
+	case p.Silent < releaseAfter:
+		return fmt.Errorf("gateway %s was heard of %s ago: it is there", instance, max(0, p.Silent).Round(time.Second))
+	case p.Unchanged < watchedFor:
+		return fmt.Errorf("gateway %s has said nothing new here for %s only, and its clock may be wrong: it is there, or try again in %s",
+			instance, p.Unchanged.Round(time.Second), (watchedFor - p.Unchanged).Round(time.Second))
 	}
 	used, err := usedBy(ctx, peers, instance)
 	if err != nil {
@@ -83,7 +93,7 @@ func (m *Manager) Release(ctx context.Context, peers Peers, instance string) err
 func listed(seen map[string]metering.Presence) string {
 	list := make([]string, 0, len(seen))
 	for _, id := range slices.Sorted(maps.Keys(seen)) {
-		what := time.Since(seen[id].At).Round(time.Second).String() + " ago"
+		what := seen[id].Silent.Round(time.Second).String() + " ago"
 		if seen[id].At.IsZero() {
 			what = "ended"
 		}

@@ -32,6 +32,11 @@ func (p *knownPeers) MarkLost(_ context.Context, instance string) error {
 	return p.err
 }
 
+// silent is the presence of a gateway that was heard of some time ago, and said the same for some time.
+func silent(ago, unchanged time.Duration) metering.Presence {
+	return metering.Presence{At: time.Now().Add(-ago), Silent: ago, Unchanged: unchanged}
+}
+
 // A gateway is lost for good: what it has not used by its sums is free for others, and nobody waits for it any more.
 func TestRelease(t *testing.T) {
 	c := newClock()
@@ -62,11 +67,17 @@ func TestRelease(t *testing.T) {
 	hour := used(20)
 	hour.Span = metering.Hourly
 	peers := &knownPeers{
-		presence: map[string]metering.Presence{id: {At: time.Now().Add(-time.Hour)}, "left": {Left: true}, "here": {At: time.Now()}},
-		sums:     []metering.Entry{used(12), used(8), other, hour},
+		presence: map[string]metering.Presence{
+			id:       silent(time.Hour, time.Minute),
+			"left":   {Left: true},
+			"here":   silent(0, 0),
+			"behind": silent(10*time.Minute, 5*time.Second), // by its own clock, which is wrong
+		},
+		sums: []metering.Entry{used(12), used(8), other, hour},
 	}
 	for instance, want := range map[string]string{
 		"here":   "heard of",
+		"behind": "its clock may be wrong",
 		"nobody": "left (ended)",
 	} {
 		if err := operator.Release(t.Context(), peers, instance); err == nil || !strings.Contains(err.Error(), want) {
@@ -88,7 +99,7 @@ func TestReleaseFails(t *testing.T) {
 	c := newClock()
 	alone := openGateway(t, t.TempDir(), c, hard(10))
 	defer alone.close()
-	long := map[string]metering.Presence{"gone": {At: time.Now().Add(-time.Hour)}}
+	long := map[string]metering.Presence{"gone": silent(time.Hour, time.Minute)}
 	if err := alone.Release(t.Context(), &knownPeers{presence: long}, "gone"); !errors.Is(err, ErrNotShared) {
 		t.Errorf("without a shared store: %v", err)
 	}
