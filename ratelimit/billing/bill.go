@@ -39,7 +39,7 @@ func (b *OrganizationBill) add(l *usage.Line) {
 	b.Invocations += l.Quantity
 	b.Over += l.OverageQuantity
 	b.Packages += l.Packages
-	b.AmountMinor += l.AmountMinor
+	b.AmountMinor = usage.AddAmounts(b.AmountMinor, l.AmountMinor)
 	b.Amount = usage.Decimal(b.AmountMinor, b.Currency)
 	if l.State == usage.Provisional {
 		b.State = usage.Provisional

@@ -10,12 +10,12 @@ type ReconcileAnswer struct {
 	OK bool `json:"ok"`
 }
 
-// ReconcileLevel compares two counts of the same invocations.
+// ReconcileLevel compares two counts of the same invocations, or two amounts for them.
 type ReconcileLevel struct {
 	// Level is R0 (the records of the ledger), R1 (records and sums, here and in
 	// Redis), R2 (sums of periods and of hours), R3 (sums of all gateways and line
-	// items), R4 (line items and what exporters were told) or R5 (requests and what
-	// became of them).
+	// items), R4 (line items and what exporters were told, also in money) or R5
+	// (requests and what became of them).
 	Level string `json:"level"`
 
 	// What says in words what is compared.

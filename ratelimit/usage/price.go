@@ -61,6 +61,18 @@ func (p Price) Amount(n int64) int64 { return p.cost(p.Packages(n)) }
 // back.
 func (p Price) cost(packages int64) int64 { return saturatingMul(packages, max(0, p.Minor)) }
 
+// Charged returns what a meter that shows sold units charges at this price: a package
+// for each that is begun.
+func (p Price) Charged(sold int64) int64 {
+	if p.Package <= 0 {
+		return 0
+	}
+	return p.cost(packagesOf(sold, p.Package))
+}
+
+// AddAmounts returns the sum of two amounts, or the int64 that is nearest to it.
+func AddAmounts(a, b int64) int64 { return saturatingAdd(a, b) }
+
 // Reading is a position in a billing period of an organization.
 type Reading struct {
 	Used int64 // units so far, sold or not

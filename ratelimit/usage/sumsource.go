@@ -18,6 +18,15 @@ type SumSource interface {
 	Sum(ctx context.Context, q SumQuery) (has int64, known bool, err error)
 }
 
+// PricedSource is a [SumSource] that has a price for packages of units on one of its
+// meters: what it charges follows from the sum of the meter.
+type PricedSource interface {
+	SumSource
+
+	// PricedMeter returns the meter; empty for none.
+	PricedMeter() string
+}
+
 // SumQuery asks a service for the values of an organization on one of its meters.
 type SumQuery struct {
 	// Meter is that of an Item; empty for a service with one meter.

@@ -65,6 +65,9 @@ func (s *Service) Rejections(ctx context.Context) (all []usage.Rejection, err er
 // System implements usage.SumSource.
 func (*Service) System() string { return "stripe" }
 
+// PricedMeter implements usage.PricedSource.
+func (s *Service) PricedMeter() string { return s.config.Overage }
+
 // Sum returns what Stripe has counted for an organization on a meter from the Start to
 // before the End of the query. known is false if the organization has no Stripe
 // customer.

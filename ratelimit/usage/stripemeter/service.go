@@ -52,7 +52,7 @@ type Config struct {
 	Now       func() time.Time // default: time.Now
 }
 
-// Service implements [usage.RejectionSource].
+// Service implements [usage.RejectionSource] and [usage.PricedSource].
 type Service struct {
 	config Config
 	client *client
