@@ -31,7 +31,7 @@ func (e *Engine) Proof(ctx context.Context, lineID string) (ProofAnswer, error) 
 	if _, err := e.Update(ctx); err != nil {
 		return ProofAnswer{}, err
 	}
-	line, sources, found, err := o.lines.Find(id)
+	line, found, err := o.lines.Find(id)
 	if err != nil {
 		return ProofAnswer{}, err
 	}
@@ -46,15 +46,15 @@ func (e *Engine) Proof(ctx context.Context, lineID string) (ProofAnswer, error) 
 		Period:       line.Period,
 		Start:        line.WindowStart,
 	}
-	has := make(map[string]metering.Sums, len(sources))
-	for _, s := range sources {
+	has := make(map[string]metering.Sums, len(line.Sources))
+	for _, s := range line.Sources {
 		has[s.Instance] = sumsOf(s)
 	}
 	proofs, err := o.ledger.Prove(part, since, has)
 	if err != nil {
 		return ProofAnswer{}, err
 	}
-	answer := ProofAnswer{Line: line, Intact: line.Intact(), Sources: []ProofSource{}}
+	answer := ProofAnswer{Line: line.Line, Intact: line.Intact(), Sources: []ProofSource{}}
 	answer.OK = answer.Intact
 	answer.addHere(proofs, has)
 	if len(has) == 0 {
@@ -64,7 +64,7 @@ func (e *Engine) Proof(ctx context.Context, lineID string) (ProofAnswer, error) 
 	if err != nil {
 		return ProofAnswer{}, err
 	}
-	for _, s := range sources {
+	for _, s := range line.Sources {
 		if known, left := has[s.Instance]; left {
 			answer.Sources = append(answer.Sources, ProofSource{Gateway: s.Instance, Line: proofSumsOf(&known), Redis: redis[s.Instance]})
 		}

@@ -90,7 +90,7 @@ func (b *LineStore) Changes(after uint64, most int) (batch Batch, err error) {
 
 // noted returns the line that a stored change refers to.
 func (b *LineStore) noted(lines *bbolt.Bucket, value []byte) (l Line, err error) {
-	key, k, err := parseChange(value)
+	key, k, err := b.parseChange(value)
 	if err != nil {
 		return l, err
 	}
@@ -102,12 +102,12 @@ func (b *LineStore) noted(lines *bbolt.Bucket, value []byte) (l Line, err error)
 	if err := json.Unmarshal(group.Get(key), &e); err != nil {
 		return l, err
 	}
-	return e.line(b.ledger, k), nil
+	return e.line(k), nil
 }
 
 // parseChange parses a stored change: the key of the line in its bucket, and the
-// same as a Key.
-func parseChange(value []byte) (key []byte, k Key, err error) {
+// same as a Key. The caller holds mu.
+func (b *LineStore) parseChange(value []byte) (key []byte, k Key, err error) {
 	if len(value) < 4 || len(value) < 4+int(binary.BigEndian.Uint32(value)) {
 		return nil, k, fmt.Errorf("the change %x refers to no line", value)
 	}
@@ -117,7 +117,7 @@ func parseChange(value []byte) (key []byte, k Key, err error) {
 		return nil, k, fmt.Errorf("the change %x refers to no line", value)
 	}
 	k.Period, k.Organization = period, organization
-	return key, k, parseLineKey(key, &k)
+	return key, k, b.parseLineKey(key, &k)
 }
 
 // Cursor returns the number of the last change that a sink has.

@@ -140,7 +140,7 @@ func (b *LineStore) Charges(want func(organization, period string) bool) iter.Se
 				of = k
 				billed, _ = b.period(k.Organization, k.Period)
 			}
-			if !yield(e.charge(b.ledger, k, billed), nil) {
+			if !yield(e.charge(k, billed), nil) {
 				return errStopped
 			}
 			return nil
@@ -181,7 +181,7 @@ func (b Batch) Charges() iter.Seq2[Charge, error] {
 // changed returns the charges of a line after change n and before it; was is nil for
 // its first change.
 func (b *LineStore) changed(tx *bbolt.Tx, change []byte, n uint64) (is, was *Charge, err error) {
-	key, k, err := parseChange(change)
+	key, k, err := b.parseChange(change)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -194,7 +194,7 @@ func (b *LineStore) changed(tx *bbolt.Tx, change []byte, n uint64) (is, was *Cha
 		billed = cycle.At(time.Unix(this.Late, 0))
 	}
 	charge := func(e *entry) *Charge {
-		c := e.charge(b.ledger, k, billed)
+		c := e.charge(k, billed)
 		c.Late = this.Late != 0
 		return &c
 	}
@@ -257,9 +257,9 @@ func changedAgain(tx *bbolt.Tx, change []byte, n uint64) bool {
 }
 
 // charge returns the charge of an entry.
-func (e *entry) charge(ledger string, k Key, billed metering.Period) Charge {
+func (e *entry) charge(k Key, billed metering.Period) Charge {
 	return Charge{
-		Line:    e.line(ledger, k),
+		Line:    e.line(k),
 		Package: max(0, e.Price.Package),
 		Minor:   max(0, e.Price.Minor),
 		Billed:  billed,

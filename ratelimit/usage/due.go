@@ -50,7 +50,7 @@ func (b *LineStore) noteDue(service string, span time.Duration) error {
 	}
 	for more := true; more; {
 		err := b.with(true, func(tx *bbolt.Tx) (err error) {
-			more, err = noteSome(tx, service, span)
+			more, err = b.noteSome(tx, service, span)
 			return err
 		})
 		if err != nil {
@@ -61,7 +61,7 @@ func (b *LineStore) noteDue(service string, span time.Duration) error {
 }
 
 // noteSome is one transaction of noteDue.
-func noteSome(tx *bbolt.Tx, service string, span time.Duration) (more bool, err error) {
+func (b *LineStore) noteSome(tx *bbolt.Tx, service string, span time.Duration) (more bool, err error) {
 	changes := tx.Bucket(bucketChanges)
 	if changes == nil {
 		return false, nil
@@ -84,7 +84,7 @@ func noteSome(tx *bbolt.Tx, service string, span time.Duration) (more bool, err 
 			return true, cursors.Put([]byte(service), binary.BigEndian.AppendUint64(nil, after))
 		}
 		after = binary.BigEndian.Uint64(k)
-		_, key, err := parseChange(v)
+		_, key, err := b.parseChange(v)
 		if err != nil {
 			return false, err
 		}
@@ -205,11 +205,11 @@ func (b *LineStore) span(tx *bbolt.Tx, k PageKey, span time.Duration) (lines []L
 		}
 		of := Key{Organization: k.Account, Period: k.Period}
 		var e entry
-		if err := errors.Join(parseLineKey(key, &of), json.Unmarshal(v, &e)); err != nil {
+		if err := errors.Join(b.parseLineKey(key, &of), json.Unmarshal(v, &e)); err != nil {
 			return nil, err
 		}
 		if e.State != Provisional {
-			lines = append(lines, e.line(b.ledger, of))
+			lines = append(lines, e.line(of))
 		}
 	}
 	return lines, nil

@@ -8,22 +8,32 @@ import (
 	"strings"
 
 	"go.etcd.io/bbolt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
 // LineID returns the id of the line with a key.
 func (b *LineStore) LineID(k Key) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return lineID(b.ledger, k)
+	if k.Origin.Ledger == "" {
+		k.Origin.Ledger = b.ledger
+	}
+	return lineID(k)
 }
 
-// Find returns the line with an id and its sources. It reads all lines until it
-// finds it.
-func (b *LineStore) Find(id string) (l Line, of []Source, found bool, err error) {
+// Found is a line with the sums that it is made of.
+type Found struct {
+	Line
+	Key     Key // of the sums
+	Sources []Source
+}
+
+// Find returns the line with an id. It reads all lines until it finds it.
+func (b *LineStore) Find(id string) (f Found, found bool, err error) {
 	if _, err := os.Stat(b.path); errors.Is(err, os.ErrNotExist) {
-		return l, nil, false, nil
+		return f, false, nil
 	}
-	done := errors.New("found")
 	err = b.with(false, func(tx *bbolt.Tx) error {
 		lines := tx.Bucket(bucketLines)
 		if lines == nil {
@@ -36,20 +46,35 @@ func (b *LineStore) Find(id string) (l Line, of []Source, found bool, err error)
 				if !isLine(k) {
 					return nil
 				}
-				if err := parseLineKey(k, &key); err != nil || lineID(b.ledger, key) != id {
+				if err := b.parseLineKey(k, &key); err != nil || !mayHave(key, id) {
 					return err
 				}
 				var e entry
 				if err := json.Unmarshal(v, &e); err != nil {
 					return fmt.Errorf("reading the line %s: %w", id, err)
 				}
-				l, of, found = e.line(b.ledger, key), e.Sources, true
-				return done
+				l := e.line(key)
+				if l.LineID != id {
+					return nil
+				}
+				key.End = l.WindowEnd
+				f, found = Found{Line: l, Key: key, Sources: e.Sources}, true
+				return errStopped
 			})
 		})
 	})
 	if found {
 		err = nil
 	}
-	return l, of, found, err
+	return f, found, err
+}
+
+// mayHave reports whether the line with a key may have an id: the form of the id may
+// be a later one than that of the key.
+func mayHave(k Key, id string) bool {
+	if lineID(k) == id {
+		return true
+	}
+	k.Origin.Form = metering.FormPeriod
+	return lineID(k) == id
 }

@@ -245,7 +245,7 @@ func TestFOCUSIsComplete(t *testing.T) {
 	left := []string{"schema", "ledger_id", "class", "quantity_orphan", "quantity_void", "cum_before", "cum_after", "included", "overage_quantity", "first_seq_digest", "source_instances"}
 	there := []string{
 		"line_id", "revision", "period", "account_id", "plan", "plan_rev", "project_id", "function_id", "region", "window_start", "window_end", "unit",
-		"quantity", "packages", "amount_minor", "currency", "state", "sha256",
+		"quantity", "packages", "amount_minor", "currency", "state", "sha256", "period_start",
 	}
 	docs, err := os.ReadFile(filepath.Join("..", "..", "docs", "billing.md"))
 	if err != nil {

@@ -1,13 +1,17 @@
 package usage
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
 // State tells whether a line can still change without becoming a correction.
@@ -20,8 +24,11 @@ const (
 	Correction  State = "correction" // it was final and changed later
 )
 
-// Schema is the version of the columns of lines.
-const Schema = "edgegate.usage.v1"
+// The versions of the columns of lines. Each line says which it has.
+const (
+	SchemaV1 = "edgegate.usage.v1" // without period_start: lines whose id has no period
+	Schema   = "edgegate.usage.v2"
+)
 
 // The class and unit of every line.
 const (
@@ -30,10 +37,11 @@ const (
 )
 
 // Line is the usage of a function in a region and an hour, with its price. Its
-// fields are the columns of exports, in their order (docs/billing.md).
+// fields are the columns of exports, in their order (docs/billing.md). New ones stand
+// after all others.
 type Line struct {
 	Schema   string `json:"schema" parquet:"schema,dict"`
-	LedgerID string `json:"ledger_id" parquet:"ledger_id,dict"` // of all gateways that share a store
+	LedgerID string `json:"ledger_id" parquet:"ledger_id,dict"` // under which it was first counted
 	LineID   string `json:"line_id" parquet:"line_id"`          // 32 hex digits; the same for all revisions
 	Revision int64  `json:"revision" parquet:"revision"`        // 0 while it is provisional, then from 1 on
 
@@ -64,18 +72,38 @@ type Line struct {
 	State           State  `json:"state" parquet:"state,dict"`
 	FirstSeqDigest  string `json:"first_seq_digest" parquet:"first_seq_digest"`      // SHA-256 over the first record of each source
 	SourceInstances string `json:"source_instances" parquet:"source_instances,dict"` // the ids of the instance logs, separated by spaces
-	SHA256          string `json:"sha256" parquet:"sha256"`                          // SHA-256 of all other columns
+	SHA256          string `json:"sha256" parquet:"sha256"`                          // SHA-256 of all other columns of its schema
+
+	// PeriodStart is zero in lines of SchemaV1, which have no such column.
+	PeriodStart time.Time `json:"period_start,omitzero" parquet:"period_start,optional,timestamp(microsecond)"`
 }
 
-// lineID returns the id of a line, which does not depend on its quantity.
-func lineID(ledger string, k Key) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{
-		"v1", ledger, k.Organization, k.Project, k.Function, k.Region, class, k.Start.UTC().Format(time.RFC3339),
-	}, "|")))
+// lineID returns the id of the line with a key, which does not depend on its quantity.
+// The id has the key's form.
+func lineID(k Key) string {
+	names := []string{k.Organization, k.Project, k.Function, k.Region, class, k.Start.UTC().Format(time.RFC3339)}
+	id := append([]string{"v1", k.Origin.Ledger}, names...)
+	if k.Origin.Form == metering.FormPeriod {
+		id = append([]string{"v2", k.Origin.Ledger, periodStart(k.Period).Format(time.RFC3339), k.Period}, names...)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(id, "|")))
 	return hex.EncodeToString(sum[:])[:32]
 }
 
-// digest returns the SHA-256 of all columns but SHA256.
+// periodStarts has the starts of billing periods by their ids.
+var periodStarts sync.Map
+
+// periodStart returns when the billing period with an id began.
+func periodStart(id string) time.Time {
+	if start, known := periodStarts.Load(id); known {
+		return start.(time.Time) //nolint:forcetypeassert // nothing else is stored
+	}
+	_, p, _ := metering.CycleOf(id)
+	periodStarts.Store(id, p.Start)
+	return p.Start
+}
+
+// digest returns the SHA-256 of all columns of the line's schema but SHA256.
 func (l Line) digest() string {
 	l.SHA256 = ""
 	text, _ := json.Marshal(l) // nothing in it can fail
@@ -91,6 +119,10 @@ type Key struct {
 	Organization, Period      string
 	Start, End                time.Time // the hour, or the part of it that is in the period
 	Project, Function, Region string
+
+	// Origin is where it was counted first. Without a ledger it is that of the line
+	// store.
+	Origin metering.Origin
 }
 
 // Source is the part of a line that comes from one instance log.
@@ -173,13 +205,14 @@ func newer(known, reported []Source) []Source {
 func compareKeys(a, b Key) int {
 	for _, c := range []int{
 		strings.Compare(a.Organization, b.Organization), strings.Compare(a.Period, b.Period), a.Start.Compare(b.Start),
-		strings.Compare(a.Project, b.Project), strings.Compare(a.Function, b.Function),
+		strings.Compare(a.Project, b.Project), strings.Compare(a.Function, b.Function), strings.Compare(a.Region, b.Region),
+		cmp.Compare(max(a.Origin.Form, metering.FormHour), max(b.Origin.Form, metering.FormHour)),
 	} {
 		if c != 0 {
 			return c
 		}
 	}
-	return strings.Compare(a.Region, b.Region)
+	return strings.Compare(a.Origin.Ledger, b.Origin.Ledger)
 }
 
 // sources returns the ids of a line's sources, and the digest of their first

@@ -19,7 +19,7 @@ import (
 func (b *LineStore) Lines(want func(organization, period string) bool) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		err := b.entries(want, func(k Key, e *entry) error {
-			if !yield(e.line(b.ledger, k), nil) {
+			if !yield(e.line(k), nil) {
 				return errStopped
 			}
 			return nil
@@ -54,7 +54,7 @@ func (b *LineStore) entries(want func(organization, period string) bool, visit f
 				}
 				key := Key{Organization: organization, Period: period}
 				var e entry
-				if err := errors.Join(parseLineKey(k, &key), json.Unmarshal(v, &e)); err != nil {
+				if err := errors.Join(b.parseLineKey(k, &key), json.Unmarshal(v, &e)); err != nil {
 					return err
 				}
 				return visit(key, &e)
@@ -99,13 +99,14 @@ func (b *LineStore) Days(want func(organization, period string) bool) (days []Da
 }
 
 // line returns the line of an entry, with all columns.
-func (e *entry) line(ledger string, k Key) Line {
+func (e *entry) line(k Key) Line {
 	total, t := e.total(), e.Price
+	k.Origin.Form = max(k.Origin.Form, e.Form)
 	sale := e.sale()
 	l := Line{
-		Schema:          Schema,
-		LedgerID:        ledger,
-		LineID:          lineID(ledger, k),
+		Schema:          SchemaV1,
+		LedgerID:        k.Origin.Ledger,
+		LineID:          lineID(k),
 		Revision:        e.Revision,
 		Period:          k.Period,
 		AccountID:       k.Organization,
@@ -129,6 +130,9 @@ func (e *entry) line(ledger string, k Key) Line {
 		AmountMinor:     sale.Amount,
 		Currency:        t.Currency,
 		State:           e.State,
+	}
+	if k.Origin.Form == metering.FormPeriod {
+		l.Schema, l.PeriodStart = Schema, periodStart(k.Period)
 	}
 	l.SourceInstances, l.FirstSeqDigest = sources(e.Sources)
 	l.SHA256 = l.digest()

@@ -49,17 +49,17 @@ func TestBookAdjusts(t *testing.T) {
 
 func TestBookFinds(t *testing.T) {
 	b := newStore(t)
-	if _, _, found, err := b.Find("x"); found || err != nil {
+	if _, found, err := b.Find("x"); found || err != nil {
 		t.Errorf("in an empty store: %v", err)
 	}
 	b.update(used("one", "f", 0, 1), used("two", "f", 0, 2), used("one", "g", 3, 4))
 	for _, want := range b.lines() {
-		l, sources, found, err := b.Find(want.LineID)
-		if err != nil || !found || l != want || len(sources) != map[string]int{"f": 2, "g": 1}[l.FunctionID] {
-			t.Errorf("%+v, %+v, %v", l, sources, err)
+		l, found, err := b.Find(want.LineID)
+		if err != nil || !found || l.Line != want || len(l.Sources) != map[string]int{"f": 2, "g": 1}[l.FunctionID] {
+			t.Errorf("%+v, %v", l, err)
 		}
 	}
-	if _, _, found, err := b.Find("00000000000000000000000000000000"); found || err != nil {
+	if _, found, err := b.Find("00000000000000000000000000000000"); found || err != nil {
 		t.Errorf("an id of no line: %v", err)
 	}
 }

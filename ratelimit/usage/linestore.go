@@ -2,7 +2,6 @@ package usage
 
 import (
 	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,7 +23,7 @@ type LineStore struct {
 	noSync bool // for tests, which would wait for disks
 
 	mu      sync.Mutex // guards all below
-	ledger  string     // the id of the ledger; line ids are derived from it
+	ledger  string     // the id of the ledger, which keys without one are of
 	periods periods    // nil: derived from the ids
 }
 
@@ -44,7 +43,7 @@ const storeWait = 5 * time.Second
 // open the file.
 func NewLineStore(path, ledgerID string) *LineStore { return &LineStore{path: path, ledger: ledgerID} }
 
-// SetLedger changes the id of the ledger, which line ids are derived from.
+// SetLedger changes the id of the ledger that lines are of whose key names none.
 func (b *LineStore) SetLedger(id string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -61,6 +60,8 @@ type entry struct {
 	Revision int64    `json:"r,omitempty"`
 	State    State    `json:"s"`
 	Sources  []Source `json:"i"` // sorted by instance
+	// Form is that of the line's id, if it is another than that of its sums.
+	Form metering.Form `json:"f,omitempty"`
 }
 
 // total adds up the sources.
@@ -83,29 +84,6 @@ func (e *entry) equal(other *entry) bool {
 	return e.End == other.End && e.Before == other.Before && e.Price == other.Price && e.State == other.State &&
 		e.sale() == other.sale() && slices.Equal(e.Sources, other.Sources)
 }
-
-// lineKey returns the key of a line in its bucket. Keys sort in the order in which
-// lines are billed.
-func lineKey(k Key) []byte {
-	b := binary.BigEndian.AppendUint64(nil, uint64(k.Start.Unix()))
-	return append(b, strings.Join([]string{k.Project, k.Function, k.Region}, "\x00")...)
-}
-
-// isLine reports whether a key in a bucket of lines is that of a line.
-func isLine(k []byte) bool { return len(k) > 8 }
-
-func parseLineKey(k []byte, into *Key) error {
-	names := strings.Split(string(k[8:]), "\x00")
-	if len(names) != 3 {
-		return fmt.Errorf("the key %x is not that of a line", k)
-	}
-	into.Start = time.Unix(int64(binary.BigEndian.Uint64(k)), 0).UTC()
-	into.Project, into.Function, into.Region = names[0], names[1], names[2]
-	return nil
-}
-
-// groupKey returns the name of the bucket of an organization and period.
-func groupKey(organization, period string) []byte { return []byte(period + "\x00" + organization) }
 
 // with runs f in a transaction and closes the file afterwards.
 func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
@@ -184,6 +162,7 @@ func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 			}
 			period, organization, _ := strings.Cut(key, "\x00")
 			u := update{
+				store:   b,
 				bucket:  bucket,
 				group:   []byte(key),
 				changes: changes,
@@ -207,6 +186,7 @@ func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 
 // update is Update for one organization and period.
 type update struct {
+	store           *LineStore
 	bucket, changes *bbolt.Bucket
 	group           []byte // the name of bucket
 	now             time.Time
@@ -224,7 +204,7 @@ func (u *update) run(sums []Sum) (changed int, err error) {
 	reported, bucket := make(map[string]*entry), u.bucket
 	from := bytes.Clone(bucket.Get(keyOpen))
 	for i := range sums {
-		key := lineKey(sums[i].Key)
+		key := u.store.lineKey(sums[i].Key)
 		e, known, err := readEntry(bucket, key)
 		if err != nil {
 			return 0, err

@@ -9,14 +9,23 @@ import (
 	"os"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 )
 
 // Read calls visit with each line of a file that Write wrote. FOCUS files cannot be
-// read. An error names the file and, for CSV and JSONL, the line.
+// read, nor lines of a later schema. An error names the file and, for CSV and JSONL,
+// the line.
 func Read(path string, format Format, visit func(*Line) error) error {
+	known := visit
+	visit = func(l *Line) error {
+		if l.Schema != SchemaV1 && l.Schema != Schema {
+			return fmt.Errorf("schema %q: this build reads %s and %s: use the build that wrote it", l.Schema, SchemaV1, Schema)
+		}
+		return known(l)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -46,7 +55,8 @@ func readCSV(file io.Reader, visit func(*Line) error) error {
 	}
 	fields := make(map[string][]int)
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Line]()) {
-		fields[field.Tag.Get("json")] = field.Index
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		fields[name] = field.Index
 	}
 	reader.ReuseRecord = true
 	for n := 2; ; n++ {
@@ -74,6 +84,9 @@ func readCSV(file io.Reader, visit func(*Line) error) error {
 func setField(field reflect.Value, text string) error {
 	switch field.Interface().(type) {
 	case time.Time:
+		if text == "" { // a line whose schema has no such column
+			return nil
+		}
 		at, err := time.Parse(time.RFC3339, text)
 		field.Set(reflect.ValueOf(at))
 		return err
@@ -118,7 +131,8 @@ func readParquet(file *os.File, visit func(*Line) error) error {
 	for {
 		n, err := reader.Read(lines)
 		for i := range lines[:n] {
-			lines[i].WindowStart, lines[i].WindowEnd = lines[i].WindowStart.UTC(), lines[i].WindowEnd.UTC()
+			l := &lines[i]
+			l.WindowStart, l.WindowEnd, l.PeriodStart = l.WindowStart.UTC(), l.WindowEnd.UTC(), l.PeriodStart.UTC()
 			if err := visit(&lines[i]); err != nil {
 				return err
 			}

@@ -21,7 +21,9 @@ func TestReadRefuses(t *testing.T) {
 		{CSV, "window_start\nnever\n", "line 2: column window_start"},
 		{CSV, "", "EOF"},
 		{CSV, "a,b\n1\n", "line 2"},
-		{JSONL, "{}\n{", "line 2"},
+		{JSONL, "{\"schema\":\"edgegate.usage.v1\"}\n{", "line 2"},
+		{JSONL, "{\"schema\":\"edgegate.usage.v3\"}\n", "use the build that wrote it"},
+		{CSV, "quantity\n1\n", "use the build that wrote it"},
 		{Parquet, "PAR1", ""},
 		{FOCUS, "", "cannot be read"},
 	} {
@@ -45,7 +47,7 @@ func TestReadRefuses(t *testing.T) {
 // A line store says which of its keys and values make no sense.
 func TestLineStoreRefuses(t *testing.T) {
 	group := string(groupKey("acme", "2026-11"))
-	line := string(lineKey(Key{Start: time.Unix(0, 0), Project: "p", Function: "f", Region: "eu"}))
+	line := string(NewLineStore("", "ledger").lineKey(Key{Start: time.Unix(0, 0), Project: "p", Function: "f", Region: "eu"}))
 	all := func(string, string) bool { return true }
 	lines := func(b *LineStore) error {
 		for _, err := range b.Lines(all) {
@@ -65,7 +67,7 @@ func TestLineStoreRefuses(t *testing.T) {
 	}
 	changes := func(b *LineStore) error { _, err := b.Changes(0, 10); return err }
 	find := func(b *LineStore) error {
-		_, _, _, err := b.Find(b.LineID(Key{Start: time.Unix(0, 0), Organization: "acme", Project: "p", Function: "f", Region: "eu"}))
+		_, _, err := b.Find(b.LineID(Key{Start: time.Unix(0, 0), Organization: "acme", Project: "p", Function: "f", Region: "eu"}))
 		return err
 	}
 	for name, tt := range map[string]struct {

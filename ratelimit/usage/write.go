@@ -8,6 +8,7 @@ import (
 	"iter"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -91,13 +92,17 @@ type csvColumn struct {
 // columns are the columns of CSV files: the fields of Line in their order.
 var columns = func() (all []csvColumn) {
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Line]()) {
-		all = append(all, csvColumn{field.Tag.Get("json"), func(l *Line) string {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		all = append(all, csvColumn{name, func(l *Line) string {
 			switch v := reflect.ValueOf(l).Elem().FieldByIndex(field.Index).Interface().(type) {
 			case string:
 				return v
 			case int64:
 				return strconv.FormatInt(v, 10)
 			case time.Time:
+				if v.IsZero() {
+					return ""
+				}
 				return v.UTC().Format(time.RFC3339)
 			case State:
 				return string(v)

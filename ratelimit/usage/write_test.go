@@ -66,10 +66,10 @@ func TestWrite(t *testing.T) {
 	names := []string{
 		"schema", "ledger_id", "line_id", "revision", "period", "account_id", "plan", "plan_rev", "project_id", "function_id", "region", "class",
 		"window_start", "window_end", "unit", "quantity", "quantity_orphan", "quantity_void", "cum_before", "cum_after", "included",
-		"overage_quantity", "packages", "amount_minor", "currency", "state", "first_seq_digest", "source_instances", "sha256",
+		"overage_quantity", "packages", "amount_minor", "currency", "state", "first_seq_digest", "source_instances", "sha256", "period_start",
 	}
 	rows, err := csv.NewReader(bytes.NewReader(written[CSV])).ReadAll()
-	if err != nil || len(rows) != 4 || !slices.Equal(rows[0], names) || rows[1][0] != Schema || rows[1][12] != "2026-11-01T00:00:00Z" || rows[2][9] != lines[1].FunctionID {
+	if err != nil || len(rows) != 4 || !slices.Equal(rows[0], names) || rows[1][0] != SchemaV1 || rows[3][29] != "" || rows[1][12] != "2026-11-01T00:00:00Z" || rows[2][9] != lines[1].FunctionID {
 		t.Errorf("%q, %v", rows, err)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(written[JSONL]))
@@ -105,7 +105,7 @@ func BenchmarkWrite(b *testing.B) {
 			charges := func(yield func(Charge, error) bool) {
 				for i := range b.N {
 					key.Start, key.Function = start, strconv.Itoa(i%1000)
-					if !yield(e.charge("ledger", key, metering.Period{}), nil) {
+					if !yield(e.charge(key, metering.Period{}), nil) {
 						return
 					}
 				}

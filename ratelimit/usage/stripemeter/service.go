@@ -128,29 +128,24 @@ func (s *Service) hourly(meter string) bool {
 }
 
 // Items implements usage.Service. An hour in which terms change has several lines of a
-// function: Stripe is told of the whole hour, as far as it is in the period.
+// function: Stripe is told of the whole hour, as far as it is in the period. Lines whose
+// ids differ in their ledger or their schema are items of their own, so that what was
+// told of some stays what it is. They are one item on a meter where the last event of an
+// hour replaces the others.
 func (s *Service) Items(lines []usage.Line) (items []usage.Item) {
 	for start := 0; start < len(lines); {
-		first, end := &lines[start], start
-		hour := hourOf(first)
-		used, over := int64(0), int64(0)
-		for ; end < len(lines) && lines[end].WindowStart.Before(hour.End); end++ {
-			used += lines[end].Quantity
-			over += lines[end].OverageQuantity
+		end, window := start, hourOf(&lines[start])
+		for end < len(lines) && lines[end].WindowStart.Before(window.End) {
+			end++
 		}
+		hour := lines[start:end]
 		start = end
-		if first.AccountID == "" { // nobody is billed for it
+		if hour[0].AccountID == "" { // nobody is billed for it
 			continue
 		}
 		for i, name := range s.names() {
-			items = append(items, usage.Item{
-				ID:      itemID(first, hour.Start, name),
-				Meter:   name,
-				Account: first.AccountID,
-				Start:   hour.Start,
-				End:     hour.End,
-				Value:   []int64{used, over}[i],
-			})
+			value := func(l *usage.Line) int64 { return []int64{l.Quantity, l.OverageQuantity}[i] }
+			items = append(items, s.hour(name, hour, value)...)
 		}
 	}
 	return items
@@ -174,9 +169,45 @@ func hourOf(l *usage.Line) metering.Period {
 	return hour
 }
 
-// itemID returns the id of an organization's hour on a meter.
+// hour returns the items of a meter for the lines of an hour.
+func (s *Service) hour(meter string, lines []usage.Line, value func(*usage.Line) int64) (items []usage.Item) {
+	groups := make(map[string]int) // places in items, by what the lines' ids are made of
+	names := make([]string, 0, 1)
+	for i := range lines {
+		names = append(names, lines[i].Schema+"|"+lines[i].LedgerID)
+	}
+	first, window := slices.Min(names), hourOf(&lines[0])
+	for i := range lines {
+		l, group := &lines[i], names[i]
+		if s.meters[meter] != nil && s.hourly(meter) {
+			group, l = first, &lines[slices.Index(names, first)]
+		}
+		at, known := groups[group]
+		if !known {
+			at = len(items)
+			groups[group] = at
+			items = append(items, usage.Item{
+				ID:      itemID(l, window.Start, meter),
+				Meter:   meter,
+				Account: l.AccountID,
+				Start:   window.Start,
+				End:     window.End,
+			})
+		}
+		items[at].Value += value(&lines[i])
+	}
+	return items
+}
+
+// itemID returns the id of an organization's hour on a meter. An hour that two billing
+// periods share has two.
 func itemID(l *usage.Line, hour time.Time, meter string) string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{"v1", l.LedgerID, l.AccountID, meter, hour.UTC().Format(time.RFC3339)}, "|")))
+	at := hour.UTC().Format(time.RFC3339)
+	id := []string{"v1", l.LedgerID, l.AccountID, meter, at}
+	if l.Schema != usage.SchemaV1 {
+		id = []string{"v2", l.LedgerID, l.PeriodStart.Format(time.RFC3339), l.Period, l.AccountID, meter, at}
+	}
+	sum := sha256.Sum256([]byte(strings.Join(id, "|")))
 	return hex.EncodeToString(sum[:])[:32]
 }
 

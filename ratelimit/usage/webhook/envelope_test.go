@@ -19,7 +19,7 @@ func TestEnvelope(t *testing.T) {
 	start := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 	line := func(account, region, function string) usage.Message {
 		l := &usage.Line{
-			Schema:      usage.Schema,
+			Schema:      usage.SchemaV1,
 			LedgerID:    "0123456789abcdef",
 			LineID:      "00112233445566778899aabbccddeeff",
 			Revision:    2,
@@ -41,9 +41,12 @@ func TestEnvelope(t *testing.T) {
 	}
 	odd := line("<a&b>\u2028\"\\\x01", "eu", "\u00e9\xff")
 	odd.Start = start.Add(1500 * time.Millisecond).In(time.FixedZone("", 3600))
+	period := line("acme", "eu", "hello")
+	period.Line.Schema, period.Line.PeriodStart = usage.Schema, start
 	for name, messages := range map[string][]usage.Message{
-		"one":   {line("acme", "eu", "hello")},
-		"batch": {line("acme", "eu", "hello"), line("", "", ""), odd},
+		"one":    {line("acme", "eu", "hello")},
+		"batch":  {line("acme", "eu", "hello"), line("", "", ""), odd},
+		"period": {period},
 	} {
 		body := sent(t, messages)
 		golden := filepath.Join("testdata", "envelope-"+name+".json")

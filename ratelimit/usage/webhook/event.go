@@ -19,8 +19,6 @@ const (
 	contentType = "application/cloudevents-batch+json; charset=UTF-8"
 	// specVersion is the version of CloudEvents.
 	specVersion = "1.0"
-	// dataSchema identifies the schema of Data.
-	dataSchema = "urn:" + usage.Schema
 	// noSubject stands for an empty subject, which CloudEvents does not allow.
 	noSubject = "none"
 )
@@ -61,7 +59,7 @@ func newEvent(m *usage.Message) (event, error) {
 		Type:            EventType,
 		Subject:         m.Account,
 		DataContentType: "application/json",
-		DataSchema:      dataSchema,
+		DataSchema:      "urn:" + m.Line.Schema,
 		Time:            m.Start.UTC(),
 		Data:            Data{*m.Line, m.Delta, m.Paid},
 	}
