@@ -46,8 +46,13 @@ func (e *Engine) Adjust(ctx context.Context, order AdjustOrder) (AdjustAnswer, e
 	if after < 0 {
 		return AdjustAnswer{}, fmt.Errorf("organization %s is billed %d invocations in %s: no more than those can be deducted", order.Organization, before, in.ID)
 	}
+	origin, err := o.origin(&subject, order.Region, in.ID, at)
+	if err != nil {
+		return AdjustAnswer{}, err
+	}
 	made, err := o.ledger.Adjust(metering.Adjustment{
 		Subject:  subject,
+		Origin:   origin,
 		Region:   order.Region,
 		At:       at,
 		Units:    order.Units,
@@ -81,6 +86,21 @@ func checkAt(at, now time.Time) error {
 		return fmt.Errorf("at %s: is more than 400 days ago; the oldest that can be adjusted is %s", at.Format(form), now.Add(-oldestAdjusted).UTC().Format(form))
 	}
 	return nil
+}
+
+// origin returns the origin of the line item that an adjustment at a time changes; zero
+// if there is none.
+func (o *opened) origin(s *metering.Subject, region, period string, at time.Time) (of metering.Origin, err error) {
+	asked := func(organization, id string) bool { return organization == s.Organization && id == period }
+	for l, err := range o.lines.Lines(asked) {
+		if err != nil {
+			return of, err
+		}
+		if l.ProjectID == s.Project && l.FunctionID == s.Function && l.Region == region && !at.Before(l.WindowStart) && at.Before(l.WindowEnd) {
+			of = l.Origin()
+		}
+	}
+	return of, nil
 }
 
 // Adjustments returns the adjustments in the logs of this process. Without a Month in

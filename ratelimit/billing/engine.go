@@ -119,7 +119,7 @@ func (e *Engine) open(shared bool) (*opened, error) {
 		ledger: ledger,
 		quotas: quota.NewManager(ledger, quota.NewEmbedded(e.dir, e.now)),
 		names:  newFunctionNames(ledger.Functions),
-		lines:  usage.NewLineStore(filepath.Join(e.dir, "billing.db"), ""),
+		lines:  usage.NewLineStore(filepath.Join(e.dir, "billing.db"), ledger.Origin().Ledger),
 	}
 	o.terms = usage.NewTermBook(o.lines, ledger.Instance())
 	o.exports = newExports(e, o)

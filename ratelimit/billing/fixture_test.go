@@ -187,10 +187,7 @@ type mirror struct {
 	seen      map[string]metering.Presence
 	fails     map[string]error // by the method
 	flushed   func()
-}
-
-func (m *mirror) Identity(context.Context, string) (string, error) {
-	return "shared", m.fails["Identity"]
+	verified  int
 }
 
 func (m *mirror) PeerSums(context.Context, string) ([]metering.Entry, error) {
@@ -217,6 +214,11 @@ func (m *mirror) Complete(context.Context) error        { return m.fails["Comple
 func (m *mirror) Note(context.Context) error            { return m.fails["Note"] }
 func (m *mirror) Left() error                           { return m.fails["Left"] }
 func (*mirror) StoreID() string                         { return "" }
+
+func (m *mirror) Verify(context.Context) error {
+	m.verified++
+	return m.fails["Verify"]
+}
 
 // with has the engine share a store until the test ends.
 func (f *fixture) with(m *mirror) {

@@ -81,14 +81,7 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 		Terms:    o.terms.All(),
 		Complete: settledBy(now),
 	}
-	id, err := metering.Identity(e.dir)
-	if err != nil {
-		return nil, err
-	}
 	if s := o.shared.Load(); s != nil {
-		if id, err = s.peers.Identity(ctx, e.dir); err != nil {
-			return nil, fmt.Errorf("reading the id of the ledger from Redis: %w", err)
-		}
 		if err := addPeers(ctx, s.peers, &in, cycles, totals); err != nil {
 			return nil, err
 		}
@@ -96,7 +89,6 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 			return nil, err
 		}
 	}
-	o.lines.SetLedger(id)
 	o.lines.SetPeriods(cycles.Named)
 	if _, err := o.lines.Update(in); err != nil {
 		return totals, err
@@ -164,7 +156,7 @@ func priceOf(c Catalogue, t *usage.TermBook) func(organization string) (usage.Pr
 // adjusted, however long ago. The sums of billing periods are added to totals.
 func hourlySums(all []metering.Usage, since time.Time, totals Totals) (sums []usage.Sum) {
 	type source struct { // of a line item
-		key      usage.Key
+		key      usage.Key // without the end
 		instance string
 	}
 	at := make(map[source]int)
@@ -181,13 +173,18 @@ func hourlySums(all []metering.Usage, since time.Time, totals Totals) (sums []us
 			continue
 		}
 		hour, period := u.Hour()
-		s := sumOf(u.Subject, u.Instance, u.Region, u.Sums, hour, period)
-		// An organization whose cycle was changed has several sums of one line.
-		if i, again := at[source{s.Key, u.Instance}]; again {
+		s := sumOf(u.Subject, u.Region, u.Sums, hour, period)
+		s.Origin = u.Origin
+		s.Sources[0].Instance, s.Sources[0].AsOf, s.Sources[0].Own = u.Instance, u.AsOf, true
+		// An organization whose cycle was changed has several sums of one line where both
+		// periods are called the same.
+		of := source{s.Key, u.Instance}
+		of.key.End = time.Time{}
+		if i, again := at[of]; again {
 			sums[i].Sources[0].Add(s.Sources[0])
 			continue
 		}
-		at[source{s.Key, u.Instance}] = len(sums)
+		at[of] = len(sums)
 		sums = append(sums, s)
 	}
 	return sums
@@ -207,13 +204,16 @@ func addPeerSums(sums []usage.Sum, others []metering.Entry, cycles Cycles, total
 		if err != nil {
 			return nil, err
 		}
-		sums = append(sums, sumOf(e.Subject, e.Instance, e.Region, e.Sums, hour, period))
+		s := sumOf(e.Subject, e.Region, e.Sums, hour, period)
+		s.Origin = e.Origin
+		s.Sources[0].Instance, s.Sources[0].AsOf = e.Instance, e.AsOf
+		sums = append(sums, s)
 	}
 	return sums, nil
 }
 
 // sumOf returns what a gateway has of a line item.
-func sumOf(s metering.Subject, instance, region string, n metering.Sums, hour, period metering.Period) usage.Sum {
+func sumOf(s metering.Subject, region string, n metering.Sums, hour, period metering.Period) usage.Sum {
 	return usage.Sum{
 		Key: usage.Key{
 			Organization: s.Organization,
@@ -225,7 +225,6 @@ func sumOf(s metering.Subject, instance, region string, n metering.Sums, hour, p
 			Region:       region,
 		},
 		Sources: []usage.Source{{
-			Instance:    instance,
 			First:       n.First,
 			Invocations: int64(n.Invocations),
 			Completed:   int64(n.Completed),

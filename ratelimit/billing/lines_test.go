@@ -75,7 +75,7 @@ func TestNothingIsBilledWithoutPlans(t *testing.T) {
 
 // entry is a sum that another gateway has in the store.
 func entry(span metering.Span, id string, n uint64) metering.Entry {
-	return metering.Entry{Instance: "other", Span: span, ID: id, Subject: called.Subject, Region: "us", Sums: metering.Sums{Invocations: n, First: 1}}
+	return metering.Entry{Instance: "other", Span: span, ID: id, Subject: called.Subject, Region: "us", Origin: metering.Origin{Ledger: "shared", Form: metering.FormHour}, Sums: metering.Sums{Invocations: n, First: 1}}
 }
 
 // An hour is final when all gateways that share the store have sent what they counted in it.
@@ -106,7 +106,7 @@ func TestFinalWhenAllHaveSent(t *testing.T) {
 	states := func() (states []usage.State) {
 		for _, l := range f.lines() {
 			states = append(states, l.State)
-			if l.LedgerID != "shared" {
+			if want := map[string]string{"eu": f.Ledger().Origin().Ledger, "us": "shared"}[l.Region]; l.LedgerID != want {
 				t.Errorf("the ledger is %s", l.LedgerID)
 			}
 		}
@@ -119,7 +119,7 @@ func TestFinalWhenAllHaveSent(t *testing.T) {
 	if got := states(); !slices.Equal(got, []usage.State{usage.Final, usage.Final}) {
 		t.Errorf("when it has: %v", got)
 	}
-	for name := range map[string]bool{"Identity": true, "PeerSums": true, "Peers": true} {
+	for name := range map[string]bool{"PeerSums": true, "Peers": true} {
 		failure := errors.New(name)
 		m.fails = map[string]error{name: failure}
 		if _, err := f.Update(t.Context()); !errors.Is(err, failure) {

@@ -45,6 +45,7 @@ func (e *Engine) Proof(ctx context.Context, lineID string) (ProofAnswer, error) 
 		Region:       line.Region,
 		Period:       line.Period,
 		Start:        line.WindowStart,
+		Origin:       line.Key.Origin,
 	}
 	has := make(map[string]metering.Sums, len(line.Sources))
 	for _, s := range line.Sources {
@@ -115,7 +116,7 @@ func (o *opened) sumsInRedis(ctx context.Context, part *metering.Part, cycles Cy
 		if err != nil {
 			return nil, err
 		}
-		if hour.Start.Equal(part.Start) && period.ID == part.Period {
+		if hour.Start.Equal(part.Start) && period.ID == part.Period && e.Origin == part.Origin {
 			sums := proofSumsOf(&e.Sums)
 			by[e.Instance] = &sums
 		}

@@ -139,11 +139,12 @@ func (c *reconciliation) of(usage []metering.Usage, span metering.Span) Totals {
 func (c *reconciliation) hours(read, kept []metering.Usage) (hours []metering.Usage) {
 	type hour struct {
 		TotalKey
-		start int64
+		start  int64
+		origin metering.Origin
 	}
 	there := make(map[hour]bool)
 	key := func(u *metering.Usage) hour {
-		return hour{TotalKey{u.Instance, u.Organization, u.Cycle.At(u.Start).ID, u.Project, u.Function, u.Region}, u.Start.Unix()}
+		return hour{TotalKey{u.Instance, u.Organization, u.Cycle.At(u.Start).ID, u.Project, u.Function, u.Region}, u.Start.Unix(), u.Origin}
 	}
 	for i := range kept {
 		if kept[i].Span == metering.Hourly {
@@ -212,6 +213,9 @@ func (c *reconciliation) redis(ctx context.Context, p peers) error {
 		}
 	}
 	c.compare("R1", "sums here and in Redis", low, found)
+	if err := p.Verify(ctx); err != nil {
+		return fmt.Errorf("setting sums in Redis right: %w", err)
+	}
 	return nil
 }
 

@@ -37,8 +37,6 @@ type SharedStore struct {
 // peers tells the engine about the gateways that share the store. metering.Mirror
 // implements it.
 type peers interface {
-	// Identity returns the id of the ledger that all gateways share.
-	Identity(ctx context.Context, dir string) (string, error)
 	// PeerSums returns the sums of all logs but this process's own.
 	PeerSums(ctx context.Context, organization string) ([]metering.Entry, error)
 	// OwnSums returns the sums in the store of this process's own logs.
@@ -47,6 +45,8 @@ type peers interface {
 	Peers(ctx context.Context) (map[string]metering.Presence, error)
 	// Flush sends the sums that have changed.
 	Flush(ctx context.Context) (sent int, err error)
+	// Verify sets right what the store has of this process's logs.
+	Verify(ctx context.Context) error
 }
 
 // URL names the store, without passwords.
@@ -68,7 +68,7 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 			defer resume()
 			e.unshare(o, before)
 		}
-		return nil
+		return o.ledger.Leave()
 	}
 	url := config.String()
 	if before != nil && before.url == url && before.conn.Config().Password == config.Password {
@@ -101,11 +101,15 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 		Join:    func(ctx context.Context) error { return o.exports.join(ctx, s) },
 	})
 	s.peers = s.mirror
+	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
+	defer cancel()
+	// Without an answer the mirror goes on asking.
+	if err := s.mirror.Agree(ctx); errors.Is(err, metering.ErrLaterSchema) {
+		return errors.Join(fmt.Errorf("store %s: %w", url, err), s.mirror.Close(ctx), conn.Close())
+	}
 	var asking context.Context
 	asking, s.cancel = context.WithCancel(context.Background())
 	go e.warnOfInfo(asking, s)
-	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
-	defer cancel()
 	o.quotas.SetAuthority(ctx, quota.NewRedis(conn, known, s.mirror.Present))
 	o.shared.Store(s)
 	close(s.inForce)
@@ -142,6 +146,12 @@ func (e *Engine) unshare(o *opened, s *SharedStore) {
 func (e *Engine) logMirror(err error) {
 	if err == nil {
 		e.log().Info("sums sent to Redis again")
+		return
+	}
+	var differed *metering.DifferedError
+	if errors.As(err, &differed) {
+		e.log().Warn("sums in Redis differed from the ledger and were set right", slog.String("key", differed.Key),
+			slog.Int("fields", differed.Fields), slog.String("first", differed.First))
 		return
 	}
 	e.log().Error("sums not sent to Redis; the ledger keeps them", logError(err))

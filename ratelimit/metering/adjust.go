@@ -20,6 +20,7 @@ type Adjustment struct {
 	Units    int64     // not 0, at most 2^32-1 either way
 	Reason   string
 	Operator string // who decided it
+	Origin   Origin // of the line that is adjusted; zero for a new one
 
 	// Set by Adjust:
 	Made     time.Time // when it was recorded
@@ -56,7 +57,10 @@ func (l *Ledger) Adjust(a Adjustment) (Adjustment, error) {
 	case a.At.After(l.Now()):
 		return a, fmt.Errorf("%s is in the future", a.At.UTC().Format(time.RFC3339))
 	}
-	subject, err := l.Subject(a.Subject)
+	if a.Origin == (Origin{}) {
+		a.Origin = l.Origin()
+	}
+	subject, err := l.own.dictionary.subjectOf(a.Subject, a.Origin)
 	if err != nil {
 		return a, err
 	}
@@ -124,6 +128,7 @@ func (b *instanceLog) adjustment(r *Record) Adjustment {
 		Units:    r.adjusted(),
 		Reason:   n.Reason,
 		Operator: n.Operator,
+		Origin:   b.dictionary.originOf(SubjectID(r.Subject)),
 		Made:     time.UnixMicro(n.Made).UTC(),
 		Instance: b.instance.id,
 		Seq:      r.Seq,

@@ -169,14 +169,14 @@ func TestOldSums(t *testing.T) {
 		t.Errorf("it is not kept, %v", err)
 	}
 	fields := make(map[string]any)
-	for f := range slices.Chunk(l.own.fields(key), 2) {
+	for f := range slices.Chunk(l.own.fields(key, FormPeriod, ""), 2) {
 		name, _ := f[0].(string)
 		fields[name[strings.LastIndex(name, "|")+1:]] = f[1]
 	}
 	if fields["added"] != uint64(7) || fields["invocations"] != uint64(1) || fields["deducted"] != nil {
 		t.Errorf("%v", fields)
 	}
-	entries, err := entriesOf("one", map[string]string{"h|2026110100|acme|p|f|eu|added": "7", "h|2026110100|acme|p|f|eu|deducted": "3", "_h": "5"})
+	entries, err := entriesOf("one", "", map[string]string{"h|2026110100|acme|p|f|eu|added": "7", "h|2026110100|acme|p|f|eu|deducted": "3", "_h": "5"})
 	if err != nil || len(entries) != 1 || entries[0].Adjusted() != 4 || entries[0].Billed() != 4 {
 		t.Errorf("%+v, %v", entries, err)
 	}

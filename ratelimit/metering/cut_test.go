@@ -97,7 +97,7 @@ func TestCut(t *testing.T) {
 	if !maps.Equal(read, want) {
 		t.Errorf("the records give %v, want %v", read, want)
 	}
-	part := Part{Organization: "acme", Project: "p", Function: "f", Region: "eu", Period: "2026-11", Start: at.Add(2 * time.Minute)}
+	part := Part{Organization: "acme", Project: "p", Function: "f", Region: "eu", Period: "2026-11", Start: at.Add(2 * time.Minute), Origin: l.Origin()}
 	proofs, err := l.Prove(part, map[string]uint64{l.Instance(): 1 << 60}, nil)
 	if err != nil || proofs[0].Invocations != 28 || proofs[0].Ended != 28 {
 		t.Errorf("%+v, %v", proofs, err)

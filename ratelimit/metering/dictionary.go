@@ -1,6 +1,7 @@
 package metering
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -29,8 +30,9 @@ type SubjectID uint32
 // lines, each a checksum and JSON, that only grows: a number never changes its
 // meaning.
 type dictionary struct {
-	lazy    atomic.Bool // numbers are handed out before they are on the disk; for SyncNone
-	syncing sync.Mutex  // held while the file is synced: one sync serves all who wait
+	origin  atomic.Pointer[Origin] // of new subjects
+	lazy    atomic.Bool            // numbers are handed out before they are on the disk; for SyncNone
+	syncing sync.Mutex             // held while the file is synced: one sync serves all who wait
 
 	mu       sync.Mutex // guards all below, and writes to latest and byRegion
 	file     growing
@@ -38,6 +40,8 @@ type dictionary struct {
 	synced   int64 // how much of that is on the disk
 	torn     bool  // there are bytes after the whole lines, of a line that was not written completely
 	subjects []Subject
+	origins  []Origin // of subjects, as they are in the file
+	pinned   string   // the ledger of subjects whose origin has none
 	cycles   map[subjectName][]SubjectID
 	regions  []string
 	latest   *xsync.Map[string, *xsync.Map[string, latestID]] // by project and function; may be read without mu
@@ -55,6 +59,7 @@ type subjectName struct{ organization, project, function string }
 type latestID struct {
 	organization string
 	cycle        Cycle
+	origin       *Origin
 	id           SubjectID
 }
 
@@ -63,10 +68,11 @@ type subjectKey struct {
 	organization, project, function string
 	anchor                          int64
 	zone                            string
+	origin                          Origin // as it is in the file
 }
 
-func keyOf(s Subject) subjectKey {
-	return subjectKey{s.Organization, s.Project, s.Function, unixOrZero(s.Cycle.Anchor), s.Cycle.zone().String()}
+func keyOf(s Subject, o Origin) subjectKey {
+	return subjectKey{s.Organization, s.Project, s.Function, unixOrZero(s.Cycle.Anchor), s.Cycle.zone().String(), o}
 }
 
 func unixOrZero(t time.Time) int64 {
@@ -87,6 +93,11 @@ type entry struct {
 	Region       string `json:"region,omitempty"`
 	Lost         bool   `json:"lost,omitempty"`
 	Note         *note  `json:"note,omitempty"`
+
+	// Of a subject, its origin. A note with a ledger says which one subjects without are
+	// of: older builds number notes and subjects as this one does.
+	Ledger string `json:"ledger,omitempty"`
+	Form   Form   `json:"form,omitempty"`
 }
 
 func openDictionary(path string) (*dictionary, error) {
@@ -120,6 +131,7 @@ func openDictionary(path string) (*dictionary, error) {
 func (d *dictionary) take(e entry) {
 	if e.Note != nil {
 		d.notes = append(d.notes, *e.Note)
+		d.pinned = cmp.Or(d.pinned, e.Ledger)
 		return
 	}
 	if e.Region != "" {
@@ -134,40 +146,56 @@ func (d *dictionary) take(e entry) {
 	if e.Zone != "" {
 		s.Cycle.Zone = zoneNamed(e.Zone)
 	}
+	origin := Origin{Ledger: e.Ledger, Form: max(e.Form, FormHour)}
 	if !e.Lost {
-		d.bySub[keyOf(s)] = SubjectID(len(d.subjects))
+		d.bySub[keyOf(s, origin)] = SubjectID(len(d.subjects))
 	}
 	name := subjectName{s.Organization, s.Project, s.Function}
 	d.cycles[name] = append(d.cycles[name], SubjectID(len(d.subjects)))
-	d.subjects = append(d.subjects, s)
+	d.subjects, d.origins = append(d.subjects, s), append(d.origins, origin)
 }
 
-// subject returns the number of s. It writes a new line if s has none.
+// subject returns the number of s with the origin of new subjects. It writes a new
+// line if s has none.
 func (d *dictionary) subject(s Subject) (SubjectID, error) {
+	origin := d.origin.Load()
 	functions, known := d.latest.Load(s.Project)
 	if known {
-		if last, ok := functions.Load(s.Function); ok && last.organization == s.Organization && last.cycle.Equal(s.Cycle) {
+		if last, ok := functions.Load(s.Function); ok && last.organization == s.Organization && last.origin == origin && last.cycle.Equal(s.Cycle) {
 			return last.id, nil
 		}
 	} else {
 		functions, _ = d.latest.LoadOrStore(s.Project, xsync.NewMap[string, latestID]())
 	}
-	id, err := d.number(s)
-	if err == nil {
-		err = d.settle()
+	of := Origin{}
+	if origin != nil {
+		of = *origin
 	}
+	id, err := d.subjectOf(s, of)
 	if err != nil {
 		return 0, err
 	}
-	functions.Store(s.Function, latestID{s.Organization, s.Cycle, id})
+	functions.Store(s.Function, latestID{s.Organization, s.Cycle, origin, id})
 	return id, nil
 }
 
-// number is subject without waiting for the disk.
-func (d *dictionary) number(s Subject) (SubjectID, error) {
-	key := keyOf(s)
+// subjectOf is subject with another origin.
+func (d *dictionary) subjectOf(s Subject, of Origin) (id SubjectID, err error) {
+	if id, err = d.number(s, of); err == nil {
+		err = d.settle()
+	}
+	return id, err
+}
+
+// number is subjectOf without waiting for the disk.
+func (d *dictionary) number(s Subject, of Origin) (SubjectID, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	of.Form = max(of.Form, FormHour)
+	if of == (Origin{d.pinned, FormHour}) {
+		of.Ledger = ""
+	}
+	key := keyOf(s, of)
 	if id, ok := d.bySub[key]; ok {
 		return id, nil
 	}
@@ -176,6 +204,10 @@ func (d *dictionary) number(s Subject) (SubjectID, error) {
 		Project:      s.Project,
 		Function:     s.Function,
 		Anchor:       key.anchor,
+		Ledger:       of.Ledger,
+	}
+	if of.Form != FormHour {
+		e.Form = of.Form
 	}
 	if key.zone != time.UTC.String() {
 		e.Zone = key.zone
@@ -244,6 +276,28 @@ func (d *dictionary) lookup(id SubjectID) Subject {
 	return Subject{}
 }
 
+// originOf returns the origin of a subject.
+func (d *dictionary) originOf(id SubjectID) Origin {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if int(id) >= len(d.origins) {
+		return Origin{}
+	}
+	o := d.origins[id]
+	o.Ledger = cmp.Or(o.Ledger, d.pinned)
+	return o
+}
+
+// pin has the subjects that an older build wrote be of a ledger, for ever.
+func (d *dictionary) pin(ledger string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pinned != "" || !slices.ContainsFunc(d.origins, func(o Origin) bool { return o.Ledger == "" }) {
+		return nil
+	}
+	return d.write(entry{Note: new(note), Ledger: ledger})
+}
+
 // all returns the subjects, in the order of their numbers.
 func (d *dictionary) all() []Subject {
 	d.mu.Lock()
@@ -252,7 +306,7 @@ func (d *dictionary) all() []Subject {
 }
 
 // siblings returns the numbers of all subjects with the same names as id, id
-// included: they differ in their billing cycles.
+// included: they differ in their billing cycles and origins.
 func (d *dictionary) siblings(id SubjectID) []SubjectID {
 	s := d.lookup(id)
 	d.mu.Lock()

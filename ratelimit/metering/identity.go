@@ -54,12 +54,17 @@ func newIdentity(dir string) (string, error) {
 			What:   "it is missing, but there are lines of bills, whose ids are made of it",
 		}
 	}
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
+	id, err := randomIdentity()
+	if err != nil {
 		return "", err
 	}
-	id := hex.EncodeToString(b[:])
 	return id, setIdentity(dir, id)
+}
+
+func randomIdentity() (string, error) {
+	var b [8]byte
+	_, err := rand.Read(b[:])
+	return hex.EncodeToString(b[:]), err
 }
 
 func readIdentity(dir string) (string, error) {
@@ -138,4 +143,72 @@ func (m *Mirror) Identity(ctx context.Context, dir string) (string, error) {
 		err = setIdentity(dir, id)
 	}
 	return id, err
+}
+
+// Form says what the ids of lines on bills are made of.
+type Form uint8
+
+// The forms. The zero Form counts as FormHour.
+const (
+	FormHour   Form = 1 // of older builds: ledger, names and hour
+	FormPeriod Form = 2 // the billing period too: an hour of two periods has two lines
+)
+
+// Origin is where a sum was counted first. The id of its line is made of it: it never
+// changes, whatever becomes of the ledger.
+type Origin struct {
+	Ledger string // the id of the ledger then
+	Form   Form
+}
+
+// setOrigin sets the origin of what is counted from now on.
+func (l *Ledger) setOrigin(o Origin) {
+	if d := l.own.dictionary; d.origin.Load() == nil || *d.origin.Load() != o {
+		d.origin.Store(&o)
+	}
+}
+
+// Origin returns the origin of what is counted now.
+func (l *Ledger) Origin() Origin { return *l.own.dictionary.origin.Load() }
+
+// sharedName is a file with the id of the ledger that this directory shares with
+// others in Redis. Without it the directory is alone.
+const sharedName = "ledger.shared"
+
+// share has what is counted from now on be of a ledger that gateways share.
+func (l *Ledger) share(o Origin) error {
+	path := filepath.Join(l.config.Dir, sharedName)
+	if text, err := os.ReadFile(path); err != nil || string(text) != o.Ledger+"\n" {
+		err := durable.Replace(path, 0o600, func(file *os.File) error {
+			_, err := file.WriteString(o.Ledger + "\n")
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("writing that the ledger is shared: %w", err)
+		}
+	}
+	l.setOrigin(o)
+	return nil
+}
+
+// Leave has what is counted from now on be of a ledger of this directory alone, with a
+// new id if the one before is shared: the others go on with it, and lines of both must
+// not be taken for each other.
+func (l *Ledger) Leave() error {
+	path := filepath.Join(l.config.Dir, sharedName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	id, err := randomIdentity()
+	if err == nil {
+		err = setIdentity(l.config.Dir, id)
+	}
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return fmt.Errorf("leaving the shared ledger: %w", err)
+	}
+	l.setOrigin(Origin{id, FormPeriod})
+	return nil
 }

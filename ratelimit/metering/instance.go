@@ -128,7 +128,8 @@ type instanceLog struct {
 	saved      uint64     // the last record that is in the checkpoint and in no open segment
 }
 
-func openInstanceLog(i *instance, now func() time.Time) (*instanceLog, error) {
+// openInstanceLog opens an instance log in the directory of a ledger with an id.
+func openInstanceLog(i *instance, ledger string, now func() time.Time) (*instanceLog, error) {
 	b := &instanceLog{instance: i}
 	var err error
 	if b.dictionary, err = openDictionary(filepath.Join(i.dir, "dict.seg")); err != nil {
@@ -146,7 +147,7 @@ func openInstanceLog(i *instance, now func() time.Time) (*instanceLog, error) {
 		_, err = b.log.each(b.projection.add)
 	}
 	if err == nil {
-		err = b.dictionary.reserve(b.projection.highest)
+		err = errors.Join(b.dictionary.pin(ledger), b.dictionary.reserve(b.projection.highest))
 		b.saved = b.log.closedTo()
 	}
 	if err != nil {

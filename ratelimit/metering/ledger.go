@@ -97,6 +97,10 @@ func Open(config Config) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, err)
 	}
+	id, err := Identity(config.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(own, orphans)))
+	}
 	l := &Ledger{
 		config:     config,
 		clockKnown: make(chan struct{}),
@@ -107,12 +111,13 @@ func Open(config Config) (*Ledger, error) {
 	}
 	l.syncTried = sync.NewCond(&l.mu)
 	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
-	if l.own, err = openInstanceLog(own, config.Now); err != nil {
+	if l.own, err = openInstanceLog(own, id, config.Now); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(own, orphans)))
 	}
 	l.SetSync(SyncGroup)
+	l.setOrigin(Origin{id, FormPeriod})
 	for i, orphan := range orphans {
-		b, err := openInstanceLog(orphan, config.Now)
+		b, err := openInstanceLog(orphan, id, config.Now)
 		if err != nil {
 			return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(nil, orphans[i:]), l.closeLogs()))
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,6 +50,7 @@ type Mirror struct {
 	done   sync.WaitGroup
 	ok     atomic.Int64 // when Redis last had all sums, in Unix microseconds
 	calls  atomic.Uint64
+	shared atomic.Pointer[Origin] // the ledger that gateways share, with the form in which they write; nil: not known yet
 
 	present  atomic.Int64
 	clock    atomic.Int64    // by how much Redis' clock is ahead, in nanoseconds
@@ -58,6 +58,8 @@ type Mirror struct {
 	kept     time.Duration   // the offset that was kept last; for one goroutine
 	heard    heard           // what others said last
 	leftSent map[string]bool // instances that were marked as left; for one goroutine
+	agreed   time.Time       // when agree last ran; for one goroutine
+	checked  int             // how many hashes were compared with the sums here; for one goroutine
 
 	joining sync.Mutex // held during Hooks.Join; guards joined
 	joined  bool       // it succeeded
@@ -97,7 +99,7 @@ func OpenMirror(ledger *Ledger, conn *redisconn.Conn, hooks Hooks) *Mirror {
 
 // run sends sums, presence and the clock's offset until Close.
 func (m *Mirror) run() {
-	wait, present, pruned, last := flushEvery, time.Time{}, time.Time{}, error(nil)
+	wait, present, pruned, verified, last := flushEvery, time.Time{}, time.Time{}, time.Now(), error(nil)
 	_ = m.followClock(m.ctx) // first of all, calls wait for it; appear tries again
 	for {
 		select {
@@ -113,6 +115,9 @@ func (m *Mirror) run() {
 		}
 		if err == nil && began.Sub(pruned) >= pruneEvery {
 			pruned, err = began, m.prune(m.ctx)
+		}
+		if err == nil && began.Sub(verified) >= verifyEvery {
+			verified, err = began, m.verifyNext(m.ctx)
 		}
 		if m.ctx.Err() != nil {
 			return
@@ -171,11 +176,16 @@ type push struct {
 
 // Flush sends changed sums and returns how many shards they belong to.
 func (m *Mirror) Flush(ctx context.Context) (sent int, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	if m.shared.Load() == nil {
+		if err := m.Agree(ctx); err != nil {
+			return 0, err
+		}
+	}
 	if err := m.join(ctx, false); err != nil {
 		return 0, err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	pushes, err := m.collect()
 	if err != nil {
 		return 0, err
@@ -205,7 +215,7 @@ func (m *Mirror) Flush(ctx context.Context) (sent int, err error) {
 // collect returns a push for each shard with changes, and an empty one for each
 // shard that was not checked for flushIdle.
 func (m *Mirror) collect() ([]*push, error) {
-	l := m.ledger
+	l, shared := m.ledger, m.shared.Load()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if _, err := l.own.log.each(l.own.projection.add); err != nil {
@@ -225,7 +235,7 @@ func (m *Mirror) collect() ([]*push, error) {
 				pushes = append(pushes, p)
 			}
 			p.keys = append(p.keys, key)
-			p.fields = append(p.fields, b.fields(key)...)
+			p.fields = append(p.fields, b.fields(key, shared.Form, shared.Ledger)...)
 		}
 		for shard := range Shards {
 			of := shardOf{b.instance.id, shard}
@@ -235,54 +245,14 @@ func (m *Mirror) collect() ([]*push, error) {
 		}
 	}
 	for _, p := range pushes {
+		if shared.Form > FormHour && len(p.keys) > 0 {
+			p.fields = append(p.fields, schemaField, int(shared.Form))
+		}
 		if m.shards[p.of] == nil {
 			m.shards[p.of] = new(shard)
 		}
 	}
 	return pushes, nil
-}
-
-// fields returns the names and values of a sum in Redis. After an organization
-// changed its billing cycle, several sums share a name; fields adds them up.
-func (b *instanceLog) fields(key sumKey) []any {
-	subject, at := b.dictionary.lookup(key.subject), time.Unix(key.start, 0).UTC()
-	span := hourID(at)
-	if key.span == Monthly {
-		span = subject.Cycle.At(at).ID
-	}
-	var sums Sums
-	for _, id := range b.dictionary.siblings(key.subject) {
-		if key.span == Monthly && b.dictionary.lookup(id).Cycle.At(at).ID != span {
-			continue
-		}
-		if other := b.projection.sums[sumKey{id, key.region, key.span, key.start}]; other != nil {
-			sums.Invocations += other.Invocations
-			sums.Completed += other.Completed
-			sums.Voided += other.Voided
-			sums.Added += other.Added
-			sums.Deducted += other.Deducted
-			if sums.First == 0 || other.First < sums.First {
-				sums.First = other.First
-			}
-		}
-	}
-	name := strings.Join([]string{
-		string(rune(key.span)), span, subject.Organization, subject.Project, subject.Function, b.dictionary.regionName(key.region), "",
-	}, "|")
-	fields := []any{name + "invocations", sums.Invocations, name + "completed", sums.Completed}
-	if key.span == Hourly {
-		fields = append(fields, name+"first", sums.First)
-	}
-	if sums.Voided > 0 {
-		fields = append(fields, name+"voided", sums.Voided)
-	}
-	if sums.Added > 0 {
-		fields = append(fields, name+"added", sums.Added)
-	}
-	if sums.Deducted > 0 {
-		fields = append(fields, name+"deducted", sums.Deducted)
-	}
-	return fields
 }
 
 // send sends a push. If Redis lost the shard, it sends the whole shard again. The
@@ -333,6 +303,7 @@ func (m *Mirror) sent(p *push) {
 
 // everything returns a push of all sums of a shard.
 func (m *Mirror) everything(of shardOf) (*push, error) {
+	shared := m.shared.Load()
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
 	for _, b := range m.ledger.logs() {
@@ -343,8 +314,11 @@ func (m *Mirror) everything(of shardOf) (*push, error) {
 		for key := range b.projection.sums {
 			if Shard(b.dictionary.lookup(key.subject).Organization) == of.shard && !b.projection.old(key, time.Now()) {
 				p.keys = append(p.keys, key)
-				p.fields = append(p.fields, b.fields(key)...)
+				p.fields = append(p.fields, b.fields(key, shared.Form, shared.Ledger)...)
 			}
+		}
+		if shared.Form > FormHour {
+			p.fields = append(p.fields, schemaField, int(shared.Form))
 		}
 		return p, nil
 	}

@@ -2,67 +2,13 @@ package metering
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
-
-// The layouts of hours in field names. A span that begins within an hour, where a
-// billing period does, has the minute and second too.
-const (
-	wholeHour = "2006010215"
-	partHour  = "20060102150405"
-)
-
-func hourID(start time.Time) string {
-	if start.Equal(start.Truncate(time.Hour)) {
-		return start.Format(wholeHour)
-	}
-	return start.Format(partHour)
-}
-
-// Hour returns the hour of an hourly sum and the billing period it is in, for an
-// organization with cycle c. The hour is shorter where a period begins or ends
-// within it.
-func (e *Entry) Hour(c Cycle) (hour, period Period, err error) {
-	layout := wholeHour
-	if len(e.ID) == len(partHour) {
-		layout = partHour
-	}
-	start, err := time.Parse(layout, e.ID)
-	if err != nil {
-		return hour, period, fmt.Errorf("reading the hour %q of a sum: %w", e.ID, err)
-	}
-	period = c.At(start)
-	return hourFrom(period, start), period, nil
-}
-
-// hourFrom returns the part of an hour that begins at a start, as far as the billing
-// period allows: where terms end it is not known here.
-func hourFrom(p Period, start time.Time) Period {
-	hour := hourOf(p, start)
-	hour.Start = start
-	return hour
-}
-
-// Hour returns the hour of an hourly sum and its billing period.
-func (u *Usage) Hour() (hour, period Period) {
-	period = u.Cycle.At(u.Start)
-	return hourFrom(period, u.Start), period
-}
-
-// Entry is a sum in Redis.
-type Entry struct {
-	Instance string
-	Span     Span
-	ID       string // the id of the billing period, or the hour as 2006010215
-	Subject  Subject
-	Region   string
-	Sums
-}
 
 // presentFor is how long an instance counts as present after its last sign of life.
 const presentFor = 15 * time.Second
@@ -147,6 +93,90 @@ func (m *Mirror) register(ctx context.Context, at time.Time) error {
 		}
 	}
 	m.present.Store(int64(present))
+	now := time.Now()
+	if o := m.shared.Load(); o != nil && o.Form == FormPeriod && now.Sub(m.agreed) < agreeEvery {
+		return nil
+	}
+	m.agreed = now
+	return m.agree(ctx, seen)
+}
+
+// agreeEvery is how often a gateway that writes the last form looks whether Redis still
+// says so.
+const agreeEvery = time.Minute
+
+// schemasKey is the hash with the schema of each instance log: the highest form that
+// its gateway reads.
+const schemasKey = "gw:schemas"
+
+// laterSchema says that a later build wrote what is in Redis.
+func laterSchema(schema string) error {
+	return fmt.Errorf("%w: its schema is %s, this build knows %d: use the later build", ErrLaterSchema, schema, FormPeriod)
+}
+
+// ErrLaterSchema says that a later build changed what is in Redis.
+var ErrLaterSchema = errors.New("a later build wrote the sums in Redis")
+
+// Agree has what is counted from now on be of the ledger that all gateways of this
+// Redis share.
+func (m *Mirror) Agree(ctx context.Context) error {
+	seen, err := m.Peers(ctx)
+	if err != nil {
+		return err
+	}
+	return m.agree(ctx, seen)
+}
+
+// agree finds out which form all gateways read that may still write, and goes over to
+// it. Whoever left or is lost is not waited for.
+func (m *Mirror) agree(ctx context.Context, seen map[string]Presence) error {
+	m.calls.Add(hashAllCalls + 1)
+	schemas, err := m.conn.HashAll(ctx, schemasKey)
+	if err != nil {
+		return err
+	}
+	own := append(m.ledger.Orphans(), m.ledger.Instance())
+	for _, id := range own {
+		if schemas[id] == "" {
+			schemas[id] = strconv.Itoa(int(FormPeriod))
+			m.calls.Add(1)
+			if err := m.conn.HashSet(ctx, schemasKey, id, schemas[id]); err != nil {
+				return err
+			}
+		}
+	}
+	shared := Origin{Form: FormPeriod}
+	for id, schema := range schemas {
+		if n, err := strconv.ParseUint(schema, 10, 8); err != nil || Form(n) > FormPeriod {
+			return fmt.Errorf("gateway %s: %w", id, laterSchema(schema))
+		}
+	}
+	for id, p := range seen {
+		if !p.Left && !p.Lost && schemas[id] == "" {
+			shared.Form = FormHour
+		}
+	}
+	if shared.Ledger, err = m.Identity(ctx, m.ledger.config.Dir); err != nil {
+		return err
+	}
+	before := m.shared.Load()
+	if before != nil && before.Form == FormPeriod { // others have read it
+		shared.Form = FormPeriod
+	}
+	if before != nil && *before == shared {
+		return nil
+	}
+	if err := m.ledger.share(shared); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ledger.mu.Lock()
+	defer m.ledger.mu.Unlock()
+	m.shared.Store(&shared)
+	for _, b := range m.ledger.logs() { // all is sent again, in the new form
+		b.projection.mirrored(m.ledger.mirrored, time.Now())
+	}
 	return nil
 }
 
@@ -170,6 +200,10 @@ func (m *Mirror) OwnSums(ctx context.Context) ([]Entry, error) {
 
 func (m *Mirror) entries(ctx context.Context, ids []string, organization string) ([]Entry, error) {
 	var all []Entry
+	shared := m.ledger.Origin().Ledger
+	if o := m.shared.Load(); o != nil {
+		shared = o.Ledger
+	}
 	for _, id := range ids {
 		for shard := range Shards {
 			if organization != "" && Shard(organization) != shard {
@@ -181,7 +215,7 @@ func (m *Mirror) entries(ctx context.Context, ids []string, organization string)
 			if err != nil {
 				return nil, err
 			}
-			entries, err := entriesOf(id, fields)
+			entries, err := entriesOf(id, shared, fields)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", key, err)
 			}
@@ -195,48 +229,27 @@ func (m *Mirror) entries(ctx context.Context, ids []string, organization string)
 	return all, nil
 }
 
-// entriesOf reads the fields of a hash with sums.
-func entriesOf(instance string, fields map[string]string) ([]Entry, error) {
-	byName := make(map[string]*Entry)
-	for field, value := range fields {
-		if strings.HasPrefix(field, "_") {
-			continue
-		}
-		parts := strings.Split(field, "|")
-		n, err := strconv.ParseUint(value, 10, 64)
-		if len(parts) != 7 || len(parts[0]) != 1 || err != nil {
-			return nil, fmt.Errorf("the field %q with the value %q is not a sum", field, value)
-		}
-		name := strings.Join(parts[:6], "|")
-		e := byName[name]
-		if e == nil {
-			e = &Entry{
-				Instance: instance,
-				Span:     Span(parts[0][0]),
-				ID:       parts[1],
-				Subject:  Subject{Organization: parts[2], Project: parts[3], Function: parts[4]},
-				Region:   parts[5],
-			}
-			byName[name] = e
-		}
-		switch parts[6] {
-		case "invocations":
-			e.Invocations = n
-		case "completed":
-			e.Completed = n
-		case "voided":
-			e.Voided = n
-		case "added":
-			e.Added = n
-		case "deducted":
-			e.Deducted = n
-		case "first":
-			e.First = n
-		}
+// Hooks are functions that a mirror calls.
+type Hooks struct {
+	// Trouble is called with the error when sums cannot be sent, and with nil when they
+	// can be again.
+	Trouble func(error)
+	// Join is called before the first sums are sent, and before all are sent again
+	// because Redis lost some. After an error nothing is sent, and it is called again.
+	// Optional.
+	Join func(ctx context.Context) error
+}
+
+// join calls Hooks.Join, unless that succeeded before and again is false.
+func (m *Mirror) join(ctx context.Context, again bool) error {
+	m.joining.Lock()
+	defer m.joining.Unlock()
+	if m.hooks.Join == nil || m.joined && !again {
+		return nil
 	}
-	entries := make([]Entry, 0, len(byName))
-	for _, e := range byName {
-		entries = append(entries, *e)
+	if err := m.hooks.Join(ctx); err != nil {
+		return err
 	}
-	return entries, nil
+	m.joined = true
+	return nil
 }

@@ -13,6 +13,7 @@ type Part struct {
 	Organization, Project, Function, Region string
 	Period                                  string // the id of the billing period
 	Start                                   time.Time
+	Origin                                  Origin
 }
 
 // Proof lists the records of one instance log that a line was made of.
@@ -131,7 +132,8 @@ func (b *instanceLog) isOf(of *Part, r *Record, subjects map[uint32]*Subject, fo
 	}
 	s, known := subjects[r.Subject]
 	if !known {
-		if n := b.dictionary.lookup(SubjectID(r.Subject)); n.Organization == of.Organization && n.Project == of.Project && n.Function == of.Function {
+		if n := b.dictionary.lookup(SubjectID(r.Subject)); n.Organization == of.Organization && n.Project == of.Project && n.Function == of.Function &&
+			b.dictionary.originOf(SubjectID(r.Subject)) == of.Origin {
 			s = &n
 		}
 		subjects[r.Subject] = s

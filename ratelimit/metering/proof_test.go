@@ -52,7 +52,7 @@ func TestProve(t *testing.T) {
 		t.Fatalf("%v, %v", since, err)
 	}
 	admit(t, l, s, r, hour) // while the line was made
-	of := Part{Organization: "acme", Project: "p", Function: "f", Region: "eu", Period: (Cycle{}).At(hour).ID, Start: hour}
+	of := Part{Organization: "acme", Project: "p", Function: "f", Region: "eu", Period: (Cycle{}).At(hour).ID, Start: hour, Origin: l.Origin()}
 	has := Sums{Invocations: n + 10, Voided: 1, Deducted: 7}
 	prove := func() Proof {
 		t.Helper()

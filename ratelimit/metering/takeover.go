@@ -63,7 +63,7 @@ func (l *Ledger) takeOver() error {
 			continue
 		}
 		delete(l.free, id)
-		b, err := openInstanceLog(found, l.config.Now)
+		b, err := openInstanceLog(found, l.Origin().Ledger, l.config.Now)
 		if err != nil {
 			errs = append(errs, errors.Join(err, found.close()))
 			continue

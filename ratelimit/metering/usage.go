@@ -15,6 +15,8 @@ type Usage struct {
 	Span     Span
 	Start    time.Time
 	Sums
+	Origin Origin
+	AsOf   uint64 // the number of the last record of the log
 }
 
 // Usage returns all sums of this process's instance logs, up to the last record,
@@ -52,6 +54,8 @@ func (b *instanceLog) usage() []Usage {
 			Span:     key.span,
 			Start:    time.Unix(key.start, 0).UTC(),
 			Sums:     sums.Sums,
+			Origin:   b.dictionary.originOf(key.subject),
+			AsOf:     b.projection.last,
 		})
 	}
 	return all

@@ -96,3 +96,60 @@ func TestLinesOfOneHour(t *testing.T) {
 		t.Error("a column that its schema does not have was added to a line")
 	}
 }
+
+// said is what a log said of one hour when it had so many records.
+func said(asOf uint64, n int64) Sum {
+	s := used("one", "f", 0, n)
+	s.Sources[0].AsOf = asOf
+	return s
+}
+
+// What a log says later replaces what it said before, also if it is less: a number that was wrong becomes a correction. What
+// it said earlier does not, but for the log itself, which is the truth.
+func TestLaterWordsCount(t *testing.T) {
+	b := newStore(t)
+	b.over = 1
+	own := said(3, 4)
+	own.Sources[0].Own = true
+	for i, step := range []struct {
+		sum      Sum
+		want     int64
+		revision int64
+	}{
+		{used("one", "f", 0, 2), 2, 1}, // as an older build stored it
+		{said(10, 10), 10, 2},
+		{said(11, 10), 10, 2}, // nothing new
+		{said(12, 500), 500, 3},
+		{said(12, 10), 10, 4}, // it was set right
+		{said(11, 9), 10, 4},  // an old copy
+		{used("one", "f", 0, 9), 10, 4},
+		{own, 4, 5},
+	} {
+		b.update(step.sum)
+		lines := b.lines()
+		if len(lines) != 1 || lines[0].Quantity != step.want || lines[0].Revision != step.revision || lines[0].State == Correction != (step.revision > 1) {
+			t.Errorf("step %d: %+v", i, lines)
+		}
+	}
+	nothing := said(13, 0)
+	nothing.Sources[0].Completed = 0
+	b.update(nothing)
+	if lines := b.lines(); len(lines) != 1 || lines[0].Quantity != 0 {
+		t.Errorf("a sum that there never was: %+v", lines)
+	}
+}
+
+// The ledger that old lines are of is written down with them: no other id makes them other lines.
+func TestOldLinesKeepTheirLedger(t *testing.T) {
+	b := newStore(t)
+	b.update(used("one", "f", 0, 5))
+	want := b.lines()
+	joined := &storeTest{LineStore: NewLineStore(b.path, "joined"), t: t, price: b.price}
+	if lines := joined.lines(); !slices.Equal(lines, want) {
+		t.Errorf("%+v, want %+v", lines, want)
+	}
+	joined.update(used("one", "f", 0, 6), counted(used("one", "f", 0, 1), metering.Origin{Ledger: "joined", Form: metering.FormPeriod}, ""))
+	if lines := joined.lines(); len(lines) != 2 || lines[0].LineID != want[0].LineID || lines[0].Quantity != 6 || lines[1].LedgerID != "joined" {
+		t.Errorf("%+v", lines)
+	}
+}

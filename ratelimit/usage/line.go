@@ -111,6 +111,15 @@ func (l Line) digest() string {
 	return hex.EncodeToString(sum[:])
 }
 
+// Origin returns where the usage of the line was counted first.
+func (l *Line) Origin() metering.Origin {
+	o := metering.Origin{Ledger: l.LedgerID, Form: metering.FormHour}
+	if l.Schema == Schema {
+		o.Form = metering.FormPeriod
+	}
+	return o
+}
+
 // Intact reports whether SHA256 matches the other columns.
 func (l Line) Intact() bool { return l.SHA256 == l.digest() }
 
@@ -134,6 +143,8 @@ type Source struct {
 	Voided      int64  `json:"v,omitempty"`
 	Added       int64  `json:"a,omitempty"` // by adjustments; both only grow
 	Deducted    int64  `json:"d,omitempty"`
+	AsOf        uint64 `json:"n,omitempty"` // the number of the last record of the log when it said so; 0: not known
+	Own         bool   `json:"-"`           // it was read from the log itself, which is the truth
 }
 
 // Add adds more usage of the same instance log.
@@ -177,9 +188,10 @@ func merge(sums []Sum) []Sum {
 	return merged
 }
 
-// newer updates the known sources of a line with reported ones. Sources that are
-// not reported stay. A source that reports less than before was restored from an
-// older copy and is ignored.
+// newer updates the known sources of a line with reported ones. Sources that are not
+// reported stay. What a log says later replaces what was known of it, also if it is
+// less; what it said earlier, as a Redis that was restored from an old copy has it,
+// does not.
 func newer(known, reported []Source) []Source {
 	known = slices.Clone(known)
 	for _, s := range reported {
@@ -187,19 +199,41 @@ func newer(known, reported []Source) []Source {
 		switch {
 		case !found:
 			known = slices.Insert(known, i, s)
-		case s.admitted() > known[i].admitted() || s.admitted() == known[i].admitted() && s.Completed+s.Voided >= known[i].Completed+known[i].Voided:
-			before := known[i]
-			known[i] = s
-			if before.First != 0 && (s.First == 0 || before.First < s.First) {
-				known[i].First = before.First
-			}
-			s.Added, s.Deducted = max(s.Added, before.Added), max(s.Deducted, before.Deducted)
-			known[i].Added, known[i].Deducted = s.Added, s.Deducted
-		default:
-			known[i].Added, known[i].Deducted = max(s.Added, known[i].Added), max(s.Deducted, known[i].Deducted)
+		case s.AsOf == 0 && !s.Own:
+			known[i] = greater(known[i], s)
+		case s.Own || s.AsOf >= known[i].AsOf:
+			known[i] = known[i].replaced(s)
 		}
 	}
 	return known
+}
+
+// replaced returns a source after it said something else.
+func (s Source) replaced(now Source) Source {
+	if now.First == 0 {
+		now.First = s.First
+	}
+	same := now
+	same.AsOf, same.Own = s.AsOf, s.Own
+	if same == s { // it said the same before
+		return s
+	}
+	return now
+}
+
+// greater returns the later one of two sources of which it is not known when they were
+// said: counts only grow.
+func greater(before, s Source) Source {
+	now := before
+	if s.admitted() > before.admitted() || s.admitted() == before.admitted() && s.Completed+s.Voided >= before.Completed+before.Voided {
+		now = s
+		if before.First != 0 && (s.First == 0 || before.First < s.First) {
+			now.First = before.First
+		}
+		now.AsOf = before.AsOf
+	}
+	now.Added, now.Deducted = max(s.Added, before.Added), max(s.Deducted, before.Deducted)
+	return now
 }
 
 func compareKeys(a, b Key) int {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
@@ -21,6 +23,18 @@ func (b *LineStore) lineKey(k Key) []byte {
 	}
 	start := binary.BigEndian.AppendUint64(nil, uint64(k.Start.Unix()))
 	return append(start, strings.Join(names, "\x00")...)
+}
+
+// pin writes down which ledger keys without one are of.
+func (b *LineStore) pin(tx *bbolt.Tx) error {
+	if b.pinned {
+		return nil
+	}
+	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
+	if err != nil {
+		return err
+	}
+	return meta.Put(keyLedger, []byte(b.ledger))
 }
 
 // isLine reports whether a key in a bucket of lines is that of a line.

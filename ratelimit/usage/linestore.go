@@ -23,14 +23,17 @@ type LineStore struct {
 	noSync bool // for tests, which would wait for disks
 
 	mu      sync.Mutex // guards all below
-	ledger  string     // the id of the ledger, which keys without one are of
+	ledger  string     // the id of the ledger that keys without one are of
+	pinned  bool       // ledger is what the file says
 	periods periods    // nil: derived from the ids
 }
 
 var (
 	bucketLines   = []byte("lines") // a bucket of lines for each organization and period
-	bucketChanges = []byte("news")  // lines that became final or were corrected, in that order
-	keyOpen       = []byte("open")  // in each of these: the key of the first provisional line
+	bucketMeta    = []byte("meta")
+	keyLedger     = []byte("ledger") // there: the id of the ledger that keys without one are of
+	bucketChanges = []byte("news")   // lines that became final or were corrected, in that order
+	keyOpen       = []byte("open")   // in each of these: the key of the first provisional line
 )
 
 // unknownPrice is the price where no other is known: unlimited, without charge.
@@ -40,15 +43,9 @@ var unknownPrice = Price{Included: -1, Currency: DefaultCurrency}
 const storeWait = 5 * time.Second
 
 // NewLineStore returns the line store in a file, which need not exist. It does not
-// open the file.
+// open the file. Lines without a ledger are of ledgerID, unless the file names another:
+// its first update writes it down for ever.
 func NewLineStore(path, ledgerID string) *LineStore { return &LineStore{path: path, ledger: ledgerID} }
-
-// SetLedger changes the id of the ledger that lines are of whose key names none.
-func (b *LineStore) SetLedger(id string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ledger = id
-}
 
 // entry is a line as it is stored.
 type entry struct {
@@ -93,6 +90,17 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	if err != nil {
 		return fmt.Errorf("the line store %s: %w", b.path, err)
 	}
+	if !b.pinned {
+		err = db.View(func(tx *bbolt.Tx) error {
+			if meta := tx.Bucket(bucketMeta); meta != nil && meta.Get(keyLedger) != nil {
+				b.ledger, b.pinned = string(meta.Get(keyLedger)), true
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("the line store %s: %w", b.path, errors.Join(err, db.Close()))
+		}
+	}
 	run := db.View
 	if write {
 		run = db.Update
@@ -134,6 +142,9 @@ func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 		}
 		changes, err := tx.CreateBucketIfNotExists(bucketChanges)
 		if err != nil {
+			return err
+		}
+		if err := b.pin(tx); err != nil {
 			return err
 		}
 		settled, err := settle(lines, in.Now, in.Complete)
@@ -211,6 +222,9 @@ func (u *update) run(sums []Sum) (changed int, err error) {
 		}
 		n := e
 		n.End, n.Sources = u.end(&sums[i].Key).Unix(), newer(e.Sources, sums[i].Sources)
+		for k := range n.Sources {
+			n.Sources[k].Own = false
+		}
 		if known && n.equal(&e) {
 			continue
 		}
