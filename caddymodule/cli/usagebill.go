@@ -53,4 +53,30 @@ func (a *billAnswer) table(w io.Writer, _ time.Time) {
 		})
 	}
 	write(w, rows)
+	for i := range a.Organizations {
+		writeTerms(w, &a.Organizations[i])
+	}
+}
+
+// writeTerms lists the terms of a bill that has several.
+func writeTerms(w io.Writer, o *billing.OrganizationBill) {
+	if len(o.Terms) < 2 {
+		return
+	}
+	fmt.Fprintf(w, "\nTerms of %s in %s, beginning in UTC\n", printable(cmp.Or(o.ID, none)), printable(o.Period.ID))
+	rows := [][]string{{"FROM", "PLAN", "INCLUDED", "PRICE", "USED", "PACKAGES", "AMOUNT"}}
+	for _, t := range o.Terms {
+		included, price := none, "none sold"
+		if t.Included >= 0 {
+			included = count(t.Included)
+		}
+		if t.Package > 0 {
+			price = t.Price + " per " + count(t.Package)
+		}
+		rows = append(rows, []string{
+			t.From.UTC().Format("2006-01-02 15:04"), printable(cmp.Or(t.Plan, none)), included, printable(price),
+			count(t.Invocations), count(t.Packages), printable(t.Amount + " " + o.Currency),
+		})
+	}
+	write(w, rows)
 }

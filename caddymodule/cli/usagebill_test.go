@@ -13,11 +13,18 @@ import (
 
 const billJSON = `{"organizations":[
 {"id":"","plan":"","period":{"id":"2026-11"},"state":"final","included":-1,"invocations":7,"over":0,"packages":0,"amount_minor":0,"amount":"0.00","currency":"USD"},
-{"id":"acme","plan":"pro","period":{"id":"2026-11"},"state":"provisional","included":2000000,"invocations":3400000,"over":1400000,"packages":2,"amount_minor":400,"amount":"4.00","currency":"USD"}]}`
+{"id":"acme","plan":"pro","period":{"id":"2026-11"},"state":"provisional","included":2000000,"invocations":3400000,"over":1400000,"packages":2,"amount_minor":400,"amount":"4.00","currency":"USD",
+"terms":[{"from":"2026-11-01T00:00:00Z","plan":"free","plan_rev":"a","included":500000,"package":0,"price":"0.00","invocations":400000,"packages":0,"amount_minor":0,"amount":"0.00"},
+{"from":"2026-11-05T14:32:00Z","plan":"pro","plan_rev":"b","included":2000000,"package":1000000,"price":"2.00","invocations":3000000,"packages":2,"amount_minor":400,"amount":"4.00"}]}]}`
 
 const billText = `ORGANIZATION  PERIOD   PLAN  INCLUDED   USED       OVER       PACKAGES  AMOUNT    STATE
 -             2026-11  -     -          7          0          0         0.00 USD  final
 acme          2026-11  pro   2,000,000  3,400,000  1,400,000  2         4.00 USD  provisional
+
+Terms of acme in 2026-11, beginning in UTC
+FROM              PLAN  INCLUDED   PRICE               USED       PACKAGES  AMOUNT
+2026-11-01 00:00  free  500,000    none sold           400,000    0         0.00 USD
+2026-11-05 14:32  pro   2,000,000  2.00 per 1,000,000  3,000,000  2         4.00 USD
 `
 
 func TestUsageBill(t *testing.T) {

@@ -13,17 +13,18 @@ func (e *Engine) Bill(ctx context.Context, q Query) (BillAnswer, error) {
 		return BillAnswer{}, err
 	}
 	answer := BillAnswer{Organizations: []OrganizationBill{}}
-	for l, err := range lines.store.Lines(lines.want) {
+	for c, err := range lines.store.Charges(lines.want) {
+		l := &c.Line
 		if err != nil {
 			return BillAnswer{}, err
 		}
 		last := len(answer.Organizations) - 1
-		if last < 0 || !answer.Organizations[last].covers(&l) {
+		if last < 0 || !answer.Organizations[last].covers(l) {
 			p, _, _ := lines.cycles.Named(l.AccountID, l.Period)
 			answer.Organizations = append(answer.Organizations, OrganizationBill{ID: l.AccountID, Period: periodOf(p), State: usage.Final})
 			last++
 		}
-		answer.Organizations[last].add(&l)
+		answer.Organizations[last].add(&c)
 	}
 	return answer, nil
 }
@@ -33,8 +34,8 @@ func (b *OrganizationBill) covers(l *usage.Line) bool {
 	return b.ID == l.AccountID && b.Period.ID == l.Period && b.Currency == l.Currency
 }
 
-// add adds a line item, which is later than those before.
-func (b *OrganizationBill) add(l *usage.Line) {
+// add adds a line item with its price, which is later than those before.
+func (b *OrganizationBill) add(l *usage.Charge) {
 	b.Plan, b.Included, b.Currency = l.Plan, l.Included, l.Currency
 	b.Invocations += l.Quantity
 	b.Over += l.OverageQuantity
@@ -44,4 +45,25 @@ func (b *OrganizationBill) add(l *usage.Line) {
 	if l.State == usage.Provisional {
 		b.State = usage.Provisional
 	}
+	last := len(b.Terms) - 1
+	if last < 0 || b.Terms[last].PlanRev != l.PlanRev {
+		b.Terms = append(b.Terms, BillTerm{
+			From:     l.WindowStart,
+			Plan:     l.Plan,
+			PlanRev:  l.PlanRev,
+			Included: l.Included,
+			Package:  l.Package,
+			Price:    usage.Decimal(l.Minor, l.Currency),
+		})
+		last++
+	}
+	b.Terms[last].add(&l.Line, b.Currency)
+}
+
+// add adds a line item of the term.
+func (t *BillTerm) add(l *usage.Line, currency string) {
+	t.Invocations += l.Quantity
+	t.Packages += l.Packages
+	t.AmountMinor = usage.AddAmounts(t.AmountMinor, l.AmountMinor)
+	t.Amount = usage.Decimal(t.AmountMinor, currency)
 }

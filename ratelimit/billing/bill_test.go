@@ -2,6 +2,7 @@ package billing
 
 import (
 	"bytes"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -41,20 +42,32 @@ func TestBill(t *testing.T) {
 		AmountMinor: 200,
 		Amount:      "2.00",
 		Currency:    "USD",
+		Terms: []BillTerm{{
+			From:        begins.Truncate(time.Hour),
+			Plan:        "team",
+			PlanRev:     pays.Revision(),
+			Included:    3,
+			Package:     2,
+			Price:       "1.00",
+			Invocations: 6,
+			Packages:    2,
+			AmountMinor: 200,
+			Amount:      "2.00",
+		}},
 	}
-	if got := f.bill(Query{}); len(got) != 1 || got[0] != want {
+	if got := f.bill(Query{}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	f.clock.forward(2 * time.Hour)
 	want.State = usage.Final
-	if got := f.bill(Query{Organization: "acme"}); len(got) != 1 || got[0] != want {
+	if got := f.bill(Query{Organization: "acme"}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	f.clock.forward(20 * 24 * time.Hour)
 	if got := f.bill(Query{}); len(got) != 0 {
 		t.Errorf("of December: %+v", got)
 	}
-	if got := f.bill(Query{Month: november.Start}); len(got) != 1 || got[0] != want {
+	if got := f.bill(Query{Month: november.Start}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 }

@@ -1,6 +1,10 @@
 package billing
 
-import "github.com/edgegate/edgegate/ratelimit/usage"
+import (
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
 
 // BillAnswer says what organizations have to pay: the answer of `edgegate usage bill`.
 type BillAnswer struct {
@@ -48,4 +52,38 @@ type OrganizationBill struct {
 
 	// Currency is a code of ISO 4217.
 	Currency string `json:"currency"`
+
+	// Terms has the parts of the period with one price each, in order. The bill is their
+	// sum.
+	Terms []BillTerm `json:"terms"`
+}
+
+// BillTerm is the part of a bill under one price.
+type BillTerm struct {
+	// From is when the first line item of the term begins.
+	From time.Time `json:"from"`
+
+	// Plan is the name of the plan.
+	Plan string `json:"plan"`
+
+	// PlanRev has 8 hex digits that differ between prices of a plan.
+	PlanRev string `json:"plan_rev"`
+
+	// Included is the number of invocations that the plan includes in the period; -1
+	// without a limit.
+	Included int64 `json:"included"`
+
+	// Package is the number of invocations in a package; 0 if nothing is sold.
+	Package int64 `json:"package"`
+
+	// Price is that of a package, as a decimal number in the currency of the bill.
+	Price string `json:"price"`
+
+	// Invocations, Packages and AmountMinor are parts of those of the bill.
+	Invocations int64 `json:"invocations"`
+	Packages    int64 `json:"packages"`
+	AmountMinor int64 `json:"amount_minor"`
+
+	// Amount is AmountMinor as a decimal number in the currency of the bill.
+	Amount string `json:"amount"`
 }

@@ -102,6 +102,16 @@ func TestTermsWithinAnHour(t *testing.T) {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
 			want := f.lines()
+			bill := f.bill(Query{})[0]
+			var billed BillTerm
+			for _, term := range bill.Terms {
+				billed.Invocations += term.Invocations
+				billed.Packages += term.Packages
+				billed.AmountMinor += term.AmountMinor
+			}
+			if len(bill.Terms) < 2 || billed.Invocations != bill.Invocations || billed.Packages != bill.Packages || billed.AmountMinor != bill.AmountMinor {
+				t.Errorf("%+v", bill)
+			}
 			// The same after a restart, from the checkpoint and from the records.
 			f.end()
 			again := reopen(t, f.dir, f.clock, account("acme", soft, f.plan.accounts[0].Price))
