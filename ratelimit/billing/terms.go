@@ -59,6 +59,12 @@ func (e *Engine) syncTerms(ctx context.Context, o *opened) error {
 	}
 	if s := o.shared.Load(); s != nil {
 		in.Redis = s.conn
+		if s.mirror != nil && !s.mirror.Agreed() {
+			if err := s.mirror.Agree(ctx); err != nil {
+				return fmt.Errorf("reading the builds of other gateways: %w", err)
+			}
+			in.WholeHours = !s.mirror.Agreed()
+		}
 	}
 	// Also after an error: a part of the terms may be known.
 	return errors.Join(o.terms.Sync(ctx, in), o.cut(in.Now))

@@ -127,6 +127,13 @@ func (m *Mirror) Agree(ctx context.Context) error {
 	return m.agree(ctx, seen)
 }
 
+// Agreed reports whether all gateways of this Redis are of builds that know hours of
+// several parts, as far as Agree has found out.
+func (m *Mirror) Agreed() bool {
+	o := m.shared.Load()
+	return o != nil && o.Form == FormPeriod
+}
+
 // agree finds out which form all gateways read that may still write, and goes over to
 // it. Whoever left or is lost is not waited for.
 func (m *Mirror) agree(ctx context.Context, seen map[string]Presence) error {
