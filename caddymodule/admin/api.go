@@ -50,6 +50,7 @@ var endpoints = map[string]map[string]endpoint{
 	"usage":           {http.MethodGet: {usedBy, []string{"period", "organization", "daily"}}},
 	"usage/bill":      {http.MethodGet: {bill, []string{"period", "organization"}}},
 	"usage/reconcile": {http.MethodGet: {reconcile, []string{"period", "organization", "against"}}},
+	"usage/verify":    {http.MethodGet: {answer: verify}},
 	"usage/proof":     {http.MethodGet: {proof, []string{"line"}}},
 	"usage/adjust":    {http.MethodGet: {adjustments, []string{"period", "organization"}}, http.MethodPost: {answer: adjust}},
 	"usage/exporters": {http.MethodGet: {answer: listExporters}, http.MethodPost: {answer: push}},

@@ -17,12 +17,12 @@ import (
 func usageCommand(now func() time.Time) caddycmd.Command {
 	return caddycmd.Command{
 		Name:  "usage",
-		Usage: "show|bill|export|reconcile|proof|adjust|exporters|push",
+		Usage: "show|bill|export|reconcile|verify|recover|proof|adjust|exporters|push",
 		Short: "Shows what was used, and what it costs",
 		Long:  "Commands for the invocations that a running gateway counted.",
 		CobraFunc: func(cmd *cobra.Command) {
 			cmd.Example = examples("usage", " show", " bill --period 2026-11", " export --format parquet --out usage.parquet", " reconcile --period 2026-11")
-			group(cmd, usageShow(now), usageBill(now), usageExport(), usageReconcile(), usageProof(now), usageAdjust(now), usageExporters(now), usagePush(now))
+			group(cmd, usageShow(now), usageBill(now), usageExport(), usageReconcile(), usageVerify(now), usageRecover(now), usageProof(now), usageAdjust(now), usageExporters(now), usagePush(now))
 		},
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 	"github.com/edgegate/edgegate/ratelimit/quota"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
@@ -101,6 +102,9 @@ func (e *Engine) open(shared bool) (*opened, error) {
 		SharedClock: shared,
 		Trouble:     e.logLedger,
 	})
+	if errors.As(err, new(*durable.DamageError)) {
+		return nil, fmt.Errorf("store: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("store: %w; name a directory that can be written with `store embedded DIRECTORY`", err)
 	}
@@ -108,6 +112,9 @@ func (e *Engine) open(shared bool) (*opened, error) {
 	if found := ledger.Recovered(); found.Dead+found.Torn > 0 {
 		logger.Warn("recovered ledger after unclean shutdown",
 			slog.Int("invocations_not_begun", found.Dead), slog.Int("records_damaged", found.Torn))
+	}
+	for _, aside := range ledger.SetAside() {
+		logger.Error("damaged file of the ledger set aside; nothing that was counted is missing", logError(aside))
 	}
 	logger.Info("ledger opened", slog.String("gateway", ledger.Instance()))
 	for _, z := range ledger.UnknownZones() {

@@ -8,7 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"go.etcd.io/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // Adjustment adds units to a bill, or deducts them, by decision of an operator. It
@@ -169,13 +170,11 @@ func saveAdjustments(tx *bbolt.Tx, p *projection) error {
 func loadAdjustments(tx *bbolt.Tx, p *projection) error {
 	err := tx.Bucket(bucketAdjusted).ForEach(func(k, v []byte) error {
 		var r Record
-		if len(v) != RecordSize {
-			return fmt.Errorf("the value under %x is not an adjustment", k)
-		}
-		if err := r.decode(v); err != nil {
-			return fmt.Errorf("reading the adjustment under %x: %w", k, err)
+		if len(v) != RecordSize || r.decode(v) != nil {
+			return &durable.DamageError{File: tx.Path(), Offset: -1, What: fmt.Sprintf("the value under %x is not an adjustment", k)}
 		}
 		p.adjusted = append(p.adjusted, r)
+		p.notes = max(p.notes, r.Note)
 		return nil
 	})
 	p.adjustedKept = len(p.adjusted)

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 )
 
 func adjust(t *testing.T, l *Ledger, units int64, at time.Time) Adjustment {

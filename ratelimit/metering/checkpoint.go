@@ -1,17 +1,25 @@
 package metering
 
 import (
+	"bytes"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
-	"go.etcd.io/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // checkpoint is a file with the sums and the last record they include, so that a
 // start need not read all records.
-type checkpoint struct{ db *bbolt.DB }
+type checkpoint struct {
+	db       *bbolt.DB
+	active   uint64 // the first record of the segment in use, 0 if unknown
+	sameBoot bool   // the process before wrote it while the machine ran that runs now
+}
 
 var (
 	bucketSums     = []byte("sums")
@@ -19,7 +27,10 @@ var (
 	bucketRefused  = []byte("refused")
 	bucketAdjusted = []byte("adjusted") // the records of adjustments, by their numbers
 	bucketCuts     = []byte("cuts")     // where hours are cut, by organization and number
+	bucketNames    = []byte("names")    // the lines of the dictionary, by their numbers: what one of the two files lost, the other has
 	keyLast        = []byte("last")
+	keyActive      = []byte("active")  // the first record of the segment in use
+	keyBoot        = []byte("boot")    // which start of the machine it was last opened in
 	keyMirror      = []byte("mirror")  // the name of the place that sums are sent to
 	keyLatest      = []byte("latest")  // the latest time of a record, in microseconds
 	keyClock       = []byte("clock")   // a keptClock
@@ -29,22 +40,53 @@ var (
 // checkpointWait bounds the wait for another process that has the file open.
 const checkpointWait = 5 * time.Second
 
-func openCheckpoint(path string) (*checkpoint, error) {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
-	if err == nil {
-		err = db.Update(func(tx *bbolt.Tx) error {
-			for _, name := range [][]byte{bucketSums, bucketMeta, bucketRefused, bucketAdjusted, bucketCuts} {
-				if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+// openCheckpoint opens a checkpoint and loads its sums into p, or into an empty p if
+// there is none. One that is damaged is set aside: the records have all that is in it,
+// except whether sums were sent to the same place before. aside says so, and why.
+func openCheckpoint(path string, p *projection) (c *checkpoint, aside error, err error) {
+	c, err = tryCheckpoint(path, p)
+	var damage *durable.DamageError
+	if !errors.As(err, &damage) {
+		return c, nil, err
 	}
+	kept, err := durable.SetAside(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("setting a damaged file aside: %w", err)
+	}
+	aside = fmt.Errorf("%s: damaged: %s; it is now %s, and the sums are made of all records again", path, damage.What, filepath.Base(kept))
+	p.reset()
+	c, err = tryCheckpoint(path, p)
+	return c, aside, err
+}
+
+func tryCheckpoint(path string, p *projection) (*checkpoint, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", path, err)
 	}
-	return &checkpoint{db}, nil
+	c := &checkpoint{db: db}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{bucketSums, bucketMeta, bucketRefused, bucketAdjusted, bucketCuts, bucketNames} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		meta := tx.Bucket(bucketMeta)
+		run, _ := RunClock()
+		boot := []byte(run)
+		if b := meta.Get(keyActive); len(b) == 8 {
+			c.active = binary.BigEndian.Uint64(b)
+		}
+		c.sameBoot = len(boot) > 0 && bytes.Equal(meta.Get(keyBoot), boot)
+		return meta.Put(keyBoot, boot)
+	})
+	if err == nil {
+		err = c.load(p)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
+	}
+	return c, nil
 }
 
 func (k sumKey) encode() []byte {
@@ -101,7 +143,7 @@ func (c *checkpoint) load(p *projection) error {
 			key, ok := decodeSumKey(k)
 			sums, whole := decodeSums(v)
 			if !ok || !whole {
-				return fmt.Errorf("the value under %x is not a sum", k)
+				return &durable.DamageError{File: c.db.Path(), Offset: -1, What: fmt.Sprintf("the value under %x is not a sum", k)}
 			}
 			p.set(key, sums)
 			return nil
@@ -110,8 +152,12 @@ func (c *checkpoint) load(p *projection) error {
 }
 
 // save writes what changed since the last save.
-func (c *checkpoint) save(p *projection) error {
+func (c *checkpoint) save(p *projection, names *dictionary) error {
+	entries := names.lines()
 	err := c.db.Update(func(tx *bbolt.Tx) error {
+		if err := saveNames(tx.Bucket(bucketNames), entries); err != nil {
+			return err
+		}
 		bucket := tx.Bucket(bucketSums)
 		for _, key := range p.changed {
 			if err := bucket.Put(key.encode(), p.sums[key].encode()); err != nil {
@@ -140,6 +186,52 @@ func (c *checkpoint) save(p *projection) error {
 		t.changed = false
 	}
 	return nil
+}
+
+// saveNames adds the lines of the dictionary that are new.
+func saveNames(bucket *bbolt.Bucket, entries []entry) error {
+	from := 0
+	if last, _ := bucket.Cursor().Last(); len(last) == 4 {
+		from = int(binary.BigEndian.Uint32(last)) + 1
+	}
+	for i := from; i < len(entries); i++ {
+		text, err := json.Marshal(entries[i])
+		if err == nil {
+			err = bucket.Put(binary.BigEndian.AppendUint32(nil, uint32(i)), text)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// names returns the lines of the dictionary that the checkpoint has.
+func (c *checkpoint) names() (entries []entry, err error) {
+	err = c.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketNames).ForEach(func(_, text []byte) error {
+			var e entry
+			err := json.Unmarshal(text, &e)
+			entries = append(entries, e)
+			return err
+		})
+	})
+	return entries, err
+}
+
+// inUse notes the first record of the segment in use: without that file, records would
+// be missing that nobody knows of.
+func (c *checkpoint) inUse(first uint64) error {
+	if c.active == first {
+		return nil
+	}
+	err := c.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put(keyActive, binary.BigEndian.AppendUint64(nil, first))
+	})
+	if err == nil {
+		c.active = first
+	}
+	return err
 }
 
 // mark stores the name of the place that sums are sent to; marked returns it.

@@ -36,9 +36,10 @@ type dictionary struct {
 
 	mu       sync.Mutex // guards all below, and writes to latest and byRegion
 	file     growing
-	size     int64 // of the whole lines
-	synced   int64 // how much of that is on the disk
-	torn     bool  // there are bytes after the whole lines, of a line that was not written completely
+	size     int64   // of the whole lines
+	synced   int64   // how much of that is on the disk
+	torn     bool    // there are bytes after the whole lines, of a line that was not written completely
+	entries  []entry // the lines
 	subjects []Subject
 	origins  []Origin // of subjects, as they are in the file
 	pinned   string   // the ledger of subjects whose origin has none
@@ -105,15 +106,8 @@ func openDictionary(path string) (*dictionary, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dictionary{
-		file:     file,
-		latest:   xsync.NewMap[string, *xsync.Map[string, latestID]](),
-		bySub:    make(map[subjectKey]SubjectID),
-		byRegion: xsync.NewMap[string, uint16](),
-		numbers:  map[string]uint16{"": 0},
-		cycles:   make(map[subjectName][]SubjectID),
-		regions:  []string{""}, // 0: none
-	}
+	d := newDictionary()
+	d.file = file
 	err = d.load(path)
 	if err == nil && d.size == 0 {
 		err = durable.SyncDirectory(filepath.Dir(path)) // the file may be new
@@ -127,8 +121,21 @@ func openDictionary(path string) (*dictionary, error) {
 	return d, nil
 }
 
+func newDictionary() *dictionary {
+	d := &dictionary{
+		latest:   xsync.NewMap[string, *xsync.Map[string, latestID]](),
+		bySub:    make(map[subjectKey]SubjectID),
+		byRegion: xsync.NewMap[string, uint16](),
+		numbers:  map[string]uint16{"": 0},
+		cycles:   make(map[subjectName][]SubjectID),
+		regions:  []string{""}, // 0: none
+	}
+	return d
+}
+
 // take adds a line to the maps.
 func (d *dictionary) take(e entry) {
+	d.entries = append(d.entries, e)
 	if e.Note != nil {
 		d.notes = append(d.notes, *e.Note)
 		d.pinned = cmp.Or(d.pinned, e.Ledger)
@@ -253,17 +260,26 @@ func (d *dictionary) regionNumber(name string) (uint16, error) {
 	return d.numbers[name], nil
 }
 
-// reserve makes sure that numbers below n are not given to new subjects. Records use
-// them whose subjects were lost with the power.
-func (d *dictionary) reserve(n SubjectID) error {
+// lines returns all lines. They never change.
+func (d *dictionary) lines() []entry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for SubjectID(len(d.subjects)) < n {
-		if err := d.write(entry{Lost: true}); err != nil {
-			return err
-		}
+	return d.entries[:len(d.entries):len(d.entries)]
+}
+
+// missing says which number that a record has is not in the dictionary, "" for none.
+func (d *dictionary) missing(subjects SubjectID, regions, notes uint32) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case int(subjects) > len(d.subjects):
+		return fmt.Sprintf("records have functions up to number %d, and it has %d", subjects-1, len(d.subjects))
+	case int(regions) > len(d.regions):
+		return fmt.Sprintf("records have regions up to number %d, and it has %d", regions-1, len(d.regions)-1)
+	case int(notes) > len(d.notes):
+		return fmt.Sprintf("records have reasons up to number %d, and it has %d", notes, len(d.notes))
 	}
-	return nil
+	return ""
 }
 
 // lookup returns the subject of a number, the zero Subject if there is none.

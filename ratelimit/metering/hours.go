@@ -2,11 +2,11 @@ package metering
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"time"
 
-	"go.etcd.io/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // hourCut is a minute in which an organization's terms change: the sum of that hour ends
@@ -114,11 +114,11 @@ func (p *projection) savedCuts() {
 func loadCuts(tx *bbolt.Tx, p *projection) error {
 	return tx.Bucket(bucketCuts).ForEach(func(k, v []byte) error {
 		if len(k) < 5 || len(v) != 16 {
-			return fmt.Errorf("the value under %x is not a cut", k)
+			return &durable.DamageError{File: tx.Path(), Offset: -1, What: fmt.Sprintf("the value under %x is not a cut", k)}
 		}
 		organization := string(k[:len(k)-5])
 		if n := binary.BigEndian.Uint32(k[len(k)-4:]); int(n) != len(p.cuts[organization]) {
-			return errors.New("a cut is missing")
+			return &durable.DamageError{File: tx.Path(), Offset: -1, What: "a cut is missing"}
 		}
 		p.cuts[organization] = append(p.cuts[organization], hourCut{
 			asked: time.Unix(int64(binary.BigEndian.Uint64(v)), 0).UTC(),

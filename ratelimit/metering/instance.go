@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -117,6 +119,12 @@ func Lock(path string) (io.Closer, error) {
 	return file, nil
 }
 
+// The files in the directory of an instance log, beside its directories wal and archive.
+const (
+	dictionaryName = "dict.seg"
+	checkpointName = "checkpoint.db"
+)
+
 // instanceLog is the log of one instance with its sums.
 type instanceLog struct {
 	instance   *instance
@@ -126,28 +134,38 @@ type instanceLog struct {
 	projection *projection
 	archiving  sync.Mutex // guards the files of segments and archives: readers hold it while they read from the start
 	saved      uint64     // the last record that is in the checkpoint and in no open segment
+	aside      error      // says which damaged file was set aside, and why
 }
 
 // openInstanceLog opens an instance log in the directory of a ledger with an id.
 func openInstanceLog(i *instance, ledger string, now func() time.Time) (*instanceLog, error) {
 	b := &instanceLog{instance: i}
 	var err error
-	if b.dictionary, err = openDictionary(filepath.Join(i.dir, "dict.seg")); err != nil {
+	if b.dictionary, err = openDictionary(filepath.Join(i.dir, dictionaryName)); err != nil {
 		return nil, err
 	}
-	if b.checkpoint, err = openCheckpoint(filepath.Join(i.dir, "checkpoint.db")); err != nil {
+	b.projection = newProjection(b.dictionary)
+	if b.checkpoint, b.aside, err = openCheckpoint(filepath.Join(i.dir, checkpointName), b.projection); err != nil {
 		return nil, errors.Join(err, b.dictionary.close())
 	}
-	b.projection = newProjection(b.dictionary)
-	err = b.checkpoint.load(b.projection)
+	if err = b.inUse(); err == nil && b.projection.last == 0 {
+		err = b.addArchives()
+	}
 	if err == nil {
-		b.log, err = openLog(filepath.Join(i.dir, "wal"), b.projection.last, now)
+		b.log, err = openLogOf(&log{
+			dir:    filepath.Join(i.dir, "wal"),
+			now:    now,
+			kept:   b.projection.last,
+			intact: b.checkpoint.sameBoot,
+		})
 	}
 	if err == nil {
 		_, err = b.log.each(b.projection.add)
 	}
 	if err == nil {
-		err = errors.Join(b.dictionary.pin(ledger), b.dictionary.reserve(b.projection.highest))
+		if err = b.whole(); err == nil {
+			err = errors.Join(b.dictionary.pin(ledger), b.checkpoint.inUse(b.log.active.Load().first))
+		}
 		b.saved = b.log.closedTo()
 	}
 	if err != nil {
@@ -159,6 +177,76 @@ func openInstanceLog(i *instance, ledger string, now func() time.Time) (*instanc
 	return b, nil
 }
 
+// inUse returns an error if the segment that was in use is missing. openLog would begin
+// another in its place.
+func (b *instanceLog) inUse() error {
+	active := b.checkpoint.active
+	if active == 0 {
+		return nil
+	}
+	path := (&log{dir: filepath.Join(b.instance.dir, "wal")}).path(active)
+	_, err := os.Stat(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	lines, err := readManifest(filepath.Join(b.instance.dir, "archive"))
+	if err != nil || slices.ContainsFunc(lines, func(line archived) bool { return line.First == active }) {
+		return err
+	}
+	return &durable.DamageError{File: path, Offset: -1, What: "it is missing, and was in use"}
+}
+
+// whole returns an error if a file of the log lacks what others refer to.
+func (b *instanceLog) whole() error {
+	if what := b.dictionary.missing(b.projection.highest, b.projection.regions, b.projection.notes); what != "" {
+		return &durable.DamageError{File: filepath.Join(b.instance.dir, dictionaryName), Offset: -1, What: what}
+	}
+	dir := filepath.Join(b.instance.dir, "archive")
+	lines, err := readManifest(dir)
+	if err != nil {
+		return err
+	}
+	archives, err := filepath.Glob(filepath.Join(dir, "*"+archiveSuffix))
+	if err != nil {
+		return err
+	}
+	// A crash leaves at most one archive that is not in the manifest, and its segment.
+	listed := make(map[string]bool)
+	for _, line := range lines {
+		listed[line.File] = true
+	}
+	for _, path := range archives {
+		name := filepath.Base(path)
+		if _, err := os.Stat(filepath.Join(b.log.dir, strings.TrimSuffix(name, archiveSuffix)+segmentSuffix)); !listed[name] && err != nil {
+			return &durable.DamageError{File: filepath.Join(dir, manifestName), Offset: -1, What: fmt.Sprintf("the line of %s is missing", name)}
+		}
+	}
+	if n := len(lines); n > 0 {
+		if first, next := b.log.first, lines[n-1].First+lines[n-1].Records; first > next {
+			return &durable.DamageError{File: b.log.path(next), Offset: -1, What: fmt.Sprintf("it is missing: the archives end before record %d, the next file begins with %d", next, first)}
+		}
+	}
+	return nil
+}
+
+// addArchives adds up all archives: there is no checkpoint that has their records.
+func (b *instanceLog) addArchives() error {
+	return eachArchive(b.instance.dir, func(line *archived, records []Record) error {
+		if next := b.projection.last + 1; line.First != next {
+			return &durable.DamageError{
+				File:   filepath.Join(b.instance.dir, checkpointName),
+				Offset: -1,
+				What: fmt.Sprintf("it is new, and of the records %d to %d, which are in its sums, there is no archive: the sums cannot be made again",
+					next, line.First-1),
+			}
+		}
+		for i := range records {
+			b.projection.add(&records[i])
+		}
+		return nil
+	})
+}
+
 // close syncs the log, writes the checkpoint and closes all files.
 func (b *instanceLog) close() error {
 	b.log.end()
@@ -168,7 +256,7 @@ func (b *instanceLog) close() error {
 		err = errors.Join(err, syncErr)
 	}
 	if err == nil {
-		err = b.checkpoint.save(b.projection)
+		err = b.checkpoint.save(b.projection, b.dictionary)
 	}
 	return errors.Join(err, b.log.close(), b.checkpoint.close(), b.dictionary.close(), b.instance.close())
 }

@@ -306,6 +306,7 @@ func (l *Ledger) step() error {
 	if _, readErr := b.log.each(b.projection.add); readErr != nil {
 		err = errors.Join(err, readErr)
 	}
+	err = errors.Join(err, b.checkpoint.inUse(b.log.active.Load().first))
 	if age := now.Sub(l.saved); len(b.projection.changed) > 0 && (age >= checkpointEvery || age < 0) {
 		// The sums must not be ahead of the log on the disk.
 		if saveErr := l.save(b, now); saveErr != nil {
@@ -323,7 +324,7 @@ func (l *Ledger) save(b *instanceLog, now time.Time) error {
 	if _, err := b.log.sync(); err != nil {
 		return err
 	}
-	if err := b.checkpoint.save(b.projection); err != nil {
+	if err := b.checkpoint.save(b.projection, b.dictionary); err != nil {
 		return err
 	}
 	l.saved = now

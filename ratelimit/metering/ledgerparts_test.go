@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"go.etcd.io/bbolt"
 )
 
 // What the admin API and the metrics ask a ledger for.
@@ -223,12 +221,6 @@ func TestOpenRefuses(t *testing.T) {
 		prepare func(t *testing.T, instance string)
 		want    string
 	}{
-		"a checkpoint that is none": {func(t *testing.T, dir string) {
-			t.Helper()
-			if err := os.WriteFile(filepath.Join(dir, "checkpoint.db"), []byte(strings.Repeat("x", 8192)), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}, "checkpoint.db"},
 		"a dictionary that is a directory": {func(t *testing.T, dir string) {
 			t.Helper()
 			remove(t, filepath.Join(dir, "dict.seg"))
@@ -244,18 +236,6 @@ func TestOpenRefuses(t *testing.T) {
 				}
 			}
 		}, "it is no segment of a ledger"},
-		"sums that are none": {func(t *testing.T, dir string) {
-			t.Helper()
-			put(t, dir, bucketSums)
-		}, "is not a sum"},
-		"refused requests that are none": {func(t *testing.T, dir string) {
-			t.Helper()
-			put(t, dir, bucketRefused)
-		}, "is not a sum of refused requests"},
-		"adjustments that are none": {func(t *testing.T, dir string) {
-			t.Helper()
-			put(t, dir, bucketAdjusted)
-		}, "is not an adjustment"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -273,18 +253,5 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	if _, err := Open(Config{Dir: "/dev/null"}); err == nil {
 		t.Error("a ledger below a file was opened")
-	}
-}
-
-// put writes a key and a value that nobody can read.
-func put(t *testing.T, instance string, bucket []byte) {
-	t.Helper()
-	c, err := openCheckpoint(filepath.Join(instance, "checkpoint.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = c.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucket).Put([]byte("x"), []byte("y")) })
-	if err = errors.Join(err, c.close()); err != nil {
-		t.Fatal(err)
 	}
 }

@@ -39,6 +39,9 @@ type log struct {
 	full     error     // why the next segment could not be created; retried once a second
 	tried    time.Time // when that was
 
+	first     uint64 // the first record of the first file that openLog found
+	kept      uint64 // the last record that was in the checkpoint when the log was opened
+	intact    bool   // the machine has not lost power since the log was written
 	read      uint64 // the Seq that each reads next
 	recovered Recovered
 	flush     func([]byte) error // of new segments; tests break it
@@ -46,11 +49,19 @@ type log struct {
 
 // openLog opens the log in dir. Records up to last are in the checkpoint already.
 func openLog(dir string, last uint64, now func() time.Time) (*log, error) {
+	return openLogOf(&log{dir: dir, now: now, kept: last})
+}
+
+// openLogOf opens the log with the fields dir, now, kept and intact.
+func openLogOf(of *log) (*log, error) {
+	dir := of.dir
 	l := &log{
-		dir:   dir,
-		now:   now,
-		read:  last + 1,
-		flush: syncMap,
+		dir:    dir,
+		now:    of.now,
+		kept:   of.kept,
+		intact: of.intact,
+		read:   of.kept + 1,
+		flush:  syncMap,
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -72,6 +83,14 @@ func openLog(dir string, last uint64, now func() time.Time) (*log, error) {
 		}
 	}
 	l.active.Store(l.open[len(l.open)-1])
+	if len(paths) > 0 {
+		l.first, err = firstOf(paths[0])
+	} else {
+		l.first = l.open[0].first
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.close())
+	}
 	return l, nil
 }
 
@@ -128,13 +147,18 @@ func (l *log) follow(segments []*Segment) error {
 			continue
 		}
 		if s.first > l.read && len(l.open) == 0 {
-			return fmt.Errorf("ledger %s: it begins with record %d, the sums end before %d: a file is missing", l.dir, s.first, l.read)
+			return &durable.DamageError{
+				File:   l.path(l.read),
+				Offset: -1,
+				What:   fmt.Sprintf("it is missing: the next file begins with record %d, the sums end before %d: a file is missing", s.first, l.read),
+			}
 		}
 		l.open = append(l.open, s)
 		if i+1 == len(segments)-1 && end == s.slots && segments[i+1].empty() {
 			// The last was prepared and may not be in use yet.
 			end = 0
 		}
+		s.kept, s.intact = l.kept, l.intact
 		found, err := s.Recover(l.now(), end)
 		if err != nil {
 			return err

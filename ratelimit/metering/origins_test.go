@@ -291,8 +291,14 @@ func TestSumsAreSetRight(t *testing.T) {
 	key, at := sumsKey(shardOf{one.Instance(), Shard("acme")}), one.Now().UTC()
 	hour := fmt.Sprintf("h|%s;%s;%s;2|acme|p|", hourID(at.Truncate(time.Hour)), Cycle{}.At(at).ID, one.Origin().Ledger)
 	for _, field := range [][2]string{
-		{hour + "f|eu|invocations", "4"}, {hour + "f|eu|invocations", "500"}, {hour + "f|eu|added", "9"}, {hour + "ghost|eu|invocations", "50"},
-		{"m|" + Cycle{}.At(at).ID + "|acme|p|f|eu|invocations", "1"}, {"m|2026-01|ghost|p|f|eu|invocations", "1"}, {"h|2026|acme", "1"}, {"no", "sum"},
+		{hour + "f|eu|invocations", "4"},
+		{hour + "f|eu|invocations", "500"},
+		{hour + "f|eu|added", "9"},
+		{hour + "ghost|eu|invocations", "50"},
+		{"m|" + Cycle{}.At(at).ID + "|acme|p|f|eu|invocations", "1"},
+		{"m|2026-01|ghost|p|f|eu|invocations", "1"},
+		{"h|2026|acme", "1"},
+		{"no", "sum"},
 		{hour + "f|eu|completed", "many"},
 	} {
 		told = nil

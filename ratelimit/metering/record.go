@@ -28,10 +28,11 @@ const (
 
 // The flags of records.
 const (
-	FlagCut    uint8 = 1 // TypeDone: the response ended before it was complete
-	FlagBack   uint8 = 2 // TypeClockStep: the clock was set back
-	FlagMinus  uint8 = 4 // adjustment: Units are deducted, not added
-	FlagUnsent uint8 = 8 // TypeAdmitted: Units requests that were refused and count all the same, in RegionNone
+	FlagCut    uint8 = 1  // TypeDone: the response ended before it was complete
+	FlagBack   uint8 = 2  // TypeClockStep: the clock was set back
+	FlagMinus  uint8 = 4  // adjustment: Units are deducted, not added
+	FlagLost   uint8 = 16 // TypeDead: it stands for a record that was lost with its file
+	FlagUnsent uint8 = 8  // TypeAdmitted: Units requests that were refused and count all the same, in RegionNone
 )
 
 func (t Type) valid() bool {

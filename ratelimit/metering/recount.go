@@ -1,9 +1,13 @@
 package metering
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // Recounted compares the sums in use of an instance log with those that all of its
@@ -57,6 +61,95 @@ func (l *Ledger) recount(b *instanceLog, visit func(instance string, r *Record))
 	})
 	r.Read = again.usage()
 	return r, nil
+}
+
+// Verify reads all files of the ledger while it is in use, and returns all that is
+// damaged, and how many records were read. Calls do not wait for it.
+func (l *Ledger) Verify() (found []Finding, records uint64, err error) {
+	lost := make(map[string]bool)
+	all, err := l.Recount(func(instance string, r *Record) {
+		lost[instance] = lost[instance] || r.Type == TypeDead && r.Flags&FlagLost != 0
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	for i := range all {
+		records += all[i].Records
+		found = append(found, l.verifySums(&all[i], lost[all[i].Instance])...)
+	}
+	l.mu.Lock()
+	logs := l.logs()
+	l.mu.Unlock()
+	for _, b := range logs {
+		places, err := b.checkpoint.db.Verify()
+		if err != nil {
+			return found, records, err
+		}
+		for _, p := range places {
+			found = append(found, Finding{
+				File:   filepath.Join(b.instance.dir, checkpointName),
+				Offset: p.Offset,
+				What:   p.What,
+				Remedy: "it is made again of the records at the next start",
+			})
+		}
+		err = newDictionary().load(filepath.Join(b.instance.dir, dictionaryName))
+		if err != nil {
+			found = append(found, asFinding(err, filepath.Join(b.instance.dir, dictionaryName)))
+		}
+	}
+	for _, name := range databases {
+		f, err := inspectDatabase(filepath.Join(l.config.Dir, name), false)
+		if err != nil {
+			return found, records, err
+		}
+		found = append(found, f...)
+	}
+	return append(found, inspectIdentity(l.config.Dir, false)...), records, nil
+}
+
+// asFinding returns an error about a file as a finding.
+func asFinding(err error, path string) Finding {
+	if damage := (*durable.DamageError)(nil); errors.As(err, &damage) {
+		return spot(damage.File, damage.Offset, damage.What).mending(durable.Mending)
+	}
+	return spot(path, -1, err.Error()).mending(durable.Mending)
+}
+
+// verifySums compares the sums in use with those of all records.
+func (l *Ledger) verifySums(r *Recounted, lost bool) (found []Finding) {
+	dir := filepath.Join(l.config.Dir, "inst", r.Instance)
+	if r.Damage != nil {
+		return []Finding{asFinding(r.Damage, dir)}
+	}
+	if lost { // the sums have more than the records that are left
+		return nil
+	}
+	read := make(map[string]Sums, len(r.Read))
+	for i := range r.Read {
+		read[r.Read[i].name()] = r.Read[i].Sums
+	}
+	for i := range r.Kept {
+		kept := &r.Kept[i]
+		sums := read[kept.name()]
+		if kept.same(&sums) {
+			continue
+		}
+		found = append(found, Finding{
+			File:   filepath.Join(dir, checkpointName),
+			Offset: -1,
+			What: fmt.Sprintf("for %s it has %d invocations and %d adjusted, the records %d and %d",
+				kept.name(), kept.Invocations, kept.Adjusted(), sums.Invocations, sums.Adjusted()),
+			Remedy: "stop the gateway and remove this file: it is made again of the records at the next start",
+		})
+	}
+	return found
+}
+
+// name tells which sum it is.
+func (u *Usage) name() string {
+	return fmt.Sprintf("%s, %s/%s in %q, cycle %d %s, %c from %s on", u.Organization, u.Project, u.Function, u.Region,
+		unixOrZero(u.Cycle.Anchor), u.Cycle.zone(), u.Span, u.Start.Format(time.RFC3339))
 }
 
 // logFile is a file with records: an archive or a segment.

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/puzpuzpuz/xsync/v4"
-	"go.etcd.io/bbolt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // refusedEvery is how often counts of refused requests are recorded. The end of the
@@ -142,7 +144,7 @@ func saveRefusals(tx *bbolt.Tx, p *projection) error {
 func loadRefusals(tx *bbolt.Tx, p *projection) error {
 	return tx.Bucket(bucketRefused).ForEach(func(k, v []byte) error {
 		if len(k) != 14 || len(v) != 8 {
-			return fmt.Errorf("the value under %x is not a sum of refused requests", k)
+			return &durable.DamageError{File: tx.Path(), Offset: -1, What: fmt.Sprintf("the value under %x is not a sum of refused requests", k)}
 		}
 		key := refusalKey{SubjectID(binary.BigEndian.Uint32(k)), binary.BigEndian.Uint16(k[4:]), int64(binary.BigEndian.Uint64(k[6:]))}
 		p.refused[key] = &refusalTally{n: binary.BigEndian.Uint64(v)}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -45,6 +46,8 @@ type Segment struct {
 	synced uint64 // how many of those are on the disk
 	sealed uint64 // its length if it was ended early, otherwise 0
 	closed bool
+	kept   uint64             // records up to this one were on the disk once: Recover replaces none of them
+	intact bool               // nothing took records since they were written, no power loss: Recover replaces none that is torn
 	flush  func([]byte) error // msync; tests replace it
 }
 
@@ -112,16 +115,16 @@ func OpenSegment(path string) (*Segment, error) {
 	defer file.Close()
 	header := make([]byte, headerSize)
 	if _, err := file.ReadAt(header, 0); err != nil {
-		return nil, fmt.Errorf("segment %s: reading its header: %w", path, err)
+		return nil, &durable.DamageError{File: path, What: fmt.Sprintf("reading its header: %v", err)}
 	}
 	le := binary.LittleEndian
 	switch {
 	case !bytes.Equal(header[:6], magic[:6]):
-		return nil, fmt.Errorf("segment %s: it is no segment of a ledger", path)
+		return nil, &durable.DamageError{File: path, What: "it is no segment of a ledger"}
 	case !bytes.Equal(header[:8], magic):
 		return nil, fmt.Errorf("segment %s: it has version %q, this program reads %q", path, header[6:8], magic[6:8])
 	case le.Uint32(header[60:]) != headerChecksum(header):
-		return nil, fmt.Errorf("segment %s: its header: %w", path, errTorn)
+		return nil, &durable.DamageError{File: path, What: fmt.Sprintf("its header: %v", errTorn)}
 	}
 	s := &Segment{
 		path:  path,
@@ -136,7 +139,7 @@ func OpenSegment(path string) (*Segment, error) {
 		return nil, fmt.Errorf("segment %s: %w", path, err)
 	}
 	if info.Size() != size { // access to a page beyond the end of the file would kill the process
-		return nil, fmt.Errorf("segment %s: it has %d bytes, its header says %d", path, info.Size(), size)
+		return nil, &durable.DamageError{File: path, Offset: info.Size(), What: fmt.Sprintf("it has %d bytes, its header says %d", info.Size(), size)}
 	}
 	if s.data, err = mapFile(file, int(size)); err != nil {
 		return nil, fmt.Errorf("segment %s: mapping it: %w", path, err)
@@ -212,8 +215,8 @@ type Recovered struct {
 // Recover finds the end of a segment that another process wrote and replaces every
 // slot before it that holds no whole record with a record of TypeDead: an
 // invocation without a record was not sent. The segment has at least atLeast
-// slots in use. If a whole record does not belong where it is, Recover changes
-// nothing and returns an error.
+// slots in use. If a whole record does not belong where it is, or one is not whole that
+// was on the disk, Recover changes nothing and returns a *durable.DamageError.
 func (s *Segment) Recover(now time.Time, atLeast uint64) (Recovered, error) {
 	var found Recovered
 	var lost []uint64
@@ -224,8 +227,8 @@ func (s *Segment) Recover(now time.Time, atLeast uint64) (Recovered, error) {
 		}
 		end = max(end, i+1)
 		if _, err := s.At(int(i)); err != nil {
-			if !errors.Is(err, errTorn) {
-				return found, err
+			if s.intact || s.first+i <= s.kept || !errors.Is(err, errTorn) {
+				return found, s.damaged(i, err)
 			}
 			found.Torn++
 			lost = append(lost, i)
@@ -233,6 +236,9 @@ func (s *Segment) Recover(now time.Time, atLeast uint64) (Recovered, error) {
 	}
 	for i := range end {
 		if !published(s.slot(i)) {
+			if s.first+i <= s.kept {
+				return found, s.damaged(i, errUnwritten)
+			}
 			found.Dead++
 			lost = append(lost, i)
 		}
@@ -246,6 +252,11 @@ func (s *Segment) Recover(now time.Time, atLeast uint64) (Recovered, error) {
 	s.taken.Store(end)
 	s.prefix = end
 	return found, nil
+}
+
+// damaged says that slot i is not what was written.
+func (s *Segment) damaged(i uint64, err error) error {
+	return &durable.DamageError{File: s.path, Offset: int64(headerSize + i*RecordSize), What: fmt.Sprintf("record %d: %v", s.first+i, err)}
 }
 
 // Sync writes the records below Prefix to the disk. After an error the kernel may
@@ -292,6 +303,18 @@ func (s *Segment) Close() error {
 	s.closed = true
 	if err := unmap(s.data); err != nil {
 		return fmt.Errorf("segment %s: closing: %w", s.path, err)
+	}
+	return nil
+}
+
+// writeZeros allocates the blocks of a file by writing to all of it, where the
+// system has no other way.
+func writeZeros(file io.WriterAt, size int64) error {
+	zeros := make([]byte, 1<<20)
+	for at := int64(0); at < size; at += int64(len(zeros)) {
+		if _, err := file.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at); err != nil {
+			return err
+		}
 	}
 	return nil
 }

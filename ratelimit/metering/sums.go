@@ -84,6 +84,8 @@ type projection struct {
 	last    uint64    // the Seq of the last record
 	latest  time.Time // the latest time in a record
 	highest SubjectID // the highest number of a subject in a record, plus 1
+	regions uint32    // the same of regions
+	notes   uint32    // the highest number of a note
 }
 
 // accountPeriod is an organization in one billing period.
@@ -116,14 +118,21 @@ type current struct {
 }
 
 func newProjection(names *dictionary) *projection {
-	return &projection{
+	p := &projection{lookup: names.lookup, regionName: names.regionName}
+	p.reset()
+	return p
+}
+
+// reset forgets all records.
+func (p *projection) reset() {
+	*p = projection{
 		sums:       make(map[sumKey]*tally),
 		recent:     make(map[place]*current),
 		used:       make(map[accountPeriod]*uint64),
 		refused:    make(map[refusalKey]*refusalTally),
 		cuts:       make(cuts),
-		lookup:     names.lookup,
-		regionName: names.regionName,
+		lookup:     p.lookup,
+		regionName: p.regionName,
 	}
 }
 
@@ -138,8 +147,9 @@ func (p *projection) add(r *Record) {
 	id := SubjectID(r.Subject)
 	switch r.Type { //nolint:exhaustive // the other types have no subject
 	case TypeAdmitted, TypeDone, TypeVoid:
-		p.highest = max(p.highest, id+1)
+		p.highest, p.regions = max(p.highest, id+1), max(p.regions, uint32(r.Region)+1)
 		if r.adjusts() {
+			p.notes = max(p.notes, r.Note)
 			p.adjusted = append(p.adjusted, *r)
 		}
 		p.apply(r, p.currentOf(place{id, r.Region}, r.At))
@@ -252,7 +262,7 @@ func (p *projection) sent(key sumKey, high uint64) {
 // set sets a sum from the checkpoint.
 func (p *projection) set(key sumKey, sums Sums) {
 	p.sums[key] = &tally{Sums: sums} // before any record is read
-	p.highest = max(p.highest, key.subject+1)
+	p.highest, p.regions = max(p.highest, key.subject+1), max(p.regions, uint32(key.region)+1)
 	if key.span == Monthly && TakesQuota(p.regionName(key.region)) {
 		*p.usedBy(accountPeriod{p.lookup(key.subject).Organization, key.start}) += sums.Invocations
 	}

@@ -68,10 +68,24 @@ func (l *Ledger) takeOver() error {
 			errs = append(errs, errors.Join(err, found.close()))
 			continue
 		}
+		errs = append(errs, b.aside)
 		l.mu.Lock()
 		b.projection.mirrored(l.mirrored, now)
 		l.orphans = append(l.orphans, b)
 		l.mu.Unlock()
 	}
 	return errors.Join(errs...)
+}
+
+// SetAside says which damaged files Open set aside, and why. Nothing that was counted
+// is missing for that.
+func (l *Ledger) SetAside() (all []error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.logs() {
+		if b.aside != nil {
+			all = append(all, b.aside)
+		}
+	}
+	return all
 }

@@ -12,9 +12,8 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 )
 
 // embeddedWait bounds the wait for a process that has the file open.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 )
 
 // A file that cannot be opened is an authority that is away; without one nothing is set and nothing is held.

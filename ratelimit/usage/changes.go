@@ -9,7 +9,7 @@ import (
 	"os"
 	"strings"
 
-	"go.etcd.io/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 )
 
 // Batch is a range of changes: lines that became final or were corrected, in the

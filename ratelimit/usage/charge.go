@@ -9,9 +9,8 @@ import (
 	"iter"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 )
 
 // Charge is a row of a FOCUS file: a line with its price. A correction becomes two

@@ -7,9 +7,8 @@ import (
 	"os"
 	"strings"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 )
 
 // LineID returns the id of the line with a key.

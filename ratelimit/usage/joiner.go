@@ -13,8 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 

@@ -10,9 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 )
 
 // LineStore keeps lines in a file. Lines of complete hours change only by

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"os"
 
-	"go.etcd.io/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 )
 
 // bucketPages has a bucket of pages for each service.

@@ -9,9 +9,8 @@ import (
 	"os"
 	"slices"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 

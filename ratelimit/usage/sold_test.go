@@ -7,8 +7,9 @@ import (
 	"math/big"
 	"testing"
 
-	"go.etcd.io/bbolt"
 	"pgregory.net/rapid"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 )
 
 // share is the use under one price.

@@ -9,8 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"go.etcd.io/bbolt"
-
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 

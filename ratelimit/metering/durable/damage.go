@@ -1,6 +1,13 @@
 package durable
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
 
 // DamageError says that a file does not hold what was written to it.
 type DamageError struct {
@@ -11,7 +18,7 @@ type DamageError struct {
 }
 
 // Mending is the Remedy of a file of the ledger.
-const Mending = "nothing was changed; see \"Damaged files\" in docs/troubleshooting.md"
+const Mending = "stop the gateway, copy its directory, and run `edgegate usage recover DIRECTORY`"
 
 // Error implements error.
 func (d *DamageError) Error() string {
@@ -24,4 +31,19 @@ func (d *DamageError) Error() string {
 		remedy = Mending
 	}
 	return fmt.Sprintf("%s: damaged: %s; %s", place, d.What, remedy)
+}
+
+// SetAside renames a file that is damaged, so that another can take its place, and
+// returns its new path. Nothing is ever removed.
+func SetAside(path string) (kept string, err error) {
+	for at := time.Now().UTC(); ; at = at.Add(time.Second) {
+		kept = path + ".damaged-" + at.Format("20060102T150405Z")
+		if _, err := os.Lstat(kept); errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err := os.Rename(path, kept); err != nil {
+		return "", err
+	}
+	return kept, SyncDirectory(filepath.Dir(path))
 }

@@ -1,0 +1,155 @@
+package bbolt
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
+)
+
+// Options are those of Open.
+type Options struct {
+	Timeout time.Duration // how long to wait for another process that has the file open; 0: for ever
+	NoSync  bool          // for tests, which would wait for disks
+}
+
+// DB is an open file.
+type DB struct {
+	bolt *bolt.DB
+	path string
+}
+
+// Open opens a file, or creates it.
+func Open(path string, mode os.FileMode, o *Options) (*DB, error) {
+	if o == nil {
+		o = &Options{}
+	}
+	state, err := prepare(path, o.Timeout)
+	if err != nil {
+		return nil, err
+	}
+	db := &DB{path: path}
+	err = db.guard(func() error {
+		db.bolt, err = bolt.Open(path, mode, &bolt.Options{Timeout: o.Timeout, NoSync: o.NoSync})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if state == sealedFile {
+		return db, nil
+	}
+	if err = db.guard(func() error { return db.bolt.Update(sealAll) }); err == nil && state == newFile && !o.NoSync {
+		err = durable.SyncDirectory(filepath.Dir(path))
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return db, nil
+}
+
+// Path returns the path of the file.
+func (db *DB) Path() string { return db.path }
+
+// View runs f in a transaction that changes nothing.
+func (db *DB) View(f func(*Tx) error) error { return db.run(db.bolt.View, f) }
+
+// Update runs f in a transaction. If f fails or meets a damaged value, nothing changes.
+func (db *DB) Update(f func(*Tx) error) error { return db.run(db.bolt.Update, f) }
+
+func (db *DB) run(in func(func(*bolt.Tx) error) error, f func(*Tx) error) error {
+	return db.guard(func() error {
+		return in(func(tx *bolt.Tx) error {
+			t := &Tx{tx: tx, path: db.path}
+			err := f(t)
+			if t.damage != nil { // f took the value for missing
+				return t.damage
+			}
+			return err
+		})
+	})
+}
+
+// Close closes the file.
+func (db *DB) Close() error {
+	err := db.bolt.Close()
+	if now, statErr := os.Stat(db.path); statErr == nil {
+		checked.Store(db.path, now)
+	}
+	return err
+}
+
+// guard runs f. A panic of bbolt, or a page that cannot be read, is an error then.
+func (db *DB) guard(f func() error) (err error) {
+	before := debug.SetPanicOnFault(true)
+	defer func() {
+		debug.SetPanicOnFault(before)
+		if r := recover(); r != nil {
+			err = &durable.DamageError{File: db.path, Offset: -1, What: fmt.Sprint(r)}
+		}
+	}()
+	return f()
+}
+
+// checked has the state of each file when this process closed it. A file that has not
+// changed since needs no check.
+var checked sync.Map // os.FileInfo by path
+
+func unchanged(path string, now os.FileInfo) bool {
+	then, ok := checked.Load(path)
+	if !ok {
+		return false
+	}
+	before, ok := then.(os.FileInfo)
+	return ok && os.SameFile(before, now) && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime())
+}
+
+// What is in a file before it is opened.
+const (
+	newFile      = iota // nothing
+	unsealedFile        // values without checksums
+	sealedFile
+)
+
+// prepare checks a file, unless this process was the last to change it.
+func prepare(path string, timeout time.Duration) (state int, err error) {
+	file, err := os.Open(path) //nolint:gosec // the path is the caller's business
+	if errors.Is(err, os.ErrNotExist) {
+		return newFile, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case info.Size() == 0:
+		return newFile, nil
+	case unchanged(path, info):
+		return sealedFile, nil
+	}
+	if err := lock(file, timeout); err != nil {
+		return 0, fmt.Errorf("%s: %w", path, err)
+	}
+	if info, err = file.Stat(); err != nil {
+		return 0, err
+	}
+	c := check(file, info.Size(), nil)
+	if len(c.findings) > 0 {
+		return 0, c.damage(path)
+	}
+	if c.sealed {
+		return sealedFile, nil
+	}
+	return unsealedFile, nil
+}

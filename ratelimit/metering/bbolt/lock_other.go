@@ -1,0 +1,11 @@
+//go:build !unix
+
+package bbolt
+
+import (
+	"os"
+	"time"
+)
+
+// lock does nothing: files are not shared on this system.
+func lock(*os.File, time.Duration) error { return nil }

@@ -1,0 +1,6 @@
+//go:build soak
+
+package metering
+
+// damagedCases is how many cases of damage are tried.
+const damagedCases = 10_000

@@ -1,0 +1,391 @@
+package metering
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
+)
+
+// Finding is a place in the directory of a ledger that is not what was written.
+type Finding struct {
+	File   string `json:"file"`
+	Offset int64  `json:"offset"` // in bytes; -1 if it is the file as a whole
+	What   string `json:"what"`
+	Remedy string `json:"remedy"`
+	Lost   string `json:"lost,omitempty"` // what cannot be made again
+	Kept   string `json:"kept,omitempty"` // where Recover keeps the file as it was
+}
+
+// Verify reads the whole directory of a ledger that no process uses, and returns
+// all that is damaged. The error is ErrLocked if a process uses it.
+func Verify(dir string) ([]Finding, error) { return inspect(dir, false) }
+
+// Recover mends what can be mended in the directory of a ledger that no process uses:
+// names from the checkpoint, and the checkpoint's sums, at the next Open, from the
+// records. Each damaged file is kept under another name. It returns what it mended; a
+// second call has nothing to do.
+func Recover(dir string) ([]Finding, error) { return inspect(dir, true) }
+
+// databases are the files of others in the directory of the ledger.
+var databases = []string{"billing.db", "quotas.db"}
+
+// recovery is Verify or Recover of one instance log.
+type recovery struct {
+	mend  bool
+	dir   string // of the instance log
+	found []Finding
+
+	names   []entry     // of the dictionary, from the checkpoint; nil without one
+	kept    *projection // the sums in the checkpoint; nil without one
+	last    uint64      // the last record in them
+	active  uint64      // the first record of the segment that was in use
+	next    uint64      // the record that comes after the archives
+	entries *dictionary // the names
+}
+
+func inspect(dir string, mend bool) (found []Finding, err error) {
+	if _, err := os.Stat(dir); err != nil {
+		return nil, err
+	}
+	for _, name := range databases {
+		f, err := inspectDatabase(filepath.Join(dir, name), mend)
+		if err != nil {
+			return found, err
+		}
+		found = append(found, f...)
+	}
+	found = append(found, inspectIdentity(dir, mend)...)
+	paths, err := filepath.Glob(filepath.Join(dir, "inst", "*"))
+	if err != nil {
+		return found, err
+	}
+	for _, path := range paths {
+		i, err := lockInstance(path)
+		if err != nil {
+			return found, err
+		}
+		r := &recovery{mend: mend, dir: path}
+		err = errors.Join(r.run(), i.close())
+		found = append(found, r.found...)
+		if err != nil {
+			return found, err
+		}
+	}
+	return found, nil
+}
+
+// inspectDatabase looks at billing.db or quotas.db.
+func inspectDatabase(path string, mend bool) ([]Finding, error) {
+	places, err := bbolt.Verify(path, checkpointWait)
+	if err != nil || len(places) == 0 {
+		return nil, err
+	}
+	found := make([]Finding, len(places))
+	for i, p := range places {
+		found[i] = Finding{
+			File:   path,
+			Offset: p.Offset,
+			What:   p.What,
+			Remedy: "usage recover copies what is whole into a new file",
+			Lost:   "what stood there: lines of bills are made again of the sums that are kept, and told to exporters again; quotas of `quota set` have to be set again",
+		}
+	}
+	if !mend {
+		return found, nil
+	}
+	whole := filepath.Join(filepath.Dir(path), ".salvaged-"+filepath.Base(path))
+	if err := os.RemoveAll(whole); err != nil {
+		return found, err
+	}
+	if _, err := bbolt.Salvage(path, whole, checkpointWait); err != nil {
+		return found, err
+	}
+	kept, err := durable.SetAside(path)
+	if err != nil {
+		return found, err
+	}
+	for i := range found {
+		found[i].Kept = kept
+	}
+	return found, errors.Join(os.Rename(whole, path), durable.SyncDirectory(filepath.Dir(path)))
+}
+
+// inspectIdentity looks at ledger.id and its copy.
+func inspectIdentity(dir string, mend bool) []Finding {
+	id, idErr := readIdentity(dir)
+	kept, copyErr := readIdentityCopy(dir)
+	_, billed := os.Stat(filepath.Join(dir, "billing.db"))
+	f := Finding{File: filepath.Join(dir, identityName), Offset: -1, Remedy: "it is restored from ledger.id.copy by itself"}
+	switch {
+	case copyErr == nil && idErr != nil:
+		f.What = idErr.Error()
+	case copyErr == nil && id != kept:
+		f.What = fmt.Sprintf("it is %s, and its copy is %s", id, kept)
+	case copyErr == nil, idErr == nil && errors.Is(copyErr, os.ErrNotExist), billed != nil && errors.Is(idErr, os.ErrNotExist):
+		return nil
+	case idErr == nil:
+		f.File, f.What, f.Remedy = filepath.Join(dir, identityCopyName), copyErr.Error(), "it is made again of ledger.id by itself"
+	default:
+		f.What, f.Remedy = idErr.Error(), "restore it from a copy, or from Redis (HGET gw:meta ledger): nothing else has it"
+		return []Finding{f}
+	}
+	if mend {
+		if _, err := Identity(dir); err != nil {
+			f.Lost = err.Error()
+		}
+	}
+	return []Finding{f}
+}
+
+// finding notes one, and mends it with fix after the file was set aside. The file may
+// be missing.
+func (r *recovery) finding(f Finding, fix func() error) error {
+	if f.Remedy == "" {
+		f.Remedy = "usage recover mends it"
+	}
+	var err error
+	if r.mend && fix != nil {
+		if _, statErr := os.Stat(f.File); statErr == nil {
+			f.Kept, err = durable.SetAside(f.File)
+		}
+		if err == nil {
+			err = fix()
+		}
+	}
+	r.found = append(r.found, f)
+	return err
+}
+
+func (r *recovery) path(names ...string) string {
+	return filepath.Join(append([]string{r.dir}, names...)...)
+}
+
+func (r *recovery) run() error {
+	if err := r.checkpoint(); err != nil {
+		return err
+	}
+	if err := r.dictionary(); err != nil {
+		return err
+	}
+	if err := r.archives(); err != nil {
+		return err
+	}
+	if err := r.segments(); err != nil {
+		return err
+	}
+	if len(r.found) > 0 && !r.mend {
+		return nil // what follows needs whole files
+	}
+	return r.records()
+}
+
+// checkpoint loads the checkpoint, which has the last record and the names.
+func (r *recovery) checkpoint() error {
+	path := r.path(checkpointName)
+	places, err := bbolt.Verify(path, checkpointWait)
+	if err != nil {
+		return err
+	}
+	for i, p := range places {
+		f := spot(path, p.Offset, p.What).mending("it is made again of the records when the gateway starts")
+		var fix func() error
+		if i == 0 {
+			fix = func() error { return nil }
+		}
+		if err := r.finding(f, fix); err != nil {
+			return err
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 || len(places) > 0 {
+		return nil //nolint:nilerr // without a checkpoint, everything is in the records
+	}
+	// A copy is opened, since opening a checkpoint notes in which start of the machine.
+	temporary, err := os.MkdirTemp("", "checkpoint-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temporary)
+	data, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(temporary, checkpointName), data, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	kept := newProjection(newDictionary())
+	c, err := tryCheckpoint(filepath.Join(temporary, checkpointName), kept)
+	if damage := (*durable.DamageError)(nil); errors.As(err, &damage) {
+		return r.finding(Finding{File: path, Offset: -1, What: damage.What}, func() error { return nil })
+	}
+	if err != nil {
+		return err
+	}
+	r.kept, r.last, r.active = kept, kept.last, c.active
+	r.names, err = c.names()
+	return errors.Join(err, c.close())
+}
+
+// dictionary reads the names, and makes lines that are damaged or missing again of the
+// checkpoint.
+func (r *recovery) dictionary() error {
+	path := r.path(dictionaryName)
+	r.entries = newDictionary()
+	err := r.entries.load(path)
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	var damage *durable.DamageError
+	switch {
+	case errors.As(err, &damage):
+		return r.newDictionary(Finding{File: path, Offset: damage.Offset, What: damage.What})
+	case err != nil:
+		return err
+	case len(r.entries.entries) < len(r.names):
+		what := fmt.Sprintf("it has %d lines, and %s has %d", len(r.entries.entries), checkpointName, len(r.names))
+		return r.newDictionary(Finding{File: path, Offset: r.entries.size, What: what})
+	}
+	return nil
+}
+
+// newDictionary writes all lines again.
+func (r *recovery) newDictionary(f Finding) error {
+	text, err := os.ReadFile(f.File)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	var entries []entry
+	lost := 0
+	for i := range max(len(lines), len(r.names)) {
+		var e entry
+		switch {
+		case i < len(r.names):
+			e = r.names[i]
+		case decodeLine([]byte(lines[i]), &e):
+		case i == len(lines)-1 && !strings.HasSuffix(string(text), "\n"):
+			continue // it was never in use, or records will be found to refer to it
+		default:
+			lost++
+			e = lostEntry(lines[i], i)
+		}
+		entries = append(entries, e)
+	}
+	if lost > 0 {
+		f.Lost = fmt.Sprintf("%d names: their invocations are counted under no name", lost)
+	}
+	r.entries = newDictionary()
+	for _, e := range entries {
+		r.entries.take(e)
+	}
+	return r.finding(f, func() error { return writeDictionary(f.File, entries) })
+}
+
+// lostEntry stands for a line that nobody can read, so that the numbers after it stay.
+func lostEntry(text string, i int) entry {
+	switch {
+	case strings.Contains(text, `"region"`):
+		return entry{Region: fmt.Sprintf("lost-%d", i)}
+	case strings.Contains(text, `"note"`):
+		return entry{Note: &note{Reason: "lost"}}
+	}
+	return entry{Lost: true}
+}
+
+func writeDictionary(path string, entries []entry) error {
+	return durable.Replace(path, 0o600, func(file *os.File) error {
+		for i := range entries {
+			text, err := json.Marshal(&entries[i])
+			if err == nil {
+				_, err = fmt.Fprintf(file, "%08x %s\n", crc32.Checksum(text, castagnoli), text)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// records reads all records from the first on, and compares what they refer to and add
+// up to with the dictionary and the checkpoint.
+func (r *recovery) records() error {
+	b := &instanceLog{instance: &instance{dir: r.dir}, dictionary: r.entries, log: &log{dir: r.path("wal")}}
+	all, again := newProjection(r.entries), newProjection(r.entries)
+	end, err := lastRecord(r.path("wal"), r.last)
+	if err != nil {
+		return err
+	}
+	lost := uint64(0)
+	err = b.readAll(end, func(from *logFile, record *Record) error {
+		if record.Seq != all.last+1 {
+			return fmt.Errorf("the records %d to %d are missing", all.last+1, record.Seq-1)
+		}
+		if record.Flags&FlagLost != 0 && record.Type == TypeDead {
+			lost++
+		}
+		all.add(record)
+		if record.Seq <= r.last {
+			again.add(record)
+		}
+		return nil
+	})
+	if err != nil {
+		return r.finding(spot(r.dir, -1, err.Error()).mending("restore the files from a copy; the sums are not changed by this"), nil)
+	}
+	if what := r.entries.missing(all.highest, all.regions, all.notes); what != "" {
+		entries := r.entries.entries
+		for range max(0, int(all.highest)-len(r.entries.subjects)) {
+			entries = append(entries, entry{Lost: true})
+		}
+		for i := len(r.entries.regions); i < int(all.regions); i++ {
+			entries = append(entries, entry{Region: fmt.Sprintf("lost-%d", i)})
+		}
+		for range max(0, int(all.notes)-len(r.entries.notes)) {
+			entries = append(entries, entry{Note: &note{Reason: "lost"}})
+		}
+		f := spot(r.path(dictionaryName), r.entries.size, what).losing("the names: the invocations are counted, under none")
+		if err := r.finding(f, func() error { return writeDictionary(f.File, entries) }); err != nil {
+			return err
+		}
+	}
+	if r.kept == nil || lost > 0 || !r.mend && len(r.found) > 0 {
+		return nil
+	}
+	return r.compare(again)
+}
+
+// compare compares the sums in the checkpoint with those of all records.
+func (r *recovery) compare(again *projection) error {
+	for key := range again.sums { // old hours are not kept
+		if r.kept.sums[key] == nil && key.span == Monthly {
+			r.kept.sums[key] = new(tally)
+		}
+	}
+	for _, key := range slices.SortedFunc(sumKeys(r.kept.sums), compareKeys) {
+		var sums Sums
+		if t := again.sums[key]; t != nil {
+			sums = t.Sums
+		}
+		if kept := r.kept.sums[key].Sums; !kept.same(&sums) {
+			s := r.entries.lookup(key.subject)
+			return r.finding(Finding{
+				File:   r.path(checkpointName),
+				Offset: -1,
+				What: fmt.Sprintf("for %s, %s/%s in %s, from %s on, it has %d invocations and %d adjusted, the records %d and %d",
+					s.Organization, s.Project, s.Function, r.entries.regionName(key.region), time.Unix(key.start, 0).UTC().Format(time.RFC3339),
+					kept.Invocations, kept.Adjusted(), sums.Invocations, sums.Adjusted()),
+				Remedy: "usage recover makes the sums again of the records",
+			}, func() error { return nil })
+		}
+	}
+	return nil
+}
