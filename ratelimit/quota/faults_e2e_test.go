@@ -165,8 +165,10 @@ func TestRedisQuotaOfTheDead(t *testing.T) {
 	}
 	c.reach(4000, 60*time.Second)
 	s.Exec("HSET", "gw:instances", gone, time.Now().Add(-time.Hour).Unix())
-	if err := operator.Release(t.Context(), operator.mirror, gone); err != nil {
-		t.Fatal(err)
+	// It must have said nothing new for a while, as seen here: its clock may be wrong.
+	if err := operator.Release(t.Context(), operator.mirror, gone); err == nil || !strings.Contains(err.Error(), "nothing new here") {
+		t.Errorf("a gateway that has just said something is released: %v", err)
 	}
+	eventually(t, func() bool { return operator.Release(t.Context(), operator.mirror, gone) == nil })
 	c.settle(6000)
 }
