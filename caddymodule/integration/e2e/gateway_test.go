@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -115,6 +116,7 @@ type gateway struct {
 	*process
 	dir   string   // its Caddyfile, data and config
 	in    []string // the command that it is run by, if any
+	file  string   // the binary; empty for that of most tests
 	port  int
 	admin int
 	addr  string // host:port of the site
@@ -222,7 +224,7 @@ func (g *gateway) start(t *testing.T, caddyfile string) {
 		"SECRET_KEY=" + secretKey,
 		"XDG_DATA_HOME=" + filepath.Join(g.dir, "data"),
 		"XDG_CONFIG_HOME=" + filepath.Join(g.dir, "config"),
-	}, g.environment...), slices.Concat(g.in, []string{shared.binary, "run", "--config", file, "--adapter", "caddyfile"})...)
+	}, g.environment...), slices.Concat(g.in, []string{cmp.Or(g.file, shared.binary), "run", "--config", file, "--adapter", "caddyfile"})...)
 	if err != nil {
 		t.Fatal(err)
 	}
