@@ -208,8 +208,12 @@ func (h *history) settle() {
 			}
 		}
 	}
-	for tries := 0; !h.export(); tries++ {
-		if tries == 20 {
+	// The first good round looks again at what was told, the second tells what differs.
+	for good, tries := 0, 0; good < 3; tries++ {
+		if good++; !h.export() {
+			good = 0
+		}
+		if tries == 40 {
 			for _, m := range h.members {
 				for _, s := range []usage.Service{m.stripe, m.web} {
 					if state := m.opened.Load().exports.state(s.Name()); state.failing() {

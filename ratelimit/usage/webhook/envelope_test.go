@@ -43,10 +43,13 @@ func TestEnvelope(t *testing.T) {
 	odd.Start = start.Add(1500 * time.Millisecond).In(time.FixedZone("", 3600))
 	period := line("acme", "eu", "hello")
 	period.Line.Schema, period.Line.PeriodStart = usage.Schema, start
+	alone := line("acme", "eu", "hello")
+	alone.Alone = "4f1c2a9b7d3e"
 	for name, messages := range map[string][]usage.Message{
 		"one":    {line("acme", "eu", "hello")},
 		"batch":  {line("acme", "eu", "hello"), line("", "", ""), odd},
 		"period": {period},
+		"alone":  {alone},
 	} {
 		body := sent(t, messages)
 		golden := filepath.Join("testdata", "envelope-"+name+".json")

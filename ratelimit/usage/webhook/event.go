@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/usage"
@@ -54,7 +55,7 @@ func newEvent(m *usage.Message) (event, error) {
 	}
 	e := event{
 		SpecVersion:     specVersion,
-		ID:              fmt.Sprintf("%s-r%d", m.ID, m.Revision),
+		ID:              strings.TrimPrefix(m.Name(), "gw-"),
 		Source:          source.String(),
 		Type:            EventType,
 		Subject:         m.Account,
