@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
@@ -166,7 +167,7 @@ func TestCloseAwaitsNoneForEver(t *testing.T) {
 	}
 }
 
-// Damage that a crash left is logged when the engine is opened.
+// What a power loss left is logged when the engine is opened: a record after those that were on the disk.
 func TestRecoveryIsLogged(t *testing.T) {
 	f := newFixture(t)
 	f.call(1, called)
@@ -179,11 +180,21 @@ func TestRecoveryIsLogged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// After the header of 1 KiB, the record of the end of the call is the second.
-	if _, err := file.WriteAt([]byte("torn"), 1<<10+metering.RecordSize+20); err != nil {
+	// After the header of 1 KiB, the call has two records.
+	if _, err := file.WriteAt([]byte("torn"), 1<<10+2*metering.RecordSize); err != nil {
 		t.Fatal(err)
 	}
 	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(filepath.Join(filepath.Dir(filepath.Dir(segments[0])), "checkpoint.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte("meta")).Put([]byte("boot"), []byte("before the power was lost"))
+	})
+	if err = errors.Join(err, db.Close()); err != nil {
 		t.Fatal(err)
 	}
 	again := reopen(t, f.dir, f.clock)
