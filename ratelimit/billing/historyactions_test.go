@@ -110,8 +110,11 @@ func (h *history) adjust() {
 		At:           &at,
 	}
 	h.update(m)
-	answer, err := m.Adjust(h.ctx, order)
-	h.must(err)
+	var answer AdjustAnswer
+	h.again(func() (err error) { // an error is of what is read before
+		answer, err = m.Adjust(h.ctx, order)
+		return err
+	})
 	h.used = append(h.used, use{id, "f", answer.Period.ID, at, order.Units})
 }
 

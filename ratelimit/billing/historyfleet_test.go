@@ -76,6 +76,16 @@ func (h *history) must(err error) {
 	}
 }
 
+// again tries something until it succeeds: on a busy machine an answer of Redis may come too late.
+func (h *history) again(try func() error) {
+	h.t.Helper()
+	err := try()
+	for tries := 0; err != nil && tries < 20; tries++ {
+		err = try()
+	}
+	h.must(err)
+}
+
 // open starts a gateway with the last configuration.
 func (h *history) open(m *member) {
 	h.t.Helper()
@@ -136,12 +146,18 @@ func (h *history) configure(m *member) {
 func (h *history) update(m *member) {
 	h.t.Helper()
 	if s := m.Shared(); s != nil {
-		_, err := s.mirror.Flush(h.ctx)
-		h.must(err)
-		h.must(s.conn.HashSet(h.ctx, "gw:instances", m.Ledger().Instance(), strconv.FormatInt(h.now().Unix(), 10)))
+		h.again(func() error {
+			_, err := s.mirror.Flush(h.ctx)
+			return err
+		})
+		h.again(func() error {
+			return s.conn.HashSet(h.ctx, "gw:instances", m.Ledger().Instance(), strconv.FormatInt(h.now().Unix(), 10))
+		})
 	}
-	_, err := m.Update(h.ctx)
-	h.must(err)
+	h.again(func() error {
+		_, err := m.Update(h.ctx)
+		return err
+	})
 }
 
 // running are the gateways that run.
@@ -158,7 +174,7 @@ func (h *history) forward(by time.Duration) {
 	all := h.running()
 	for range 2 { // whoever is first learns also of what later ones change
 		for _, m := range all {
-			h.must(m.syncTerms(h.ctx, m.opened.Load()))
+			h.again(func() error { return m.syncTerms(h.ctx, m.opened.Load()) })
 		}
 	}
 	h.ahead.Add(int64(by))
