@@ -31,8 +31,8 @@ const (
 // back, not even over restarts. Before AwaitClock returns it may be wrong; then it is
 // for display only.
 func (l *Ledger) Now() time.Time {
+	settled := l.ClockSource() != ClockPending // first: a time that was read before is not kept
 	at := l.clockNow().UnixMicro()
-	settled := l.ClockSource() != ClockPending
 	for {
 		latest := l.latest.Load()
 		if at <= latest {
@@ -42,6 +42,16 @@ func (l *Ledger) Now() time.Time {
 			return time.UnixMicro(at)
 		}
 	}
+}
+
+// recordTime returns the time for a record of something that happens now: the billing
+// clock's, or while that is not known the latest that was. A record with the machine's
+// time could put the billing clock forward when the log is opened again.
+func (l *Ledger) recordTime() time.Time {
+	if l.ClockSource() == ClockPending {
+		return time.UnixMicro(l.latest.Load())
+	}
+	return l.Now()
 }
 
 // clockNow returns the time of the clock that the billing clock follows, which may go
@@ -159,7 +169,7 @@ func (l *Ledger) noteStep(now time.Time, passed time.Duration) {
 	_ = l.own.log.append(&Record{
 		Type:     TypeClockStep,
 		Flags:    flags,
-		At:       l.Now(),
+		At:       l.recordTime(),
 		Duration: step.Abs(),
 	})
 }

@@ -146,3 +146,35 @@ func TestBillingClockWithoutRedis(t *testing.T) {
 		c.ahead.Store(0)
 	}
 }
+
+// What a log records while the shared clock is not known, and what is found dead in it, has no time that the billing clock
+// goes on from when the log is opened again: the machine's clock may be ahead.
+func TestRecordsDoNotPutTheClockForward(t *testing.T) {
+	dir := t.TempDir()
+	c := &setClock{began: time.Now()}
+	c.ahead.Store(int64(10 * time.Minute))
+	first := openShared(t, dir, c)
+	first.Refused(Subject{Organization: "acme", Project: "p", Function: "f"}, 429)
+	first.RefusedBilled(Subject{Organization: "acme", Project: "p", Function: "f"})
+	first.mu.Lock()
+	first.noteStep(c.now(), 0)
+	first.noteStep(c.now().Add(time.Hour), 0)
+	err := first.own.log.append(&Record{Type: TypeDead, At: c.now()})
+	first.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeLedger(t, first) // the refusals are recorded now
+	second := openShared(t, dir, c)
+	m := quietMirror(t, second, (&hashes{t: t}).open())
+	if err := m.followClock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !near(second.Now(), 0) {
+		t.Errorf("the billing clock is ahead by %s", time.Until(second.Now()))
+	}
+	if err := m.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	closeLedger(t, second)
+}

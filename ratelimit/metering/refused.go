@@ -85,7 +85,7 @@ func (l *Ledger) recordRefused(now time.Time, all bool) {
 func (l *Ledger) recordRefusals(of refusal, n uint32) error {
 	r := Record{
 		Type:    TypeRejected,
-		At:      l.Now(),
+		At:      l.recordTime(),
 		Subject: uint32(of.subject),
 		Units:   n,
 		Status:  of.status,

@@ -141,7 +141,8 @@ func (p *projection) reset() {
 func (p *projection) add(r *Record) {
 	before := p.latest
 	p.last = r.Seq
-	if r.At.After(p.latest) {
+	// A dead record has the machine's time, which may be ahead of the billing clock.
+	if r.At.After(p.latest) && r.Type != TypeDead {
 		p.latest = r.At
 	}
 	id := SubjectID(r.Subject)

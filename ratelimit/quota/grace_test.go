@@ -254,7 +254,7 @@ func TestNoClockOpensAQuota(t *testing.T) {
 					over++
 				}
 				if round%4 == 3 {
-					ahead += tt.steps[round/4%len(tt.steps)] * time.Minute
+					ahead += time.Duration(tt.steps[round/4%len(tt.steps)]) * time.Minute
 				}
 				wall.advance(time.Second)
 				follow()

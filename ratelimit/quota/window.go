@@ -105,8 +105,15 @@ func (w *window) claimUngranted() {
 	w.granted.Add(used)
 }
 
-// window returns the current window of an organization, and the time in it.
+// window returns the current window of an organization, and the time in it. While the
+// billing clock is not known that is a window of no account, by a time that may be
+// wrong: nothing can be taken before.
 func (m *Manager) window(organization string, allowance *Allowance) (*window, time.Time, error) {
+	if m.ledger.ClockSource() == metering.ClockPending {
+		at := m.ledger.Now()
+		w, err := m.newWindow(&account{organization: organization}, allowance.Cycle, allowance.Cycle.At(at))
+		return w, at, err
+	}
 	a, ok := m.accounts.Load(organization)
 	if !ok {
 		a, _ = m.accounts.LoadOrStore(organization, &account{organization: organization, lead: randomLead()})
