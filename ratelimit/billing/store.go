@@ -148,8 +148,7 @@ func (e *Engine) logMirror(err error) {
 		e.log().Info("sums sent to Redis again")
 		return
 	}
-	var differed *metering.DifferedError
-	if errors.As(err, &differed) {
+	if differed, ok := errors.AsType[*metering.DifferedError](err); ok {
 		e.log().Warn("sums in Redis differed from the ledger and were set right", slog.String("key", differed.Key),
 			slog.Int("fields", differed.Fields), slog.String("first", differed.First))
 		return

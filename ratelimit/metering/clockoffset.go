@@ -88,7 +88,7 @@ func (m *Mirror) followClock(ctx context.Context) error {
 	within := (m.ledger.Elapsed() - before) / 2
 	best := m.offsets.add(offset{ahead: time.Duration(at.UnixNano()) - before - within, within: within})
 	m.ledger.followClock(&reading{micro: best.ahead.Microseconds()}, ClockShared)
-	m.clock.Store(int64(m.ledger.clockNow().Sub(time.Now())))
+	m.clock.Store(int64(time.Until(m.ledger.clockNow())))
 	if (best.ahead - m.kept).Abs() > keepClockAfter {
 		m.kept = best.ahead
 		return m.ledger.keepClock(reading{micro: best.ahead.Microseconds()})

@@ -110,18 +110,18 @@ func (l *Ledger) recordDeferred() error {
 
 // Why the ledger cannot be written, where that is known. Both come with ErrUnavailable.
 const (
-	ErrDiskFull = knownCause("the disk of the ledger is full")
-	ErrGone     = knownCause("the directory of the ledger is gone")
+	ErrDiskFull = causeError("the disk of the ledger is full")
+	ErrGone     = causeError("the directory of the ledger is gone")
 )
 
-// knownCause is an error whose text is fit for logs, the same each time.
-type knownCause string
+// causeError is an error whose text is fit for logs, the same each time.
+type causeError string
 
 // Error implements error.
-func (c knownCause) Error() string { return string(c) }
+func (c causeError) Error() string { return string(c) }
 
 // KnownCause marks the error for those who log causes.
-func (c knownCause) KnownCause() string { return string(c) }
+func (c causeError) KnownCause() string { return string(c) }
 
 // Writable returns nil if the next invocation can be recorded, otherwise the error
 // that Admit would return. It needs no request to find out. Healthy fails earlier:

@@ -264,7 +264,7 @@ func (d *dictionary) regionNumber(name string) (uint16, error) {
 func (d *dictionary) lines() []entry {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.entries[:len(d.entries):len(d.entries)]
+	return slices.Clip(d.entries)
 }
 
 // missing says which number that a record has is not in the dictionary, "" for none.

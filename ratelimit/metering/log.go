@@ -47,11 +47,6 @@ type log struct {
 	flush     func([]byte) error // of new segments; tests break it
 }
 
-// openLog opens the log in dir. Records up to last are in the checkpoint already.
-func openLog(dir string, last uint64, now func() time.Time) (*log, error) {
-	return openLogOf(&log{dir: dir, now: now, kept: last})
-}
-
 // openLogOf opens the log with the fields dir, now, kept and intact.
 func openLogOf(of *log) (*log, error) {
 	dir := of.dir

@@ -49,7 +49,7 @@ func TestLedgerRotates(t *testing.T) {
 func TestLogRecovers(t *testing.T) {
 	open := func(dir string) *log {
 		t.Helper()
-		l, err := openLog(dir, 0, func() time.Time { return now })
+		l, err := openLogOf(&log{dir: dir, now: func() time.Time { return now }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestLogRecovers(t *testing.T) {
 	if err := os.Remove(l.path(1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openLog(dir, 0, time.Now); err == nil || !strings.Contains(err.Error(), "a file is missing") {
+	if _, err := openLogOf(&log{dir: dir, now: time.Now}); err == nil || !strings.Contains(err.Error(), "a file is missing") {
 		t.Errorf("with a file gone: %v", err)
 	}
 }
@@ -108,7 +108,7 @@ func TestLogRecovers(t *testing.T) {
 // fsync(2) may drop what it could not write: the records must be written anew.
 func TestLedgerSurvivesSyncErrors(t *testing.T) {
 	dir := t.TempDir()
-	l, err := openLog(dir, 0, time.Now)
+	l, err := openLogOf(&log{dir: dir, now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +130,7 @@ func TestLedgerSurvivesSyncErrors(t *testing.T) {
 		t.Errorf("synced to %d, %v", last, err)
 	}
 	_ = l.close()
-	if l, err = openLog(dir, 0, time.Now); err != nil {
+	if l, err = openLogOf(&log{dir: dir, now: time.Now}); err != nil {
 		t.Fatal(err)
 	}
 	defer l.close()
@@ -144,7 +144,7 @@ func TestLedgerSurvivesSyncErrors(t *testing.T) {
 func TestLedgerWithoutRoom(t *testing.T) {
 	dir := t.TempDir()
 	clock := now
-	l, err := openLog(dir, 0, func() time.Time { return clock })
+	l, err := openLogOf(&log{dir: dir, now: func() time.Time { return clock }})
 	if err != nil {
 		t.Fatal(err)
 	}

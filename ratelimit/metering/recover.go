@@ -216,7 +216,7 @@ func (r *recovery) checkpoint() error {
 	defer os.RemoveAll(temporary)
 	data, err := os.ReadFile(path)
 	if err == nil {
-		err = os.WriteFile(filepath.Join(temporary, checkpointName), data, 0o600)
+		err = os.WriteFile(filepath.Join(temporary, checkpointName), data, 0o600) //nolint:gosec // a directory of its own, and a constant name
 	}
 	if err != nil {
 		return err

@@ -193,16 +193,16 @@ func TestNoClockOpensAQuota(t *testing.T) {
 	for name, tt := range map[string]struct {
 		authority string
 		grace     time.Duration
-		steps     []time.Duration // of the authority's clock, every four seconds
-		shorter   bool            // a grace may end early: the authority's clock is set forward
+		steps     []int // minutes, of the authority's clock, every four seconds
+		shorter   bool  // a grace may end early: the authority's clock is set forward
 	}{
-		"no grace":               {authority: redis, steps: []time.Duration{-16, 9, 10, -3}},
-		"grace":                  {authority: redis, grace: 20 * time.Second, steps: []time.Duration{0}},
-		"grace, set back":        {authority: redis, grace: 20 * time.Second, steps: []time.Duration{-3}},
-		"grace, set":             {authority: redis, grace: 20 * time.Second, steps: []time.Duration{-16, 9, 10, -3}, shorter: true},
-		"embedded, no grace":     {authority: embedded, steps: []time.Duration{-16, 9, 10, -3}},
-		"embedded, grace, set":   {authority: embedded, grace: 20 * time.Second, steps: []time.Duration{-16, 9, 10, -3}},
-		"embedded, a long grace": {authority: embedded, grace: 40 * time.Second, steps: []time.Duration{-16, 9, 10, -3}},
+		"no grace":               {authority: redis, steps: []int{-16, 9, 10, -3}},
+		"grace":                  {authority: redis, grace: 20 * time.Second, steps: []int{0}},
+		"grace, set back":        {authority: redis, grace: 20 * time.Second, steps: []int{-3}},
+		"grace, set":             {authority: redis, grace: 20 * time.Second, steps: []int{-16, 9, 10, -3}, shorter: true},
+		"embedded, no grace":     {authority: embedded, steps: []int{-16, 9, 10, -3}},
+		"embedded, grace, set":   {authority: embedded, grace: 20 * time.Second, steps: []int{-16, 9, 10, -3}},
+		"embedded, a long grace": {authority: embedded, grace: 40 * time.Second, steps: []int{-16, 9, 10, -3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wall := newClock()
@@ -244,7 +244,7 @@ func TestNoClockOpensAQuota(t *testing.T) {
 					}
 					if (passed >= quota || !began.IsZero()) && restarts < 8 && round%4 == i {
 						g.close()
-						clocks[i].ahead += []time.Duration{-10, 3, 10, -6}[restarts%4] * time.Minute
+						clocks[i].ahead += []time.Duration{-10 * time.Minute, 3 * time.Minute, 10 * time.Minute, -6 * time.Minute}[restarts%4]
 						gateways[i] = open(i)
 						restarts++
 					}
@@ -272,5 +272,31 @@ func TestNoClockOpensAQuota(t *testing.T) {
 				t.Errorf("the grace lasted %s", length)
 			}
 		})
+	}
+}
+
+// What is asked for display, and whether the next call will be refused, makes no window while the billing clock is not
+// known: by the machine's clock it may be that of a later period, out of which there would be no way back.
+func TestNoWindowBeforeTheClockIsKnown(t *testing.T) {
+	dir, c := t.TempDir(), newClock()
+	ledger, err := metering.Open(metering.Config{Dir: dir, Now: c.now, SharedClock: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{
+		Manager:   NewManager(ledger, NewEmbedded(dir, c.now)),
+		t:         t,
+		ledger:    ledger,
+		allowance: Allowance{Quota: 10, Hard: true},
+	}
+	defer g.close()
+	if d := g.Restricted("acme", &g.allowance); d != 0 {
+		t.Errorf("restricted for %s", d)
+	}
+	if s, err := g.State("acme", &g.allowance); err != nil || s.Limit != 10 || s.Period.ID != "2026-11" {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if _, known := g.accounts.Load("acme"); known {
+		t.Error("there is a window already")
 	}
 }

@@ -116,11 +116,12 @@ func TestDamageIsNeverAnotherValue(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	told, salvaged := 0, 0
 	for n := range 400 {
-		damaged, what := bytes.Clone(whole), ""
+		damaged := bytes.Clone(whole)
 		at := random.IntN(len(whole))
 		if n%2 == 0 { // heads of pages, and what comes first in them
 			at = min(len(whole)-1, at/4096*4096+random.IntN(100))
 		}
+		var what string
 		if n%20 == 19 {
 			damaged, what = damaged[:at], fmt.Sprintf("cut at %d", at)
 		} else {

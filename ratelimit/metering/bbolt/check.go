@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
@@ -187,7 +188,7 @@ func (c *checker) tree(id uint64, low, high []byte, leaf func(at int64, e *eleme
 func (c *checker) leaf(names [][]byte, path []byte) func(at int64, e *element) {
 	return func(at int64, e *element) {
 		if e.bucket {
-			c.nested(at, append(names[:len(names):len(names)], e.key), pathOf(path, e.key), e.value)
+			c.nested(at, append(slices.Clip(names), e.key), pathOf(path, e.key), e.value)
 			return
 		}
 		value, whole := unseal(path, e.key, e.value)
