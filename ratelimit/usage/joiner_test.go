@@ -177,13 +177,13 @@ func TestStoreID(t *testing.T) {
 // A page that somebody else changed is not overwritten.
 func TestSaveChanged(t *testing.T) {
 	_, conn := openHashes(t)
-	one, two := newRig(t, 1), newRig(t, 2)
+	one, two, alone := newRig(t, 1), newRig(t, 2), newRig(t, 3)
 	key := usage.PageKey{Account: "acme", Period: "2026-11", Span: "2026-11-10"}
 	page := func(v string) map[usage.PageKey][]byte {
 		return map[usage.PageKey][]byte{key: []byte(`{"sent":{"i":{"r":` + v + `,"v":` + v + `}}}`)}
 	}
 	for name, pages := range map[string][2]usage.Pages{
-		"embedded": {one.store.Pages(), one.store.Pages()},
+		"embedded": {alone.store.Pages(), alone.store.Pages()},
 		"redis":    {usage.NewSharedPages(one.store, conn), usage.NewSharedPages(two.store, conn)},
 	} {
 		for i, step := range []struct {
