@@ -67,6 +67,7 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 			resume := o.exports.pause()
 			defer resume()
 			e.unshare(o, before)
+			o.ledger.UseMachineClock()
 		}
 		return o.ledger.Leave()
 	}

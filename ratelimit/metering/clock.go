@@ -90,6 +90,11 @@ func (l *Ledger) followClock(r *reading, source ClockSource) {
 	l.setClock(r, source)
 }
 
+// UseMachineClock has the billing clock follow the machine's: there is no shared clock
+// any more. Closing a [Mirror] does not do that. What is recorded while the process
+// ends, or until another Mirror follows, goes by the last reading.
+func (l *Ledger) UseMachineClock() { l.followClock(nil, ClockMachine) }
+
 // setClock is followClock for a caller that holds clocks.
 func (l *Ledger) setClock(r *reading, source ClockSource) {
 	l.followed.Store(r)

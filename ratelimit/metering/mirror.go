@@ -150,7 +150,6 @@ func (m *Mirror) Close(ctx context.Context) error {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
 	m.ledger.mirrored = false
-	m.ledger.followClock(nil, ClockMachine)
 	for _, b := range m.ledger.logs() {
 		b.projection.mirrored(false, time.Now())
 	}
