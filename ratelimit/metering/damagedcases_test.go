@@ -1,6 +1,6 @@
-//go:build !soak
+//go:build !soak && !race
 
 package metering
 
-// damagedCases is how many cases of damage are tried.
+// damagedCases is how many damages TestDamagedDirectory tries.
 const damagedCases = 300
