@@ -13,7 +13,7 @@ summary=$out/go-test.summary
 [[ $(go env GOFLAGS) != *-trimpath* ]] || die "GOFLAGS has -trimpath, under which caddytest skips"
 
 code=0
-go test -race -count=1 -v -tags "$tags" -timeout "${TIMEOUT:-20m}" ./... >"$log" 2>&1 || code=$?
+go test -race -count=1 -v -tags "$tags" -timeout "${TIMEOUT:-40m}" ./... >"$log" 2>&1 || code=$?
 grep -E '^(ok|FAIL|\?)[[:space:]]' "$log" >"$summary" || true
 
 if ((code != 0)); then
