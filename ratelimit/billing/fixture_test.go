@@ -221,8 +221,10 @@ func (m *mirror) Verify(context.Context) error {
 }
 
 // with has the engine share a store until the test ends.
-func (f *fixture) with(m *mirror) {
-	f.open.shared.Store(&SharedStore{url: "redis://test", peers: m, joiner: m})
+func (f *fixture) with(m *mirror) { f.share(&SharedStore{url: "redis://test", peers: m, joiner: m}) }
+
+func (f *fixture) share(s *SharedStore) {
+	f.open.shared.Store(s)
 	f.t.Cleanup(func() {
 		if f.open != nil {
 			f.open.shared.Store(nil)

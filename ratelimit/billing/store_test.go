@@ -28,10 +28,8 @@ func (f *fixture) scripted(answer func(command []string) any) *SharedStore {
 			f.t.Error(err)
 		}
 	})
-	f.with(&mirror{})
-	s := f.open.shared.Load()
-	s.conn, s.joiner = conn, usage.NewJoiner(f.open.lines, conn, s.url)
-	return s
+	f.share(&SharedStore{url: "redis://test", conn: conn, peers: new(mirror), joiner: usage.NewJoiner(f.open.lines, conn, "redis://test")})
+	return f.open.shared.Load()
 }
 
 // Redis must tell of its restarts, or lost grants are not noticed.

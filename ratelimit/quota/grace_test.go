@@ -2,6 +2,7 @@ package quota
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,10 +162,16 @@ func TestGraceIsHeardOnce(t *testing.T) {
 // wrongClock is the time of day of a machine that is ahead of the others by some time.
 type wrongClock struct {
 	clock *clock
-	ahead time.Duration
+	ahead atomic.Int64 // nanoseconds
 }
 
-func (w *wrongClock) now() time.Time { return w.clock.now().Add(w.ahead) }
+func newWrongClock(c *clock, ahead time.Duration) *wrongClock {
+	w := &wrongClock{clock: c}
+	w.ahead.Store(int64(ahead))
+	return w
+}
+
+func (w *wrongClock) now() time.Time { return w.clock.now().Add(time.Duration(w.ahead.Load())) }
 
 func (w *wrongClock) elapsed() time.Duration {
 	return time.Duration(w.clock.micro.Load()) * time.Microsecond
@@ -211,7 +218,7 @@ func TestNoClockOpensAQuota(t *testing.T) {
 			follow()
 			s, file := startShards(t, authorityTime), t.TempDir()
 			dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
-			clocks := []*wrongClock{{wall, -10 * time.Minute}, {wall, 0}, {wall, 10 * time.Minute}}
+			clocks := []*wrongClock{newWrongClock(wall, -10*time.Minute), newWrongClock(wall, 0), newWrongClock(wall, 10*time.Minute)}
 			open := func(i int) *gateway {
 				var authority Authority
 				if tt.authority == redis {
@@ -244,7 +251,7 @@ func TestNoClockOpensAQuota(t *testing.T) {
 					}
 					if (passed >= quota || !began.IsZero()) && restarts < 8 && round%4 == i {
 						g.close()
-						clocks[i].ahead += []time.Duration{-10 * time.Minute, 3 * time.Minute, 10 * time.Minute, -6 * time.Minute}[restarts%4]
+						clocks[i].ahead.Add(int64([]time.Duration{-10 * time.Minute, 3 * time.Minute, 10 * time.Minute, -6 * time.Minute}[restarts%4]))
 						gateways[i] = open(i)
 						restarts++
 					}

@@ -51,7 +51,7 @@ func TestDiskFull(t *testing.T) {
 	})
 	refused := callUntilRefused(t, g)
 	t.Run("status", func(t *testing.T) {
-		if state, why := ledgerState(t, g); state != "down" || !strings.Contains(why, "no space left on device") {
+		if state, why := ledgerState(t, g); state != "down" || !strings.Contains(why, "the disk of the ledger is full") {
 			t.Errorf("ledger: %s, %s", state, why)
 		}
 		if state := storeState(t, g); state != "down" {
@@ -59,17 +59,17 @@ func TestDiskFull(t *testing.T) {
 		}
 	})
 	t.Run("audit", func(t *testing.T) {
-		if findings := auditChecks(t, g); !strings.Contains(findings["ledger_down"], "no space left on device") {
+		if findings := auditChecks(t, g); !strings.Contains(findings["ledger_down"], "the disk of the ledger is full") {
 			t.Errorf("findings: %q", findings)
 		}
 	})
 	t.Run("log", func(t *testing.T) {
 		lines := expectTransitions(t, g, "ledger", "up degraded", "degraded down")
-		if !strings.Contains(lines[1].Why, "no space left on device") {
+		if !strings.Contains(lines[1].Why, "the disk of the ledger is full") {
 			t.Errorf("%+v", lines[1])
 		}
 		waitUntil(t, "a line for each call", func() bool {
-			_, calls := notAnswered(t, g, "no space left on device")
+			_, calls := notAnswered(t, g, "the disk of the ledger is full")
 			return calls == refused
 		})
 	})

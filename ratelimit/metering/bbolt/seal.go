@@ -7,9 +7,13 @@ import (
 )
 
 // sealAll adds checksums to all values of a file from before there were any, or of a
-// new one.
+// new one. Another process may have done it since the file was looked at: that waits for
+// no lock.
 func sealAll(tx *bolt.Tx) error {
-	seals, err := tx.CreateBucketIfNotExists(bucketSeals)
+	if tx.Bucket(bucketSeals) != nil {
+		return nil
+	}
+	seals, err := tx.CreateBucket(bucketSeals)
 	if err != nil {
 		return err
 	}
