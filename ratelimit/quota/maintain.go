@@ -22,6 +22,8 @@ func (m *Manager) maintainLoop() {
 // maintainAll is one round. Overrides are read in every second one, and an
 // EpochAuthority is polled in those between.
 func (m *Manager) maintainAll() {
+	m.maintaining.Lock()
+	defer m.maintaining.Unlock()
 	if m.ledger.AwaitClock(m.ctx) != nil {
 		return
 	}

@@ -58,11 +58,14 @@ type Manager struct {
 	overrides  atomic.Pointer[map[string]int64] // by organization; a copy of the authority's
 	lastNumber atomic.Uint64                    // of a claim
 	epochs     atomic.Pointer[epochs]           // of the authority that were joined
-	rounds     int                              // of maintainLoop; its own
-	orphans    settledOrphans                   // of maintainLoop; its own
-	stop       context.CancelFunc
-	stopped    sync.WaitGroup
-	ctx        context.Context //nolint:containedctx // of claims in the background; ends with stop
+
+	maintaining sync.Mutex     // held during a round of maintainLoop; guards rounds and orphans
+	rounds      int            // of maintainLoop
+	orphans     settledOrphans // by maintainLoop
+
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+	ctx     context.Context //nolint:containedctx // of claims in the background; ends with stop
 }
 
 // NewManager returns a Manager of quotas whose use a ledger records. It claims in
