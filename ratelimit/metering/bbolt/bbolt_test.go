@@ -308,3 +308,49 @@ func TestDeletedBuckets(t *testing.T) {
 		t.Errorf("%v, %v", findings, err)
 	}
 }
+
+// The sequence in the head of a bucket has no checksum. One that is damaged is not salvaged as another one, of a bucket that
+// has none neither.
+func TestDamagedSequences(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "whole.db")
+	fill(t, path, 9)
+	want, err := content(t, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damages := 0
+	for _, name := range []string{"lines", "news", "2026-01\x00acme"} {
+		for at, rest := 0, whole; ; { // also in pages that are free now, where nothing is damaged
+			next := bytes.Index(rest, []byte(name))
+			if next < 0 {
+				break
+			}
+			at, rest = at+next+len(name), rest[next+len(name):]
+			damaged := bytes.Clone(whole)
+			damaged[at+8+5] ^= 2 // after the root
+			from, into := filepath.Join(dir, "damaged.db"), filepath.Join(dir, "salvaged.db")
+			if err := os.WriteFile(from, damaged, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			found, err := Salvage(from, into, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := content(t, into); err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%q at byte %d: %v, other values or sequences were salvaged", name, at, err)
+			}
+			damages += len(found.Findings)
+			if err := errors.Join(os.Remove(from), os.Remove(into)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if damages < 3 {
+		t.Errorf("%d findings: the heads of the buckets were not damaged", damages)
+	}
+}

@@ -18,7 +18,7 @@ type Finding struct {
 
 // visitor takes what is whole in a file. path is that of a bucket.
 type visitor interface {
-	bucket(path [][]byte, sequence uint64)
+	bucket(path [][]byte)
 	value(path [][]byte, key, value []byte)
 }
 
@@ -30,6 +30,7 @@ type checker struct {
 	sealed   bool            // all values have checksums
 	used     map[uint64]bool // pages that are in use or free
 	kept     map[string]uint64
+	allKept  bool              // the bucket with the kept sequences is whole
 	seen     map[string]uint64 // sequences in the buckets, by path
 	visitor  visitor
 	findings []Finding
@@ -219,6 +220,9 @@ func (c *checker) leaf(names [][]byte, path []byte) func(at int64, e *element) {
 
 // nested reads a bucket in a bucket.
 func (c *checker) nested(at int64, names [][]byte, path, head []byte) {
+	if before := len(c.findings); bytes.Equal(names[0], bucketSeals) {
+		defer func() { c.allKept = len(c.findings) == before }()
+	}
 	if len(head) < bucketHeader {
 		c.found(at, "the bucket %q is not what was written", names[len(names)-1])
 		return
@@ -253,7 +257,7 @@ func (c *checker) nested(at int64, names [][]byte, path, head []byte) {
 func (c *checker) bucket(names [][]byte, path []byte, sequence uint64) {
 	c.seen[string(path)] = sequence
 	if c.visitor != nil && !bytes.Equal(names[0], bucketSeals) {
-		c.visitor.bucket(names, sequence)
+		c.visitor.bucket(names)
 	}
 }
 

@@ -83,27 +83,33 @@ func Salvage(from, to string, timeout time.Duration) (s Salvaged, err error) {
 	if err != nil {
 		return s, err
 	}
-	return s, errors.Join(whole.write(db, c.kept), db.Close())
+	return s, errors.Join(whole.write(db, c.sequence), db.Close())
 }
 
-// write writes all to a new file. sequences has those that were kept with a checksum,
-// by the paths of their buckets.
-func (whole *collected) write(db *DB, sequences map[string]uint64) error {
+// sequence returns the sequence of a bucket: what was kept of it with a checksum, and
+// what the bucket itself says only where that may be lost.
+func (c *checker) sequence(path []byte) uint64 {
+	n, ok := c.kept[string(path)]
+	if !ok && !c.allKept {
+		n = c.seen[string(path)]
+	}
+	return n
+}
+
+// write writes all to a new file. sequence returns that of the bucket with a path.
+func (whole *collected) write(db *DB, sequence func(path []byte) uint64) error {
 	for part := range slices.Chunk(whole.values, 10_000) {
 		if err := db.Update(func(tx *Tx) error { return put(tx, part) }); err != nil {
 			return err
 		}
 	}
 	return db.Update(func(tx *Tx) error {
-		for _, b := range whole.buckets {
-			bucket, err := create(tx, b.names)
+		for _, names := range whole.buckets {
+			bucket, err := create(tx, names)
 			if err != nil {
 				return err
 			}
-			n := b.sequence
-			if kept, ok := sequences[string(bucket.path)]; ok {
-				n = kept
-			}
+			n := sequence(bucket.path)
 			if n == 0 {
 				continue
 			}
@@ -145,7 +151,7 @@ func create(tx *Tx, names [][]byte) (*Bucket, error) {
 // collected is what is whole in a file.
 type collected struct {
 	values  []collectedValue
-	buckets []collectedBucket
+	buckets [][][]byte // their paths
 }
 
 type collectedValue struct {
@@ -153,14 +159,7 @@ type collectedValue struct {
 	key, value []byte
 }
 
-type collectedBucket struct {
-	names    [][]byte
-	sequence uint64
-}
-
-func (c *collected) bucket(names [][]byte, sequence uint64) {
-	c.buckets = append(c.buckets, collectedBucket{cloneNames(names), sequence})
-}
+func (c *collected) bucket(names [][]byte) { c.buckets = append(c.buckets, cloneNames(names)) }
 
 func (c *collected) value(names [][]byte, key, value []byte) {
 	c.values = append(c.values, collectedValue{cloneNames(names), bytes.Clone(key), bytes.Clone(value)})
