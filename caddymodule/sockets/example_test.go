@@ -11,6 +11,7 @@ import (
 // A handler gives the proxy a Writer, so that the connections of WebSockets are registered.
 func ExampleWriter() {
 	registry := sockets.NewRegistry()
+	closed := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writer := &sockets.Writer{
 			ResponseWriter: w,
@@ -27,11 +28,13 @@ func ExampleWriter() {
 		fmt.Println(registry.InRegion("eu-central-1"), "open")
 		_ = conn.Close()
 		fmt.Println(registry.Len(), "open")
+		close(closed)
 	}))
 	defer server.Close()
 	if res, err := http.Get(server.URL); err == nil {
 		_ = res.Body.Close()
 	}
+	<-closed // the server does not wait for a connection that was taken from it
 	// Output:
 	// 1 open
 	// 0 open

@@ -28,6 +28,7 @@ func TestRedis(t *testing.T) {
 	serves(t, "second") // those of the configuration before
 	server.Start()
 	server.Exec("HSET", projects.ProjectsKey, someRef, projectJSON("third"))
+	server.Exec("PUBLISH", projects.ChangedChannel, "") // the watch may have been back before the write
 	serves(t, "third")
 	within(t, func() string {
 		if store := running(t).Status().Store; store.Kind != "redis" || store.State != "up" {

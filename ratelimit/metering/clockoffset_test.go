@@ -2,6 +2,7 @@ package metering
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,11 +78,13 @@ func TestBillingClockIsThatOfRedis(t *testing.T) {
 			t.Errorf("nothing was read, and the clock is known: %v", err)
 		}
 		cancel()
-		l.Now() // is for display: the clock does not stay there
+		l.Now()                                // is for display: the clock does not stay there
+		redis.breakWith(errors.New("LOADING")) // until the mirror reads nothing by itself any more
 		m := quietMirror(t, l, redis.open())
 		if !m.now().IsZero() {
 			t.Errorf("others are told %s before the clock was read", m.now())
 		}
+		redis.breakWith(nil)
 		if err := m.followClock(t.Context()); err != nil {
 			t.Fatal(err)
 		}
