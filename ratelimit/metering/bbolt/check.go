@@ -220,7 +220,8 @@ func (c *checker) leaf(names [][]byte, path []byte) func(at int64, e *element) {
 
 // nested reads a bucket in a bucket.
 func (c *checker) nested(at int64, names [][]byte, path, head []byte) {
-	if before := len(c.findings); bytes.Equal(names[0], bucketSeals) {
+	if bytes.Equal(names[0], bucketSeals) {
+		before := len(c.findings)
 		defer func() { c.allKept = len(c.findings) == before }()
 	}
 	if len(head) < bucketHeader {
