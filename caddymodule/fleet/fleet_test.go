@@ -137,7 +137,8 @@ func TestClocksOfOthers(t *testing.T) {
 		if n := listen(); n != 0 {
 			t.Errorf("%s ahead: heard after 16 s", ahead)
 		}
-		if now = now.Add(forgottenAfter); listen() != 0 || len(store.fields[gatewaysKey]) != 0 {
+		now = now.Add(forgottenAfter)
+		if listen() != 0 || len(store.fields[gatewaysKey]) != 0 {
 			t.Errorf("%s ahead: there after an hour", ahead)
 		}
 	}

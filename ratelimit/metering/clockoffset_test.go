@@ -134,7 +134,8 @@ func TestBillingClockWithoutRedis(t *testing.T) {
 		second := openShared(t, dir, c)
 		if boot != "" {
 			kept, ok := second.own.checkpoint.clock()
-			if kept.boot = boot; !ok || second.own.checkpoint.keepClock(kept) != nil {
+			kept.boot = boot
+			if !ok || second.own.checkpoint.keepClock(kept) != nil {
 				t.Fatalf("nothing is kept: %+v", kept)
 			}
 		} else {

@@ -239,7 +239,8 @@ func TestNoClockOpensAQuota(t *testing.T) {
 						unit, err := g.take()
 						switch {
 						case err == nil && unit.ungranted:
-							if ended = wall.now(); began.IsZero() {
+							ended = wall.now()
+							if began.IsZero() {
 								began = ended
 							}
 							fallthrough
