@@ -1,10 +1,13 @@
 package metering
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/durable"
@@ -125,31 +128,47 @@ func (l *Ledger) verifySums(r *Recounted, lost bool) (found []Finding) {
 	if lost { // the sums have more than the records that are left
 		return nil
 	}
-	read := make(map[string]Sums, len(r.Read))
-	for i := range r.Read {
-		read[r.Read[i].name()] = r.Read[i].Sums
+	kept, read := sumsByName(r.Kept), sumsByName(r.Read)
+	for i := range r.Read { // old hours are not kept
+		if u := &r.Read[i]; u.Span == Monthly && kept[u.name()] == nil {
+			kept[u.name()] = new(Sums)
+		}
 	}
-	for i := range r.Kept {
-		kept := &r.Kept[i]
-		sums := read[kept.name()]
-		if kept.same(&sums) {
+	for _, name := range slices.Sorted(maps.Keys(kept)) {
+		has, sums := kept[name], cmp.Or(read[name], new(Sums))
+		if has.same(sums) {
 			continue
 		}
 		found = append(found, Finding{
 			File:   filepath.Join(dir, checkpointName),
 			Offset: -1,
 			What: fmt.Sprintf("for %s it has %d invocations and %d adjusted, the records %d and %d",
-				kept.name(), kept.Invocations, kept.Adjusted(), sums.Invocations, sums.Adjusted()),
+				name, has.Invocations, has.Adjusted(), sums.Invocations, sums.Adjusted()),
 			Remedy: "stop the gateway and remove this file: it is made again of the records at the next start",
 		})
 	}
 	return found
 }
 
-// name tells which sum it is.
+// sumsByName adds up sums that have the same name.
+func sumsByName(all []Usage) map[string]*Sums {
+	byName := make(map[string]*Sums, len(all))
+	for i := range all {
+		sums := byName[all[i].name()]
+		if sums == nil {
+			sums = new(Sums)
+			byName[all[i].name()] = sums
+		}
+		sums.add(&all[i].Sums)
+	}
+	return byName
+}
+
+// name tells which sum it is. An hour in which an older build was replaced by this one,
+// or in which the ledger changed, has several.
 func (u *Usage) name() string {
-	return fmt.Sprintf("%s, %s/%s in %q, cycle %d %s, %c from %s on", u.Organization, u.Project, u.Function, u.Region,
-		unixOrZero(u.Cycle.Anchor), u.Cycle.zone(), u.Span, u.Start.Format(time.RFC3339))
+	return fmt.Sprintf("%s, %s/%s in %q, cycle %d %s, ledger %s v%d, %c from %s on", u.Organization, u.Project, u.Function, u.Region,
+		unixOrZero(u.Cycle.Anchor), u.Cycle.zone(), u.Origin.Ledger, u.Origin.Form, u.Span, u.Start.Format(time.RFC3339))
 }
 
 // logFile is a file with records: an archive or a segment.

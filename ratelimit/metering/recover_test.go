@@ -308,3 +308,30 @@ func TestVerifyInUse(t *testing.T) {
 		t.Errorf("a sum is another: %+v, %v", found, err)
 	}
 }
+
+// An hour in which a build with ids of another form was replaced has two sums of one function. Both are compared with the
+// records, each with its own.
+func TestVerifyTellsFormsApart(t *testing.T) {
+	l := openLedger(t, t.TempDir())
+	for n, origin := range []Origin{{"0123456789abcdef", FormHour}, {"0123456789abcdef", FormPeriod}, {"fedcba9876543210", FormPeriod}} {
+		l.setOrigin(origin)
+		s, r := numbers(t, l, "acme", "eu")
+		for range 3 + n {
+			admit(t, l, s, r, l.Now())
+		}
+	}
+	if found, records, err := l.Verify(); err != nil || len(found) > 0 || records < 12 {
+		t.Fatalf("%+v, %d records, %v", found, records, err)
+	}
+	l.mu.Lock()
+	for key := range l.own.projection.sums {
+		if key.span == Monthly {
+			delete(l.own.projection.sums, key)
+			break
+		}
+	}
+	l.mu.Unlock()
+	if found, _, err := l.Verify(); err != nil || len(found) != 1 || !strings.Contains(found[0].What, "it has 0 invocations") {
+		t.Errorf("a sum is missing: %+v, %v", found, err)
+	}
+}
