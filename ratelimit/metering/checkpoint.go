@@ -35,6 +35,7 @@ var (
 	keyLatest      = []byte("latest")  // the latest time of a record, in microseconds
 	keyClock       = []byte("clock")   // a keptClock
 	keyNumbers     = []byte("numbers") // Ledger.Numbers of the process that has the file
+	keyOthers      = []byte("others")  // Ledger.KeepOthers
 )
 
 // checkpointWait bounds the wait for another process that has the file open.
@@ -281,6 +282,21 @@ func (c *checkpoint) clock() (k keptClock, ok bool) {
 		return nil
 	})
 	return k, ok
+}
+
+// KeepOthers keeps what a caller knows of other gateways, for the process after this
+// one; KeptOthers returns it, nil if nothing was kept or checkpoint.db was made anew.
+func (l *Ledger) KeepOthers(text []byte) error {
+	return l.own.checkpoint.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyOthers, text) })
+}
+
+// KeptOthers returns what KeepOthers kept.
+func (l *Ledger) KeptOthers() (text []byte) {
+	_ = l.own.checkpoint.db.View(func(tx *bbolt.Tx) error { // the function returns no error
+		text = bytes.Clone(tx.Bucket(bucketMeta).Get(keyOthers))
+		return nil
+	})
+	return text
 }
 
 // numbersEach is how many numbers a process has: an hour in microseconds.

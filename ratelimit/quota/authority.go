@@ -54,10 +54,43 @@ type EpochAuthority interface {
 	// more: nobody waits for it in the next epoch. settledIn is as in Join.
 	Leave(ctx context.Context, holder string, shard int, settledIn string) error
 
-	// Poll returns the epoch of a shard, "" if nobody has claimed since its server
-	// started, and for each of the holder's claims whether another holder is starved
-	// and reclaims what is not used. Of the claims it reads organization and period.
-	Poll(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error)
+	// Poll returns what is new in a shard. It reads only.
+	Poll(ctx context.Context, inquiry Inquiry) (News, error)
+
+	// Grants returns what all holders hold in a shard, in all windows. It reads only.
+	Grants(ctx context.Context, shard int) (News, error)
+
+	// Known reports whether the process before this one had the same authority.
+	Known() bool
+}
+
+// Inquiry is a question of a holder to an EpochAuthority.
+type Inquiry struct {
+	Holder  string
+	Shard   int
+	Windows []Claim  // of which organization and period count
+	Peers   []string // other holders
+}
+
+// News is what an EpochAuthority says of a shard.
+type News struct {
+	Epoch   string // "" if nobody has claimed since its server started
+	Members int    // holders that have joined and not left
+	Windows []WindowNews
+}
+
+// WindowNews is what an EpochAuthority says of an organization in a period.
+type WindowNews struct {
+	Organization, Period string           // the period's ID
+	Reclaim              bool             // another holder is starved, and reclaims what is not used
+	Grants               map[string]Grant // by holder
+	Grace                Grace            // from Grants with the age of the last claim, which may be less than now
+}
+
+// Grant is what a holder was granted by its latest claim.
+type Grant struct {
+	Holds  int64  `json:"holds"`
+	Number uint64 `json:"number"`
 }
 
 // HoldingsAuthority is an Authority that can list what a holder holds.

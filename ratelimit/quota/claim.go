@@ -94,7 +94,10 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 // complete fills in the holder, the window and the number of a claim.
 func (m *Manager) complete(w *window, c Claim) Claim {
 	c.Holder, c.Organization, c.Period = m.ledger.Instance(), w.account.organization, w.period
-	c.Grace = w.grace.from(m.ledger.Elapsed())
+	now := m.ledger.Elapsed()
+	if c.Grace = w.grace.from(now); c.Grace.ID == "" { // this process has not met it, but heard of it
+		c.Grace = m.others.Load().grace(w.period.ID, w.account.organization, now)
+	}
 	c.Number = m.lastNumber.Add(1)
 	return c
 }

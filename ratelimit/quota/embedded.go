@@ -79,10 +79,7 @@ func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
 				return fmt.Errorf("reading the lease of %s: %w", key, err)
 			}
 		}
-		at := instantOf(e.now())
-		id, up := e.boot()
-		at.boot, at.up = id, up.Microseconds()
-		answer = l.settle(c, limit, at)
+		answer = l.settle(c, limit, instantOn(e.now(), e.boot))
 		text, err := json.Marshal(l)
 		if err != nil {
 			return err

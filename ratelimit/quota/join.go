@@ -54,7 +54,11 @@ func (m *Manager) joinAll(f EpochAuthority, known *epochs, number uint64) error 
 		}
 	}
 	for shard := range f.Shards() {
-		if err := m.claimShard(f, shard, in); err != nil {
+		err := m.claimShard(f, shard, in)
+		if err == nil {
+			err = m.witness(f, shard, in)
+		}
+		if err != nil {
 			return err
 		}
 		epoch, err := f.Join(m.ctx, m.ledger.Instance(), shard, in[shard])
@@ -75,7 +79,7 @@ func (m *Manager) observe(f EpochAuthority, shard int, epoch string) {
 	}
 	m.stopped.Go(func() {
 		joined, in := "", make(settledEpochs)
-		if m.claimShard(f, shard, in) == nil {
+		if m.claimShard(f, shard, in) == nil && m.witness(f, shard, in) == nil {
 			joined, _ = f.Join(m.ctx, m.ledger.Instance(), shard, in[shard])
 		}
 		known.end(shard, joined)
@@ -144,17 +148,41 @@ func (m *Manager) pollAll(f EpochAuthority) {
 		for i, w := range windows {
 			claims[i] = Claim{Organization: w.account.organization, Period: w.period}
 		}
-		epoch, reclaim, err := f.Poll(m.ctx, m.ledger.Instance(), shard, claims)
+		asked := m.ledger.Elapsed()
+		news, err := f.Poll(m.ctx, Inquiry{
+			Holder:  m.ledger.Instance(),
+			Shard:   shard,
+			Windows: claims,
+			Peers:   m.peersToAsk(f, shard, len(windows)),
+		})
 		if err != nil {
 			return // the other shards will not answer either
 		}
-		m.observe(f, shard, epoch)
+		m.observe(f, shard, news.Epoch)
+		if m.epochs.Load().in(shard, news.Epoch) {
+			m.others.Load().learn(&news, asked, m.ownHolders())
+			if m.others.Load().rescan(shard, news.Members) {
+				m.scan(f, shard)
+			}
+		}
 		for i, w := range windows {
-			if reclaim[i] && w.unspent.Load() > 0 {
+			if news.Windows[i].Reclaim && w.unspent.Load() > 0 {
 				m.withClaim(w, func(ctx context.Context) error { return m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()}) })
 			}
 		}
 	}
+}
+
+// peersToAsk returns the holders whose grants a poll of so many windows asks for.
+func (m *Manager) peersToAsk(f EpochAuthority, shard, windows int) []string {
+	if windows == 0 {
+		return nil
+	}
+	peers := m.others.Load().peers(shard, f)
+	if every := 1 + windows*len(peers)/peerFields; m.rounds/2%every != 0 {
+		return nil
+	}
+	return peers
 }
 
 // leaveAll has a holder leave shards, if the authority has epochs. Errors are

@@ -53,10 +53,18 @@ func (r *replaced) Join(_ context.Context, _ string, _ int, settled string) (str
 	return r.members, nil
 }
 
-func (r *replaced) Poll(_ context.Context, _ string, _ int, claims []Claim) (string, []bool, error) {
+func (*replaced) Known() bool { return false }
+
+func (r *replaced) Poll(_ context.Context, inquiry Inquiry) (News, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.members, make([]bool, len(claims)), nil
+	return News{Epoch: r.members, Windows: make([]WindowNews, len(inquiry.Windows))}, nil
+}
+
+func (r *replaced) Grants(context.Context, int) (News, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return News{Epoch: r.members}, nil
 }
 
 // A gateway has joined another server when that one knows all its grants, not when the old one was told them; and once it has seen

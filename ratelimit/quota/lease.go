@@ -45,6 +45,12 @@ type instant struct {
 // instantOf returns a moment by a clock that may be set.
 func instantOf(at time.Time) instant { return instant{micro: at.UnixMicro()} }
 
+// instantOn returns a moment by a clock that may be set, and by the run of a machine.
+func instantOn(at time.Time, run func() (boot string, up time.Duration)) instant {
+	boot, up := run()
+	return instant{micro: at.UnixMicro(), boot: boot, up: up.Microseconds()}
+}
+
 // graceOver is the age of a grace that is over, whatever was configured.
 const graceOver = 100 * 365 * 24 * time.Hour
 
@@ -91,8 +97,14 @@ func (g *keptGrace) grace() Grace {
 	return Grace{ID: g.ID, Limit: g.Limit, Age: time.Duration(g.Age) * time.Microsecond}
 }
 
-func (l *lease) setGrace(g Grace, now instant) {
-	l.Grace = &keptGrace{
+func (l *lease) setGrace(g Grace, now instant) { l.Grace = keep(g, now) }
+
+// keep returns a grace as it is kept on a disk; nil if none began.
+func keep(g Grace, now instant) *keptGrace {
+	if g.ID == "" {
+		return nil
+	}
+	return &keptGrace{
 		ID:    g.ID,
 		Limit: g.Limit,
 		Age:   g.Age.Microseconds(),

@@ -37,8 +37,16 @@ func (m *Manager) maintainAll() {
 		}
 		m.maintain(a)
 	}
-	if f, ok := (*m.authority.Load()).(EpochAuthority); ok && m.rounds%2 == 1 {
-		m.pollAll(f)
+	if f, ok := (*m.authority.Load()).(EpochAuthority); ok {
+		if m.rounds%2 == 1 {
+			m.pollAll(f)
+		}
+		if m.rounds%scanEvery == 0 {
+			m.scan(f, m.rounds/scanEvery%f.Shards())
+		}
+	}
+	if m.rounds%keepEvery == 0 {
+		m.keepOthers()
 	}
 	m.rounds++
 }

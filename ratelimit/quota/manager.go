@@ -58,6 +58,7 @@ type Manager struct {
 	overrides  atomic.Pointer[map[string]int64] // by organization; a copy of the authority's
 	lastNumber atomic.Uint64                    // of a claim
 	epochs     atomic.Pointer[epochs]           // of the authority that were joined
+	others     atomic.Pointer[others]           // what other holders have, by this authority
 
 	maintaining sync.Mutex     // held during a round of maintainLoop; guards rounds and orphans
 	rounds      int            // of maintainLoop
@@ -75,6 +76,7 @@ func NewManager(ledger *metering.Ledger, authority Authority) *Manager {
 	m.overrides.Store(new(map[string]int64))
 	m.epochs.Store(newEpochs())
 	m.authority.Store(&authority)
+	m.rememberOthers(authority)
 	m.lastNumber.Store(max(m.newNumber(), ledger.Numbers()))
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.refreshOverrides(m.ctx)
@@ -99,6 +101,7 @@ func (m *Manager) SetAuthority(ctx context.Context, authority Authority) {
 	before := *m.authority.Swap(&authority)
 	m.refreshOverrides(ctx)
 	m.epochs.Store(newEpochs())
+	m.rememberOthers(authority)
 	m.joinAuthority(authority, number)
 	for _, a := range m.accounts.Range {
 		a.mu.Lock()
@@ -125,6 +128,7 @@ func (m *Manager) SetAuthority(ctx context.Context, authority Authority) {
 func (m *Manager) Close(ctx context.Context) {
 	m.stop()
 	m.stopped.Wait()
+	m.keepOthers()
 	authority, hasEpochs := (*m.authority.Load()).(EpochAuthority)
 	in := make(settledEpochs)
 	for _, a := range m.accounts.Range {

@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,7 @@ const callWait = 250 * time.Millisecond
 // It is safe for concurrent use.
 type Redis struct {
 	conn    *redisconn.Conn
+	known   bool                         // the process before had it too
 	history [metering.Shards]atomic.Bool // the shard's hash was seen before: one that is missing was lost
 	holders func() int
 	calls   atomic.Uint64
@@ -44,7 +46,7 @@ type Redis struct {
 // to that Redis before, so that an empty one has lost grants; holders returns how
 // many gateways there are now, at least 1. It sends nothing.
 func NewRedis(conn *redisconn.Conn, history bool, holders func() int) *Redis {
-	r := &Redis{conn: conn, holders: holders}
+	r := &Redis{conn: conn, known: history, holders: holders}
 	for shard := range r.history {
 		r.history[shard].Store(history)
 	}
@@ -53,6 +55,9 @@ func NewRedis(conn *redisconn.Conn, history bool, holders func() int) *Redis {
 
 // Calls returns how many commands were sent since NewRedis.
 func (r *Redis) Calls() uint64 { return r.calls.Load() }
+
+// Known implements EpochAuthority.
+func (r *Redis) Known() bool { return r.known }
 
 // Shards implements EpochAuthority.
 func (*Redis) Shards() int { return metering.Shards }
@@ -195,22 +200,46 @@ func (r *Redis) changeMembership(ctx context.Context, change, holder string, sha
 }
 
 // Poll implements EpochAuthority.
-func (r *Redis) Poll(ctx context.Context, holder string, shard int, claims []Claim) (epoch string, reclaim []bool, err error) {
-	request := append(make([]any, 0, 2+2*len(claims)), "holder", holder)
-	for _, c := range claims {
+func (r *Redis) Poll(ctx context.Context, inquiry Inquiry) (news News, err error) {
+	request := append(make([]any, 0, 4+2*len(inquiry.Windows)), "holder", inquiry.Holder)
+	if len(inquiry.Peers) > 0 {
+		request = append(request, "peers", strings.Join(inquiry.Peers, "|")+"|")
+	}
+	for _, c := range inquiry.Windows {
 		request = append(request, "window", windowField(c))
 	}
-	list, err := r.run(ctx, pollScript, shard, request...)
+	list, err := r.run(ctx, pollScript, inquiry.Shard, request...)
 	if err != nil {
-		return "", nil, err
+		return News{}, err
 	}
-	if len(list) != 1+len(claims) {
-		return "", nil, fmt.Errorf("%w: a poll was answered %v", ErrUnavailable, list)
+	each := 2 + len(inquiry.Peers)
+	if len(list) != 2+each*len(inquiry.Windows) {
+		return News{}, fmt.Errorf("%w: a poll was answered %v", ErrUnavailable, list)
 	}
-	epoch, _ = list[0].(string)
-	for _, value := range list[1:] {
-		n, _ := value.(int64)
-		reclaim = append(reclaim, n == 1)
+	news.Epoch, _ = list[0].(string)
+	members, _ := list[1].(string)
+	news.Members, _ = strconv.Atoi(members)
+	for i, c := range inquiry.Windows {
+		answer := list[2+i*each:][:each]
+		reclaim, _ := answer[0].(int64)
+		w := WindowNews{
+			Organization: c.Organization,
+			Period:       c.Period.ID,
+			Reclaim:      reclaim == 1,
+			Grants:       make(map[string]Grant),
+		}
+		grace, _ := answer[1].(string)
+		if w.Grace, err = parseGrace(grace); err != nil {
+			return News{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+		for k, peer := range inquiry.Peers {
+			if text, _ := answer[2+k].(string); text != "" {
+				if w.Grants[peer], err = parseGrant(text); err != nil {
+					return News{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+				}
+			}
+		}
+		news.Windows = append(news.Windows, w)
 	}
-	return epoch, reclaim, nil
+	return news, nil
 }

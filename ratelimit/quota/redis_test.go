@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -97,12 +98,27 @@ func TestRedisRequests(t *testing.T) {
 		}
 	})
 	t.Run("poll", func(t *testing.T) {
-		r, requests := scripted(t, false, []any{"3:a", 0, 1})
-		epoch, reclaim, err := r.Poll(t.Context(), "h", 7, []Claim{{Organization: "acme", Period: november}, {Organization: "b", Period: november}})
-		if err != nil || epoch != "3:a" || !slices.Equal(reclaim, []bool{false, true}) {
-			t.Errorf("%q, %v, %v", epoch, reclaim, err)
+		r, requests := scripted(t, false, []any{"3:a", "2", 0, "", "", "12:7", 1, "10|3000000|5", "", ""})
+		got, err := r.Poll(t.Context(), Inquiry{
+			Holder:  "h",
+			Shard:   7,
+			Windows: []Claim{{Organization: "acme", Period: november}, {Organization: "b", Period: november}},
+			Peers:   []string{"x", "y"},
+		})
+		news := News{Epoch: "3:a", Members: 2, Windows: []WindowNews{
+			{Organization: "acme", Period: november.ID, Grants: map[string]Grant{"y": {Holds: 12, Number: 7}}},
+			{
+				Organization: "b",
+				Period:       november.ID,
+				Reclaim:      true,
+				Grants:       map[string]Grant{},
+				Grace:        Grace{ID: "5", Limit: 10, Age: 3 * time.Second},
+			},
+		}}
+		if err != nil || !reflect.DeepEqual(got, news) {
+			t.Errorf("%+v, %v", got, err)
 		}
-		want := "EVALSHA gw:{q:07}:g holder h window " + november.ID + "|acme window " + november.ID + "|b"
+		want := "EVALSHA gw:{q:07}:g holder h peers x|y| window " + november.ID + "|acme window " + november.ID + "|b"
 		if got := requests(); len(got) != 1 || got[0] != want {
 			t.Errorf("asked %q, want %q", got, want)
 		}
@@ -114,7 +130,10 @@ func TestRedisRefusesStrangeAnswers(t *testing.T) {
 	calls := map[string]func(r *Redis) error{
 		"claim": func(r *Redis) error { _, err := r.Claim(t.Context(), Claim{Organization: "acme"}); return err },
 		"join":  func(r *Redis) error { _, err := r.Join(t.Context(), "h", 0, ""); return err },
-		"poll":  func(r *Redis) error { _, _, err := r.Poll(t.Context(), "h", 0, []Claim{{}}); return err },
+		"poll": func(r *Redis) error {
+			_, err := r.Poll(t.Context(), Inquiry{Holder: "h", Windows: []Claim{{}}, Peers: []string{"x"}})
+			return err
+		},
 	}
 	for name, answer := range map[string]any{
 		"nothing":   []any{},

@@ -3,6 +3,8 @@ package quota
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,45 +22,78 @@ const (
 // HeldBy implements HoldingsAuthority.
 func (r *Redis) HeldBy(ctx context.Context, holder string) (claims []Claim, err error) {
 	for shard := range r.Shards() {
-		some, err := r.heldBy(ctx, shard, holder)
+		news, err := r.Grants(ctx, shard)
 		if err != nil {
 			return nil, err
 		}
-		claims = append(claims, some...)
+		for i := range news.Windows {
+			w := &news.Windows[i]
+			if g, ok := w.Grants[holder]; ok {
+				claims = append(claims, Claim{
+					Holder:       holder,
+					Organization: w.Organization,
+					Period:       metering.Period{ID: w.Period},
+					Holds:        g.Holds,
+					Number:       g.Number,
+					Limit:        noLimit,
+				})
+			}
+		}
 	}
 	return claims, nil
 }
 
-// heldBy returns what a holder has in a shard: the fields
-// `g|PERIOD|ORGANIZATION|HOLDER` of its hash, which are `GRANTED:NUMBER`.
-func (r *Redis) heldBy(ctx context.Context, shard int, holder string) (claims []Claim, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
+// Grants implements EpochAuthority. It reads the fields `g|PERIOD|ORGANIZATION|HOLDER`
+// of the shard's hash, which are `GRANTED:NUMBER`, and `y|PERIOD|ORGANIZATION`.
+func (r *Redis) Grants(ctx context.Context, shard int) (news News, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 4*callWait)
 	defer cancel()
 	r.calls.Add(3) // as in Overrides
 	fields, err := r.conn.HashAll(ctx, grantsKey(shard))
 	if err != nil {
-		return nil, fmt.Errorf("%w: reading grants: %w", ErrUnavailable, err)
+		return News{}, fmt.Errorf("%w: reading grants: %w", ErrUnavailable, err)
+	}
+	if fields["_run"] != "" {
+		news.Epoch = fields["_id"] + ":" + fields["_run"]
+	}
+	news.Members, _ = strconv.Atoi(fields["_m"])
+	windows := make(map[string]*WindowNews)
+	window := func(period, organization string) *WindowNews {
+		w := windows[period+"|"+organization]
+		if w == nil {
+			w = &WindowNews{Organization: organization, Period: period, Grants: make(map[string]Grant)}
+			windows[period+"|"+organization] = w
+		}
+		return w
 	}
 	for field, value := range fields {
 		parts := strings.Split(field, "|")
-		if len(parts) != 4 || parts[0] != "g" || parts[3] != holder {
-			continue
+		switch {
+		case len(parts) == 4 && parts[0] == "g":
+			g, err := parseGrant(value)
+			if err != nil {
+				return News{}, fmt.Errorf("reading grants in %s: field %q: %w", grantsKey(shard), field, err)
+			}
+			window(parts[1], parts[2]).Grants[parts[3]] = g
+		case len(parts) == 3 && parts[0] == "y":
+			w := window(parts[1], parts[2])
+			if w.Grace, err = parseGrace(value[:max(0, strings.LastIndexByte(value, '|'))]); err != nil {
+				return News{}, fmt.Errorf("reading grants in %s: field %q: %w", grantsKey(shard), field, err)
+			}
 		}
-		var holds int64
-		var number uint64
-		if _, err := fmt.Sscanf(value, "%d:%d", &holds, &number); err != nil {
-			return nil, fmt.Errorf("reading grants in %s: field %q has %q, which is no grant", grantsKey(shard), field, value)
-		}
-		claims = append(claims, Claim{
-			Holder:       holder,
-			Organization: parts[2],
-			Period:       metering.Period{ID: parts[1]},
-			Holds:        holds,
-			Number:       number,
-			Limit:        noLimit,
-		})
 	}
-	return claims, nil
+	for _, key := range slices.Sorted(maps.Keys(windows)) {
+		news.Windows = append(news.Windows, *windows[key])
+	}
+	return news, nil
+}
+
+// parseGrant reads a grant as claim.lua stores it.
+func parseGrant(text string) (g Grant, err error) {
+	if _, err := fmt.Sscanf(text, "%d:%d", &g.Holds, &g.Number); err != nil {
+		return Grant{}, fmt.Errorf("%q is no grant", text)
+	}
+	return g, nil
 }
 
 // SetOverride implements Authority.

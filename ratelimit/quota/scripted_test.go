@@ -95,6 +95,10 @@ func (s *shards) hash(key string) map[string]string {
 		if key != grantsKey(metering.Shard(organization)) {
 			continue
 		}
+		fields["_id"], fields["_run"], _ = strings.Cut(s.epoch(), ":")
+		if g := l.Grace; g != nil {
+			fields["y|"+window] = fmt.Sprintf("%s|%d", graceText(g.grace()), g.At)
+		}
 		for name, h := range l.Holders {
 			fields["g|"+window+"|"+name] = fmt.Sprintf("%d:%d", h.Granted, h.Number)
 		}
@@ -135,11 +139,7 @@ func (s *shards) run(key string, pairs []string) any {
 		if _, changes := request["change"]; changes {
 			return answer(Answer{})
 		}
-		list := []any{s.epoch()}
-		for range windows {
-			list = append(list, oneIf(s.reclaim))
-		}
-		return list
+		return s.poll(request, windows)
 	}
 	number := func(name string) int64 {
 		n, _ := strconv.ParseInt(request[name], 10, 64)
@@ -163,6 +163,33 @@ func (s *shards) run(key string, pairs []string) any {
 		limit, _ = strconv.ParseInt(override, 10, 64)
 	}
 	return answer(l.settle(c, limit, instantOf(s.clock.now())))
+}
+
+// poll answers as poll.lua would.
+func (s *shards) poll(request map[string]string, windows []string) []any {
+	list := []any{s.epoch(), fmt.Sprint(len(s.joined))}
+	peers := strings.Split(request["peers"], "|")
+	for _, window := range windows {
+		l := s.leases[window]
+		if l == nil {
+			l = new(lease)
+		}
+		grace := ""
+		if l.Grace != nil {
+			g := *l.Grace
+			g.advance(instantOf(s.clock.now()))
+			grace = graceText(g.grace())
+		}
+		list = append(list, oneIf(s.reclaim), grace)
+		for _, peer := range peers[:len(peers)-1] {
+			grant := ""
+			if h, ok := l.Holders[peer]; ok {
+				grant = fmt.Sprintf("%d:%d", h.Granted, h.Number)
+			}
+			list = append(list, grant)
+		}
+	}
+	return list
 }
 
 func oneIf(yes bool) int {
