@@ -119,18 +119,38 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// A log that begins after terms changed is cut where they did: nothing in it is from before.
+// A log that begins after terms changed is cut where they did, however often and of however many organizations: nothing in it is
+// from before. So is one that goes on, if its records are from before.
 func TestCutOfANewLog(t *testing.T) {
 	l, clock := openWithClock(t, t.TempDir())
 	defer closeLedger(t, l)
-	at := time.Date(2026, 11, 18, 14, 50, 0, 0, time.UTC)
-	clock.micro.Store(at.UnixMicro())
-	if err := l.Cut("acme", at.Add(-10*time.Minute)); err != nil {
-		t.Fatal(err)
-	}
+	at := time.Date(2026, 11, 18, 14, 30, 0, 0, time.UTC)
 	s, r := numbers(t, l, "acme", "eu")
+	other, _ := numbers(t, l, "globex", "eu")
+	cut := func(organization string, minute int) {
+		t.Helper()
+		if err := l.Cut(organization, time.Date(2026, 11, 18, 14, minute, 0, 0, time.UTC)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	clock.micro.Store(at.UnixMicro())
+	cut("globex", 25)
+	cut("acme", 20)
+	cut("acme", 28)
 	admit(t, l, s, r, at)
-	if got, want := parts(t, l), map[string]uint64{"acme 14:40": 1}; !maps.Equal(got, want) {
+	admit(t, l, other, r, at)
+	want := map[string]uint64{"acme 14:28": 1, "globex 14:25": 1}
+	if got := parts(t, l); !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	at = at.Add(20 * time.Minute)
+	clock.micro.Store(at.UnixMicro())
+	cut("acme", 42)
+	cut("globex", 41)
+	admit(t, l, s, r, at)
+	admit(t, l, other, r, at)
+	want["acme 14:42"], want["globex 14:41"] = 1, 1
+	if got := parts(t, l); !maps.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }

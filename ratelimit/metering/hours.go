@@ -49,9 +49,9 @@ func (c cuts) part(organization string, hour Period, t time.Time) Period {
 func (r *Record) minute() time.Time { return time.Unix(int64(r.BytesIn)*60, 0).UTC() }
 
 // Cut ends the hourly sums of an organization at a whole minute and begins new ones:
-// its terms change then. A minute that is over takes effect with the next one. A cut
-// that is known, or whose hour is over, changes nothing. A log that has no records yet
-// is cut in the past, too.
+// its terms change then. A cut that is known, or whose hour is over, changes nothing. A
+// minute that is over counts if all records are from before it; otherwise the cut takes
+// effect with the minute after the last of them.
 func (l *Ledger) Cut(organization string, minute time.Time) error {
 	now := l.Now()
 	if minute.Equal(minute.Truncate(time.Hour)) || !now.Before(minute.Truncate(time.Hour).Add(time.Hour)) {
@@ -71,9 +71,13 @@ func (l *Ledger) Cut(organization string, minute time.Time) error {
 			return nil
 		}
 	}
+	at := l.own.projection.latest // not later: another cut may follow whose minute is over
+	if at.IsZero() {
+		at = minute.Truncate(time.Hour)
+	}
 	r := Record{
 		Type:    TypeCut,
-		At:      now,
+		At:      at,
 		Subject: uint32(subject),
 		BytesIn: uint64(minute.Unix() / 60),
 	}
