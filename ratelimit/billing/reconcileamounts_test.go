@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/quota"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -95,6 +97,26 @@ func TestReconcileAmountsOfTerms(t *testing.T) {
 	}
 	f.export(s)
 	if l := f.amounts(s); !strings.HasSuffix(l.What, ", without those with several prices: acme in 2026-11") || l.Difference != 0 {
+		t.Errorf("%+v", l)
+	}
+}
+
+// The sum that a service has of an hour in which the cycle changed is of two periods: neither bill is compared.
+func TestReconcileAmountsOfASharedHour(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays))
+	s := &priced{service{sink: sink{name: "meter"}}}
+	f.call(6, called)
+	moved := called
+	moved.Subject.Cycle = metering.Cycle{Anchor: time.Date(2026, 10, 10, 0, 0, 0, 0, time.UTC)}
+	f.change(func(p *plan) {
+		p.accounts = []Account{account("acme", quota.Allowance{Quota: -1, Cycle: moved.Subject.Cycle}, pays)}
+	})
+	f.call(2, moved)
+	f.clock.forward(2 * time.Hour)
+	f.lines()
+	f.export(s)
+	l := f.amounts(s)
+	if !strings.HasSuffix(l.What, ", without those that share an hour with another period: acme in 2026-11, acme in 20261110+UTC") || l.Difference != 0 {
 		t.Errorf("%+v", l)
 	}
 }

@@ -141,25 +141,33 @@ type owed struct {
 	amount     int64
 	price      usage.Price // of lines that sell; its plan and what it includes do not matter
 	several    bool        // prices
+	shared     bool        // an hour is in another period, too
 	start, end time.Time   // of the hours
 }
 
 // amounts compares the amounts of bills with what a service charges for the sums that it
-// has, by currency. Prices that changed within a period cannot be compared: a service
-// has one for all of a period.
+// has, by currency. Two kinds of bills cannot be compared. Prices changed within the
+// period: a service has one for all of it. Two periods of an organization share an hour,
+// since its cycle changed: the sum of a service does not tell them apart.
 func (c *reconciliation) amounts(ctx context.Context, s usage.PricedSource, onTheWay bool) error {
 	bills, err := c.owed()
 	if err != nil {
 		return err
 	}
-	expected, found, skipped := make(map[string]Totals), make(map[string]Totals), make(map[string][]string)
+	expected, found := make(map[string]Totals), make(map[string]Totals)
+	several, shared := make(map[string][]string), make(map[string][]string)
 	for k, of := range bills {
 		currency := of.price.Currency
 		if expected[currency] == nil {
 			expected[currency], found[currency] = make(Totals), make(Totals)
 		}
+		name := k.Organization + " in " + k.Period
 		if of.several {
-			skipped[currency] = append(skipped[currency], k.Organization+" in "+k.Period)
+			several[currency] = append(several[currency], name)
+			continue
+		}
+		if of.shared {
+			shared[currency] = append(shared[currency], name)
 			continue
 		}
 		has, known, err := s.Sum(ctx, usage.SumQuery{
@@ -182,10 +190,7 @@ func (c *reconciliation) amounts(ctx context.Context, s usage.PricedSource, onTh
 	}
 	for _, currency := range slices.Sorted(maps.Keys(expected)) {
 		what := fmt.Sprintf("amounts of bills and of %s, in units of the last decimal of %s", s.Name(), currency)
-		if several := skipped[currency]; len(several) > 0 {
-			slices.Sort(several)
-			what += ", without those with several prices: " + strings.Join(several, ", ")
-		}
+		what += without("with several prices", several[currency]) + without("that share an hour with another period", shared[currency])
 		c.compare("R4", what, expected[currency], found[currency])
 		last := &c.levels[len(c.levels)-1]
 		last.Explained = onTheWay && last.Difference != 0
@@ -193,11 +198,24 @@ func (c *reconciliation) amounts(ctx context.Context, s usage.PricedSource, onTh
 	return nil
 }
 
+// without names the bills that are not compared, and why.
+func without(those string, bills []string) string {
+	if len(bills) == 0 {
+		return ""
+	}
+	slices.Sort(bills)
+	return ", without those " + those + ": " + strings.Join(bills, ", ")
+}
+
 // owed returns what is owed by organization and period. Lines that are provisional are
-// left out: no exporter was told of them.
+// left out: no exporter was told of them. The periods that the query does not ask for are
+// read, too: they may share an hour with one that it asks for.
 func (c *reconciliation) owed() (map[TotalKey]*owed, error) {
 	bills := make(map[TotalKey]*owed)
-	for charge, err := range c.opened.lines.Charges(c.askedByID) {
+	of := func(organization, _ string) bool {
+		return c.query.Organization == "" || c.query.Organization == organization
+	}
+	for charge, err := range c.opened.lines.Charges(of) {
 		if err != nil {
 			return nil, err
 		}
@@ -226,5 +244,13 @@ func (c *reconciliation) owed() (map[TotalKey]*owed, error) {
 			of.price = price
 		}
 	}
+	for k, of := range bills {
+		for other, o := range bills {
+			if other.Organization == k.Organization && other.Period != k.Period && of.start.Before(o.end) && o.start.Before(of.end) {
+				of.shared = true
+			}
+		}
+	}
+	maps.DeleteFunc(bills, func(k TotalKey, _ *owed) bool { return !c.askedByID(k.Organization, k.Period) })
 	return bills, nil
 }
