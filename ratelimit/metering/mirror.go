@@ -70,9 +70,9 @@ type Mirror struct {
 
 // shard is the state of a hash in Redis, as far as this process knows.
 type shard struct {
-	known  bool      // this process has read or written acked
-	acked  uint64    // the record up to which the hash has the sums
-	looked time.Time // when it was last sent or checked
+	known  bool          // this process has read or written acked
+	acked  uint64        // the record up to which the hash has the sums
+	looked time.Duration // when it was last sent or checked, by Ledger.Elapsed
 }
 
 // OpenMirror starts sending the sums of a ledger to Redis. Close the mirror before
@@ -220,7 +220,7 @@ func (m *Mirror) collect() ([]*push, error) {
 	if _, err := l.own.log.each(l.own.projection.add); err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := l.Elapsed()
 	var pushes []*push
 	for _, b := range l.logs() {
 		changed := make(map[int]*push)
@@ -238,7 +238,7 @@ func (m *Mirror) collect() ([]*push, error) {
 		}
 		for shard := range Shards {
 			of := shardOf{b.instance.id, shard}
-			if s := m.shards[of]; changed[shard] == nil && s != nil && s.acked > 0 && now.Sub(s.looked) >= flushIdle {
+			if s := m.shards[of]; changed[shard] == nil && s != nil && s.acked > 0 && now-s.looked >= flushIdle {
 				pushes = append(pushes, &push{of: of, high: s.acked})
 			}
 		}
@@ -281,7 +281,7 @@ func (m *Mirror) send(ctx context.Context, p *push) error {
 	case status == "rolled_back":
 		return errors.New("sums that were just sent to Redis are gone")
 	}
-	s.known, s.acked, s.looked = true, p.high, time.Now()
+	s.known, s.acked, s.looked = true, p.high, m.ledger.Elapsed()
 	m.sent(p)
 	return nil
 }

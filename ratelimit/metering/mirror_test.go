@@ -92,7 +92,7 @@ func TestMirror(t *testing.T) {
 	redis.empty()
 	sender.mu.Lock()
 	for _, s := range sender.shards { // as if nobody had looked for a while
-		s.looked = time.Time{}
+		s.looked -= flushIdle
 	}
 	sender.mu.Unlock()
 	flushed(t, sender)
