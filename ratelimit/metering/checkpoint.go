@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
@@ -36,6 +38,7 @@ var (
 	keyClock       = []byte("clock")   // a keptClock
 	keyNumbers     = []byte("numbers") // Ledger.Numbers of the process that has the file
 	keyOthers      = []byte("others")  // Ledger.KeepOthers
+	keyFiles       = []byte("files")   // which databases there are in the directory of the ledger, separated by spaces
 )
 
 // checkpointWait bounds the wait for another process that has the file open.
@@ -261,6 +264,26 @@ func (c *checkpoint) nextNumbers(now uint64) (n uint64, err error) {
 		return meta.Put(keyNumbers, binary.BigEndian.AppendUint64(nil, n))
 	})
 	return n, err
+}
+
+// know notes which databases there are: without it, one that is gone would be begun anew
+// by itself, and quotas of `quota set` and what exporters were told be forgotten. known
+// returns them.
+func (c *checkpoint) know(names []string) error {
+	if slices.Equal(names, c.known()) {
+		return nil
+	}
+	return c.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketMeta).Put(keyFiles, []byte(strings.Join(names, " ")))
+	})
+}
+
+func (c *checkpoint) known() (names []string) {
+	_ = c.db.View(func(tx *bbolt.Tx) error { // the function returns no error
+		names = strings.Fields(string(tx.Bucket(bucketMeta).Get(keyFiles)))
+		return nil
+	})
+	return names
 }
 
 // keepClock stores a reading of the shared clock; clock returns it.

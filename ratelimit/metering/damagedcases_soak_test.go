@@ -3,4 +3,4 @@
 package metering
 
 // damagedCases is how many cases of damage are tried.
-const damagedCases = 10_000
+const damagedCases = 1000

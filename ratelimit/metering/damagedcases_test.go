@@ -3,4 +3,4 @@
 package metering
 
 // damagedCases is how many damages TestDamagedDirectory tries.
-const damagedCases = 300
+const damagedCases = 100

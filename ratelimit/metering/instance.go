@@ -37,11 +37,10 @@ func claim(dir string) (own *instance, orphans []*instance, err error) {
 	if err := refuseNetwork(dir); err != nil {
 		return nil, nil, err
 	}
-	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	names, err := durable.Entries(dir, "")
 	if err != nil {
 		return nil, nil, err
 	}
-	slices.Sort(names)
 	for _, name := range names {
 		locked, err := lockInstance(name)
 		switch {
@@ -206,7 +205,7 @@ func (b *instanceLog) whole() error {
 	if err != nil {
 		return err
 	}
-	archives, err := filepath.Glob(filepath.Join(dir, "*"+archiveSuffix))
+	archives, err := durable.Entries(dir, archiveSuffix)
 	if err != nil {
 		return err
 	}

@@ -123,6 +123,9 @@ func Open(config Config) (*Ledger, error) {
 		}
 		l.orphans = append(l.orphans, b)
 	}
+	if err := l.checkDatabases(); err != nil {
+		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, l.closeLogs()))
+	}
 	l.begun = l.own.projection.last
 	l.latest.Store(l.own.projection.latest.UnixMicro())
 	if l.numbers, err = l.own.checkpoint.nextNumbers(uint64(max(config.Now().UnixMicro(), l.latest.Load()))); err != nil {
@@ -380,7 +383,7 @@ func (l *Ledger) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.recordRefused(l.config.Now(), true)
-	return errors.Join(l.recordDeferred(), l.closeLogs())
+	return errors.Join(l.recordDeferred(), l.noteDatabases(), l.closeLogs())
 }
 
 func (l *Ledger) closeLogs() error {

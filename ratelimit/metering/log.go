@@ -91,14 +91,12 @@ func openLogOf(of *log) (*log, error) {
 
 // segmentFiles returns the paths of all segments, in order.
 func segmentFiles(dir string) ([]string, error) {
-	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix))
-	slices.Sort(paths)
-	return paths, err
+	return durable.Entries(dir, segmentSuffix)
 }
 
 // removeUnfinished removes segments that a process did not finish creating.
 func removeUnfinished(dir string) error {
-	paths, err := filepath.Glob(filepath.Join(dir, "*"+segmentSuffix+".*"))
+	paths, err := durable.Entries(dir, segmentSuffix+".new")
 	for _, path := range paths {
 		err = errors.Join(err, os.Remove(path))
 	}

@@ -102,7 +102,7 @@ func (l *Ledger) Verify() (found []Finding, records uint64, err error) {
 		}
 	}
 	for _, name := range databases {
-		f, err := inspectDatabase(filepath.Join(l.config.Dir, name), false)
+		f, err := inspectDatabase(filepath.Join(l.config.Dir, name), slices.Contains(l.own.checkpoint.known(), name), false)
 		if err != nil {
 			return found, records, err
 		}

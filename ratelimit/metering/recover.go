@@ -35,9 +35,6 @@ func Verify(dir string) ([]Finding, error) { return inspect(dir, false) }
 // second call has nothing to do.
 func Recover(dir string) ([]Finding, error) { return inspect(dir, true) }
 
-// databases are the files of others in the directory of the ledger.
-var databases = []string{"billing.db", "quotas.db"}
-
 // recovery is Verify or Recover of one instance log.
 type recovery struct {
 	mend  bool
@@ -45,6 +42,7 @@ type recovery struct {
 	found []Finding
 
 	names   []entry     // of the dictionary, from the checkpoint; nil without one
+	known   []string    // the databases that there are, from the checkpoint
 	kept    *projection // the sums in the checkpoint; nil without one
 	last    uint64      // the last record in them
 	active  uint64      // the first record of the segment that was in use
@@ -56,15 +54,8 @@ func inspect(dir string, mend bool) (found []Finding, err error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, err
 	}
-	for _, name := range databases {
-		f, err := inspectDatabase(filepath.Join(dir, name), mend)
-		if err != nil {
-			return found, err
-		}
-		found = append(found, f...)
-	}
-	found = append(found, inspectIdentity(dir, mend)...)
-	paths, err := filepath.Glob(filepath.Join(dir, "inst", "*"))
+	var known []string // the databases that logs say there are
+	paths, err := durable.Entries(filepath.Join(dir, "inst"), "")
 	if err != nil {
 		return found, err
 	}
@@ -75,48 +66,19 @@ func inspect(dir string, mend bool) (found []Finding, err error) {
 		}
 		r := &recovery{mend: mend, dir: path}
 		err = errors.Join(r.run(), i.close())
-		found = append(found, r.found...)
+		found, known = append(found, r.found...), append(known, r.known...)
 		if err != nil {
 			return found, err
 		}
 	}
-	return found, nil
-}
-
-// inspectDatabase looks at billing.db or quotas.db.
-func inspectDatabase(path string, mend bool) ([]Finding, error) {
-	places, err := bbolt.Verify(path, checkpointWait)
-	if err != nil || len(places) == 0 {
-		return nil, err
-	}
-	found := make([]Finding, len(places))
-	for i, p := range places {
-		found[i] = Finding{
-			File:   path,
-			Offset: p.Offset,
-			What:   p.What,
-			Remedy: "usage recover copies what is whole into a new file",
-			Lost:   "what stood there: lines of bills are made again of the sums that are kept, and told to exporters again; quotas of `quota set` have to be set again",
+	for _, name := range databases {
+		f, err := inspectDatabase(filepath.Join(dir, name), slices.Contains(known, name), mend)
+		if err != nil {
+			return found, err
 		}
+		found = append(found, f...)
 	}
-	if !mend {
-		return found, nil
-	}
-	whole := filepath.Join(filepath.Dir(path), ".salvaged-"+filepath.Base(path))
-	if err := os.RemoveAll(whole); err != nil {
-		return found, err
-	}
-	if _, err := bbolt.Salvage(path, whole, checkpointWait); err != nil {
-		return found, err
-	}
-	kept, err := durable.SetAside(path)
-	if err != nil {
-		return found, err
-	}
-	for i := range found {
-		found[i].Kept = kept
-	}
-	return found, errors.Join(os.Rename(whole, path), durable.SyncDirectory(filepath.Dir(path)))
+	return append(found, inspectIdentity(dir, mend)...), nil
 }
 
 // inspectIdentity looks at ledger.id and its copy.
@@ -230,6 +192,7 @@ func (r *recovery) checkpoint() error {
 		return err
 	}
 	r.kept, r.last, r.active = kept, kept.last, c.active
+	r.known = c.known()
 	r.names, err = c.names()
 	return errors.Join(err, c.close())
 }

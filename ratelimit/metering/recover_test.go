@@ -335,3 +335,26 @@ func TestVerifyTellsFormsApart(t *testing.T) {
 		t.Errorf("a sum is missing: %+v, %v", found, err)
 	}
 }
+
+// What a crash leaves of a file that is written is no file of the ledger: it is not damage, and does not keep a gateway from starting.
+func TestUnfinishedFiles(t *testing.T) {
+	dir, want := state(t)
+	archive := glob(t, filepath.Join(dir, "inst", "*", "archive", "0*"+archiveSuffix))[0]
+	segment := glob(t, filepath.Join(dir, "inst", "*", "wal", "0*"+segmentSuffix))[0]
+	for _, path := range []string{archive, segment, filepath.Join(dir, "inst", filepath.Base(filepath.Dir(filepath.Dir(archive)))), filepath.Join(dir, identityName)} {
+		half := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
+		if err := os.WriteFile(half, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, inspect := range []func(string) ([]Finding, error){Verify, Recover} {
+		if found, err := inspect(dir); err != nil || len(found) > 0 {
+			t.Errorf("%+v, %v", found, err)
+		}
+	}
+	l := openLedger(t, dir)
+	if got, err := sumsOf(l); err != nil || got != want {
+		t.Errorf("%s\nwant\n%s\n%v", got, want, err)
+	}
+	closeLedger(t, l)
+}

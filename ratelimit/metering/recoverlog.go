@@ -27,7 +27,7 @@ func (r *recovery) archives() error {
 	for _, line := range lines {
 		known[line.File] = line
 	}
-	paths, err := filepath.Glob(filepath.Join(dir, "*"+archiveSuffix))
+	paths, err := durable.Entries(dir, archiveSuffix)
 	if err != nil {
 		return err
 	}
@@ -253,6 +253,11 @@ func (r *recovery) segment(path string, first, end uint64) (slots uint64, err er
 		if problem == "" {
 			f.Offset, f.What = int64(headerSize+(lost[0]-first)*RecordSize), fmt.Sprintf("record %d: %v", lost[0], errTorn)
 		}
+	}
+	if len(data) < len(again) { // nobody knows what stood in the part that is gone
+		whole := first + uint64(max(0, len(data)-headerSize))/RecordSize
+		f.Lost = strings.TrimPrefix(fmt.Sprintf("%s; what was recorded from record %d on and is in no checkpoint: of at most five seconds before the gateway stopped",
+			f.Lost, max(whole, r.last+1)), "; ")
 	}
 	return slots, r.finding(f, func() error { return writeSegment(path, again) })
 }

@@ -57,7 +57,7 @@ func createSegment(path string, first uint64, slots int, now time.Time) (*Segmen
 	if first == 0 || slots < 1 || slots > SegmentRecords {
 		return nil, fmt.Errorf("creating a segment from record %d with %d slots: want from 1 on and 1 to %d slots", first, slots, SegmentRecords)
 	}
-	temporary := path + ".new"
+	temporary := path + ".new" // see removeUnfinished
 	if err := createSegmentFile(temporary, first, slots, now); err != nil {
 		return nil, fmt.Errorf("creating a segment: %w", errors.Join(err, os.RemoveAll(temporary)))
 	}

@@ -33,7 +33,9 @@ type Embedded struct {
 	path string
 	now  func() time.Time
 	boot func() (id string, up time.Duration) // metering.RunClock, or a test's
-	mu   sync.Mutex                           // held while the file is open: one opening at a time in a process
+
+	mu    sync.Mutex // held while the file is open: one opening at a time in a process; guards known
+	known bool       // the file was opened before
 }
 
 // NewEmbedded returns the authority whose file is in a directory; now is its clock.
@@ -46,10 +48,11 @@ func NewEmbedded(dir string, now func() time.Time) *Embedded {
 func (e *Embedded) with(write bool, f func(*bbolt.Tx) error) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	db, err := bbolt.Open(e.path, 0o600, &bbolt.Options{Timeout: embeddedWait})
+	db, err := bbolt.Open(e.path, 0o600, &bbolt.Options{Timeout: embeddedWait, Known: e.known})
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrUnavailable, e.path, err)
 	}
+	e.known = true
 	run := db.View
 	if write {
 		run = db.Update

@@ -23,6 +23,7 @@ type LineStore struct {
 
 	mu      sync.Mutex // guards all below
 	ledger  string     // the id of the ledger that keys without one are of
+	known   bool       // the file was opened before
 	pinned  bool       // ledger is what the file says
 	periods periods    // nil: derived from the ids
 }
@@ -85,10 +86,11 @@ func (e *entry) equal(other *entry) bool {
 func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: storeWait, NoSync: b.noSync})
+	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: storeWait, NoSync: b.noSync, Known: b.known})
 	if err != nil {
 		return fmt.Errorf("the line store %s: %w", b.path, err)
 	}
+	b.known = true
 	if !b.pinned {
 		err = db.View(func(tx *bbolt.Tx) error {
 			if meta := tx.Bucket(bucketMeta); meta != nil && meta.Get(keyLedger) != nil {

@@ -18,7 +18,11 @@ import (
 type Options struct {
 	Timeout time.Duration // how long to wait for another process that has the file open; 0: for ever
 	NoSync  bool          // for tests, which would wait for disks
+	Known   bool          // the file was there before: if it is missing or empty, it is damaged
 }
+
+// Missing is what is wrong with a file that was in use, and is not there or empty.
+const Missing = "it is missing or empty, and was in use"
 
 // DB is an open file.
 type DB struct {
@@ -34,6 +38,9 @@ func Open(path string, mode os.FileMode, o *Options) (*DB, error) {
 	state, err := prepare(path, o.Timeout)
 	if err != nil {
 		return nil, err
+	}
+	if state == newFile && o.Known {
+		return nil, &durable.DamageError{File: path, Offset: -1, What: Missing}
 	}
 	db := &DB{path: path}
 	err = db.guard(func() error {

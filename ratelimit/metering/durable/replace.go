@@ -2,8 +2,10 @@ package durable
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Replace writes a file as a whole: after a crash, path is the old file or the
@@ -39,6 +41,22 @@ func replace(path string, mode os.FileMode, write func(*os.File) error, syncDir 
 		return errors.Join(err, os.Remove(temporary))
 	}
 	return syncDir(filepath.Dir(path))
+}
+
+// Entries returns the paths of what is in a directory and whose name has a suffix, sorted
+// by name. Temporary files of Replace are not among them. A directory that does not exist
+// has none.
+func Entries(dir, suffix string) (paths []string, err error) {
+	all, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range all {
+		if name := e.Name(); !strings.HasPrefix(name, ".") && strings.HasSuffix(name, suffix) {
+			paths = append(paths, filepath.Join(dir, name))
+		}
+	}
+	return paths, nil
 }
 
 // SyncDirectory writes a directory to the disk: names of new files survive a power

@@ -1,0 +1,6 @@
+//go:build !soak && !race
+
+package billing
+
+// damagedCases is how many damages TestDamagedDirectory tries.
+const damagedCases = 300

@@ -1,0 +1,190 @@
+package metering
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
+)
+
+const (
+	// takeOverEvery is how often guard looks for instance logs without a process.
+	takeOverEvery = 10 * time.Second
+	// takeOverAfter is how long an instance log must have been without a process: one
+	// that is restarted continues its own.
+	takeOverAfter = 30 * time.Second
+)
+
+// guard takes over instance logs whose processes ended, until Close.
+func (l *Ledger) guard() {
+	tick := time.NewTicker(takeOverEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		}
+		l.mu.Lock()
+		err := l.noteDatabases()
+		l.mu.Unlock()
+		if err = errors.Join(err, l.takeOver()); err != nil {
+			l.config.Trouble(err)
+		}
+	}
+}
+
+// takeOver locks and opens the instance logs that had no process for
+// takeOverAfter.
+func (l *Ledger) takeOver() error {
+	names, err := durable.Entries(filepath.Join(l.config.Dir, "inst"), "")
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range names {
+		id := filepath.Base(name)
+		if id == l.Instance() || slices.Contains(l.Orphans(), id) {
+			continue
+		}
+		found, err := lockInstance(name)
+		if err != nil {
+			delete(l.free, id)
+			if !errors.Is(err, errLocked) {
+				errs = append(errs, err)
+			}
+			continue
+		}
+		now := l.config.Now()
+		since, seen := l.free[id]
+		if !seen {
+			since = now
+			l.free[id] = now
+		}
+		if now.Sub(since) < takeOverAfter {
+			errs = append(errs, found.close())
+			continue
+		}
+		delete(l.free, id)
+		b, err := openInstanceLog(found, l.Origin().Ledger, l.config.Now)
+		if err != nil {
+			errs = append(errs, errors.Join(err, found.close()))
+			continue
+		}
+		errs = append(errs, b.aside)
+		l.mu.Lock()
+		b.projection.mirrored(l.mirrored, now)
+		l.orphans = append(l.orphans, b)
+		l.mu.Unlock()
+	}
+	return errors.Join(errs...)
+}
+
+// SetAside says which damaged files Open set aside, and why. Nothing that was counted
+// is missing for that.
+func (l *Ledger) SetAside() (all []error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.logs() {
+		if b.aside != nil {
+			all = append(all, b.aside)
+		}
+	}
+	return all
+}
+
+// checkDatabases returns an error if a database is missing that a log says there was.
+func (l *Ledger) checkDatabases() error {
+	for _, b := range l.logs() {
+		for _, name := range b.checkpoint.known() {
+			if path := filepath.Join(l.config.Dir, name); !there(path) {
+				return &durable.DamageError{File: path, Offset: -1, What: bbolt.Missing}
+			}
+		}
+	}
+	return l.noteDatabases()
+}
+
+// noteDatabases notes which databases there are. One that is missing stays noted.
+func (l *Ledger) noteDatabases() error {
+	known := l.own.checkpoint.known()
+	var now []string
+	for _, name := range databases {
+		if slices.Contains(known, name) || there(filepath.Join(l.config.Dir, name)) {
+			now = append(now, name)
+		}
+	}
+	return l.own.checkpoint.know(now)
+}
+
+// databases are the files of others in the directory of the ledger.
+var databases = []string{"billing.db", "quotas.db"}
+
+// databaseLosses say what it means that a part of a database is lost.
+var databaseLosses = map[string]string{
+	"billing.db": "the lines that stood there: those whose hours the ledger has are made again of its sums, and told to exporters again under the same ids, with revisions from 1 on; those that were not final get the prices of today",
+	"quotas.db":  "what stood there: limits of `quota set` have to be set again; what gateways were granted is made again of what they used",
+}
+
+// there reports whether a file is there and not empty.
+func there(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Size() > 0
+}
+
+// missingDatabase begins a database anew that is missing.
+func missingDatabase(path string, mend bool) ([]Finding, error) {
+	f := spot(path, -1, bbolt.Missing).losing(databaseLosses[filepath.Base(path)]).
+		mending("restore it from a copy; without one, usage recover begins it anew")
+	if !mend {
+		return []Finding{f}, nil
+	}
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
+	if err == nil {
+		err = db.Close()
+	}
+	return []Finding{f}, err
+}
+
+// inspectDatabase looks at billing.db or quotas.db. known says that it was in use.
+func inspectDatabase(path string, known, mend bool) ([]Finding, error) {
+	if known && !there(path) {
+		return missingDatabase(path, mend)
+	}
+	places, err := bbolt.Verify(path, checkpointWait)
+	if err != nil || len(places) == 0 {
+		return nil, err
+	}
+	found := make([]Finding, len(places))
+	for i, p := range places {
+		found[i] = Finding{
+			File:   path,
+			Offset: p.Offset,
+			What:   p.What,
+			Remedy: "usage recover copies what is whole into a new file",
+			Lost:   databaseLosses[filepath.Base(path)],
+		}
+	}
+	if !mend {
+		return found, nil
+	}
+	whole := filepath.Join(filepath.Dir(path), ".salvaged-"+filepath.Base(path))
+	if err := os.RemoveAll(whole); err != nil {
+		return found, err
+	}
+	if _, err := bbolt.Salvage(path, whole, checkpointWait); err != nil {
+		return found, err
+	}
+	kept, err := durable.SetAside(path)
+	if err != nil {
+		return found, err
+	}
+	for i := range found {
+		found[i].Kept = kept
+	}
+	return found, errors.Join(os.Rename(whole, path), durable.SyncDirectory(filepath.Dir(path)))
+}
