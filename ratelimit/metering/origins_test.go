@@ -328,3 +328,54 @@ func TestSumsAreSetRight(t *testing.T) {
 		}
 	}
 }
+
+// An hour that an older build wrote without its period is in one of those that its gateway has sums of; if that is none, in
+// that of the cycle in force.
+func TestPeriodOfHoursWithoutOne(t *testing.T) {
+	at := func(day, hour, minute int) time.Time { return time.Date(2026, 11, day, hour, minute, 0, 0, time.UTC) }
+	from := func(at time.Time) Cycle { return Cycle{Anchor: at} }
+	early, late, midway := from(at(5, 0, 0)), from(at(10, 0, 0)), from(at(12, 7, 20))
+	for _, tt := range []struct {
+		name  string
+		has   []Cycle // of the gateway's sums of periods
+		hour  string
+		now   Cycle
+		want  Cycle
+		start time.Time
+		end   time.Time
+	}{
+		{"the cycle is the same", []Cycle{early}, "2026111207", early, early, at(12, 7, 0), at(12, 8, 0)},
+		{"the cycle changed since", []Cycle{early}, "2026111207", late, early, at(12, 7, 0), at(12, 8, 0)},
+		{"it changed to the month", []Cycle{late}, "2026111207", Cycle{}, late, at(12, 7, 0), at(12, 8, 0)},
+		{"it has both", []Cycle{early, late}, "2026111207", early, early, at(12, 7, 0), at(12, 8, 0)},
+		{"it has both, and the cycle changed since", []Cycle{early, late}, "2026111207", Cycle{}, late, at(12, 7, 0), at(12, 8, 0)},
+		{"a period that began later", []Cycle{early, late}, "2026110907", Cycle{}, early, at(9, 7, 0), at(9, 8, 0)},
+		{"a period that began within the hour", []Cycle{midway}, "20261112072000", late, midway, at(12, 7, 20), at(12, 8, 0)},
+		{"a period that ended within the hour", []Cycle{from(at(12, 7, 20).AddDate(0, -1, 0))}, "2026111207", late, from(at(12, 7, 20).AddDate(0, -1, 0)), at(12, 7, 0), at(12, 7, 20)},
+		{"no sums of periods", nil, "2026111207", late, late, at(12, 7, 0), at(12, 8, 0)},
+	} {
+		fields := map[string]string{"h|" + tt.hour + "|acme|p|f|eu|invocations": "4", "_h": "8"}
+		start, err := parseHour(tt.hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range tt.has {
+			period := c.At(start)
+			if period.Start.After(start) {
+				period = c.At(c.Anchor)
+			}
+			fields["m|"+period.ID+"|acme|p|f|eu|invocations"] = "9"
+			fields["m|2026-11|acme|p|another|eu|invocations"] = "9"
+			fields["m|2026-11|globex|p|f|eu|invocations"] = "9"
+		}
+		entries, err := entriesOf("one", "", fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(entries, func(e Entry) bool { return e.Span == Hourly })
+		hour, period, err := entries[i].Hour(tt.now)
+		if err != nil || period.ID != tt.want.At(start).ID || !hour.Start.Equal(tt.start) || !hour.End.Equal(tt.end) {
+			t.Errorf("%s: %v in %v, %v, want %v", tt.name, hour, period, err, tt.want.At(start))
+		}
+	}
+}

@@ -55,11 +55,17 @@ type Entry struct {
 	Sums
 	Origin Origin
 	AsOf   uint64 // the number of the last record in the sums of its log in Redis
+
+	// periods are those that an hour without Period may be in: its gateway has sums of
+	// them too. The one that began last stands first.
+	periods []string
 }
 
 // Hour returns the hour of an hourly sum and the billing period it is in. The hour is
 // shorter where a period begins or ends within it. Older builds did not write the
-// period: it is that of cycle c then.
+// period: it is that of cycle c then, unless the gateway has sums of other periods only.
+// So what it counted stays where it was when the cycle changes, also if it left and
+// writes nothing any more.
 func (e *Entry) Hour(c Cycle) (hour, period Period, err error) {
 	first, last, cut := strings.Cut(e.ID, "-")
 	if hour.Start, err = parseHour(first); err != nil {
@@ -67,6 +73,9 @@ func (e *Entry) Hour(c Cycle) (hour, period Period, err error) {
 	}
 	if e.Period == "" {
 		period = c.At(hour.Start)
+		if len(e.periods) > 0 && !slices.Contains(e.periods, period.ID) {
+			_, period, _ = CycleOf(e.periods[0])
+		}
 		return hourFrom(period, hour.Start), period, nil
 	}
 	hour.End = hour.Start.Truncate(time.Hour).Add(time.Hour)
@@ -245,8 +254,36 @@ func entriesOf(instance, shared string, fields map[string]string) ([]Entry, erro
 	}
 	entries := make([]Entry, 0, len(byName))
 	for _, e := range byName {
+		if e.Span == Hourly && e.Period == "" {
+			e.periods = periodsOf(e, byName)
+		}
 		entries = append(entries, *e)
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Period, b.Period)) })
 	return entries, nil
+}
+
+// periodsOf returns the ids of the billing periods that have an hour and of which its
+// gateway has sums, the latest first.
+func periodsOf(hour *Entry, all map[string]*Entry) (ids []string) {
+	start, err := parseHour(hour.ID)
+	if err != nil {
+		return nil
+	}
+	var periods []Period
+	for _, e := range all {
+		if e.Span != Monthly || e.Subject != hour.Subject || e.Region != hour.Region {
+			continue
+		}
+		_, p, ok := CycleOf(e.ID)
+		if ok && !start.Before(p.Start) && start.Before(p.End) {
+			p.ID = e.ID
+			periods = append(periods, p)
+		}
+	}
+	slices.SortFunc(periods, func(a, b Period) int { return cmp.Or(b.Start.Compare(a.Start), cmp.Compare(a.ID, b.ID)) })
+	for _, p := range periods {
+		ids = append(ids, p.ID)
+	}
+	return ids
 }
