@@ -93,3 +93,51 @@ func TestLedgerIsFull(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Contract 5.20: when the directory of the ledger is taken away while the gateway runs, calls are refused within seconds, and log,
+// status and metrics say so with the remedy; when it is back, calls go on.
+func TestLedgerIsDisplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ledger")
+	s := serve(t, "store embedded "+dir+"\nprojects text `"+`{"organizations":[],"projects":[`+
+		`{"ref":"aaaaaaaaaaaaaaaaaaaa","domains":["closed.example"],"functions":[{"slug":"*","verify_jwt":false}]}]}`+"`", "", functions)
+	call := func() received {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/functions/v1/hello", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = "closed.example"
+		return s.do(t, request)
+	}
+	if got := call(); got.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s", got.StatusCode, got.body)
+	}
+	if err := os.Rename(dir, dir+".away"); err != nil {
+		t.Fatal(err)
+	}
+	const remedy = "put it back, or stop the gateway and restore a copy"
+	logged.expect(t, "files of the ledger not in their place; calls are answered 503", `"level":"error"`, dir)
+	logged.expect(t, `"from":"up"`, `"to":"down"`, remedy, dir)
+	app := runningApp(t)
+	status := app.Status()
+	if status.Ledger == nil || status.Ledger.State != regions.StateDown || !strings.Contains(status.Ledger.Error, remedy) {
+		t.Errorf("%+v", status.Ledger)
+	}
+	if app.scrape().Ledger.Writable {
+		t.Error("metrics say that the ledger can be written")
+	}
+	if got := call(); got.StatusCode != http.StatusServiceUnavailable || !strings.Contains(got.body, "METERING_UNAVAILABLE") || strings.Contains(got.body, dir) {
+		t.Errorf("%d %s", got.StatusCode, got.body)
+	}
+	if err := os.Rename(dir+".away", dir); err != nil {
+		t.Fatal(err)
+	}
+	within(t, func() string {
+		if err := app.Engine().Ledger().Writable(); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	if got := call(); got.StatusCode != http.StatusOK {
+		t.Errorf("it is back: %d %s", got.StatusCode, got.body)
+	}
+}

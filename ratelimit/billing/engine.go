@@ -260,5 +260,9 @@ func (e *Engine) logLedger(err error) {
 		e.log().Info("ledger writable again")
 		return
 	}
+	if metering.Displaced(err) {
+		e.log().Error("files of the ledger not in their place; calls are answered 503, and those of the last seconds may not be recorded", logError(err))
+		return
+	}
 	e.log().Error("ledger not writable; calls are answered 503 once its current file is full", logError(err))
 }

@@ -193,6 +193,9 @@ func backoff(failures int) time.Duration {
 
 // round tells an exporter what is new.
 func (x *exports) round(ctx context.Context, sink usage.Sink) (r usage.Result, err error) {
+	if err := x.opened.ledger.InPlace(); err != nil {
+		return r, err // another billing.db may be there
+	}
 	dir := x.engine.dir
 	lock, err := metering.Lock(filepath.Join(dir, "export.lock"))
 	if errors.Is(err, metering.ErrLocked) {

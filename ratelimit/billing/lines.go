@@ -60,6 +60,9 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 	if !catalogue.Loaded() {
 		return nil, ErrNoPrices
 	}
+	if err := o.ledger.InPlace(); err != nil {
+		return nil, err // another billing.db may be there
+	}
 	// Before the sums are read: no line may end where terms begin that sums do not know.
 	if err := e.syncTerms(ctx, o); err != nil {
 		return nil, err

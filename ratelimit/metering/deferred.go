@@ -108,11 +108,20 @@ func (l *Ledger) recordDeferred() error {
 	return nil
 }
 
-// Why the ledger cannot be written, where that is known. Both come with ErrUnavailable.
+// Why the ledger cannot be written, where that is known. They come with ErrUnavailable.
 const (
 	ErrDiskFull = causeError("the disk of the ledger is full")
-	ErrGone     = causeError("the directory of the ledger is gone")
+	ErrGone     = causeError("the directory of the ledger is gone: put it back, or stop the gateway and restore a copy")
+	ErrReplaced = causeError("another directory, or another disk, is where the ledger was: put the right one back, or start the gateway again")
+	ErrRemoved  = causeError("a file of the ledger was removed or replaced: put it back, or stop the gateway and run `edgegate usage recover DIRECTORY`")
+	ErrReadOnly = causeError("the directory of the ledger is read-only: make it writable; the file in use is still written")
 )
+
+// Displaced reports whether an error says that the files of the ledger are not where they
+// were. Nothing is recorded then.
+func Displaced(err error) bool {
+	return errors.Is(err, ErrGone) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrRemoved)
+}
 
 // causeError is an error whose text is fit for logs, the same each time.
 type causeError string
@@ -130,10 +139,19 @@ func (l *Ledger) Writable() error {
 	if err := l.own.log.writable(); err != nil {
 		return err
 	}
-	if err := l.Healthy(); err != nil && l.strict.Load() {
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failed != nil && l.strict.Load() {
+		return fmt.Errorf("%w: %w", ErrUnavailable, l.failed)
 	}
 	return nil
+}
+
+// Healthy returns the error of the last sync, or ErrReadOnly; nil if all is well.
+func (l *Ledger) Healthy() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.failed, l.readOnly)
 }
 
 // Room returns an error if the disk has less free space than the next segment
@@ -152,7 +170,7 @@ func (l *Ledger) Room() error {
 func (l *log) nextSize() int64 {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
-	if l.next != nil {
+	if l.next != nil || l.away != nil {
 		return 0
 	}
 	return headerSize + int64(l.nextSlots(l.active.Load()))*RecordSize
@@ -163,6 +181,9 @@ func (l *log) nextSize() int64 {
 func (l *log) writable() error {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
+	if l.away != nil {
+		return l.away
+	}
 	if s := l.active.Load(); l.next != nil || s.taken.Load() < s.slots {
 		return nil
 	}

@@ -30,6 +30,9 @@ func lockFile(file *os.File) error {
 	return err
 }
 
+// mayWrite returns an error if no file can be created in a directory.
+func mayWrite(dir string) error { return unix.Access(dir, unix.W_OK) }
+
 // freeBytes returns the free space of the disk that dir is on, false if that cannot
 // be found out.
 func freeBytes(dir string) (int64, bool) {

@@ -2,9 +2,11 @@ package metering
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
@@ -28,6 +30,9 @@ func (l *Ledger) guard() {
 		case <-l.stop:
 			return
 		case <-tick.C:
+		}
+		if l.own.log.gone() != nil {
+			continue // what is there is of others
 		}
 		l.mu.Lock()
 		err := l.noteDatabases()
@@ -119,6 +124,119 @@ func (l *Ledger) noteDatabases() error {
 		}
 	}
 	return l.own.checkpoint.know(now)
+}
+
+// lookEvery is how often watch looks at the directory.
+const lookEvery = time.Second
+
+// watch looks again and again whether the directory is what it was, until Close. A process
+// goes on writing to files that were removed, and nobody would notice before it starts
+// again.
+func (l *Ledger) watch() {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+			_ = l.InPlace() // what it finds is kept, and told by step
+		}
+	}
+}
+
+// placesOf returns what must stay where it is while an instance log is in use, the
+// directory of the ledger first.
+func placesOf(dir string, b *instanceLog) (places []durable.Place, err error) {
+	own := b.instance.dir
+	for _, path := range []string{dir, own, filepath.Join(own, "lock"), filepath.Join(own, dictionaryName), filepath.Join(own, checkpointName), b.log.dir} {
+		place, err := durable.PlaceOf(path)
+		if err != nil {
+			return nil, err
+		}
+		places = append(places, place)
+	}
+	return places, nil
+}
+
+// InPlace looks whether the files of the ledger are still those that it writes. If not,
+// it returns why, and nothing is recorded until they are: the error wraps ErrUnavailable.
+func (l *Ledger) InPlace() error {
+	away, readOnly := l.look(), l.checkWritable()
+	l.own.log.leave(away)
+	l.mu.Lock()
+	changed := (readOnly == nil) != (l.readOnly == nil)
+	l.readOnly = readOnly
+	l.mu.Unlock()
+	if changed && away == nil {
+		l.config.Trouble(readOnly)
+	}
+	return away
+}
+
+func (l *Ledger) look() error {
+	for i := range l.places {
+		err := l.places[i].Check()
+		switch {
+		case err == nil:
+		case i > 0:
+			return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrRemoved, err)
+		case errors.Is(err, durable.ErrMoved):
+			return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrReplaced, err)
+		default:
+			return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrGone, err)
+		}
+	}
+	if err := l.own.log.inPlace(); err != nil {
+		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrRemoved, err)
+	}
+	return nil
+}
+
+func (l *Ledger) checkWritable() error {
+	for _, dir := range []string{l.config.Dir, l.own.instance.dir, l.own.log.dir} {
+		if err := l.mayWrite(dir); errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.EACCES) {
+			return fmt.Errorf("%w: %s: %w", ErrReadOnly, dir, err)
+		}
+	}
+	return nil
+}
+
+// closedSegment takes no records: append asks rotate then.
+func closedSegment() *Segment { return new(Segment) }
+
+// leave makes append fail while why is not nil. It costs calls nothing: the active
+// segment is another meanwhile, which has no room.
+func (l *log) leave(why error) {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	switch {
+	case l.closed:
+	case why != nil && l.away == nil:
+		l.active.Store(closedSegment())
+	case why == nil && l.away != nil:
+		l.active.Store(l.open[len(l.open)-1])
+	}
+	l.away = why
+}
+
+// gone returns why nothing is appended.
+func (l *log) gone() error {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	return l.away
+}
+
+// last returns the segment in use.
+func (l *log) last() *Segment {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	return l.open[len(l.open)-1]
+}
+
+// inPlace returns an error if the name of the segment in use is that of another file.
+func (l *log) inPlace() error {
+	return l.last().place.Check()
 }
 
 // databases are the files of others in the directory of the ledger.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/puzpuzpuz/xsync/v4"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // Sync is a sync mode: how many of the latest records a power loss may take. The
@@ -71,13 +73,17 @@ type Ledger struct {
 	synced    uint64     // the last record of own that is on the disk
 	syncTried *sync.Cond // broadcast after each attempt to sync
 	failed    error      // of the last sync
+	readOnly  error      // no file can be created
 	saved     time.Time  // when the checkpoint was last written
 	forgot    time.Time  // when old sums were last removed
 	deferred  map[deferredKey]*deferred
 	mirrored  bool // sums are sent to a mirror
 
-	free  map[string]time.Time // when instance logs were first seen without a process; for guard
-	clock time.Time            // the machine's, in the last step
+	free   map[string]time.Time // when instance logs were first seen without a process; for guard
+	places []durable.Place      // what must stay where it was
+
+	mayWrite func(dir string) error // mayWrite, or a test's
+	clock    time.Time              // the machine's, in the last step
 }
 
 // Open opens the ledger in a directory. It continues an instance log whose process
@@ -108,6 +114,7 @@ func Open(config Config) (*Ledger, error) {
 		kick:       make(chan struct{}, 1),
 		free:       make(map[string]time.Time),
 		saved:      config.Now(),
+		mayWrite:   mayWrite,
 	}
 	l.syncTried = sync.NewCond(&l.mu)
 	l.refusals.counts = xsync.NewMap[refusal, *atomic.Uint32]()
@@ -124,6 +131,9 @@ func Open(config Config) (*Ledger, error) {
 		l.orphans = append(l.orphans, b)
 	}
 	if err := l.checkDatabases(); err != nil {
+		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, l.closeLogs()))
+	}
+	if l.places, err = placesOf(config.Dir, l.own); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, l.closeLogs()))
 	}
 	l.begun = l.own.projection.last
@@ -143,6 +153,7 @@ func Open(config Config) (*Ledger, error) {
 	l.stopped.Go(l.run)
 	l.stopped.Go(l.archive)
 	l.stopped.Go(l.guard)
+	l.stopped.Go(l.watch)
 	return l, nil
 }
 
@@ -155,6 +166,9 @@ func (l *Ledger) archive() {
 			l.mu.Lock()
 			done := b.saved
 			l.mu.Unlock()
+			if l.own.log.gone() != nil {
+				continue // they would be looked for in another directory
+			}
 			if err := b.archive(done); err != nil {
 				l.config.Trouble(err)
 			}
@@ -298,6 +312,9 @@ func (l *Ledger) step() error {
 	defer l.mu.Unlock()
 	b, err, now := l.own, l.own.log.ahead(), l.config.Now()
 	l.noteStep(now, now.Sub(l.clock))
+	if err := l.own.log.gone(); err != nil {
+		return err
+	}
 	l.recordRefused(now, false)
 	err = errors.Join(err, l.recordDeferred())
 	if *l.mode.Load() != SyncNone {
@@ -309,7 +326,7 @@ func (l *Ledger) step() error {
 	if _, readErr := b.log.each(b.projection.add); readErr != nil {
 		err = errors.Join(err, readErr)
 	}
-	err = errors.Join(err, b.checkpoint.inUse(b.log.active.Load().first))
+	err = errors.Join(err, b.checkpoint.inUse(b.log.last().first))
 	if age := now.Sub(l.saved); len(b.projection.changed) > 0 && (age >= checkpointEvery || age < 0) {
 		// The sums must not be ahead of the log on the disk.
 		if saveErr := l.save(b, now); saveErr != nil {
@@ -357,22 +374,6 @@ func (l *Ledger) wait(seq uint64) error {
 }
 
 func (l *Ledger) logs() []*instanceLog { return append([]*instanceLog{l.own}, l.orphans...) }
-
-// MirroredIn stores the name of the place that sums are sent to, and reports
-// whether it was the same before.
-func (l *Ledger) MirroredIn(place string) (before bool, err error) {
-	if l.own.checkpoint.marked() == place {
-		return true, nil
-	}
-	return false, l.own.checkpoint.mark(place)
-}
-
-// Healthy returns the error of the last sync, nil if it succeeded.
-func (l *Ledger) Healthy() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failed
-}
 
 // Close writes everything to the disk and closes the files. Recording fails
 // afterwards.

@@ -36,6 +36,7 @@ type log struct {
 	next     *Segment   // prepared, becomes active when the active one is full
 	open     []*Segment // in order, the active one last
 	closed   bool
+	away     error     // why nothing may be appended: the files are not in their place
 	full     error     // why the next segment could not be created; retried once a second
 	tried    time.Time // when that was
 
@@ -220,6 +221,9 @@ func (l *log) rotate(s *Segment) error {
 	if l.closed {
 		return fmt.Errorf("%w: the log is closed", ErrUnavailable)
 	}
+	if l.away != nil {
+		return l.away
+	}
 	if l.active.Load() != s {
 		return nil
 	}
@@ -263,7 +267,7 @@ func (l *log) ahead() error {
 	}
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
-	if l.active.Load() != s || l.closed {
+	if l.active.Load() != s || l.closed || l.away != nil {
 		return nil
 	}
 	return l.prepare(s)
@@ -370,7 +374,7 @@ func (l *log) end() {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
 	l.closed = true
-	l.active.Load().seal()
+	l.open[len(l.open)-1].seal()
 }
 
 // close unmaps all segments without syncing them. Call end first.

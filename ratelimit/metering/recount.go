@@ -249,7 +249,7 @@ func (l *Ledger) Position() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := Position{Instance: l.Instance(), Begun: l.begun, Deferred: l.deferredCount()}
-	s := l.own.log.active.Load()
+	s := l.own.log.last()
 	p.Last = s.first + min(s.taken.Load(), s.length()) - 1
 	for {
 		read, err := l.own.log.each(l.own.projection.add)

@@ -35,6 +35,7 @@ var ErrFull = errors.New("the segment is full")
 // call Append while one calls Sync. Close must come after both.
 type Segment struct {
 	path    string
+	place   durable.Place
 	first   uint64 // the Seq of its first slot
 	slots   uint64
 	data    []byte        // the file
@@ -141,6 +142,7 @@ func OpenSegment(path string) (*Segment, error) {
 	if info.Size() != size { // access to a page beyond the end of the file would kill the process
 		return nil, &durable.DamageError{File: path, Offset: info.Size(), What: fmt.Sprintf("it has %d bytes, its header says %d", info.Size(), size)}
 	}
+	s.place = durable.PlaceOfFile(path, info)
 	if s.data, err = mapFile(file, int(size)); err != nil {
 		return nil, fmt.Errorf("segment %s: mapping it: %w", path, err)
 	}

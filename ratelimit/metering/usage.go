@@ -119,3 +119,12 @@ func (l *Ledger) UsedNow() ([]Used, error) {
 	}
 	return all, nil
 }
+
+// MirroredIn stores the name of the place that sums are sent to, and reports
+// whether it was the same before.
+func (l *Ledger) MirroredIn(place string) (before bool, err error) {
+	if l.own.checkpoint.marked() == place {
+		return true, nil
+	}
+	return false, l.own.checkpoint.mark(place)
+}
