@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -25,6 +24,7 @@ type upgrading struct {
 	*tally
 	old      oldPrograms
 	gateways []*upgraded
+	options  string // global ones, with capital letters where gateways differ
 	store    func(dir string) string
 	redis    *redistest.Server // once it is the store
 	calls    int64             // to be made
@@ -43,14 +43,14 @@ type upgrading struct {
 }
 
 // startUpgrade starts gateways of the old build, which have used something some hours ago.
-func startUpgrade(t *testing.T, gateways int, calls int64, store func(dir string) string) *upgrading {
+func startUpgrade(t *testing.T, gateways int, calls int64, options string, store func(dir string) string) *upgrading {
 	t.Helper()
 	old, err := olds()
 	if err != nil {
 		t.Fatal(err)
 	}
 	u := &upgrading{
-		tally: startTally(t, calls*2+100_000, "ok", "capped"), old: old, store: store, calls: calls, limit: calls / 20, began: time.Now(),
+		tally: startTally(t, calls*2+100_000, "ok", "capped"), old: old, options: options, store: store, calls: calls, limit: calls / 20, began: time.Now(),
 		stripe: &fakesinks.Stripe{Key: "sk_test_e2e", Meters: []string{"edge_invocations", "edge_invocations_overage"}, Customers: map[string]bool{"cus_acme": true, "cus_globex": true}},
 		hook:   &fakesinks.Receiver{Path: "/usage", Secret: hookSecret},
 	}
@@ -60,7 +60,7 @@ func startUpgrade(t *testing.T, gateways int, calls int64, store func(dir string
 	t.Cleanup(hook.Close)
 	u.stripeURL, u.hookURL = stripe.URL, hook.URL
 	u.projects = filepath.Join(t.TempDir(), "projects.json")
-	replaceFile(t, u.projects, u.document())
+	replaceFile(t, u.projects, softAndHard(u.limit, u.cycle))
 	for i := range gateways {
 		g := &upgraded{gateway: prepareGateway(t), of: u, ledger: t.TempDir(), out: filepath.Join(t.TempDir(), "usage")}
 		g.file = old.gateway
@@ -153,18 +153,6 @@ func (u *upgrading) export(t *testing.T, g *upgraded, binary string) (lines []us
 			t.Fatal(err)
 		}
 		lines = append(lines, linesOf(t, out)...)
-	}
-	return lines
-}
-
-func linesOf(t *testing.T, text string) (lines []usage.Line) {
-	t.Helper()
-	for one := range strings.Lines(text) {
-		var l usage.Line
-		if err := json.Unmarshal([]byte(one), &l); err != nil {
-			t.Fatal(err)
-		}
-		lines = append(lines, l)
 	}
 	return lines
 }

@@ -24,7 +24,7 @@ var witnessed = flag.Int64("witnessed", 1_000_000, "calls that TestSoakUpgrade m
 // lines keep their ids, and no service is told anything again.
 func TestSoakUpgrade(t *testing.T) {
 	redis := redistest.Single(t, "appendonly yes")
-	u := startUpgrade(t, 3, *witnessed, func(dir string) string { return "redis " + redis.URL() + " " + dir })
+	u := startUpgrade(t, 3, *witnessed, upgradeOptions, func(dir string) string { return "redis " + redis.URL() + " " + dir })
 	u.redis = redis
 	u.pastIsTold(t)
 	u.callUnderKills(t, 3, 10)
@@ -41,7 +41,7 @@ func TestSoakUpgrade(t *testing.T) {
 // The same of a gateway with an embedded store, which moves to Redis afterwards.
 func TestSoakUpgradeEmbedded(t *testing.T) {
 	redis := redistest.Single(t, "appendonly yes")
-	u := startUpgrade(t, 1, *witnessed/20, func(dir string) string { return "embedded " + dir })
+	u := startUpgrade(t, 1, *witnessed/20, upgradeOptions, func(dir string) string { return "embedded " + dir })
 	u.pastIsTold(t)
 	u.callUnderKills(t, 3, 10)
 	u.keepLines(t)
@@ -69,42 +69,15 @@ type upgraded struct {
 func (g *upgraded) config() config {
 	return config{
 		backends: []backend{backendOf("eu-central-1", g.of.Server)}, source: "projects file " + g.of.projects,
-		options: strings.NewReplacer("STORE", g.of.store(g.ledger), "OUT", g.out, "HOOK", g.of.hookURL, "STRIPE", g.of.stripeURL).Replace(upgradeOptions),
+		options: strings.NewReplacer("STORE", g.of.store(g.ledger), "OUT", g.out, "HOOK", g.of.hookURL, "STRIPE", g.of.stripeURL).Replace(g.of.options),
 	}
 }
 
-// upgradeOptions have a plan that is paid for, and all services.
-const upgradeOptions = `		store STORE
-		plan priced {
-			quota 100
-			overage 2.00 per 1000
-			spend_cap off
-		}
-		export file OUT {
+// upgradeOptions have files too, and a webhook whose name comes from its address, in another way than in the old build.
+var upgradeOptions = strings.Replace(oldOptions, "name billing", "", 1) + `		export file OUT {
 			format jsonl
 		}
-		export stripe {
-			api_key sk_test_e2e
-			meter edge_invocations
-			url STRIPE
-		}
-		export webhook HOOK/usage {
-			secret ` + hookSecret + `
-		}
 `
-
-// document has an organization with a soft quota and one with a hard one.
-func (u *upgrading) document() object {
-	first, second := projectOf(firstRef, jwtSecret), projectOf(secondRef, otherSecret)
-	first["functions"] = []object{{"slug": "ok", "verify_jwt": false}}
-	second["functions"], second["organization"] = []object{{"slug": "capped", "verify_jwt": false}}, "globex"
-	all := document(first, second)
-	all["organizations"] = []object{
-		{"id": "acme", "plan": "priced", "stripe_customer": "cus_acme"},
-		{"id": "globex", "plan": "free", "quota": u.limit, "cycle_start": u.cycle.Format(time.RFC3339), "stripe_customer": "cus_globex"},
-	}
-	return all
-}
 
 // callUnderKills makes part of so many parts of all calls, while gateways and Redis are killed. The quota is used up at the
 // same rate.
