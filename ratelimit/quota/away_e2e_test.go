@@ -85,3 +85,60 @@ func TestRedisQuotaAfterLossWithoutAll(t *testing.T) {
 		})
 	}
 }
+
+// A server that was started again waits 15 s for a holder that does not come back, by the clock of those who ask: setting its
+// own clock makes that neither shorter nor much longer.
+func TestRedisWaitsByNoWallClock(t *testing.T) {
+	t.Parallel()
+	for name, set := range map[string]time.Duration{"set forward": 10 * time.Minute, "set back": -10 * time.Minute, "not set": 0} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Clocked(t, 0, appendonly)
+			r := authorityIn(t, s.URL(), 3)
+			claim := func(number uint64) Answer {
+				t.Helper()
+				a, err := r.Claim(t.Context(), Claim{
+					Holder:       "1",
+					Organization: "acme",
+					Period:       metering.Cycle{}.At(time.Now()),
+					Limit:        10,
+					Number:       number,
+					Wants:        1,
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a
+			}
+			s.Stop()
+			s.Start()
+			var epoch string
+			if !becomes(10*time.Second, func() (joined bool) { // the connection ended with the server
+				var err error
+				epoch, err = r.Join(t.Context(), "1", r.Shard("acme"), "")
+				return err == nil
+			}) {
+				t.Fatal("the server does not come back")
+			}
+			began := time.Now()
+			s.SetClock(set)
+			number := uint64(100)
+			if !becomes(time.Minute, func() bool { number++; return claim(number).Granted == 1 }) {
+				t.Fatal("nothing is granted any more")
+			}
+			if took := time.Since(began); took < 14*time.Second || took > 25*time.Second {
+				t.Errorf("in epoch %s it granted after %s", epoch, took)
+			}
+		})
+	}
+}
+
+// Redis is emptied, and its clock set back: gateways that know of a later epoch than its clock says go on nevertheless.
+func TestRedisQuotaAfterLossAndAClockSetBack(t *testing.T) {
+	s := redistest.Clocked(t, 10*time.Minute)
+	c := gather(t, s.URL(), 3, 3000)
+	c.reach(1000, 30*time.Second)
+	s.SetClock(-10 * time.Minute)
+	s.Exec("FLUSHALL")
+	c.settle(3000)
+}

@@ -14,6 +14,8 @@
 -- The request of a holder that joins or leaves: holder, history, and
 --   change        join or leave
 --   settled       the epoch in which it claimed, '' if it holds nothing
+-- The request of both: for how many microseconds by a clock that nobody sets the holder
+-- has known of the epoch that it saw last: heard, and epoch; '' if it knows of none.
 -- The answer: units granted to the holder, units granted to all, the limit in force,
 -- 1 if a starved holder got nothing and nothing is left since, 1 if what is not used is
 -- reclaimed, the epoch, 1 while the shard recovers, the number of the holder's latest
@@ -31,12 +33,12 @@ local organization, window = request.organization or '', windows[1] or '|'
 
 local found = redis.call('HMGET', KEYS[1], '_run', '_id', '_learn', '_hold', '_m', '_a',
 	'a|' .. holder, 'b|' .. holder, 'g|' .. window .. '|' .. holder,
-	's|' .. window, 'x|' .. window, 'n|' .. window, 'l|' .. organization, 'y|' .. window)
+	's|' .. window, 'x|' .. window, 'n|' .. window, 'l|' .. organization, 'y|' .. window, '_wait')
 local stored = {
 	server = found[1], -- of the epoch
 	id = tonumber(found[2] or '0'), -- of the epoch: a server that grants later has a higher one
-	recover_until = tonumber(found[3] or '0'),
-	hold_until = tonumber(found[4] or '0'),
+	recover_until = tonumber(found[3] or '0'), -- for builds that have no wait
+	hold_until = tonumber(found[4] or '0'), -- the same
 	members = tonumber(found[5] or '0'), -- holders that joined and have not left
 	joined = tonumber(found[6] or '0'), -- those of them that joined this epoch
 	server_of_holder = found[7] or '', -- the server whose epoch it joined; '' if it left
@@ -47,6 +49,7 @@ local stored = {
 	starved = found[12], -- WHEN|HOLDER that last got nothing
 	override = found[13],
 	grace = found[14], -- LIMIT|AGE|ID|WHEN it had that age; older data has x without it
+	wait = found[15], -- ID|WHOM|MICROSECONDS: for how long the epoch of ID waits for members, all, or nobody
 }
 
 local set = {}
@@ -62,16 +65,28 @@ end
 -- holders have said what they have.
 local id, recover_until, hold_until = stored.id, stored.recover_until, stored.hold_until
 local members, joined = stored.members, stored.joined
+local wait_id, wait_for, wait = string.match(stored.wait or '', '^(%d+)|(%a+)|(%d+)$')
+wait = tonumber(wait or '0')
 if stored.server ~= server then
 	if stored.server then
 		recover_until = now + WAIT_HOLDERS
+		wait_for, wait = wait_for == 'all' and 'all' or 'members', WAIT_HOLDERS
 	else
-		hold_until = now + (request.history == '1' and WAIT_HOLDERS or WAIT_NEW) -- nobody knows the holders
+		wait_for, wait = 'all', request.history == '1' and WAIT_HOLDERS or WAIT_NEW -- nobody knows the holders
+		hold_until = now + wait
 	end
-	joined, id = 0, math.max(now, id + 1)
+	-- Later than any that the holder has seen, whatever the clock says.
+	joined, id = 0, math.max(now, id + 1, tonumber(string.match(request.epoch or '', '^(%d+):') or '0') + 1)
 	put('_run', server)
 	put('_hold', hold_until)
 	put('_id', id)
+elseif tonumber(wait_id or '0') ~= id then -- a build without it began the epoch
+	wait_for, wait = 'nobody', WAIT_HOLDERS
+	if hold_until > now then
+		wait_for = 'all'
+	elseif recover_until > now then
+		wait_for = 'members'
+	end
 end
 local epoch = string.format('%.0f', id) .. ':' .. server
 
@@ -92,7 +107,14 @@ elseif change == 'leave' and server_of_holder ~= '' then
 	server_of_holder = ''
 	put('a|' .. holder, '')
 end
--- If the clock was set back, the waits begin anew, and none lasts longer than that.
+-- The waits end by the clocks of holders that nobody sets, whatever the server's clock
+-- says. Builds without _wait go by instants: for them, what the clock was set back by
+-- does not prolong a wait.
+if wait_for == 'members' and joined >= members
+	or wait_for ~= 'nobody' and request.epoch == epoch and tonumber(request.heard or '0') >= wait then
+	wait_for, recover_until, hold_until = 'nobody', 0, 0
+end
+put('_wait', string.format('%.0f|', id) .. wait_for .. string.format('|%.0f', wait))
 recover_until = math.min(recover_until, now + WAIT_HOLDERS)
 hold_until = math.min(hold_until, now + WAIT_HOLDERS)
 if hold_until ~= stored.hold_until then put('_hold', hold_until) end
@@ -100,16 +122,12 @@ if first_joined > now then
 	first_joined = now
 	put('b|' .. holder, first_joined)
 end
-if recover_until > now and joined >= members then
-	recover_until = 0
-end
 put('_learn', recover_until)
 put('_m', members)
 put('_a', joined)
 -- A replica that takes over may lack the last writes. A grant that is lost must not be
 -- lost together with the name of its holder: only members for a while get any.
-local grants = now >= recover_until and now >= hold_until and server_of_holder == server
-	and now - first_joined >= WAIT_MEMBER
+local grants = wait_for == 'nobody' and server_of_holder == server and now - first_joined >= WAIT_MEMBER
 
 local granted, total, limit, exhausted_at, reclaim = 0, 0, tonumber(request.limit or '0'), 0, 0
 local last, grace, grace_limit, grace_age, grace_id = 0, '', nil, 0, ''

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -37,9 +38,37 @@ type Redis struct {
 	conn    *redisconn.Conn
 	known   bool                         // the process before had it too
 	history [metering.Shards]atomic.Bool // the shard's hash was seen before: one that is missing was lost
+	heard   [metering.Shards]heard
 	holders func() int
 	calls   atomic.Uint64
 	claims  atomic.Uint64 // those of calls that were claims
+}
+
+// heard is the latest epoch of a shard in any answer.
+type heard struct {
+	mu    sync.Mutex // guards all
+	epoch string
+	since time.Time // when it was first heard of
+}
+
+// note takes in the epoch of an answer.
+func (h *heard) note(epoch string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if later(epoch, h.epoch) {
+		h.epoch, h.since = epoch, time.Now()
+	}
+}
+
+// latest returns the latest epoch, and for how many microseconds it has been known: by
+// the monotonic clock, so that nobody shortens the wait for others that it begins with.
+func (h *heard) latest() (epoch string, micro int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.epoch == "" {
+		return "", 0
+	}
+	return h.epoch, time.Since(h.since).Microseconds()
 }
 
 // NewRedis returns the authority in a Redis. history says that this ledger was sent
@@ -94,11 +123,25 @@ func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, request
 	return list, nil
 }
 
+// runClaim runs claim.lua.
+func (r *Redis) runClaim(ctx context.Context, shard int, request ...any) (Answer, error) {
+	epoch, known := r.heard[shard].latest()
+	list, err := r.run(ctx, claimScript, shard, append(request, "epoch", epoch, "heard", known)...)
+	if err != nil {
+		return Answer{}, err
+	}
+	answer, err := claimAnswer(list)
+	if err == nil {
+		r.heard[shard].note(answer.Epoch)
+	}
+	return answer, err
+}
+
 // Claim implements Authority.
 func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
 	shard := r.Shard(c.Organization)
 	r.claims.Add(1)
-	list, err := r.run(ctx, claimScript, shard,
+	return r.runClaim(ctx, shard,
 		"holder", c.Holder,
 		"organization", c.Organization,
 		"window", windowField(c),
@@ -111,10 +154,6 @@ func (r *Redis) Claim(ctx context.Context, c Claim) (Answer, error) {
 		"history", oneOrNone(r.history[shard].Load()),
 		"grace", graceText(c.Grace),
 	)
-	if err != nil {
-		return Answer{}, err
-	}
-	return claimAnswer(list)
 }
 
 // graceText returns a grace as claim.lua reads it, "" if none began.
@@ -179,16 +218,12 @@ func (r *Redis) Leave(ctx context.Context, holder string, shard int, settledIn s
 
 // changeMembership joins or leaves a shard, as change says.
 func (r *Redis) changeMembership(ctx context.Context, change, holder string, shard int, settledIn string) (epoch string, err error) {
-	list, err := r.run(ctx, claimScript, shard,
+	answer, err := r.runClaim(ctx, shard,
 		"holder", holder,
 		"change", change,
 		"settled", settledIn,
 		"history", oneOrNone(r.history[shard].Load()),
 	)
-	if err != nil {
-		return "", err
-	}
-	answer, err := claimAnswer(list)
 	if err != nil {
 		return "", err
 	}
@@ -217,6 +252,7 @@ func (r *Redis) Poll(ctx context.Context, inquiry Inquiry) (news News, err error
 		return News{}, fmt.Errorf("%w: a poll was answered %v", ErrUnavailable, list)
 	}
 	news.Epoch, _ = list[0].(string)
+	r.heard[inquiry.Shard].note(news.Epoch)
 	members, _ := list[1].(string)
 	news.Members, _ = strconv.Atoi(members)
 	for i, c := range inquiry.Windows {

@@ -76,3 +76,14 @@ func TestCluster(t *testing.T) {
 		t.Errorf("HGET says %v", got)
 	}
 }
+
+// A server has the time that it is told, also when it is set while it runs; one without the library would be found out.
+func TestClocked(t *testing.T) {
+	s := Clocked(t, -10*time.Minute)
+	for _, ahead := range []time.Duration{10 * time.Minute, 0, -time.Minute} {
+		s.SetClock(ahead)
+	}
+	if err := Single(t).checkClock(elsewhere); err == nil {
+		t.Error("a server with the machine's time is taken for one of another time")
+	}
+}

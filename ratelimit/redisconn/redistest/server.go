@@ -29,10 +29,11 @@ type Server struct {
 	// Isolate.
 	Address string
 
-	t    testing.TB
-	dir  string
-	in   []string // a command that runs it, such as ip netns exec; empty for none
-	args []string
+	t   testing.TB
+	dir string
+	place
+	args  []string
+	clock string // the file with its time, if it has a clock of its own
 
 	mu      sync.Mutex // guards the process and the client
 	process *exec.Cmd
@@ -50,9 +51,22 @@ func Single(t testing.TB, settings ...string) *Server {
 // URL returns the URL as in a Caddyfile.
 func (s *Server) URL() string { return "redis://" + s.Address }
 
-// start runs a server on a free port with settings in a file: sentinels write
-// into theirs.
+// place is where a server runs.
+type place struct {
+	host        string
+	in          []string // a command that runs it, such as ip netns exec; empty for none
+	environment []string // besides that of the test
+}
+
+// start is startIn with the test's environment.
 func start(t testing.TB, host string, in, args, settings []string) *Server {
+	t.Helper()
+	return startIn(t, place{host: host, in: in}, args, settings)
+}
+
+// startIn runs a server on a free port with settings in a file: sentinels write
+// into theirs.
+func startIn(t testing.TB, p place, args, settings []string) *Server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatalf("redis-server is missing: run .ci/install.sh (make test does), or install the Debian package redis-server (%v)", err)
@@ -62,13 +76,13 @@ func start(t testing.TB, host string, in, args, settings []string) *Server {
 		port := freePort(t)
 		s := &Server{
 			t:       t,
-			in:      in,
-			Address: net.JoinHostPort(host, strconv.Itoa(port)),
+			place:   p,
+			Address: net.JoinHostPort(p.host, strconv.Itoa(port)),
 			dir:     t.TempDir(),
 		}
 		conf := filepath.Join(s.dir, "redis.conf")
 		lines := append([]string{
-			"bind " + host, "port " + strconv.Itoa(port), "dir " + s.dir, "logfile " + filepath.Join(s.dir, "log"), "daemonize no",
+			"bind " + p.host, "port " + strconv.Itoa(port), "dir " + s.dir, "logfile " + filepath.Join(s.dir, "log"), "daemonize no",
 		}, settings...)
 		if err := os.WriteFile(conf, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
 			t.Fatalf("writing %s: %v", conf, err)
@@ -106,6 +120,7 @@ func (s *Server) run() error {
 	}
 	command := slices.Concat(s.in, []string{"redis-server"}, s.args)
 	cmd := exec.Command(command[0], command[1:]...) // #nosec G204 -- the test's own arguments
+	cmd.Env = append(os.Environ(), s.environment...)
 	endWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		return err
