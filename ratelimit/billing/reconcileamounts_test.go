@@ -107,7 +107,7 @@ func TestReconcileAmountsOfASharedHour(t *testing.T) {
 	s := &priced{service{sink: sink{name: "meter"}}}
 	f.call(6, called)
 	moved := called
-	moved.Subject.Cycle = metering.Cycle{Anchor: time.Date(2026, 10, 10, 0, 0, 0, 0, time.UTC)}
+	moved.Subject.Cycle = metering.Cycle{Anchor: time.Date(2026, 9, 20, 0, 0, 0, 0, time.UTC)}
 	f.change(func(p *plan) {
 		p.accounts = []Account{account("acme", quota.Allowance{Quota: -1, Cycle: moved.Subject.Cycle}, pays)}
 	})
@@ -116,7 +116,16 @@ func TestReconcileAmountsOfASharedHour(t *testing.T) {
 	f.lines()
 	f.export(s)
 	l := f.amounts(s)
-	if !strings.HasSuffix(l.What, ", without those that share an hour with another period: acme in 2026-11, acme in 20261110+UTC") || l.Difference != 0 {
+	if !strings.HasSuffix(l.What, ", without those that share an hour with another period: acme in 2026-11, acme in 20261020+UTC") || l.Difference != 0 {
 		t.Errorf("%+v", l)
+	}
+	for _, month := range []time.Month{time.October, time.November} { // a period each
+		answer, err := f.Reconcile(t.Context(), ReconcileQuery{
+			Query:   Query{Month: time.Date(2026, month, 1, 0, 0, 0, 0, time.UTC)},
+			Against: "meters",
+		})
+		if err != nil || !answer.OK {
+			t.Errorf("%s: %+v, %v", month, answer, err)
+		}
 	}
 }

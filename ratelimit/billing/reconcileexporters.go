@@ -51,6 +51,9 @@ func (c *reconciliation) exporters(ctx context.Context, sinks []usage.Sink) erro
 		}
 		if s, ok := sink.(usage.SumSource); ok && c.query.Against == s.System() {
 			onTheWay := c.levels[len(c.levels)-1].Explained
+			if err := c.neighbours(ctx, service, delivered); err != nil {
+				return fmt.Errorf("exporter %s: %w", s.Name(), err)
+			}
 			if err := c.sums(ctx, s, delivered); err != nil {
 				return err
 			}
@@ -105,6 +108,34 @@ func (c *reconciliation) delivered(ctx context.Context, s usage.Service) (map[To
 	last := &c.levels[len(c.levels)-1]
 	last.Explained = explained && last.Difference != 0
 	return all, nil
+}
+
+// neighbours adds what was delivered of periods that the query does not ask for, in the
+// time of those that it asks for: where the cycle of an organization changed, two periods
+// share an hour, and the sum of a service does not tell them apart.
+func (c *reconciliation) neighbours(ctx context.Context, s usage.Service, all map[TotalKey]*delivery) error {
+	outbox, err := c.opened.exports.outbox(s)
+	if err != nil {
+		return err
+	}
+	want := func(organization, id string) bool {
+		p, _, known := c.cycles.Named(organization, id)
+		if !known || c.askedByID(organization, id) {
+			return false
+		}
+		for k, of := range all {
+			if k.Organization == organization && p.Start.Before(of.end) && of.start.Before(p.End) {
+				return true
+			}
+		}
+		return false
+	}
+	return outbox.Compare(ctx, s, want, func(item *usage.Item, told int64, _ bool) {
+		of := all[TotalKey{Organization: item.Account, Function: item.Meter}]
+		if of != nil && !item.Start.Before(of.start) && item.Start.Before(of.end) {
+			of.value += told
+		}
+	})
 }
 
 // sums compares what was delivered to a service with what it says it has.
@@ -233,8 +264,9 @@ func (c *reconciliation) owed() (map[TotalKey]*owed, error) {
 		}
 		of.amount = usage.AddAmounts(of.amount, charge.AmountMinor)
 		of.end = charge.WindowStart.Truncate(time.Hour).Add(time.Hour)
-		if !charge.Billed.End.IsZero() && of.end.After(charge.Billed.End) {
-			of.end = charge.Billed.End
+		// The id may give a period too early an end, before its own lines.
+		if end := charge.Billed.End; of.end.After(end) && charge.WindowStart.Before(end) {
+			of.end = end
 		}
 		price := usage.Price{Package: charge.Package, Minor: charge.Minor, Currency: charge.Currency}
 		switch {

@@ -266,6 +266,43 @@ func TestOldGatewaysAreWaitedFor(t *testing.T) {
 	}
 }
 
+// Redis was emptied, and a gateway started before the others said again of which builds they are. What it sends in the form that
+// all builds read is sent again in the last one as soon as they have, without another record.
+func TestNewFormWithoutNewRecords(t *testing.T) {
+	redis := &hashes{t: t}
+	conn := redis.open()
+	one, two := openLedger(t, t.TempDir()), openLedger(t, t.TempDir())
+	defer closeLedger(t, one)
+	defer closeLedger(t, two)
+	counts(t, one, 5, Cycle{})
+	for _, l := range []*Ledger{one, two} {
+		redis.put(instancesKey, l.Instance(), strconv.FormatInt(time.Now().Unix(), 10))
+	}
+	sender, reader := quietMirror(t, one, conn), quietMirror(t, two, conn)
+	flushed(t, sender)
+	if o := sender.shared.Load(); o.Form != FormHour {
+		t.Errorf("before the other said anything: %v", o)
+	}
+	for _, m := range []*Mirror{reader, sender} {
+		if err := m.Agree(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(when string) {
+		t.Helper()
+		if want, got := ownHours(t, one), readHours(t, reader, Cycle{}); len(want) == 0 || !slices.Equal(want, got) {
+			t.Errorf("%s: the gateway has\n%q\nothers read\n%q", when, want, got)
+		}
+	}
+	flushed(t, sender)
+	check("sent again")
+	redis.put(sumsKey(shardOf{one.Instance(), Shard("acme")}), schemaField, "1") // as an earlier build of this one left it
+	if err := sender.Verify(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("set right")
+}
+
 // Whatever somebody writes into a gateway's sums in Redis is set right, and said once.
 func TestSumsAreSetRight(t *testing.T) {
 	redis := &hashes{t: t}

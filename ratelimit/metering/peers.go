@@ -184,6 +184,9 @@ func (m *Mirror) agree(ctx context.Context, seen map[string]Presence) error {
 	for _, b := range m.ledger.logs() { // all is sent again, in the new form
 		b.projection.mirrored(m.ledger.mirrored, time.Now())
 	}
+	for _, s := range m.shards { // also what is of the same records
+		s.known = false
+	}
 	return nil
 }
 

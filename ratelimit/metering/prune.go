@@ -175,6 +175,10 @@ func (m *Mirror) compare(of shardOf, found map[string]string) (right []any, gone
 		}
 	}
 	form := m.shared.Load().Form
+	if has := found[schemaField]; form > FormHour && has != strconv.Itoa(int(form)) {
+		right = append(right, schemaField, int(form))
+		differed = append(differed, fmt.Sprintf("%s: %q instead of %d", schemaField, has, form))
+	}
 	for name, has := range found {
 		if _, ours := want[name]; ours || strings.HasPrefix(name, "_") {
 			continue

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +30,10 @@ import (
 // If Redis is emptied, or another Redis becomes the store, gateways know lines of each
 // other from before. Then none sends until all that were named in gw:pages have joined
 // again, for at most AwaitOthers.
+//
+// A mark in gw:pages changes with all that its gateway tells. So Redis that was set back to
+// an earlier copy has an earlier mark: the gateway joins again, and others that know the
+// later mark wait for it.
 //
 // Pages are joined item by item, see joinPages: the order does not matter, and joining
 // again changes nothing.
@@ -75,7 +81,9 @@ var (
 	keyJoinedID  = []byte("id")
 	keyJoinMark  = []byte("mark")
 	keyOthers    = []byte("others")
-	keyStore     = []byte("store") // its place and id
+	keySeen      = []byte("seen")   // the numbers of their marks
+	keyNumber    = []byte("number") // of the last mark
+	keyStore     = []byte("store")  // its place and id
 )
 
 // fieldStore is the field of gw:pages with the id of the store. It has none, "", unless
@@ -88,6 +96,37 @@ func toldAlone(tx *bbolt.Tx) error {
 		return joined.Delete(keyJoinMark)
 	}
 	return nil
+}
+
+// newMark stores another mark of this gateway, with a higher number than those before, and
+// returns it.
+func newMark(joined *bbolt.Bucket) (string, error) {
+	number, _ := strconv.ParseUint(string(joined.Get(keyNumber)), 10, 64) // 0: it has none yet
+	text := strconv.FormatUint(number+1, 10)
+	mark := text + "-" + token()
+	return mark, errors.Join(joined.Put(keyNumber, []byte(text)), joined.Put(keyJoinMark, []byte(mark)))
+}
+
+// markNumber returns the number of a mark; 0 for one of a build that had none.
+func markNumber(mark string) uint64 {
+	text, _, _ := strings.Cut(mark, "-")
+	if text == mark {
+		return 0
+	}
+	number, _ := strconv.ParseUint(text, 10, 64)
+	return number
+}
+
+// toldShared stores another mark if this gateway has joined the shared store, and returns
+// it with the gateway's id. mark is "" otherwise.
+func toldShared(tx *bbolt.Tx) (id, mark string, err error) {
+	joined := tx.Bucket(bucketJoined)
+	if joined == nil || joined.Get(keyJoinMark) == nil {
+		return "", "", nil
+	}
+	id = string(joined.Get(keyJoinedID))
+	mark, err = newMark(joined)
+	return id, mark, err
 }
 
 // SharedAs returns the id under which this gateway joined a shared store, "" if it
@@ -109,7 +148,8 @@ func (b *LineStore) SharedAs() (id string, err error) {
 type membership struct {
 	id, mark  string
 	others    []string
-	place, as string // of the store that it shared last
+	seen      map[string]uint64 // the numbers of their marks
+	place, as string            // of the store that it shared last
 }
 
 // joined reads what the gateway knows of the store. A gateway that has no id gets one.
@@ -122,7 +162,12 @@ func (b *LineStore) joined() (m membership, err error) {
 		m.id, m.mark = string(joined.Get(keyJoinedID)), string(joined.Get(keyJoinMark))
 		m.as, m.place, _ = strings.Cut(string(joined.Get(keyStore)), " ")
 		if text := joined.Get(keyOthers); text != nil {
-			return json.Unmarshal(text, &m.others)
+			if err := json.Unmarshal(text, &m.others); err != nil {
+				return err
+			}
+		}
+		if text := joined.Get(keySeen); text != nil {
+			return json.Unmarshal(text, &m.seen)
 		}
 		return nil
 	})
@@ -142,12 +187,17 @@ func token() string {
 
 // setJoined stores what the gateway knows of the store.
 func (b *LineStore) setJoined(key, value []byte) error {
+	return b.withJoined(func(joined *bbolt.Bucket) error { return joined.Put(key, value) })
+}
+
+// withJoined changes what the gateway knows of the store.
+func (b *LineStore) withJoined(change func(joined *bbolt.Bucket) error) error {
 	return b.with(true, func(tx *bbolt.Tx) error {
 		joined, err := tx.CreateBucketIfNotExists(bucketJoined)
 		if err != nil {
 			return err
 		}
-		return joined.Put(key, value)
+		return change(joined)
 	})
 }
 
@@ -170,9 +220,12 @@ func (j *Joiner) Join(ctx context.Context, since time.Time) error {
 		return nil
 	}
 	pages := &redisPages{conn: j.conn, own: &storedPages{store: j.store}}
-	mark = token()
 	// The mark is stored first: what is told meanwhile by another process removes it.
-	if err := j.store.setJoined(keyJoinMark, []byte(mark)); err != nil {
+	err = j.store.withJoined(func(joined *bbolt.Bucket) (err error) {
+		mark, err = newMark(joined)
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
 	if err := pages.contribute(ctx, since); err != nil {
@@ -225,26 +278,37 @@ func (j *Joiner) Note(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return j.remember(&m, m.others, there)
+	return j.remember(&m, m.others, m.seen, there)
 }
 
-// remember stores the ids of other gateways: those of a list, and those in Redis.
-func (j *Joiner) remember(m *membership, list []string, there map[string]string) error {
-	others := slices.Clone(list)
-	for id := range there {
+// remember stores the ids of other gateways: those of a list, and those in Redis; and the
+// numbers of their marks, those that were seen or the later ones in Redis.
+func (j *Joiner) remember(m *membership, list []string, seen map[string]uint64, there map[string]string) error {
+	others, numbers := slices.Clone(list), make(map[string]uint64)
+	for id, mark := range there {
 		if id != m.id && id != fieldStore {
 			others = append(others, id)
+			numbers[id] = markNumber(mark)
 		}
 	}
+	for _, id := range list {
+		numbers[id] = max(numbers[id], seen[id])
+	}
 	slices.Sort(others)
-	if others = slices.Compact(others); slices.Equal(others, m.others) {
+	if others = slices.Compact(others); slices.Equal(others, m.others) && maps.Equal(numbers, m.seen) {
 		return nil
 	}
 	text, err := json.Marshal(others)
 	if err != nil {
 		return err
 	}
-	return j.store.setJoined(keyOthers, text)
+	marks, err := json.Marshal(numbers)
+	if err != nil {
+		return err
+	}
+	return j.store.withJoined(func(joined *bbolt.Bucket) error {
+		return errors.Join(joined.Put(keyOthers, text), joined.Put(keySeen, marks))
+	})
 }
 
 // Complete returns nil if Redis has what all gateways told that shared a store with
@@ -258,14 +322,16 @@ func (j *Joiner) Complete(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
-	missing := slices.DeleteFunc(slices.Clone(m.others), func(other string) bool { return there[other] != "" })
+	missing := slices.DeleteFunc(slices.Clone(m.others), func(other string) bool {
+		return there[other] != "" && markNumber(there[other]) >= m.seen[other]
+	})
 	if len(missing) > 0 && !j.enough() {
 		return fmt.Errorf("%w: %w: %s; after %s it is sent without them", ErrIncomplete, errOthers, strings.Join(missing, ", "), AwaitOthers)
 	}
 	j.mu.Lock()
 	j.since = time.Time{}
 	j.mu.Unlock()
-	if err := j.remember(&m, nil, there); err != nil {
+	if err := j.remember(&m, nil, nil, there); err != nil {
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
 	return nil

@@ -110,6 +110,51 @@ func TestEmptiedRedisAwaitsOthers(t *testing.T) {
 	}
 }
 
+// After Redis was set back to an earlier copy, nobody sends before the gateway that told something since has joined again: the copy
+// has its mark, but an earlier one. What the others told alone is no longer the whole then: it is corrected.
+func TestRedisSetBack(t *testing.T) {
+	redis, conn := openHashes(t)
+	one, two, s := newRig(t, 1), newRig(t, 1), hook(t)
+	first, second := usage.NewJoiner(one.store, conn, "redis"), usage.NewJoiner(two.store, conn, "redis")
+	round := func(sends bool) {
+		t.Helper()
+		one.pass()
+		two.pass()
+		if err := second.Join(t.Context(), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := one.runIn(conn, first, s); err != nil || r.Sent > 0 != sends {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		if err := errors.Join(second.Note(t.Context()), second.Complete(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	round(true)
+	earlier := redis.copied()
+	round(true)
+	redis.back(earlier)
+	for range 2 {
+		if _, err := two.runIn(conn, second, s); !errors.Is(err, usage.ErrIncomplete) {
+			t.Errorf("it does not wait: %v", err)
+		}
+		if err := second.Note(t.Context()); err != nil { // the later mark stays known
+			t.Fatal(err)
+		}
+	}
+	if err := first.Join(t.Context(), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := two.runIn(conn, second, s); err != nil || r.Sent != 0 {
+		t.Errorf("it was told again: %+v, %v", r, err)
+	}
+	for _, account := range []string{"acme", "globex"} {
+		if got, want := s.has(account), one.billed(account, false); got != want {
+			t.Errorf("%d of %s, want %d", got, account, want)
+		}
+	}
+}
+
 // What a gateway that joins has sent without an answer is sent again under its name by the leader, to whom the line is not new.
 func TestRecheck(t *testing.T) {
 	_, conn := openHashes(t)

@@ -118,22 +118,40 @@ func (s *storedPages) join(service string, pages map[PageKey][]byte) error {
 	if len(pages) == 0 {
 		return nil
 	}
-	return s.store.with(true, func(tx *bbolt.Tx) error {
-		own, err := writablePagesOf(tx, service)
-		if err != nil {
+	return s.store.with(true, func(tx *bbolt.Tx) error { return joinStored(tx, service, pages) })
+}
+
+// joinTold is join of pages with what this gateway told in the shared store. It returns
+// the gateway's id and its new mark there, see toldShared.
+func (s *storedPages) joinTold(service string, pages map[PageKey][]byte) (id, mark string, err error) {
+	if len(pages) == 0 {
+		return "", "", nil
+	}
+	err = s.store.with(true, func(tx *bbolt.Tx) (err error) {
+		if err := joinStored(tx, service, pages); err != nil {
 			return err
 		}
-		for k, text := range pages {
-			joined, err := joinTexts(own.Get(pageText(k)), text)
-			if err != nil {
-				return damaged(service, k, err)
-			}
-			if err := own.Put(pageText(k), joined); err != nil {
-				return err
-			}
-		}
-		return nil
+		id, mark, err = toldShared(tx)
+		return err
 	})
+	return id, mark, err
+}
+
+func joinStored(tx *bbolt.Tx, service string, pages map[PageKey][]byte) error {
+	own, err := writablePagesOf(tx, service)
+	if err != nil {
+		return err
+	}
+	for k, text := range pages {
+		joined, err := joinTexts(own.Get(pageText(k)), text)
+		if err != nil {
+			return damaged(service, k, err)
+		}
+		if err := own.Put(pageText(k), joined); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Services returns the names of the services that have pages in the file.

@@ -3,6 +3,7 @@ package usage_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -139,6 +140,23 @@ func (h *hashes) empty() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.all = make(map[string]map[string]string)
+}
+
+// copied returns a copy of everything; back puts one in the place of what is there.
+func (h *hashes) copied() map[string]map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := make(map[string]map[string]string)
+	for key, hash := range h.all {
+		all[key] = maps.Clone(hash)
+	}
+	return all
+}
+
+func (h *hashes) back(all map[string]map[string]string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all = all
 }
 
 // What gateways share of the pages: the next leader reads them, also after Redis was emptied, and after the sink was renamed.

@@ -129,21 +129,42 @@ func (r *redisPages) Save(ctx context.Context, service string, pages map[PageKey
 		}
 	}
 	r.read = noted(r.read, pages, others)
-	return others, r.own.join(service, saved)
+	id, mark, err := r.own.joinTold(service, saved)
+	if err != nil || mark == "" {
+		return others, err
+	}
+	// Without the mark, Redis might be set back to before these pages and nobody would know.
+	ctx, cancel := context.WithTimeout(ctx, pagesWait)
+	defer cancel()
+	return others, r.conn.HashSet(ctx, joinedKey, id, mark)
 }
 
+// Each implements Pages. Like Load, it joins what Redis and the copy say: Redis may have
+// been set back to before something was told.
 func (r *redisPages) Each(ctx context.Context, service string, visit func(PageKey, []byte) error) error {
 	for shard := range metering.Shards {
 		texts, err := r.conn.HashAll(ctx, pagesKey(shard, service))
 		if err != nil {
 			return err
 		}
-		for name, text := range texts {
+		keys := make([]PageKey, 0, len(texts))
+		for name := range texts {
 			key, err := parsePageText([]byte(name))
-			if err == nil {
-				err = visit(key, []byte(text))
-			}
 			if err != nil {
+				return err
+			}
+			keys = append(keys, key)
+		}
+		own, err := r.own.Load(ctx, service, keys)
+		if err != nil {
+			return err
+		}
+		for _, key := range keys {
+			text, err := joinTexts(own[key], []byte(texts[string(pageText(key))]))
+			if err != nil {
+				return damaged(service, key, err)
+			}
+			if err := visit(key, text); err != nil {
 				return err
 			}
 		}
