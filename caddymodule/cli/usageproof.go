@@ -54,6 +54,7 @@ func (a *proofAnswer) table(w io.Writer, _ time.Time) {
 		{"Hour", l.WindowStart.UTC().Format("2006-01-02 15:04") + " to " + l.WindowEnd.UTC().Format("15:04")},
 		{"State", fmt.Sprintf("%s, revision %d", printable(string(l.State)), l.Revision)},
 		{"Quantity", fmt.Sprintf("%s, from %s to %s of the account", count(l.Quantity), count(l.CumBefore), count(l.CumAfter))},
+		{"Price", a.price()},
 		{"Amount", fmt.Sprintf("%s for %s", money(l.AmountMinor, l.Currency), plural(int(l.Packages), "package"))},
 		{"SHA-256", printable(l.SHA256) + ", " + intact},
 	})
@@ -75,6 +76,18 @@ func (a *proofAnswer) table(w io.Writer, _ time.Time) {
 		fmt.Fprintln(w)
 		a.source(w, i)
 	}
+}
+
+// price is that of the line.
+func (a *proofAnswer) price() string {
+	l, p := &a.Line, &a.Price
+	switch {
+	case l.Included < 0:
+		return "all is included"
+	case p.Package == 0:
+		return "nothing is sold beyond " + count(l.Included)
+	}
+	return fmt.Sprintf("%s %s for each %s beyond %s", printable(p.Price), printable(l.Currency), count(p.Package), count(l.Included))
 }
 
 // source tells where the records of a gateway are.

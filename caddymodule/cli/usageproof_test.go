@@ -6,8 +6,8 @@ import (
 )
 
 const proofJSON = `{"line":{"line_id":"9f86d081884c7d659a2feaa0c55ad015","revision":2,"period":"2026-11","account_id":"acme","plan":"pro","project_id":"default","function_id":"hello","region":"eu",
-"window_start":"2026-11-03T14:00:00Z","window_end":"2026-11-03T15:00:00Z","quantity":1500,"cum_before":2000000,"cum_after":2001500,"packages":1,"amount_minor":200,"currency":"USD","state":"correction","sha256":"ab12"},
-"intact":true,"sources":[
+"window_start":"2026-11-03T14:00:00Z","window_end":"2026-11-03T15:00:00Z","quantity":1500,"cum_before":2000000,"cum_after":2001500,"included":2000000,"packages":1,"amount_minor":200,"currency":"USD","state":"correction","sha256":"ab12"},
+"price":{"package":1000000,"price":"2.00"},"intact":true,"sources":[
 {"gateway":"4f1c2a9b7d3e","line":{"quantity":1000},"here":true,"matches":true,"records":{"quantity":1000,"first":17,"last":4711,"admitted_records":1201,"ended_records":1200,"voided_records":1,
 "adjustments":[{"at":"2026-11-03T14:20:00Z","units":-200,"reason":"outage\u001b","operator":"ada","made":"2026-11-05T08:00:00Z","record":4711}],
 "sha256":"cd34","files":[{"file":"archive/1.zst","sha256":"ef56","records":2000},{"file":"wal/2.seg","sha256":"","records":403}],"read":5000,"damage":""}},
@@ -20,6 +20,7 @@ Function  default/hello in eu
 Hour      2026-11-03 14:00 to 15:00
 State     correction, revision 2
 Quantity  1,500, from 2,000,000 to 2,001,500 of the account
+Price     2.00 USD for each 1,000,000 beyond 2,000,000
 Amount    2.00 USD for 1 package
 SHA-256   ab12, intact
 
@@ -54,6 +55,14 @@ func TestUsageProof(t *testing.T) {
 		stdout, _, code = execute(t, "usage", "proof", "x", "-o", output, "--address", serve(t, 200, bad).address())
 		if code != 1 || !strings.Contains(stdout, "record 17 is missing") || output == "table" && (!strings.Contains(stdout, "NOT that of its columns") || !strings.Contains(stdout, "  NO\n")) {
 			t.Errorf("%d, %s", code, stdout)
+		}
+	}
+	for want, other := range map[string]string{
+		"Price     nothing is sold beyond 2,000,000\n": strings.Replace(proofJSON, `"package":1000000`, `"package":0`, 1),
+		"Price     all is included\n":                  strings.Replace(proofJSON, `"included":2000000`, `"included":-1`, 1),
+	} {
+		if stdout, _, _ := execute(t, "usage", "proof", "x", "--address", serve(t, 200, other).address()); !strings.Contains(stdout, want) {
+			t.Errorf("%q is missing in\n%s", want, stdout)
 		}
 	}
 	if _, stderr, code := execute(t, "usage", "proof"); code != 2 || !strings.Contains(stderr, "takes LINE_ID") {

@@ -183,7 +183,7 @@ func TestProof(t *testing.T) {
 	}
 	own := f.lines()[0]
 	p, err := f.Proof(t.Context(), strings.ToUpper(own.LineID))
-	if err != nil || !p.OK || !p.Intact || p.Line.LineID != own.LineID || len(p.Sources) != 1 {
+	if err != nil || !p.OK || !p.Intact || p.Line.LineID != own.LineID || len(p.Sources) != 1 || p.Price != (ProofPrice{2, "1.00"}) {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	s := p.Sources[0]

@@ -55,7 +55,12 @@ func (e *Engine) Proof(ctx context.Context, lineID string) (ProofAnswer, error) 
 	if err != nil {
 		return ProofAnswer{}, err
 	}
-	answer := ProofAnswer{Line: line.Line, Intact: line.Intact(), Sources: []ProofSource{}}
+	answer := ProofAnswer{
+		Line:    line.Line,
+		Price:   ProofPrice{Package: max(0, line.Price.Package), Price: usage.Decimal(max(0, line.Price.Minor), line.Currency)},
+		Intact:  line.Intact(),
+		Sources: []ProofSource{},
+	}
 	answer.OK = answer.Intact
 	answer.addHere(proofs, has)
 	if len(has) == 0 {

@@ -11,6 +11,9 @@ type ProofAnswer struct {
 	// Line is the line as it is now.
 	Line usage.Line `json:"line"`
 
+	// Price is the price under which the line was sold.
+	Price ProofPrice `json:"price"`
+
 	// Intact says that the sha256 column of the line is that of the other columns.
 	Intact bool `json:"intact"`
 
@@ -21,6 +24,16 @@ type ProofAnswer struct {
 	// OK says that the line is intact and that the records that this gateway has make
 	// up what the line counts of them.
 	OK bool `json:"ok"`
+}
+
+// ProofPrice is the price of a line: what the plan_rev column stands for, together with the
+// columns plan, included and currency.
+type ProofPrice struct {
+	// Package is the number of invocations in a package; 0 if nothing was sold.
+	Package int64 `json:"package"`
+
+	// Price is that of a package, as a decimal number in the currency of the line.
+	Price string `json:"price"`
 }
 
 // ProofSource is the part of a line that one ledger has.

@@ -25,6 +25,7 @@ func (b *LineStore) LineID(k Key) string {
 type Found struct {
 	Line
 	Key     Key // of the sums
+	Price   Price
 	Sources []Source
 }
 
@@ -57,7 +58,13 @@ func (b *LineStore) Find(id string) (f Found, found bool, err error) {
 					return nil
 				}
 				key.End = l.WindowEnd
-				f, found = Found{Line: l, Key: key, Sources: e.Sources}, true
+				f = Found{
+					Line:    l,
+					Key:     key,
+					Price:   e.Price,
+					Sources: e.Sources,
+				}
+				found = true
 				return errStopped
 			})
 		})
