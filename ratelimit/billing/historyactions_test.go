@@ -3,15 +3,19 @@
 package billing
 
 import (
+	"context"
+	"errors"
+	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/quota"
 	"github.com/edgegate/edgegate/ratelimit/usage"
-	"github.com/edgegate/edgegate/ratelimit/usage/fakesinks"
 )
 
 // any is one that runs.
@@ -24,36 +28,71 @@ func (h *history) any() *member {
 	return all[rapid.IntRange(0, len(all)-1).Draw(h.t, "gateway")]
 }
 
-// call makes calls.
-func (h *history) call() {
-	m, id := h.any(), rapid.SampledFrom(payers).Draw(h.t, "organization")
+// dispatch draws a function of an organization.
+func (h *history) dispatch(m *member, id string) Dispatch {
 	d := Dispatch{Slug: rapid.SampledFrom([]string{"f", "g"}).Draw(h.t, "function"), Region: "eu"}
-	cycle := h.configs[m.configured].cycles[id]
 	d.Subject = metering.Subject{
 		Organization: id,
 		Project:      "p",
 		Function:     d.Slug,
-		Cycle:        cycle,
+		Cycle:        h.configs[m.configured].cycles[id],
 	}
-	n := rapid.IntRange(1, 6).Draw(h.t, "calls")
-	for range n {
-		r := m.Receive()
-		h.must(r.Take(h.ctx, "", &soft))
-		h.must(r.Send(&d))
-		h.must(r.Finish(metering.Ending{Status: 200}))
-	}
-	h.used = append(h.used, use{id, d.Slug, cycle.At(h.now()).ID, h.now(), int64(n)})
+	return d
 }
+
+// call makes calls.
+func (h *history) call() {
+	m, id := h.any(), rapid.SampledFrom(payers).Draw(h.t, "organization")
+	d, allowance := h.dispatch(m, id), h.configs[m.configured].allowance(id)
+	period := d.Subject.Cycle.At(h.now()).ID
+	n := rapid.IntRange(1, 6).Draw(h.t, "calls")
+	for i := range n {
+		r := m.Receive()
+		if err := h.take(&r, id, &allowance); err != nil {
+			h.did("refused")
+			r.Refused(d.Subject, http.StatusTooManyRequests)
+			h.must(r.Finish(metering.Ending{Status: http.StatusTooManyRequests}))
+			n = i
+			break
+		}
+		if allowance.Hard {
+			h.granted[period]++
+			if has := h.granted[period]; has > h.highest && !h.divided && !h.forgot {
+				h.t.Errorf("call %d of %s in %s, the limit was %d at most", has, id, period, h.highest)
+			}
+		}
+		h.must(r.Send(&d))
+		h.must(r.Finish(metering.Ending{Status: http.StatusOK}))
+	}
+	if n > 0 {
+		h.used = append(h.used, use{id, d.Slug, period, h.now(), int64(n)})
+	}
+}
+
+// take takes a unit. A store that waits for its clock to go on does not get any further.
+func (h *history) take(r *Request, id string, allowance *quota.Allowance) error {
+	ctx, cancel := context.WithTimeout(h.ctx, takeWait)
+	defer cancel()
+	err := r.Take(ctx, id, allowance)
+	if !errors.Is(err, quota.ErrExhausted) && !errors.Is(err, quota.ErrUnavailable) {
+		h.must(err)
+	}
+	return err
+}
+
+// takeWait is how long calls wait for a unit. Redis answers in a fraction of it.
+const takeWait = 50 * time.Millisecond
 
 // change adds a configuration.
 func (h *history) change(differ func(id string, c *config)) {
 	last := h.configs[len(h.configs)-1]
-	next := config{make(map[string]usage.Price), make(map[string]metering.Cycle)}
+	next := config{make(map[string]usage.Price), make(map[string]metering.Cycle), last.limit}
 	for _, id := range payers {
 		next.prices[id], next.cycles[id] = last.prices[id], last.cycles[id]
 	}
 	differ(rapid.SampledFrom(payers).Draw(h.t, "organization"), &next)
 	h.configs = append(h.configs, next)
+	h.highest = max(h.highest, next.limit)
 	h.configure(h.any())
 }
 
@@ -95,13 +134,13 @@ func (h *history) stop(m *member) {
 	m.Engine = nil
 }
 
-// adjust adds units to an hour that is not long over.
+// adjust adds units to an hour that is not long over, or deducts them.
 func (h *history) adjust() {
 	m, id := h.any(), rapid.SampledFrom(payers).Draw(h.t, "organization")
 	at := h.now().Add(-time.Duration(rapid.IntRange(0, 300).Draw(h.t, "minutes ago")) * time.Minute)
 	order := AdjustOrder{
 		Organization: id,
-		Units:        rapid.Int64Range(1, 5).Draw(h.t, "units"),
+		Units:        rapid.SampledFrom([]int64{-1, 1, -2, 2, -4, 5}).Draw(h.t, "units"),
 		Project:      "p",
 		Function:     "f",
 		Region:       "eu",
@@ -112,9 +151,17 @@ func (h *history) adjust() {
 	h.update(m)
 	var answer AdjustAnswer
 	h.again(func() (err error) { // an error is of what is read before
-		answer, err = m.Adjust(h.ctx, order)
+		if answer, err = m.Adjust(h.ctx, order); err != nil && order.Units < 0 && strings.Contains(err.Error(), "no more than those can be deducted") {
+			return nil
+		}
 		return err
 	})
+	if answer.Period == nil {
+		return
+	}
+	if order.Units < 0 {
+		h.did("deducted")
+	}
 	h.used = append(h.used, use{id, "f", answer.Period.ID, at, order.Units})
 }
 
@@ -129,6 +176,7 @@ func (h *history) leave() {
 			h.configure(m)
 		}
 	}
+	h.divided = true
 	h.store(m, true)
 }
 
@@ -157,14 +205,18 @@ func (h *history) start() {
 	}
 }
 
-// lose replaces a gateway by one without its files.
+// lose replaces a gateway by one without its files. Redis has what it counted and told: what both lose is lost.
 func (h *history) lose() {
 	m := h.any()
 	if m.alone {
 		return
 	}
+	h.forward(3 * time.Minute)
+	h.verify(h.running())
+	h.join(h.running())
 	h.stop(m)
-	h.must(os.RemoveAll(m.dir))
+	h.losses++
+	h.must(errors.Join(os.RemoveAll(m.dir), os.RemoveAll(m.out)))
 	h.open(m)
 }
 
@@ -176,6 +228,11 @@ func (h *history) together(do func()) func() {
 		}
 	}
 }
+
+// scattered draws one of n numbers. rapid draws small numbers more often than others: they are scattered first.
+func scattered(t *rapid.T, what string, n int) int { return scatter(rapid.Uint32().Draw(t, what)) % n }
+
+func scatter(n uint32) int { return int(uint64(n)*2654435761>>8) & 0xffff }
 
 // action is what may happen in histories, the more often the greater its weight is.
 type action struct {
@@ -189,15 +246,17 @@ func (h *history) actions() []action {
 		return func() { h.forward(time.Duration(rapid.IntRange(1, most).Draw(h.t, "time")) * unit) }
 	}
 	return []action{
-		{"call", 8, h.call},
+		{"call", 12, h.call},
 		{"seconds", 1, pass(time.Second, 59)},
-		{"minutes", 4, pass(time.Minute, 90)},
+		{"minutes", 5, pass(time.Minute, 90)},
 		{"hours", 1, pass(time.Hour, 9)},
 		{"price", 3, h.together(func() { h.change(func(id string, c *config) { c.prices[id] = h.price() }) })},
-		{"cycle", 2, h.together(func() { h.change(func(id string, c *config) { c.cycles[id] = h.cycle() }) })},
+		{"cycle", 3, h.together(func() { h.change(func(id string, c *config) { c.cycles[id] = h.cycle() }) })},
+		{"quota", 1, h.together(func() { h.change(func(_ string, c *config) { c.limit = rapid.Int64Range(0, 20).Draw(h.t, "quota") }) })},
+		{"quota set", 1, h.limit},
 		{"reload", 1, h.together(func() { h.configure(h.any()) })},
-		{"adjust", 1, h.adjust},
-		{"leave", 1, h.leave},
+		{"adjust", 2, h.adjust},
+		{"leave", 2, h.leave},
 		{"rejoin", 1, h.rejoin},
 		{"lose", 1, h.lose},
 		{"restart", 1, func() {
@@ -207,11 +266,13 @@ func (h *history) actions() []action {
 		}},
 		{"stop", 1, func() { h.stop(h.any()) }},
 		{"start", 1, h.start},
+		{"kill", 2, h.kill},
+		{"empty", 1, h.empty},
+		{"save", 2, h.save},
+		{"restore", 3, h.restore},
 		{"export", 1, func() { h.export() }},
-		{"faults", 1, func() {
-			for _, f := range []*fakesinks.Faults{&h.stripe.Faults, &h.web.Faults} {
-				f.Schedule(rapid.Uint64().Draw(h.t, "faults"), rapid.SampledFrom([]float64{0, 0.2, 0.5}).Draw(h.t, "rate"))
-			}
-		}},
+		{"faults", 1, h.faulty},
+		{"disks", 2, h.disks},
+		{"repair", 1, h.unblock},
 	}
 }

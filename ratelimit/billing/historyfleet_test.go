@@ -4,7 +4,9 @@ package billing
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -15,6 +17,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
+	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/ratelimit/usage/fakesinks"
 	"github.com/edgegate/edgegate/ratelimit/usage/stripemeter"
@@ -28,13 +31,14 @@ var historyBegins = time.Date(2036, 3, 29, 20, 20, 20, 0, time.UTC)
 // historyLasts is less than the time for which Redis has hours.
 const historyLasts = 60 * time.Hour
 
-// payers are the organizations of histories.
+// payers are the organizations of histories. The second has a hard quota.
 var payers = []string{"acme", "globex"}
 
 // config is what the configuration says of organizations.
 type config struct {
 	prices map[string]usage.Price
 	cycles map[string]metering.Cycle
+	limit  int64 // of the second
 }
 
 // use is what a witness saw: a call, or an adjustment.
@@ -46,11 +50,21 @@ type use struct {
 
 // member is one of the gateways of a history.
 type member struct {
-	*Engine     // nil: it does not run
-	dir         string
-	configured  int  // the version of the configuration that it has
-	alone       bool // its store is embedded
-	stripe, web usage.Service
+	*Engine    // nil: it does not run
+	dir        string
+	out        string // where its file sinks write
+	configured int    // the version of the configuration that it has
+	alone      bool   // its store is embedded
+	services   []usage.Service
+	files      []usage.Sink
+}
+
+// sinks are all that it tells something.
+func (m *member) sinks() (all []usage.Sink) {
+	for _, s := range m.services {
+		all = append(all, s)
+	}
+	return append(all, m.files...)
 }
 
 // history is three gateways that share a Redis, services that they tell what they bill, and a witness.
@@ -58,14 +72,31 @@ type history struct {
 	t       *rapid.T
 	ctx     context.Context
 	redis   redisconn.Config
+	server  *redistest.Server
 	ahead   atomic.Int64
 	configs []config
 	members []*member
 	used    []use
-	stripe  *fakesinks.Stripe
-	web     *fakesinks.Receiver
-	urls    [2]string
+	met     map[string]int // how often each action and each fault was met, in all histories
+
+	stripe *fakesinks.Stripe
+	hourly *fakesinks.Stripe // its meters replace what they had of an hour
+	web    *fakesinks.Receiver
+	urls   [3]string
+
+	kills, losses int
+	copy          []byte // of the data of Redis
+	copied        int    // losses at the time of copy
+	divided       bool   // a gateway was alone: each store grants a quota of its own
+	// forgot says that Redis lost grants. Gateways say within seconds of the machine's clock what they hold: the clock of
+	// histories is ahead by then. The tests of package quota have that.
+	forgot  bool
+	highest int64            // the highest limit of the second organization so far
+	granted map[string]int64 // calls of the second organization, by period
 }
+
+// did counts that something was met.
+func (h *history) did(what string) { h.met[what]++ }
 
 func (h *history) now() time.Time { return historyBegins.Add(time.Duration(h.ahead.Load())) }
 
@@ -99,22 +130,28 @@ func (h *history) open(m *member) {
 		}
 		return all
 	}
-	m.stripe = stripemeter.New(stripemeter.Config{
-		Key:       "key",
-		Meter:     "calls",
-		Overage:   "over",
-		Customers: customers,
-		URL:       h.urls[0],
-		Now:       h.now,
-	})
+	stripe := func(prefix, url string) usage.Service {
+		return stripemeter.New(stripemeter.Config{
+			Key:       "key",
+			Meter:     prefix + "calls",
+			Overage:   prefix + "over",
+			Customers: customers,
+			URL:       url,
+			Now:       h.now,
+		})
+	}
 	web, err := webhook.New(webhook.Config{
 		Title: "web",
-		URL:   h.urls[1] + "/",
+		URL:   h.urls[2] + "/",
 		Batch: 3,
 		Now:   h.now,
 	})
 	h.must(err)
-	m.web = web
+	m.services = []usage.Service{stripe("", h.urls[0]), stripe("h", h.urls[1]), web}
+	m.files = []usage.Sink{
+		&usage.Files{Dir: filepath.Join(m.out, "jsonl"), Format: usage.JSONL},
+		&usage.Files{Dir: filepath.Join(m.out, "focus"), Format: usage.FOCUS},
+	}
 	h.configure(m)
 }
 
@@ -129,6 +166,14 @@ func (h *history) store(m *member, alone bool) {
 	h.must(m.Start(s))
 }
 
+// allowance is that of an organization.
+func (c *config) allowance(id string) quota.Allowance {
+	if id == payers[1] {
+		return quota.Allowance{Quota: c.limit, Hard: true, Cycle: c.cycles[id]}
+	}
+	return quota.Allowance{Quota: -1, Cycle: c.cycles[id]}
+}
+
 // configure puts the last configuration into force.
 func (h *history) configure(m *member) {
 	h.t.Helper()
@@ -136,7 +181,7 @@ func (h *history) configure(m *member) {
 	c := h.configs[m.configured]
 	p := new(plan)
 	for _, id := range payers {
-		p.accounts = append(p.accounts, account(id, quota.Allowance{Quota: -1, Cycle: c.cycles[id]}, c.prices[id]))
+		p.accounts = append(p.accounts, account(id, c.allowance(id), c.prices[id]))
 	}
 	m.Use(p)
 	h.update(m)
@@ -177,9 +222,10 @@ func (h *history) forward(by time.Duration) {
 			h.again(func() error { return m.syncTerms(h.ctx, m.opened.Load()) })
 		}
 	}
-	h.ahead.Add(int64(by))
-	h.stripe.Set(h.now())
-	h.web.Set(h.now())
+	h.pass(by)
+	if by > 2*time.Minute {
+		h.verify(all)
+	}
 	if by > time.Minute {
 		for _, m := range all {
 			h.update(m)
@@ -188,11 +234,40 @@ func (h *history) forward(by time.Duration) {
 	}
 }
 
+// pass sets all clocks forward.
+func (h *history) pass(by time.Duration) {
+	h.ahead.Add(int64(by))
+	for _, f := range h.services() {
+		f.Set(h.now())
+	}
+}
+
+// verify has gateways say which build they are, as they do every minute, send what Redis lost, as they do every five seconds, and
+// compare the rest with their ledgers, as they do every two minutes.
+func (h *history) verify(all []*member) {
+	h.t.Helper()
+	for range 2 { // whoever is first learns also of what later ones say
+		for _, m := range all {
+			if s := m.Shared(); s != nil {
+				h.again(func() error { return s.mirror.Agree(h.ctx) })
+			}
+		}
+	}
+	for _, m := range all {
+		if s := m.Shared(); s != nil {
+			h.again(func() error {
+				_, err := s.mirror.Flush(h.ctx)
+				return errors.Join(err, s.mirror.Verify(h.ctx))
+			})
+		}
+	}
+}
+
 // export is a round of all exporters at all gateways. It reports whether all went well.
 func (h *history) export() bool {
 	ok := true
 	for _, m := range h.running() {
-		for _, s := range []usage.Service{m.stripe, m.web} {
+		for _, s := range m.sinks() {
 			x := m.opened.Load().exports
 			x.once(h.ctx, s)
 			state := x.state(s.Name())
@@ -205,8 +280,10 @@ func (h *history) export() bool {
 // settle heals everything and waits until all is billed, and told.
 func (h *history) settle() {
 	h.t.Helper()
-	h.stripe.Heal()
-	h.web.Heal()
+	for _, f := range h.services() {
+		f.Heal()
+	}
+	h.unblock()
 	for _, m := range h.members {
 		if m.Engine == nil {
 			h.open(m)
@@ -215,9 +292,8 @@ func (h *history) settle() {
 		h.configure(m)
 	}
 	for range 2 {
-		h.ahead.Add(int64(70 * time.Minute))
-		h.stripe.Set(h.now())
-		h.web.Set(h.now())
+		h.pass(70 * time.Minute)
+		h.verify(h.members)
 		for range 2 {
 			for _, m := range h.members {
 				h.update(m)
@@ -231,7 +307,7 @@ func (h *history) settle() {
 		}
 		if tries == 40 {
 			for _, m := range h.members {
-				for _, s := range []usage.Service{m.stripe, m.web} {
+				for _, s := range m.sinks() {
 					if state := m.opened.Load().exports.state(s.Name()); state.failing() {
 						h.t.Fatalf("%s: %v", s.Name(), state.err)
 					}

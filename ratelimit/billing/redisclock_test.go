@@ -4,6 +4,7 @@ package billing
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,7 @@ import (
 	"time"
 )
 
-// clockedRedis passes on to a Redis what clients send, and answers TIME by a clock of the test.
+// clockedRedis passes on to a Redis what clients send, and answers TIME by a clock of the test, also in scripts.
 type clockedRedis struct {
 	to       string // the address of the Redis
 	listener net.Listener
@@ -65,12 +66,35 @@ func (r *clockedRedis) follow(now func() time.Time) {
 	r.now = now
 }
 
-func (r *clockedRedis) time() []byte {
+// at is the time of the clock, in the two parts in which Redis has it.
+func (r *clockedRedis) at() (seconds, micros string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := r.now()
-	seconds, micros := strconv.FormatInt(at.Unix(), 10), strconv.Itoa(at.Nanosecond()/1000)
+	return strconv.FormatInt(at.Unix(), 10), strconv.Itoa(at.Nanosecond() / 1000)
+}
+
+func (r *clockedRedis) time() []byte {
+	seconds, micros := r.at()
 	return fmt.Appendf(nil, "*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(seconds), seconds, len(micros), micros)
+}
+
+// timed is a command in whose script the calls of TIME are replaced by the time. Redis never knows such a script by its hash, so
+// that clients send its text each time.
+func (r *clockedRedis) timed(command []byte) []byte {
+	parts := bytes.SplitN(command, []byte("\r\n"), 5) // *N, $4, eval, $length, and the rest
+	if len(parts) < 5 || !bytes.EqualFold(parts[2], []byte("eval")) {
+		return command
+	}
+	length, err := strconv.Atoi(string(parts[3][1:]))
+	if err != nil || length > len(parts[4]) {
+		return command
+	}
+	seconds, micros := r.at()
+	now := fmt.Appendf(nil, "{'%s', '%s'}", seconds, micros)
+	script := bytes.ReplaceAll(parts[4][:length], []byte("redis.call('TIME')"), now)
+	parts[3], parts[4] = fmt.Appendf(nil, "$%d", len(script)), append(script, parts[4][length:]...)
+	return bytes.Join(parts, []byte("\r\n"))
 }
 
 // serve passes on a connection until either end closes it.
@@ -93,7 +117,7 @@ func (r *clockedRedis) serve(client net.Conn) {
 				return
 			}
 			asked <- strings.EqualFold(string(command), "*1\r\n$4\r\ntime\r\n")
-			if _, err := server.Write(command); err != nil {
+			if _, err := server.Write(r.timed(command)); err != nil {
 				return
 			}
 		}

@@ -26,6 +26,7 @@ type Receiver struct {
 	mu    sync.Mutex // guards all below
 	seen  map[string]time.Time
 	added map[string]int64 // quantity deltas, added up by subject
+	paid  map[string]int64 // deltas of amounts
 	lines map[string]map[string]any
 }
 
@@ -97,7 +98,8 @@ func (r *Receiver) take(events []cloudEvent) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.seen == nil {
-		r.seen, r.added, r.lines = make(map[string]time.Time), make(map[string]int64), make(map[string]map[string]any)
+		r.seen, r.lines = make(map[string]time.Time), make(map[string]map[string]any)
+		r.added, r.paid = make(map[string]int64), make(map[string]int64)
 	}
 	for i := range events {
 		e := &events[i]
@@ -108,6 +110,7 @@ func (r *Receiver) take(events []cloudEvent) {
 		r.seen[name] = now
 		line := e.Data
 		r.added[e.subject()] += whole(line["quantity_delta"])
+		r.paid[e.subject()] += whole(line["amount_minor_delta"])
 		id, _ := line["line_id"].(string)
 		if whole(line["revision"]) >= whole(r.lines[id]["revision"]) {
 			r.lines[id] = line
@@ -125,6 +128,13 @@ func (r *Receiver) Added(account string) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.added[account]
+}
+
+// Paid returns the sum of all deltas of amounts of an account, in whatever currencies.
+func (r *Receiver) Paid(account string) int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.paid[account]
 }
 
 // Latest adds up the latest revisions of the lines of an account.

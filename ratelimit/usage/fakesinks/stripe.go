@@ -223,3 +223,17 @@ func (s *Stripe) Sum(meter, customer string) int64 {
 	defer s.mu.Unlock()
 	return s.sums(meter, func(c string, _ time.Time) bool { return c == customer })
 }
+
+// Hours returns the total of a meter for a customer by hour, in Unix seconds of its start.
+func (s *Stripe) Hours(meter, customer string) map[int64]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	hours := make(map[int64]int64)
+	for _, e := range s.events {
+		hours[e.at.Truncate(time.Hour).Unix()] = 0
+	}
+	for hour := range hours {
+		hours[hour] = s.sums(meter, func(c string, at time.Time) bool { return c == customer && at.Truncate(time.Hour).Unix() == hour })
+	}
+	return hours
+}
