@@ -31,7 +31,9 @@ func quotaShow(now func() time.Time) *cobra.Command {
 		Use:   "show [--org ID] " + flags,
 		Short: "Shows how far quotas are used",
 		Long: `Shows for each organization its plan, how many invocations it may make in the
-current billing period, and how many it made.`,
+current billing period, and how many it made. Below are invocations that nobody can
+make, since a gateway holds them that is not there: since when, why, and the command
+that gives them back.`,
 		Example: examples("quota show", "", " --org acme", " -o json"),
 	}
 	org := cmd.Flags().String("org", "", "one organization, by its id")
@@ -128,6 +130,14 @@ func (a *quotaAnswer) table(w io.Writer, _ time.Time) {
 	}
 	write(w, rows)
 	for _, o := range a.Organizations {
+		for _, h := range o.Held {
+			last := ""
+			if h.Seen != nil {
+				last = ", last seen " + h.Seen.UTC().Format("2006-01-02 15:04:05")
+			}
+			fmt.Fprintf(w, "%s: gateway %s%s, holds %s of the remaining: %s. If it never comes back: %s\n",
+				printable(o.ID), printable(h.Gateway), last, count(h.Units), printable(h.Why), printable(h.Command))
+		}
 		if o.Set && o.Limit != nil {
 			fmt.Fprintf(w, "%s: the limit was set by `quota set`; %s\n", printable(o.ID), includedWords(o.Included))
 		}

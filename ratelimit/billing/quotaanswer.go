@@ -1,5 +1,7 @@
 package billing
 
+import "time"
+
 // QuotaAnswer says how far quotas are used: the answer of `edgegate quota show`, `quota
 // set` and `quota release`.
 type QuotaAnswer struct {
@@ -55,6 +57,30 @@ type OrganizationQuota struct {
 
 	// Set says that the limit was set by an order, not by the configuration.
 	Set bool `json:"set"`
+
+	// Held has what gateways that are not there hold of the limit, so that nobody else
+	// can use it; left out if nothing is held.
+	Held []HeldUnits `json:"held,omitempty"`
+}
+
+// HeldUnits are invocations that a gateway was granted, which is not there and has not
+// made them, as far as the store knows.
+type HeldUnits struct {
+	// Gateway is its id.
+	Gateway string `json:"gateway"`
+
+	// Units is the number of invocations.
+	Units int64 `json:"units"`
+
+	// Seen is when it was last heard of, by the clock of the store; left out if it ended,
+	// or if the store has forgotten it.
+	Seen *time.Time `json:"seen,omitempty"`
+
+	// Why says in words why they are held, and until when.
+	Why string `json:"why"`
+
+	// Command is the command that makes up for them, if the gateway will never come back.
+	Command string `json:"command"`
 }
 
 // QuotaOrder sets a limit in place of the configured one, or releases the grants of a

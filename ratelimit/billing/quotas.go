@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
@@ -30,6 +31,7 @@ func (e *Engine) Quota(ctx context.Context, organization string) (QuotaAnswer, e
 		return o.quotaAnswer(ctx, &a)
 	}
 	others, partial := o.others(ctx, "")
+	held, partial := o.held(ctx, others, partial)
 	answer := QuotaAnswer{Organizations: []OrganizationQuota{}, Partial: partial}
 	for a := range catalogue.Accounts() {
 		if a.ID == "" {
@@ -39,6 +41,7 @@ func (e *Engine) Quota(ctx context.Context, organization string) (QuotaAnswer, e
 		if err != nil {
 			return QuotaAnswer{}, err
 		}
+		one.Held = heldOf(&one, held)
 		answer.Organizations = append(answer.Organizations, one)
 	}
 	return answer, nil
@@ -75,11 +78,53 @@ func (e *Engine) SetQuota(ctx context.Context, order QuotaOrder) (QuotaAnswer, e
 // quotaAnswer returns the quota of one account.
 func (o *opened) quotaAnswer(ctx context.Context, a *Account) (QuotaAnswer, error) {
 	others, partial := o.others(ctx, a.ID)
+	held, partial := o.held(ctx, others, partial)
 	one, err := o.quotaOf(a, others)
 	if err != nil {
 		return QuotaAnswer{}, err
 	}
+	one.Held = heldOf(&one, held)
 	return QuotaAnswer{Organizations: []OrganizationQuota{one}, Partial: partial}, nil
+}
+
+// held returns what gateways hold that are not there, and why not all is known: "" if it
+// is. others and partial are those of others.
+func (o *opened) held(ctx context.Context, others []metering.Entry, partial string) ([]quota.HeldUnits, string) {
+	s := o.shared.Load()
+	if s == nil || partial != "" {
+		return nil, partial
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastWait)
+	defer cancel()
+	held, err := o.quotas.HeldByAbsent(ctx, s.mirror, others)
+	if err != nil {
+		return nil, "the store does not say what gateways hold that are not there; `edgegate status` says what is wrong with the store"
+	}
+	return held, ""
+}
+
+// heldOf returns what is held of a quota in its period.
+func heldOf(q *OrganizationQuota, all []quota.HeldUnits) (held []HeldUnits) {
+	for i := range all {
+		h := &all[i]
+		if h.Organization != q.ID || h.Period != q.Period.ID || !q.Hard {
+			continue
+		}
+		one := HeldUnits{Gateway: h.Gateway, Units: h.Units, Command: "edgegate quota release " + h.Gateway}
+		switch {
+		case h.Left:
+			one.Why = "it ended and could not give them back; it does when it starts again on its directory"
+		case h.Seen.IsZero():
+			one.Why = "the store has lost what it used of them; it says so when it starts again on its directory"
+			one.Command = fmt.Sprintf("edgegate quota set %s LIMIT", q.ID)
+		default:
+			one.Seen = &h.Seen
+			one.Why = fmt.Sprintf("it has said nothing for %s; it gives them back when it starts again on its directory",
+				h.Silent.Round(time.Second))
+		}
+		held = append(held, one)
+	}
+	return held
 }
 
 // release gives back the grants of a gateway that will never come back.

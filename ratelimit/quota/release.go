@@ -51,6 +51,9 @@ func (m *Manager) Release(ctx context.Context, peers Peers, instance string) err
 	}
 	p, known := seen[instance]
 	if !known {
+		if err := m.unaccounted(ctx, r, instance); err != nil {
+			return err
+		}
 		return fmt.Errorf("there is no gateway %q; those that were heard of: %s", instance, listed(seen))
 	}
 	switch {
@@ -61,10 +64,11 @@ func (m *Manager) Release(ctx context.Context, peers Peers, instance string) err
 		return fmt.Errorf("gateway %s has said nothing new here for %s only, and its clock may be wrong: it is there, or try again in %s",
 			instance, p.Unchanged.Round(time.Second), (watchedFor - p.Unchanged).Round(time.Second))
 	}
-	used, err := usedBy(ctx, peers, instance)
+	sums, err := peers.PeerSums(ctx, "")
 	if err != nil {
 		return err
 	}
+	used := usedOf(sums)
 	held, err := r.HeldBy(ctx, instance)
 	if err != nil {
 		return err
@@ -72,7 +76,7 @@ func (m *Manager) Release(ctx context.Context, peers Peers, instance string) err
 	in := make(settledEpochs)
 	for _, c := range held {
 		// The other gateway may have counted its claims by a clock that is ahead.
-		c.Number, c.Holds = max(m.newNumber(), c.Number+1), min(c.Holds, int64(used[c.Period.ID+"|"+c.Organization]))
+		c.Number, c.Holds = max(m.newNumber(), c.Number+1), min(c.Holds, int64(used[instance+"|"+c.Period.ID+"|"+c.Organization]))
 		answer, err := r.Claim(ctx, c)
 		if err == nil {
 			err = in.note(r.Shard(c.Organization), answer.Epoch)
@@ -102,18 +106,31 @@ func listed(seen map[string]metering.Presence) string {
 	return strings.Join(list, ", ")
 }
 
-// usedBy returns how many units a gateway used by its sums in Redis, by
-// `PERIOD|ORGANIZATION`.
-func usedBy(ctx context.Context, peers Peers, instance string) (map[string]uint64, error) {
-	entries, err := peers.PeerSums(ctx, "")
+// unaccounted returns an error for a gateway that has units, of which Redis has lost how
+// many it used.
+func (m *Manager) unaccounted(ctx context.Context, r *Redis, instance string) error {
+	held, err := r.HeldBy(ctx, instance)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	used := make(map[string]uint64)
-	for _, e := range entries {
-		if e.Instance == instance && e.Span == metering.Monthly && metering.TakesQuota(e.Region) {
-			used[e.ID+"|"+e.Subject.Organization] += e.Invocations
+	for _, c := range held {
+		if c.Holds > 0 && remembered(c.Period.ID, m.ledger.Now()) {
+			return fmt.Errorf("gateway %s holds %d units of organization %q, and Redis has lost what it used of them: they are held until it "+
+				"starts again on its directory, or until the period ends; `edgegate quota set` raises the limit meanwhile",
+				instance, c.Holds, c.Organization)
 		}
 	}
-	return used, nil
+	return nil
+}
+
+// usedOf returns how many units gateways used by their sums in Redis, by
+// `GATEWAY|PERIOD|ORGANIZATION`.
+func usedOf(sums []metering.Entry) map[string]uint64 {
+	used := make(map[string]uint64)
+	for i := range sums {
+		if e := &sums[i]; e.Span == metering.Monthly && metering.TakesQuota(e.Region) {
+			used[e.Instance+"|"+e.ID+"|"+e.Subject.Organization] += e.Invocations
+		}
+	}
+	return used
 }

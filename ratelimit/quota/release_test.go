@@ -84,8 +84,44 @@ func TestRelease(t *testing.T) {
 			t.Errorf("%s is released: %v", instance, err)
 		}
 	}
+	held := func() []HeldUnits {
+		t.Helper()
+		held, err := operator.HeldByAbsent(t.Context(), peers, peers.sums)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return held
+	}
+	want := HeldUnits{
+		Organization: "acme",
+		Period:       november.ID,
+		Gateway:      id,
+		Units:        s.held(id) - 20,
+		Seen:         peers.presence[id].At,
+		Silent:       time.Hour,
+	}
+	if got := held(); len(got) != 1 || got[0] != want {
+		t.Errorf("%+v are held, want %+v", got, want)
+	}
+	// Of a gateway that Redis has forgotten nobody knows what it used.
+	known := peers.presence[id]
+	delete(peers.presence, id)
+	if got := held(); len(got) != 1 || !got[0].Seen.IsZero() || got[0].Left {
+		t.Errorf("%+v are held by one that is forgotten", got)
+	}
+	if err := operator.Release(t.Context(), peers, id); err == nil || !strings.Contains(err.Error(), "lost what it used") {
+		t.Errorf("one that is forgotten is released: %v", err)
+	}
+	peers.presence[id] = silent(time.Second, time.Second)
+	if got := held(); len(got) != 0 {
+		t.Errorf("%+v are held, and the gateway is there", got)
+	}
+	peers.presence[id] = known
 	if err := operator.Release(t.Context(), peers, id); err != nil {
 		t.Fatal(err)
+	}
+	if got := held(); len(got) != 0 {
+		t.Errorf("%+v are held after the release", got)
 	}
 	if held := s.held(id); held != 20 {
 		t.Errorf("%d are held, 20 were used", held)
