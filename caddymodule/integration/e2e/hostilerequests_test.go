@@ -118,29 +118,33 @@ func TestHostileRequests(t *testing.T) {
 	// Some at once: those that are not whole are waited for.
 	const batch = 16
 	for start := 0; start < len(all); start += batch {
-		var running sync.WaitGroup
-		for _, tt := range all[start:min(start+batch, len(all))] {
-			for i := range hostileCalls {
-				running.Go(func() {
-					region := []string{regionHTTP1, regionH2C, regionH2}[i%3]
-					got := h.raw(t, strings.ReplaceAll(tt.raw, "%s", region), i)
-					if got.status == 0 {
-						return // not asked for, or cut off before it was an HTTP request
-					}
-					if got.status == 502 && region == regionH2 && strings.Contains(tt.raw, "Upgrade: websocket") {
-						return // its backend closes connections without HTTP/2, which WebSockets need
-					}
-					if tt.want != 0 && (got.status != tt.want || got.code() != tt.code) || got.status == 502 || got.status == 503 {
-						t.Errorf("%s in %s: answered %d %s %s", tt.name, region, got.status, got.code(), got.body)
-					}
-				})
+		some := all[start:min(start+batch, len(all))]
+		h.repeatedly(t, fmt.Sprintf("after %q to %q", some[0].name, some[len(some)-1].name), func() (found []string) {
+			waitUntil(t, "all regions are up", func() bool { return h.states(t) == "up up up" })
+			var mu sync.Mutex
+			var running sync.WaitGroup
+			for _, tt := range some {
+				for i := range hostileCalls {
+					running.Go(func() {
+						region := []string{regionHTTP1, regionH2C, regionH2}[i%3]
+						got := h.raw(t, strings.ReplaceAll(tt.raw, "%s", region), i)
+						if got.status == 0 {
+							return // not asked for, or cut off before it was an HTTP request
+						}
+						if got.status == 502 && region == regionH2 && strings.Contains(tt.raw, "Upgrade: websocket") {
+							return // its backend closes connections without HTTP/2, which WebSockets need
+						}
+						if tt.want != 0 && (got.status != tt.want || got.code() != tt.code) || got.status == 502 || got.status == 503 {
+							mu.Lock()
+							defer mu.Unlock()
+							found = append(found, fmt.Sprintf("%s in %s: answered %d %s %s", tt.name, region, got.status, got.code(), got.body))
+						}
+					})
+				}
 			}
-		}
-		running.Wait()
-		h.untouched(t)
-		if t.Failed() {
-			t.Fatalf("after %q to %q", all[start].name, all[min(start+batch, len(all))-1].name)
-		}
+			running.Wait()
+			return found
+		})
 	}
 	t.Run("mutations", func(t *testing.T) {
 		random := rand.New(rand.NewPCG(9, 4))

@@ -303,7 +303,7 @@ func (u *upgrading) sinksHave(t *testing.T, lines []usage.Line) {
 		}
 	}
 	for i, g := range u.gateways {
-		latest, revisions := make(map[string]usage.Line), make(map[string]bool)
+		latest, revisions := make(map[string]usage.Line), make(map[string]string)
 		for _, file := range g.files(t) {
 			text, err := os.ReadFile(file)
 			if err != nil {
@@ -311,10 +311,10 @@ func (u *upgrading) sinksHave(t *testing.T, lines []usage.Line) {
 			}
 			for _, l := range linesOf(t, string(text)) {
 				name := fmt.Sprint(l.LineID, l.Revision)
-				if revisions[name] {
-					t.Errorf("gateway %d has %s in two files", i, name)
+				if before := revisions[name]; before != "" {
+					t.Errorf("gateway %d has %s in %s and in %s", i, name, before, file)
 				}
-				revisions[name] = true
+				revisions[name] = fmt.Sprintf("%s as %+v", file, l)
 				if l.Revision > latest[l.LineID].Revision {
 					latest[l.LineID] = l
 				}
