@@ -123,8 +123,9 @@ func (c *reconciliation) neighbours(ctx context.Context, s usage.Service, all ma
 		if !known || c.askedByID(organization, id) {
 			return false
 		}
+		end := p.End.AddDate(0, 0, 3) // the id may give a period too early an end, before its own lines
 		for k, of := range all {
-			if k.Organization == organization && p.Start.Before(of.end) && of.start.Before(p.End) {
+			if k.Organization == organization && p.Start.Before(of.end) && of.start.Before(end) {
 				return true
 			}
 		}
