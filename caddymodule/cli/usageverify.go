@@ -24,8 +24,8 @@ func usageVerify(now func() time.Time) *cobra.Command {
 		Short: "Says which files of a ledger are damaged",
 		Long: `Reads all files of the ledger: records and archives with their checksums and the
 chain of hashes, names, sums, and the files of bills and quotas; adds up all
-records, and compares them with the sums in use. A running gateway does this for
-its own ledger, while it serves calls. With DIRECTORY, that of a gateway that is
+records, and compares them with the sums in use, and these with the lines of
+bills. A running gateway does this for its own ledger, while it serves calls. With DIRECTORY, that of a gateway that is
 stopped, nothing is asked, and nothing is changed.
 
 Each finding is a file, a byte (-1: the whole file), what is wrong with it, and
@@ -41,7 +41,7 @@ what to do. The exit code is 1 if there is one.`,
 			return err
 		}
 		if dir != "" {
-			found, err := metering.Verify(dir)
+			found, err := billing.VerifyDirectory(dir)
 			if err != nil {
 				return directoryFailure(dir, err)
 			}

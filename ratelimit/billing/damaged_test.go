@@ -101,7 +101,7 @@ func leftBehind(t *testing.T) (dir string, at *clock) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := metering.Verify(copied)
+		found, err := VerifyDirectory(copied)
 		if err == nil && len(found) == 0 && len(archives) > 0 {
 			return copied, at
 		}
@@ -346,7 +346,7 @@ func damagedCase(t *testing.T, dir string, now func() time.Time, want witnessed,
 	}
 	// After that, and without it, recovery comes to the same.
 	for _, broken := range []string{tried, broken} {
-		found, err := metering.Verify(broken)
+		found, err := VerifyDirectory(broken)
 		if err != nil || len(found) == 0 {
 			return fail("it does not go (%v), and nothing is found: %v", startErr, err)
 		}

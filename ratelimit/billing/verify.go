@@ -1,6 +1,16 @@
 package billing
 
-import "github.com/edgegate/edgegate/ratelimit/metering"
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
 
 // VerifyAnswer is what the admin API answers to `edgegate usage verify`.
 type VerifyAnswer struct {
@@ -9,13 +19,80 @@ type VerifyAnswer struct {
 	OK       bool               `json:"ok"`      // nothing was found
 }
 
-// Verify reads all files of the ledger, and says which are damaged. Calls do not wait
-// for it.
+// linesKept is for how long the ledger has the sums of an hour at least.
+const linesKept = 30 * 24 * time.Hour
+
+// Verify reads all files of the ledger, and says which are damaged, and which lines have
+// something else than the ledger. Calls do not wait for it.
 func (e *Engine) Verify() (VerifyAnswer, error) {
 	o := e.opened.Load()
 	if o == nil {
 		return VerifyAnswer{}, ErrNotOpen
 	}
 	found, records, err := o.ledger.Verify()
+	if err == nil && len(found) == 0 {
+		found, err = e.verifyLines(o)
+	}
 	return VerifyAnswer{Findings: append([]metering.Finding{}, found...), Records: records, OK: len(found) == 0}, err
+}
+
+// verifyLines compares the lines with the sums of the ledger.
+func (e *Engine) verifyLines(o *opened) ([]metering.Finding, error) {
+	e.updating.Lock()
+	defer e.updating.Unlock()
+	sums, err := o.ledger.Usage()
+	if err != nil {
+		return nil, err
+	}
+	return compareLines(o.lines, e.dir, sums, append([]string{o.ledger.Instance()}, o.ledger.Orphans()...), o.ledger.Now())
+}
+
+// compareLines says which lines have more than the sums of their logs. One that has less
+// is behind, until the next update.
+func compareLines(lines *usage.LineStore, dir string, sums []metering.Usage, logs []string, now time.Time) (found []metering.Finding, err error) {
+	all, err := lines.Compare(hourlySums(sums, time.Time{}, make(Totals)), logs, now.Add(-linesKept))
+	for i := range all {
+		d := &all[i]
+		found = append(found, metering.Finding{
+			File:   filepath.Join(dir, "billing.db"),
+			Offset: -1,
+			What: fmt.Sprintf("the line of %s, %s/%s in %q, from %s on has %d invocations, %d added and %d deducted by %s, whose ledger has %d, %d and %d",
+				d.Key.Organization, d.Key.Project, d.Key.Function, d.Key.Region, d.Key.Start.UTC().Format(time.RFC3339),
+				d.Stored.Invocations, d.Stored.Added, d.Stored.Deducted, d.Instance, d.Counted.Invocations, d.Counted.Added, d.Counted.Deducted),
+			Remedy: "the gateway sets it right within a minute when it runs, and tells exporters the correction; if the ledger is older than the lines, restore both from one copy",
+		})
+	}
+	return found, err
+}
+
+// VerifyDirectory is Verify for a directory that no process uses. It changes nothing.
+func VerifyDirectory(dir string) ([]metering.Finding, error) {
+	found, sums, logs, err := metering.VerifySums(dir)
+	if err != nil || len(found) > 0 {
+		return found, err
+	}
+	copied, err := copyOf(filepath.Join(dir, "billing.db"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer os.Remove(copied)
+	return compareLines(usage.NewLineStore(copied, ""), dir, sums, logs, time.Now())
+}
+
+// copyOf copies a file to a temporary one: opening a file of an older build changes it.
+func copyOf(path string) (string, error) {
+	from, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer from.Close()
+	to, err := os.CreateTemp("", "verify-*.db")
+	if err != nil {
+		return "", err
+	}
+	_, err = io.Copy(to, from)
+	return to.Name(), errors.Join(err, to.Close())
 }

@@ -1,9 +1,12 @@
 package metering
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -183,6 +186,70 @@ func TestMissingDatabase(t *testing.T) {
 				t.Fatalf("%+v, %v", done, err)
 			}
 			closeLedger(t, openLedger(t, dir))
+		}
+	}
+}
+
+// What is whole in a damaged database is kept, and the file beside it; what that means is said of each database.
+func TestRecoverDatabase(t *testing.T) {
+	for _, name := range databases {
+		dir := t.TempDir()
+		closeLedger(t, openLedger(t, dir))
+		path := filepath.Join(dir, name)
+		db, err := bbolt.Open(path, 0o600, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = db.Update(func(tx *bbolt.Tx) error {
+			b, err := tx.CreateBucketIfNotExists([]byte("kept"))
+			return errors.Join(err, b.Put([]byte("one"), []byte("whole")), b.Put([]byte("two"), []byte("damaged")))
+		})
+		if err = errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text[bytes.LastIndex(text, []byte("damaged"))] ^= 1
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		done, err := Recover(dir)
+		if err != nil || len(done) != 1 || done[0].Lost != databaseLosses[name] || done[0].Kept == "" {
+			t.Fatalf("%+v, %v", done, err)
+		}
+		if aside, err := os.ReadFile(done[0].Kept); err != nil || !bytes.Equal(aside, text) {
+			t.Errorf("the damaged file is not kept: %v", err)
+		}
+		if db, err = bbolt.Open(path, 0o600, nil); err != nil {
+			t.Fatal(err)
+		}
+		err = db.View(func(tx *bbolt.Tx) error {
+			b := tx.Bucket([]byte("kept"))
+			if one, two := b.Get([]byte("one")), b.Get([]byte("two")); string(one) != "whole" || two != nil {
+				t.Errorf("%q, %q", one, two)
+			}
+			return nil
+		})
+		if err = errors.Join(err, db.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// Sums of a directory at rest are those that it opens with.
+func TestVerifySums(t *testing.T) {
+	dir, want := state(t)
+	found, sums, logs, err := VerifySums(clone(t, dir))
+	if err != nil || len(found) > 0 || len(logs) != 2 {
+		t.Fatalf("%+v, %v, %v", found, logs, err)
+	}
+	for i := range sums {
+		u := &sums[i]
+		line := fmt.Sprintf("%s %s %s %s %c %d %+v", u.Instance, u.Organization, u.Function, u.Region, u.Span, u.Start.Unix(), u.Sums)
+		if !strings.Contains(want, line) {
+			t.Errorf("%s is not among\n%s", line, want)
 		}
 	}
 }

@@ -27,13 +27,23 @@ type Finding struct {
 
 // Verify reads the whole directory of a ledger that no process uses, and returns
 // all that is damaged. The error is ErrLocked if a process uses it.
-func Verify(dir string) ([]Finding, error) { return inspect(dir, false) }
+func Verify(dir string) ([]Finding, error) {
+	found, err := inspect(dir, false, nil)
+	return found, err
+}
+
+// VerifySums is Verify, and if nothing is damaged it returns the sums of all records, and
+// the logs that they are of: not of one from which records were lost.
+func VerifySums(dir string) (found []Finding, sums []Usage, logs []string, err error) {
+	found, err = inspect(dir, false, func(b *instanceLog) { sums, logs = append(sums, b.usage()...), append(logs, b.instance.id) })
+	return found, sums, logs, err
+}
 
 // Recover mends what can be mended in the directory of a ledger that no process uses:
 // names from the checkpoint, and the checkpoint's sums, at the next Open, from the
 // records. Each damaged file is kept under another name. It returns what it mended; a
 // second call has nothing to do.
-func Recover(dir string) ([]Finding, error) { return inspect(dir, true) }
+func Recover(dir string) ([]Finding, error) { return inspect(dir, true, nil) }
 
 // recovery is Verify or Recover of one instance log.
 type recovery struct {
@@ -41,16 +51,17 @@ type recovery struct {
 	dir   string // of the instance log
 	found []Finding
 
-	names   []entry     // of the dictionary, from the checkpoint; nil without one
-	known   []string    // the databases that there are, from the checkpoint
-	kept    *projection // the sums in the checkpoint; nil without one
-	last    uint64      // the last record in them
-	active  uint64      // the first record of the segment that was in use
-	next    uint64      // the record that comes after the archives
-	entries *dictionary // the names
+	names   []entry            // of the dictionary, from the checkpoint; nil without one
+	known   []string           // the databases that there are, from the checkpoint
+	counted func(*instanceLog) // called with the sums of all records if nothing was lost; may be nil
+	kept    *projection        // the sums in the checkpoint; nil without one
+	last    uint64             // the last record in them
+	active  uint64             // the first record of the segment that was in use
+	next    uint64             // the record that comes after the archives
+	entries *dictionary        // the names
 }
 
-func inspect(dir string, mend bool) (found []Finding, err error) {
+func inspect(dir string, mend bool, counted func(*instanceLog)) (found []Finding, err error) {
 	if _, err := os.Stat(dir); err != nil {
 		return nil, err
 	}
@@ -64,7 +75,7 @@ func inspect(dir string, mend bool) (found []Finding, err error) {
 		if err != nil {
 			return found, err
 		}
-		r := &recovery{mend: mend, dir: path}
+		r := &recovery{mend: mend, dir: path, counted: counted}
 		err = errors.Join(r.run(), i.close())
 		found, known = append(found, r.found...), append(known, r.known...)
 		if err != nil {
@@ -320,7 +331,13 @@ func (r *recovery) records() error {
 			return err
 		}
 	}
-	if r.kept == nil || lost > 0 || !r.mend && len(r.found) > 0 {
+	if lost > 0 || !r.mend && len(r.found) > 0 {
+		return nil
+	}
+	if r.counted != nil {
+		r.counted(&instanceLog{instance: &instance{id: filepath.Base(r.dir)}, dictionary: r.entries, projection: all})
+	}
+	if r.kept == nil {
 		return nil
 	}
 	return r.compare(again)

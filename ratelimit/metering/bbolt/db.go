@@ -3,6 +3,7 @@ package bbolt
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -42,6 +43,14 @@ func Open(path string, mode os.FileMode, o *Options) (*DB, error) {
 	if state == newFile && o.Known {
 		return nil, &durable.DamageError{File: path, Offset: -1, What: Missing}
 	}
+	if state == newFile {
+		if err := createFile(path, o); err != nil {
+			return nil, err
+		}
+		if state, err = prepare(path, o.Timeout); err != nil {
+			return nil, err
+		}
+	}
 	db := &DB{path: path}
 	err = db.guard(func() error {
 		db.bolt, err = bolt.Open(path, mode, &bolt.Options{Timeout: o.Timeout, NoSync: o.NoSync})
@@ -53,13 +62,46 @@ func Open(path string, mode os.FileMode, o *Options) (*DB, error) {
 	if state == sealedFile {
 		return db, nil
 	}
-	if err = db.guard(func() error { return db.bolt.Update(sealAll) }); err == nil && state == newFile && !o.NoSync {
-		err = durable.SyncDirectory(filepath.Dir(path))
-	}
-	if err != nil {
+	if err = db.guard(func() error { return db.bolt.Update(sealAll) }); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// createFile makes a file that is whole from the first moment on that it has its name: bbolt
+// would leave a part of one on a disk without room. Another process may be first.
+func createFile(path string, o *Options) (err error) {
+	temporary, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	name := temporary.Name()
+	defer func() {
+		err = errors.Join(err, os.Remove(name))
+	}()
+	db := &DB{path: name}
+	err = errors.Join(temporary.Close(), db.guard(func() error {
+		if db.bolt, err = bolt.Open(name, 0o600, &bolt.Options{NoSync: o.NoSync}); err != nil {
+			return err
+		}
+		return errors.Join(db.bolt.Update(sealAll), db.bolt.Close())
+	}))
+	if err != nil {
+		return fmt.Errorf("creating %s: %w", path, err)
+	}
+	if info, statErr := os.Stat(path); statErr == nil && info.Size() == 0 {
+		err = os.Remove(path) // of an older build that was killed
+	}
+	if err == nil {
+		err = os.Link(name, path) // not a rename: it replaces nothing
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	if err != nil || o.NoSync {
+		return err
+	}
+	return durable.SyncDirectory(filepath.Dir(path))
 }
 
 // Path returns the path of the file.

@@ -1,0 +1,68 @@
+package billing
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/usage"
+)
+
+// A line that has more than the ledger counted is found, while the gateway runs and at rest; one that is behind is none. The next
+// update sets it right.
+func TestVerifyLines(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays))
+	f.final(3)
+	verify := func() []metering.Finding {
+		t.Helper()
+		answer, err := f.Verify()
+		if err != nil || answer.OK != (len(answer.Findings) == 0) || answer.Records < 3 {
+			t.Fatalf("%+v, %v", answer, err)
+		}
+		return answer.Findings
+	}
+	atRest := func() []metering.Finding {
+		t.Helper()
+		found, err := VerifyDirectory(copied(t, f.dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if found := append(verify(), atRest()...); len(found) > 0 {
+		t.Fatalf("%+v", found)
+	}
+	f.call(2, called) // the lines are behind
+	if found := append(verify(), atRest()...); len(found) > 0 {
+		t.Fatalf("%+v", found)
+	}
+	sums, err := f.open.ledger.Usage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range sums {
+		sums[i].Invocations += 4
+	}
+	in := usage.UpdateInput{
+		Now:      f.clock.now(),
+		Sums:     hourlySums(sums, begins.AddDate(-1, 0, 0), make(Totals)),
+		Price:    priceOf(f.plan, f.open.terms),
+		Complete: settledBy(f.clock.now()),
+	}
+	if _, err := f.open.lines.Update(in); err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range [][]metering.Finding{verify(), atRest()} {
+		if len(found) != 2 || !strings.HasSuffix(found[0].File, "billing.db") || !strings.Contains(found[0].What, "has 7 invocations") || !strings.Contains(found[0].What, "whose ledger has 3") {
+			t.Errorf("%+v", found)
+		}
+	}
+	f.lines()
+	if found := verify(); len(found) > 0 {
+		t.Errorf("it was not set right: %+v", found)
+	}
+	f.end()
+	if found, err := VerifyDirectory(t.TempDir()); err != nil || len(found) > 0 {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
