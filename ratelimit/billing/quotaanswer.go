@@ -8,7 +8,8 @@ type QuotaAnswer struct {
 	// Organizations has those of the projects in force, by id.
 	Organizations []OrganizationQuota `json:"organizations"`
 
-	// Partial says why Used has only what this gateway counted; left out otherwise.
+	// Partial says why Used has only what this gateway counted, or what else is not known;
+	// left out otherwise.
 	Partial string `json:"partial,omitempty"`
 }
 

@@ -3,6 +3,7 @@ package billing
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -56,7 +57,7 @@ func (e *Engine) Usage(ctx context.Context, q UsageQuery) (UsageAnswer, error) {
 func (o *opened) others(ctx context.Context, organization string) (sums []metering.Entry, partial string) {
 	s := o.shared.Load()
 	if s == nil {
-		return nil, ""
+		return nil, o.beside()
 	}
 	ctx, cancel := context.WithTimeout(ctx, lastWait)
 	defer cancel()
@@ -65,6 +66,18 @@ func (o *opened) others(ctx context.Context, organization string) (sums []meteri
 		return nil, "the store does not answer, so this is only what this gateway counted; `edgegate status` says what is wrong with the store"
 	}
 	return sums, ""
+}
+
+// beside says that other gateways count in the same directory, without a Redis to share
+// their sums; "" if none does.
+func (o *opened) beside() string {
+	switch n, err := o.ledger.Beside(); {
+	case err != nil:
+		return "whether other gateways count in the same directory is not known: " + err.Error()
+	case n > 0:
+		return fmt.Sprintf("this is what 1 of the %d gateways counted that have this directory; ask each, or have them share a Redis (`store redis`)", n+1)
+	}
+	return ""
 }
 
 // checkKnown returns an UnknownError for an organization that is neither in the

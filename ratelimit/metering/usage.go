@@ -1,9 +1,13 @@
 package metering
 
 import (
+	"errors"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // Usage is the sum of a subject in a region and a span of time, of one instance
@@ -70,6 +74,31 @@ func (l *Ledger) Orphans() []string {
 		ids[i] = b.instance.id
 	}
 	return ids
+}
+
+// Beside returns how many other processes count in the same directory now.
+func (l *Ledger) Beside() (n int, err error) {
+	names, err := durable.Entries(filepath.Join(l.config.Dir, "inst"), "")
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		if id := filepath.Base(name); id == l.Instance() || slices.Contains(l.Orphans(), id) {
+			continue
+		}
+		found, err := lockInstance(name)
+		switch {
+		case errors.Is(err, errLocked):
+			n++
+		case err != nil:
+			return 0, err
+		default: // nobody's: it is taken over in a while
+			if err := found.close(); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return n, nil
 }
 
 // SpentBy returns how many units an organization used in a billing period, by
