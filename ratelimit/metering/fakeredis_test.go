@@ -132,6 +132,20 @@ func (h *hashes) put(key string, fields ...string) {
 	h.set(key, fields)
 }
 
+func (h *hashes) remove(key string, names ...string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, name := range names {
+		delete(h.all[key], name)
+	}
+}
+
+func (h *hashes) hash(key string) map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.all[key])
+}
+
 // fields returns the fields of all hashes of sums.
 func (h *hashes) fields() (names []string) {
 	h.mu.Lock()

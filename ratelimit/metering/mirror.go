@@ -52,14 +52,13 @@ type Mirror struct {
 	calls  atomic.Uint64
 	shared atomic.Pointer[Origin] // the ledger that gateways share, with the form in which they write; nil: not known yet
 
-	present  atomic.Int64
-	clock    atomic.Int64    // by how much Redis' clock is ahead, in nanoseconds
-	offsets  offsets         // for one goroutine
-	kept     time.Duration   // the offset that was kept last; for one goroutine
-	heard    heard           // what others said last
-	leftSent map[string]bool // instances that were marked as left; for one goroutine
-	agreed   time.Time       // when agree last ran; for one goroutine
-	checked  int             // how many hashes were compared with the sums here; for one goroutine
+	present atomic.Int64
+	clock   atomic.Int64  // by how much Redis' clock is ahead, in nanoseconds
+	offsets offsets       // for one goroutine
+	kept    time.Duration // the offset that was kept last; for one goroutine
+	heard   heard         // what others said last
+	agreed  time.Time     // when agree last ran; for one goroutine
+	checked int           // how many hashes were compared with the sums here; for one goroutine
 
 	joining sync.Mutex // held during Hooks.Join; guards joined
 	joined  bool       // it succeeded
@@ -79,11 +78,10 @@ type shard struct {
 // the ledger and the Conn.
 func OpenMirror(ledger *Ledger, conn *redisconn.Conn, hooks Hooks) *Mirror {
 	m := &Mirror{
-		ledger:   ledger,
-		conn:     conn,
-		hooks:    hooks,
-		shards:   make(map[shardOf]*shard),
-		leftSent: make(map[string]bool),
+		ledger: ledger,
+		conn:   conn,
+		hooks:  hooks,
+		shards: make(map[shardOf]*shard),
 	}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.ok.Store(time.Now().UnixMicro())
@@ -138,14 +136,16 @@ func (m *Mirror) run() {
 // heard of within the last 15 s.
 func (m *Mirror) Present() int { return max(1, int(m.present.Load())) }
 
-// Close sends the last changes, marks this instance as left and stops. It gives up
+// Close sends the last changes, marks all its instance logs as left and stops. It gives up
 // when ctx ends.
 func (m *Mirror) Close(ctx context.Context) error {
 	m.stop()
 	m.done.Wait()
 	_, err := m.Flush(ctx)
-	if err == nil {
-		err = m.setPresence(ctx, m.ledger.Instance(), presenceLeft)
+	for _, id := range append(m.ledger.sentOrphans(), m.ledger.Instance()) {
+		if err == nil {
+			err = m.setPresence(ctx, id, presenceLeft)
+		}
 	}
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()

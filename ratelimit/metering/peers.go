@@ -69,22 +69,26 @@ func (m *Mirror) MarkLost(ctx context.Context, instance string) error {
 }
 
 // register writes the presence of this process's instance logs, of which Redis has
-// all sums up to at, and counts the peers that are present.
+// all sums up to at, and counts the peers that are present. It goes by what Redis
+// says, not by what was written before: Redis may have been emptied, or be an older
+// copy.
 func (m *Mirror) register(ctx context.Context, at time.Time) error {
-	if err := m.setPresence(ctx, m.ledger.Instance(), strconv.FormatInt(at.Unix(), 10)); err != nil {
-		return err
-	}
-	for _, id := range m.ledger.Orphans() { // nothing is written to them any more
-		if !m.leftSent[id] {
-			if err := m.setPresence(ctx, id, presenceLeft); err != nil {
-				return err
-			}
-			m.leftSent[id] = true
-		}
-	}
 	seen, err := m.Peers(ctx)
 	if err != nil {
 		return err
+	}
+	if err := m.agreeAgain(ctx, seen); err != nil {
+		return err
+	}
+	if err := m.setPresence(ctx, m.ledger.Instance(), strconv.FormatInt(at.Unix(), 10)); err != nil {
+		return err
+	}
+	for _, id := range m.ledger.sentOrphans() { // nothing is written to them any more
+		if !seen[id].Left {
+			if err := m.setPresence(ctx, id, presenceLeft); err != nil {
+				return err
+			}
+		}
 	}
 	present := 1
 	for id, p := range seen {
@@ -93,12 +97,34 @@ func (m *Mirror) register(ctx context.Context, at time.Time) error {
 		}
 	}
 	m.present.Store(int64(present))
-	now := time.Now()
-	if o := m.shared.Load(); o != nil && o.Form == FormPeriod && now.Sub(m.agreed) < agreeEvery {
+	return nil
+}
+
+// agreeAgain calls agree if it is time, or if Redis has lost one of this process's
+// logs: others must find the form that is read before they find the log.
+func (m *Mirror) agreeAgain(ctx context.Context, seen map[string]Presence) error {
+	now, lost := time.Now(), false
+	for _, id := range append(m.ledger.Orphans(), m.ledger.Instance()) {
+		_, there := seen[id]
+		lost = lost || !there
+	}
+	if o := m.shared.Load(); !lost && o != nil && o.Form == FormPeriod && now.Sub(m.agreed) < agreeEvery {
 		return nil
 	}
 	m.agreed = now
 	return m.agree(ctx, seen)
+}
+
+// sentOrphans returns the orphans of which Redis has all sums.
+func (l *Ledger) sentOrphans() (ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.orphans {
+		if len(b.projection.unsent) == 0 {
+			ids = append(ids, b.instance.id)
+		}
+	}
+	return ids
 }
 
 // agreeEvery is how often a gateway that writes the last form looks whether Redis still
