@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +19,9 @@ import (
 
 // inUseHint is for a directory that a gateway has open.
 const inUseHint = "a gateway uses this directory: stop it, or ask it with `edgegate usage verify`"
+
+// storeHint says which directory is that of the ledger.
+const storeHint = "name the directory of the ledger: that of the option store"
 
 func usageVerify(now func() time.Time) *cobra.Command {
 	cmd := &cobra.Command{
@@ -72,7 +77,10 @@ func usageRecover(now func() time.Time) *cobra.Command {
 file, the manifest from the archives. Values of bills and quotas that are whole
 are copied. Each damaged file is kept as NAME.damaged-TIME beside the new one.
 For what cannot be made again it says which records, names or values are lost.
-Copy the directory first. A second call has nothing to do.`,
+Copy the directory first. A second call has nothing to do.
+
+The exit code is 0 if nothing was damaged or all is mended, also where something
+is lost, and 1 if something is left that only the remedy beside it mends.`,
 		Example: examples("usage recover", " /var/lib/edgegate", " /var/lib/edgegate -o json"),
 	}
 	cmd.DisableFlagsInUseLine = true // they are all in Usage
@@ -86,8 +94,11 @@ Copy the directory first. A second call has nothing to do.`,
 		if err != nil {
 			return directoryFailure(dir, err)
 		}
-		// What was found is mended: the answer is a yes.
-		return showFindings(cmd, *output, &verifyAnswer{billing.VerifyAnswer{Findings: append([]metering.Finding{}, found...), OK: true}}, now)
+		open := func(f metering.Finding) bool { return !f.Mended }
+		return showFindings(cmd, *output, &verifyAnswer{billing.VerifyAnswer{
+			Findings: append([]metering.Finding{}, found...),
+			OK:       !slices.ContainsFunc(found, open),
+		}}, now)
 	}, Arg{Name: "DIRECTORY", Value: &dir})
 	return cmd
 }
@@ -95,13 +106,22 @@ Copy the directory first. A second call has nothing to do.`,
 // directoryFailure says why the directory of a ledger cannot be read.
 func directoryFailure(dir string, err error) error {
 	hint := "the error says which file; nothing after it was looked at"
+	var no *metering.NoLedgerError
 	switch {
+	case errors.As(err, &no) && len(no.Right) > 0:
+		hint = "name the directory of the ledger: " + strings.Join(no.Right, " or ")
+	case errors.As(err, &no):
+		hint = storeHint
 	case errors.Is(err, metering.ErrLocked):
 		hint = inUseHint
 	case errors.Is(err, fs.ErrNotExist):
-		hint = "it is the directory that the option store names"
+		hint = storeHint
 	}
-	return &FailureError{Msg: fmt.Sprintf("%s: %v", dir, err), Hint: hint}
+	msg := err.Error()
+	if !strings.Contains(msg, dir) {
+		msg = dir + ": " + msg
+	}
+	return &FailureError{Msg: msg, Hint: hint}
 }
 
 func showFindings(cmd *cobra.Command, output string, a *verifyAnswer, now func() time.Time) (err error) {

@@ -109,7 +109,57 @@ func TestUsageVerifyOfAGateway(t *testing.T) {
 			t.Errorf("%q: %d, want 2", args, code)
 		}
 	}
-	if _, stderr, code := execute(t, "usage", "recover", filepath.Join(t.TempDir(), "none")); code != 1 || !strings.Contains(stderr, "the option store names") {
+	if _, stderr, code := execute(t, "usage", "recover", filepath.Join(t.TempDir(), "none")); code != 1 || !strings.Contains(stderr, "that of the option store") {
 		t.Errorf("%d, %s", code, stderr)
+	}
+}
+
+// A directory without a ledger is an error that names the right one, above or below it, also where nothing is damaged.
+func TestUsageVerifyWrongDirectory(t *testing.T) {
+	dir, names := damagedLedger(t)
+	above := filepath.Dir(dir)
+	if err := os.WriteFile(filepath.Join(above, "Caddyfile"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for wrong, hint := range map[string]string{
+		filepath.Dir(names):               "name the directory of the ledger: " + dir + `"}`,
+		filepath.Dir(filepath.Dir(names)): "name the directory of the ledger: " + dir + `"}`,
+		names:                             "name the directory of the ledger: " + dir + `"}`,
+		above:                             "name the directory of the ledger: " + dir + `"}`,
+		t.TempDir():                       storeHint,
+		filepath.Join(dir, "none"):        storeHint,
+	} {
+		for _, command := range []string{"verify", "recover"} {
+			stdout, stderr, code := execute(t, "usage", command, wrong)
+			if code != 1 || stdout != "" || !strings.Contains(stderr, hint) || strings.Count(stderr, wrong+": ") != 1 {
+				t.Errorf("%s %s: %d, %q, %q", command, wrong, code, stdout, stderr)
+			}
+		}
+	}
+}
+
+// What only a person can restore is an error each time, with the one remedy there is.
+func TestUsageRecoverCannotMend(t *testing.T) {
+	dir, _ := damagedLedger(t)
+	for _, name := range []string{"ledger.id", "ledger.id.copy"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("zz"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := metering.Open(metering.Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), "HGET gw:meta ledger") || strings.Contains(err.Error(), "usage recover") {
+		t.Errorf("the start says %v", err)
+	}
+	for i := range 2 {
+		stdout, stderr, code := execute(t, "usage", "recover", dir)
+		mended := strings.Contains(stdout, "dict.seg: byte 0: ") && strings.Contains(stdout, "; it is mended\n")
+		if code != 1 || stderr != "" || !strings.Contains(stdout, "HGET gw:meta ledger") || strings.Contains(stdout, "usage recover") || mended != (i == 0) {
+			t.Errorf("%d, %q, %q", code, stdout, stderr)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "ledger.id"), []byte("0123456789abcdef\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if stdout, _, code := execute(t, "usage", "recover", dir); code != 0 || !strings.Contains(stdout, "it was made again of ledger.id\n") {
+		t.Errorf("%d, %q", code, stdout)
 	}
 }

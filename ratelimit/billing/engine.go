@@ -114,7 +114,7 @@ func (e *Engine) open(shared bool) (*opened, error) {
 			slog.Int("invocations_not_begun", found.Dead), slog.Int("records_damaged", found.Torn))
 	}
 	for _, aside := range ledger.SetAside() {
-		logger.Error("damaged file of the ledger set aside; nothing that was counted is missing", logError(aside))
+		logger.Error("checkpoint of the ledger damaged or missing; its sums are made again of the records", logError(aside))
 	}
 	logger.Info("ledger opened", slog.String("gateway", ledger.Instance()))
 	for _, z := range ledger.UnknownZones() {

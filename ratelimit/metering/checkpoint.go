@@ -46,12 +46,16 @@ const checkpointWait = 5 * time.Second
 
 // openCheckpoint opens a checkpoint and loads its sums into p, or into an empty p if
 // there is none. One that is damaged is set aside: the records have all that is in it,
-// except whether sums were sent to the same place before. aside says so, and why.
+// except whether sums were sent to the same place before. aside says so, and why; also
+// of one that is missing though there are records.
 func openCheckpoint(path string, p *projection) (c *checkpoint, aside error, err error) {
+	if !there(path) && hasRecords(filepath.Dir(path)) {
+		aside = fmt.Errorf("%s: it is missing; the sums are made of all records again", path)
+	}
 	c, err = tryCheckpoint(path, p)
 	var damage *durable.DamageError
 	if !errors.As(err, &damage) {
-		return c, nil, err
+		return c, aside, err
 	}
 	kept, err := durable.SetAside(path)
 	if err != nil {

@@ -257,7 +257,8 @@ func there(path string) bool {
 // missingDatabase begins a database anew that is missing.
 func missingDatabase(path string, mend bool) ([]Finding, error) {
 	f := spot(path, -1, bbolt.Missing).losing(databaseLosses[filepath.Base(path)]).
-		mending("restore it from a copy; without one, usage recover begins it anew")
+		mending("restore it from a copy; without one, " + durable.Mending + ", which begins it anew")
+	f.done = "it was begun anew"
 	if !mend {
 		return []Finding{f}, nil
 	}
@@ -265,7 +266,7 @@ func missingDatabase(path string, mend bool) ([]Finding, error) {
 	if err == nil {
 		err = db.Close()
 	}
-	return []Finding{f}, err
+	return []Finding{f.mended()}, err
 }
 
 // inspectDatabase looks at billing.db or quotas.db. known says that it was in use.
@@ -283,8 +284,9 @@ func inspectDatabase(path string, known, mend bool) ([]Finding, error) {
 			File:   path,
 			Offset: p.Offset,
 			What:   p.What,
-			Remedy: "usage recover copies what is whole into a new file",
+			Remedy: durable.Mending + ", which copies what is whole into a new file",
 			Lost:   databaseLosses[filepath.Base(path)],
+			done:   "what is whole was copied into a new file",
 		}
 	}
 	if !mend {
@@ -303,6 +305,7 @@ func inspectDatabase(path string, known, mend bool) ([]Finding, error) {
 	}
 	for i := range found {
 		found[i].Kept = kept
+		found[i] = found[i].mended()
 	}
 	return found, errors.Join(os.Rename(whole, path), durable.SyncDirectory(filepath.Dir(path)))
 }

@@ -41,18 +41,138 @@ func Identity(dir string) (string, error) {
 	case errors.Is(idErr, fs.ErrNotExist) && errors.Is(copyErr, fs.ErrNotExist):
 		return newIdentity(dir)
 	}
-	return "", idErr
+	return "", noIdentity(dir, idErr)
+}
+
+// noIdentity is the error of a ledger whose id nobody can read any more. It names what
+// has it still.
+func noIdentity(dir string, err error) error {
+	what := "it is missing"
+	if damage := (*durable.DamageError)(nil); errors.As(err, &damage) {
+		what = damage.What
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return &durable.DamageError{
+		File:   filepath.Join(dir, identityName),
+		Offset: -1,
+		What:   what + ", and neither is " + identityCopyName + " whole",
+		Remedy: "write the id into " + identityName + ": with a store in Redis, `HGET gw:meta ledger` answers it; otherwise restore both files from a copy",
+	}
+}
+
+// inspectIdentity looks at ledger.id and its copy.
+func inspectIdentity(dir string, mend bool) []Finding {
+	id, idErr := readIdentity(dir)
+	kept, copyErr := readIdentityCopy(dir)
+	_, billed := os.Stat(filepath.Join(dir, "billing.db"))
+	f := Finding{
+		File:   filepath.Join(dir, identityName),
+		Offset: -1,
+		Remedy: "it is restored from ledger.id.copy when the gateway starts",
+		done:   "it was restored from ledger.id.copy",
+	}
+	switch {
+	case copyErr == nil && idErr != nil:
+		f.What = whatIsWrong(idErr)
+	case copyErr == nil && id != kept:
+		f.What = fmt.Sprintf("it is %s, and its copy is %s", id, kept)
+	case copyErr == nil, idErr == nil && errors.Is(copyErr, fs.ErrNotExist):
+		return nil
+	case errors.Is(idErr, fs.ErrNotExist) && errors.Is(copyErr, fs.ErrNotExist) && billed != nil:
+		return nil // the gateway makes one when it starts
+	case idErr == nil:
+		f.File, f.What = filepath.Join(dir, identityCopyName), whatIsWrong(copyErr)
+		f.Remedy, f.done = "it is made again of ledger.id when the gateway starts", "it was made again of ledger.id"
+	default:
+		err := noIdentity(dir, idErr)
+		f.What, f.Remedy = whatIsWrong(err), "restore it"
+		if damage := (*durable.DamageError)(nil); errors.As(err, &damage) {
+			f.Remedy = damage.Remedy
+		}
+		return []Finding{f}
+	}
+	if mend {
+		if _, err := Identity(dir); err != nil {
+			f.Remedy = err.Error()
+		} else {
+			f = f.mended()
+		}
+	}
+	return []Finding{f}
+}
+
+// whatIsWrong is the text of an error about a file whose path is named beside it.
+func whatIsWrong(err error) string {
+	if damage := (*durable.DamageError)(nil); errors.As(err, &damage) {
+		return damage.What
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return "it is missing"
+	}
+	return err.Error()
+}
+
+// NoLedgerError says that a directory is not that of a ledger.
+type NoLedgerError struct {
+	Dir   string
+	Right []string // directories above or below it that are
+}
+
+// Error implements error.
+func (*NoLedgerError) Error() string { return "there is no ledger in it" }
+
+// checkLedger returns a NoLedgerError for a directory in which no gateway ever had one.
+func checkLedger(dir string) error {
+	if _, err := os.Stat(dir); err != nil {
+		return err
+	}
+	if isLedger(dir) {
+		return nil
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	no := &NoLedgerError{Dir: dir}
+	for above := filepath.Dir(absolute); ; above = filepath.Dir(above) {
+		if isLedger(above) {
+			no.Right = append(no.Right, above)
+			break
+		}
+		if above == filepath.Dir(above) {
+			break
+		}
+	}
+	for _, below := range []string{"*", filepath.Join("*", "*")} {
+		paths, _ := filepath.Glob(filepath.Join(dir, below)) // a path with a wildcard in it finds none
+		for _, path := range paths {
+			if isLedger(path) {
+				no.Right = append(no.Right, path)
+			}
+		}
+	}
+	return no
+}
+
+// isLedger reports whether a directory has one of the files that only a ledger has.
+func isLedger(dir string) bool {
+	if info, err := os.Stat(filepath.Join(dir, "inst")); err == nil && info.IsDir() {
+		return true
+	}
+	for _, name := range append([]string{identityName, identityCopyName}, databases...) {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // newIdentity makes an id. A ledger with lines of bills must not get a second one: all
 // of them would be sent again, as other lines.
 func newIdentity(dir string) (string, error) {
 	if _, err := os.Stat(filepath.Join(dir, "billing.db")); err == nil {
-		return "", &durable.DamageError{
-			File:   filepath.Join(dir, identityName),
-			Offset: -1,
-			What:   "it is missing, but there are lines of bills, whose ids are made of it",
-		}
+		return "", noIdentity(dir, fs.ErrNotExist)
 	}
 	id, err := randomIdentity()
 	if err != nil {

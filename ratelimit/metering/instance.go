@@ -246,6 +246,13 @@ func (b *instanceLog) addArchives() error {
 	})
 }
 
+// hasRecords reports whether the directory of an instance log has files of records.
+func hasRecords(dir string) bool {
+	segments, _ := segmentFiles(filepath.Join(dir, "wal")) // what cannot be read is an error of others
+	archives, _ := durable.Entries(filepath.Join(dir, "archive"), archiveSuffix)
+	return len(segments)+len(archives) > 0
+}
+
 // close syncs the log, writes the checkpoint and closes all files.
 func (b *instanceLog) close() error {
 	b.log.end()

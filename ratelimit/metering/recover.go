@@ -1,6 +1,7 @@
 package metering
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,12 +22,28 @@ type Finding struct {
 	Offset int64  `json:"offset"` // in bytes; -1 if it is the file as a whole
 	What   string `json:"what"`
 	Remedy string `json:"remedy"`
-	Lost   string `json:"lost,omitempty"` // what cannot be made again
-	Kept   string `json:"kept,omitempty"` // where Recover keeps the file as it was
+	Lost   string `json:"lost,omitempty"`   // what cannot be made again
+	Kept   string `json:"kept,omitempty"`   // where Recover keeps the file as it was
+	Mended bool   `json:"mended,omitempty"` // by Recover; it may be that a part is lost
+
+	done string // Remedy once it is mended
+}
+
+// mended is the finding once Recover has done what can be done.
+func (f Finding) mended() Finding {
+	f.Mended, f.Remedy = true, f.done
+	switch {
+	case f.Remedy == "" && f.Lost == "":
+		f.Remedy = "it is mended"
+	case f.Remedy == "":
+		f.Remedy = "what is whole is kept"
+	}
+	return f
 }
 
 // Verify reads the whole directory of a ledger that no process uses, and returns
-// all that is damaged. The error is ErrLocked if a process uses it.
+// all that is damaged. The error is ErrLocked if a process uses it, and a *NoLedgerError
+// if it has no ledger.
 func Verify(dir string) ([]Finding, error) {
 	found, err := inspect(dir, false, nil)
 	return found, err
@@ -41,8 +58,8 @@ func VerifySums(dir string) (found []Finding, sums []Usage, logs []string, err e
 
 // Recover mends what can be mended in the directory of a ledger that no process uses:
 // names from the checkpoint, and the checkpoint's sums, at the next Open, from the
-// records. Each damaged file is kept under another name. It returns what it mended; a
-// second call has nothing to do.
+// records. Each damaged file is kept under another name. It returns what it found; a
+// second call finds only what it cannot mend.
 func Recover(dir string) ([]Finding, error) { return inspect(dir, true, nil) }
 
 // recovery is Verify or Recover of one instance log.
@@ -62,7 +79,7 @@ type recovery struct {
 }
 
 func inspect(dir string, mend bool, counted func(*instanceLog)) (found []Finding, err error) {
-	if _, err := os.Stat(dir); err != nil {
+	if err := checkLedger(dir); err != nil {
 		return nil, err
 	}
 	var known []string // the databases that logs say there are
@@ -92,49 +109,28 @@ func inspect(dir string, mend bool, counted func(*instanceLog)) (found []Finding
 	return append(found, inspectIdentity(dir, mend)...), nil
 }
 
-// inspectIdentity looks at ledger.id and its copy.
-func inspectIdentity(dir string, mend bool) []Finding {
-	id, idErr := readIdentity(dir)
-	kept, copyErr := readIdentityCopy(dir)
-	_, billed := os.Stat(filepath.Join(dir, "billing.db"))
-	f := Finding{File: filepath.Join(dir, identityName), Offset: -1, Remedy: "it is restored from ledger.id.copy by itself"}
-	switch {
-	case copyErr == nil && idErr != nil:
-		f.What = idErr.Error()
-	case copyErr == nil && id != kept:
-		f.What = fmt.Sprintf("it is %s, and its copy is %s", id, kept)
-	case copyErr == nil, idErr == nil && errors.Is(copyErr, os.ErrNotExist), billed != nil && errors.Is(idErr, os.ErrNotExist):
-		return nil
-	case idErr == nil:
-		f.File, f.What, f.Remedy = filepath.Join(dir, identityCopyName), copyErr.Error(), "it is made again of ledger.id by itself"
-	default:
-		f.What, f.Remedy = idErr.Error(), "restore it from a copy, or from Redis (HGET gw:meta ledger): nothing else has it"
-		return []Finding{f}
-	}
-	if mend {
-		if _, err := Identity(dir); err != nil {
-			f.Lost = err.Error()
-		}
-	}
-	return []Finding{f}
-}
-
 // finding notes one, and mends it with fix after the file was set aside. The file may
 // be missing.
-func (r *recovery) finding(f Finding, fix func() error) error {
-	if f.Remedy == "" {
-		f.Remedy = "usage recover mends it"
-	}
-	var err error
+func (r *recovery) finding(f Finding, fix func() error) error { return r.findings([]Finding{f}, fix) }
+
+// findings is finding of several in one file.
+func (r *recovery) findings(all []Finding, fix func() error) (err error) {
+	kept, path := "", all[0].File
 	if r.mend && fix != nil {
-		if _, statErr := os.Stat(f.File); statErr == nil {
-			f.Kept, err = durable.SetAside(f.File)
+		if _, statErr := os.Stat(path); statErr == nil {
+			kept, err = durable.SetAside(path)
 		}
 		if err == nil {
 			err = fix()
 		}
 	}
-	r.found = append(r.found, f)
+	for _, f := range all {
+		f.Kept, f.Remedy = kept, cmp.Or(f.Remedy, durable.Mending)
+		if r.mend && fix != nil && err == nil {
+			f = f.mended()
+		}
+		r.found = append(r.found, f)
+	}
 	return err
 }
 
@@ -168,18 +164,18 @@ func (r *recovery) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	for i, p := range places {
-		f := spot(path, p.Offset, p.What).mending("it is made again of the records when the gateway starts")
-		var fix func() error
-		if i == 0 {
-			fix = func() error { return nil }
-		}
-		if err := r.finding(f, fix); err != nil {
-			return err
-		}
+	var found []Finding
+	for _, p := range places {
+		found = append(found, spot(path, p.Offset, p.What))
 	}
-	if info, err := os.Stat(path); err != nil || info.Size() == 0 || len(places) > 0 {
-		return nil //nolint:nilerr // without a checkpoint, everything is in the records
+	if !there(path) && hasRecords(r.dir) {
+		found = append(found, spot(path, -1, bbolt.Missing))
+	}
+	if len(found) > 0 {
+		return r.newCheckpoint(found)
+	}
+	if !there(path) {
+		return nil
 	}
 	// A copy is opened, since opening a checkpoint notes in which start of the machine.
 	temporary, err := os.MkdirTemp("", "checkpoint-")
@@ -197,7 +193,7 @@ func (r *recovery) checkpoint() error {
 	kept := newProjection(newDictionary())
 	c, err := tryCheckpoint(filepath.Join(temporary, checkpointName), kept)
 	if damage := (*durable.DamageError)(nil); errors.As(err, &damage) {
-		return r.finding(Finding{File: path, Offset: -1, What: damage.What}, func() error { return nil })
+		return r.newCheckpoint([]Finding{spot(path, -1, damage.What)})
 	}
 	if err != nil {
 		return err
@@ -206,6 +202,23 @@ func (r *recovery) checkpoint() error {
 	r.known = c.known()
 	r.names, err = c.names()
 	return errors.Join(err, c.close())
+}
+
+// sumsAgain says what becomes of a checkpoint that is not whole.
+const sumsAgain = "its sums are made again of the records when the gateway starts"
+
+// newCheckpoint begins a checkpoint without sums.
+func (r *recovery) newCheckpoint(found []Finding) error {
+	for i := range found {
+		found[i].Remedy, found[i].done = sumsAgain, sumsAgain
+	}
+	return r.findings(found, func() error {
+		db, err := bbolt.Open(found[0].File, 0o600, &bbolt.Options{Timeout: checkpointWait})
+		if err != nil {
+			return err
+		}
+		return db.Close()
+	})
 }
 
 // dictionary reads the names, and makes lines that are damaged or missing again of the
@@ -357,14 +370,9 @@ func (r *recovery) compare(again *projection) error {
 		}
 		if kept := r.kept.sums[key].Sums; !kept.same(&sums) {
 			s := r.entries.lookup(key.subject)
-			return r.finding(Finding{
-				File:   r.path(checkpointName),
-				Offset: -1,
-				What: fmt.Sprintf("for %s, %s/%s in %s, from %s on, it has %d invocations and %d adjusted, the records %d and %d",
-					s.Organization, s.Project, s.Function, r.entries.regionName(key.region), time.Unix(key.start, 0).UTC().Format(time.RFC3339),
-					kept.Invocations, kept.Adjusted(), sums.Invocations, sums.Adjusted()),
-				Remedy: "usage recover makes the sums again of the records",
-			}, func() error { return nil })
+			return r.newCheckpoint([]Finding{spot(r.path(checkpointName), -1, fmt.Sprintf("for %s, %s/%s in %s, from %s on, it has %d invocations and %d adjusted, the records %d and %d",
+				s.Organization, s.Project, s.Function, r.entries.regionName(key.region), time.Unix(key.start, 0).UTC().Format(time.RFC3339),
+				kept.Invocations, kept.Adjusted(), sums.Invocations, sums.Adjusted()))})
 		}
 	}
 	return nil
