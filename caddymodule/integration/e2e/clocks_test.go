@@ -65,14 +65,16 @@ func (c *chronicle) all() []time.Time {
 	return slices.Clip(c.calls)
 }
 
-// worlds are three gateways that share a Redis, and whose clocks are 20 minutes apart.
+// worlds are three gateways that share a Redis, and whose clocks are 20 minutes apart. That of Redis is another one.
 type worlds struct {
 	*chronicle
-	gateways [3]*gateway
-	clocks   [3]*testclock.Clock
-	config   config
-	served   atomic.Int64
-	refused  atomic.Int64
+	redis      *redistest.Server
+	redisAhead time.Duration
+	gateways   [3]*gateway
+	clocks     [3]*testclock.Clock
+	config     config
+	served     atomic.Int64
+	refused    atomic.Int64
 
 	// Where Redis may be slow for so long that nothing can be granted, 503 is an answer.
 	redisMayFail bool
@@ -80,16 +82,20 @@ type worlds struct {
 }
 
 // startWorlds starts them, at the start or the end of a billing period: by their own clocks they would be in different ones.
-func startWorlds(t *testing.T, boundary time.Time, project string) *worlds {
+// The boundary is a time by the clock of Redis.
+func startWorlds(t *testing.T, redisAhead time.Duration, boundary time.Time, project string) *worlds {
 	t.Helper()
 	file, err := shifted()
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &worlds{chronicle: startChronicle(t)}
-	redis := redistest.Single(t)
+	w := &worlds{
+		chronicle:  startChronicle(t),
+		redis:      redistest.Clocked(t, redisAhead),
+		redisAhead: redisAhead,
+	}
 	w.config = config{
-		backends: []backend{backendOf("eu-central-1", w.Server)}, functions: public("ok"), options: "\t\tstore redis " + redis.URL(),
+		backends: []backend{backendOf("eu-central-1", w.Server)}, functions: public("ok"), options: "\t\tstore redis " + w.redis.URL(),
 		project: "\t\t\torganization acme\n\t\t\tcycle_start " + boundary.Format(time.RFC3339) + "\n" + project,
 	}
 	for i, ahead := range []time.Duration{-10 * time.Minute, 0, 10 * time.Minute} {
@@ -109,12 +115,18 @@ func (w *worlds) clocksAreTold(t *testing.T) {
 	for i, g := range w.gateways {
 		waitUntil(t, fmt.Sprintf("gateway %d knows that its clock is ahead by %v", i, w.clocks[i].Ahead()), func() bool {
 			offset, err := strconv.ParseFloat(metricOf(t, g, "edgegate_store_clock_offset_seconds"), 64)
-			return err == nil && math.Abs(offset+w.clocks[i].Ahead().Seconds()) < 1
+			return err == nil && math.Abs(offset+(w.clocks[i].Ahead()-w.redisAhead).Seconds()) < 1
 		})
 	}
 }
 
-// set sets all clocks.
+// setRedis sets the clock of Redis.
+func (w *worlds) setRedis(ahead time.Duration) {
+	w.redis.SetClock(ahead)
+	w.redisAhead = ahead
+}
+
+// set sets all clocks of gateways.
 func (w *worlds) set(ahead ...time.Duration) {
 	for i, d := range ahead {
 		w.clocks[i].Set(d)
@@ -245,22 +257,23 @@ func (w *worlds) agree(t *testing.T, month string, least, most int64) []use {
 }
 
 // onePeriod checks that all was used in one billing period, the one that begins or ends at the boundary, as they said.
-func onePeriod(t *testing.T, said []use, boundary time.Time) {
+func (w *worlds) onePeriod(t *testing.T, said []use, boundary time.Time) {
 	t.Helper()
 	if len(said) != 1 || said[0].ID != "acme" {
 		t.Fatalf("the gateways show %v", said)
 	}
-	if p := said[0].Period; !p.End.Equal(boundary) && !p.Start.Equal(boundary) || p.Start.After(time.Now()) || p.End.Before(time.Now()) {
+	now := time.Now().Add(w.redisAhead)
+	if p := said[0].Period; !p.End.Equal(boundary) && !p.Start.Equal(boundary) || p.Start.After(now) || p.End.Before(now) {
 		t.Errorf("all is counted in %v, with a boundary at %v", p, boundary)
 	}
 }
 
 // Contract 7.3, 7.5: a hard quota is exact over gateways whose clocks are 20 minutes apart, set while they run and while
-// they are restarted; by their clocks they are in two billing periods, by that of Redis in one.
+// they are restarted; by their clocks they are in two billing periods, by that of Redis in one, also while that is set back.
 func TestQuotaAtThreeTimes(t *testing.T) {
-	const limit = 300
-	boundary := time.Now().Add(6 * time.Minute).UTC().Truncate(time.Second)
-	w := startWorlds(t, boundary, fmt.Sprintf("\t\t\tquota %d", limit))
+	const limit, redisAhead = 300, 10 * time.Minute
+	boundary := time.Now().Add(redisAhead + 6*time.Minute).UTC().Truncate(time.Second)
+	w := startWorlds(t, redisAhead, boundary, fmt.Sprintf("\t\t\tquota %d", limit))
 	w.callAll(t, 40)
 	w.set(7*time.Minute, -4*time.Minute, -10*time.Minute)
 	w.callAll(t, 20)
@@ -271,6 +284,7 @@ func TestQuotaAtThreeTimes(t *testing.T) {
 	}
 	var again sync.WaitGroup
 	again.Go(func() { w.callAll(t, 240) })
+	w.setRedis(-10 * time.Minute)
 	w.set(-9*time.Minute, 10*time.Minute, 3*time.Minute)
 	again.Wait()
 	// What lies unused with one gateway comes back within two seconds; all can be used.
@@ -283,16 +297,16 @@ func TestQuotaAtThreeTimes(t *testing.T) {
 	if served, made := w.served.Load(), len(w.all()); served != limit || made != limit || w.refused.Load()-refused != 180 {
 		t.Errorf("%d were served, %d were made, the limit is %d; afterwards %d of 180 were refused", served, made, limit, w.refused.Load()-refused)
 	}
-	onePeriod(t, w.agree(t, "", limit, limit), boundary)
+	w.onePeriod(t, w.agree(t, "", limit, limit), boundary)
 	t.Logf("%d were served, %d refused", w.served.Load(), w.refused.Load())
 }
 
 // Contract 7.5: a grace lasts as long as configured, give or take a second, at gateways of all times, also at one that is
 // restarted and when clocks are set meanwhile.
 func TestGraceAtThreeTimes(t *testing.T) {
-	const limit, clients, grace, tolerance = 300, 2, 4 * time.Second, time.Second
-	boundary := time.Now().Add(-5 * time.Minute).UTC().Truncate(time.Second)
-	w := startWorlds(t, boundary, fmt.Sprintf("\t\t\tquota %d\n\t\t\tgrace %v", limit, grace))
+	const limit, clients, grace, tolerance, redisAhead = 300, 2, 4 * time.Second, time.Second, -10 * time.Minute
+	boundary := time.Now().Add(redisAhead - 5*time.Minute).UTC().Truncate(time.Second)
+	w := startWorlds(t, redisAhead, boundary, fmt.Sprintf("\t\t\tquota %d\n\t\t\tgrace %v", limit, grace))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	var firsts [3]atomic.Int64 // Unix nanoseconds of each gateway's first 402 since the limit was reached
@@ -332,5 +346,5 @@ func TestGraceAtThreeTimes(t *testing.T) {
 		}
 	}
 	// A gateway that is killed has counted calls that it did not send yet: one of each client.
-	onePeriod(t, w.agree(t, "", int64(len(made)), int64(len(made))+clients), boundary)
+	w.onePeriod(t, w.agree(t, "", int64(len(made)), int64(len(made))+clients), boundary)
 }
