@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/durable"
@@ -69,37 +70,18 @@ func (l *Ledger) recount(b *instanceLog, visit func(instance string, r *Record))
 // Verify reads all files of the ledger while it is in use, and returns all that is
 // damaged, and how many records were read. Calls do not wait for it.
 func (l *Ledger) Verify() (found []Finding, records uint64, err error) {
-	lost := make(map[string]bool)
-	all, err := l.Recount(func(instance string, r *Record) {
-		lost[instance] = lost[instance] || r.Type == TypeDead && r.Flags&FlagLost != 0
-	})
-	if err != nil {
-		return nil, 0, err
-	}
-	for i := range all {
-		records += all[i].Records
-		found = append(found, l.verifySums(&all[i], lost[all[i].Instance])...)
+	if away := l.InPlace(); Displaced(away) {
+		return []Finding{l.displaced(away)}, 0, nil // what is there may be of others
 	}
 	l.mu.Lock()
 	logs := l.logs()
 	l.mu.Unlock()
 	for _, b := range logs {
-		places, err := b.checkpoint.db.Verify()
+		of, n, err := l.verifyLog(b)
 		if err != nil {
 			return found, records, err
 		}
-		for _, p := range places {
-			found = append(found, Finding{
-				File:   filepath.Join(b.instance.dir, checkpointName),
-				Offset: p.Offset,
-				What:   p.What,
-				Remedy: "it is made again of the records at the next start",
-			})
-		}
-		err = newDictionary().load(filepath.Join(b.instance.dir, dictionaryName))
-		if err != nil {
-			found = append(found, asFinding(err, filepath.Join(b.instance.dir, dictionaryName)))
-		}
+		found, records = append(found, of...), records+n
 	}
 	for _, name := range databases {
 		f, err := inspectDatabase(filepath.Join(l.config.Dir, name), slices.Contains(l.own.checkpoint.known(), name), false)
@@ -109,6 +91,65 @@ func (l *Ledger) Verify() (found []Finding, records uint64, err error) {
 		found = append(found, f...)
 	}
 	return append(found, inspectIdentity(l.config.Dir, false)...), records, nil
+}
+
+// displaced is the finding that files of the ledger are not in their place.
+func (l *Ledger) displaced(why error) Finding {
+	f := spot(l.config.Dir, -1, why.Error()).mending(durable.Mending)
+	for i := range l.places {
+		if l.places[i].Check() != nil {
+			f.File = l.places[i].Path
+			break
+		}
+	}
+	for _, cause := range []causeError{ErrGone, ErrReplaced, ErrRemoved} {
+		if errors.Is(why, cause) {
+			f.What, f.Remedy, _ = strings.Cut(string(cause), ": ")
+		}
+	}
+	return f
+}
+
+// verifyLog says what is damaged in an instance log in use: what Verify of a directory
+// says, and where the files are whole, which sums are not those of the records.
+func (l *Ledger) verifyLog(b *instanceLog) (found []Finding, records uint64, err error) {
+	r := &recovery{dir: b.instance.dir, live: b, kept: newProjection(newDictionary())}
+	b.archiving.Lock() // files stay where they are
+	l.mu.Lock()
+	_, readErr := b.log.each(b.projection.add)
+	r.last, r.active = b.projection.last, b.checkpoint.active
+	l.mu.Unlock()
+	err = r.files()
+	b.archiving.Unlock()
+	if err != nil || len(r.found) > 0 {
+		return r.found, r.read, err
+	}
+	if readErr != nil {
+		return nil, r.read, readErr
+	}
+	lost := false
+	again, err := l.recount(b, func(_ string, r *Record) { lost = lost || r.Type == TypeDead && r.Flags&FlagLost != 0 })
+	if err != nil {
+		return nil, r.read, err
+	}
+	return l.verifySums(&again, lost), again.Records, nil
+}
+
+// liveCheckpoint is checkpoint of a log that this process has.
+func (r *recovery) liveCheckpoint(path string) error {
+	places, err := r.live.checkpoint.db.Verify()
+	if err != nil {
+		return err
+	}
+	var found []Finding
+	for _, p := range places {
+		found = append(found, spot(path, p.Offset, p.What))
+	}
+	if len(found) > 0 {
+		return r.newCheckpoint(found)
+	}
+	r.names, err = r.live.checkpoint.names()
+	return err
 }
 
 // asFinding returns an error about a file as a finding.
@@ -144,7 +185,7 @@ func (l *Ledger) verifySums(r *Recounted, lost bool) (found []Finding) {
 			Offset: -1,
 			What: fmt.Sprintf("for %s it has %d invocations and %d adjusted, the records %d and %d",
 				name, has.Invocations, has.Adjusted(), sums.Invocations, sums.Adjusted()),
-			Remedy: "stop the gateway and remove this file: it is made again of the records at the next start",
+			Remedy: durable.Mending,
 		})
 	}
 	return found

@@ -76,6 +76,9 @@ type recovery struct {
 	active  uint64             // the first record of the segment that was in use
 	next    uint64             // the record that comes after the archives
 	entries *dictionary        // the names
+
+	live *instanceLog // set while a process has the log: records after last may be half written
+	read uint64       // how many records were read up to last
 }
 
 func inspect(dir string, mend bool, counted func(*instanceLog)) (found []Finding, err error) {
@@ -138,17 +141,18 @@ func (r *recovery) path(names ...string) string {
 	return filepath.Join(append([]string{r.dir}, names...)...)
 }
 
+// files looks at each file.
+func (r *recovery) files() error {
+	for _, look := range []func() error{r.checkpoint, r.dictionary, r.archives, r.segments} {
+		if err := look(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (r *recovery) run() error {
-	if err := r.checkpoint(); err != nil {
-		return err
-	}
-	if err := r.dictionary(); err != nil {
-		return err
-	}
-	if err := r.archives(); err != nil {
-		return err
-	}
-	if err := r.segments(); err != nil {
+	if err := r.files(); err != nil {
 		return err
 	}
 	if len(r.found) > 0 && !r.mend {
@@ -160,6 +164,9 @@ func (r *recovery) run() error {
 // checkpoint loads the checkpoint, which has the last record and the names.
 func (r *recovery) checkpoint() error {
 	path := r.path(checkpointName)
+	if r.live != nil {
+		return r.liveCheckpoint(path)
+	}
 	places, err := bbolt.Verify(path, checkpointWait)
 	if err != nil {
 		return err
@@ -210,7 +217,7 @@ const sumsAgain = "its sums are made again of the records when the gateway start
 // newCheckpoint begins a checkpoint without sums.
 func (r *recovery) newCheckpoint(found []Finding) error {
 	for i := range found {
-		found[i].Remedy, found[i].done = sumsAgain, sumsAgain
+		found[i].Remedy, found[i].done = cmp.Or(found[i].Remedy, sumsAgain), sumsAgain
 	}
 	return r.findings(found, func() error {
 		db, err := bbolt.Open(found[0].File, 0o600, &bbolt.Options{Timeout: checkpointWait})
@@ -372,7 +379,7 @@ func (r *recovery) compare(again *projection) error {
 			s := r.entries.lookup(key.subject)
 			return r.newCheckpoint([]Finding{spot(r.path(checkpointName), -1, fmt.Sprintf("for %s, %s/%s in %s, from %s on, it has %d invocations and %d adjusted, the records %d and %d",
 				s.Organization, s.Project, s.Function, r.entries.regionName(key.region), time.Unix(key.start, 0).UTC().Format(time.RFC3339),
-				kept.Invocations, kept.Adjusted(), sums.Invocations, sums.Adjusted()))})
+				kept.Invocations, kept.Adjusted(), sums.Invocations, sums.Adjusted())).mending(durable.Mending)})
 		}
 	}
 	return nil

@@ -253,6 +253,61 @@ func TestRecoverRefusesWhatIsInUse(t *testing.T) {
 	}
 }
 
+// verifyAllAtOnce damages several files of a ledger in use. Verify says of them in use what it says of them at rest. They are
+// whole afterwards.
+func verifyAllAtOnce(t *testing.T, l *Ledger) {
+	t.Helper()
+	dir, instance := l.config.Dir, l.own.instance.dir
+	segments := glob(t, filepath.Join(instance, "wal", "*"+segmentSuffix))
+	flipped := map[string]int64{ // at which byte
+		glob(t, filepath.Join(instance, "archive", "*"+archiveSuffix))[0]: 9,
+		filepath.Join(instance, dictionaryName):                           12,
+		l.own.log.last().path:                                             headerSize + 2*RecordSize + 20,
+	}
+	flip := func() {
+		for path, at := range flipped {
+			file, err := os.OpenFile(path, os.O_RDWR, 0o600)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := make([]byte, 1)
+			_, err = file.ReadAt(b, at)
+			b[0] ^= 1
+			_, writeErr := file.WriteAt(b, at)
+			if err = errors.Join(err, writeErr, file.Close()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	flip()
+	found, records, err := l.Verify()
+	if err != nil || len(found) != len(flipped) || records == 0 {
+		t.Fatalf("%+v, %d records in %d files, %v", found, records, len(segments), err)
+	}
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	atRest, err := Verify(copied)
+	for i := range atRest {
+		atRest[i].File = filepath.Join(dir, strings.TrimPrefix(atRest[i].File, copied))
+	}
+	if err != nil || !slices.Equal(found, atRest) {
+		t.Errorf("in use\n%+v\nat rest\n%+v, %v", found, atRest, err)
+	}
+	flip()
+	if err := os.Rename(instance, instance+"-away"); err != nil {
+		t.Fatal(err)
+	}
+	found, _, err = l.Verify()
+	if err != nil || len(found) != 1 || found[0].File != instance || !strings.HasPrefix(found[0].Remedy, "put it back") {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if err := os.Rename(instance+"-away", instance); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A ledger in use is verified while calls go on: damage to any of its files is found.
 func TestVerifyInUse(t *testing.T) {
 	dir := t.TempDir()
@@ -290,13 +345,15 @@ func TestVerifyInUse(t *testing.T) {
 		if err := os.WriteFile(path, damaged, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if found, _, err := l.Verify(); err != nil || len(found) != 1 {
-			t.Errorf("%s: %+v, %v", path, found, err)
+		found, records, err := l.Verify()
+		if err != nil || len(found) != 1 || found[0].File != path || records < 10 {
+			t.Errorf("%s: %+v, %d records, %v", path, found, records, err)
 		}
 		if err := os.WriteFile(path, whole, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
+	verifyAllAtOnce(t, l)
 	l.mu.Lock()
 	for _, sum := range l.own.projection.sums {
 		sum.Invocations++

@@ -130,6 +130,7 @@ func (r *recovery) archive(dir string, line *archived) (lost bool, err error) {
 		}
 	}
 	if err == nil {
+		r.read += line.Records
 		return false, nil
 	}
 	f := spot(path, -1, err.Error()).losing(r.lostRecords(line.First, line.Records))
@@ -271,7 +272,12 @@ func (r *recovery) slots(data []byte, first, end uint64) (lost []uint64, emptied
 		var record Record
 		err := record.decode(slot)
 		switch {
+		case r.live != nil && seq > r.last:
+			return lost, emptied // in use
 		case err == nil && record.Seq == seq:
+			if seq >= r.next && seq <= r.last {
+				r.read++
+			}
 			continue
 		case errors.Is(err, errUnwritten) && (seq > r.last || r.kept == nil):
 			continue // reserved when the process ended, or never in use

@@ -88,7 +88,7 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	defer b.mu.Unlock()
 	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: storeWait, NoSync: b.noSync, Known: b.known})
 	if err != nil {
-		return fmt.Errorf("the line store %s: %w", b.path, err)
+		return b.failed(err)
 	}
 	b.known = true
 	if !b.pinned {
@@ -99,7 +99,7 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 			return nil
 		})
 		if err != nil {
-			return fmt.Errorf("the line store %s: %w", b.path, errors.Join(err, db.Close()))
+			return b.failed(errors.Join(err, db.Close()))
 		}
 	}
 	run := db.View
@@ -107,9 +107,17 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 		run = db.Update
 	}
 	if err := errors.Join(run(f), db.Close()); err != nil {
-		return fmt.Errorf("the line store %s: %w", b.path, err)
+		return b.failed(err)
 	}
 	return nil
+}
+
+// failed names the file, unless the error does.
+func (b *LineStore) failed(err error) error {
+	if strings.Contains(err.Error(), b.path) {
+		return fmt.Errorf("the line store: %w", err)
+	}
+	return fmt.Errorf("the line store %s: %w", b.path, err)
 }
 
 // UpdateInput holds the known usage and prices for Update.
