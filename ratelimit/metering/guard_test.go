@@ -253,3 +253,61 @@ func TestVerifySums(t *testing.T) {
 		}
 	}
 }
+
+// A checkpoint that is cut while it is in use is an error from then on: questions are answered, calls go on, Close ends,
+// and nothing is missing afterwards.
+func TestCutCheckpoint(t *testing.T) {
+	for _, size := range []int64{0, 100, 8192} {
+		dir := t.TempDir()
+		l := openLedger(t, dir)
+		s, r := numbers(t, l, "acme", "eu")
+		admit(t, l, s, r, l.Now())
+		path := filepath.Join(l.own.instance.dir, checkpointName)
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+		l.mu.Lock()
+		l.saved = time.Time{}
+		l.mu.Unlock()
+		ends := func(what string, f func() error) (err error) {
+			t.Helper()
+			done := make(chan error, 1)
+			go func() { done <- f() }()
+			select {
+			case err = <-done:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("cut at %d: %s does not end", size, what)
+			}
+			return err
+		}
+		for range 3 {
+			if err := ends("a checkpoint", func() error { return l.own.checkpoint.mark("a") }); err == nil || !strings.Contains(err.Error(), path) {
+				t.Errorf("cut at %d: a checkpoint: %v", size, err)
+			}
+		}
+		if err := ends("a step", func() error {
+			admit(t, l, s, r, l.Now())
+			return l.step()
+		}); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("cut at %d: a step: %v", size, err)
+		}
+		_ = ends("Usage", func() error {
+			_, err := l.Usage()
+			return err
+		})
+		if err := ends("Verify", func() error {
+			found, _, err := l.Verify()
+			return errors.Join(err, fmt.Errorf("%v", found))
+		}); !strings.Contains(err.Error(), path) {
+			t.Errorf("cut at %d: verify: %v", size, err)
+		}
+		if err := ends("Close", l.Close); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("cut at %d: closing: %v", size, err)
+		}
+		l = openLedger(t, dir)
+		if usage, err := l.Usage(); err != nil || len(usage) != 2 || usage[0].Invocations != 2 || len(l.SetAside()) != 1 {
+			t.Errorf("cut at %d: %+v, %v, %v", size, usage, err, l.SetAside())
+		}
+		closeLedger(t, l)
+	}
+}

@@ -25,10 +25,16 @@ type Options struct {
 // Missing is what is wrong with a file that was in use, and is not there or empty.
 const Missing = "it is missing or empty, and was in use"
 
-// DB is an open file.
+// DB is an open file. It is safe for concurrent use: one transaction runs at a time. A
+// transaction must not begin another.
 type DB struct {
 	bolt *bolt.DB
 	path string
+	file *os.File // that bolt has open, and has locked
+
+	mu      sync.Mutex // held while a transaction runs: nobody else may wait for a lock of bolt, which it may never release
+	suspect bool       // a page could not be read
+	broken  error      // why no transaction can begin any more: bolt has kept a lock
 }
 
 // Open opens a file, or creates it.
@@ -53,16 +59,19 @@ func Open(path string, mode os.FileMode, o *Options) (*DB, error) {
 	}
 	db := &DB{path: path}
 	err = db.guard(func() error {
-		db.bolt, err = bolt.Open(path, mode, &bolt.Options{Timeout: o.Timeout, NoSync: o.NoSync})
+		db.bolt, err = bolt.Open(path, mode, &bolt.Options{Timeout: o.Timeout, NoSync: o.NoSync, OpenFile: db.openFile})
 		return err
 	})
+	if err != nil && db.suspect { // bolt has not closed it
+		return nil, errors.Join(err, db.release())
+	}
 	if err != nil {
 		return nil, err
 	}
 	if state == sealedFile {
 		return db, nil
 	}
-	if err = db.guard(func() error { return db.bolt.Update(sealAll) }); err != nil {
+	if err = db.transaction(db.bolt.Update, sealAll); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
@@ -114,24 +123,71 @@ func (db *DB) View(f func(*Tx) error) error { return db.run(db.bolt.View, f) }
 func (db *DB) Update(f func(*Tx) error) error { return db.run(db.bolt.Update, f) }
 
 func (db *DB) run(in func(func(*bolt.Tx) error) error, f func(*Tx) error) error {
-	return db.guard(func() error {
-		return in(func(tx *bolt.Tx) error {
-			t := &Tx{tx: tx, path: db.path}
-			err := f(t)
-			if t.damage != nil { // f took the value for missing
-				return t.damage
-			}
-			return err
-		})
+	return db.transaction(in, func(tx *bolt.Tx) error {
+		t := &Tx{tx: tx, path: db.path}
+		err := f(t)
+		if t.damage != nil { // f took the value for missing
+			return t.damage
+		}
+		return err
 	})
+}
+
+// transaction runs f in a transaction of bolt. If a page cannot be read while bolt begins or
+// ends one, as of a file that was cut, bolt never releases its locks: nobody may ask for
+// them again.
+func (db *DB) transaction(in func(func(*bolt.Tx) error) error, f func(*bolt.Tx) error) error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.broken != nil {
+		return db.broken
+	}
+	var begun *bolt.Tx
+	ended := false // without a panic
+	err := db.guard(func() error {
+		err := in(func(tx *bolt.Tx) error {
+			begun = tx
+			return f(tx)
+		})
+		ended = true
+		return err
+	})
+	if !ended && (begun == nil || begun.DB() != nil) {
+		db.broken = err
+	}
+	return err
 }
 
 // Close closes the file.
 func (db *DB) Close() error {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	if db.broken != nil {
+		return db.release()
+	}
 	err := db.bolt.Close()
-	if now, statErr := os.Stat(db.path); statErr == nil {
+	if db.suspect {
+		checked.Delete(db.path)
+	} else if now, statErr := os.Stat(db.path); statErr == nil {
 		checked.Store(db.path, now)
 	}
+	return err
+}
+
+func (db *DB) openFile(path string, flag int, mode os.FileMode) (file *os.File, err error) {
+	db.file, err = os.OpenFile(path, flag, mode) //nolint:gosec // the path is that of Open
+	return db.file, err
+}
+
+// release lets others open a file that bolt cannot close any more. Its mapping stays: the
+// file would stay locked with it.
+func (db *DB) release() error {
+	checked.Delete(db.path)
+	if db.file == nil {
+		return nil
+	}
+	err := errors.Join(unlock(db.file), db.file.Close())
+	db.file = nil
 	return err
 }
 
@@ -141,6 +197,7 @@ func (db *DB) guard(f func() error) (err error) {
 	defer func() {
 		debug.SetPanicOnFault(before)
 		if r := recover(); r != nil {
+			db.suspect = true
 			err = &durable.DamageError{File: db.path, Offset: -1, What: fmt.Sprint(r)}
 		}
 	}()

@@ -9,3 +9,6 @@ import (
 
 // lock does nothing: files are not shared on this system.
 func lock(*os.File, time.Duration) error { return nil }
+
+// unlock does nothing.
+func unlock(*os.File) error { return nil }

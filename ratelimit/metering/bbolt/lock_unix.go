@@ -28,3 +28,6 @@ func lock(file *os.File, timeout time.Duration) error {
 		}
 	}
 }
+
+// unlock lets others open the file.
+func unlock(file *os.File) error { return unix.Flock(int(file.Fd()), unix.LOCK_UN) }
