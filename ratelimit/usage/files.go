@@ -75,11 +75,16 @@ const filesMost = 50_000
 // delivery is a line of the manifest.
 type delivery struct {
 	File string `json:"file"`
-	From uint64 `json:"from"` // the numbers of its first and last change
+	From uint64 `json:"from"` // the numbers of its first and last change in the directory
 	To   uint64 `json:"to"`
 	Totals
 	SHA256   string `json:"sha256"`
 	Previous string `json:"previous"` // the SHA256 of the line before; "" for the first
+
+	// Billing is the id of the billing.db that it is from, and Upto the number of its last
+	// change there. Lines of older builds have neither.
+	Billing string `json:"billing,omitempty"`
+	Upto    uint64 `json:"upto,omitempty"`
 }
 
 // Name implements Sink.
@@ -98,26 +103,27 @@ func (f *Files) Deliver(_ context.Context, b Batch) error {
 	if err := os.MkdirAll(f.Dir, 0o750); err != nil {
 		return err
 	}
-	last, err := f.last()
-	if err != nil {
-		return err
-	}
-	if len(b.Lines) > 0 && b.From <= last.To {
-		// The process ended after the manifest was written, before the cursor was.
-		b, err = b.store.Changes(last.To, f.MaxBatch())
-		if err != nil {
-			return err
-		}
-	}
 	if len(b.Lines) == 0 {
 		return nil
 	}
-	d := delivery{
-		File:     fmt.Sprintf("usage-%012d.%s", b.From, f.extension()),
-		From:     b.From,
-		To:       b.To,
-		Previous: last.SHA256,
+	id, highest, err := b.store.numbering()
+	if err != nil {
+		return err
 	}
+	last, err := f.last(id, highest)
+	if err != nil {
+		return err
+	}
+	if b.From <= last.Upto {
+		// The process ended after the manifest was written, before the cursor was.
+		b, err = b.store.Changes(last.Upto, f.MaxBatch())
+		if err != nil || len(b.Lines) == 0 {
+			return err
+		}
+	}
+	d := delivery{Previous: last.latest.SHA256, Billing: id}
+	last.number(&d, b)
+	d.File = fmt.Sprintf("usage-%012d.%s", d.From, f.extension())
 	if err := f.write(&d, b); err != nil {
 		return err
 	}
@@ -150,14 +156,25 @@ func (f *Files) write(d *delivery, b Batch) error {
 // manifestRemedy mends a manifest of deliveries. The ledger has nothing to do with it.
 const manifestRemedy = "nothing was changed; mend the line by hand: it names the file usage-FROM beside it, its changes, totals and SHA-256"
 
-// last returns the last line of the manifest.
-func (f *Files) last() (last delivery, err error) {
+// last returns what the manifest has of the billing.db with an id, in which changes have
+// numbers up to highest.
+func (f *Files) last(id string, highest uint64) (last told, err error) {
 	_, err = durable.ReadLines(filepath.Join(f.Dir, manifestName), func(text []byte) error {
-		last = delivery{}
-		return json.Unmarshal(text, &last)
+		var d delivery
+		if err := json.Unmarshal(text, &d); err != nil {
+			return err
+		}
+		last.add(d, id)
+		return nil
 	})
 	if damage := (*durable.DamageError)(nil); errors.As(err, &damage) {
 		damage.Remedy = manifestRemedy
+	}
+	if last.Upto > highest {
+		last.delivery = delivery{}
+	}
+	if err == nil && f.Format == FOCUS && last.File == "" && last.latest.File != "" {
+		err = f.anotherError()
 	}
 	return last, err
 }
