@@ -76,6 +76,9 @@ func auditLedger(engine *billing.Engine, now time.Time) audit.Ledger {
 	if state, err := engine.QuotaState(now); state == billing.StateDown {
 		ledger.QuotasDown = err
 	}
+	if state, err := engine.BillsState(); state == billing.StateDegraded {
+		ledger.NoBills = err
+	}
 	if records := engine.Ledger(); records != nil {
 		ledger.UnknownZones = records.UnknownZones()
 	}

@@ -46,6 +46,7 @@ type Ledger struct {
 	Down         error // why invocations cannot be recorded
 	Degraded     error // why they can be recorded, but not for long
 	QuotasDown   error // why hard quotas are not granted
+	NoBills      error // why no bills are made
 	UnknownZones []metering.UnknownZone
 }
 

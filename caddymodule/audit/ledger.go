@@ -38,6 +38,15 @@ func ofLedger(in *Ledger) []Finding {
 			Remedy:   "see what is wrong with the store: `edgegate status`",
 		})
 	}
+	if in.NoBills != nil {
+		findings = append(findings, Finding{
+			Severity: High,
+			Check:    "no_bills",
+			Subject:  in.Directory,
+			Message:  logs.StoreCause(in.NoBills),
+			Remedy:   "`edgegate usage verify` lists all that is damaged; stop the gateway, copy its directory, and run `edgegate usage recover DIRECTORY`. Nothing that is counted meanwhile is missing on the bills",
+		})
+	}
 	return findings
 }
 

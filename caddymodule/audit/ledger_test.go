@@ -13,6 +13,7 @@ func TestLedger(t *testing.T) {
 		"ledger_down":     {Directory: "/var/lib/edgegate", Down: why},
 		"ledger_degraded": {Directory: "/var/lib/edgegate", Degraded: why},
 		"quotas_down":     {Directory: "/var/lib/edgegate", QuotasDown: why},
+		"no_bills":        {Directory: "/var/lib/edgegate", NoBills: why},
 	} {
 		if found := bySeverity(t, ofLedger(&in)); found[check] != High || len(found) != 1 {
 			t.Errorf("%s: %v", check, found)

@@ -25,7 +25,8 @@ func (a *App) scrape() metrics.Values {
 		v.InFlight.Refused[scope] = a.shared.inFlight.refused[i].Load()
 	}
 	if ledger := a.engine.Ledger(); ledger != nil {
-		v.Ledger = metrics.Ledger{Writable: ledger.Healthy() == nil, Waiting: ledger.Deferred()}
+		bills, _ := a.engine.BillsState()
+		v.Ledger = metrics.Ledger{Writable: ledger.Healthy() == nil, Waiting: ledger.Deferred(), NoBills: bills == billing.StateDegraded}
 	}
 	if shared := a.engine.Shared(); shared != nil {
 		mirror := shared.Mirror()

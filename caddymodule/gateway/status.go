@@ -36,7 +36,7 @@ type Status struct {
 type StatusStore struct {
 	Kind string `json:"kind"`
 	// State is up, degraded, down or unknown: the worst state of the connections to
-	// Redis, the ledger of this machine, and the granting of quotas.
+	// Redis, the ledger of this machine, the granting of quotas, and the making of bills.
 	State    string `json:"state"`
 	Location string `json:"location"`
 	Error    string `json:"error,omitempty"` // why it is not up
@@ -259,7 +259,7 @@ func (a *App) storeStatus(now time.Time) *StatusStore {
 	if len(stores) > 0 {
 		s.Kind, s.Location = storeRedis, stores[0].Name
 	}
-	for _, c := range slices.Concat(stores, a.ledgerConditions(now), a.quotaConditions(now), a.clockConditions()) {
+	for _, c := range slices.Concat(stores, a.ledgerConditions(now), a.quotaConditions(now), a.billsConditions(), a.clockConditions()) {
 		if severityOf(c.State) > severityOf(s.State) {
 			s.State, s.Error = c.State, c.Why
 		}

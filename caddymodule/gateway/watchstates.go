@@ -42,6 +42,7 @@ func (a *App) observeStates(now time.Time) {
 		{Kind: logs.KindStore, All: a.StoreConditions()},
 		{Kind: logs.KindLedger, All: a.ledgerConditions(now)},
 		{Kind: logs.KindQuotas, All: a.quotaConditions(now)},
+		{Kind: logs.KindBills, All: a.billsConditions()},
 		{Kind: logs.KindClock, All: a.clockConditions()},
 		{Kind: logs.KindProjects, All: a.projectConditions()},
 		{Kind: logs.KindKeySet, All: a.keySetConditions()},
@@ -150,6 +151,14 @@ func (a *App) quotaConditions(now time.Time) []logs.Condition {
 		return nil // the ledger is not open
 	}
 	return []logs.Condition{{Name: "quotas", State: string(state), Why: logs.StoreCause(err)}}
+}
+
+func (a *App) billsConditions() []logs.Condition {
+	state, err := a.engine.BillsState()
+	if state == "" {
+		return nil // the ledger is not open
+	}
+	return []logs.Condition{{Name: "bills", State: string(state), Why: logs.StoreCause(err)}}
 }
 
 // clockConditions returns the condition of the clocks of a shared store and this

@@ -20,6 +20,7 @@ const (
 	KindStore    Kind = "store"
 	KindLedger   Kind = "ledger"
 	KindQuotas   Kind = "quotas"
+	KindBills    Kind = "bills"
 	KindClock    Kind = "clock"
 	KindProjects Kind = "projects"
 	KindKeySet   Kind = "key_set"
@@ -89,12 +90,12 @@ func (t *Transitions) Observe(logger *zap.Logger, now time.Time, seen Observatio
 }
 
 // firstState returns the state that things of a kind begin in. Most are unknown
-// at first; breakers, the ledger, quotas and the clock work until something fails.
+// at first; breakers, the ledger, quotas, bills and the clock work until something fails.
 func firstState(kind Kind) string {
 	switch kind {
 	case KindBreaker:
 		return "closed"
-	case KindLedger, KindQuotas, KindClock:
+	case KindLedger, KindQuotas, KindBills, KindClock:
 		return "up"
 	default:
 		return "unknown"

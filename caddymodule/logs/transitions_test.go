@@ -50,6 +50,7 @@ func TestTransitions(t *testing.T) {
 		KindKeySet:  {"info key_set a: unknown->up () after 0s"},
 		KindLedger:  nil,
 		KindQuotas:  nil,
+		KindBills:   nil,
 		KindClock:   nil,
 		KindBreaker: {"info breaker a: closed->up () after 0s"},
 	} {

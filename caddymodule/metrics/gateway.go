@@ -73,6 +73,8 @@ var gatewayMetrics = []gatewayMetric{
 		func(v *Values) float64 { return oneIf(v.Ledger.Writable) }),
 	gauge("edgegate_ledger_waiting", "Invocations that went on without a record (`meter_unavailable open`) and wait for theirs.",
 		func(v *Values) float64 { return float64(v.Ledger.Waiting) }),
+	gauge("edgegate_bills_failing", "Whether no bills are made since `billing.db` is damaged.",
+		func(v *Values) float64 { return oneIf(v.Ledger.NoBills) }),
 	counter("edgegate_tokens_cache_hits_total", "Tokens that were known to be good.",
 		func(v *Values) float64 { return float64(v.Tokens.Hits) }),
 	counter("edgegate_tokens_cache_bad_hits_total", "Tokens that were known to be bad.",

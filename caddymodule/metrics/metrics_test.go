@@ -33,7 +33,7 @@ func all() Values {
 		},
 		InFlight: InFlight{Callers: 26, Refused: map[string]uint64{"project": 27, "client_ip": 28}},
 		Store:    Store{Unflushed: 29 * time.Second, ClockOffset: -30 * time.Second},
-		Ledger:   Ledger{Writable: true, Waiting: 31},
+		Ledger:   Ledger{Writable: true, Waiting: 31, NoBills: true},
 		Regions: []Region{{
 			Name: "r", State: regions.StateUp, Drained: 0.25, RTT: new(20 * time.Millisecond), InFlight: 32, Capacity: new(int64(33)),
 			Backends: 34, BackendsDown: 35, Refused: map[string]uint64{"full": 36},
@@ -88,7 +88,7 @@ func TestValues(t *testing.T) {
 		"tokens_cache_hits_total": 18, "tokens_cache_bad_hits_total": 19, "tokens_cache_misses_total": 20, "tokens_cache_entries": 21,
 		"tokens_cache_bytes": 22, "tokens_cache_budget_bytes": 23, "tokens_waiting": 24, "tokens_overloaded_total": 25,
 		"in_flight_callers": 26, "in_flight_refused_total{project}": 27, "in_flight_refused_total{client_ip}": 28,
-		"store_unflushed_seconds": 29, "store_clock_offset_seconds": -30, "ledger_writable": 1, "ledger_waiting": 31,
+		"store_unflushed_seconds": 29, "store_clock_offset_seconds": -30, "ledger_writable": 1, "ledger_waiting": 31, "bills_failing": 1,
 		"region_up{r}": 1, "region_degraded{r}": 0, "region_drained_ratio{r}": 0.25, "region_rtt_seconds{r}": 0.02,
 		"region_requests_in_flight{r}": 32, "region_capacity{r}": 33, "region_backends{r}": 34, "region_backends_down{r}": 35,
 		"region_refused_total{full,r,calls}": 36, "region_websockets{r}": 37, "region_websockets_limit{r}": 38,

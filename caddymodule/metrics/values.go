@@ -56,6 +56,7 @@ type Store struct {
 type Ledger struct {
 	Writable bool // false before it is open
 	Waiting  int  // invocations that went on without a record
+	NoBills  bool // the file of bills is damaged
 }
 
 // Region is one region as this gateway sees it.

@@ -53,6 +53,8 @@ type opened struct {
 	unrecorded trouble      // calls that the ledger took no record of
 	ungranted  trouble      // calls that could not be granted a unit, since nobody could be asked
 
+	noBills atomic.Pointer[NoBillsError] // nil while lines are made
+
 	cancel     context.CancelFunc
 	background sync.WaitGroup // ends after cancel
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync/atomic"
 	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // State says whether a part of the engine works.
@@ -48,6 +50,43 @@ func (e *Engine) QuotaState(now time.Time) (State, error) {
 		return StateDown, err
 	}
 	return StateUp, nil
+}
+
+// NoBillsError says that no bills are made, since a file of theirs is damaged.
+type NoBillsError struct{ Damage *durable.DamageError }
+
+// Error implements error.
+func (e *NoBillsError) Error() string {
+	return "no bills are made, and exporters are told nothing new: " + e.Damage.Error()
+}
+
+// Unwrap returns the damage.
+func (e *NoBillsError) Unwrap() error { return e.Damage }
+
+// KnownCause marks the error for those who log causes.
+func (e *NoBillsError) KnownCause() string { return e.Error() }
+
+// BillsState returns how the making of bills goes: it is degraded while billing.db is
+// damaged, and the error names file and remedy. Calls go on and are counted. The state
+// is "" before Start.
+func (e *Engine) BillsState() (State, error) {
+	o := e.opened.Load()
+	if o == nil {
+		return "", ErrNotOpen
+	}
+	if err := o.noBills.Load(); err != nil {
+		return StateDegraded, err
+	}
+	return StateUp, nil
+}
+
+// note takes in how an update of the lines went.
+func (o *opened) note(err error) {
+	if damage, ok := errors.AsType[*durable.DamageError](err); ok {
+		o.noBills.Store(&NoBillsError{damage})
+	} else {
+		o.noBills.Store(nil)
+	}
 }
 
 // troubleFor is for how long after a refused call the ledger, or the granting of

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
@@ -37,7 +38,11 @@ func (e *Engine) keepLines(ctx context.Context) {
 		}
 		round, cancel := context.WithTimeout(ctx, updateEvery)
 		if _, err := e.Update(round); err != nil && ctx.Err() == nil {
-			e.log().Warn("updating line items failed", logError(err))
+			level := slog.LevelWarn
+			if state, _ := e.BillsState(); state == StateDegraded {
+				level = slog.LevelError
+			}
+			e.log().Log(ctx, level, "updating line items failed", logError(err))
 		}
 		cancel()
 	}
@@ -48,7 +53,11 @@ func (e *Engine) keepLines(ctx context.Context) {
 func (e *Engine) Update(ctx context.Context) (Totals, error) {
 	e.updating.Lock()
 	defer e.updating.Unlock()
-	return e.update(ctx)
+	totals, err := e.update(ctx)
+	if o := e.opened.Load(); o != nil {
+		o.note(err)
+	}
+	return totals, err
 }
 
 // update is Update; e.updating is held.

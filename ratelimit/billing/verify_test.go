@@ -1,7 +1,10 @@
 package billing
 
 import (
+	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -66,4 +69,35 @@ func TestVerifyLines(t *testing.T) {
 	if found, err := VerifyDirectory(t.TempDir()); !errors.As(err, new(*metering.NoLedgerError)) {
 		t.Errorf("%+v, %v", found, err)
 	}
+}
+
+// While billing.db is damaged, the engine says that no bills are made, and which file that is; with a whole file, it goes on.
+func TestNoBills(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays))
+	f.final(3)
+	path := filepath.Join(f.dir, "billing.db")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(want State) {
+		t.Helper()
+		_, err := f.Update(t.Context())
+		state, why := f.BillsState()
+		if state != want || (err == nil) != (want == StateUp) {
+			t.Fatalf("%s, %v; the update: %v", state, why, err)
+		}
+		if why != nil && (strings.Count(why.Error(), path) != 1 || !strings.Contains(why.Error(), mended) || !strings.Contains(why.Error(), "no bills are made")) {
+			t.Errorf("%v", why)
+		}
+	}
+	check(StateUp)
+	if err := os.WriteFile(path, bytes.Repeat([]byte("x"), len(whole)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(StateDegraded)
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(StateUp)
 }
