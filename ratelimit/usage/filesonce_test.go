@@ -2,6 +2,7 @@ package usage
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,6 +22,21 @@ func (s small) MaxBatch() int { return s.most }
 
 // whole never stumbles.
 func whole(f *Files) *stumbling { return &stumbling{Files: f, steps: -1} }
+
+// unnoted is a sink whose process ends after a file has its name, before the manifest has it.
+type unnoted struct{ *Files }
+
+func (u unnoted) Deliver(ctx context.Context, b Batch) error {
+	manifest := filepath.Join(u.Dir, manifestName)
+	before, err := os.ReadFile(manifest)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	if err := u.Files.Deliver(ctx, b); err != nil {
+		return err
+	}
+	return errors.Join(errStumbled, os.WriteFile(manifest, before, 0o600))
+}
 
 // rowsOf returns how often each revision of a line stands in the files of a manifest, and the
 // sums that the manifest states.
@@ -72,11 +88,14 @@ func TestFilesWriteEachRevisionOnce(t *testing.T) {
 				if random.IntN(4) > 0 {
 					continue
 				}
-				sink := whole(files)
-				if random.IntN(3) == 0 {
-					sink.steps = 1 + random.IntN(4)
+				var sink Deliverer = small{whole(files), most}
+				switch random.IntN(4) {
+				case 0:
+					sink = small{&stumbling{files, 1 + random.IntN(4)}, most}
+				case 1:
+					sink = unnoted{files}
 				}
-				if _, err := b.Drain(context.Background(), small{sink, most}); err != nil && !errors.Is(err, errStumbled) {
+				if _, err := b.Drain(context.Background(), sink); err != nil && !errors.Is(err, errStumbled) {
 					t.Fatal(err)
 				}
 			}
@@ -87,6 +106,11 @@ func TestFilesWriteEachRevisionOnce(t *testing.T) {
 			}
 			b.same(totalsOf(t, files.Dir, format))
 			rows, _ := rowsOf(t, files.Dir, format)
+			noted, err := os.ReadFile(filepath.Join(files.Dir, manifestName))
+			names, none := filepath.Glob(filepath.Join(files.Dir, "usage-*"))
+			if lines := bytes.Count(noted, []byte("\n")); len(names) != lines || errors.Join(err, none) != nil {
+				t.Errorf("seed %d, %s: there are %d files, the manifest has %d, %v", seed, format, len(names), lines, errors.Join(err, none))
+			}
 			for revision, n := range rows {
 				if n > 1 {
 					t.Errorf("seed %d, %s: revision %v is written %d times", seed, format, revision, n)
