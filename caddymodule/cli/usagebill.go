@@ -17,8 +17,8 @@ func usageBill(now func() time.Time) *cobra.Command {
 		Short: "Shows what organizations have to pay",
 		Long: `Shows for each organization what it used in its current billing period, or in
 those that started in a month, how much of that is beyond what is included, and
-what that costs: the sum of the lines of usage export. It is final when all hours
-are over and all gateways have said what they used.`,
+what that costs: the sum of the lines of usage export. It is final when the
+period is over and all gateways have said what they used.`,
 		Example: examples("usage bill", "", " --period 2026-11", " --org acme -o json"),
 	}
 	month := cmd.Flags().String("period", "", "month in which the periods started, such as 2026-11")

@@ -12,6 +12,10 @@ func (e *Engine) Bill(ctx context.Context, q Query) (BillAnswer, error) {
 	if err != nil {
 		return BillAnswer{}, err
 	}
+	settled, err := lines.store.Settled()
+	if err != nil {
+		return BillAnswer{}, err
+	}
 	answer := BillAnswer{Organizations: []OrganizationBill{}}
 	for c, err := range lines.store.Charges(lines.want) {
 		l := &c.Line
@@ -23,6 +27,9 @@ func (e *Engine) Bill(ctx context.Context, q Query) (BillAnswer, error) {
 			p, _, _ := lines.cycles.Named(l.AccountID, l.Period)
 			answer.Organizations = append(answer.Organizations, OrganizationBill{ID: l.AccountID, Period: periodOf(p), State: usage.Final})
 			last++
+			if settled.Before(p.End) { // more may be used
+				answer.Organizations[last].State = usage.Provisional
+			}
 		}
 		answer.Organizations[last].add(&c)
 	}

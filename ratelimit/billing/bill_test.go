@@ -21,7 +21,7 @@ func (f *fixture) bill(q Query) []OrganizationBill {
 	return answer.Organizations
 }
 
-// A bill adds up the line items, is final when they are, and has each package once that the overage begins.
+// A bill adds up the line items, is final when its period is over and they are, and has each package once that the overage begins.
 func TestBill(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
 	if got := f.bill(Query{}); len(got) != 0 {
@@ -58,8 +58,7 @@ func TestBill(t *testing.T) {
 	if got := f.bill(Query{}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	f.clock.forward(2 * time.Hour)
-	want.State = usage.Final
+	f.clock.forward(2 * time.Hour) // all lines are final, the period is not over
 	if got := f.bill(Query{Organization: "acme"}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
@@ -67,6 +66,7 @@ func TestBill(t *testing.T) {
 	if got := f.bill(Query{}); len(got) != 0 {
 		t.Errorf("of December: %+v", got)
 	}
+	want.State = usage.Final
 	if got := f.bill(Query{Month: november.Start}); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}

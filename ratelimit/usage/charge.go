@@ -80,9 +80,7 @@ type prior struct {
 // settle returns up to when all usage was known before, and stores up to when it is
 // known now.
 func settle(lines *bbolt.Bucket, now time.Time, over func(end time.Time) bool) (before time.Time, err error) {
-	if v := lines.Get(keySettled); len(v) == 8 {
-		before = time.Unix(int64(binary.BigEndian.Uint64(v)), 0)
-	}
+	before = settledIn(lines)
 	hour := now.Truncate(time.Hour)
 	if !over(hour) {
 		hour = hour.Add(-time.Hour)
@@ -91,6 +89,24 @@ func settle(lines *bbolt.Bucket, now time.Time, over func(end time.Time) bool) (
 		return before, nil
 	}
 	return before, lines.Put(keySettled, binary.BigEndian.AppendUint64(nil, uint64(hour.Unix())))
+}
+
+// Settled returns the end of the last hour up to which all usage is known.
+func (b *LineStore) Settled() (end time.Time, err error) {
+	err = b.with(false, func(tx *bbolt.Tx) error {
+		if lines := tx.Bucket(bucketLines); lines != nil {
+			end = settledIn(lines)
+		}
+		return nil
+	})
+	return end, err
+}
+
+func settledIn(lines *bbolt.Bucket) (end time.Time) {
+	if v := lines.Get(keySettled); len(v) == 8 {
+		end = time.Unix(int64(binary.BigEndian.Uint64(v)), 0)
+	}
+	return end
 }
 
 // close finds out whether the bill was final before the update, and marks it.

@@ -28,13 +28,17 @@ func (o *Outbox) Status(ctx context.Context, s Service) (st DeliveryStatus, err 
 		return st, err
 	}
 	st.Due = len(due)
+	name := (*Message).Name
+	if named, ok := s.(NamedMessages); ok {
+		name = named.MessageName
+	}
 	err = o.pages(ctx, s, due, func(_ PageKey, p *page) (bool, error) {
 		st.Unanswered += len(p.Pending)
 		st.Rejected += len(p.Rejected)
 		for _, id := range slices.Sorted(maps.Keys(p.Rejected)) {
 			if len(st.Reasons) < maxReasons {
 				r := p.Rejected[id]
-				st.Reasons = append(st.Reasons, fmt.Sprintf("%s of %s, %s: %s", r.Name(), r.Account, r.Start.Format(time.RFC3339), r.Reason))
+				st.Reasons = append(st.Reasons, fmt.Sprintf("%s of %s, %s: %s", name(&r.Message), r.Account, r.Start.Format(time.RFC3339), r.Reason))
 			}
 		}
 		return false, nil
@@ -149,9 +153,16 @@ func (o *Outbox) Compare(ctx context.Context, s Service, want func(organization,
 	if err != nil {
 		return err
 	}
-	pending := make(map[PageKey]bool, len(waiting))
+	pending := make(map[PageKey]waits, len(waiting))
 	for _, d := range waiting {
-		pending[d.PageKey] = true
+		pending[d.PageKey] = waits{due: true}
+	}
+	news, err := o.Store.undue(s.Name(), s.Span())
+	if err != nil {
+		return err
+	}
+	for _, k := range news { // only who sends knows what of these is due
+		pending[k] = waits{due: pending[k].due, changed: true}
 	}
 	for chunk := range slices.Chunk(keys, 100) {
 		if err := o.compare(ctx, s, chunk, pending, visit); err != nil {
@@ -161,7 +172,22 @@ func (o *Outbox) Compare(ctx context.Context, s Service, want func(organization,
 	return nil
 }
 
-func (o *Outbox) compare(ctx context.Context, s Service, chunk []duePage, pending map[PageKey]bool, visit func(*Item, int64, bool)) error {
+// waits says why the service may lack something of a page.
+type waits struct {
+	due     bool // the page was not done yet when this gateway last sent
+	changed bool // since then; another gateway may have sent it
+}
+
+// lacks reports whether the service may lack an item of a page.
+func (w waits) lacks(p *page, item *Item) bool {
+	if _, refused := p.Rejected[item.ID]; refused {
+		return false
+	}
+	told, known := p.Sent[item.ID]
+	return w.due || w.changed && (!known || item.Line == nil || told.Again || told.Digest != item.digest())
+}
+
+func (o *Outbox) compare(ctx context.Context, s Service, chunk []duePage, pending map[PageKey]waits, visit func(*Item, int64, bool)) error {
 	keys := make([]PageKey, len(chunk))
 	for i := range chunk {
 		keys[i] = chunk[i].PageKey
@@ -179,8 +205,8 @@ func (o *Outbox) compare(ctx context.Context, s Service, chunk []duePage, pendin
 		}
 		items := s.Items(lines)
 		for k := range items {
-			_, refused := p.Rejected[items[k].ID]
-			visit(&items[k], p.Sent[items[k].ID].Value, pending[keys[i]] && !refused)
+			told := p.Sent[items[k].ID].Value
+			visit(&items[k], told, pending[keys[i]].lacks(&p, &items[k]))
 		}
 		return true, nil
 	})
@@ -189,7 +215,7 @@ func (o *Outbox) compare(ctx context.Context, s Service, chunk []duePage, pendin
 // pagesOf returns the pages with the lines of the periods that want selects.
 func (b *LineStore) pagesOf(span time.Duration, want func(organization, period string) bool) (pages []duePage, err error) {
 	err = b.entries(want, func(k Key, _ *entry) error {
-		page := PageKey{Account: k.Organization, Period: k.Period, Span: k.Start.Format(spanLayouts[span])}
+		page := pageOf(k, span)
 		if n := len(pages); n == 0 || pages[n-1].PageKey != page {
 			pages = append(pages, duePage{PageKey: page})
 		}

@@ -88,8 +88,7 @@ func (b *LineStore) noteSome(tx *bbolt.Tx, service string, span time.Duration) (
 		if err != nil {
 			return false, err
 		}
-		page := PageKey{Account: key.Organization, Period: key.Period, Span: key.Start.Format(spanLayouts[span])}
-		if err := due.Put(pageText(page), bytes.Clone(k)); err != nil {
+		if err := due.Put(pageText(pageOf(key, span)), bytes.Clone(k)); err != nil {
 			return false, err
 		}
 	}
@@ -124,6 +123,35 @@ func (b *LineStore) due(service string) (pages []duePage, err error) {
 		})
 	})
 	return pages, err
+}
+
+// undue returns the pages of all changes since the last noteDue: on a gateway that never sent
+// to the service, all.
+func (b *LineStore) undue(service string, span time.Duration) (pages []PageKey, err error) {
+	err = b.with(false, func(tx *bbolt.Tx) error {
+		changes, after := tx.Bucket(bucketChanges), uint64(0)
+		if changes == nil {
+			return nil
+		}
+		if cursors := tx.Bucket(bucketCursors); cursors != nil && len(cursors.Get([]byte(service))) == 8 {
+			after = binary.BigEndian.Uint64(cursors.Get([]byte(service)))
+		}
+		cursor := changes.Cursor()
+		for k, v := cursor.Seek(binary.BigEndian.AppendUint64(nil, after+1)); k != nil; k, v = cursor.Next() {
+			_, key, err := b.parseChange(v)
+			if err != nil {
+				return err
+			}
+			pages = append(pages, pageOf(key, span))
+		}
+		return nil
+	})
+	return pages, err
+}
+
+// pageOf returns the page of a line.
+func pageOf(k Key, span time.Duration) PageKey {
+	return PageKey{Account: k.Organization, Period: k.Period, Span: k.Start.Format(spanLayouts[span])}
 }
 
 // notDue marks pages as no longer due, except those that changed since.

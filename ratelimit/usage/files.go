@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
@@ -91,7 +92,10 @@ type delivery struct {
 func (f *Files) Name() string { return "file " + string(f.Format) + " " + f.Dir }
 
 // Guarantee implements Sink.
-func (*Files) Guarantee() string {
+func (f *Files) Guarantee() string {
+	if f.Format == FOCUS {
+		return "each charge and each correction is in one file, whole; the rows of all files are added up"
+	}
 	return "each line and each correction is in one file, whole; of each line_id the highest revision counts"
 }
 
@@ -124,11 +128,42 @@ func (f *Files) Deliver(_ context.Context, b Batch) error {
 	d := delivery{Previous: last.latest.SHA256, Billing: id}
 	last.number(&d, b)
 	d.File = fmt.Sprintf("usage-%012d.%s", d.From, f.extension())
+	if last.latest.File == "" {
+		if err := f.checkFirst(d.File); err != nil {
+			return err
+		}
+	}
 	if err := f.write(&d, b); err != nil {
 		return err
 	}
 	return f.note(d)
 }
+
+// checkFirst returns an error if the manifest has nothing, but there are files of
+// deliveries other than the one with a name: a manifest that was removed is not begun anew.
+func (f *Files) checkFirst(name string) error {
+	entries, err := os.ReadDir(f.Dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() != name && deliveryName.MatchString(e.Name()) {
+			return &durable.DamageError{
+				File:   filepath.Join(f.Dir, manifestName),
+				Offset: -1,
+				What:   "it is missing or empty, and there is " + e.Name(),
+				Remedy: firstRemedy,
+			}
+		}
+	}
+	return nil
+}
+
+// deliveryName matches the names of files, of all formats.
+var deliveryName = regexp.MustCompile(`^usage-[0-9]{12}\.`)
+
+// firstRemedy mends a manifest that was removed.
+const firstRemedy = "nothing was written; put the manifest back, or move the files usage-* elsewhere to begin another"
 
 func (f *Files) extension() string {
 	if f.Format == FOCUS {

@@ -174,3 +174,42 @@ func TestFilesTellOfDamage(t *testing.T) {
 		t.Errorf("the manifest is %q, %v, want %q", got, err, text)
 	}
 }
+
+// A manifest that was removed is not begun anew beside its files: that would hide them. Nothing is lost meanwhile.
+func TestFilesWithoutManifest(t *testing.T) {
+	b, files := newStore(t), &Files{Dir: t.TempDir(), Format: JSONL}
+	manifest := filepath.Join(files.Dir, manifestName)
+	if err := os.WriteFile(filepath.Join(files.Dir, "usage-notes.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	drain := func(hour int) error {
+		b.over = hour + 1
+		b.update(used("one", "f", hour, 10))
+		_, err := b.Drain(t.Context(), files)
+		return err
+	}
+	if err := drain(0); err != nil {
+		t.Fatal(err)
+	}
+	was, err := os.ReadFile(manifest)
+	if err := errors.Join(err, os.Remove(manifest)); err != nil {
+		t.Fatal(err)
+	}
+	var damage *durable.DamageError
+	if err := drain(1); !errors.As(err, &damage) || damage.File != manifest || damage.Remedy != firstRemedy {
+		t.Errorf("%v", err)
+	}
+	if err := errors.Join(os.WriteFile(manifest, was, 0o600), drain(2)); err != nil {
+		t.Fatal(err)
+	}
+	b.same(totalsOf(t, files.Dir, JSONL))
+}
+
+// The guarantee says how files are read: lines by their revision, charges by adding them up.
+func TestFilesGuarantee(t *testing.T) {
+	for format, want := range map[Format]string{CSV: "the highest revision counts", FOCUS: "are added up"} {
+		if got := (&Files{Format: format}).Guarantee(); !strings.HasSuffix(got, want) {
+			t.Errorf("%s: %q, want %q", format, got, want)
+		}
+	}
+}

@@ -88,6 +88,12 @@ func (m *Message) Name() string {
 	return fmt.Sprintf("gw-%s-r%d", m.ID, m.Revision)
 }
 
+// NamedMessages is a [Service] that names messages in another way than Message.Name.
+type NamedMessages interface {
+	// MessageName returns the name by which the service knows a message.
+	MessageName(m *Message) string
+}
+
 // Verdict is the outcome of a message. The zero Verdict means that the service has
 // it.
 type Verdict struct {

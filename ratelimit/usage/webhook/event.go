@@ -55,7 +55,7 @@ func newEvent(m *usage.Message) (event, error) {
 	}
 	e := event{
 		SpecVersion:     specVersion,
-		ID:              strings.TrimPrefix(m.Name(), "gw-"),
+		ID:              eventID(m),
 		Source:          source.String(),
 		Type:            EventType,
 		Subject:         m.Account,
@@ -85,3 +85,6 @@ func encode(messages []usage.Message) (body []byte, id string, err error) {
 	}
 	return body, "msg_" + hex.EncodeToString(hash.Sum(nil))[:32], nil
 }
+
+// eventID returns the id of the event of a message.
+func eventID(m *usage.Message) string { return strings.TrimPrefix(m.Name(), "gw-") }

@@ -91,6 +91,9 @@ func (s *Service) Guarantee() string {
 	return fmt.Sprintf("each change of a line counts once; what is not answered for %d days is not sent again but rejected", s.config.Remembers/(24*time.Hour))
 }
 
+// MessageName implements usage.NamedMessages: the id of its event.
+func (*Service) MessageName(m *usage.Message) string { return eventID(m) }
+
 // Span implements usage.Service: there may be thousands of lines of an hour.
 func (*Service) Span() time.Duration { return time.Hour }
 
