@@ -247,7 +247,6 @@ func TestMirrorTellsAgainOfAllItsLogs(t *testing.T) {
 			redis, dir := &hashes{t: t}, t.TempDir()
 			conn := redis.open()
 			one, two := openLedger(t, dir), openLedger(t, dir)
-			taken := two.Instance()
 			for _, l := range []*Ledger{one, two} {
 				s, r := numbers(t, l, "acme", "eu")
 				admit(t, l, s, r, l.Now())
@@ -255,7 +254,8 @@ func TestMirrorTellsAgainOfAllItsLogs(t *testing.T) {
 			}
 			l := openLedger(t, dir)
 			defer closeLedger(t, l)
-			if taken = strings.Join(l.Orphans(), " "); len(taken) != 12 {
+			taken := strings.Join(l.Orphans(), " ")
+			if len(taken) != 12 {
 				t.Fatalf("it took over %q", taken)
 			}
 			m := quietMirror(t, l, conn)

@@ -120,7 +120,7 @@ func (r *recovery) finding(f Finding, fix func() error) error { return r.finding
 func (r *recovery) findings(all []Finding, fix func() error) (err error) {
 	kept, path := "", all[0].File
 	if r.mend && fix != nil {
-		if _, statErr := os.Stat(path); statErr == nil {
+		if _, statErr := os.Stat(path); statErr == nil { //nolint:gosec // a file of the directory that is to be mended
 			kept, err = durable.SetAside(path)
 		}
 		if err == nil {

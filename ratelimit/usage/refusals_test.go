@@ -115,7 +115,7 @@ func TestLineStoreRefuses(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Repeat("x", 8192)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := lines(NewLineStore(file, "ledger")); err == nil || !strings.Contains(err.Error(), "the line store "+file) {
+	if err := lines(NewLineStore(file, "ledger")); err == nil || !strings.Contains(err.Error(), "the line store: "+file+": ") {
 		t.Errorf("%v", err)
 	}
 }

@@ -175,7 +175,7 @@ func (db *DB) Close() error {
 }
 
 func (db *DB) openFile(path string, flag int, mode os.FileMode) (file *os.File, err error) {
-	db.file, err = os.OpenFile(path, flag, mode) //nolint:gosec // the path is that of Open
+	db.file, err = os.OpenFile(path, flag, mode)
 	return db.file, err
 }
 
