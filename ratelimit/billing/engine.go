@@ -126,10 +126,11 @@ func (e *Engine) open(shared bool) (*opened, error) {
 	o := &opened{
 		now:    e.now,
 		ledger: ledger,
-		quotas: quota.NewManager(ledger, quota.NewEmbedded(e.dir, e.now)),
+		quotas: quota.NewManager(ledger, e.embedded(ledger)),
 		names:  newFunctionNames(ledger.Functions),
 		lines:  usage.NewLineStore(filepath.Join(e.dir, "billing.db"), ledger.Origin().Ledger),
 	}
+	o.lines.Opened = ledger.NoteDatabases
 	o.terms = usage.NewTermBook(o.lines, ledger.Instance())
 	o.exports = newExports(e, o)
 	var ctx context.Context

@@ -117,6 +117,13 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 	return nil
 }
 
+// embedded is the authority in the directory.
+func (e *Engine) embedded(ledger *metering.Ledger) *quota.Embedded {
+	embedded := quota.NewEmbedded(e.dir, e.now)
+	embedded.Opened = ledger.NoteDatabases
+	return embedded
+}
+
 // unshare goes back to the store in the directory. Nothing is exported meanwhile.
 func (e *Engine) unshare(o *opened, s *SharedStore) {
 	s.cancel()
@@ -131,7 +138,7 @@ func (e *Engine) unshare(o *opened, s *SharedStore) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
 	defer cancel()
-	embedded := quota.NewEmbedded(e.dir, e.now)
+	embedded := e.embedded(o.ledger)
 	if err := o.quotas.CopyOverrides(ctx, embedded); err != nil {
 		e.log().Error("quotas not copied from Redis to the embedded store; set them again", logError(err))
 	}

@@ -34,10 +34,7 @@ func (l *Ledger) guard() {
 		if l.own.log.gone() != nil {
 			continue // what is there is of others
 		}
-		l.mu.Lock()
-		err := l.noteDatabases()
-		l.mu.Unlock()
-		if err = errors.Join(err, l.takeOver()); err != nil {
+		if err := errors.Join(l.NoteDatabases(), l.takeOver()); err != nil {
 			l.config.Trouble(err)
 		}
 	}
@@ -111,6 +108,14 @@ func (l *Ledger) checkDatabases() error {
 			}
 		}
 	}
+	return l.noteDatabases()
+}
+
+// NoteDatabases notes which databases there are, so that the next Open knows what is
+// missing. Whoever creates one calls it before anything is written to it.
+func (l *Ledger) NoteDatabases() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	return l.noteDatabases()
 }
 

@@ -30,6 +30,10 @@ var (
 // quotas.db, which each process opens for as long as a call takes. It is safe for
 // concurrent use.
 type Embedded struct {
+	// Opened is called after the file was first opened, or created, and before anything is
+	// read or written. Optional; set it before the first call.
+	Opened func() error
+
 	path string
 	now  func() time.Time
 	boot func() (id string, up time.Duration) // metering.RunClock, or a test's
@@ -51,6 +55,11 @@ func (e *Embedded) with(write bool, f func(*bbolt.Tx) error) error {
 	db, err := bbolt.Open(e.path, 0o600, &bbolt.Options{Timeout: embeddedWait, Known: e.known})
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrUnavailable, e.path, err)
+	}
+	if !e.known && e.Opened != nil {
+		if err := e.Opened(); err != nil {
+			return fmt.Errorf("%w: %s: %w", ErrUnavailable, e.path, errors.Join(err, db.Close()))
+		}
 	}
 	e.known = true
 	run := db.View

@@ -18,6 +18,10 @@ import (
 // corrections, never because plans or prices change. It is safe for concurrent use,
 // also by several processes of a machine: the file is open only during a call.
 type LineStore struct {
+	// Opened is called after the file was first opened, or created, and before anything is
+	// read or written. Optional; set it before the first call.
+	Opened func() error
+
 	path   string
 	noSync bool // for tests, which would wait for disks
 
@@ -89,6 +93,11 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: storeWait, NoSync: b.noSync, Known: b.known})
 	if err != nil {
 		return b.failed(err)
+	}
+	if !b.known && b.Opened != nil {
+		if err := b.Opened(); err != nil {
+			return b.failed(errors.Join(err, db.Close()))
+		}
 	}
 	b.known = true
 	if !b.pinned {
