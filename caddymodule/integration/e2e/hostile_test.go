@@ -200,7 +200,7 @@ func (h *hostileWorld) repeatedly(t *testing.T, when string, requests func() []s
 	}
 }
 
-// late is how often a backend was left out since probes were not answered in time.
+// late counts the log lines that say that a backend is down because probes had no answer in time.
 func (h *hostileWorld) late() int {
 	n := 0
 	for line := range strings.Lines(h.output()) {
@@ -211,7 +211,7 @@ func (h *hostileWorld) late() int {
 	return n
 }
 
-// damage is what others than the one that is evil would see.
+// damage calls the projects and regions of everybody but the hostile function, and returns what is wrong there.
 func (h *hostileWorld) damage(t *testing.T) (found []string) {
 	t.Helper()
 	if states := h.states(t); states != "up up up" {

@@ -17,7 +17,7 @@ import (
 // oldCommit is the last one whose lines have no billing period in their ids, and whose files have no checksums.
 const oldCommit = "6bf30561f014359933074b26b30b4ac2c7fe9f47"
 
-// pastProgram is for the source of the old build.
+// pastProgram is a program that is compiled in the source tree of the old build: it writes a ledger with usage of past hours.
 //
 //go:embed testdata/usedbefore.go.txt
 var pastProgram []byte
@@ -57,7 +57,7 @@ var olds = sync.OnceValues(func() (programs oldPrograms, err error) {
 	return programs, run(source, "go", "build", "-trimpath", "-o", dir, "./cmd/edgegate", "./cmd/usedbefore")
 })
 
-// oldUse is what a gateway of the old build counted some time ago.
+// oldUse is a number of invocations for pastProgram to write, and how long ago they were made.
 type oldUse struct {
 	ago         time.Duration
 	invocations int

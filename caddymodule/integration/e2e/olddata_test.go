@@ -19,13 +19,13 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage/fakesinks"
 )
 
-// oldArchive has what three gateways of the build of commit 6bf3056 left when they were killed: their ledgers, ledger0 to
-// ledger2, and olddata.json. It is written by
+// oldArchive holds the ledgers of three killed gateways of the build of commit 6bf3056, in ledger0 to ledger2, and oldData as
+// olddata.json. It is written by
 //
 //	go test -tags 'e2e soak' -run TestSoakOldData -write-old-data ./caddymodule/integration/e2e
 const oldArchive = "testdata/olddata.tar.gz"
 
-// oldData is what they had in Redis, and what they said.
+// oldData is the content of the Redis of these gateways, and what they had billed and told services.
 type oldData struct {
 	Redis map[string]map[string]string // hashes by key
 	Plain map[string]string            // strings by key
