@@ -135,7 +135,8 @@ func (g *gateway) export(s *told) exportState {
 	return x.state(s.Name())
 }
 
-// told waits until a round succeeded.
+// tells waits until a round succeeded. A process that is being forked has the lock of the exports until it executes its program: the
+// gateway stands by for a moment then, while another that sends would keep its turn for minutes.
 func (g *gateway) tells(s *told) {
 	g.t.Helper()
 	var state exportState
@@ -143,7 +144,7 @@ func (g *gateway) tells(s *told) {
 		if state = g.export(s); state.err == nil {
 			return
 		}
-		if !errors.Is(state.err, usage.ErrIncomplete) {
+		if !errors.Is(state.err, usage.ErrIncomplete) && !state.standby() {
 			break
 		}
 		<-time.After(50 * time.Millisecond)
