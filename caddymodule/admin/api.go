@@ -56,6 +56,16 @@ var endpoints = map[string]map[string]endpoint{
 	"usage/exporters": {http.MethodGet: {answer: listExporters}, http.MethodPost: {answer: push}},
 }
 
+// refuseMethod answers a request whose method is none of those allowed.
+func refuseMethod(w http.ResponseWriter, allowed ...string) error {
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	verb := "is"
+	if len(allowed) > 1 {
+		verb = "are"
+	}
+	return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("only %s %s allowed", strings.Join(allowed, " and "), verb)}
+}
+
 // checkParameters returns an error if a request has a query parameter that is not
 // allowed.
 func checkParameters(r *http.Request, allowed []string) error {
@@ -105,8 +115,7 @@ func answered(methods map[string]endpoint) caddy.AdminHandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		found, ok := methods[r.Method]
 		if !ok {
-			allowed := strings.Join(slices.Sorted(maps.Keys(methods)), " and ")
-			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("only %s is allowed", allowed)}
+			return refuseMethod(w, slices.Sorted(maps.Keys(methods))...)
 		}
 		if err := checkParameters(r, found.parameters); err != nil {
 			return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -81,7 +80,7 @@ var exportParameters = []string{"format", "focus_version", "columns", "period", 
 // export is the endpoint of exports, whose answers are not JSON.
 func export(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet {
-		return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: errors.New("only GET is allowed")}
+		return refuseMethod(w, http.MethodGet)
 	}
 	if err := checkParameters(r, exportParameters); err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}

@@ -50,7 +50,7 @@ func TestMoney(t *testing.T) {
 		"a reconciliation":               {"GET", "/edge_functions/usage/reconcile", "", 0, `{`},
 		"a reconciliation of no month":   {"GET", "/edge_functions/usage/reconcile?period=x", "", 400, `period "x"`},
 		"another method":                 {"POST", "/edge_functions/usage", "", 405, "only GET is allowed"},
-		"another method of two":          {"PUT", "/edge_functions/quota", "", 405, "only GET and POST is allowed"},
+		"another method of two":          {"PUT", "/edge_functions/quota", "", 405, "only GET and POST are allowed"},
 		"an export by another method":    {"POST", "/edge_functions/usage/export", "", 405, "only GET is allowed"},
 		"an export of a month of nobody": {"GET", "/edge_functions/usage/export?format=csv&period=x", "", 400, `period "x"`},
 	} {

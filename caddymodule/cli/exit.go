@@ -77,6 +77,14 @@ func ownErrors(cmd *cobra.Command) {
 	})
 }
 
+// counted returns a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
 // takeArgs hands over what was typed. An argument can be a token, so errors
 // of commands that take some only count them.
 func takeArgs(cmd *cobra.Command, args []Arg, typed []string) error {
@@ -93,7 +101,7 @@ func takeArgs(cmd *cobra.Command, args []Arg, typed []string) error {
 			names[i] = arg.Name
 		}
 		return &UsageError{
-			Msg:  fmt.Sprintf("%s takes %s, got %d arguments", cmd.Name(), strings.Join(names, " and "), len(typed)),
+			Msg:  fmt.Sprintf("%s takes %s, got %s", cmd.Name(), strings.Join(names, " and "), counted(len(typed), "argument")),
 			Hint: "usage: " + cmd.Parent().CommandPath() + " " + cmd.Use,
 		}
 	}

@@ -49,7 +49,7 @@ func (b *LineStore) Drain(ctx context.Context, sink Deliverer) (delivered int, e
 			return delivered, err
 		}
 		if err := sink.Deliver(ctx, batch); err != nil {
-			return delivered, fmt.Errorf("%s: %w", sink.Name(), err)
+			return delivered, err
 		}
 		if err := b.SetCursor(sink.Name(), batch.To); err != nil {
 			return delivered, err

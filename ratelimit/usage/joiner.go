@@ -69,7 +69,7 @@ const AwaitOthers = 10 * time.Minute
 
 // ErrIncomplete says that what services were told is not known in full, so that
 // nothing may be sent.
-var ErrIncomplete = errors.New("waiting for what sinks were told")
+var ErrIncomplete = errors.New("waiting to know what services were told")
 
 // joinedKey is the hash with the gateways whose pages are in Redis, by their ids.
 const joinedKey = "gw:pages"

@@ -88,7 +88,7 @@ func TestEmptiedRedisAwaitsOthers(t *testing.T) {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	redis.empty()
-	if _, err := two.runIn(conn, second, s); !errors.Is(err, usage.ErrIncomplete) || !strings.HasPrefix(err.Error(), "waiting for what sinks were told: ") {
+	if _, err := two.runIn(conn, second, s); !errors.Is(err, usage.ErrIncomplete) || !strings.HasPrefix(err.Error(), "waiting to know what services were told: ") {
 		t.Errorf("it does not wait: %v", err)
 	}
 	if err := first.Join(t.Context(), time.Time{}); err != nil {

@@ -64,7 +64,11 @@ func (c *checker) found(offset int64, format string, args ...any) {
 // damage returns the first finding as an error.
 func (c *checker) damage(path string) error {
 	what := c.findings[0].What
-	if n := len(c.findings) - 1; n > 0 {
+	switch n := len(c.findings) - 1; n {
+	case 0:
+	case 1:
+		what += ", and 1 place more"
+	default:
 		what = fmt.Sprintf("%s, and %d places more", what, n)
 	}
 	return &durable.DamageError{File: path, Offset: c.findings[0].Offset, What: what}

@@ -68,7 +68,11 @@ type apiError struct {
 
 // Error implements error.
 func (e *apiError) Error() string {
-	text := fmt.Sprintf("HTTP %d: %s", e.Status, e.Message)
+	said := e.Message
+	if said == "" {
+		said = http.StatusText(e.Status)
+	}
+	text := strings.TrimRight(fmt.Sprintf("HTTP %d: %s", e.Status, said), ": ")
 	if e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden {
 		text += ": check api_key"
 	}

@@ -216,20 +216,28 @@ func judge(answer *http.Response, said string) (against string, err error) {
 	case code < 300:
 		return "", nil
 	case code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge, code == http.StatusUnprocessableEntity:
-		return fmt.Sprintf("HTTP %d: %s", code, said), nil
+		return answered(code, said), nil
 	case code < 400:
 		err = fmt.Errorf("HTTP %d: the endpoint is elsewhere, write its URL", code)
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
-		err = fmt.Errorf("HTTP %d: %s: check the secret or the token", code, said)
+		err = errors.New(answered(code, said) + ": check the secret or the token")
 	case code == http.StatusGone:
 		return "", &usage.RetryError{After: time.Hour, Err: errors.New("HTTP 410: the endpoint wants no events any more: take the exporter out of the configuration")}
 	default:
-		err = fmt.Errorf("HTTP %d: %s", code, said)
+		err = errors.New(answered(code, said))
 	}
 	if after, ok := usage.RetryAfter(answer.Header.Get("Retry-After"), time.Now()); ok {
 		return "", &usage.RetryError{After: after, Err: err}
 	}
 	return "", err
+}
+
+// answered says how the endpoint answered, which may be without a text.
+func answered(code int, said string) string {
+	if said == "" {
+		said = http.StatusText(code)
+	}
+	return strings.TrimRight(fmt.Sprintf("HTTP %d: %s", code, said), ": ")
 }
 
 // sign sets the headers of Standard Webhooks, with a signature by each secret.
