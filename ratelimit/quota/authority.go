@@ -47,7 +47,8 @@ type EpochAuthority interface {
 
 	// Join says that a holder has claimed all that it holds in a shard; until then
 	// it is granted nothing. settledIn is the epoch in which it claimed, "" if it
-	// holds nothing. In another epoch Join is an error and changes nothing.
+	// holds nothing. In another epoch Join is an error and joins nothing; a server that
+	// has lost a later epoch, of which this process knows, begins one that is later still.
 	Join(ctx context.Context, holder string, shard int, settledIn string) (epoch string, err error)
 
 	// Leave says that a holder holds nothing but what it has used, and will claim no

@@ -14,8 +14,10 @@
 -- The request of a holder that joins or leaves: holder, history, and
 --   change        join or leave
 --   settled       the epoch in which it claimed, '' if it holds nothing
--- The request of both: for how many microseconds by a clock that nobody sets the holder
--- has known of the epoch that it saw last: heard, and epoch; '' if it knows of none.
+-- The request of both, of the latest epoch that the holder has seen:
+--   epoch         itself; '' if it knows of none
+--   heard         for how many microseconds the holder has known of it, and
+--   silent        for how many no server has spoken of it: by a clock that nobody sets
 -- The answer: units granted to the holder, units granted to all, the limit in force,
 -- 1 if a starved holder got nothing and nothing is left since, 1 if what is not used is
 -- reclaimed, the epoch, 1 while the shard recovers, the number of the holder's latest
@@ -23,7 +25,7 @@
 -- machines are not compared.
 -- Numbers are decimal texts, but for those that are 0 or 1.
 local WAIT_NEW = 2000000 -- microseconds without grants in a hash that is new
-local WAIT_HOLDERS = 15000000 -- at most, while holders have not joined
+local WAIT_HOLDERS = 15000000 -- at most, while holders have not joined; also until a server that is silent is given up
 local WAIT_MEMBER = 2000000 -- of a holder, after it became a member
 local GRACE_SLACK = 1000000 -- graceSlack in authority.go
 local NO_LIMIT = 9007199254740992 -- noLimit in holdings.go: the claim only gives back
@@ -67,16 +69,25 @@ local id, recover_until, hold_until = stored.id, stored.recover_until, stored.ho
 local members, joined = stored.members, stored.joined
 local wait_id, wait_for, wait = string.match(stored.wait or '', '^(%d+)|(%a+)|(%d+)$')
 wait = tonumber(wait or '0')
-if stored.server ~= server then
-	if stored.server then
+local seen = request.epoch or ''
+local seen_id, seen_server = string.match(seen, '^(%d+):(.*)$')
+seen_id = tonumber(seen_id or '0')
+-- A holder that has seen a later epoch of this same server tells that the server was
+-- emptied, or set to an older copy, and somebody who did not know that one has asked first
+-- while the clock is behind. The later epoch of another server may be that of the one that
+-- took its place: only if that is not heard of any more, it is this one that has lost all.
+local lost = seen_id > id and (seen_server == server or tonumber(request.silent or '0') >= WAIT_HOLDERS)
+if stored.server ~= server or lost then
+	if stored.server and not lost then
 		recover_until = now + WAIT_HOLDERS
 		wait_for, wait = wait_for == 'all' and 'all' or 'members', WAIT_HOLDERS
 	else
-		wait_for, wait = 'all', request.history == '1' and WAIT_HOLDERS or WAIT_NEW -- nobody knows the holders
+		wait_for, wait = 'all', (lost or request.history == '1') and WAIT_HOLDERS or WAIT_NEW -- nobody knows the holders
 		hold_until = now + wait
 	end
-	-- Later than any that the holder has seen, whatever the clock says.
-	joined, id = 0, math.max(now, id + 1, tonumber(string.match(request.epoch or '', '^(%d+):') or '0') + 1)
+	-- Later than any that the holder has seen, whatever the clock says, and another number
+	-- than that of an epoch that only others have seen.
+	joined, id = 0, math.max(now, math.max(id, seen_id) + 1 + now % 1000000)
 	put('_run', server)
 	put('_hold', hold_until)
 	put('_id', id)
@@ -106,6 +117,10 @@ elseif change == 'leave' and server_of_holder ~= '' then
 	if server_of_holder == server then joined = joined - 1 end
 	server_of_holder = ''
 	put('a|' .. holder, '')
+end
+-- A holder that knows of another epoch tells that a hash which seems new was lost.
+if wait_for == 'all' and wait < WAIT_HOLDERS and seen ~= epoch and (seen ~= '' or request.history == '1') then
+	wait, hold_until = WAIT_HOLDERS, now + WAIT_HOLDERS
 end
 -- The waits end by the clocks of holders that nobody sets, whatever the server's clock
 -- says. Builds without _wait go by instants: for them, what the clock was set back by

@@ -63,6 +63,15 @@ func (e *epochs) in(shard int, epoch string) bool {
 	return e.joined[shard] == epoch && !e.joining[shard] && !later(e.seen[shard], epoch)
 }
 
+// changed reports whether an epoch is another one than the joined one, and whether it is
+// an earlier one than was seen.
+func (e *epochs) changed(shard int, epoch string) (changed, earlier bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	joined := e.joined[shard]
+	return joined != "" && epoch != joined, epoch != "" && later(e.seen[shard], epoch)
+}
+
 // begin notes an epoch that was seen, and reports whether the caller must join it:
 // it is later than the joined one, and no other goroutine is joining. The caller
 // calls end afterwards.

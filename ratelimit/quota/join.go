@@ -129,8 +129,10 @@ func (m *Manager) windowsIn(f EpochAuthority, shard int) (windows []*window) {
 // without.
 const idleRounds = 3
 
-// pollAll asks each shard for its epoch, joins new ones, and gives back unspent
-// grants that starved holders reclaim.
+// pollAll asks the shards whose turn it is for their epochs, joins new ones, and gives
+// back unspent grants that starved holders reclaim. If one has lost its epoch, all are
+// asked: others may have been lost too, and a gateway that knows nothing of it is granted
+// units two seconds later.
 func (m *Manager) pollAll(f EpochAuthority) {
 	byShard := make(map[int][]*window)
 	for _, a := range m.accounts.Range {
@@ -139,38 +141,72 @@ func (m *Manager) pollAll(f EpochAuthority) {
 			byShard[shard] = append(byShard[shard], w)
 		}
 	}
+	var rest []int
+	lost := false
 	for shard := range f.Shards() {
-		windows := byShard[shard]
-		if len(windows) == 0 && (m.rounds/2+shard)%idleRounds != 0 {
+		if !m.pollDue(shard, f.Shards(), len(byShard[shard]) > 0) {
+			rest = append(rest, shard)
 			continue
 		}
-		claims := make([]Claim, len(windows))
-		for i, w := range windows {
-			claims[i] = Claim{Organization: w.account.organization, Period: w.period}
-		}
-		asked := m.ledger.Elapsed()
-		news, err := f.Poll(m.ctx, Inquiry{
-			Holder:  m.ledger.Instance(),
-			Shard:   shard,
-			Windows: claims,
-			Peers:   m.peersToAsk(f, shard, len(windows)),
-		})
+		changed, err := m.pollShard(f, shard, byShard[shard])
 		if err != nil {
 			return // the other shards will not answer either
 		}
-		m.observe(f, shard, news.Epoch)
-		if m.epochs.Load().in(shard, news.Epoch) {
-			m.others.Load().learn(&news, asked, m.ownHolders())
-			if m.others.Load().rescan(shard, news.Members) {
-				m.scan(f, shard)
-			}
-		}
-		for i, w := range windows {
-			if news.Windows[i].Reclaim && w.unspent.Load() > 0 {
-				m.withClaim(w, func(ctx context.Context) error { return m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()}) })
-			}
+		lost = lost || changed
+	}
+	if !lost {
+		return
+	}
+	for _, shard := range rest {
+		if _, err := m.pollShard(f, shard, byShard[shard]); err != nil {
+			return
 		}
 	}
+}
+
+// pollDue reports whether a shard is polled in this round. Each second round asks one
+// alone, to find out soon whether all are lost.
+func (m *Manager) pollDue(shard, shards int, hasGrants bool) bool {
+	if m.rounds%2 == 0 {
+		return m.rounds/2%shards == shard
+	}
+	return hasGrants || (m.rounds/2+shard)%idleRounds == 0
+}
+
+// pollShard polls one shard, of which this process has grants in windows. It reports
+// whether the shard has another epoch than this process has joined.
+func (m *Manager) pollShard(f EpochAuthority, shard int, windows []*window) (changed bool, err error) {
+	claims := make([]Claim, len(windows))
+	for i, w := range windows {
+		claims[i] = Claim{Organization: w.account.organization, Period: w.period}
+	}
+	asked := m.ledger.Elapsed()
+	news, err := f.Poll(m.ctx, Inquiry{
+		Holder:  m.ledger.Instance(),
+		Shard:   shard,
+		Windows: claims,
+		Peers:   m.peersToAsk(f, shard, len(windows)),
+	})
+	if err != nil {
+		return false, err
+	}
+	changed, earlier := m.epochs.Load().changed(shard, news.Epoch)
+	if earlier { // this process holds nothing there, but says what it has seen: if all was lost, an epoch begins that is later
+		_, _ = f.Join(m.ctx, m.ledger.Instance(), shard, noEpoch)
+	}
+	m.observe(f, shard, news.Epoch)
+	if m.epochs.Load().in(shard, news.Epoch) {
+		m.others.Load().learn(&news, asked, m.ownHolders())
+		if m.others.Load().rescan(shard, news.Members) {
+			m.scan(f, shard)
+		}
+	}
+	for i, w := range windows {
+		if news.Windows[i].Reclaim && w.unspent.Load() > 0 {
+			m.withClaim(w, func(ctx context.Context) error { return m.giveBack(ctx, w, &Allowance{Quota: w.limit.Load()}) })
+		}
+	}
+	return changed, nil
 }
 
 // peersToAsk returns the holders whose grants a poll of so many windows asks for.

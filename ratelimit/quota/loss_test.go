@@ -16,7 +16,9 @@ import (
 type lossNode struct {
 	name           string
 	on, lost       bool // lost: with its disk, and for ever
+	replaced       bool // by one with another directory
 	joined         int  // the epoch
+	seen           int  // the latest epoch, in memory
 	granted, spent int64
 	number         uint64
 	grace          knownGrace
@@ -35,7 +37,8 @@ type lossWorld struct {
 	length  time.Duration // of a grace
 	forgets bool          // nobody remembers what others hold: the rule that is tested, left out
 	clock   time.Duration
-	epoch   int
+	wall    int // the clock of the authority, which is set as one likes
+	epoch   int // 0: it has lost all, and nobody has asked since
 	lease   lease
 	copies  []lease // of earlier
 	sent    []Claim // in this epoch
@@ -58,7 +61,7 @@ func newLossWorld(t *rapid.T) *lossWorld {
 		began:  -1,
 	}
 	for i := range 4 {
-		w.nodes = append(w.nodes, &lossNode{name: fmt.Sprint(i), on: true, joined: 1, others: newOthers()})
+		w.nodes = append(w.nodes, &lossNode{name: fmt.Sprint(i), on: true, joined: 1, seen: 1, others: newOthers()})
 	}
 	return w
 }
@@ -177,7 +180,7 @@ func (w *lossWorld) join(n *lossNode) {
 
 // start starts a node on its disk.
 func (w *lossWorld) start(n *lossNode) {
-	n.on, n.joined, n.granted, n.exhausted, n.grace = true, 0, n.spent, false, knownGrace{}
+	n.on, n.joined, n.seen, n.granted, n.exhausted, n.grace = true, 0, 0, n.spent, false, knownGrace{}
 	n.number += 1000 // as Ledger.Numbers
 	n.others = parseOthers(n.kept, w.moment())
 }
@@ -202,21 +205,46 @@ func (w *lossWorld) known() bool {
 	return on > 0 && (w.lease.Grace == nil || know("", 0))
 }
 
-// lose sets the authority to what is left. All that run say what they know, some of them after a restart, before anybody is
-// granted anything.
+// ask has a node find the epoch of the authority, which begins another one if it knows of none or the node has seen a later one:
+// the rule of claim.lua.
+func (w *lossWorld) ask(n *lossNode) {
+	if w.epoch == 0 || n.seen > w.epoch {
+		w.epoch = max(w.wall, n.seen+1)
+	}
+	n.seen = max(n.seen, w.epoch)
+}
+
+// lose sets the authority to what is left, and its clock. All that run say what they know, some of them after a restart, before
+// anybody is granted anything.
 func (w *lossWorld) lose(left lease) {
-	w.lease, w.sent = left, nil
-	w.epoch++
-	for _, i := range rapid.Permutation([]int{0, 1, 2, 3}).Draw(w.t, "order") {
-		n := w.nodes[i]
-		if !n.on {
-			continue
+	w.lease, w.sent, w.epoch = left, nil, 0
+	w.wall = rapid.IntRange(1, 1000).Draw(w.t, "wall")
+	for _, n := range w.nodes {
+		for n.seen == w.wall {
+			w.wall += 1000 // the same microsecond does not come twice
 		}
-		if rapid.Bool().Draw(w.t, "restarts") {
+	}
+	order := rapid.Permutation(w.nodes).Draw(w.t, "order")
+	for _, n := range order {
+		if n.on && rapid.Bool().Draw(w.t, "restarts") {
 			w.start(n)
 		}
-		w.claim(n, n.granted+5) // is granted nothing
-		w.join(n)
+	}
+	for range 2 { // the first to ask may have seen less than others
+		for _, n := range order {
+			if !n.on {
+				continue
+			}
+			if w.ask(n); n.joined != w.epoch {
+				w.claim(n, n.granted+5) // is granted nothing
+				w.join(n)
+			}
+		}
+	}
+	for _, n := range w.nodes {
+		if n.on && n.joined != n.seen {
+			w.broken = fmt.Sprintf("a gateway has seen epoch %d, and is in %d: it is granted nothing", n.seen, n.joined)
+		}
 	}
 }
 
@@ -257,11 +285,23 @@ func (w *lossWorld) run() {
 				}
 			}
 		},
-		"end":    func(*rapid.T) { n := w.node(isOn); n.granted = n.spent; w.claim(n, 0); n.on = false },
-		"kill":   func(*rapid.T) { w.node(isOn).on = false },
-		"return": func(*rapid.T) { n := w.node(func(n *lossNode) bool { return !n.on && !n.lost }); w.start(n); w.join(n) },
-		"lost":   func(*rapid.T) { w.node(func(n *lossNode) bool { return !n.on }).lost = true },
-		"pass":   func(t *rapid.T) { w.clock += time.Duration(rapid.IntRange(1, 9).Draw(t, "seconds")) * time.Second },
+		"end":  func(*rapid.T) { n := w.node(isOn); n.granted = n.spent; w.claim(n, 0); n.on = false },
+		"kill": func(*rapid.T) { w.node(isOn).on = false },
+		"return": func(*rapid.T) {
+			n := w.node(func(n *lossNode) bool { return !n.on && !n.lost })
+			w.start(n)
+			w.ask(n)
+			w.join(n)
+		},
+		"new": func(*rapid.T) { // one with another directory takes the place of one that is lost
+			w.node(func(n *lossNode) bool { return n.lost && !n.replaced }).replaced = true
+			n := &lossNode{name: fmt.Sprint(len(w.nodes)), on: true, others: newOthers()}
+			w.nodes = append(w.nodes, n)
+			w.ask(n)
+			w.join(n)
+		},
+		"lost": func(*rapid.T) { w.node(func(n *lossNode) bool { return !n.on }).lost = true },
+		"pass": func(t *rapid.T) { w.clock += time.Duration(rapid.IntRange(1, 9).Draw(t, "seconds")) * time.Second },
 		"repeat": func(t *rapid.T) { // a claim arrives once more, late
 			if len(w.sent) > 0 {
 				w.lease.settle(rapid.SampledFrom(w.sent).Draw(t, "claim"), w.limit, w.instant())

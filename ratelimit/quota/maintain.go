@@ -19,8 +19,8 @@ func (m *Manager) maintainLoop() {
 	}
 }
 
-// maintainAll is one round. Overrides are read in every second one, and an
-// EpochAuthority is polled in those between.
+// maintainAll is one round. Overrides are read in every second one, and most shards of
+// an EpochAuthority are polled in those between.
 func (m *Manager) maintainAll() {
 	m.maintaining.Lock()
 	defer m.maintaining.Unlock()
@@ -38,9 +38,7 @@ func (m *Manager) maintainAll() {
 		m.maintain(a)
 	}
 	if f, ok := (*m.authority.Load()).(EpochAuthority); ok {
-		if m.rounds%2 == 1 {
-			m.pollAll(f)
-		}
+		m.pollAll(f)
 		if m.rounds%scanEvery == 0 {
 			m.scan(f, m.rounds/scanEvery%f.Shards())
 		}

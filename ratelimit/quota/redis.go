@@ -49,6 +49,7 @@ type heard struct {
 	mu    sync.Mutex // guards all
 	epoch string
 	since time.Time // when it was first heard of
+	last  time.Time // when it was last heard of
 }
 
 // note takes in the epoch of an answer.
@@ -58,17 +59,21 @@ func (h *heard) note(epoch string) {
 	if later(epoch, h.epoch) {
 		h.epoch, h.since = epoch, time.Now()
 	}
+	if epoch == h.epoch {
+		h.last = time.Now()
+	}
 }
 
-// latest returns the latest epoch, and for how many microseconds it has been known: by
-// the monotonic clock, so that nobody shortens the wait for others that it begins with.
-func (h *heard) latest() (epoch string, micro int64) {
+// latest returns the latest epoch, for how many microseconds it has been known, and for
+// how many nobody has spoken of it: by the monotonic clock, so that nobody who sets a
+// clock shortens a wait.
+func (h *heard) latest() (epoch string, known, silent int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.epoch == "" {
-		return "", 0
+		return "", 0, 0
 	}
-	return h.epoch, time.Since(h.since).Microseconds()
+	return h.epoch, time.Since(h.since).Microseconds(), time.Since(h.last).Microseconds()
 }
 
 // NewRedis returns the authority in a Redis. history says that this ledger was sent
@@ -125,8 +130,8 @@ func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, request
 
 // runClaim runs claim.lua.
 func (r *Redis) runClaim(ctx context.Context, shard int, request ...any) (Answer, error) {
-	epoch, known := r.heard[shard].latest()
-	list, err := r.run(ctx, claimScript, shard, append(request, "epoch", epoch, "heard", known)...)
+	epoch, known, silent := r.heard[shard].latest()
+	list, err := r.run(ctx, claimScript, shard, append(request, "epoch", epoch, "heard", known, "silent", silent)...)
 	if err != nil {
 		return Answer{}, err
 	}

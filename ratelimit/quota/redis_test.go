@@ -23,8 +23,8 @@ func scripted(t *testing.T, history bool, answer any) (r *Redis, requests func()
 			if c[0] == "EVALSHA" { // without the script's hash and the number of keys
 				c = slices.Concat(c[:1], c[3:])
 			}
-			if n := len(c); n > 2 && c[n-2] == "heard" && c[n-3] != "" { // for how long: that differs
-				c[n-1] = "some"
+			if n := len(c); n > 4 && c[n-4] == "heard" && c[n-5] != "" { // for how long: that differs
+				c[n-3], c[n-1] = "some", "some"
 			}
 			list = append(list, strings.Join(c, " "))
 		}
@@ -70,7 +70,7 @@ func TestRedisRequests(t *testing.T) {
 			t.Errorf("%+v, %v, want %+v", answer, err, want)
 		}
 		asked := "EVALSHA " + key + " holder h organization acme window " + november.ID +
-			"|acme limit 10 number 4 holds 2 wants 9 starved 1 holders 2 history 1 grace 9|1000|5 epoch  heard 0"
+			"|acme limit 10 number 4 holds 2 wants 9 starved 1 holders 2 history 1 grace 9|1000|5 epoch  heard 0 silent 0"
 		if got := requests(); len(got) != 1 || got[0] != asked {
 			t.Errorf("asked %q, want %q", got, asked)
 		}
@@ -91,10 +91,10 @@ func TestRedisRequests(t *testing.T) {
 		}
 		// From the first answer on a hash that is missing was lost.
 		want := []string{
-			"EVALSHA gw:{q:03}:g holder h change join settled  history 0 epoch  heard 0",
-			"EVALSHA gw:{q:03}:g holder h change join settled 2:b history 1 epoch 3:a heard some",
-			"EVALSHA gw:{q:03}:g holder h change leave settled 3:a history 1 epoch 3:a heard some",
-			"EVALSHA gw:{q:03}:g holder h change leave settled - history 1 epoch 3:a heard some",
+			"EVALSHA gw:{q:03}:g holder h change join settled  history 0 epoch  heard 0 silent 0",
+			"EVALSHA gw:{q:03}:g holder h change join settled 2:b history 1 epoch 3:a heard some silent some",
+			"EVALSHA gw:{q:03}:g holder h change leave settled 3:a history 1 epoch 3:a heard some silent some",
+			"EVALSHA gw:{q:03}:g holder h change leave settled - history 1 epoch 3:a heard some silent some",
 		}
 		if got := requests(); !slices.Equal(got, want) {
 			t.Errorf("asked %q, want %q", got, want)
