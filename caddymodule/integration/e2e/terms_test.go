@@ -61,12 +61,14 @@ func TestTermsChangeByReload(t *testing.T) {
 		"cap off for a while": {
 			[]termsStep{{"14:10:00", capped, 5}, {"14:20:10", sold, 0}, {"14:22:05", sold, 4}, {"14:40:10", capped, 0}, {"14:42:05", capped, 7}},
 			[]soldTerm{{3, 5, 0, "0.00", time.Time{}}, {3, 4, 2, "2.00", time.Time{}}, {3, 7, 0, "0.00", time.Time{}}},
-			[]string{"14:22", "14:42"}, "2.00",
+			[]string{"14:22", "14:42"},
+			"2.00",
 		},
 		"downgrade at the end of an hour": {
 			[]termsStep{{"14:50:00", sold, 4}, {"14:59:10", capped, 2}, {"15:00:40", capped, 2}, {"15:01:05", capped, 9}},
 			[]soldTerm{{3, 8, 3, "3.00", time.Time{}}, {3, 9, 0, "0.00", time.Time{}}},
-			[]string{"15:01"}, "3.00",
+			[]string{"15:01"},
+			"3.00",
 		},
 		"quota raised and lowered": {
 			[]termsStep{
@@ -77,12 +79,14 @@ func TestTermsChangeByReload(t *testing.T) {
 				{"14:42:05", priceTerms{1, "1.00", false}, 3},
 			},
 			[]soldTerm{{3, 4, 1, "1.00", time.Time{}}, {6, 3, 1, "1.00", time.Time{}}, {1, 3, 2, "2.00", time.Time{}}},
-			[]string{"14:22", "14:42"}, "4.00",
+			[]string{"14:22", "14:42"},
+			"4.00",
 		},
 		"price changed": {
 			[]termsStep{{"14:10:00", sold, 6}, {"14:20:10", priceTerms{3, "3.00", false}, 0}, {"14:22:05", priceTerms{3, "3.00", false}, 3}},
 			[]soldTerm{{3, 6, 2, "2.00", time.Time{}}, {3, 3, 1, "3.00", time.Time{}}},
-			[]string{"14:22"}, "5.00",
+			[]string{"14:22"},
+			"5.00",
 		},
 		"cap off and on within a minute": {
 			[]termsStep{
@@ -93,7 +97,8 @@ func TestTermsChangeByReload(t *testing.T) {
 				{"14:33:05", capped, 4},
 			},
 			[]soldTerm{{3, 5, 0, "0.00", time.Time{}}, {3, 2, 1, "1.00", time.Time{}}, {3, 4, 0, "0.00", time.Time{}}},
-			[]string{"14:32", "14:33"}, "1.00",
+			[]string{"14:32", "14:33"},
+			"1.00",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
