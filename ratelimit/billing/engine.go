@@ -55,6 +55,8 @@ type opened struct {
 
 	noBills atomic.Pointer[NoBillsError] // nil while lines are made
 
+	counted bool // the ledger had records when it was opened
+
 	cancel     context.CancelFunc
 	background sync.WaitGroup // ends after cancel
 }
@@ -130,7 +132,9 @@ func (e *Engine) open(shared bool) (*opened, error) {
 		names:  newFunctionNames(ledger.Functions),
 		lines:  usage.NewLineStore(filepath.Join(e.dir, "billing.db"), ledger.Origin().Ledger),
 	}
-	o.lines.Opened = ledger.NoteDatabases
+	o.lines.Opened, o.lines.Told = ledger.NoteDatabases, filepath.Join(e.dir, "told.db")
+	before, err := ledger.Usage()
+	o.counted = err != nil || len(before) > 0
 	o.terms = usage.NewTermBook(o.lines, ledger.Instance())
 	o.exports = newExports(e, o)
 	var ctx context.Context

@@ -92,6 +92,7 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 		Price:    priceOf(catalogue, o.terms),
 		Terms:    o.terms.All(),
 		Complete: settledBy(now),
+		Anew:     o.counted,
 	}
 	if s := o.shared.Load(); s != nil {
 		if err := addPeers(ctx, s.peers, &in, cycles, totals); err != nil {
@@ -124,6 +125,7 @@ func addPeers(ctx context.Context, p peers, in *usage.UpdateInput, cycles Cycles
 	if err != nil {
 		return fmt.Errorf("reading what other gateways used: %w", err)
 	}
+	in.Anew = in.Anew || len(sums) > 0
 	if in.Sums, err = addPeerSums(in.Sums, sums, cycles, totals); err != nil {
 		return err
 	}

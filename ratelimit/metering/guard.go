@@ -244,12 +244,16 @@ func (l *log) inPlace() error {
 	return l.last().place.Check()
 }
 
-// databases are the files of others in the directory of the ledger.
-var databases = []string{"billing.db", "quotas.db"}
+// databases are the files of others in the directory of the ledger. What is in told.db is
+// also in billing.db: it is not missed.
+var (
+	databases = []string{"billing.db", "quotas.db"}
+	inspected = append(slices.Clone(databases), "told.db")
+)
 
 // databaseLosses say what it means that a part of a database is lost.
 var databaseLosses = map[string]string{
-	"billing.db": "the lines that stood there: those whose hours the ledger has are made again of its sums, and told to exporters again under the same ids, with revisions from 1 on; those that were not final get the prices of today",
+	"billing.db": "the lines that stood there: those whose hours the ledger has are made again of its sums, with revisions above all earlier ones, and services are told what differs from what told.db says that they know; those that were not final get the prices of today",
 	"quotas.db":  "what stood there: limits of `quota set` have to be set again; what gateways were granted is made again of what they used",
 }
 
@@ -274,7 +278,7 @@ func missingDatabase(path string, mend bool) ([]Finding, error) {
 	return []Finding{f.mended()}, err
 }
 
-// inspectDatabase looks at billing.db or quotas.db. known says that it was in use.
+// inspectDatabase looks at billing.db, quotas.db or told.db. known says that it was in use.
 func inspectDatabase(path string, known, mend bool) ([]Finding, error) {
 	if known && !there(path) {
 		return missingDatabase(path, mend)
@@ -304,6 +308,9 @@ func inspectDatabase(path string, known, mend bool) ([]Finding, error) {
 	if _, err := bbolt.Salvage(path, whole, checkpointWait); err != nil {
 		return found, err
 	}
+	if err := noteSalvage(whole); err != nil {
+		return found, err
+	}
 	kept, err := durable.SetAside(path)
 	if err != nil {
 		return found, err
@@ -313,4 +320,18 @@ func inspectDatabase(path string, known, mend bool) ([]Finding, error) {
 		found[i] = found[i].mended()
 	}
 	return found, errors.Join(os.Rename(whole, path), durable.SyncDirectory(filepath.Dir(path)))
+}
+
+// noteSalvage notes in a database that it has only a part of what it had. Package usage
+// begins revisions above all earlier ones then.
+func noteSalvage(path string) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		_, err := tx.CreateBucketIfNotExists([]byte("salvaged"))
+		return err
+	})
+	return errors.Join(err, db.Close())
 }

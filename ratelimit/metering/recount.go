@@ -83,7 +83,7 @@ func (l *Ledger) Verify() (found []Finding, records uint64, err error) {
 		}
 		found, records = append(found, of...), records+n
 	}
-	for _, name := range databases {
+	for _, name := range inspected {
 		f, err := inspectDatabase(filepath.Join(l.config.Dir, name), slices.Contains(l.own.checkpoint.known(), name), false)
 		if err != nil {
 			return found, records, err

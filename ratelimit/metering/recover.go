@@ -102,7 +102,7 @@ func inspect(dir string, mend bool, counted func(*instanceLog)) (found []Finding
 			return found, err
 		}
 	}
-	for _, name := range databases {
+	for _, name := range inspected {
 		f, err := inspectDatabase(filepath.Join(dir, name), slices.Contains(known, name), mend)
 		if err != nil {
 			return found, err

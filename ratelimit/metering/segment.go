@@ -106,6 +106,13 @@ func headerChecksum(header []byte) uint32 {
 	return checksum(b[:])
 }
 
+// onceCurrent reports whether a header with another version had this one when it was
+// written: it is damaged.
+func onceCurrent(header []byte) bool {
+	current := append(bytes.Clone(magic), header[len(magic):]...)
+	return binary.LittleEndian.Uint32(header[60:]) == headerChecksum(current)
+}
+
 // OpenSegment maps a segment's file. Call Recover before Append if another process
 // wrote it.
 func OpenSegment(path string) (*Segment, error) {
@@ -122,7 +129,7 @@ func OpenSegment(path string) (*Segment, error) {
 	switch {
 	case !bytes.Equal(header[:6], magic[:6]):
 		return nil, &durable.DamageError{File: path, What: "it is no segment of a ledger"}
-	case !bytes.Equal(header[:8], magic):
+	case !bytes.Equal(header[:8], magic) && !onceCurrent(header):
 		return nil, fmt.Errorf("segment %s: it has version %q, this program reads %q", path, header[6:8], magic[6:8])
 	case le.Uint32(header[60:]) != headerChecksum(header):
 		return nil, &durable.DamageError{File: path, What: fmt.Sprintf("its header: %v", errTorn)}

@@ -1,6 +1,7 @@
 package metering
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // asWriter makes the test binary append to the segment that it names until it is killed, and say each number.
@@ -202,25 +205,36 @@ func TestSegmentErrors(t *testing.T) {
 		b[at] = to
 		return b
 	}
+	later := change(7, '2')
+	binary.LittleEndian.PutUint32(later[60:], headerChecksum(later))
+	if _, err := openChanged(t, change(7, '2')); !errors.As(err, new(*durable.DamageError)) {
+		t.Errorf("a damaged version: %v", err)
+	}
 	for want, content := range map[string][]byte{
 		"reading its header":                           whole[:100],
 		"it is no segment of a ledger":                 change(0, 'e'),
-		`it has version "02", this program reads "01"`: change(7, '2'),
+		`it has version "02", this program reads "01"`: later,
 		"its header: the checksum is wrong":            change(8, 9),
 		"it has 1216 bytes, its header says 1280":      whole[:1216],
 		"it has 1281 bytes, its header says 1280":      append(change(0, 'E'), 0),
 	} {
-		path := filepath.Join(t.TempDir(), "1.seg")
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := OpenSegment(path); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := openChanged(t, content); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
 		}
 	}
 	if _, err := OpenSegment("missing.seg"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
+}
+
+// openChanged opens a segment whose file has a content.
+func openChanged(t *testing.T, content []byte) (*Segment, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "1.seg")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return OpenSegment(path)
 }
 
 func TestWriteZeros(t *testing.T) {

@@ -102,7 +102,7 @@ func (b *LineStore) noted(lines *bbolt.Bucket, value []byte) (l Line, err error)
 	if err := json.Unmarshal(group.Get(key), &e); err != nil {
 		return l, err
 	}
-	return e.line(k), nil
+	return e.line(k, b.begun), nil
 }
 
 // parseChange parses a stored change: the key of the line in its bucket, and the

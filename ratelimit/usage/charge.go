@@ -155,7 +155,7 @@ func (b *LineStore) Charges(want func(organization, period string) bool) iter.Se
 				of = k
 				billed, _ = b.period(k.Organization, k.Period)
 			}
-			if !yield(e.charge(k, billed), nil) {
+			if !yield(e.charge(k, b.begun, billed), nil) {
 				return errStopped
 			}
 			return nil
@@ -209,7 +209,7 @@ func (b *LineStore) changed(tx *bbolt.Tx, change []byte, n uint64) (is, was *Cha
 		billed = cycle.At(time.Unix(this.Late, 0))
 	}
 	charge := func(e *entry) *Charge {
-		c := e.charge(k, billed)
+		c := e.charge(k, b.begun, billed)
 		c.Late = this.Late != 0
 		return &c
 	}
@@ -272,9 +272,9 @@ func changedAgain(tx *bbolt.Tx, change []byte, n uint64) bool {
 }
 
 // charge returns the charge of an entry.
-func (e *entry) charge(k Key, billed metering.Period) Charge {
+func (e *entry) charge(k Key, at begun, billed metering.Period) Charge {
 	return Charge{
-		Line:    e.line(k),
+		Line:    e.line(k, at),
 		Package: max(0, e.Price.Package),
 		Minor:   max(0, e.Price.Minor),
 		Billed:  billed,

@@ -237,7 +237,7 @@ func (b *LineStore) span(tx *bbolt.Tx, k PageKey, span time.Duration) (lines []L
 			return nil, err
 		}
 		if e.State != Provisional {
-			lines = append(lines, e.line(of))
+			lines = append(lines, e.line(of, b.begun))
 		}
 	}
 	return lines, nil

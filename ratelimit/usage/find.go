@@ -53,7 +53,7 @@ func (b *LineStore) Find(id string) (f Found, found bool, err error) {
 				if err := json.Unmarshal(v, &e); err != nil {
 					return fmt.Errorf("reading the line %s: %w", id, err)
 				}
-				l := e.line(key)
+				l := e.line(key, b.begun)
 				if l.LineID != id {
 					return nil
 				}

@@ -18,7 +18,7 @@ type meter struct {
 
 // tell brings a service what a page lacks of items. Some outcomes get lost: these messages stay pending.
 func (m *meter) tell(t *rapid.T, p *page, items []Item, alone string) {
-	p.add(items, 100, alone)
+	p.add(items, 100, alone, 0)
 	verdicts := make([]Verdict, rapid.IntRange(0, len(p.Pending)).Draw(t, "answers"))
 	for i := range p.Pending {
 		if i > len(verdicts) {
@@ -113,7 +113,7 @@ func TestJoinedPagesAddUp(t *testing.T) {
 			}
 		}
 		for range 10 {
-			store.add(items(), 100, "")
+			store.add(items(), 100, "", 0)
 			for i := range store.Pending {
 				m.take(&store.Pending[i])
 			}

@@ -18,7 +18,7 @@ import (
 func (b *LineStore) Lines(want func(organization, period string) bool) iter.Seq2[Line, error] {
 	return func(yield func(Line, error) bool) {
 		err := b.entries(want, func(k Key, e *entry) error {
-			if !yield(e.line(k), nil) {
+			if !yield(e.line(k, b.begun), nil) {
 				return errStopped
 			}
 			return nil
@@ -97,8 +97,8 @@ func (b *LineStore) Days(want func(organization, period string) bool) (days []Da
 	return days, err
 }
 
-// line returns the line of an entry, with all columns.
-func (e *entry) line(k Key) Line {
+// line returns the line of an entry, with all columns. The store began at a moment.
+func (e *entry) line(k Key, at begun) Line {
 	total, t := e.total(), e.Price
 	k.Origin.Form = max(k.Origin.Form, e.Form)
 	sale := e.sale()
@@ -106,7 +106,7 @@ func (e *entry) line(k Key) Line {
 		Schema:          SchemaV1,
 		LedgerID:        k.Origin.Ledger,
 		LineID:          lineID(k),
-		Revision:        e.Revision,
+		Revision:        at.revision(e.Revision, e.End),
 		Period:          k.Period,
 		AccountID:       k.Organization,
 		Plan:            t.Plan,

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +20,8 @@ type LineStore struct {
 	// Opened is called after the file was first opened, or created, and before anything is
 	// read or written. Optional; set it before the first call.
 	Opened func() error
+	// Told is the file with a second copy of what services were told. "": there is none.
+	Told string
 
 	path   string
 	noSync bool // for tests, which would wait for disks
@@ -29,6 +30,8 @@ type LineStore struct {
 	ledger  string     // the id of the ledger that keys without one are of
 	known   bool       // the file was opened before
 	pinned  bool       // ledger is what the file says
+	begun   begun      // what the file says
+	marked  mark       // as it was left last in Told
 	periods periods    // nil: derived from the ids
 }
 
@@ -51,41 +54,6 @@ const storeWait = 5 * time.Second
 // its first update writes it down for ever.
 func NewLineStore(path, ledgerID string) *LineStore { return &LineStore{path: path, ledger: ledgerID} }
 
-// entry is a line as it is stored.
-type entry struct {
-	End      int64    `json:"e"` // in Unix seconds
-	Before   int64    `json:"b,omitempty"`
-	Sold     int64    `json:"o,omitempty"` // Reading.Sold before it
-	Rule     int      `json:"l,omitempty"` // by which overage is counted
-	Price    Price    `json:"t"`
-	Revision int64    `json:"r,omitempty"`
-	State    State    `json:"s"`
-	Sources  []Source `json:"i"` // sorted by instance
-	// Form is that of the line's id, if it is another than that of its sums.
-	Form metering.Form `json:"f,omitempty"`
-}
-
-// total adds up the sources.
-func (e *entry) total() (all Source) {
-	for _, s := range e.Sources {
-		all.Add(s)
-	}
-	return all
-}
-
-// after returns the account's quantity in the period including the line.
-func (e *entry) after() int64 {
-	total := e.total()
-	return e.Before + total.billed()
-}
-
-// equal reports whether two entries differ at most in their revisions, and in how
-// they are stored.
-func (e *entry) equal(other *entry) bool {
-	return e.End == other.End && e.Before == other.Before && e.Price == other.Price && e.State == other.State &&
-		e.sale() == other.sale() && slices.Equal(e.Sources, other.Sources)
-}
-
 // with runs f in a transaction and closes the file afterwards.
 func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	b.mu.Lock()
@@ -99,17 +67,22 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 			return b.failed(errors.Join(err, db.Close()))
 		}
 	}
-	b.known = true
-	if !b.pinned {
-		err = db.View(func(tx *bbolt.Tx) error {
-			if meta := tx.Bucket(bucketMeta); meta != nil && meta.Get(keyLedger) != nil {
-				b.ledger, b.pinned = string(meta.Get(keyLedger)), true
-			}
-			return nil
-		})
-		if err != nil {
+	if !b.known {
+		if err := b.meetCopy(db); err != nil {
 			return b.failed(errors.Join(err, db.Close()))
 		}
+	}
+	b.known = true
+	err = db.View(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket(bucketMeta)
+		b.begun = begunOf(meta)
+		if !b.pinned && meta != nil && meta.Get(keyLedger) != nil {
+			b.ledger, b.pinned = string(meta.Get(keyLedger)), true
+		}
+		return nil
+	})
+	if err != nil {
+		return b.failed(errors.Join(err, db.Close()))
 	}
 	run := db.View
 	if write {
@@ -144,6 +117,9 @@ type UpdateInput struct {
 	Terms map[string]Terms
 	// Complete reports whether all usage that ended at or before end is known.
 	Complete func(end time.Time) bool
+	// Anew says that another file may have made lines of these sums before: one that does
+	// not exist yet begins with higher revisions.
+	Anew bool
 }
 
 // Update recomputes the lines of every organization and period that in.Sums
@@ -153,7 +129,11 @@ type UpdateInput struct {
 // correction.
 func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 	sums := merge(in.Sums)
+	var now mark
 	err = b.with(true, func(tx *bbolt.Tx) error {
+		if err := b.begin(tx, &in); err != nil {
+			return err
+		}
 		lines, err := tx.CreateBucketIfNotExists(bucketLines)
 		if err != nil {
 			return err
@@ -208,8 +188,12 @@ func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 			}
 			changed += n
 		}
+		now = b.markOf(tx)
 		return nil
 	})
+	if err == nil {
+		err = b.leave(now)
+	}
 	return changed, err
 }
 
@@ -353,40 +337,4 @@ func (u *update) recount(from []byte, reported map[string]*entry) (changed int, 
 		return len(keep), u.bucket.Delete(keyOpen)
 	}
 	return len(keep), u.bucket.Put(keyOpen, open)
-}
-
-// before returns the line before a key, nil for the first.
-func before(bucket *bbolt.Bucket, key []byte) (*entry, error) {
-	cursor := bucket.Cursor()
-	cursor.Seek(key)
-	for k, v := cursor.Prev(); k != nil; k, v = cursor.Prev() {
-		if !isLine(k) {
-			continue
-		}
-		var e entry
-		if err := json.Unmarshal(v, &e); err != nil {
-			return nil, fmt.Errorf("reading the line %x: %w", k, err)
-		}
-		return &e, nil
-	}
-	return nil, nil
-}
-
-func readEntry(bucket *bbolt.Bucket, key []byte) (e entry, known bool, err error) {
-	text := bucket.Get(key)
-	if text == nil {
-		return e, false, nil
-	}
-	if err := json.Unmarshal(text, &e); err != nil {
-		return e, false, fmt.Errorf("reading the line %x: %w", key, err)
-	}
-	return e, true, nil
-}
-
-func writeEntry(bucket *bbolt.Bucket, key []byte, e *entry) error {
-	text, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	return bucket.Put(key, text)
 }

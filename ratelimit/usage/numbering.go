@@ -15,11 +15,7 @@ var keyNumbering = []byte("numbering")
 // number that a change has in it.
 func (b *LineStore) numbering() (id string, highest uint64, err error) {
 	err = b.with(true, func(tx *bbolt.Tx) error {
-		if changes := tx.Bucket(bucketChanges); changes != nil {
-			if k, _ := changes.Cursor().Last(); len(k) == 8 {
-				highest = binary.BigEndian.Uint64(k)
-			}
-		}
+		highest = highestChange(tx)
 		meta, err := tx.CreateBucketIfNotExists(bucketMeta)
 		if err != nil {
 			return err
@@ -31,6 +27,16 @@ func (b *LineStore) numbering() (id string, highest uint64, err error) {
 		return meta.Put(keyNumbering, []byte(id))
 	})
 	return id, highest, err
+}
+
+// highestChange returns the highest number that a change has.
+func highestChange(tx *bbolt.Tx) uint64 {
+	if changes := tx.Bucket(bucketChanges); changes != nil {
+		if k, _ := changes.Cursor().Last(); len(k) == 8 {
+			return binary.BigEndian.Uint64(k)
+		}
+	}
+	return 0
 }
 
 // told is what a manifest says of one billing.db.

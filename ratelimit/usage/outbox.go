@@ -186,7 +186,7 @@ func (o *Outbox) fill(ctx context.Context, s Service, due []duePage) ([]*openPag
 				return false, damaged(s.Name(), due[i].PageKey, err)
 			}
 		}
-		p.add(s.Items(lines), left, o.Alone)
+		p.add(s.Items(lines), left, o.Alone, floor(lines))
 		left -= len(p.Pending)
 		pages = append(pages, p)
 		return left > 0, nil

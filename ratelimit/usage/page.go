@@ -62,8 +62,8 @@ type rejected struct {
 }
 
 // add adds messages for items that the service does not have, up to most pending
-// messages. alone is Message.Alone.
-func (p *page) add(items []Item, most int, alone string) {
+// messages. alone is Message.Alone; names of earlier revisions than least may be known.
+func (p *page) add(items []Item, most int, alone string, least int64) {
 	pending := make(map[string]bool, len(p.Pending))
 	for _, m := range p.Pending {
 		pending[m.ID] = true
@@ -75,7 +75,7 @@ func (p *page) add(items []Item, most int, alone string) {
 		if pending[items[i].ID] {
 			continue // the pending message must arrive first
 		}
-		if m, wanted := p.message(&items[i]); wanted {
+		if m, wanted := p.message(&items[i], least); wanted {
 			m.Alone = alone
 			p.Pending = append(p.Pending, m)
 		}
@@ -84,7 +84,7 @@ func (p *page) add(items []Item, most int, alone string) {
 
 // message returns the message for an item. wanted is false if the service has the
 // item already or refused it as it is.
-func (p *page) message(item *Item) (m Message, wanted bool) {
+func (p *page) message(item *Item, least int64) (m Message, wanted bool) {
 	before, known := p.Sent[item.ID]
 	digest := item.digest()
 	if known && before.Value == item.Value && before.Amount == item.Amount && before.Digest == digest && !before.Again {
@@ -95,7 +95,7 @@ func (p *page) message(item *Item) (m Message, wanted bool) {
 	}
 	m = Message{
 		Item:     *item,
-		Revision: before.Revision + 1,
+		Revision: max(before.Revision+1, least),
 		Delta:    item.Value - before.Value,
 		Paid:     item.Amount - before.Amount,
 	}

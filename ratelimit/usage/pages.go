@@ -72,6 +72,13 @@ func (s *storedPages) Save(_ context.Context, service string, pages map[PageKey]
 	if err != nil {
 		return nil, err
 	}
+	saved := maps.Clone(pages)
+	for k := range others {
+		delete(saved, k)
+	}
+	if err := s.store.copyPages(service, saved); err != nil {
+		return nil, err
+	}
 	s.read = noted(s.read, pages, others)
 	return others, nil
 }
@@ -118,7 +125,15 @@ func (s *storedPages) join(service string, pages map[PageKey][]byte) error {
 	if len(pages) == 0 {
 		return nil
 	}
-	return s.store.with(true, func(tx *bbolt.Tx) error { return joinStored(tx, service, pages) })
+	var joined map[PageKey][]byte
+	err := s.store.with(true, func(tx *bbolt.Tx) (err error) {
+		joined, err = joinStored(tx, service, pages)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return s.store.copyPages(service, joined)
 }
 
 // joinTold is join of pages with what this gateway told in the shared store. It returns
@@ -127,31 +142,36 @@ func (s *storedPages) joinTold(service string, pages map[PageKey][]byte) (id, ma
 	if len(pages) == 0 {
 		return "", "", nil
 	}
+	var joined map[PageKey][]byte
 	err = s.store.with(true, func(tx *bbolt.Tx) (err error) {
-		if err := joinStored(tx, service, pages); err != nil {
+		if joined, err = joinStored(tx, service, pages); err != nil {
 			return err
 		}
 		id, mark, err = toldShared(tx)
 		return err
 	})
+	if err == nil {
+		err = s.store.copyPages(service, joined)
+	}
 	return id, mark, err
 }
 
-func joinStored(tx *bbolt.Tx, service string, pages map[PageKey][]byte) error {
+// joinStored adds what pages say to those that are stored, and returns what is stored then.
+func joinStored(tx *bbolt.Tx, service string, pages map[PageKey][]byte) (now map[PageKey][]byte, err error) {
 	own, err := writablePagesOf(tx, service)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	now = make(map[PageKey][]byte, len(pages))
 	for k, text := range pages {
-		joined, err := joinTexts(own.Get(pageText(k)), text)
-		if err != nil {
-			return damaged(service, k, err)
+		if now[k], err = joinTexts(bytes.Clone(own.Get(pageText(k))), text); err != nil {
+			return nil, damaged(service, k, err)
 		}
-		if err := own.Put(pageText(k), joined); err != nil {
-			return err
+		if err := own.Put(pageText(k), now[k]); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return now, nil
 }
 
 // Services returns the names of the services that have pages in the file.

@@ -48,7 +48,9 @@ func (b *LineStore) Rename(former, name string) error {
 		if err != nil {
 			return fmt.Errorf("renaming %s: %w", name, err)
 		}
-		return nil
+		return b.withCopy(func(tx *bbolt.Tx) error {
+			return renameBucket(tx.Bucket(bucketPages), []byte(former), []byte(name), joinTexts)
+		})
 	})
 }
 

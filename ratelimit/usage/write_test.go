@@ -105,7 +105,7 @@ func BenchmarkWrite(b *testing.B) {
 			charges := func(yield func(Charge, error) bool) {
 				for i := range b.N {
 					key.Start, key.Function = start, strconv.Itoa(i%1000)
-					if !yield(e.charge(key, metering.Period{}), nil) {
+					if !yield(e.charge(key, begun{}, metering.Period{}), nil) {
 						return
 					}
 				}

@@ -1,0 +1,192 @@
+package usage
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+)
+
+// A LineStore keeps a second copy of what services were told, in the file Told. So what
+// they were told is known also after the line store was begun anew or put back from an
+// older copy: they are told only what differs then. The copy has a mark, by which such a
+// line store is noticed.
+
+// mark says what the line store was when it was last updated.
+type mark struct {
+	Store   string `json:"store"`            // the id of the file
+	Changes uint64 `json:"changes"`          // the number of its last change
+	Base    int64  `json:"base,omitempty"`   // of its revisions
+	Shared  string `json:"shared,omitempty"` // the id under which the gateway joined a shared store
+}
+
+var (
+	bucketMark = []byte("mark") // in the copy
+	keyMark    = []byte("mark") // in bucketMark
+
+	// bucketSalvaged is in a line store of which a damaged file had only a part.
+	bucketSalvaged = []byte("salvaged")
+)
+
+// withCopy runs f in a transaction on the copy, if there is to be one. The caller holds mu.
+func (b *LineStore) withCopy(f func(*bbolt.Tx) error) error {
+	if b.Told == "" {
+		return nil
+	}
+	db, err := bbolt.Open(b.Told, 0o600, &bbolt.Options{Timeout: storeWait, NoSync: b.noSync})
+	if err != nil {
+		return fmt.Errorf("what services were told: %s: %w", b.Told, err)
+	}
+	if err := errors.Join(db.Update(f), db.Close()); err != nil {
+		return fmt.Errorf("what services were told: %s: %w", b.Told, err)
+	}
+	return nil
+}
+
+// copyPages stores pages of a service in the copy, as they are in the line store.
+func (b *LineStore) copyPages(service string, pages map[PageKey][]byte) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.withCopy(func(tx *bbolt.Tx) error {
+		own, err := writablePagesOf(tx, service)
+		if err != nil {
+			return err
+		}
+		for k, text := range pages {
+			if err := own.Put(pageText(k), text); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// leave notes what the line store is, before anybody is told of its changes.
+func (b *LineStore) leave(now mark) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now == b.marked {
+		return nil
+	}
+	if err := b.withCopy(func(tx *bbolt.Tx) error { return putMark(tx, now) }); err != nil {
+		return err
+	}
+	b.marked = now
+	return nil
+}
+
+// markOf returns the mark of the line store as it is now.
+func (b *LineStore) markOf(tx *bbolt.Tx) (m mark) {
+	m.Base = b.begun.Base
+	if meta := tx.Bucket(bucketMeta); meta != nil {
+		m.Store = string(meta.Get(keyNumbering))
+	}
+	m.Changes = highestChange(tx)
+	if joined := tx.Bucket(bucketJoined); joined != nil {
+		m.Shared = string(joined.Get(keyJoinedID))
+	}
+	return m
+}
+
+func putMark(tx *bbolt.Tx, m mark) error {
+	bucket, err := tx.CreateBucketIfNotExists(bucketMark)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return bucket.Put(keyMark, text)
+}
+
+// meetCopy brings a line store that was just opened and the copy together: each has
+// afterwards what both say. A line store that is not the one of the mark begins anew.
+func (b *LineStore) meetCopy(db *bbolt.DB) error {
+	if b.Told == "" {
+		return nil
+	}
+	return db.Update(func(tx *bbolt.Tx) error {
+		return b.withCopy(func(other *bbolt.Tx) error {
+			var last mark
+			if bucket := other.Bucket(bucketMark); bucket != nil {
+				if err := json.Unmarshal(bucket.Get(keyMark), &last); err != nil {
+					return err
+				}
+			}
+			now := b.markOf(tx)
+			replaced := last.Store != "" && (last.Store != now.Store || last.Changes > now.Changes)
+			if replaced || tx.Bucket(bucketSalvaged) != nil {
+				if err := beginAnew(tx, last); err != nil {
+					return err
+				}
+			}
+			return errors.Join(joinAll(tx, other, true), joinAll(other, tx, false))
+		})
+	})
+}
+
+// beginAnew has a line store begin anew: with the next update it has another id, and the
+// revisions of its lines are above all that there were.
+func beginAnew(tx *bbolt.Tx, last mark) error {
+	meta, err := tx.CreateBucketIfNotExists(bucketMeta)
+	if err != nil {
+		return err
+	}
+	joined, err := tx.CreateBucketIfNotExists(bucketJoined)
+	if err != nil {
+		return err
+	}
+	if last.Shared != "" && joined.Get(keyJoinedID) == nil {
+		err = joined.Put(keyJoinedID, []byte(last.Shared))
+	}
+	if tx.Bucket(bucketSalvaged) != nil {
+		err = errors.Join(err, tx.DeleteBucket(bucketSalvaged))
+	}
+	return errors.Join(err,
+		joined.Delete(keyJoinMark), // a shared store does not know what is joined here
+		meta.Put(keyNumbering, []byte(token())),
+		putBegun(meta, begun{Base: max(last.Base, begunOf(meta).Base)}),
+	)
+}
+
+// joinAll adds what all pages of another file say to those of a file. due has services be
+// told again what differs.
+func joinAll(into, from *bbolt.Tx, due bool) error {
+	all := from.Bucket(bucketPages)
+	if all == nil {
+		return nil
+	}
+	return all.ForEachBucket(func(name []byte) error {
+		service := string(name)
+		own, err := writablePagesOf(into, service)
+		if err != nil {
+			return err
+		}
+		return all.Bucket(name).ForEach(func(k, text []byte) error {
+			is := own.Get(k)
+			joined, err := joinTexts(is, text)
+			if err != nil {
+				return fmt.Errorf("the outbox of %s: the page %q: %w", service, k, err)
+			}
+			if bytes.Equal(joined, is) {
+				return nil
+			}
+			if err := own.Put(bytes.Clone(k), bytes.Clone(joined)); err != nil || !due {
+				return err
+			}
+			return makeDue(into, service, bytes.Clone(k))
+		})
+	})
+}
+
+// makeDue marks a page as due.
+func makeDue(tx *bbolt.Tx, service string, key []byte) error {
+	due, err := dueOf(tx, service)
+	if err != nil || due.Get(key) != nil {
+		return err
+	}
+	return due.Put(key, make([]byte, 8))
+}
