@@ -38,6 +38,7 @@ var (
 	keyClock       = []byte("clock")   // a keptClock
 	keyNumbers     = []byte("numbers") // Ledger.Numbers of the process that has the file
 	keyOthers      = []byte("others")  // Ledger.KeepOthers
+	keyOverrides   = []byte("limits")  // Ledger.KeepOverrides
 	keyFiles       = []byte("files")   // which databases there are in the directory of the ledger, separated by spaces
 )
 
@@ -313,14 +314,24 @@ func (c *checkpoint) clock() (k keptClock, ok bool) {
 
 // KeepOthers keeps what a caller knows of other gateways, for the process after this
 // one; KeptOthers returns it, nil if nothing was kept or checkpoint.db was made anew.
-func (l *Ledger) KeepOthers(text []byte) error {
-	return l.own.checkpoint.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyOthers, text) })
-}
+func (l *Ledger) KeepOthers(text []byte) error { return l.keep(keyOthers, text) }
 
 // KeptOthers returns what KeepOthers kept.
-func (l *Ledger) KeptOthers() (text []byte) {
+func (l *Ledger) KeptOthers() []byte { return l.kept(keyOthers) }
+
+// KeepOverrides keeps the quotas that operators set, as KeepOthers does.
+func (l *Ledger) KeepOverrides(text []byte) error { return l.keep(keyOverrides, text) }
+
+// KeptOverrides returns what KeepOverrides kept.
+func (l *Ledger) KeptOverrides() []byte { return l.kept(keyOverrides) }
+
+func (l *Ledger) keep(key, text []byte) error {
+	return l.own.checkpoint.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(key, text) })
+}
+
+func (l *Ledger) kept(key []byte) (text []byte) {
 	_ = l.own.checkpoint.db.View(func(tx *bbolt.Tx) error { // the function returns no error
-		text = bytes.Clone(tx.Bucket(bucketMeta).Get(keyOthers))
+		text = bytes.Clone(tx.Bucket(bucketMeta).Get(key))
 		return nil
 	})
 	return text

@@ -21,14 +21,14 @@ type Authority interface {
 	// ErrUnavailable, or wraps it; then the claim may have been settled or not.
 	Claim(ctx context.Context, c Claim) (Answer, error)
 
-	// SetOverride puts a limit in force in place of the configured one for an
-	// organization, in this and all later periods; nil removes it. The error is
-	// ErrUnavailable, or wraps it; then it may have been done, or half of it.
-	SetOverride(ctx context.Context, organization string, limit *int64) error
+	// SetOverride puts an override of an organization in force, in this and all later
+	// periods, if it has a higher version than the one that the authority has. The error
+	// is ErrUnavailable, or wraps it; then it may have been done, or half of it.
+	SetOverride(ctx context.Context, organization string, o Override) error
 
-	// Overrides returns the limits that SetOverride set, by organization; nil if
-	// none ever were, or all were lost. The error is ErrUnavailable, or wraps it.
-	Overrides(ctx context.Context) (map[string]int64, error)
+	// Overrides returns what SetOverride set, by organization; nil if nothing ever was,
+	// or all was lost. The error is ErrUnavailable, or wraps it.
+	Overrides(ctx context.Context) (map[string]Override, error)
 }
 
 // EpochAuthority is an Authority that may lose grants it has made: its server is

@@ -20,10 +20,12 @@ import (
 const embeddedWait = time.Second
 
 // The buckets of quotas.db: leases in JSON by `PERIOD|ORGANIZATION`, and overrides
-// as eight bytes, big-endian, by organization.
+// as eight bytes, big-endian, by organization, with their versions, which those that were
+// removed have too.
 var (
 	bucketLeases    = []byte("leases")
 	bucketOverrides = []byte("limits")
+	bucketVersions  = []byte("limitversions")
 )
 
 // Embedded is the authority of the gateways of one machine. Its state is the file
@@ -147,37 +149,61 @@ func overrideOf(tx *bbolt.Tx, organization string) (int64, bool) {
 }
 
 // SetOverride implements Authority.
-func (e *Embedded) SetOverride(_ context.Context, organization string, limit *int64) error {
+func (e *Embedded) SetOverride(_ context.Context, organization string, o Override) error {
 	return e.with(true, func(tx *bbolt.Tx) error {
-		bucket, err := tx.CreateBucketIfNotExists(bucketOverrides)
+		limits, err := tx.CreateBucketIfNotExists(bucketOverrides)
 		if err != nil {
 			return err
 		}
-		if limit == nil {
-			return bucket.Delete([]byte(organization))
+		versions, err := tx.CreateBucketIfNotExists(bucketVersions)
+		key := []byte(organization)
+		if err != nil || o.Version <= numberIn(versions.Get(key)) {
+			return err
 		}
-		return bucket.Put([]byte(organization), binary.BigEndian.AppendUint64(nil, uint64(*limit)))
+		if err := versions.Put(key, binary.BigEndian.AppendUint64(nil, o.Version)); err != nil {
+			return err
+		}
+		if o.Removed {
+			return limits.Delete(key)
+		}
+		return limits.Put(key, binary.BigEndian.AppendUint64(nil, uint64(o.Limit)))
 	})
 }
 
+// numberIn reads eight bytes; 0 if there are none.
+func numberIn(value []byte) uint64 {
+	if len(value) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(value)
+}
+
 // Overrides implements Authority.
-func (e *Embedded) Overrides(context.Context) (map[string]int64, error) {
+func (e *Embedded) Overrides(context.Context) (found map[string]Override, err error) {
 	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
-	var overrides map[string]int64
-	err := e.with(false, func(tx *bbolt.Tx) error {
-		bucket := tx.Bucket(bucketOverrides)
-		if bucket == nil {
+	err = e.with(false, func(tx *bbolt.Tx) error {
+		limits, versions := tx.Bucket(bucketOverrides), tx.Bucket(bucketVersions)
+		if limits == nil {
 			return nil
 		}
-		overrides = make(map[string]int64)
-		return bucket.ForEach(func(k, v []byte) error {
+		found = make(map[string]Override)
+		if versions != nil {
+			err := versions.ForEach(func(k, v []byte) error {
+				found[string(k)] = Override{Removed: true, Version: numberIn(v)}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return limits.ForEach(func(k, v []byte) error {
 			if len(v) == 8 {
-				overrides[string(k)] = int64(binary.BigEndian.Uint64(v))
+				found[string(k)] = Override{Limit: int64(numberIn(v)), Version: found[string(k)].Version}
 			}
 			return nil
 		})
 	})
-	return overrides, err
+	return found, err
 }

@@ -26,7 +26,7 @@ func TestEmbeddedFile(t *testing.T) {
 	calls := map[string]func() error{
 		"claim":     func() error { _, err := e.Claim(t.Context(), Claim{}); return err },
 		"held by":   func() error { _, err := e.HeldBy(t.Context(), "h"); return err },
-		"set":       func() error { return e.SetOverride(t.Context(), "acme", nil) },
+		"set":       func() error { return e.SetOverride(t.Context(), "acme", Override{}) },
 		"overrides": func() error { _, err := e.Overrides(t.Context()); return err },
 	}
 	for name, call := range calls {

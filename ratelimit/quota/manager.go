@@ -55,10 +55,14 @@ type Manager struct {
 	ledger     *metering.Ledger
 	authority  atomic.Pointer[Authority]
 	accounts   *xsync.Map[string, *account]
-	overrides  atomic.Pointer[map[string]int64] // by organization; a copy of the authority's
-	lastNumber atomic.Uint64                    // of a claim
-	epochs     atomic.Pointer[epochs]           // of the authority that were joined
-	others     atomic.Pointer[others]           // what other holders have, by this authority
+	overrides  atomic.Pointer[overrides] // a copy of the authority's
+	lastNumber atomic.Uint64             // of a claim
+	epochs     atomic.Pointer[epochs]    // of the authority that were joined
+	others     atomic.Pointer[others]    // what other holders have, by this authority
+
+	overriding sync.Mutex // held while overrides is changed; guards believe and kept
+	believe    bool       // the authority is a new one: what it has of overrides is right
+	kept       overrides  // on the disk
 
 	maintaining sync.Mutex     // held during a round of maintainLoop; guards rounds and orphans
 	rounds      int            // of maintainLoop
@@ -73,10 +77,11 @@ type Manager struct {
 // the background, also after an authority was away. Close it before the ledger.
 func NewManager(ledger *metering.Ledger, authority Authority) *Manager {
 	m := &Manager{ledger: ledger, accounts: xsync.NewMap[string, *account]()}
-	m.overrides.Store(new(map[string]int64))
+	m.overrides.Store(new(overrides))
 	m.epochs.Store(newEpochs())
 	m.authority.Store(&authority)
 	m.rememberOthers(authority)
+	m.recallOverrides(authority)
 	m.lastNumber.Store(max(m.newNumber(), ledger.Numbers()))
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	m.refreshOverrides(m.ctx)
@@ -99,6 +104,7 @@ func (m *Manager) newNumber() uint64 {
 func (m *Manager) SetAuthority(ctx context.Context, authority Authority) {
 	number := m.lastNumber.Add(1)
 	before := *m.authority.Swap(&authority)
+	m.recallOverrides(authority)
 	m.refreshOverrides(ctx)
 	m.epochs.Store(newEpochs())
 	m.rememberOthers(authority)

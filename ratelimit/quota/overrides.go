@@ -1,43 +1,116 @@
 package quota
 
-import "context"
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
 
-// An override is a limit that an operator set (`edgegate quota set`) in place of
-// the configured one. The authority keeps the overrides of all organizations; the
-// copy here is read again every second tick.
+// Override is a limit that an operator set (`edgegate quota set`) in place of the
+// configured one, or took back. The authority keeps those of all organizations. Each
+// gateway reads them every second tick, remembers them, also on its disk, and repeats
+// them to an authority that has lost them, or has an earlier copy.
+type Override struct {
+	Limit   int64  `json:"limit"`
+	Removed bool   `json:"removed,omitempty"` // the configured limit is in force
+	Version uint64 `json:"version"`           // the highest of an organization prevails; 0: it was set by a build that kept none
+}
+
+// overrides has those of organizations.
+type overrides map[string]Override
 
 // effectiveLimit returns the limit in force, as far as known here.
 func (m *Manager) effectiveLimit(organization string, allowance *Allowance) int64 {
-	if limit, ok := (*m.overrides.Load())[organization]; ok {
-		return limit
+	if o, ok := (*m.overrides.Load())[organization]; ok && !o.Removed {
+		return o.Limit
 	}
 	return allowance.Quota
 }
 
-// refreshOverrides reads the overrides from the authority. It reports whether the
-// copy here and the authority agree now.
+// overridden reports whether an operator set the limit in force.
+func (m *Manager) overridden(organization string) bool {
+	o, ok := (*m.overrides.Load())[organization]
+	return ok && !o.Removed
+}
+
+// merged returns what is in force where an authority has theirs (nil: none, or it lost
+// all) and this process knows of o, and which of these the authority must be told.
+func (o overrides) merged(theirs overrides) (all overrides, lost []string) {
+	all = make(overrides, len(theirs))
+	maps.Copy(all, theirs)
+	for organization, known := range o {
+		if known.Version > theirs[organization].Version || known.Version == 0 && theirs == nil {
+			all[organization] = known
+			lost = append(lost, organization)
+		}
+	}
+	return all, lost
+}
+
+// recallOverrides begins with what the process before knew, if it had the same
+// authority. One that nobody here knows is believed in all that it has.
+func (m *Manager) recallOverrides(authority Authority) {
+	m.overriding.Lock()
+	defer m.overriding.Unlock()
+	m.believe = true
+	f, ok := authority.(EpochAuthority)
+	if !ok || !f.Known() {
+		return
+	}
+	m.believe = false
+	var kept overrides
+	if json.Unmarshal(m.ledger.KeptOverrides(), &kept) != nil {
+		return // nothing was kept
+	}
+	all, _ := (*m.overrides.Load()).merged(kept)
+	m.overrides.Store(&all)
+}
+
+// refreshOverrides reads the overrides from the authority, and repeats to it what it
+// does not know. It reports whether the copy here and the authority agree now.
 func (m *Manager) refreshOverrides(ctx context.Context) bool {
+	m.overriding.Lock()
+	defer m.overriding.Unlock()
 	authority := *m.authority.Load()
-	overrides, err := authority.Overrides(ctx)
+	theirs, err := authority.Overrides(ctx)
 	if err != nil {
 		return false
 	}
 	known := *m.overrides.Load()
-	if overrides == nil && len(known) > 0 {
-		// The authority is a new one, or its store was emptied: write ours into it.
-		return writeOverrides(ctx, authority, known) == nil
+	all, lost := known.merged(theirs)
+	if m.believe && theirs != nil {
+		all, lost = theirs, nil
 	}
-	m.overrides.Store(&overrides)
+	m.overrides.Store(&all)
+	m.keepOverrides(authority, all)
+	for _, organization := range lost {
+		o := all[organization]
+		if o.Version == 0 { // from now on it has one
+			o.Version = m.newNumber()
+		}
+		if err := authority.SetOverride(ctx, organization, o); err != nil {
+			return false
+		}
+	}
+	m.believe = false
 	return true
 }
 
-func writeOverrides(ctx context.Context, to Authority, overrides map[string]int64) error {
-	for organization, limit := range overrides {
-		if err := to.SetOverride(ctx, organization, &limit); err != nil {
-			return err
-		}
+// keepOverrides keeps the overrides of a shared authority on the disk. After an error
+// the next call tries again.
+func (m *Manager) keepOverrides(authority Authority, all overrides) {
+	if _, shared := authority.(EpochAuthority); !shared || maps.Equal(all, m.kept) {
+		return
 	}
-	return nil
+	text, err := json.Marshal(all)
+	if err == nil {
+		err = m.ledger.KeepOverrides(text)
+	}
+	if err == nil {
+		m.kept = all
+	}
 }
 
 // CopyOverrides replaces the overrides of another authority by those in force:
@@ -49,26 +122,52 @@ func (m *Manager) CopyOverrides(ctx context.Context, to Authority) error {
 	if err != nil {
 		return err
 	}
-	for organization := range stale {
-		if _, ok := known[organization]; ok {
+	for _, organization := range slices.Sorted(maps.Keys(union(known, stale))) {
+		o, ok := known[organization]
+		if !ok {
+			o.Removed = true
+		}
+		before, was := stale[organization]
+		if was && before.Limit == o.Limit && before.Removed == o.Removed && before.Version >= o.Version {
 			continue
 		}
-		if err := to.SetOverride(ctx, organization, nil); err != nil {
+		o.Version = max(o.Version, before.Version+1)
+		if err := to.SetOverride(ctx, organization, o); err != nil {
 			return err
 		}
 	}
-	return writeOverrides(ctx, to, known)
+	return nil
 }
+
+func union(a, b overrides) overrides {
+	all := make(overrides, len(a)+len(b))
+	maps.Copy(all, a)
+	maps.Copy(all, b)
+	return all
+}
+
+// overrideTries bounds how often SetOverride begins again when another gateway sets the
+// same override meanwhile.
+const overrideTries = 3
 
 // SetOverride puts a limit in force in place of the configured one, for all
 // gateways that share the authority; nil removes the override. The error is
 // ErrUnavailable, or wraps it.
 func (m *Manager) SetOverride(ctx context.Context, organization string, limit *int64) error {
-	if err := (*m.authority.Load()).SetOverride(ctx, organization, limit); err != nil {
-		return err
+	for range overrideTries {
+		m.refreshOverrides(ctx) // after an error the next call fails too
+		o := Override{Version: max(m.newNumber(), (*m.overrides.Load())[organization].Version+1), Removed: limit == nil}
+		if limit != nil {
+			o.Limit = *limit
+		}
+		if err := (*m.authority.Load()).SetOverride(ctx, organization, o); err != nil {
+			return err
+		}
+		if !m.refreshOverrides(ctx) || (*m.overrides.Load())[organization].Version <= o.Version {
+			return nil
+		}
 	}
-	m.refreshOverrides(ctx)
-	return nil
+	return fmt.Errorf("%w: other gateways set the same quota", ErrUnavailable)
 }
 
 // repairOverride is called after a claim that the authority settled by another
@@ -81,9 +180,9 @@ func (m *Manager) repairOverride(ctx context.Context, organization string, allow
 	if !m.refreshOverrides(ctx) || m.effectiveLimit(organization, allowance) == settledBy {
 		return
 	}
-	var limit *int64
-	if known, ok := (*m.overrides.Load())[organization]; ok {
-		limit = &known
+	o, ok := (*m.overrides.Load())[organization]
+	if !ok {
+		o.Removed = true
 	}
-	_ = (*m.authority.Load()).SetOverride(ctx, organization, limit) // the next claim finds out
+	_ = (*m.authority.Load()).SetOverride(ctx, organization, o) // the next claim finds out
 }

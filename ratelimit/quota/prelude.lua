@@ -1,6 +1,6 @@
--- Stands in front of claim.lua and poll.lua: decodes the request, and tells which
--- server runs the script, and when.
--- KEYS[1] the hash of a shard. ARGV: names and values in turn. A window is
+-- Stands in front of claim.lua, poll.lua and limits.lua: decodes the request, and tells
+-- which server runs the script, and when.
+-- KEYS[1] the hash of a shard, or that of all overrides. ARGV: names and values in turn. A window is
 -- PERIOD|ORGANIZATION; there may be several.
 local RECLAIM_FOR = 3000000 -- microseconds; reclaimFor in lease.go
 

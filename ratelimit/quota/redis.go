@@ -23,9 +23,13 @@ var claimText string
 //go:embed poll.lua
 var pollText string
 
+//go:embed limits.lua
+var limitsText string
+
 var (
-	claimScript = redisconn.NewScript(preludeText + claimText)
-	pollScript  = redisconn.NewScript(preludeText + pollText)
+	claimScript  = redisconn.NewScript(preludeText + claimText)
+	pollScript   = redisconn.NewScript(preludeText + pollText)
+	limitsScript = redisconn.NewScript(preludeText + limitsText)
 )
 
 // callWait bounds one call of a script.

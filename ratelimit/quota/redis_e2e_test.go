@@ -225,7 +225,7 @@ func TestRedisOverridesAreMended(t *testing.T) {
 	}
 	there := func() bool {
 		limits, err := m.redis.Overrides(t.Context())
-		return err == nil && limits["acme"] == 1000
+		return err == nil && limits["acme"].Limit == 1000
 	}
 	calls := 0
 	for _, lose := range [][]any{

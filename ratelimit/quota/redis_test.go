@@ -199,34 +199,42 @@ func TestRedisHeldBy(t *testing.T) {
 	}
 }
 
-// An override is on the list before the field that claims read, and no command follows one that failed.
+// An override is on the list before the field that claims read, which gets what the list says; no command follows one that failed.
 func TestRedisOverrides(t *testing.T) {
 	key := grantsKey(metering.Shard("acme"))
-	set := []string{"HSET gw:limits | ", "HSET gw:limits acme 20", "HSET " + key + " l|acme 20"}
-	remove := []string{"HSET gw:limits | ", "HDEL gw:limits acme", "HDEL " + key + " l|acme"}
 	for _, tt := range []struct {
-		name  string
-		limit *int64
-		want  []string
+		name   string
+		o      Override
+		answer string
+		want   []string
 	}{
-		{"set", new(int64(20)), set},
-		{"remove", nil, remove},
+		{"set", Override{Limit: 20, Version: 7}, "20", []string{"20 version 7", "HSET " + key + " l|acme 20"}},
+		{"a newer one is there", Override{Limit: 20, Version: 7}, "30", []string{"20 version 7", "HSET " + key + " l|acme 30"}},
+		{"remove", Override{Removed: true, Version: 7}, "default", []string{"default version 7", "HDEL " + key + " l|acme"}},
+		{"never set", Override{Removed: true}, "", []string{"default version 0", "HDEL " + key + " l|acme"}},
 	} {
+		tt.want[0] = "EVALSHA gw:limits organization acme limit " + tt.want[0]
 		for fails := range len(tt.want) + 1 {
 			n := 0
-			s := redistest.Scripted(t, func([]string) any {
+			s := redistest.Scripted(t, func(c []string) any {
 				n++
 				if n > fails {
 					return errors.New("READONLY You can't write against a read only replica.")
 				}
+				if c[0] == "EVALSHA" {
+					return []any{tt.answer}
+				}
 				return 1
 			})
-			err := redisAt(t, s.URL(), false).SetOverride(t.Context(), "acme", tt.limit)
+			err := redisAt(t, s.URL(), false).SetOverride(t.Context(), "acme", tt.o)
 			if failed := fails < len(tt.want); errors.Is(err, ErrUnavailable) != failed || (err == nil) == failed {
 				t.Errorf("%s: %d commands succeed: %v", tt.name, fails, err)
 			}
 			var got []string
 			for _, c := range s.Commands() {
+				if c[0] == "EVALSHA" {
+					c = slices.Concat(c[:1], c[3:])
+				}
 				got = append(got, strings.Join(c, " "))
 			}
 			if want := tt.want[:min(fails+1, len(tt.want))]; !slices.Equal(got, want) {
@@ -236,11 +244,19 @@ func TestRedisOverrides(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		pairs []any
-		want  map[string]int64
+		want  map[string]Override
 	}{
 		"lost":     {[]any{}, nil},
-		"none set": {[]any{"|", ""}, map[string]int64{}},
-		"some":     {[]any{"|", "", "acme", "20", "bad", "x"}, map[string]int64{"acme": 20}},
+		"none set": {[]any{"|", ""}, map[string]Override{}},
+		"some": {
+			[]any{"|", "", "acme", "20", "bad", "x", "a", "30", "|a", "7", "b", "default", "|b", "8", "|c", "9"},
+			map[string]Override{
+				"acme": {Limit: 20},
+				"a":    {Limit: 30, Version: 7},
+				"b":    {Removed: true, Version: 8},
+				"c":    {Removed: true, Version: 9}, // by a build that keeps no versions
+			},
+		},
 	} {
 		r := redisAt(t, redistest.Scripted(t, func(c []string) any {
 			if c[0] == "HLEN" {

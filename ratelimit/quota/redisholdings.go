@@ -14,9 +14,11 @@ import (
 const (
 	// overridesKey is the hash of the overrides, by organization.
 	overridesKey = "gw:limits"
-	// overridesMarker is a field that the hash keeps when the last override is
-	// removed: a missing hash was lost.
+	// overridesMarker is a field that the hash always has, since a missing hash was lost;
+	// with the name of an organization behind it, it is the version of that override.
 	overridesMarker = "|"
+	// configuredLimit stands in place of the limit of an override that was removed.
+	configuredLimit = "default"
 )
 
 // HeldBy implements HoldingsAuthority.
@@ -97,23 +99,25 @@ func parseGrant(text string) (g Grant, err error) {
 }
 
 // SetOverride implements Authority.
-func (r *Redis) SetOverride(ctx context.Context, organization string, limit *int64) error {
+func (r *Redis) SetOverride(ctx context.Context, organization string, o Override) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*callWait)
 	defer cancel()
-	r.calls.Add(3)
+	r.calls.Add(2)
+	text := strconv.FormatInt(o.Limit, 10)
+	if o.Removed {
+		text = configuredLimit
+	}
 	// The list is written before the field that claims read: if the second write
 	// fails, repairOverride mends the field by the list.
-	key, field := grantsKey(r.Shard(organization)), "l|"+organization
-	err := r.conn.HashSet(ctx, overridesKey, overridesMarker, "")
-	switch {
-	case err != nil:
-	case limit == nil:
-		if err = r.conn.HashDelete(ctx, overridesKey, organization); err == nil {
-			err = r.conn.HashDelete(ctx, key, field)
+	reply, err := r.conn.Run(ctx, limitsScript, overridesKey, "organization", organization, "limit", text, "version", o.Version)
+	if err == nil {
+		if list, _ := reply.([]any); len(list) == 1 {
+			text, _ = list[0].(string)
 		}
-	default:
-		text := strconv.FormatInt(*limit, 10)
-		if err = r.conn.HashSet(ctx, overridesKey, organization, text); err == nil {
+		key, field := grantsKey(r.Shard(organization)), "l|"+organization
+		if _, bad := strconv.ParseInt(text, 10, 64); bad != nil {
+			err = r.conn.HashDelete(ctx, key, field)
+		} else {
 			err = r.conn.HashSet(ctx, key, field, text)
 		}
 	}
@@ -124,7 +128,7 @@ func (r *Redis) SetOverride(ctx context.Context, organization string, limit *int
 }
 
 // Overrides implements Authority.
-func (r *Redis) Overrides(ctx context.Context) (map[string]int64, error) {
+func (r *Redis) Overrides(ctx context.Context) (map[string]Override, error) {
 	ctx, cancel := context.WithTimeout(ctx, callWait)
 	defer cancel()
 	r.calls.Add(3) // HashAll asks for the length before and after
@@ -135,11 +139,21 @@ func (r *Redis) Overrides(ctx context.Context) (map[string]int64, error) {
 	if len(fields) == 0 {
 		return nil, nil
 	}
-	overrides := make(map[string]int64, len(fields))
-	for organization, text := range fields {
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-			overrides[organization] = n
+	found := make(map[string]Override, len(fields)/2)
+	for field, text := range fields {
+		// A version without a limit is of one that a build removed which keeps no versions.
+		if organization, ok := strings.CutPrefix(field, overridesMarker); ok {
+			if _, there := fields[organization]; there || organization == "" {
+				continue
+			}
+			field, text = organization, configuredLimit
 		}
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil && text != configuredLimit {
+			continue
+		}
+		version, _ := strconv.ParseUint(fields[overridesMarker+field], 10, 64)
+		found[field] = Override{Limit: n, Removed: err != nil, Version: version}
 	}
-	return overrides, nil
+	return found, nil
 }

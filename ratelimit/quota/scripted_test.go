@@ -64,6 +64,9 @@ func (s *shards) answer(command []string) any {
 	}
 	switch command[0] {
 	case "EVALSHA":
+		if command[3] == overridesKey {
+			return s.setLimit(command[4:])
+		}
 		return s.run(command[3], command[4:])
 	case "HLEN":
 		return len(s.hash(command[1]))
@@ -84,6 +87,23 @@ func (s *shards) answer(command []string) any {
 		return 1
 	}
 	return errors.New("ERR no such command here")
+}
+
+// setLimit answers as limits.lua would.
+func (s *shards) setLimit(pairs []string) any {
+	organization, limit, version := pairs[1], pairs[3], pairs[5]
+	if s.hashes[overridesKey] == nil {
+		s.hashes[overridesKey] = make(map[string]string)
+	}
+	h := s.hashes[overridesKey]
+	number := func(text string) uint64 {
+		n, _ := strconv.ParseUint(text, 10, 64)
+		return n
+	}
+	if number(version) > number(h["|"+organization]) {
+		h["|"], h[organization], h["|"+organization] = "", limit, version
+	}
+	return []any{h[organization]}
 }
 
 // hash has the fields that HeldBy and Overrides read.

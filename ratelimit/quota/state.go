@@ -23,14 +23,13 @@ func (m *Manager) State(organization string, allowance *Allowance) (State, error
 		return State{}, err
 	}
 	limit, hard := m.hardLimit(organization, allowance)
-	_, overridden := (*m.overrides.Load())[organization]
 	used := w.used()
 	s := State{
 		Period:     w.period,
 		Used:       used,
 		Total:      max(w.total.Load(), used),
 		Limit:      limit,
-		Overridden: overridden,
+		Overridden: m.overridden(organization),
 		Hard:       hard,
 	}
 	if hard {
