@@ -69,7 +69,7 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 			e.unshare(o, before)
 			o.ledger.UseMachineClock()
 		}
-		return o.ledger.Leave()
+		return e.leaveShared(o)
 	}
 	url := config.String()
 	if before != nil && before.url == url && before.conn.Config().Password == config.Password {
@@ -148,6 +148,20 @@ func (e *Engine) unshare(o *opened, s *SharedStore) {
 		e.log().Error("last sums not sent to Redis; they are sent when it is the store again",
 			slog.String("redis", s.url), logError(err))
 	}
+}
+
+// leaveShared has the ledger be that of this directory alone, and says once what that
+// means if it was one of a Redis.
+func (e *Engine) leaveShared(o *opened) error {
+	shared := o.ledger.Origin().Ledger
+	if err := o.ledger.Leave(); err != nil {
+		return err
+	}
+	if o.ledger.Origin().Ledger != shared {
+		e.log().Warn("hard quotas are no longer shared by Redis; gateways with other directories each have the whole of a quota, less what they used themselves",
+			slog.String("directory", e.dir))
+	}
+	return nil
 }
 
 // logMirror logs what keeps sums from Redis.

@@ -89,3 +89,44 @@ func TestTermsInRedis(t *testing.T) {
 		}
 	}
 }
+
+// Hard quotas are no longer shared once the store is not Redis any more: whoever goes over, live or at a restart, is told so
+// once, and nobody else.
+func TestLeavingRedisIsSaid(t *testing.T) {
+	const said = "hard quotas are no longer shared"
+	server := redistest.Single(t, "appendonly yes")
+	config, err := redisconn.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores := map[string]*redisconn.Config{"redis": &config, "embedded": nil}
+	for _, tt := range []struct {
+		stores []string // "stop": it starts again with the next
+		want   int
+	}{
+		{[]string{"embedded", "stop", "embedded", "embedded"}, 0},
+		{[]string{"redis", "redis", "stop", "redis"}, 0},
+		{[]string{"redis", "embedded", "embedded", "stop", "embedded"}, 1},
+		{[]string{"redis", "stop", "embedded", "stop", "embedded"}, 1},
+		{[]string{"embedded", "redis", "embedded", "redis", "stop", "embedded"}, 2},
+	} {
+		dir, logs := t.TempDir(), new(logs)
+		e := NewEngine(dir)
+		for _, store := range append(tt.stores, "stop") {
+			if store == "stop" {
+				if err := e.Close(); err != nil {
+					t.Fatal(err)
+				}
+				e = NewEngine(dir)
+				continue
+			}
+			e.Use(&plan{accounts: []Account{account("acme", soft, pays)}})
+			if err := e.Start(Settings{Redis: stores[store], Logger: slog.New(slog.NewJSONHandler(logs, nil))}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := logs.count(`"level":"WARN"`, said, dir); n != tt.want {
+			t.Errorf("%q: said %d times, want %d: %s", tt.stores, n, tt.want, logs.text.String())
+		}
+	}
+}
