@@ -18,8 +18,11 @@ const maxOrder = 1 << 16
 // does not have and anything after it are an error: a typing error must not change
 // another thing than was meant.
 func decodeOrder(r *http.Request, order any) (body []byte, err error) {
-	if body, err = io.ReadAll(io.LimitReader(r.Body, maxOrder)); err != nil {
+	if body, err = io.ReadAll(io.LimitReader(r.Body, maxOrder+1)); err != nil {
 		return nil, err
+	}
+	if len(body) > maxOrder {
+		return nil, fmt.Errorf("it is longer than %d bytes", maxOrder)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.DisallowUnknownFields()

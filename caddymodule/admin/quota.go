@@ -19,7 +19,11 @@ func quota(app *gateway.App, r *http.Request) (any, error) {
 func setQuota(app *gateway.App, r *http.Request) (any, error) {
 	var order billing.QuotaOrder
 	body, err := decodeOrder(r, &order)
-	if err == nil && order.Release == "" && !hasLimit(body) {
+	switch {
+	case err != nil || order.Release != "":
+	case has(body, "release"):
+		return nil, errors.New("release: must be the id of a gateway, and is empty")
+	case !has(body, "limit"):
 		err = errors.New("limit is missing")
 	}
 	if err != nil {
@@ -28,10 +32,12 @@ func setQuota(app *gateway.App, r *http.Request) (any, error) {
 	return app.Engine().SetQuota(r.Context(), order)
 }
 
-// hasLimit reports whether an order has a limit, null included.
-func hasLimit(body []byte) bool {
-	var order struct {
-		Limit json.RawMessage `json:"limit"`
+// has reports whether an order has a field, null included.
+func has(body []byte, field string) bool {
+	var order map[string]json.RawMessage
+	if json.Unmarshal(body, &order) != nil {
+		return false
 	}
-	return json.Unmarshal(body, &order) == nil && order.Limit != nil
+	_, there := order[field]
+	return there
 }

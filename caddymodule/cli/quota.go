@@ -64,10 +64,10 @@ quota of the plan or the organization in the configuration.`,
 		body := map[string]any{"organization": org, "limit": nil}
 		if limit != byConfiguration {
 			n, err := strconv.ParseInt(limit, 10, 64)
-			if err != nil || n < 0 {
+			if err != nil || n < 0 || n > billing.MaxLimit {
 				return question{}, nil, &UsageError{
 					Msg:  fmt.Sprintf("%q is no quota", limit),
-					Hint: "write a whole number of invocations from 0, or default for the configured quota",
+					Hint: fmt.Sprintf("write a whole number of invocations from 0 to %d, or default for the configured quota", billing.MaxLimit),
 				}
 			}
 			body["limit"] = n
@@ -89,6 +89,12 @@ granted again. GATEWAY is its id, as status, the logs and gw:instances have it.`
 	}
 	var gateway string
 	ask(cmd, now, func() (question, answer, error) {
+		if gateway == "" {
+			return question{}, nil, &UsageError{
+				Msg:  "GATEWAY is empty",
+				Hint: "`edgegate quota show` lists the gateways that hold units and are not there",
+			}
+		}
 		return question{
 			uri: "/edge_functions/quota", body: map[string]any{"release": gateway},
 			hint: "a gateway that starts again on its directory needs no release",

@@ -66,8 +66,8 @@ func TestQuota(t *testing.T) {
 	if stdout, _, _ := execute(t, "quota", "show", "--address", serve(t, 200, `{"organizations":[]}`).address()); stdout != "No project has an organization.\n" {
 		t.Errorf("%q", stdout)
 	}
-	for _, wrong := range []string{"3M", "-1", "1.5", ""} {
-		if _, stderr, code := execute(t, "quota", "set", "acme", "--", wrong); code != 2 || !strings.Contains(stderr, "whole number of invocations") {
+	for _, wrong := range []string{"3M", "-1", "1.5", "", "9007199254740992", "115292150460684698", "9223372036854775807", "9223372036854775808"} {
+		if _, stderr, code := execute(t, "quota", "set", "acme", "--", wrong); code != 2 || !strings.Contains(stderr, "whole number of invocations from 0 to 9007199254740991") {
 			t.Errorf("%q: %d, %s", wrong, code, stderr)
 		}
 	}

@@ -116,6 +116,9 @@ func TestQuotaRelease(t *testing.T) {
 	if stdout, stderr, code := execute(t, "quota", "release", "4f1c2a9b7d3e", "--address", g.address()); code != 0 || stdout != quotaText || stderr != "" {
 		t.Errorf("%d, %q, %q", code, stdout, stderr)
 	}
+	if _, stderr, code := execute(t, "quota", "release", "", "--address", g.address()); code != 2 || !strings.Contains(stderr, "GATEWAY is empty") {
+		t.Errorf("%d, %q", code, stderr)
+	}
 	if got := g.bodies()[0]; got != `{"release":"4f1c2a9b7d3e"}` {
 		t.Errorf("it sent %s", got)
 	}

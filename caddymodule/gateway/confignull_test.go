@@ -112,12 +112,13 @@ func TestNullEmptyAndNegativeInJSON(t *testing.T) {
 
 func TestPlansInJSON(t *testing.T) {
 	for plan, want := range map[string]string{
-		`{"functions":-1}`:             "plan own: functions -1: must be a whole number, from 0",
-		`{"wall_clock":-1}`:            "plan own: wall_clock: must not be negative",
-		`{"quota":-1}`:                 "plan own: quota -1: must be a whole number of invocations, from 0",
-		`{"weight":-1}`:                "plan own: weight: must be from 1 to 1000",
-		`{"meter_unavailable":"opne"}`: `plan own: meter_unavailable "opne": allowed are closed, open`,
-		`null`:                         "plans.own: null is no value",
+		`{"functions":-1}`:              "plan own: functions -1: must be a whole number, from 0",
+		`{"wall_clock":-1}`:             "plan own: wall_clock: must not be negative",
+		`{"quota":-1}`:                  "plan own: quota -1: must be a whole number of invocations, from 0 to 9007199254740991",
+		`{"quota":9223372036854775807}`: "plan own: quota 9223372036854775807: must be a whole number of invocations, from 0 to 9007199254740991",
+		`{"weight":-1}`:                 "plan own: weight: must be from 1 to 1000",
+		`{"meter_unavailable":"opne"}`:  `plan own: meter_unavailable "opne": allowed are closed, open`,
+		`null`:                          "plans.own: null is no value",
 	} {
 		// A name in capitals, and one given twice, are those of the field as well.
 		for _, config := range []string{`{"plans":{"own":PLAN},`, `{"PLANS":{"own":PLAN},`, `{"plans":{"own":PLAN},"plans":{},`} {

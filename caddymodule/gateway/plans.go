@@ -108,8 +108,8 @@ func (p *Plan) check() error {
 		return fmt.Errorf("functions %d: must be a whole number, from 0", *p.Functions)
 	case p.WallClock < 0:
 		return errors.New("wall_clock: must not be negative")
-	case p.Quota != nil && *p.Quota < 0:
-		return fmt.Errorf("quota %d: must be a whole number of invocations, from 0", *p.Quota)
+	case p.Quota != nil && (*p.Quota < 0 || *p.Quota > projects.MaxQuota):
+		return fmt.Errorf("quota %d: must be a whole number of invocations, from 0 to %d", *p.Quota, projects.MaxQuota)
 	case p.Weight < 0 || p.Weight > projects.MaxWeight:
 		return fmt.Errorf("weight: must be from 1 to %d", projects.MaxWeight)
 	case p.MeterUnavailable != "" && !slices.Contains(allowed, p.MeterUnavailable):
@@ -176,8 +176,8 @@ func parseQuota(d *caddyfile.Dispenser, into **int64) error {
 		return err
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < 0 {
-		return d.Errf("quota %q: must be a whole number of invocations, from 0", text)
+	if err != nil || n < 0 || n > projects.MaxQuota {
+		return d.Errf("quota %q: must be a whole number of invocations, from 0 to %d", text, projects.MaxQuota)
 	}
 	*into = &n
 	return nil

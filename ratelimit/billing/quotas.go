@@ -14,6 +14,9 @@ import (
 // invocations remains.
 const nearShare = 5
 
+// MaxLimit is the highest limit of a QuotaOrder.
+const MaxLimit = quota.MaxLimit
+
 // Quota returns how far the quota of an organization is used; with "", those of all
 // organizations of the catalogue. While the store is away, Used has only what this
 // gateway counted, and QuotaAnswer.Partial says so. The error is an UnknownError for an organization that
@@ -62,8 +65,8 @@ func (e *Engine) SetQuota(ctx context.Context, order QuotaOrder) (QuotaAnswer, e
 	if err != nil {
 		return QuotaAnswer{}, err
 	}
-	if order.Limit != nil && *order.Limit < 0 {
-		return QuotaAnswer{}, errors.New("limit: must be a whole number from 0, or null for the configured one")
+	if order.Limit != nil && (*order.Limit < 0 || *order.Limit > MaxLimit) {
+		return QuotaAnswer{}, fmt.Errorf("limit: must be a whole number from 0 to %d, or null for the configured one", MaxLimit)
 	}
 	err = o.quotas.SetOverride(ctx, a.ID, order.Limit)
 	if errors.Is(err, quota.ErrUnavailable) {

@@ -11,6 +11,10 @@ import (
 // knowing the configured one. An authority concludes nothing from it.
 const noLimit = 1 << 53
 
+// MaxLimit is the highest limit that an organization can have: Lua has no whole numbers
+// beyond, so claim.lua would not count them one by one.
+const MaxLimit = noLimit - 1
+
 // settleHoldings gives back what the previous process of a ledger was granted and
 // has not used, in all periods: perhaps no request here ever claims for those
 // organizations again, while other holders are starved. number is that of the

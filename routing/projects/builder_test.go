@@ -200,6 +200,7 @@ func TestBuildRefuses(t *testing.T) {
 		{"unknown plan", inOrganization(`"plan":"por"`), `organizations[0].plan: unknown plan "por": allowed are enterprise, free, pro, team`},
 		{"nearest plan", inOrganization(`"plan":"Pro"`), `organizations[0].plan: unknown plan "Pro": allowed are enterprise, free, pro, team (did you mean "pro"?)`},
 		{"negative quota", inOrganization(`"quota":-1`), "organizations[0].quota: must not be negative"},
+		{"quota too high", inOrganization(`"quota":9007199254740992`), "organizations[0].quota: must be at most 9007199254740991"},
 		{"negative grace", inOrganization(`"grace":"-1s"`), `organizations[0].grace: "-1s": must be a duration such as "150s"`},
 		{"time zone", inOrganization(`"time_zone":"Berlin"`), `organizations[0].time_zone: "Berlin": must be an IANA time zone such as "Europe/Berlin"`},
 		{"time zone of the machine", inOrganization(`"time_zone":"Local"`), `organizations[0].time_zone: "Local": must be an IANA time zone such as "Europe/Berlin"`},

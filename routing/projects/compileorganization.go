@@ -84,6 +84,9 @@ func (c *compiler) account(cfg OrganizationConfig, id string, zone func(string) 
 	}
 	if o.Quota != nil {
 		c.nonNegative("quota", *o.Quota)
+		if *o.Quota > MaxQuota {
+			c.wrong("quota", "must be at most %d", MaxQuota)
+		}
 	}
 	c.nonNegative("grace", int64(cfg.Grace))
 	var err error

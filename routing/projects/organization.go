@@ -5,6 +5,9 @@ import (
 	"time"
 )
 
+// MaxQuota is the highest quota of an organization or a plan: quota.MaxLimit.
+const MaxQuota = 1<<53 - 1
+
 // Organization pays for projects. An Organization is immutable. What is
 // not set is the plan's to say.
 type Organization struct {
