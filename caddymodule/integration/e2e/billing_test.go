@@ -37,14 +37,30 @@ func duckdb(t *testing.T, query string) map[string]string {
 // command runs a command of the binary against a gateway.
 func (g *gateway) command(t *testing.T, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), shared.binary, append(args, "--address", fmt.Sprintf("127.0.0.1:%d", g.admin))...)
+	out, err := g.try(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// try is command where the command may fail. The error has all that it said.
+func (g *gateway) try(t *testing.T, args ...string) (out string, err error) {
+	t.Helper()
+	return edgegate(t, append(args, "--address", fmt.Sprintf("127.0.0.1:%d", g.admin))...)
+}
+
+// edgegate runs a command of the binary. The error has all that it said.
+func edgegate(t *testing.T, args ...string) (out string, err error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), shared.binary, args...)
 	var errs strings.Builder
 	cmd.Stderr = &errs
-	out, err := cmd.Output()
+	said, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("%q: %v: %s", args, err, errs.String())
+		err = fmt.Errorf("%q: %w: %s%s", args, err, said, errs.String())
 	}
-	return string(out)
+	return string(said), err
 }
 
 // Contract 7.4: what was called is what is billed, in every format, and readers that others wrote add up the same.
