@@ -10,6 +10,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/audit"
 	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
 // auditNow judges the running configuration.
@@ -66,12 +67,13 @@ func auditInput(app *gateway.App, config map[string]any, now time.Time) *audit.I
 
 func auditLedger(engine *billing.Engine, now time.Time) audit.Ledger {
 	ledger := audit.Ledger{Directory: engine.Dir()}
-	switch state, err := engine.LedgerState(now); state {
-	case billing.StateDown:
+	switch state, err := engine.LedgerState(now); {
+	case state == billing.StateDown:
 		ledger.Down = err
-	case billing.StateDegraded:
+	case errors.Is(err, metering.ErrCopied):
+		ledger.Copied = err
+	case state == billing.StateDegraded:
 		ledger.Degraded = err
-	case billing.StateUp:
 	}
 	if state, err := engine.QuotaState(now); state == billing.StateDown {
 		ledger.QuotasDown = err

@@ -45,6 +45,7 @@ type Ledger struct {
 	Directory    string
 	Down         error // why invocations cannot be recorded
 	Degraded     error // why they can be recorded, but not for long
+	Copied       error // says that Redis has later records than the directory
 	QuotasDown   error // why hard quotas are not granted
 	NoBills      error // why no bills are made
 	UnknownZones []metering.UnknownZone

@@ -29,6 +29,15 @@ func ofLedger(in *Ledger) []Finding {
 			Remedy:   "make room on the disk or mend it, before calls are answered 503",
 		})
 	}
+	if in.Copied != nil {
+		findings = append(findings, Finding{
+			Severity: High,
+			Check:    "ledger_copied",
+			Subject:  in.Directory,
+			Message:  logs.StoreCause(in.Copied),
+			Remedy:   "start this gateway again: it goes on under a new id. docs/counting.md, copies of a directory",
+		})
+	}
 	if in.QuotasDown != nil {
 		findings = append(findings, Finding{
 			Severity: High,

@@ -12,6 +12,7 @@ func TestLedger(t *testing.T) {
 	for check, in := range map[string]Ledger{
 		"ledger_down":     {Directory: "/var/lib/edgegate", Down: why},
 		"ledger_degraded": {Directory: "/var/lib/edgegate", Degraded: why},
+		"ledger_copied":   {Directory: "/var/lib/edgegate", Copied: why},
 		"quotas_down":     {Directory: "/var/lib/edgegate", QuotasDown: why},
 		"no_bills":        {Directory: "/var/lib/edgegate", NoBills: why},
 	} {

@@ -68,6 +68,15 @@ func copied(t *testing.T, dir string) string {
 	return to
 }
 
+// asOriginal has a copy of a directory be taken for the original.
+func asOriginal(dir string) error {
+	places, err := filepath.Glob(filepath.Join(dir, "inst", "*", "place"))
+	for _, place := range places {
+		err = errors.Join(err, os.Remove(place))
+	}
+	return err
+}
+
 // hurt damages one file of a directory, each as often as any other, and says how.
 func hurt(t *testing.T, dir string, random *rand.Rand) string {
 	t.Helper()
@@ -143,6 +152,11 @@ func lossesOf(done []metering.Finding) (ledger, bills, quotas string) {
 func damagedCase(t *testing.T, dir string, now func() time.Time, want witnessed, seed uint64) (came string, err error) {
 	broken := copied(t, dir)
 	defer os.RemoveAll(broken)
+	if seed%2 == 0 { // as if it were the original
+		if err := asOriginal(broken); err != nil {
+			t.Error(err)
+		}
+	}
 	what := hurt(t, broken, rand.New(rand.NewPCG(seed, 14)))
 	fail := func(format string, args ...any) (string, error) {
 		return "", fmt.Errorf("seed %d, %s: %s", seed, what, fmt.Sprintf(format, args...))

@@ -13,6 +13,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 	"github.com/edgegate/edgegate/ratelimit/quota"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -85,7 +86,7 @@ func (e *Engine) Start(s Settings) error {
 	o := e.opened.Load()
 	if o == nil {
 		var err error
-		if o, err = e.open(s.Redis != nil); err != nil {
+		if o, err = e.open(s.Redis); err != nil {
 			return err
 		}
 		e.opened.Store(o)
@@ -97,15 +98,25 @@ func (e *Engine) Start(s Settings) error {
 	return e.share(o, s.Redis)
 }
 
-// open opens the ledger and begins to make and export line items. shared says that a
-// shared store follows: its clock is the billing clock.
-func (e *Engine) open(shared bool) (*opened, error) {
-	ledger, err := metering.Open(metering.Config{
+// open opens the ledger and begins to make and export line items. store is the shared
+// store that follows, nil for none: its clock is the billing clock.
+func (e *Engine) open(store *redisconn.Config) (*opened, error) {
+	shared := store != nil
+	config := metering.Config{
 		Dir:         e.dir,
 		Now:         e.now,
 		SharedClock: shared,
 		Trouble:     e.logLedger,
-	})
+	}
+	if shared {
+		sent, end, err := sentTo(store)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+		config.Sent = sent
+	}
+	ledger, err := metering.Open(config)
 	if errors.As(err, new(*durable.DamageError)) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -119,6 +130,10 @@ func (e *Engine) open(shared bool) (*opened, error) {
 	}
 	for _, aside := range ledger.SetAside() {
 		logger.Error("checkpoint of the ledger damaged or missing; its sums are made again of the records", logError(aside))
+	}
+	for _, id := range ledger.Copied() {
+		logger.Warn("directory of the ledger is a copy, or was set back to one; this gateway goes on under a new id. "+
+			"If no gateway runs on the original any more: edgegate quota release "+id, slog.String("original", id))
 	}
 	logger.Info("ledger opened", slog.String("gateway", ledger.Instance()))
 	for _, z := range ledger.UnknownZones() {

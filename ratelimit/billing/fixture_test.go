@@ -215,6 +215,8 @@ func (m *mirror) Note(context.Context) error            { return m.fails["Note"]
 func (m *mirror) Left() error                           { return m.fails["Left"] }
 func (*mirror) StoreID() string                         { return "" }
 
+func (m *mirror) Copied() error { return m.fails["Copied"] }
+
 func (m *mirror) Verify(context.Context) error {
 	m.verified++
 	return m.fails["Verify"]

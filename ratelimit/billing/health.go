@@ -32,10 +32,18 @@ func (e *Engine) LedgerState(now time.Time) (State, error) {
 	if err := o.unrecorded.lately(now); err != nil {
 		return StateDown, err
 	}
-	if err := errors.Join(o.ledger.Healthy(), o.ledger.Room()); err != nil {
+	if err := errors.Join(o.copied(), o.ledger.Healthy(), o.ledger.Room()); err != nil {
 		return StateDegraded, err
 	}
 	return StateUp, nil
+}
+
+// copied returns metering.ErrCopied once another gateway has sent sums of the ledger.
+func (o *opened) copied() error {
+	if s := o.shared.Load(); s != nil {
+		return s.peers.Copied()
+	}
+	return nil
 }
 
 // QuotaState returns how the granting of quotas goes at a time: it is down while

@@ -35,6 +35,7 @@ func (h *history) kill() {
 	h.kills++
 	dir := m.dir + "k"
 	h.again(func() error { return errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(m.dir))) }) // a file may be replaced meanwhile
+	h.must(asOriginal(dir))
 	over, cancel := context.WithCancel(h.ctx)
 	cancel()
 	o.quotas.Close(over)

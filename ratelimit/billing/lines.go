@@ -72,6 +72,9 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 	if err := o.ledger.InPlace(); err != nil {
 		return nil, err // another billing.db may be there
 	}
+	if err := o.copied(); err != nil {
+		return nil, err // the lines of this ledger are another's
+	}
 	// Before the sums are read: no line may end where terms begin that sums do not know.
 	if err := e.syncTerms(ctx, o); err != nil {
 		return nil, err

@@ -47,6 +47,8 @@ type peers interface {
 	Flush(ctx context.Context) (sent int, err error)
 	// Verify sets right what the store has of this process's logs.
 	Verify(ctx context.Context) error
+	// Copied says that another gateway has sent sums of this process's log.
+	Copied() error
 }
 
 // URL names the store, without passwords.
@@ -111,7 +113,9 @@ func (e *Engine) share(o *opened, config *redisconn.Config) error {
 	var asking context.Context
 	asking, s.cancel = context.WithCancel(context.Background())
 	go e.warnOfInfo(asking, s)
-	o.quotas.SetAuthority(ctx, quota.NewRedis(conn, known, s.mirror.Present))
+	authority := quota.NewRedis(conn, known, s.mirror.Present)
+	authority.Permit(s.mirror.Rightful)
+	o.quotas.SetAuthority(ctx, authority)
 	o.shared.Store(s)
 	close(s.inForce)
 	return nil
@@ -176,6 +180,24 @@ func (e *Engine) logMirror(err error) {
 		return
 	}
 	e.log().Error("sums not sent to Redis; the ledger keeps them", logError(err))
+}
+
+// sentTo returns a function for metering.Config.Sent that asks the Redis of a configuration,
+// and one that ends it.
+func sentTo(config *redisconn.Config) (sent func(instance string) (uint64, error), end func(), err error) {
+	own := *config
+	own.PoolSize = 1
+	conn, err := redisconn.Open(own)
+	if err != nil {
+		return nil, nil, fmt.Errorf("store redis: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
+	sent = func(instance string) (uint64, error) { return metering.SentSums(ctx, conn, instance) }
+	end = func() {
+		cancel()
+		_ = conn.Close() // nothing was written
+	}
+	return sent, end, nil
 }
 
 // NoRestarts is said of a Redis that refuses INFO.

@@ -250,3 +250,30 @@ func eachArchive(instanceDir string, visit func(*archived, []Record) error) erro
 	}
 	return nil
 }
+
+// archive compresses full segments of all instance logs, until Close.
+func (l *Ledger) archive() {
+	tick := time.NewTicker(archiveEvery)
+	defer tick.Stop()
+	for {
+		l.mu.Lock()
+		logs := l.logs()
+		l.mu.Unlock()
+		for _, b := range logs {
+			l.mu.Lock()
+			done := b.saved
+			l.mu.Unlock()
+			if l.own.log.gone() != nil {
+				continue // they would be looked for in another directory
+			}
+			if err := b.archive(done); err != nil {
+				l.config.Trouble(err)
+			}
+		}
+		select {
+		case <-l.stop:
+			return
+		case <-tick.C:
+		}
+	}
+}

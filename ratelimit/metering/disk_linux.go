@@ -42,6 +42,20 @@ func refuseFileSystem(dir string, magic int64) error {
 	return nil
 }
 
+// birth tells a directory from all others, also from copies of it and from what it is
+// in a copy of the disk's files: it is when it was made or, on a file system that does not
+// know, its number.
+func birth(dir string) (string, error) {
+	var about unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, dir, 0, unix.STATX_BTIME|unix.STATX_INO, &about); err != nil {
+		return "", fmt.Errorf("asking when %s was made: %w", dir, err)
+	}
+	if about.Mask&unix.STATX_BTIME == 0 {
+		return fmt.Sprintf("inode %d", about.Ino), nil
+	}
+	return fmt.Sprintf("%d.%09d", about.Btime.Sec, about.Btime.Nsec), nil
+}
+
 // RunClock returns the name of this run of the machine, and for how long it runs by a
 // clock that nobody sets and that goes on while the machine sleeps. The name is "" if
 // they are not known.

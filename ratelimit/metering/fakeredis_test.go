@@ -55,6 +55,16 @@ func (h *hashes) answer(c []string) any {
 			fields = append(fields, name, value)
 		}
 		return []any{"0", fields}
+	case "HMGET":
+		values := []any{}
+		for _, name := range c[2:] {
+			if value, there := h.all[c[1]][name]; there {
+				values = append(values, value)
+			} else {
+				values = append(values, nil)
+			}
+		}
+		return values
 	case "HSET":
 		h.set(c[1], c[2:])
 		return 1

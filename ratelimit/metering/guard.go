@@ -53,7 +53,7 @@ func (l *Ledger) takeOver() error {
 		if id == l.Instance() || slices.Contains(l.Orphans(), id) {
 			continue
 		}
-		found, err := lockInstance(name)
+		found, err := takeInstance(name)
 		if err != nil {
 			delete(l.free, id)
 			if !errors.Is(err, errLocked) {
@@ -81,6 +81,7 @@ func (l *Ledger) takeOver() error {
 		l.mu.Lock()
 		b.projection.mirrored(l.mirrored, now)
 		l.orphans = append(l.orphans, b)
+		l.part(l.mirrored)
 		l.mu.Unlock()
 	}
 	return errors.Join(errs...)

@@ -23,13 +23,16 @@ type instance struct {
 	id   string // 12 hex digits, created with the directory
 	dir  string
 	lock *os.File
+
+	copied   bool // another process may write it elsewhere: it is not written on
+	diverged bool // it was, and its sums are nobody's
 }
 
 // errLocked says that another process holds the lock.
 var errLocked = errors.New("another process has it")
 
 // claim locks all directories without a process. The caller continues the first of
-// them, own; if there is none, own is a new directory.
+// them that is no copy, own; if there is none, own is a new directory.
 func claim(dir string) (own *instance, orphans []*instance, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err
@@ -42,12 +45,12 @@ func claim(dir string) (own *instance, orphans []*instance, err error) {
 		return nil, nil, err
 	}
 	for _, name := range names {
-		locked, err := lockInstance(name)
+		locked, err := takeInstance(name)
 		switch {
 		case errors.Is(err, errLocked):
 		case err != nil:
 			return nil, nil, errors.Join(err, closeInstances(own, orphans))
-		case own == nil:
+		case own == nil && !locked.copied:
 			own = locked
 		default:
 			orphans = append(orphans, locked)
@@ -84,7 +87,7 @@ func newInstance(dir string) (*instance, error) {
 	if err := durable.SyncDirectory(dir); err != nil {
 		return nil, err
 	}
-	return lockInstance(path)
+	return takeInstance(path)
 }
 
 // lockInstance locks a directory. It returns errLocked if another process has it.

@@ -45,6 +45,9 @@ type Config struct {
 	// Trouble is called with errors of background work, and with nil when they are
 	// over. Optional.
 	Trouble func(error)
+	// Sent returns the last record of an instance log whose sums a mirror has sent. If that
+	// is later than the last in the files, these were set back to an older copy. Optional.
+	Sent func(instance string) (uint64, error)
 }
 
 // Ledger is the instance log of this process and the logs that it took over from
@@ -70,12 +73,13 @@ type Ledger struct {
 
 	mu        sync.Mutex // guards the fields up to mirrored, and what of instance logs is for one goroutine
 	orphans   []*instanceLog
-	synced    uint64     // the last record of own that is on the disk
-	syncTried *sync.Cond // broadcast after each attempt to sync
-	failed    error      // of the last sync
-	readOnly  error      // no file can be created
-	saved     time.Time  // when the checkpoint was last written
-	forgot    time.Time  // when old sums were last removed
+	copied    []*instanceLog // while mirrored: those that are left as they are
+	synced    uint64         // the last record of own that is on the disk
+	syncTried *sync.Cond     // broadcast after each attempt to sync
+	failed    error          // of the last sync
+	readOnly  error          // no file can be created
+	saved     time.Time      // when the checkpoint was last written
+	forgot    time.Time      // when old sums were last removed
 	deferred  map[deferredKey]*deferred
 	mirrored  bool // sums are sent to a mirror
 
@@ -121,8 +125,6 @@ func Open(config Config) (*Ledger, error) {
 	if l.own, err = openInstanceLog(own, id, config.Now); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, closeInstances(own, orphans)))
 	}
-	l.SetSync(SyncGroup)
-	l.setOrigin(Origin{id, FormPeriod})
 	for i, orphan := range orphans {
 		b, err := openInstanceLog(orphan, id, config.Now)
 		if err != nil {
@@ -130,6 +132,11 @@ func Open(config Config) (*Ledger, error) {
 		}
 		l.orphans = append(l.orphans, b)
 	}
+	if err := l.leaveCopies(id); err != nil {
+		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, l.closeLogs()))
+	}
+	l.SetSync(SyncGroup)
+	l.setOrigin(Origin{id, FormPeriod})
 	if err := l.checkDatabases(); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, l.closeLogs()))
 	}
@@ -137,7 +144,9 @@ func Open(config Config) (*Ledger, error) {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, l.closeLogs()))
 	}
 	l.begun = l.own.projection.last
-	l.latest.Store(l.own.projection.latest.UnixMicro())
+	for _, b := range l.logs() {
+		l.latest.Store(max(l.latest.Load(), b.projection.latest.UnixMicro()))
+	}
 	if l.numbers, err = l.own.checkpoint.nextNumbers(uint64(max(config.Now().UnixMicro(), l.latest.Load()))); err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, errors.Join(err, l.closeLogs()))
 	}
@@ -155,30 +164,6 @@ func Open(config Config) (*Ledger, error) {
 	l.stopped.Go(l.guard)
 	l.stopped.Go(l.watch)
 	return l, nil
-}
-
-// archive compresses full segments of all instance logs, until Close.
-func (l *Ledger) archive() {
-	tick := time.NewTicker(archiveEvery)
-	defer tick.Stop()
-	for {
-		for _, b := range l.logs() {
-			l.mu.Lock()
-			done := b.saved
-			l.mu.Unlock()
-			if l.own.log.gone() != nil {
-				continue // they would be looked for in another directory
-			}
-			if err := b.archive(done); err != nil {
-				l.config.Trouble(err)
-			}
-		}
-		select {
-		case <-l.stop:
-			return
-		case <-tick.C:
-		}
-	}
 }
 
 // SetSync changes the sync mode.
@@ -389,7 +374,7 @@ func (l *Ledger) Close() error {
 
 func (l *Ledger) closeLogs() error {
 	var err error
-	for _, b := range l.logs() {
+	for _, b := range append(l.logs(), l.copied...) {
 		err = errors.Join(err, b.close())
 	}
 	return err

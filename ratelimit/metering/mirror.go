@@ -36,9 +36,6 @@ const (
 	instancesKey = "gw:instances"
 )
 
-// errAhead says that Redis has later sums of an instance log than its files.
-var errAhead = errors.New("its sums of this ledger are later than the files: a copy of the directory is in use elsewhere, or an old one was restored")
-
 // Mirror keeps the sums of a ledger in Redis, where other gateways read them. It
 // sends absolute sums, not differences: late, lost and repeated calls do no harm.
 type Mirror struct {
@@ -62,6 +59,11 @@ type Mirror struct {
 
 	joining sync.Mutex // held during Hooks.Join; guards joined
 	joined  bool       // it succeeded
+
+	begun     uint64      // the last record of the ledger's own log when the mirror was opened
+	rightful  atomic.Bool // nobody else has sent later ones
+	copied    atomic.Bool // somebody has
+	partsSent atomic.Bool // sendCopied has nothing left to do
 
 	mu     sync.Mutex // held during a flush; guards shards
 	shards map[shardOf]*shard
@@ -87,6 +89,9 @@ func OpenMirror(ledger *Ledger, conn *redisconn.Conn, hooks Hooks) *Mirror {
 	m.ok.Store(time.Now().UnixMicro())
 	ledger.mu.Lock()
 	ledger.mirrored = true
+	_, _ = ledger.own.log.each(ledger.own.projection.add) // an error is step's
+	m.begun = ledger.own.projection.last
+	ledger.part(true)
 	for _, b := range ledger.logs() {
 		b.projection.mirrored(true, time.Now())
 	}
@@ -120,7 +125,7 @@ func (m *Mirror) run() {
 		if m.ctx.Err() != nil {
 			return
 		}
-		if (err == nil) != (last == nil) {
+		if (err == nil) != (last == nil) || errors.Is(err, ErrCopied) != errors.Is(last, ErrCopied) {
 			m.hooks.Trouble(err)
 		}
 		last = err
@@ -150,6 +155,7 @@ func (m *Mirror) Close(ctx context.Context) error {
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
 	m.ledger.mirrored = false
+	m.ledger.part(false)
 	for _, b := range m.ledger.logs() {
 		b.projection.mirrored(false, time.Now())
 	}
@@ -180,11 +186,17 @@ func (m *Mirror) Flush(ctx context.Context) (sent int, err error) {
 			return 0, err
 		}
 	}
+	if err := m.Rightful(ctx); err != nil {
+		return 0, err
+	}
 	if err := m.join(ctx, false); err != nil {
 		return 0, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.sendCopied(ctx); err != nil {
+		return 0, err
+	}
 	pushes, err := m.collect()
 	if err != nil {
 		return 0, err
@@ -265,6 +277,7 @@ func (m *Mirror) send(ctx context.Context, p *push) error {
 	status, err := m.call(ctx, p, believed)
 	if err == nil && status == "rolled_back" {
 		// Redis was reset: it gets everything again.
+		m.partsSent.Store(false)
 		if err = m.join(ctx, true); err == nil {
 			p, err = m.everything(p.of)
 		}
@@ -276,8 +289,10 @@ func (m *Mirror) send(ctx context.Context, p *push) error {
 	switch {
 	case err != nil:
 		return err
+	case status == "ahead" && p.of.instance == m.ledger.Instance():
+		return m.foundCopied()
 	case status == "ahead":
-		return fmt.Errorf("%w (%s)", errAhead, p.of.instance)
+		return m.ledger.partOrphan(p.of.instance)
 	case status == "rolled_back":
 		return errors.New("sums that were just sent to Redis are gone")
 	}
@@ -302,26 +317,33 @@ func (m *Mirror) sent(p *push) {
 
 // everything returns a push of all sums of a shard.
 func (m *Mirror) everything(of shardOf) (*push, error) {
+	m.ledger.mu.Lock()
+	logs := m.ledger.logs()
+	m.ledger.mu.Unlock()
+	for _, b := range logs {
+		if b.instance.id == of.instance {
+			return m.allOf(b, of), nil
+		}
+	}
+	return nil, fmt.Errorf("there is no instance log %s", of.instance)
+}
+
+// allOf is everything of a log.
+func (m *Mirror) allOf(b *instanceLog, of shardOf) *push {
 	shared := m.shared.Load()
 	m.ledger.mu.Lock()
 	defer m.ledger.mu.Unlock()
-	for _, b := range m.ledger.logs() {
-		if b.instance.id != of.instance {
-			continue
+	p := &push{of: of, high: b.projection.last}
+	for key := range b.projection.sums {
+		if Shard(b.dictionary.lookup(key.subject).Organization) == of.shard && !b.projection.old(key, time.Now()) {
+			p.keys = append(p.keys, key)
+			p.fields = append(p.fields, b.fields(key, shared.Form, shared.Ledger)...)
 		}
-		p := &push{of: of, high: b.projection.last}
-		for key := range b.projection.sums {
-			if Shard(b.dictionary.lookup(key.subject).Organization) == of.shard && !b.projection.old(key, time.Now()) {
-				p.keys = append(p.keys, key)
-				p.fields = append(p.fields, b.fields(key, shared.Form, shared.Ledger)...)
-			}
-		}
-		if shared.Form > FormHour {
-			p.fields = append(p.fields, schemaField, int(shared.Form))
-		}
-		return p, nil
 	}
-	return nil, fmt.Errorf("there is no instance log %s", of.instance)
+	if shared.Form > FormHour {
+		p.fields = append(p.fields, schemaField, int(shared.Form))
+	}
+	return p
 }
 
 // call sends the fields of a push in parts of pushFields.

@@ -119,7 +119,7 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// A copy of the directory that is in use elsewhere is noticed; so are answers and fields that make no sense.
+// Answers and fields that make no sense are noticed.
 func TestMirrorRefuses(t *testing.T) {
 	redis := &hashes{t: t}
 	conn := redis.open()
@@ -129,11 +129,6 @@ func TestMirrorRefuses(t *testing.T) {
 	admit(t, l, s, r, l.Now())
 	m := quietMirror(t, l, conn)
 	key := sumsKey(shardOf{l.Instance(), Shard("acme")})
-	redis.put(key, "_h", "1000")
-	if _, err := m.Flush(t.Context()); !errors.Is(err, errAhead) {
-		t.Errorf("%v", err)
-	}
-	redis.empty()
 	flushed(t, m)
 	for _, field := range []string{"h|2026|acme", "hh|1|a|p|f|eu|invocations"} {
 		redis.put(key, field, "1")

@@ -82,8 +82,9 @@ func (l *Ledger) Beside() (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	own := append(append(l.Orphans(), l.Copied()...), l.Instance())
 	for _, name := range names {
-		if id := filepath.Base(name); id == l.Instance() || slices.Contains(l.Orphans(), id) {
+		if slices.Contains(own, filepath.Base(name)) {
 			continue
 		}
 		found, err := lockInstance(name)

@@ -114,7 +114,7 @@ func (m *Manager) giveBack(ctx context.Context, w *window, allowance *Allowance)
 // token.
 func (m *Manager) settleOrphansOf(ctx context.Context, w *window, allowance *Allowance) error {
 	orphans := m.ledger.Orphans()
-	if !w.answered {
+	if !w.answered || len(orphans) < w.orphans {
 		w.orphans = 0
 	}
 	if len(orphans) == w.orphans {

@@ -93,7 +93,7 @@ type settledOrphans struct {
 // last time.
 func (m *Manager) settleOrphans() {
 	authority, orphans := *m.authority.Load(), m.ledger.Orphans()
-	if m.orphans.authority != authority {
+	if m.orphans.authority != authority || len(orphans) < m.orphans.n {
 		m.orphans = settledOrphans{authority: authority}
 	}
 	for ; m.orphans.n < len(orphans); m.orphans.n++ {

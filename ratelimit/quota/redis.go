@@ -44,6 +44,7 @@ type Redis struct {
 	history [metering.Shards]atomic.Bool // the shard's hash was seen before: one that is missing was lost
 	heard   [metering.Shards]heard
 	holders func() int
+	permit  func(context.Context) error // nil: always
 	calls   atomic.Uint64
 	claims  atomic.Uint64 // those of calls that were claims
 }
@@ -91,6 +92,10 @@ func NewRedis(conn *redisconn.Conn, history bool, holders func() int) *Redis {
 	return r
 }
 
+// Permit has every claim, joining and leaving ask a function before. After an error of it
+// nothing is sent.
+func (r *Redis) Permit(permit func(context.Context) error) { r.permit = permit }
+
 // Calls returns how many commands were sent since NewRedis.
 func (r *Redis) Calls() uint64 { return r.calls.Load() }
 
@@ -134,6 +139,11 @@ func (r *Redis) run(ctx context.Context, s *redisconn.Script, shard int, request
 
 // runClaim runs claim.lua.
 func (r *Redis) runClaim(ctx context.Context, shard int, request ...any) (Answer, error) {
+	if r.permit != nil {
+		if err := r.permit(ctx); err != nil {
+			return Answer{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		}
+	}
 	epoch, known, silent := r.heard[shard].latest()
 	list, err := r.run(ctx, claimScript, shard, append(request, "epoch", epoch, "heard", known, "silent", silent)...)
 	if err != nil {
