@@ -23,6 +23,7 @@ import (
 // share a Redis, one of which had a ledger of its own before. Each call is in one line, a line has one id, and Stripe and a webhook
 // are told of each once.
 func TestCyclesThatChange(t *testing.T) {
+	t.Parallel() // it waits, mostly
 	file, err := shifted()
 	if err != nil {
 		t.Fatal(err)
