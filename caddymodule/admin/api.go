@@ -126,15 +126,19 @@ func answered(methods map[string]endpoint) caddy.AdminHandlerFunc {
 		}
 		value, err := found.answer(app, r)
 		if err != nil {
-			return caddy.APIError{HTTPStatus: statusOf(err), Err: hinted(err)}
+			return caddy.APIError{HTTPStatus: statusOf(err), Err: hinted(app, err)}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		return json.NewEncoder(w).Encode(value)
 	}
 }
 
-// hinted adds to the error of an unknown name which known one may be meant.
-func hinted(err error) error {
+// hinted adds to the error of an unknown name which known one may be meant, and to that of
+// a store that is away which one it is, and what to do.
+func hinted(app *gateway.App, err error) error {
+	if shared := app.Engine().Shared(); shared != nil && statusOf(err) == http.StatusServiceUnavailable {
+		return fmt.Errorf("the store %s does not answer, or refuses: %w; look after Redis, and ask again once `edgegate status` says that it is up", shared.URL(), err)
+	}
 	if unknown, ok := errors.AsType[*billing.UnknownError](err); ok {
 		return fmt.Errorf("%w%s", err, spelling.DidYouMean(unknown.Name, unknown.Known))
 	}

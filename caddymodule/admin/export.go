@@ -90,7 +90,7 @@ func export(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := exportLines(app, w, r); err != nil {
-		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: hinted(err)}
+		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: hinted(app, err)}
 	}
 	return nil
 }

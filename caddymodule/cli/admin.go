@@ -193,6 +193,8 @@ func hintFor(status, said string, q question) string {
 		return "use the address as the `admin` option of the gateway names it, or list this one among its origins"
 	case status == "404" && strings.Contains(said, "not configured"):
 		return "add the global option edge_functions to the gateway's configuration and reload it"
+	case status == "503":
+		return "the gateway goes on counting: nothing is lost meanwhile, and this can be asked again"
 	case status == "400" || status == "404":
 		word, _, _ := strings.Cut(said, " ")
 		if hint := cmp.Or(q.hints[strings.TrimSuffix(word, ":")], q.hint); hint != "" {

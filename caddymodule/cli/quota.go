@@ -110,6 +110,7 @@ func (a *quotaAnswer) complete() bool { return a.Organizations != nil }
 func (a *quotaAnswer) partial() string { return a.Partial }
 
 func (a *quotaAnswer) table(w io.Writer, _ time.Time) {
+	a.released(w)
 	if len(a.Organizations) == 0 {
 		fmt.Fprintln(w, "No project has an organization.")
 		return
@@ -120,6 +121,8 @@ func (a *quotaAnswer) table(w io.Writer, _ time.Time) {
 		if o.Limit != nil {
 			limit = count(*o.Limit)
 			switch {
+			case o.Set && !o.Hard:
+				limit += " (set, soft)"
 			case o.Set:
 				limit += " (set)"
 			case !o.Hard:
@@ -147,6 +150,21 @@ func (a *quotaAnswer) table(w io.Writer, _ time.Time) {
 		if o.Set && o.Limit != nil {
 			fmt.Fprintf(w, "%s: the limit was set by `quota set`; %s\n", printable(o.ID), includedWords(o.Included))
 		}
+	}
+}
+
+// released says what an order released.
+func (a *quotaAnswer) released(w io.Writer) {
+	r := a.Released
+	if r == nil {
+		return
+	}
+	if len(r.Quotas) == 0 {
+		fmt.Fprintf(w, "Gateway %s held nothing; nobody waits for it any more.\n", printable(r.Gateway))
+	}
+	for _, q := range r.Quotas {
+		fmt.Fprintf(w, "Released %s of %s, period %s, which gateway %s held.\n",
+			count(q.Units), printable(q.Organization), printable(q.Period), printable(r.Gateway))
 	}
 }
 

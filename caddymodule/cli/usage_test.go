@@ -40,16 +40,19 @@ const quotaJSON = `{"organizations":[
 {"gateway":"5a","units":1,"why":"the store has lost what it used of them","command":"edgegate quota set acme LIMIT"}]},
 {"id":"big","plan":"team","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":2000000,"included":2000000,"used":2400000,"remaining":0,"state":"over","hard":false,"set":false},
 {"id":"free","plan":"","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":null,"included":null,"used":3,"remaining":null,"state":"ok","hard":false,"set":false},
-{"id":"set","plan":"","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":0,"included":500000,"used":3,"remaining":0,"state":"restricted","hard":true,"set":true}]}`
+{"id":"set","plan":"","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":0,"included":500000,"used":3,"remaining":0,"state":"restricted","hard":true,"set":true},
+{"id":"soft","plan":"","period":{"id":"2026-11","start":"2026-11-01T00:00:00Z","end":"2026-12-01T00:00:00Z"},"limit":3,"included":500000,"used":3,"remaining":0,"state":"over","hard":false,"set":true}]}`
 
 const quotaText = `ORGANIZATION  PLAN  PERIOD ENDS       LIMIT             USED       REMAINING  STATE
 acme          pro   2026-12-01 00:00  2,000,000         1,999,999  1          near
 big           team  2026-12-01 00:00  2,000,000 (soft)  2,400,000  0          over
 free          -     2026-12-01 00:00  -                 3          -          ok
 set           -     2026-12-01 00:00  0 (set)           3          0          restricted
+soft          -     2026-12-01 00:00  3 (set, soft)     3          0          over
 acme: gateway 4f1c2a9b7d3e, last seen 2026-11-30 14:00:05, holds 1,200 of the remaining: it has said nothing for 43m0s. If it never comes back: edgegate quota release 4f1c2a9b7d3e
 acme: gateway 5a, holds 1 of the remaining: the store has lost what it used of them. If it never comes back: edgegate quota set acme LIMIT
 set: the limit was set by ` + "`quota set`" + `; bills still include 500,000 invocations, as the plan says
+soft: the limit was set by ` + "`quota set`" + `; bills still include 500,000 invocations, as the plan says
 `
 
 func TestQuota(t *testing.T) {

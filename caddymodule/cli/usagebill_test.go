@@ -116,6 +116,15 @@ func TestQuotaRelease(t *testing.T) {
 	if stdout, stderr, code := execute(t, "quota", "release", "4f1c2a9b7d3e", "--address", g.address()); code != 0 || stdout != quotaText || stderr != "" {
 		t.Errorf("%d, %q, %q", code, stdout, stderr)
 	}
+	for released, want := range map[string]string{
+		`[{"organization":"acme","period":"2026-11","units":1200},{"organization":"b","period":"2026-12","units":1}]`: "Released 1,200 of acme, period 2026-11, which gateway 4f held.\nReleased 1 of b, period 2026-12, which gateway 4f held.\n",
+		`[]`: "Gateway 4f held nothing; nobody waits for it any more.\n",
+	} {
+		answer := strings.TrimSuffix(quotaJSON, "}") + `,"released":{"gateway":"4f","quotas":` + released + "}}"
+		if stdout, _, code := execute(t, "quota", "release", "4f", "--address", serve(t, 200, answer).address()); code != 0 || stdout != want+quotaText {
+			t.Errorf("%d, %s", code, stdout)
+		}
+	}
 	if _, stderr, code := execute(t, "quota", "release", "", "--address", g.address()); code != 2 || !strings.Contains(stderr, "GATEWAY is empty") {
 		t.Errorf("%d, %q", code, stderr)
 	}

@@ -11,6 +11,29 @@ type QuotaAnswer struct {
 	// Partial says why Used has only what this gateway counted, or what else is not known;
 	// left out otherwise.
 	Partial string `json:"partial,omitempty"`
+
+	// Released is what an order released; left out of other answers.
+	Released *Release `json:"released,omitempty"`
+}
+
+// Release says what a gateway held that will never come back, and others can use now.
+type Release struct {
+	// Gateway is its id.
+	Gateway string `json:"gateway"`
+
+	// Quotas are those of which it held something, in periods that go on; empty if it held
+	// nothing.
+	Quotas []ReleasedUnits `json:"quotas"`
+}
+
+// ReleasedUnits are invocations of a quota that were released.
+type ReleasedUnits struct {
+	// Organization is the id of whose quota it is, and Period that of the billing period.
+	Organization string `json:"organization"`
+	Period       string `json:"period"`
+
+	// Units is the number of invocations.
+	Units int64 `json:"units"`
 }
 
 // QuotaState says how far a quota is used.

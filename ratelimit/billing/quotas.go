@@ -2,8 +2,8 @@ package billing
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
@@ -34,6 +34,7 @@ func (e *Engine) Quota(ctx context.Context, organization string) (QuotaAnswer, e
 		return o.quotaAnswer(ctx, &a)
 	}
 	others, partial := o.others(ctx, "")
+	partial = o.limitsKnown(ctx, partial)
 	held, partial := o.held(ctx, others, partial)
 	answer := QuotaAnswer{Organizations: []OrganizationQuota{}, Partial: partial}
 	for a := range catalogue.Accounts() {
@@ -69,11 +70,8 @@ func (e *Engine) SetQuota(ctx context.Context, order QuotaOrder) (QuotaAnswer, e
 		return QuotaAnswer{}, fmt.Errorf("limit: must be a whole number from 0 to %d, or null for the configured one", MaxLimit)
 	}
 	err = o.quotas.SetOverride(ctx, a.ID, order.Limit)
-	if errors.Is(err, quota.ErrUnavailable) {
-		return QuotaAnswer{}, errors.New("the store cannot be written; nothing was changed")
-	}
 	if err != nil {
-		return QuotaAnswer{}, err
+		return QuotaAnswer{}, fmt.Errorf("the limit is not set, or not for all gateways yet; `edgegate quota show` says what is in force: %w", err)
 	}
 	return o.quotaAnswer(ctx, &a)
 }
@@ -81,6 +79,7 @@ func (e *Engine) SetQuota(ctx context.Context, order QuotaOrder) (QuotaAnswer, e
 // quotaAnswer returns the quota of one account.
 func (o *opened) quotaAnswer(ctx context.Context, a *Account) (QuotaAnswer, error) {
 	others, partial := o.others(ctx, a.ID)
+	partial = o.limitsKnown(ctx, partial)
 	held, partial := o.held(ctx, others, partial)
 	one, err := o.quotaOf(a, others)
 	if err != nil {
@@ -88,6 +87,15 @@ func (o *opened) quotaAnswer(ctx context.Context, a *Account) (QuotaAnswer, erro
 	}
 	one.Held = heldOf(&one, held)
 	return QuotaAnswer{Organizations: []OrganizationQuota{one}, Partial: partial}, nil
+}
+
+// limitsKnown reads which limits operators set, and says why they are not known; partial if
+// they are.
+func (o *opened) limitsKnown(ctx context.Context, partial string) string {
+	if err := o.quotas.Refresh(ctx); err != nil && partial == "" {
+		return "which limits `quota set` set may not be known: " + err.Error()
+	}
+	return partial
 }
 
 // held returns what gateways hold that are not there, and why not all is known: "" if it
@@ -140,10 +148,19 @@ func (e *Engine) release(ctx context.Context, gateway string) (QuotaAnswer, erro
 	if s == nil {
 		return QuotaAnswer{}, fmt.Errorf("release %s: %w; a gateway on this machine takes the grants of others back by itself", gateway, quota.ErrNotShared)
 	}
-	if err := o.quotas.Release(ctx, s.mirror, gateway); err != nil {
+	released, err := o.quotas.Release(ctx, s.mirror, gateway)
+	answer := Release{Gateway: gateway, Quotas: make([]ReleasedUnits, 0, len(released))}
+	for _, r := range released {
+		answer.Quotas = append(answer.Quotas, ReleasedUnits{Organization: r.Organization, Period: r.Period, Units: r.Units})
+		e.log().Info("units of a lost gateway released", slog.String("gateway", gateway), slog.String("organization", r.Organization),
+			slog.String("period", r.Period), slog.Int64("units", r.Units))
+	}
+	if err != nil {
 		return QuotaAnswer{}, fmt.Errorf("release: %w", err)
 	}
-	return e.Quota(ctx, "")
+	all, err := e.Quota(ctx, "")
+	all.Released = &answer
+	return all, err
 }
 
 // quotaOf returns how far the quota of an account is used in its current period, with

@@ -2,6 +2,8 @@ package billing
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -129,5 +131,44 @@ func TestSetQuota(t *testing.T) {
 	f.with(new(mirror))
 	if _, err := f.SetQuota(t.Context(), QuotaOrder{Release: "gone"}); !errors.Is(err, quota.ErrNotShared) {
 		t.Error(err)
+	}
+}
+
+// Whatever happens to quotas.db: what is set is in the answer, or the answer says that it may not be, and names the file.
+func TestQuotaOfADamagedFile(t *testing.T) {
+	for name, damage := range map[string]func(path string) error{
+		"nothing": func(string) error { return nil },
+		"flipped": func(path string) error {
+			text, err := os.ReadFile(path)
+			for i := range text {
+				text[i] ^= 0x55
+			}
+			return errors.Join(err, os.WriteFile(path, text, 0o600))
+		},
+		"cut":     func(path string) error { return os.Truncate(path, 1000) },
+		"empty":   func(path string) error { return os.Truncate(path, 0) },
+		"missing": os.Remove,
+	} {
+		f := newFixture(t, account("acme", quota.Allowance{Quota: 10}, pays))
+		if _, err := f.SetQuota(t.Context(), QuotaOrder{Organization: "acme", Limit: new(int64(4))}); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(f.Dir(), "quotas.db")
+		if err := damage(path); err != nil {
+			t.Fatal(err)
+		}
+		for _, organization := range []string{"acme", ""} {
+			answer, err := f.Quota(t.Context(), organization)
+			if err != nil || len(answer.Organizations) != 1 {
+				t.Fatalf("%s: %+v, %v", name, answer, err)
+			}
+			if says := strings.Contains(answer.Partial, path); says == (name == "nothing") {
+				t.Errorf("%s: partial %q", name, answer.Partial)
+			}
+		}
+		answer, err := f.SetQuota(t.Context(), QuotaOrder{Organization: "acme", Limit: new(int64(5))})
+		if set := err == nil && *answer.Organizations[0].Limit == 5; set != (name == "nothing") || err != nil && !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %+v, %v", name, answer, err)
+		}
 	}
 }

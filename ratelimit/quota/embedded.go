@@ -74,6 +74,14 @@ func (e *Embedded) with(write bool, f func(*bbolt.Tx) error) error {
 	return nil
 }
 
+// none reports whether there is no file yet. One that was there and is gone is missing.
+func (e *Embedded) none() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, err := os.Stat(e.path)
+	return !e.known && errors.Is(err, os.ErrNotExist)
+}
+
 // Claim implements Authority.
 func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
 	var answer Answer
@@ -105,7 +113,7 @@ func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
 
 // HeldBy implements HoldingsAuthority.
 func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err error) {
-	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
+	if e.none() {
 		return nil, nil
 	}
 	err = e.with(false, func(tx *bbolt.Tx) error {
@@ -180,7 +188,7 @@ func numberIn(value []byte) uint64 {
 
 // Overrides implements Authority.
 func (e *Embedded) Overrides(context.Context) (found map[string]Override, err error) {
-	if _, err := os.Stat(e.path); errors.Is(err, os.ErrNotExist) {
+	if e.none() {
 		return nil, nil
 	}
 	err = e.with(false, func(tx *bbolt.Tx) error {

@@ -68,15 +68,19 @@ func (m *Manager) recallOverrides(authority Authority) {
 	m.overrides.Store(&all)
 }
 
-// refreshOverrides reads the overrides from the authority, and repeats to it what it
-// does not know. It reports whether the copy here and the authority agree now.
-func (m *Manager) refreshOverrides(ctx context.Context) bool {
+// refreshOverrides is Refresh, and reports whether it succeeded.
+func (m *Manager) refreshOverrides(ctx context.Context) bool { return m.Refresh(ctx) == nil }
+
+// Refresh reads the overrides from the authority, and repeats to it what it does not
+// know: afterwards the copy here and the authority agree. The error is that of the
+// authority; then limits that were set may not be known here.
+func (m *Manager) Refresh(ctx context.Context) error {
 	m.overriding.Lock()
 	defer m.overriding.Unlock()
 	authority := *m.authority.Load()
 	theirs, err := authority.Overrides(ctx)
 	if err != nil {
-		return false
+		return err
 	}
 	known := *m.overrides.Load()
 	all, lost := known.merged(theirs)
@@ -91,11 +95,11 @@ func (m *Manager) refreshOverrides(ctx context.Context) bool {
 			o.Version = m.newNumber()
 		}
 		if err := authority.SetOverride(ctx, organization, o); err != nil {
-			return false
+			return err
 		}
 	}
 	m.believe = false
-	return true
+	return nil
 }
 
 // keepOverrides keeps the overrides of a shared authority on the disk. After an error

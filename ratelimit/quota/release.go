@@ -37,44 +37,45 @@ type Peers interface {
 }
 
 // Release gives back the unspent grants of a gateway that was lost for good,
-// together with its disk. What it used is taken from its sums in Redis, so units
-// used after its last flush are granted once more. The error is ErrNotShared, or
-// tells an operator why nothing, or not all, was released.
-func (m *Manager) Release(ctx context.Context, peers Peers, instance string) error {
+// together with its disk, and returns those of periods that go on. What it used is taken
+// from its sums in Redis, so units used after its last flush are granted once more. The
+// error is ErrNotShared, or tells an operator why nothing, or not all, was released.
+func (m *Manager) Release(ctx context.Context, peers Peers, instance string) (released []HeldUnits, err error) {
 	r, ok := (*m.authority.Load()).(*Redis)
 	if !ok {
-		return ErrNotShared
+		return nil, ErrNotShared
 	}
 	seen, err := peers.Peers(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p, known := seen[instance]
 	if !known {
 		if err := m.unaccounted(ctx, r, instance); err != nil {
-			return err
+			return nil, err
 		}
-		return fmt.Errorf("there is no gateway %q; those that were heard of: %s", instance, listed(seen))
+		return nil, fmt.Errorf("there is no gateway %q; those that were heard of: %s", instance, listed(seen))
 	}
 	switch {
 	case p.At.IsZero(): // it ended, or was given up before
 	case p.Silent < releaseAfter:
-		return fmt.Errorf("gateway %s was heard of %s ago: it is there", instance, max(0, p.Silent).Round(time.Second))
+		return nil, fmt.Errorf("gateway %s was heard of %s ago: it is there", instance, max(0, p.Silent).Round(time.Second))
 	case p.Unchanged < watchedFor:
-		return fmt.Errorf("gateway %s has said nothing new here for %s only, and its clock may be wrong: it is there, or try again in %s",
+		return nil, fmt.Errorf("gateway %s has said nothing new here for %s only, and its clock may be wrong: it is there, or try again in %s",
 			instance, p.Unchanged.Round(time.Second), (watchedFor - p.Unchanged).Round(time.Second))
 	}
 	sums, err := peers.PeerSums(ctx, "")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	used := usedOf(sums)
 	held, err := r.HeldBy(ctx, instance)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	in := make(settledEpochs)
 	for _, c := range held {
+		before := c.Holds
 		// The other gateway may have counted its claims by a clock that is ahead.
 		c.Number, c.Holds = max(m.newNumber(), c.Number+1), min(c.Holds, int64(used[instance+"|"+c.Period.ID+"|"+c.Organization]))
 		answer, err := r.Claim(ctx, c)
@@ -82,15 +83,23 @@ func (m *Manager) Release(ctx context.Context, peers Peers, instance string) err
 			err = in.note(r.Shard(c.Organization), answer.Epoch)
 		}
 		if err != nil {
-			return err
+			return released, err
+		}
+		if units := before - c.Holds; units > 0 && remembered(c.Period.ID, m.ledger.Now()) {
+			released = append(released, HeldUnits{
+				Organization: c.Organization,
+				Period:       c.Period.ID,
+				Gateway:      instance,
+				Units:        units,
+			})
 		}
 	}
 	for shard := range r.Shards() {
 		if err := r.Leave(ctx, instance, shard, in[shard]); err != nil {
-			return err
+			return released, err
 		}
 	}
-	return peers.MarkLost(ctx, instance)
+	return released, peers.MarkLost(ctx, instance)
 }
 
 // listed returns the gateways by id, each with its silence, for an error.

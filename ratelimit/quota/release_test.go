@@ -80,7 +80,7 @@ func TestRelease(t *testing.T) {
 		"behind": "its clock may be wrong",
 		"nobody": "left (ended)",
 	} {
-		if err := operator.Release(t.Context(), peers, instance); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := operator.Release(t.Context(), peers, instance); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is released: %v", instance, err)
 		}
 	}
@@ -109,7 +109,7 @@ func TestRelease(t *testing.T) {
 	if got := held(); len(got) != 1 || !got[0].Seen.IsZero() || got[0].Left {
 		t.Errorf("%+v are held by one that is forgotten", got)
 	}
-	if err := operator.Release(t.Context(), peers, id); err == nil || !strings.Contains(err.Error(), "lost what it used") {
+	if _, err := operator.Release(t.Context(), peers, id); err == nil || !strings.Contains(err.Error(), "lost what it used") {
 		t.Errorf("one that is forgotten is released: %v", err)
 	}
 	peers.presence[id] = silent(time.Second, time.Second)
@@ -117,8 +117,9 @@ func TestRelease(t *testing.T) {
 		t.Errorf("%+v are held, and the gateway is there", got)
 	}
 	peers.presence[id] = known
-	if err := operator.Release(t.Context(), peers, id); err != nil {
-		t.Fatal(err)
+	want.Seen, want.Silent = time.Time{}, 0
+	if got, err := operator.Release(t.Context(), peers, id); err != nil || len(got) != 1 || got[0] != want {
+		t.Fatalf("%+v, %v, want %+v", got, err, want)
 	}
 	if got := held(); len(got) != 0 {
 		t.Errorf("%+v are held after the release", got)
@@ -136,14 +137,14 @@ func TestReleaseFails(t *testing.T) {
 	alone := openGateway(t, t.TempDir(), c, hard(10))
 	defer alone.close()
 	long := map[string]metering.Presence{"gone": silent(time.Hour, time.Minute)}
-	if err := alone.Release(t.Context(), &knownPeers{presence: long}, "gone"); !errors.Is(err, ErrNotShared) {
+	if _, err := alone.Release(t.Context(), &knownPeers{presence: long}, "gone"); !errors.Is(err, ErrNotShared) {
 		t.Errorf("without a shared store: %v", err)
 	}
 	s := startShards(t, c)
 	g := openShared(t, s, t.TempDir(), c)
 	defer g.close()
 	broken := errors.New("broken")
-	if err := g.Release(t.Context(), &knownPeers{err: broken}, "gone"); !errors.Is(err, broken) {
+	if _, err := g.Release(t.Context(), &knownPeers{err: broken}, "gone"); !errors.Is(err, broken) {
 		t.Errorf("without peers: %v", err)
 	}
 	fails := func(names ...string) func([]string) any {
@@ -159,7 +160,7 @@ func TestReleaseFails(t *testing.T) {
 	for _, names := range [][]string{{"HSCAN"}, {"leave"}} {
 		s.change(func() { s.fails = fails(names...) })
 		peers := &knownPeers{presence: long}
-		if err := g.Release(t.Context(), peers, "gone"); !errors.Is(err, ErrUnavailable) || len(peers.lost) > 0 {
+		if _, err := g.Release(t.Context(), peers, "gone"); !errors.Is(err, ErrUnavailable) || len(peers.lost) > 0 {
 			t.Errorf("%v fails: %v, lost are %v", names, err, peers.lost)
 		}
 	}
