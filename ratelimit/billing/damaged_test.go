@@ -77,18 +77,30 @@ func asOriginal(dir string) error {
 	return err
 }
 
-// hurt damages one file of a directory, each as often as any other, and says how.
+// hurt damages one file of a directory, each as often as any other, or removes a folder, and says how.
 func hurt(t *testing.T, dir string, random *rand.Rand) string {
 	t.Helper()
-	var files []string
+	var files, folders []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+		switch {
+		case err != nil:
+		case !d.IsDir():
 			files = append(files, path)
+		case path != dir:
+			folders = append(folders, path)
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if random.IntN(8) == 0 {
+		path := folders[random.IntN(len(folders))]
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		name, _ := filepath.Rel(dir, path)
+		return name + " is gone, with all that is in it"
 	}
 	path := files[random.IntN(len(files))]
 	name, _ := filepath.Rel(dir, path)
@@ -97,7 +109,7 @@ func hurt(t *testing.T, dir string, random *rand.Rand) string {
 		t.Fatal(err)
 	}
 	how := random.IntN(10)
-	if len(text) == 0 { // a lock
+	if len(text) == 0 { // a lock, or a note
 		how = 0
 	}
 	switch how {

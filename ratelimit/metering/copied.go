@@ -84,7 +84,7 @@ func takeInstance(dir string) (*instance, error) {
 }
 
 // leaveCopies has this process write no log of which Redis has later records, and begin
-// a new one if it has no other. ledger is the id of the ledger.
+// a new one if it has no other. All are noted then. ledger is the id of the ledger.
 func (l *Ledger) leaveCopies(ledger string) error {
 	for _, b := range l.logs() {
 		if l.config.Sent == nil || b.instance.copied {
@@ -111,6 +111,11 @@ func (l *Ledger) leaveCopies(ledger string) error {
 			return errors.Join(err, i.close())
 		}
 		l.own, l.orphans = b, append([]*instanceLog{l.own}, l.orphans...)
+	}
+	for _, b := range l.logs() {
+		if err := b.note(); err != nil {
+			return err
+		}
 	}
 	for _, b := range l.orphans {
 		if b.instance.copied && l.own.projection.last == 0 {

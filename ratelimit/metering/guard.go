@@ -77,7 +77,7 @@ func (l *Ledger) takeOver() error {
 			errs = append(errs, errors.Join(err, found.close()))
 			continue
 		}
-		errs = append(errs, b.aside)
+		errs = append(errs, b.aside, b.note())
 		l.mu.Lock()
 		b.projection.mirrored(l.mirrored, now)
 		l.orphans = append(l.orphans, b)

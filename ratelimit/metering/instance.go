@@ -269,3 +269,72 @@ func (b *instanceLog) close() error {
 	}
 	return errors.Join(err, b.log.close(), b.checkpoint.close(), b.dictionary.close(), b.instance.close())
 }
+
+// logsName is a folder in the directory of the ledger with an empty file for each of its
+// logs, named by its id. It stands beside the logs, so that one that is gone as a whole is
+// missed.
+const logsName = "logs"
+
+// note has a log be missed once it is gone. Call it before its first record.
+func (b *instanceLog) note() error {
+	ledger := filepath.Dir(filepath.Dir(b.instance.dir))
+	path := filepath.Join(ledger, logsName, b.instance.id)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	err := os.MkdirAll(filepath.Dir(path), 0o700)
+	if err == nil {
+		err = durable.SyncDirectory(ledger)
+	}
+	if err == nil {
+		err = durable.Replace(path, 0o600, func(*os.File) error { return nil })
+	}
+	if err != nil {
+		return fmt.Errorf("noting the log %s: %w", b.instance.id, err)
+	}
+	return nil
+}
+
+// whatIsGone is what happened to a log that missingLogs returns.
+const whatIsGone = "it is missing, with its records"
+
+// missingLogs returns the folders of logs that were noted, in the directory of a ledger,
+// and have neither records nor sums any more.
+func missingLogs(ledger string) (gone []string, err error) {
+	noted, err := durable.Entries(filepath.Join(ledger, logsName), "")
+	for _, path := range noted {
+		dir := filepath.Join(ledger, "inst", filepath.Base(path))
+		if !there(filepath.Join(dir, checkpointName)) && !hasRecords(dir) {
+			gone = append(gone, dir)
+		}
+	}
+	return gone, err
+}
+
+// checkLogs returns an error if a log is missing.
+func checkLogs(ledger string) error {
+	gone, err := missingLogs(ledger)
+	if err == nil && len(gone) > 0 {
+		err = &durable.DamageError{File: gone[0], Offset: -1, What: whatIsGone}
+	}
+	return err
+}
+
+// inspectLogs looks for logs that are missing. What is mended is that they are missed.
+func inspectLogs(ledger string, mend bool) (found []Finding, err error) {
+	gone, err := missingLogs(ledger)
+	for _, dir := range gone {
+		id := filepath.Base(dir)
+		f := spot(dir, -1, whatIsGone).
+			losing("what " + id + " counted, but for what a store in Redis has of it").
+			mending("restore it from a copy; without one, " + durable.Mending + ", after which the ledger goes on without it")
+		f.done = "the ledger goes on without it"
+		if mend && err == nil {
+			if err = os.Remove(filepath.Join(ledger, logsName, id)); err == nil {
+				f = f.mended()
+			}
+		}
+		found = append(found, f)
+	}
+	return found, err
+}

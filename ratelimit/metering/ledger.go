@@ -103,6 +103,9 @@ func Open(config Config) (*Ledger, error) {
 	if config.Trouble == nil {
 		config.Trouble = func(error) {}
 	}
+	if err := checkLogs(config.Dir); err != nil {
+		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, err)
+	}
 	own, orphans, err := claim(filepath.Join(config.Dir, "inst"))
 	if err != nil {
 		return nil, fmt.Errorf("opening the ledger in %s: %w", config.Dir, err)

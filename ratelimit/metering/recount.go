@@ -90,7 +90,8 @@ func (l *Ledger) Verify() (found []Finding, records uint64, err error) {
 		}
 		found = append(found, f...)
 	}
-	return append(found, inspectIdentity(l.config.Dir, false)...), records, nil
+	gone, err := inspectLogs(l.config.Dir, false)
+	return append(append(found, gone...), inspectIdentity(l.config.Dir, false)...), records, err
 }
 
 // displaced is the finding that files of the ledger are not in their place.

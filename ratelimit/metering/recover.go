@@ -118,7 +118,8 @@ func inspect(dir string, mend bool, counted func(*instanceLog)) (found []Finding
 		}
 		found = append(found, f...)
 	}
-	return append(found, inspectIdentity(dir, mend)...), nil
+	gone, err := inspectLogs(dir, mend)
+	return append(append(found, gone...), inspectIdentity(dir, mend)...), err
 }
 
 // finding notes one, and mends it with fix after the file was set aside. The file may

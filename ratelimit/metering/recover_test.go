@@ -127,7 +127,7 @@ func hurt(t *testing.T, dir string, random *rand.Rand) string {
 	t.Helper()
 	var files []string
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && filepath.Base(path) != "lock" {
+		if err == nil && !d.IsDir() && filepath.Base(path) != "lock" && filepath.Base(filepath.Dir(path)) != logsName { // these are empty
 			files = append(files, path)
 		}
 		return err
@@ -319,5 +319,67 @@ func TestCheckpointMissing(t *testing.T) {
 				t.Errorf("%+v, %v", found, err)
 			}
 		}
+	}
+}
+
+// A log that is gone, alone or with all others, is damage that names it and says what mends it; what is lost is said. In a
+// directory of an older build nothing is noted, until the first start.
+func TestMissingLog(t *testing.T) {
+	for name, remove := range map[string]func(dir, id string) error{
+		"the folder of one": func(dir, id string) error { return os.RemoveAll(filepath.Join(dir, "inst", id)) },
+		"all":               func(dir, _ string) error { return os.RemoveAll(filepath.Join(dir, "inst")) },
+		"all files of one": func(dir, id string) error {
+			folder := filepath.Join(dir, "inst", id)
+			return errors.Join(os.RemoveAll(folder), os.Mkdir(folder, 0o700))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			countIn(t, dir, 1)
+			if err := os.RemoveAll(filepath.Join(dir, "logs")); err != nil {
+				t.Fatal(err)
+			}
+			id := countIn(t, dir, 1)
+			folder := filepath.Join(dir, "inst", id)
+			if err := remove(dir, id); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Open(Config{Dir: dir})
+			if damage := (*durable.DamageError)(nil); !errors.As(err, &damage) || damage.File != folder || !strings.Contains(err.Error(), "edgegate usage recover") {
+				t.Errorf("%v", err)
+			}
+			if found, err := Verify(dir); err != nil || len(found) != 1 || found[0].File != folder || found[0].Mended {
+				t.Errorf("%+v, %v", found, err)
+			}
+			done, err := Recover(dir)
+			if err != nil || len(done) != 1 || !done[0].Mended || !strings.Contains(done[0].Lost, id) {
+				t.Errorf("%+v, %v", done, err)
+			}
+			if again, err := Recover(dir); err != nil || len(again) > 0 {
+				t.Errorf("%+v, %v", again, err)
+			}
+			countIn(t, dir, 1)
+		})
+	}
+}
+
+// Of a log that was taken over nobody notices by its own files that they are gone.
+func TestMissingLogInUse(t *testing.T) {
+	dir := t.TempDir()
+	one, two := openLedger(t, dir), openLedger(t, dir)
+	closeLedger(t, one)
+	closeLedger(t, two)
+	l := openLedger(t, dir)
+	gone := filepath.Join(dir, "inst", l.Orphans()[0])
+	if err := os.RemoveAll(gone); err != nil {
+		t.Fatal(err)
+	}
+	found, _, err := l.Verify()
+	if err != nil || !slices.ContainsFunc(found, func(f Finding) bool { return f.File == gone }) {
+		t.Errorf("%+v, %v", found, err)
+	}
+	_ = l.Close() // it cannot keep the sums
+	if _, err := Open(Config{Dir: dir}); !errors.As(err, new(*durable.DamageError)) {
+		t.Errorf("%v", err)
 	}
 }
