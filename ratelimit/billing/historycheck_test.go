@@ -217,13 +217,10 @@ func (h *history) checkServices(id string, total *totals) {
 	}
 }
 
-// checkHourly compares what meters have that know one value of an hour. They cannot tell apart periods that share an hour, nor
-// gateways that send alone: docs/billing.md says so.
+// checkHourly compares what meters have that know one value of an hour. They cannot tell apart periods that share an hour:
+// docs/billing.md says so.
 func (h *history) checkHourly(lines []usage.Line) {
 	h.t.Helper()
-	if h.divided {
-		return
-	}
 	h.did("hourly meters compared")
 	type hour struct {
 		organization string

@@ -95,25 +95,30 @@ func (o *Outbox) RetryRejected(ctx context.Context, s Service) (n int, err error
 	}
 	return n, o.pages(ctx, s, due, func(_ PageKey, p *page) (bool, error) {
 		n += len(p.Rejected)
-		return p.forgive(), nil
+		return p.forgiveAll(), nil
 	})
 }
 
-// forgive drops the rejected messages of a page but keeps their revisions, so that
+// forgiveAll drops the rejected messages of a page but keeps their revisions, so that
 // new messages get new names.
-func (p *page) forgive() (changed bool) {
+func (p *page) forgiveAll() (changed bool) {
 	for id, r := range p.Rejected {
-		t := p.Sent[id]
-		t.tell(r.Alone, part{Revision: max(t.by(r.Alone).Revision, r.Revision)})
-		t.Digest = "" // the service does not have that line
-		if p.Sent == nil {
-			p.Sent = make(map[string]delivered)
-		}
-		p.Sent[id] = t
+		p.forgive(id, r)
 		changed = true
 	}
-	p.Rejected = nil
 	return changed
+}
+
+// forgive drops the rejected message of an item.
+func (p *page) forgive(id string, r rejected) {
+	t := p.Sent[id]
+	t.tell(r.Alone, part{Revision: max(t.by(r.Alone).Revision, r.Revision)})
+	t.Digest = "" // the service does not have that line
+	if p.Sent == nil {
+		p.Sent = make(map[string]delivered)
+	}
+	p.Sent[id] = t
+	delete(p.Rejected, id)
 }
 
 // Recheck marks as due the pages with messages that have no known outcome, or with
@@ -205,6 +210,7 @@ func (o *Outbox) compare(ctx context.Context, s Service, chunk []duePage, pendin
 		}
 		items := s.Items(lines)
 		for k := range items {
+			p.adopt(&items[k])
 			told := p.Sent[items[k].ID].Value
 			visit(&items[k], told, pending[keys[i]].lacks(&p, &items[k]))
 		}

@@ -72,14 +72,41 @@ func (p *page) add(items []Item, most int, alone string, least int64) {
 		if len(p.Pending) >= most {
 			return
 		}
-		if pending[items[i].ID] {
+		former := func(id string) bool { return pending[id] }
+		if pending[items[i].ID] || slices.ContainsFunc(items[i].Former, former) {
 			continue // the pending message must arrive first
 		}
+		p.adopt(&items[i])
 		if m, wanted := p.message(&items[i], least); wanted {
 			m.Alone = alone
 			p.Pending = append(p.Pending, m)
 		}
 	}
+}
+
+// adopt has an item go on where the service was told of it under former ids.
+func (p *page) adopt(item *Item) {
+	is, known := p.Sent[item.ID]
+	var last delivered
+	later := 0
+	for _, id := range item.Former {
+		if r, refused := p.Rejected[id]; refused {
+			p.forgive(id, r)
+		}
+		told := p.Sent[id]
+		if told.Revision > is.Revision {
+			later++
+		}
+		if told.Revision > last.Revision {
+			last = told
+		}
+	}
+	if later == 0 {
+		return
+	}
+	// Which of several the service was told last is not known: it is told once more.
+	last.Again = last.Again || known || later > 1
+	p.Sent[item.ID] = last
 }
 
 // message returns the message for an item. wanted is false if the service has the

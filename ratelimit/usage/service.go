@@ -54,6 +54,10 @@ type Item struct {
 	Value   int64     `json:"value"`
 	Amount  int64     `json:"amount,omitempty"` // in the currency's minor unit
 	Line    *Line     `json:"line,omitempty"`   // the line, if the service takes lines
+
+	// Former are ids under which the service may have been told of it before. The last
+	// that it was told of any of them counts.
+	Former []string `json:"-"`
 }
 
 // digest tells apart versions of an item that have the same value and amount.

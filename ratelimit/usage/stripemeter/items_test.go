@@ -11,7 +11,7 @@ import (
 )
 
 // An hour is told once for each period, ledger and schema of its lines, under ids that stay; where the last event of an hour
-// counts, it is told once for each period.
+// counts, it is told once for each period, whatever ledgers are known, and under an id that says under which others it was told before.
 func TestItemsOfAnHour(t *testing.T) {
 	start := time.Date(2026, 11, 18, 14, 0, 0, 0, time.UTC)
 	line := func(schema, ledger, period string, n int64) usage.Line {
@@ -40,13 +40,18 @@ func TestItemsOfAnHour(t *testing.T) {
 				t.Errorf("%q: %+v, want %v", window, items, want)
 			}
 		}
-		if len(items) != len(want) || len(ids) != len(want) || items[0].ID != "d9f655b80bb3b826106d1fddafb0a205" {
+		first := map[string]string{"": "d9f655b80bb3b826106d1fddafb0a205", "hour": "49692d13073108918cfccb69035b4a1f"}[window]
+		if len(items) != len(want) || len(ids) != len(want) || items[0].ID != first {
 			t.Errorf("%q: %+v", window, items)
 		}
-		for _, other := range []usage.Line{line(usage.Schema, "one", "q", 20), line(usage.Schema, "two", "p", 20)} {
-			if id := s.Items([]usage.Line{other})[0].ID; ids[id] {
-				t.Errorf("%+v has the id of another", other)
-			}
+		if window == "hour" && (len(items[0].Former) != 3 || items[0].Former[0] != "d9f655b80bb3b826106d1fddafb0a205") {
+			t.Errorf("former ids: %+v", items)
+		}
+		if id := s.Items([]usage.Line{line(usage.Schema, "one", "q", 20)})[0].ID; ids[id] {
+			t.Errorf("%q: another period has the same id", window)
+		}
+		if id := s.Items([]usage.Line{line(usage.Schema, "two", "p", 20)})[0].ID; ids[id] != (window == "hour") {
+			t.Errorf("%q: another ledger has the id %s", window, id)
 		}
 	}
 }

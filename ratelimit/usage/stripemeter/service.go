@@ -131,7 +131,7 @@ func (s *Service) hourly(meter string) bool {
 // function: Stripe is told of the whole hour, as far as it is in the period. Lines whose
 // ids differ in their ledger or their schema are items of their own, so that what was
 // told of some stays what it is. They are one item on a meter where the last event of an
-// hour replaces the others.
+// hour replaces the others, whichever of them are known: its id has neither.
 func (s *Service) Items(lines []usage.Line) (items []usage.Item) {
 	for start := 0; start < len(lines); {
 		end, window := start, hourOf(&lines[start])
@@ -176,18 +176,20 @@ func (s *Service) hour(meter string, lines []usage.Line, value func(*usage.Line)
 	for i := range lines {
 		names = append(names, lines[i].Schema+"|"+lines[i].LedgerID)
 	}
-	first, window := slices.Min(names), hourOf(&lines[0])
+	hourly, window := s.meters[meter] != nil && s.hourly(meter), hourOf(&lines[0])
 	for i := range lines {
 		l, group := &lines[i], names[i]
-		if s.meters[meter] != nil && s.hourly(meter) {
-			group, l = first, &lines[slices.Index(names, first)]
+		id := itemID(l, window.Start, meter)
+		former := id
+		if hourly {
+			group, id = "", hourID(l, window.Start, meter)
 		}
 		at, known := groups[group]
 		if !known {
 			at = len(items)
 			groups[group] = at
 			items = append(items, usage.Item{
-				ID:      itemID(l, window.Start, meter),
+				ID:      id,
 				Meter:   meter,
 				Account: l.AccountID,
 				Start:   window.Start,
@@ -195,6 +197,9 @@ func (s *Service) hour(meter string, lines []usage.Line, value func(*usage.Line)
 			})
 		}
 		items[at].Value += value(&lines[i])
+		if hourly && !slices.Contains(items[at].Former, former) {
+			items[at].Former = append(items[at].Former, former)
+		}
 	}
 	return items
 }
@@ -207,7 +212,17 @@ func itemID(l *usage.Line, hour time.Time, meter string) string {
 	if l.Schema != usage.SchemaV1 {
 		id = []string{"v2", l.LedgerID, l.PeriodStart.Format(time.RFC3339), l.Period, l.AccountID, meter, at}
 	}
-	sum := sha256.Sum256([]byte(strings.Join(id, "|")))
+	return hashID(id)
+}
+
+// hourID is itemID on a meter that keeps one value of an hour: whatever ledgers count in
+// it, also those of gateways that are alone for a while, it is one.
+func hourID(l *usage.Line, hour time.Time, meter string) string {
+	return hashID([]string{"hour", l.Period, l.AccountID, meter, hour.UTC().Format(time.RFC3339)})
+}
+
+func hashID(parts []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "|")))
 	return hex.EncodeToString(sum[:])[:32]
 }
 
