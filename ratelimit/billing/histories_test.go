@@ -123,7 +123,7 @@ func TestHistories(t *testing.T) {
 // kinds are the names of all that has to be met.
 func kinds() []string {
 	names := []string{
-		"refused", "deducted", "emptied", "restored", "failed calls of services",
+		"refused", "deducted", "bills: an older copy", "bills: begun anew", "emptied", "restored", "failed calls of services",
 		"hourly meters compared", "a bill that Stripe cannot make", "an hour of two periods",
 	}
 	for _, kind := range diskFaults {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -132,6 +133,11 @@ func (h *history) stop(m *member) {
 	h.t.Helper()
 	h.must(m.Close())
 	m.Engine = nil
+	if m.bills == nil {
+		text, err := os.ReadFile(filepath.Join(m.dir, "billing.db"))
+		h.must(err)
+		m.bills = text
+	}
 }
 
 // adjust adds units to an hour that is not long over, or deducts them.
@@ -216,7 +222,9 @@ func (h *history) lose() {
 	h.join(h.running())
 	h.stop(m)
 	h.losses++
-	h.must(errors.Join(os.RemoveAll(m.dir), os.RemoveAll(m.out)))
+	h.must(os.RemoveAll(m.dir))
+	m.begun++
+	m.bills = nil
 	h.open(m)
 }
 
@@ -259,6 +267,7 @@ func (h *history) actions() []action {
 		{"leave", 2, h.leave},
 		{"rejoin", 1, h.rejoin},
 		{"lose", 1, h.lose},
+		{"replace bills", 2, h.replaceBills},
 		{"restart", 1, func() {
 			m := h.any()
 			h.stop(m)

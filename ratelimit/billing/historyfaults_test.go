@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 	"github.com/edgegate/edgegate/ratelimit/usage/fakesinks"
 )
@@ -100,6 +101,35 @@ func (h *history) join(all []*member) {
 			h.again(func() error { return s.joiner.Join(h.ctx, time.Time{}) })
 		}
 	}
+}
+
+// replaceBills has a gateway go on with the copy of its billing.db, or without one. Redis has the terms that are lost with it.
+func (h *history) replaceBills() {
+	m := h.any()
+	if m.alone {
+		return
+	}
+	older := rapid.Bool().Draw(h.t, "an older copy")
+	if older && m.bills == nil {
+		h.stop(m)
+		h.open(m)
+		h.forward(70 * time.Minute)
+	}
+	h.forward(3 * time.Minute)
+	was := m.bills
+	h.stop(m)
+	path := filepath.Join(m.dir, "billing.db")
+	if older {
+		h.must(os.WriteFile(path, was, 0o600))
+		h.did("bills: an older copy")
+	} else {
+		h.must(os.Remove(path))
+		_, err := metering.Recover(m.dir)
+		h.must(err)
+		h.did("bills: begun anew")
+	}
+	m.begun++
+	h.open(m)
 }
 
 // diskFaults are the kinds of what disks does.

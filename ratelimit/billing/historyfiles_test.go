@@ -56,6 +56,9 @@ func (h *history) checkFiles(i int, m *member, total map[string]*totals) {
 			for line := range bytes.Lines(text) {
 				var l usage.Line
 				h.must(json.Unmarshal(line, &l))
+				if is := latest[l.LineID]; is.Revision == l.Revision && is.SHA256 != l.SHA256 {
+					h.t.Errorf("gateway %d: the files have %+v and %+v", i, is, l)
+				}
 				if l.Revision >= latest[l.LineID].Revision {
 					latest[l.LineID] = l
 				}

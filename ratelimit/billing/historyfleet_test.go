@@ -55,6 +55,8 @@ type member struct {
 	out        string // where its file sinks write
 	configured int    // the version of the configuration that it has
 	alone      bool   // its store is embedded
+	begun      int    // how often it had another billing.db: each writes FOCUS to a directory of its own
+	bills      []byte // its billing.db when it first stopped
 	services   []usage.Service
 	files      []usage.Sink
 }
@@ -150,7 +152,7 @@ func (h *history) open(m *member) {
 	m.services = []usage.Service{stripe("", h.urls[0]), stripe("h", h.urls[1]), web}
 	m.files = []usage.Sink{
 		&usage.Files{Dir: filepath.Join(m.out, "jsonl"), Format: usage.JSONL},
-		&usage.Files{Dir: filepath.Join(m.out, "focus"), Format: usage.FOCUS},
+		&usage.Files{Dir: filepath.Join(m.out, "focus"+strconv.Itoa(m.begun)), Format: usage.FOCUS},
 	}
 	h.configure(m)
 }

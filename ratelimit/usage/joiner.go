@@ -107,6 +107,14 @@ func newMark(joined *bbolt.Bucket) (string, error) {
 	return mark, errors.Join(joined.Put(keyNumber, []byte(text)), joined.Put(keyJoinMark, []byte(mark)))
 }
 
+// skipMarks has marks go on above all those that a file had that was replaced: others may
+// have seen later ones than this file knows.
+func skipMarks(joined *bbolt.Bucket) error {
+	number, _ := strconv.ParseUint(string(joined.Get(keyNumber)), 10, 64) // 0: it has none yet
+	number = max(number, uint64(time.Now().UnixMicro()))
+	return joined.Put(keyNumber, []byte(strconv.FormatUint(number, 10)))
+}
+
 // markNumber returns the number of a mark; 0 for one of a build that had none.
 func markNumber(mark string) uint64 {
 	text, _, _ := strings.Cut(mark, "-")

@@ -142,10 +142,13 @@ func beginAnew(tx *bbolt.Tx, last mark) error {
 	if last.Shared != "" && joined.Get(keyJoinedID) == nil {
 		err = joined.Put(keyJoinedID, []byte(last.Shared))
 	}
-	if tx.Bucket(bucketSalvaged) != nil {
-		err = errors.Join(err, tx.DeleteBucket(bucketSalvaged))
+	for _, name := range [][]byte{bucketSalvaged, bucketCursors} { // all changes are looked at again
+		if tx.Bucket(name) != nil {
+			err = errors.Join(err, tx.DeleteBucket(name))
+		}
 	}
 	return errors.Join(err,
+		skipMarks(joined),
 		joined.Delete(keyJoinMark), // a shared store does not know what is joined here
 		meta.Put(keyNumbering, []byte(token())),
 		putBegun(meta, begun{Base: max(last.Base, begunOf(meta).Base)}),
