@@ -133,8 +133,8 @@ put('_wait', string.format('%.0f|', id) .. wait_for .. string.format('|%.0f', wa
 recover_until = math.min(recover_until, now + WAIT_HOLDERS)
 hold_until = math.min(hold_until, now + WAIT_HOLDERS)
 if hold_until ~= stored.hold_until then put('_hold', hold_until) end
-if first_joined > now then
-	first_joined = now
+if first_joined > now then -- the clock was set back: it has been a member since it heard of the epoch, about
+	first_joined = now - (seen == epoch and math.min(tonumber(request.heard or '0'), WAIT_MEMBER) or 0)
 	put('b|' .. holder, first_joined)
 end
 put('_learn', recover_until)

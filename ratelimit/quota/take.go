@@ -146,7 +146,7 @@ type recoveringError struct{}
 
 // Error implements error.
 func (recoveringError) Error() string {
-	return ErrUnavailable.Error() + ": it was replaced or lost data, and waits until each gateway has said what it holds"
+	return ErrUnavailable.Error() + ": it grants nothing yet: it was replaced or lost data, and waits until each gateway has said what it holds, or this gateway is new to it"
 }
 
 // Unwrap has errors.Is find ErrUnavailable.
