@@ -114,13 +114,14 @@ const (
 	ErrGone     = causeError("the directory of the ledger is gone: put it back, or stop the gateway and restore a copy")
 	ErrReplaced = causeError("another directory, or another disk, is where the ledger was: put the right one back, or start the gateway again")
 	ErrRemoved  = causeError("a file of the ledger was removed or replaced: put it back, or stop the gateway and run `edgegate usage recover DIRECTORY`")
+	ErrCut      = causeError("a file of the ledger was cut while it was in use: stop the gateway and run `edgegate usage recover DIRECTORY`")
 	ErrReadOnly = causeError("the directory of the ledger is read-only: make it writable; the file in use is still written")
 )
 
 // Displaced reports whether an error says that the files of the ledger are not where they
 // were. Nothing is recorded then.
 func Displaced(err error) bool {
-	return errors.Is(err, ErrGone) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrRemoved)
+	return errors.Is(err, ErrGone) || errors.Is(err, ErrReplaced) || errors.Is(err, ErrRemoved) || errors.Is(err, ErrCut)
 }
 
 // causeError is an error whose text is fit for logs, the same each time.

@@ -177,7 +177,7 @@ func (l *Ledger) InPlace() error {
 	if changed && away == nil {
 		l.config.Trouble(readOnly)
 	}
-	return away
+	return l.own.log.gone()
 }
 
 func (l *Ledger) look() error {
@@ -193,7 +193,10 @@ func (l *Ledger) look() error {
 			return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrGone, err)
 		}
 	}
-	if err := l.own.log.inPlace(); err != nil {
+	switch err := l.own.log.inPlace(); {
+	case errors.Is(err, ErrCut):
+		return l.own.log.cutOff(err)
+	case err != nil:
 		return fmt.Errorf("%w: %w: %w", ErrUnavailable, ErrRemoved, err)
 	}
 	return nil
@@ -216,6 +219,14 @@ func closedSegment() *Segment { return new(Segment) }
 func (l *log) leave(why error) {
 	l.rotating.Lock()
 	defer l.rotating.Unlock()
+	l.leaveLocked(why)
+}
+
+// leaveLocked is leave; the caller holds rotating.
+func (l *log) leaveLocked(why error) {
+	if l.lost != nil {
+		why = l.lost
+	}
 	switch {
 	case l.closed:
 	case why != nil && l.away == nil:
@@ -224,6 +235,18 @@ func (l *log) leave(why error) {
 		l.active.Store(l.open[len(l.open)-1])
 	}
 	l.away = why
+}
+
+// cutOff has append fail for good, since a file in use has lost its end: records that were
+// in it are gone, and if it grows again there is a gap. It returns why.
+func (l *log) cutOff(why error) error {
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	if l.lost == nil {
+		l.lost = fmt.Errorf("%w: %w", ErrUnavailable, why)
+	}
+	l.leaveLocked(l.lost)
+	return l.lost
 }
 
 // gone returns why nothing is appended.
@@ -240,9 +263,25 @@ func (l *log) last() *Segment {
 	return l.open[len(l.open)-1]
 }
 
-// inPlace returns an error if the name of the segment in use is that of another file.
+// inPlace returns an error if the name of the segment in use is that of another file, or if
+// one that is mapped has lost its end.
 func (l *log) inPlace() error {
-	return l.last().place.Check()
+	if err := l.last().place.Check(); err != nil {
+		return err
+	}
+	l.rotating.Lock()
+	defer l.rotating.Unlock()
+	for _, s := range l.open {
+		if err := s.whole(); errors.Is(err, ErrCut) {
+			return err
+		}
+	}
+	if l.next != nil {
+		if err := l.next.whole(); errors.Is(err, ErrCut) {
+			return err
+		}
+	}
+	return nil
 }
 
 // databases are the files of others in the directory of the ledger. What is in told.db is

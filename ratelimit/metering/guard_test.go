@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -309,5 +310,76 @@ func TestCutCheckpoint(t *testing.T) {
 			t.Errorf("cut at %d: %+v, %v, %v", size, usage, err, l.SetAside())
 		}
 		closeLedger(t, l)
+	}
+}
+
+// A segment is cut while calls are recorded in it: the process lives, recording ends with a reason that names the file and what
+// mends it, also if the file grows again, and the ledger closes. Then recovery says what is lost.
+func TestSegmentCutInUse(t *testing.T) {
+	for _, size := range []int64{0, 100, 4096, 1 << 19, -1} {
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			dir := t.TempDir()
+			l := openLedger(t, dir)
+			s, r := numbers(t, l, "acme", "eu")
+			path := l.own.log.last().path
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cut := size
+			if cut < 0 {
+				cut += info.Size()
+			}
+			for range 100 {
+				admit(t, l, s, r, l.Now())
+			}
+			var calls sync.WaitGroup
+			began := make(chan struct{}, 4)
+			for range cap(began) {
+				calls.Go(func() {
+					for i := 0; ; i++ {
+						if _, err := l.Admit(Invocation{Subject: s, Region: r, At: l.Now()}); err != nil {
+							if !errors.Is(err, ErrUnavailable) || !errors.Is(err, ErrCut) || !strings.Contains(err.Error(), path) {
+								t.Errorf("%v", err)
+							}
+							return
+						}
+						if i == 10 {
+							began <- struct{}{}
+						}
+					}
+				})
+			}
+			for range cap(began) {
+				<-began
+			}
+			if err := os.Truncate(path, cut); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.InPlace(); !errors.Is(err, ErrCut) || !Displaced(err) {
+				t.Errorf("%v", err)
+			}
+			calls.Wait()
+			if err := os.Truncate(path, info.Size()); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.InPlace(); !errors.Is(err, ErrCut) || !errors.Is(l.Writable(), ErrCut) {
+				t.Errorf("after it has grown: %v, %v", err, l.Writable())
+			}
+			if err := os.Truncate(path, cut); err != nil {
+				t.Fatal(err)
+			}
+			if found, _, err := l.Verify(); err != nil || len(found) != 1 || found[0].File != path || !strings.Contains(found[0].Remedy, "usage recover") {
+				t.Errorf("%+v, %v", found, err)
+			}
+			_ = l.Close() // it returns, with an error or without
+			if _, err := Open(Config{Dir: dir}); !errors.As(err, new(*durable.DamageError)) {
+				t.Errorf("it opens: %v", err)
+			}
+			if done, err := Recover(dir); err != nil || len(done) == 0 {
+				t.Errorf("%+v, %v", done, err)
+			}
+			closeLedger(t, openLedger(t, dir))
+		})
 	}
 }

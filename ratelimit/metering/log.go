@@ -36,6 +36,7 @@ type log struct {
 	next     *Segment   // prepared, becomes active when the active one is full
 	open     []*Segment // in order, the active one last
 	closed   bool
+	lost     error     // a file in use was cut: nothing is appended any more
 	away     error     // why nothing may be appended: the files are not in their place
 	full     error     // why the next segment could not be created; retried once a second
 	tried    time.Time // when that was
@@ -205,8 +206,11 @@ func (l *log) begin(first uint64, slots int) error {
 func (l *log) append(r *Record) error {
 	for {
 		s := l.active.Load()
-		if s.Append(r) == nil {
+		switch err := s.Append(r); {
+		case err == nil:
 			return nil
+		case errors.Is(err, ErrCut):
+			return l.cutOff(err)
 		}
 		if err := l.rotate(s); err != nil {
 			return err
@@ -384,14 +388,4 @@ func (l *log) close() error {
 		err = errors.Join(err, l.next.Close())
 	}
 	return err
-}
-
-func closeAll(segments []*Segment) error {
-	var errs []error
-	for _, s := range segments {
-		if !s.closed {
-			errs = append(errs, s.Close())
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -103,7 +104,10 @@ func (l *Ledger) displaced(why error) Finding {
 			break
 		}
 	}
-	for _, cause := range []causeError{ErrGone, ErrReplaced, ErrRemoved} {
+	if cut := (*os.PathError)(nil); errors.Is(why, ErrCut) && errors.As(why, &cut) {
+		f.File = cut.Path
+	}
+	for _, cause := range []causeError{ErrGone, ErrReplaced, ErrRemoved, ErrCut} {
 		if errors.Is(why, cause) {
 			f.What, f.Remedy, _ = strings.Cut(string(cause), ": ")
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -40,6 +41,7 @@ type Segment struct {
 	slots   uint64
 	data    []byte        // the file
 	taken   atomic.Uint64 // slots that were reserved; may exceed slots
+	cut     atomic.Bool   // the file has lost its end: some slots are never written
 	created time.Time
 
 	// For one goroutine:
@@ -167,13 +169,38 @@ func (s *Segment) slot(i uint64) []byte {
 	return s.data[at : at+RecordSize : at+RecordSize]
 }
 
-// Append sets r.Seq and writes r, or returns [ErrFull]. It neither blocks nor
-// allocates.
-func (s *Segment) Append(r *Record) error {
+// catch turns the fault of an access to a part of the file that was cut off into an error.
+// Without it the process would end. Defer it with what debug.SetPanicOnFault(true) returned.
+func (s *Segment) catch(before bool, err *error) {
+	debug.SetPanicOnFault(before)
+	switch fault := recover().(type) {
+	case nil:
+	case interface{ Addr() uintptr }:
+		s.cut.Store(true)
+		*err = &os.PathError{Op: "access", Path: s.path, Err: ErrCut}
+	default:
+		panic(fault)
+	}
+}
+
+// whole returns an error if the file has lost its end.
+func (s *Segment) whole() error {
+	info, err := os.Stat(s.path)
+	if err == nil && info.Size() < int64(len(s.data)) {
+		s.cut.Store(true)
+		err = &os.PathError{Op: "stat", Path: s.path, Err: ErrCut}
+	}
+	return err
+}
+
+// Append sets r.Seq and writes r, or returns [ErrFull], or an error that wraps [ErrCut]. It
+// neither blocks nor allocates.
+func (s *Segment) Append(r *Record) (err error) {
 	i := s.taken.Add(1) - 1
 	if i >= s.slots {
 		return ErrFull
 	}
+	defer s.catch(debug.SetPanicOnFault(true), &err)
 	r.Seq = s.first + i
 	slot := s.slot(i)
 	publish(slot, r.encode(slot))
@@ -196,15 +223,21 @@ func published(slot []byte) bool {
 // Prefix returns how many slots from the start are written without a gap. One
 // goroutine at a time may call it.
 func (s *Segment) Prefix() int {
-	for s.prefix < s.slots && published(s.slot(s.prefix)) {
-		s.prefix++
-	}
+	_ = s.advance() // a segment that was cut goes on no further
 	return int(s.prefix)
 }
 
+func (s *Segment) advance() (err error) {
+	defer s.catch(debug.SetPanicOnFault(true), &err)
+	for s.prefix < s.slots && published(s.slot(s.prefix)) {
+		s.prefix++
+	}
+	return nil
+}
+
 // At reads the record in slot i, which must be below Prefix.
-func (s *Segment) At(i int) (Record, error) {
-	var r Record
+func (s *Segment) At(i int) (r Record, err error) {
+	defer s.catch(debug.SetPanicOnFault(true), &err)
 	if err := r.decode(s.slot(uint64(i))); err != nil {
 		return r, fmt.Errorf("segment %s, record %d: %w", s.path, i, err)
 	}
@@ -283,7 +316,7 @@ func (s *Segment) Sync() error {
 // and returns how many those are.
 func (s *Segment) seal() uint64 {
 	taken := min(s.taken.Add(s.slots)-s.slots, s.slots)
-	for uint64(s.Prefix()) < taken {
+	for uint64(s.Prefix()) < taken && !s.cut.Load() {
 		runtime.Gosched() // an Append has reserved its slot and not written it yet
 	}
 	s.sealed = taken
@@ -326,4 +359,14 @@ func writeZeros(file io.WriterAt, size int64) error {
 		}
 	}
 	return nil
+}
+
+func closeAll(segments []*Segment) error {
+	var errs []error
+	for _, s := range segments {
+		if !s.closed {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
