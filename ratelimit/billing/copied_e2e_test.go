@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -277,4 +278,49 @@ func TestRedisCopiedDirectories(t *testing.T) {
 			})
 		}
 	}
+}
+
+// Redis is away when a gateway starts on files that were set back in their place: what was counted is not undone when Redis
+// answers again, and no unit of a hard quota is granted; other calls go on. It says so, and what mends it: a start.
+func TestRedisCopyFoundLate(t *testing.T) {
+	server := redistest.Single(t, "appendonly yes")
+	c := &copies{t: t, url: server.URL(), hard: "hard", open: "open", made: make(map[string]int64)}
+	dir := t.TempDir()
+	g := c.start(dir)
+	c.call(g, 20)
+	c.sent(g)
+	older := copied(t, dir)
+	c.call(g, 40)
+	c.sent(g)
+	g.end()
+	setBack(t, dir, older)
+	server.Stop()
+	g = c.start(dir)
+	made := maps.Clone(c.made)
+	if err := c.try(g, c.open, soft); err != nil {
+		t.Fatal(err)
+	}
+	server.Start()
+	for deadline := time.Now().Add(20 * time.Second); g.Shared().Mirror().Copied() == nil && time.Now().Before(deadline); {
+		<-time.After(20 * time.Millisecond)
+	}
+	if state, err := g.LedgerState(time.Now()); state != StateDegraded || !errors.Is(err, metering.ErrCopied) {
+		t.Errorf("the ledger is %s, %v", state, err)
+	}
+	if err := c.try(g, c.hard, hardQuota); !errors.Is(err, quota.ErrUnavailable) || !errors.Is(err, metering.ErrCopied) {
+		t.Errorf("a unit of the hard quota: %v", err)
+	}
+	if err := c.try(g, c.open, soft); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := g.Update(t.Context()); !errors.Is(err, metering.ErrCopied) {
+		t.Errorf("it makes bills: %v", err)
+	}
+	if err := g.Close(); !errors.Is(err, metering.ErrCopied) {
+		t.Errorf("it ends with %v", err)
+	}
+	g.Engine = nil
+	c.made = made // but for what it counted meanwhile
+	c.call(c.start(dir), 200)
+	c.check(false)
 }
