@@ -188,6 +188,7 @@ type mirror struct {
 	fails     map[string]error // by the method
 	flushed   func()
 	verified  int
+	young     bool
 }
 
 func (m *mirror) PeerSums(context.Context, string) ([]metering.Entry, error) {
@@ -201,6 +202,8 @@ func (m *mirror) OwnSums(context.Context) ([]metering.Entry, error) {
 func (m *mirror) Peers(context.Context) (map[string]metering.Presence, error) {
 	return m.seen, m.fails["Peers"]
 }
+
+func (m *mirror) Young() bool { return m.young }
 
 func (m *mirror) Flush(context.Context) (int, error) {
 	if m.flushed != nil {

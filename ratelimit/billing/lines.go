@@ -122,7 +122,8 @@ func settledBy(now time.Time) func(end time.Time) bool {
 
 // addPeers adds what other gateways counted. An hour is not final then before all
 // of them have sent what they counted in it; those that ended, or that an operator
-// gave up, are not waited for.
+// gave up, are not waited for. In a store that was emptied a moment ago none is: nobody
+// knows yet who will send.
 func addPeers(ctx context.Context, p peers, in *usage.UpdateInput, cycles Cycles, totals Totals) error {
 	sums, err := p.PeerSums(ctx, "")
 	if err != nil {
@@ -136,8 +137,11 @@ func addPeers(ctx context.Context, p peers, in *usage.UpdateInput, cycles Cycles
 	if err != nil {
 		return fmt.Errorf("reading which gateways there are: %w", err)
 	}
-	settled := in.Complete
+	settled, young := in.Complete, p.Young()
 	in.Complete = func(end time.Time) bool {
+		if young {
+			return false
+		}
 		for _, peer := range seen {
 			if !peer.Left && !peer.Lost && peer.At.Before(end.Add(settleAfter)) {
 				return false

@@ -116,6 +116,14 @@ func TestFinalWhenAllHaveSent(t *testing.T) {
 		t.Errorf("while one has sent nothing: %v", got)
 	}
 	m.seen["other"] = metering.Presence{At: f.clock.now()}
+	m.young = true
+	if got := states(); !slices.Equal(got, []usage.State{usage.Provisional, usage.Provisional}) {
+		t.Errorf("while the store was emptied a moment ago: %v", got)
+	}
+	if bill, err := f.Bill(t.Context(), Query{}); err != nil || len(bill.Organizations) != 1 || bill.Organizations[0].State != usage.Provisional {
+		t.Errorf("the bill meanwhile: %+v, %v", bill, err)
+	}
+	m.young = false
 	if got := states(); !slices.Equal(got, []usage.State{usage.Final, usage.Final}) {
 		t.Errorf("when it has: %v", got)
 	}

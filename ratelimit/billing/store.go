@@ -43,6 +43,9 @@ type peers interface {
 	OwnSums(ctx context.Context) ([]metering.Entry, error)
 	// Peers says until when the sums of each log are in the store.
 	Peers(ctx context.Context) (map[string]metering.Presence, error)
+	// Young reports whether the store was emptied a moment ago, so that others may not have
+	// sent their sums again.
+	Young() bool
 	// Flush sends the sums that have changed.
 	Flush(ctx context.Context) (sent int, err error)
 	// Verify sets right what the store has of this process's logs.

@@ -130,3 +130,40 @@ func TestLeavingRedisIsSaid(t *testing.T) {
 		}
 	}
 }
+
+// A store is young for 15 s after it was begun or emptied, also for gateways that come later: no hour is final then.
+func TestYoungStore(t *testing.T) {
+	server := redistest.Single(t, "appendonly yes")
+	config, err := redisconn.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	young := func() bool {
+		e := NewEngine(t.TempDir())
+		e.Use(&plan{accounts: []Account{account("acme", soft, pays)}})
+		if err := e.Start(Settings{Redis: &config, Logger: slog.New(slog.DiscardHandler)}); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		return e.Shared().Mirror().Young()
+	}
+	if !young() || !young() {
+		t.Error("a new store is not young")
+	}
+	server.Exec("HSET", "gw:meta", "since", strconv.FormatInt(time.Now().Add(-time.Minute).UnixMicro(), 10))
+	if young() {
+		t.Error("a store of a minute ago is young")
+	}
+	server.Exec("FLUSHALL")
+	if !young() {
+		t.Error("a store that was emptied is not young")
+	}
+	server.Exec("HDEL", "gw:meta", "since")
+	if young() {
+		t.Error("a store of an older build is young")
+	}
+}

@@ -97,9 +97,13 @@ func (h *hashes) set(key string, fields []string) {
 
 func (h *hashes) identity(key, own string) any {
 	if h.all[key]["ledger"] == "" {
-		h.set(key, []string{"ledger", own})
+		h.set(key, []string{"ledger", own, "since", strconv.FormatInt(time.Now().UnixMicro(), 10)})
 	}
-	return h.all[key]["ledger"]
+	since, err := strconv.ParseInt(h.all[key]["since"], 10, 64)
+	if err != nil {
+		return []any{h.all[key]["ledger"], "-1"}
+	}
+	return []any{h.all[key]["ledger"], strconv.FormatInt(max(-1, time.Now().UnixMicro()-since), 10)}
 }
 
 func (h *hashes) flush(key string, args []string) any {

@@ -11,7 +11,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
@@ -243,6 +245,19 @@ var identityText string
 
 var identityScript = redisconn.NewScript(identityText)
 
+// youngFor is how long after it was begun, or emptied, a Redis may lack sums of gateways
+// that run: they send all again within ten seconds.
+const youngFor = 15 * time.Second
+
+// noteYoung notes that Redis was begun, or emptied, so long ago.
+func (m *Mirror) noteYoung(age time.Duration) {
+	m.young.Store(m.ledger.Now().Add(youngFor - age).UnixMicro())
+}
+
+// Young reports whether Redis was begun or emptied a moment ago, so that other gateways may
+// not have sent their sums again.
+func (m *Mirror) Young() bool { return m.ledger.Now().UnixMicro() < m.young.Load() }
+
 // Identity returns the id of the ledger that all gateways of this Redis share. If
 // Redis has none, it takes that of the directory; otherwise the directory takes
 // that of Redis.
@@ -255,9 +270,18 @@ func (m *Mirror) Identity(ctx context.Context, dir string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id, ok := reply.(string)
-	if !ok || id == "" {
+	var id string
+	age := int64(-1)
+	if list, _ := reply.([]any); len(list) == 2 {
+		id, _ = list[0].(string)
+		text, _ := list[1].(string)
+		age, err = strconv.ParseInt(text, 10, 64)
+	}
+	if id == "" || err != nil {
 		return "", fmt.Errorf("gw:meta: unexpected reply %v", reply)
+	}
+	if age >= 0 {
+		m.noteYoung(time.Duration(age) * time.Microsecond)
 	}
 	if id != own {
 		err = setIdentity(dir, id)

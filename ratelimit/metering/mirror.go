@@ -49,13 +49,15 @@ type Mirror struct {
 	calls  atomic.Uint64
 	shared atomic.Pointer[Origin] // the ledger that gateways share, with the form in which they write; nil: not known yet
 
-	present atomic.Int64
-	clock   atomic.Int64  // by how much Redis' clock is ahead, in nanoseconds
-	offsets offsets       // for one goroutine
-	kept    time.Duration // the offset that was kept last; for one goroutine
-	heard   heard         // what others said last
-	agreed  time.Time     // when agree last ran; for one goroutine
-	checked int           // how many hashes were compared with the sums here; for one goroutine
+	appeared atomic.Bool  // this process's presence was in Redis
+	young    atomic.Int64 // until when Redis may lack sums of others, in Unix microseconds of the billing clock
+	present  atomic.Int64
+	clock    atomic.Int64  // by how much Redis' clock is ahead, in nanoseconds
+	offsets  offsets       // for one goroutine
+	kept     time.Duration // the offset that was kept last; for one goroutine
+	heard    heard         // what others said last
+	agreed   time.Time     // when agree last ran; for one goroutine
+	checked  int           // how many hashes were compared with the sums here; for one goroutine
 
 	joining sync.Mutex // held during Hooks.Join; guards joined
 	joined  bool       // it succeeded

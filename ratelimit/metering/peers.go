@@ -51,6 +51,9 @@ func (m *Mirror) Peers(ctx context.Context) (map[string]Presence, error) {
 		}
 		seen[id] = p
 	}
+	if _, there := seen[m.ledger.Instance()]; !there && m.appeared.Load() {
+		m.noteYoung(0)
+	}
 	return seen, nil
 }
 
@@ -83,6 +86,7 @@ func (m *Mirror) register(ctx context.Context, at time.Time) error {
 	if err := m.setPresence(ctx, m.ledger.Instance(), strconv.FormatInt(at.Unix(), 10)); err != nil {
 		return err
 	}
+	m.appeared.Store(true)
 	for _, id := range m.ledger.sentOrphans() { // nothing is written to them any more
 		if !seen[id].Left {
 			if err := m.setPresence(ctx, id, presenceLeft); err != nil {
