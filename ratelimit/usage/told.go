@@ -108,7 +108,7 @@ func (b *LineStore) meetCopy(db *bbolt.DB) error {
 	if b.Told == "" {
 		return nil
 	}
-	return db.Update(func(tx *bbolt.Tx) error {
+	err := db.Update(func(tx *bbolt.Tx) error {
 		return b.withCopy(func(other *bbolt.Tx) error {
 			var last mark
 			if bucket := other.Bucket(bucketMark); bucket != nil {
@@ -119,13 +119,30 @@ func (b *LineStore) meetCopy(db *bbolt.DB) error {
 			now := b.markOf(tx)
 			replaced := last.Store != "" && (last.Store != now.Store || last.Changes > now.Changes)
 			if replaced || tx.Bucket(bucketSalvaged) != nil {
-				if err := beginAnew(tx, last); err != nil {
-					return err
-				}
+				return beginAnew(tx, last)
 			}
-			return errors.Join(joinAll(tx, other, true), joinAll(other, tx, false))
+			return nil
 		})
 	})
+	if err != nil {
+		return err
+	}
+	// What differs is due before both are the same.
+	for _, fromCopy := range []bool{true, false} {
+		for at := new(joinPlace); at != nil && err == nil; {
+			err = db.Update(func(tx *bbolt.Tx) error {
+				return b.withCopy(func(other *bbolt.Tx) (err error) {
+					if fromCopy {
+						at, err = joinSome(tx, other, at, true)
+					} else {
+						at, err = joinSome(other, tx, at, false)
+					}
+					return err
+				})
+			})
+		}
+	}
+	return err
 }
 
 // beginAnew has a line store begin anew: with the next update it has another id, and the
@@ -155,34 +172,62 @@ func beginAnew(tx *bbolt.Tx, last mark) error {
 	)
 }
 
-// joinAll adds what all pages of another file say to those of a file. due has services be
-// told again what differs.
-func joinAll(into, from *bbolt.Tx, due bool) error {
-	all := from.Bucket(bucketPages)
+// joinPlace is the next page that is to be joined.
+type joinPlace struct {
+	service string
+	page    []byte
+}
+
+// joinSome adds what pages of another file say to those of a file, from a place on, and
+// returns how far it came; nil: all are joined. due has services be told again what differs.
+func joinSome(into, from *bbolt.Tx, at *joinPlace, due bool) (next *joinPlace, err error) {
+	all, changed := from.Bucket(bucketPages), 0
 	if all == nil {
-		return nil
+		return nil, nil
 	}
-	return all.ForEachBucket(func(name []byte) error {
+	err = all.ForEachBucket(func(name []byte) error {
 		service := string(name)
+		if service < at.service {
+			return nil
+		}
 		own, err := writablePagesOf(into, service)
 		if err != nil {
 			return err
 		}
-		return all.Bucket(name).ForEach(func(k, text []byte) error {
+		cursor := all.Bucket(name).Cursor()
+		k, text := cursor.First()
+		if service == at.service {
+			k, text = cursor.Seek(at.page)
+		}
+		for ; k != nil; k, text = cursor.Next() {
+			if changed == pagesChunk {
+				next = &joinPlace{service, bytes.Clone(k)}
+				return errStopped
+			}
 			is := own.Get(k)
 			joined, err := joinTexts(is, text)
 			if err != nil {
 				return fmt.Errorf("the outbox of %s: the page %q: %w", service, k, err)
 			}
 			if bytes.Equal(joined, is) {
-				return nil
+				continue
 			}
-			if err := own.Put(bytes.Clone(k), bytes.Clone(joined)); err != nil || !due {
+			changed++
+			if err := own.Put(bytes.Clone(k), bytes.Clone(joined)); err != nil {
 				return err
 			}
-			return makeDue(into, service, bytes.Clone(k))
-		})
+			if due {
+				if err := makeDue(into, service, bytes.Clone(k)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
 	})
+	if errors.Is(err, errStopped) {
+		err = nil
+	}
+	return next, err
 }
 
 // makeDue marks a page as due.
