@@ -109,12 +109,11 @@ func (e *Engine) open(store *redisconn.Config) (*opened, error) {
 		Trouble:     e.logLedger,
 	}
 	if shared {
-		sent, end, err := sentTo(store)
+		end, err := askStore(store, &config)
 		if err != nil {
 			return nil, err
 		}
 		defer end()
-		config.Sent = sent
 	}
 	ledger, err := metering.Open(config)
 	if errors.As(err, new(*durable.DamageError)) {

@@ -185,22 +185,22 @@ func (e *Engine) logMirror(err error) {
 	e.log().Error("sums not sent to Redis; the ledger keeps them", logError(err))
 }
 
-// sentTo returns a function for metering.Config.Sent that asks the Redis of a configuration,
-// and one that ends it.
-func sentTo(config *redisconn.Config) (sent func(instance string) (uint64, error), end func(), err error) {
-	own := *config
+// askStore has a ledger ask the Redis of a configuration whether others write its logs.
+// Call end when it is open.
+func askStore(store *redisconn.Config, ledger *metering.Config) (end func(), err error) {
+	own := *store
 	own.PoolSize = 1
 	conn, err := redisconn.Open(own)
 	if err != nil {
-		return nil, nil, fmt.Errorf("store redis: %w", err)
+		return nil, fmt.Errorf("store redis: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lastWait)
-	sent = func(instance string) (uint64, error) { return metering.SentSums(ctx, conn, instance) }
-	end = func() {
+	ledger.Sent = func(instance string) (uint64, error) { return metering.SentSums(ctx, conn, instance) }
+	ledger.Present = func(instance string) (bool, error) { return metering.PresentIn(ctx, conn, instance) }
+	return func() {
 		cancel()
 		_ = conn.Close() // nothing was written
-	}
-	return sent, end, nil
+	}, nil
 }
 
 // NoRestarts is said of a Redis that refuses INFO.

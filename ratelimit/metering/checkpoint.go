@@ -21,6 +21,7 @@ type checkpoint struct {
 	db       *bbolt.DB
 	active   uint64 // the first record of the segment in use, 0 if unknown
 	sameBoot bool   // the process before wrote it while the machine ran that runs now
+	rebooted bool   // it did not: the machine was started since, or it is another
 }
 
 var (
@@ -86,7 +87,9 @@ func tryCheckpoint(path string, p *projection) (*checkpoint, error) {
 		if b := meta.Get(keyActive); len(b) == 8 {
 			c.active = binary.BigEndian.Uint64(b)
 		}
-		c.sameBoot = len(boot) > 0 && bytes.Equal(meta.Get(keyBoot), boot)
+		before := meta.Get(keyBoot)
+		c.sameBoot = len(boot) > 0 && bytes.Equal(before, boot)
+		c.rebooted = len(boot) > 0 && len(before) > 0 && !c.sameBoot
 		return meta.Put(keyBoot, boot)
 	})
 	if err == nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 	"github.com/edgegate/edgegate/ratelimit/metering/durable"
@@ -28,7 +29,7 @@ const placeName = "place"
 
 // The places of logs that are written by nobody any more.
 const (
-	setBack  = "set back" // Redis has later records
+	setBack  = "set back" // Redis has later records, or gets them from another machine
 	diverged = "diverged" // the same, and others were written here since: its sums are nobody's
 )
 
@@ -83,7 +84,8 @@ func takeInstance(dir string) (*instance, error) {
 	return i, nil
 }
 
-// leaveCopies has this process write no log of which Redis has later records, and begin
+// leaveCopies has this process write no log of which Redis has later records, or that a
+// process on another machine writes: a snapshot of the disk has the place too. It begins
 // a new one if it has no other. All are noted then. ledger is the id of the ledger.
 func (l *Ledger) leaveCopies(ledger string) error {
 	for _, b := range l.logs() {
@@ -94,7 +96,13 @@ func (l *Ledger) leaveCopies(ledger string) error {
 		if err != nil {
 			break // the mirror finds out
 		}
-		if sent > b.projection.last {
+		elsewhere := false
+		if b.checkpoint.rebooted && l.config.Present != nil {
+			if elsewhere, err = l.config.Present(b.instance.id); err != nil {
+				break
+			}
+		}
+		if sent > b.projection.last || elsewhere {
 			b.instance.copied = true
 			if err := b.instance.setPlace(setBack); err != nil {
 				return err
@@ -246,6 +254,20 @@ func SentSums(ctx context.Context, conn *redisconn.Conn, instance string) (last 
 		last = max(last, at)
 	}
 	return last, nil
+}
+
+// PresentIn reports whether a process sends the sums of an instance log to Redis.
+func PresentIn(ctx context.Context, conn *redisconn.Conn, instance string) (bool, error) {
+	found, err := conn.HashGet(ctx, instancesKey, instance)
+	if err != nil {
+		return false, err
+	}
+	at, err := strconv.ParseInt(found[instance], 10, 64)
+	if err != nil {
+		return false, nil //nolint:nilerr // it left, is lost, or was never there
+	}
+	now, err := conn.Time(ctx)
+	return err == nil && now.Sub(time.Unix(at, 0)) < presentFor, err
 }
 
 // sendCopied sends what Redis lacks of logs that this process does not write on: their

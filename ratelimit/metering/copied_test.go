@@ -2,11 +2,14 @@ package metering
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 )
 
@@ -217,5 +220,45 @@ func TestMirrorLeavesAnOrphanThatIsWrittenElsewhere(t *testing.T) {
 	flushed(t, m)
 	if len(l.Orphans()) != 0 || m.Copied() != nil || !slices.Equal(l.Copied(), []string{id}) {
 		t.Errorf("orphans %v, copied %v, %v", l.Orphans(), l.Copied(), m.Copied())
+	}
+}
+
+// A snapshot of a disk has the folders of the original, on a machine that was started since: the log is left to a process that is
+// there, and continued if none is.
+func TestSnapshotOfAnotherMachine(t *testing.T) {
+	for _, rebooted := range []bool{false, true} {
+		for said, present := range map[string]bool{"": false, presenceLeft: false, presenceLost: false, "now": true, "before": false} {
+			dir, redis := t.TempDir(), &hashes{t: t}
+			conn := redis.open()
+			l := openLedger(t, dir)
+			id := l.Instance()
+			if rebooted {
+				err := l.own.checkpoint.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyBoot, []byte("another")) })
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			closeLedger(t, l)
+			switch said {
+			case "now":
+				redis.put(instancesKey, id, fmt.Sprint(time.Now().Unix()-5))
+			case "before":
+				redis.put(instancesKey, id, fmt.Sprint(time.Now().Unix()-20))
+			default:
+				redis.put(instancesKey, id, said)
+			}
+			l, err := Open(Config{
+				Dir:     dir,
+				Sent:    func(of string) (uint64, error) { return SentSums(t.Context(), conn, of) },
+				Present: func(of string) (bool, error) { return PresentIn(t.Context(), conn, of) },
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if other := l.Instance() != id; other != (rebooted && present) {
+				t.Errorf("rebooted %v, presence %q: goes on under another id: %v", rebooted, said, other)
+			}
+			closeLedger(t, l)
+		}
 	}
 }

@@ -48,6 +48,9 @@ type Config struct {
 	// Sent returns the last record of an instance log whose sums a mirror has sent. If that
 	// is later than the last in the files, these were set back to an older copy. Optional.
 	Sent func(instance string) (uint64, error)
+	// Present says that a process sends sums of an instance log now. If the machine was
+	// started since the log was written, that process is on another. Optional.
+	Present func(instance string) (bool, error)
 }
 
 // Ledger is the instance log of this process and the logs that it took over from
