@@ -150,6 +150,9 @@ func (e *Engine) open(store *redisconn.Config) (*opened, error) {
 	before, err := ledger.Usage()
 	o.counted = err != nil || len(before) > 0
 	o.terms = usage.NewTermBook(o.lines, ledger.Instance())
+	o.quotas.OnTakeover(func(gateway string) {
+		e.log().Info("log of an ended gateway taken over, and its unused units given back", slog.String("gateway", gateway))
+	})
 	o.exports = newExports(e, o)
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())

@@ -89,6 +89,10 @@ type settledOrphans struct {
 	n         int
 }
 
+// OnTakeover has f called when the log of a process that ended was taken over, and what it
+// held and had not used is given back.
+func (m *Manager) OnTakeover(f func(gateway string)) { m.takeover.Store(&f) }
+
 // settleOrphans settles the holdings of the logs that were taken over since the
 // last time.
 func (m *Manager) settleOrphans() {
@@ -108,6 +112,9 @@ func (m *Manager) settleOrphans() {
 					return
 				}
 			}
+		}
+		if tell := m.takeover.Load(); tell != nil {
+			(*tell)(orphan)
 		}
 	}
 }

@@ -60,6 +60,8 @@ type Manager struct {
 	epochs     atomic.Pointer[epochs]    // of the authority that were joined
 	others     atomic.Pointer[others]    // what other holders have, by this authority
 
+	takeover atomic.Pointer[func(gateway string)] // of OnTakeover
+
 	overriding sync.Mutex // held while overrides is changed; guards believe and kept
 	believe    bool       // the authority is a new one: what it has of overrides is right
 	kept       overrides  // on the disk

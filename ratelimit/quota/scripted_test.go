@@ -363,6 +363,25 @@ func TestManagerSettlesOrphansInRedis(t *testing.T) {
 	}
 	heir := openShared(t, s, dir, c)
 	defer heir.close()
+	told := make(map[string]int)
+	var mu sync.Mutex // guards told
+	heir.OnTakeover(func(gateway string) {
+		mu.Lock()
+		defer mu.Unlock()
+		told[gateway]++
+	})
+	defer func() {
+		heir.maintainAll() // a round that goes on has ended
+		mu.Lock()
+		defer mu.Unlock()
+		orphan := ids[0]
+		if orphan == heir.ledger.Instance() {
+			orphan = ids[1]
+		}
+		if len(told) != 1 || told[orphan] != 1 {
+			t.Errorf("%s was taken over, told was %v", orphan, told)
+		}
+	}()
 	if !becomesTrue(func() bool {
 		heir.maintainAll()
 		return s.held(ids[0])+s.held(ids[1]) == 12
