@@ -157,6 +157,7 @@ var plainBlocks = []plain{
 	{"docs/one-project.md", regexp.MustCompile(`^\.\.\. project default: jwt\.secret: the environment variable JWT_SECRET is not set or empty \.\.\.\n$`), "an error; the session of the page causes it"},
 	{"docs/contract.md", regexp.MustCompile(`^content-type: text/plain\nx-content-type-options: nosniff\ncontent-security-policy: default-src 'none'; sandbox\n$`), "headers; the end-to-end suite compares them"},
 	{"docs/troubleshooting.md", regexp.MustCompile(`\A/var/lib/edgegate/inst/[0-9a-f]{12}/dict\.seg: byte \d+: damaged: this line is not what was written: the checksum is wrong; stop the gateway, copy its directory, and run .edgegate usage recover DIRECTORY.\n\z`), "an error; the tests of ratelimit/metering cause it"},
+	{"docs/counting.md", regexp.MustCompile(`\Aacme: gateway [0-9a-f]{12}, last seen .* holds .* of the remaining: .*: edgegate quota release [0-9a-f]{12}\n\z`), "what is held; the tests of quota show in caddymodule/cli have its words"},
 	{"docs/counting.md", regexp.MustCompile(`\AACL SETUSER edgegate .*\n\z`), "a user of Redis; TestRedisUser runs a gateway with it"},
 	{"docs/counting.md", regexp.MustCompile(`(?m)\ADIRECTORY/inst/ID/wal`), "files; the session of the page looks for them"},
 }
