@@ -165,3 +165,21 @@ func TestSetAsideNamesAreNew(t *testing.T) {
 		t.Error("a file that is not there was set aside")
 	}
 }
+
+// What callers keep is there for the next process.
+func TestKeptTexts(t *testing.T) {
+	dir := t.TempDir()
+	l := openLedger(t, dir)
+	if l.KeptOthers() != nil || l.KeptOverrides() != nil {
+		t.Errorf("a new ledger has %q and %q", l.KeptOthers(), l.KeptOverrides())
+	}
+	if err := errors.Join(l.KeepOthers([]byte("others")), l.KeepOverrides([]byte("overrides"))); err != nil {
+		t.Fatal(err)
+	}
+	closeLedger(t, l)
+	l = openLedger(t, dir)
+	if string(l.KeptOthers()) != "others" || string(l.KeptOverrides()) != "overrides" {
+		t.Errorf("%q and %q", l.KeptOthers(), l.KeptOverrides())
+	}
+	closeLedger(t, l)
+}

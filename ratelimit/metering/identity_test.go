@@ -34,6 +34,13 @@ func TestIdentityIsRestored(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			noticed := content != nil || name == identityName // without a copy it is a directory of before
+			if f := inspectIdentity(dir, false); noticed != (len(f) == 1 && f[0].File == path && f[0].What != "" && f[0].Remedy != "") {
+				t.Errorf("%s was %q: found %+v", name, content, f)
+			}
+			if f := inspectIdentity(dir, true); noticed != (len(f) == 1 && f[0].Mended) || inspectIdentity(dir, false) != nil {
+				t.Errorf("%s was %q: mended %+v", name, content, f)
+			}
 			if got, err := Identity(dir); got != id || err != nil {
 				t.Errorf("%s was %q: %q, %v", name, content, got, err)
 			}
@@ -64,6 +71,9 @@ func TestIdentityIsNotInvented(t *testing.T) {
 		id, err := Identity(dir)
 		if !errors.As(err, new(*durable.DamageError)) || !strings.Contains(err.Error(), identityName) {
 			t.Errorf("%s: %q, %v", name, id, err)
+		}
+		if f := inspectIdentity(dir, true); len(f) != 1 || f[0].Mended || !strings.Contains(f[0].Remedy, "HGET gw:meta ledger") {
+			t.Errorf("%s: found %+v", name, f)
 		}
 	}
 }
