@@ -288,7 +288,7 @@ func profiled(t *testing.T, g *gateway, profile string, number *regexp.Regexp) i
 // waitUntil waits for something that is bound to happen.
 func waitUntil(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(40 * time.Second) // no hour is final until a new Redis is 15 s old
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for !holds() {

@@ -206,7 +206,11 @@ func TestServicesOfGatewaysThatShareAStore(t *testing.T) {
 			project: "\t\t\torganization acme",
 		}))
 	}
-	waitUntil(t, "all is sent", func() bool { return hook.Added("acme") == 30 })
+	waitUntil(t, "all is sent", func() bool {
+		_, _ = all[0].try(t, "usage", "push") // the one that stands by says so
+		_, _ = all[1].try(t, "usage", "push")
+		return hook.Added("acme") == 30
+	})
 	states := make(map[string]int)
 	waitUntil(t, "both had a round", func() bool {
 		clear(states)
