@@ -1,6 +1,7 @@
 package metering
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -252,7 +253,8 @@ func (r *recovery) segment(path string, first, end uint64) (slots uint64, err er
 			f.Lost = fmt.Sprintf("%d of %s", n, f.Lost)
 		}
 		if problem == "" {
-			f.Offset, f.What = int64(headerSize+(lost[0]-first)*RecordSize), fmt.Sprintf("record %d: %v", lost[0], errTorn)
+			f.Offset = int64(headerSize + (lost[0]-first)*RecordSize)
+			f.What = fmt.Sprintf("record %d: %v", lost[0], cmp.Or(new(Record).decode(data[f.Offset:]), errTorn))
 		}
 	}
 	if len(data) < len(again) { // nobody knows what stood in the part that is gone

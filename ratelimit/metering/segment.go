@@ -257,11 +257,17 @@ type Recovered struct {
 // Recover finds the end of a segment that another process wrote and replaces every
 // slot before it that holds no whole record with a record of TypeDead: an
 // invocation without a record was not sent. The segment has at least atLeast
-// slots in use. If a whole record does not belong where it is, or one is not whole that
-// was on the disk, Recover changes nothing and returns a *durable.DamageError.
+// slots in use; 0 if no other follows: it has all records then that were on the disk once.
+// If a whole record does not belong where it is, or one is not whole that was on the
+// disk, Recover changes nothing and returns a *durable.DamageError.
 func (s *Segment) Recover(now time.Time, atLeast uint64) (Recovered, error) {
 	var found Recovered
 	var lost []uint64
+	if atLeast == 0 && s.kept >= s.first {
+		// Where an older copy of the file was put back, these are missing. What is appended
+		// in their place would not be counted: the sums have these numbers.
+		atLeast = s.kept - s.first + 1
+	}
 	end := min(atLeast, s.slots)
 	for i := range s.slots {
 		if !published(s.slot(i)) {
