@@ -77,11 +77,11 @@ func export(cmd *cobra.Command, o exportOptions) error {
 	if err := OneOf("focus-version", o.focusVersion, usage.FOCUSVersions()...); err != nil {
 		return err
 	}
-	if err := o.focus().Validate(); err != nil {
-		return &UsageError{Msg: "--columns: " + err.Error(), Hint: "names are as in the first line of the file, with commas between"}
-	}
 	if o.format != string(usage.FOCUS) && (o.columns != "" || cmd.Flags().Changed("focus-version")) {
 		return &UsageError{Msg: "--focus-version and --columns are for FOCUS", Hint: "add --format focus"}
+	}
+	if err := o.focus().Validate(); err != nil {
+		return &UsageError{Msg: "--columns: " + err.Error(), Hint: "names are as in the first line of the file, with commas between"}
 	}
 	if err := checkMonth(o.month); err != nil {
 		return err

@@ -256,27 +256,28 @@ func TestRedisCopiedDirectories(t *testing.T) {
 			return false
 		},
 	}
-	stores := map[string]func() string{
-		"single":   func() string { return redistest.Single(t, "appendonly yes").URL() },
-		"sentinel": func() string { return redistest.Sentinel(t, 1).URL() },
-		"cluster":  func() string { return redistest.Cluster(t, 3).URL() },
-	}
-	n := 0
-	for store, open := range stores {
-		url := open()
-		for name, history := range histories {
-			n++
-			t.Run(store+"/"+name, func(t *testing.T) {
-				c := &copies{
-					t:    t,
-					url:  url,
-					hard: fmt.Sprintf("hard%d", n),
-					open: fmt.Sprintf("open%d", n),
-					made: make(map[string]int64),
-				}
-				c.check(history(c, t.TempDir()))
-			})
-		}
+	for store, open := range map[string]func(t *testing.T) string{
+		"single":   func(t *testing.T) string { return redistest.Single(t, "appendonly yes").URL() },
+		"sentinel": func(t *testing.T) string { return redistest.Sentinel(t, 1).URL() },
+		"cluster":  func(t *testing.T) string { return redistest.Cluster(t, 3).URL() },
+	} {
+		t.Run(store, func(t *testing.T) {
+			t.Parallel() // they wait, mostly
+			url, n := open(t), 0
+			for name, history := range histories {
+				n++
+				t.Run(name, func(t *testing.T) {
+					c := &copies{
+						t:    t,
+						url:  url,
+						hard: fmt.Sprintf("hard%d", n),
+						open: fmt.Sprintf("open%d", n),
+						made: make(map[string]int64),
+					}
+					c.check(history(c, t.TempDir()))
+				})
+			}
+		})
 	}
 }
 
