@@ -33,8 +33,9 @@ type Engine struct {
 	requests requestCounts
 
 	terming     sync.Mutex // held from reading the catalogue until the store knows its prices: never an older one after a later
-	updating    sync.Mutex // held while line items are recomputed, or compared with sums; guards updatedLogs
+	updating    sync.Mutex // held while line items are recomputed, or compared with sums; guards updatedLogs and updatedID
 	updatedLogs int        // how many instance logs the line items have from their beginning
+	updatedID   string     // the id of the file that has them
 	updated     atomic.Bool
 	adjusting   sync.Mutex // one adjustment at a time: none may go below what the one before left
 }

@@ -84,8 +84,12 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 	if err != nil {
 		return nil, err
 	}
+	id, err := o.lines.ID()
+	if err != nil {
+		return nil, err
+	}
 	since, logs := now.Add(-updateHours), 1+len(o.ledger.Orphans())
-	if logs != e.updatedLogs { // some hours may be from before it stopped, days ago
+	if logs != e.updatedLogs || id != e.updatedID { // some hours may be from before it stopped, days ago
 		since = time.Time{}
 	}
 	totals, cycles := make(Totals), cyclesOf(catalogue)
@@ -109,7 +113,7 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 	if _, err := o.lines.Update(in); err != nil {
 		return totals, err
 	}
-	e.updatedLogs = logs
+	e.updatedLogs, e.updatedID = logs, id
 	e.updated.Store(true)
 	return totals, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -167,6 +168,18 @@ func (r *receivers) checkFiles(lines []usage.Line) {
 	}
 }
 
+// adjust counts invocations of acme in an hour, and brings lines up to date.
+func (f *fixture) adjust(units int64, at time.Time) {
+	f.t.Helper()
+	_, err := f.Adjust(f.t.Context(), AdjustOrder{
+		Organization: "acme", Units: units, Project: "p", Function: "f", Region: "eu", Reason: "late", Operator: "ann", At: &at,
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.lines()
+}
+
 // Whatever becomes of the files of bills between corrections that services were told: nobody is told another thing under an id that is
 // known, and all that count each id once end with what is billed.
 func TestReplacedBills(t *testing.T) {
@@ -228,16 +241,7 @@ func TestReplacedBills(t *testing.T) {
 			f := reopen(t, dir, at, accounts...)
 			f.lines()
 			hour := at.now()
-			adjust := func(units int64) {
-				t.Helper()
-				_, err := f.Adjust(t.Context(), AdjustOrder{
-					Organization: "acme", Units: units, Project: "p", Function: "f", Region: "eu", Reason: "late", Operator: "ann", At: &hour,
-				})
-				if err != nil {
-					t.Fatal(err)
-				}
-				f.lines()
-			}
+			adjust := func(units int64) { t.Helper(); f.adjust(units, hour) }
 			f.final(30)
 			r.told(f)
 			f.end()
@@ -275,5 +279,67 @@ func TestReplacedBills(t *testing.T) {
 				f.end()
 			}
 		})
+	}
+}
+
+// A file of bills that another takes the place of while gateways run is noticed, by all of them, before anybody is told anything.
+func TestReplacedBillsOfRunningGateways(t *testing.T) {
+	for how, put := range map[string]func(path string, text []byte) error{
+		"moved there": func(path string, text []byte) error {
+			return errors.Join(os.WriteFile(path+".old", text, 0o600), os.Rename(path+".old", path))
+		},
+		"copied over it": func(path string, text []byte) error {
+			now := time.Now().Add(time.Second) // clocks of file systems are coarse
+			return errors.Join(os.WriteFile(path, text, 0o600), os.Chtimes(path, now, now))
+		},
+		"removed, and copied there": func(path string, text []byte) error {
+			return errors.Join(os.Remove(path), os.WriteFile(path, text, 0o600))
+		},
+	} {
+		for _, replaced := range []string{"billing.db", "told.db"} {
+			for _, gateways := range []int{1, 2} {
+				t.Run(fmt.Sprintf("%s %s, %d gateways", replaced, how, gateways), func(t *testing.T) {
+					at, dir := &clock{began: time.Now()}, t.TempDir()
+					r := newReceivers(t, at)
+					var all []*fixture
+					for range gateways {
+						all = append(all, reopen(t, dir, at, account("acme", soft, pays)))
+					}
+					f, last := all[0], all[gateways-1]
+					hour := at.now()
+					f.final(30)
+					r.told(f)
+					last.adjust(30, hour)
+					r.told(f)
+					old, err := os.ReadFile(filepath.Join(dir, replaced))
+					if err != nil {
+						t.Fatal(err)
+					}
+					last.adjust(20, hour)
+					r.told(last)
+					at.forward(4 * 24 * time.Hour) // no update looks at that hour any more
+					f.adjust(7, at.now())
+					at.forward(2 * time.Hour)
+					r.told(f)
+					if err := put(filepath.Join(dir, replaced), old); err != nil {
+						t.Fatal(err)
+					}
+					for _, units := range []int64{-5, 1} {
+						for _, g := range all {
+							g.adjust(units, hour)
+							r.told(g)
+						}
+					}
+					for _, g := range all {
+						g.lines()
+					}
+					r.told(last)
+					r.check(last)
+					f.final(3)
+					r.told(f)
+					r.check(f)
+				})
+			}
+		}
 	}
 }

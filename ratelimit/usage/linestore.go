@@ -31,6 +31,7 @@ type LineStore struct {
 	known   bool       // the file was opened before
 	pinned  bool       // ledger is what the file says
 	begun   begun      // what the file says
+	met     bool       // it and Told have what both say
 	marked  mark       // as it was left last in Told
 	periods periods    // nil: derived from the ids
 }
@@ -56,6 +57,12 @@ func NewLineStore(path, ledgerID string) *LineStore { return &LineStore{path: pa
 
 // with runs f in a transaction and closes the file afterwards.
 func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
+	return b.withThen(write, f, func() error { return nil })
+}
+
+// withThen is with, and runs then before the file is closed: no other process changes it
+// meanwhile.
+func (b *LineStore) withThen(write bool, f func(*bbolt.Tx) error, then func() error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	db, err := bbolt.Open(b.path, 0o600, &bbolt.Options{Timeout: storeWait, NoSync: b.noSync, Known: b.known})
@@ -67,12 +74,10 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 			return b.failed(errors.Join(err, db.Close()))
 		}
 	}
-	if !b.known {
-		if err := b.meetCopy(db); err != nil {
-			return b.failed(errors.Join(err, db.Close()))
-		}
-	}
 	b.known = true
+	if err := b.meetCopy(db); err != nil {
+		return b.failed(errors.Join(err, db.Close()))
+	}
 	err = db.View(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
 		b.begun = begunOf(meta)
@@ -88,10 +93,25 @@ func (b *LineStore) with(write bool, f func(*bbolt.Tx) error) error {
 	if write {
 		run = db.Update
 	}
-	if err := errors.Join(run(f), db.Close()); err != nil {
+	if err = run(f); err == nil {
+		err = then()
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
 		return b.failed(err)
 	}
 	return nil
+}
+
+// ID returns the id of the file, "" before its first update. A file that was replaced has
+// another.
+func (b *LineStore) ID() (id string, err error) {
+	err = b.with(false, func(tx *bbolt.Tx) error {
+		if meta := tx.Bucket(bucketMeta); meta != nil {
+			id = string(meta.Get(keyNumbering))
+		}
+		return nil
+	})
+	return id, err
 }
 
 // failed names the file, unless the error does.
@@ -130,7 +150,7 @@ type UpdateInput struct {
 func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 	sums := merge(in.Sums)
 	var now mark
-	err = b.with(true, func(tx *bbolt.Tx) error {
+	err = b.withThen(true, func(tx *bbolt.Tx) error {
 		if err := b.begin(tx, &in); err != nil {
 			return err
 		}
@@ -190,10 +210,7 @@ func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 		}
 		now = b.markOf(tx)
 		return nil
-	})
-	if err == nil {
-		err = b.leave(now)
-	}
+	}, func() error { return b.leave(now) })
 	return changed, err
 }
 

@@ -53,7 +53,8 @@ func pagesOf(tx *bbolt.Tx, service string) *bbolt.Bucket {
 
 func (s *storedPages) Save(_ context.Context, service string, pages map[PageKey][]byte) (others map[PageKey][]byte, err error) {
 	others = make(map[PageKey][]byte)
-	err = s.store.with(true, func(tx *bbolt.Tx) error {
+	saved := maps.Clone(pages)
+	err = s.store.withThen(true, func(tx *bbolt.Tx) error {
 		own, err := writablePagesOf(tx, service)
 		if err != nil {
 			return err
@@ -61,6 +62,7 @@ func (s *storedPages) Save(_ context.Context, service string, pages map[PageKey]
 		for k, text := range pages {
 			if is := own.Get(pageText(k)); is != nil && !bytes.Equal(is, s.read[k]) && !bytes.Equal(is, text) {
 				others[k] = bytes.Clone(is)
+				delete(saved, k)
 				continue
 			}
 			if err := own.Put(pageText(k), text); err != nil {
@@ -68,15 +70,8 @@ func (s *storedPages) Save(_ context.Context, service string, pages map[PageKey]
 			}
 		}
 		return toldAlone(tx)
-	})
+	}, func() error { return s.store.copyPages(service, saved) })
 	if err != nil {
-		return nil, err
-	}
-	saved := maps.Clone(pages)
-	for k := range others {
-		delete(saved, k)
-	}
-	if err := s.store.copyPages(service, saved); err != nil {
 		return nil, err
 	}
 	s.read = noted(s.read, pages, others)
@@ -126,14 +121,10 @@ func (s *storedPages) join(service string, pages map[PageKey][]byte) error {
 		return nil
 	}
 	var joined map[PageKey][]byte
-	err := s.store.with(true, func(tx *bbolt.Tx) (err error) {
+	return s.store.withThen(true, func(tx *bbolt.Tx) (err error) {
 		joined, err = joinStored(tx, service, pages)
 		return err
-	})
-	if err != nil {
-		return err
-	}
-	return s.store.copyPages(service, joined)
+	}, func() error { return s.store.copyPages(service, joined) })
 }
 
 // joinTold is join of pages with what this gateway told in the shared store. It returns
@@ -143,16 +134,13 @@ func (s *storedPages) joinTold(service string, pages map[PageKey][]byte) (id, ma
 		return "", "", nil
 	}
 	var joined map[PageKey][]byte
-	err = s.store.with(true, func(tx *bbolt.Tx) (err error) {
+	err = s.store.withThen(true, func(tx *bbolt.Tx) (err error) {
 		if joined, err = joinStored(tx, service, pages); err != nil {
 			return err
 		}
 		id, mark, err = toldShared(tx)
 		return err
-	})
-	if err == nil {
-		err = s.store.copyPages(service, joined)
-	}
+	}, func() error { return s.store.copyPages(service, joined) })
 	return id, mark, err
 }
 

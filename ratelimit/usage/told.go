@@ -45,10 +45,9 @@ func (b *LineStore) withCopy(f func(*bbolt.Tx) error) error {
 	return nil
 }
 
-// copyPages stores pages of a service in the copy, as they are in the line store.
+// copyPages stores pages of a service in the copy, as they are in the line store. The
+// caller holds mu.
 func (b *LineStore) copyPages(service string, pages map[PageKey][]byte) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	return b.withCopy(func(tx *bbolt.Tx) error {
 		own, err := writablePagesOf(tx, service)
 		if err != nil {
@@ -63,10 +62,9 @@ func (b *LineStore) copyPages(service string, pages map[PageKey][]byte) error {
 	})
 }
 
-// leave notes what the line store is, before anybody is told of its changes.
+// leave notes what the line store is, before anybody is told of its changes. The caller
+// holds mu.
 func (b *LineStore) leave(now mark) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if now == b.marked {
 		return nil
 	}
@@ -79,8 +77,8 @@ func (b *LineStore) leave(now mark) error {
 
 // markOf returns the mark of the line store as it is now.
 func (b *LineStore) markOf(tx *bbolt.Tx) (m mark) {
-	m.Base = b.begun.Base
 	if meta := tx.Bucket(bucketMeta); meta != nil {
+		m.Base = begunOf(meta).Base
 		m.Store = string(meta.Get(keyNumbering))
 	}
 	m.Changes = highestChange(tx)
@@ -102,12 +100,14 @@ func putMark(tx *bbolt.Tx, m mark) error {
 	return bucket.Put(keyMark, text)
 }
 
-// meetCopy brings a line store that was just opened and the copy together: each has
-// afterwards what both say. A line store that is not the one of the mark begins anew.
+// meetCopy brings a line store that was just opened and the copy together, the first time
+// and if another file is in the place of either since: each has afterwards what both say. A
+// line store that is not the one of the mark begins anew.
 func (b *LineStore) meetCopy(db *bbolt.DB) error {
-	if b.Told == "" {
+	if b.Told == "" || b.met && db.Kept() && bbolt.Kept(b.Told) {
 		return nil
 	}
+	var now mark
 	err := db.Update(func(tx *bbolt.Tx) error {
 		return b.withCopy(func(other *bbolt.Tx) error {
 			var last mark
@@ -116,17 +116,34 @@ func (b *LineStore) meetCopy(db *bbolt.DB) error {
 					return err
 				}
 			}
-			now := b.markOf(tx)
+			now = b.markOf(tx)
+			if b.met = b.met && now == last; b.met { // another process has updated it
+				b.marked = last
+				return nil
+			}
 			replaced := last.Store != "" && (last.Store != now.Store || last.Changes > now.Changes)
 			if replaced || tx.Bucket(bucketSalvaged) != nil {
-				return beginAnew(tx, last)
+				err := beginAnew(tx, last)
+				now = b.markOf(tx)
+				return err
 			}
 			return nil
 		})
 	})
-	if err != nil {
+	if err != nil || b.met {
 		return err
 	}
+	if err := b.joinCopy(db); err != nil {
+		return err
+	}
+	b.marked = mark{} // the copy may have had another
+	err = b.leave(now)
+	b.met = err == nil
+	return err
+}
+
+// joinCopy has the line store and the copy say what both say.
+func (b *LineStore) joinCopy(db *bbolt.DB) (err error) {
 	// What differs is due before both are the same.
 	for _, fromCopy := range []bool{true, false} {
 		for at := new(joinPlace); at != nil && err == nil; {

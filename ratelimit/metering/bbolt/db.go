@@ -31,6 +31,7 @@ type DB struct {
 	bolt *bolt.DB
 	path string
 	file *os.File // that bolt has open, and has locked
+	kept bool     // see Kept
 
 	mu      sync.Mutex // held while a transaction runs: nobody else may wait for a lock of bolt, which it may never release
 	suspect bool       // a page could not be read
@@ -67,6 +68,9 @@ func Open(path string, mode os.FileMode, o *Options) (*DB, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	if info, statErr := db.file.Stat(); statErr == nil {
+		db.kept = unchanged(path, info)
 	}
 	if state == sealedFile {
 		return db, nil
@@ -111,6 +115,16 @@ func createFile(path string, o *Options) (err error) {
 		return err
 	}
 	return durable.SyncDirectory(filepath.Dir(path))
+}
+
+// Kept reports whether the file was as this process left it when it was opened: nobody
+// else changed it, nor put another in its place.
+func (db *DB) Kept() bool { return db.kept }
+
+// Kept reports whether a file is as this process left it.
+func Kept(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && unchanged(path, info)
 }
 
 // Path returns the path of the file.
@@ -165,13 +179,14 @@ func (db *DB) Close() error {
 	if db.broken != nil {
 		return db.release()
 	}
-	err := db.bolt.Close()
-	if db.suspect {
+	// Of the file that is open: its name may be that of another meanwhile.
+	now, statErr := db.file.Stat()
+	if db.suspect || statErr != nil {
 		checked.Delete(db.path)
-	} else if now, statErr := os.Stat(db.path); statErr == nil {
+	} else {
 		checked.Store(db.path, now)
 	}
-	return err
+	return db.bolt.Close()
 }
 
 func (db *DB) openFile(path string, flag int, mode os.FileMode) (file *os.File, err error) {
