@@ -85,6 +85,7 @@ type WindowNews struct {
 	Organization, Period string           // the period's ID
 	Reclaim              bool             // another holder is starved, and reclaims what is not used
 	Grants               map[string]Grant // by holder
+	Total                int64            // units granted to all, from Poll
 	Grace                Grace            // from Grants with the age of the last claim, which may be less than now
 }
 

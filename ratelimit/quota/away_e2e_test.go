@@ -3,6 +3,7 @@
 package quota
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -83,6 +84,55 @@ func TestRedisQuotaAfterLossWithoutAll(t *testing.T) {
 			c.rejoin(2)
 			c.settle(4000)
 		})
+	}
+}
+
+// Redis loses everything seconds after one of three gateways was killed, of which none has been up for a minute. What the two
+// others were told by their polls is enough for the quota.
+func TestRedisQuotaAfterLossInTheFirstMinute(t *testing.T) {
+	s := redistest.Single(t)
+	var members []*member
+	for range 3 {
+		members = append(members, joinRedis(t, s.URL(), t.TempDir(), hard(1000)))
+	}
+	for _, m := range members {
+		passed := 0
+		if !becomes(10*time.Second, func() bool {
+			if m.call() == nil {
+				passed++
+			}
+			return passed == 150
+		}) {
+			t.Fatalf("%d of 150 calls passed", passed)
+		}
+	}
+	used, gone := int64(450), members[2]
+	for _, m := range members[:2] {
+		if !becomes(5*time.Second, func() bool { return m.knows(gone.ledger.Instance()) >= 150 }) {
+			t.Errorf("it is known to hold %d, and used 150", m.knows(gone.ledger.Instance()))
+		}
+	}
+	gone.kill()
+	s.Exec("FLUSHALL")
+	refused := 0
+	if !becomes(time.Minute, func() bool {
+		for _, m := range members[:2] {
+			switch err := m.call(); {
+			case err == nil:
+				used++
+			case errors.Is(err, ErrExhausted):
+				refused++
+			}
+		}
+		return refused >= 100
+	}) {
+		t.Fatalf("after %d calls nothing is refused", used)
+	}
+	if used > 1000 || used < 900 { // what the one that is off holds and has not used is its own
+		t.Errorf("%d calls passed of a quota of 1000", used)
+	}
+	for _, m := range members[:2] {
+		m.leave()
 	}
 }
 

@@ -180,12 +180,12 @@ func (m *Manager) pollShard(f EpochAuthority, shard int, windows []*window) (cha
 	for i, w := range windows {
 		claims[i] = Claim{Organization: w.account.organization, Period: w.period}
 	}
-	asked := m.ledger.Elapsed()
+	peers, asked := m.peersToAsk(f, shard, len(windows)), m.ledger.Elapsed()
 	news, err := f.Poll(m.ctx, Inquiry{
 		Holder:  m.ledger.Instance(),
 		Shard:   shard,
 		Windows: claims,
-		Peers:   m.peersToAsk(f, shard, len(windows)),
+		Peers:   peers,
 	})
 	if err != nil {
 		return false, err
@@ -197,7 +197,7 @@ func (m *Manager) pollShard(f EpochAuthority, shard int, windows []*window) (cha
 	m.observe(f, shard, news.Epoch)
 	if m.epochs.Load().in(shard, news.Epoch) {
 		m.others.Load().learn(&news, asked, m.ownHolders())
-		if m.others.Load().rescan(shard, news.Members) {
+		if m.others.Load().rescan(shard, news.Members) || len(peers) > 0 && news.hasUnknown() {
 			m.scan(f, shard)
 		}
 	}
@@ -209,12 +209,13 @@ func (m *Manager) pollShard(f EpochAuthority, shard int, windows []*window) (cha
 	return changed, nil
 }
 
-// peersToAsk returns the holders whose grants a poll of so many windows asks for.
+// peersToAsk returns the holders whose grants a poll of so many windows asks for: all
+// that are known, those of this process included, so that others show by the total.
 func (m *Manager) peersToAsk(f EpochAuthority, shard, windows int) []string {
 	if windows == 0 {
 		return nil
 	}
-	peers := m.others.Load().peers(shard, f)
+	peers := append(m.others.Load().peers(shard, f), m.ownHolders()...)
 	if every := 1 + windows*len(peers)/peerFields; m.rounds/2%every != 0 {
 		return nil
 	}

@@ -157,6 +157,17 @@ func (o *others) peers(shard int, of EpochAuthority) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
+// hasUnknown reports whether somebody was granted something whom the poll did not ask
+// for: its first grants, since this process last read the shard as a whole.
+func (n *News) hasUnknown() bool {
+	return slices.ContainsFunc(n.Windows, func(w WindowNews) bool {
+		for _, g := range w.Grants {
+			w.Total -= g.Holds
+		}
+		return w.Total != 0
+	})
+}
+
 // learn is hear, but for a grace that is known already, and is older than was known.
 func (k *knownGrace) learn(g Grace, asked time.Duration) {
 	if g.ID != "" && g.ID == k.id && g.Limit == k.limit {

@@ -71,6 +71,41 @@ func TestOthersAreRemembered(t *testing.T) {
 	}
 }
 
+// Gateways that joined before any of them was granted something know each other's grants after one poll.
+func TestFirstGrantsOfOthersAreLearned(t *testing.T) {
+	c := newClock()
+	s := startShards(t, c)
+	g, other := openShared(t, s, t.TempDir(), c), openShared(t, s, t.TempDir(), c)
+	defer g.close()
+	defer other.close()
+	f := (*g.authority.Load()).(EpochAuthority)
+	shard := f.Shard("acme")
+	poll := func() {
+		g.maintaining.Lock()
+		defer g.maintaining.Unlock()
+		if _, err := g.pollShard(f, shard, g.windowsIn(f, shard)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !becomesTrue(func() bool { poll(); return !g.others.Load().rescan(shard, 2) }) {
+		t.Fatal("the shard is never read as a whole")
+	}
+	knows := func() int64 {
+		o := g.others.Load()
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		return o.windows[november.ID+"|acme"].holds(other.ledger.Instance())
+	}
+	for calls := range 3 { // its first grants, and later ones
+		g.served(1)
+		other.served(1 + 200*calls)
+		poll()
+		if held := s.held(other.ledger.Instance()); knows() != held {
+			t.Errorf("after one poll it knows %d of %d units", knows(), held)
+		}
+	}
+}
+
 // holds returns what a holder has of a window, if any.
 func (w *othersWindow) holds(holder string) int64 {
 	if w == nil {

@@ -4,8 +4,8 @@
 --   peers         other holders, each followed by a |; '' to learn of none
 -- The answer: the epoch, '' if nobody has claimed since the server started; how many
 -- holders have joined and not left; then for each window 1 if another holder is starved,
--- 0 if none is; its grace as claim.lua answers it; and for each of the peers its grant as
--- claim.lua stores it, '' if it has none.
+-- 0 if none is; its grace as claim.lua answers it; units granted to all; and for each of
+-- the peers its grant as claim.lua stores it, '' if it has none.
 local stored = redis.call('HMGET', KEYS[1], '_run', '_id', '_m')
 local epoch = ''
 if stored[1] == server and stored[2] then
@@ -13,7 +13,7 @@ if stored[1] == server and stored[2] then
 end
 local answer = { epoch, stored[3] or '0' }
 for _, window in ipairs(windows) do
-	local fields = { 'n|' .. window, 'y|' .. window }
+	local fields = { 'n|' .. window, 'y|' .. window, 's|' .. window }
 	for peer in string.gmatch(request.peers or '', '([^|]+)|') do
 		fields[#fields + 1] = 'g|' .. window .. '|' .. peer
 	end
@@ -31,7 +31,8 @@ for _, window in ipairs(windows) do
 	end
 	answer[#answer + 1] = reclaim
 	answer[#answer + 1] = grace
-	for i = 3, #fields do
+	answer[#answer + 1] = found[3] or '0'
+	for i = 4, #fields do
 		answer[#answer + 1] = found[i] or ''
 	end
 end

@@ -266,7 +266,7 @@ func (r *Redis) Poll(ctx context.Context, inquiry Inquiry) (news News, err error
 	if err != nil {
 		return News{}, err
 	}
-	each := 2 + len(inquiry.Peers)
+	each := 3 + len(inquiry.Peers)
 	if len(list) != 2+each*len(inquiry.Windows) {
 		return News{}, fmt.Errorf("%w: a poll was answered %v", ErrUnavailable, list)
 	}
@@ -287,8 +287,12 @@ func (r *Redis) Poll(ctx context.Context, inquiry Inquiry) (news News, err error
 		if w.Grace, err = parseGrace(grace); err != nil {
 			return News{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 		}
+		total, _ := answer[2].(string)
+		if w.Total, err = strconv.ParseInt(total, 10, 64); err != nil {
+			return News{}, fmt.Errorf("%w: a poll was answered %v", ErrUnavailable, list)
+		}
 		for k, peer := range inquiry.Peers {
-			if text, _ := answer[2+k].(string); text != "" {
+			if text, _ := answer[3+k].(string); text != "" {
 				if w.Grants[peer], err = parseGrant(text); err != nil {
 					return News{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
 				}

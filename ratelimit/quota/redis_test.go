@@ -101,7 +101,7 @@ func TestRedisRequests(t *testing.T) {
 		}
 	})
 	t.Run("poll", func(t *testing.T) {
-		r, requests := scripted(t, false, []any{"3:a", "2", 0, "", "", "12:7", 1, "10|3000000|5", "", ""})
+		r, requests := scripted(t, false, []any{"3:a", "2", 0, "", "13", "", "12:7", 1, "10|3000000|5", "0", "", ""})
 		got, err := r.Poll(t.Context(), Inquiry{
 			Holder:  "h",
 			Shard:   7,
@@ -109,7 +109,12 @@ func TestRedisRequests(t *testing.T) {
 			Peers:   []string{"x", "y"},
 		})
 		news := News{Epoch: "3:a", Members: 2, Windows: []WindowNews{
-			{Organization: "acme", Period: november.ID, Grants: map[string]Grant{"y": {Holds: 12, Number: 7}}},
+			{
+				Organization: "acme",
+				Period:       november.ID,
+				Grants:       map[string]Grant{"y": {Holds: 12, Number: 7}},
+				Total:        13,
+			},
 			{
 				Organization: "b",
 				Period:       november.ID,

@@ -4,12 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
@@ -110,12 +108,15 @@ func (s *shards) setLimit(pairs []string) any {
 func (s *shards) hash(key string) map[string]string {
 	fields := make(map[string]string)
 	maps.Copy(fields, s.hashes[key])
+	if key != overridesKey {
+		fields["_id"], fields["_run"], _ = strings.Cut(s.epoch(), ":")
+		fields["_m"] = fmt.Sprint(s.members(key))
+	}
 	for window, l := range s.leases {
 		_, organization, _ := strings.Cut(window, "|")
 		if key != grantsKey(metering.Shard(organization)) {
 			continue
 		}
-		fields["_id"], fields["_run"], _ = strings.Cut(s.epoch(), ":")
 		if g := l.Grace; g != nil {
 			fields["y|"+window] = fmt.Sprintf("%s|%d", graceText(g.grace()), g.At)
 		}
@@ -159,7 +160,7 @@ func (s *shards) run(key string, pairs []string) any {
 		if _, changes := request["change"]; changes {
 			return answer(Answer{})
 		}
-		return s.poll(request, windows)
+		return s.poll(key, request, windows)
 	}
 	number := func(name string) int64 {
 		n, _ := strconv.ParseInt(request[name], 10, 64)
@@ -186,8 +187,8 @@ func (s *shards) run(key string, pairs []string) any {
 }
 
 // poll answers as poll.lua would.
-func (s *shards) poll(request map[string]string, windows []string) []any {
-	list := []any{s.epoch(), fmt.Sprint(len(s.joined))}
+func (s *shards) poll(key string, request map[string]string, windows []string) []any {
+	list := []any{s.epoch(), fmt.Sprint(s.members(key))}
 	peers := strings.Split(request["peers"], "|")
 	for _, window := range windows {
 		l := s.leases[window]
@@ -200,7 +201,7 @@ func (s *shards) poll(request map[string]string, windows []string) []any {
 			g.advance(instantOf(s.clock.now()))
 			grace = graceText(g.grace())
 		}
-		list = append(list, oneIf(s.reclaim), grace)
+		list = append(list, oneIf(s.reclaim), grace, fmt.Sprint(l.Total))
 		for _, peer := range peers[:len(peers)-1] {
 			grant := ""
 			if h, ok := l.Holders[peer]; ok {
@@ -210,6 +211,16 @@ func (s *shards) poll(request map[string]string, windows []string) []any {
 		}
 	}
 	return list
+}
+
+// members returns how many holders are in the shard of a key.
+func (s *shards) members(key string) (n int) {
+	for member := range s.joined {
+		if strings.HasPrefix(member, key+"|") {
+			n++
+		}
+	}
+	return n
 }
 
 func oneIf(yes bool) int {
@@ -272,129 +283,5 @@ func (g *gateway) served(n int) {
 		return passed == n
 	}) {
 		g.t.Fatalf("%d of %d calls passed", passed, n)
-	}
-}
-
-// A gateway takes what it was granted, gives back what it has not used when it ends, and leaves all shards.
-func TestManagerOverRedis(t *testing.T) {
-	c := newClock()
-	s := startShards(t, c)
-	g := openShared(t, s, t.TempDir(), c)
-	g.served(10)
-	id := g.ledger.Instance()
-	if held := s.held(id); held < 10 || held > 60 {
-		t.Errorf("%d units are held of 1000, 5 %% at a time", held)
-	}
-	g.close()
-	if held := s.held(id); held != 10 {
-		t.Errorf("%d are held after the end, 10 were used", held)
-	}
-	if n := len(s.left); n != metering.Shards || slices.ContainsFunc(s.left, func(holder string) bool { return holder != id }) {
-		t.Errorf("%d shards were left, by %v", n, slices.Compact(slices.Sorted(slices.Values(s.left))))
-	}
-	if g.authority.Load() == nil || (*g.authority.Load()).(*Redis).Calls() == 0 {
-		t.Error("no call was counted")
-	}
-}
-
-// Another server takes over, without a part of the grants: the gateway tells it what it holds, and is granted something again.
-func TestManagerJoinsTheNextServer(t *testing.T) {
-	c := newClock()
-	s := startShards(t, c)
-	g := openShared(t, s, t.TempDir(), c)
-	defer g.close()
-	g.served(10)
-	s.change(func() { s.server, s.leases = 2, make(map[string]*lease) })
-	if !becomesTrue(func() bool {
-		g.maintainAll()
-		return g.epochs.Load().in(metering.Shard("acme"), "2:server2")
-	}) {
-		t.Fatal("the next epoch is not joined")
-	}
-	if held := s.held(g.ledger.Instance()); held < 10 {
-		t.Errorf("%d are held by what the next server was told", held)
-	}
-	g.served(80) // more than it had
-	if used := g.used(2000); used != 910 {
-		t.Errorf("%d more passed of a quota of 1000, want 910", used)
-	}
-}
-
-// Grants that a starved gateway reclaims, and those that are idle, go back.
-func TestManagerGivesBack(t *testing.T) {
-	c := newClock()
-	s := startShards(t, c)
-	g := openShared(t, s, t.TempDir(), c)
-	defer g.close()
-	id := g.ledger.Instance()
-	for name, begins := range map[string]func(){
-		"reclaimed": func() { s.change(func() { s.reclaim = true }) },
-		"idle":      func() { c.advance(idleAfter) },
-	} {
-		g.served(5)
-		g.maintainAll() // it notes that something was used
-		before := s.held(id)
-		begins()
-		if !becomesTrue(func() bool {
-			g.maintainAll()
-			return s.held(id) < before
-		}) {
-			t.Errorf("%s: %d are held", name, before)
-		}
-		s.change(func() { s.reclaim = false })
-		c.advance(time.Minute) // it may ask again
-	}
-}
-
-// The grants of an ended gateway go back, in all shards, by the one that takes its log over.
-func TestManagerSettlesOrphansInRedis(t *testing.T) {
-	c, dir := newClock(), t.TempDir()
-	s := startShards(t, c)
-	first, second := openShared(t, s, dir, c), openShared(t, s, dir, c)
-	first.served(5)
-	second.served(7)
-	ids := []string{first.ledger.Instance(), second.ledger.Instance()}
-	for _, g := range []*gateway{first, second} { // killed
-		g.stop()
-		g.stopped.Wait()
-		if err := g.ledger.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	heir := openShared(t, s, dir, c)
-	defer heir.close()
-	told := make(map[string]int)
-	var mu sync.Mutex // guards told
-	heir.OnTakeover(func(gateway string) {
-		mu.Lock()
-		defer mu.Unlock()
-		told[gateway]++
-	})
-	defer func() {
-		heir.maintainAll() // a round that goes on has ended
-		mu.Lock()
-		defer mu.Unlock()
-		orphan := ids[0]
-		if orphan == heir.ledger.Instance() {
-			orphan = ids[1]
-		}
-		if len(told) != 1 || told[orphan] != 1 {
-			t.Errorf("%s was taken over, told was %v", orphan, told)
-		}
-	}()
-	if !becomesTrue(func() bool {
-		heir.maintainAll()
-		return s.held(ids[0])+s.held(ids[1]) == 12
-	}) {
-		t.Errorf("%d and %d are held, used were 5 and 7", s.held(ids[0]), s.held(ids[1]))
-	}
-	heir.served(1)
-	if !becomesTrue(func() bool {
-		heir.maintainAll()
-		var left int
-		s.change(func() { left = len(slices.Compact(slices.Clone(s.left))) })
-		return left > 0
-	}) {
-		t.Error("nobody left for the one that was taken over")
 	}
 }
