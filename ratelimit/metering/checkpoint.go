@@ -20,6 +20,7 @@ import (
 type checkpoint struct {
 	db       *bbolt.DB
 	active   uint64 // the first record of the segment in use, 0 if unknown
+	accepted uint64 // the last lost record without whose units it may be, see acceptLost
 	sameBoot bool   // the process before wrote it while the machine ran that runs now
 	rebooted bool   // it did not: the machine was started since, or it is another
 }
@@ -34,6 +35,7 @@ var (
 	keyLast        = []byte("last")
 	keyActive      = []byte("active")  // the first record of the segment in use
 	keyBoot        = []byte("boot")    // which start of the machine it was last opened in
+	keyAccepted    = []byte("lost")    // checkpoint.accepted
 	keyMirror      = []byte("mirror")  // the name of the place that sums are sent to
 	keyLatest      = []byte("latest")  // the latest time of a record, in microseconds
 	keyClock       = []byte("clock")   // a keptClock
@@ -86,6 +88,9 @@ func tryCheckpoint(path string, p *projection) (*checkpoint, error) {
 		boot := []byte(run)
 		if b := meta.Get(keyActive); len(b) == 8 {
 			c.active = binary.BigEndian.Uint64(b)
+		}
+		if b := meta.Get(keyAccepted); len(b) == 8 {
+			c.accepted = binary.BigEndian.Uint64(b)
 		}
 		before := meta.Get(keyBoot)
 		c.sameBoot = len(boot) > 0 && bytes.Equal(before, boot)
@@ -342,5 +347,35 @@ func (l *Ledger) kept(key []byte) (text []byte) {
 
 // numbersEach is how many numbers a process has: an hour in microseconds.
 const numbersEach = 3_600_000_000
+
+// sumsLost says that a checkpoint does not have the units of lost records.
+func sumsLost(lost Lost) string {
+	return fmt.Sprintf("it is new, or older than the log: it has no units of the records %s, which are lost", lost)
+}
+
+// accounted returns an error if lost records come after those in the checkpoint, of which
+// no operator knows: the sums that had their units were in another.
+func (b *instanceLog) accounted() error {
+	if b.projection.lost.last() <= b.checkpoint.accepted {
+		return nil
+	}
+	return &durable.DamageError{File: filepath.Join(b.instance.dir, checkpointName), Offset: -1, What: sumsLost(b.projection.lost)}
+}
+
+// acceptLost notes in a checkpoint that it was told which records are lost, up to a number.
+func acceptLost(path string, last uint64) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
+	if err != nil {
+		return err
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		meta, err := tx.CreateBucketIfNotExists(bucketMeta)
+		if err != nil {
+			return err
+		}
+		return meta.Put(keyAccepted, binary.BigEndian.AppendUint64(nil, last))
+	})
+	return errors.Join(err, db.Close())
+}
 
 func (c *checkpoint) close() error { return c.db.Close() }

@@ -136,3 +136,19 @@ func (d *dictionary) sync() error {
 	d.mu.Unlock()
 	return nil
 }
+
+// writeDictionary replaces the file of a dictionary.
+func writeDictionary(path string, entries []entry) error {
+	return durable.Replace(path, 0o600, func(file *os.File) error {
+		for i := range entries {
+			text, err := json.Marshal(&entries[i])
+			if err == nil {
+				_, err = fmt.Fprintf(file, "%08x %s\n", crc32.Checksum(text, castagnoli), text)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}

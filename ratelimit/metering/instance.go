@@ -150,7 +150,7 @@ func openInstanceLog(i *instance, ledger string, now func() time.Time) (*instanc
 	if b.checkpoint, b.aside, err = openCheckpoint(filepath.Join(i.dir, checkpointName), b.projection); err != nil {
 		return nil, errors.Join(err, b.dictionary.close())
 	}
-	if err = b.inUse(); err == nil && b.projection.last == 0 {
+	if err = b.inUse(); err == nil {
 		err = b.addArchives()
 	}
 	if err == nil {
@@ -165,7 +165,7 @@ func openInstanceLog(i *instance, ledger string, now func() time.Time) (*instanc
 		_, err = b.log.each(b.projection.add)
 	}
 	if err == nil {
-		if err = b.whole(); err == nil {
+		if err = errors.Join(b.accounted(), b.whole()); err == nil {
 			err = errors.Join(b.dictionary.pin(ledger), b.checkpoint.inUse(b.log.active.Load().first))
 		}
 		b.saved = b.log.closedTo()
@@ -231,10 +231,15 @@ func (b *instanceLog) whole() error {
 	return nil
 }
 
-// addArchives adds up all archives: there is no checkpoint that has their records.
+// addArchives adds up the archives if the checkpoint does not have all of their records: it
+// is new, or older than they are.
 func (b *instanceLog) addArchives() error {
+	lines, err := readManifest(filepath.Join(b.instance.dir, "archive"))
+	if n := len(lines); err != nil || n == 0 || lines[n-1].First+lines[n-1].Records-1 <= b.projection.last {
+		return err
+	}
 	return eachArchive(b.instance.dir, func(line *archived, records []Record) error {
-		if next := b.projection.last + 1; line.First != next {
+		if next := b.projection.last + 1; line.First > next {
 			return &durable.DamageError{
 				File:   filepath.Join(b.instance.dir, checkpointName),
 				Offset: -1,
@@ -243,7 +248,9 @@ func (b *instanceLog) addArchives() error {
 			}
 		}
 		for i := range records {
-			b.projection.add(&records[i])
+			if records[i].Seq > b.projection.last {
+				b.projection.add(&records[i])
+			}
 		}
 		return nil
 	})

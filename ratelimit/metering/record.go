@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -141,3 +142,53 @@ func (r *Record) decode(b []byte) error {
 	}
 	return nil
 }
+
+// Lost has the numbers of records that are lost, in order: dead ones stand for them. Their
+// units are in the sums that were made before, and can be made of nothing again.
+type Lost []LostRange
+
+// LostRange is one or several lost records that follow each other.
+type LostRange struct{ First, Last uint64 }
+
+// add adds a number that is above all others, or there already.
+func (l *Lost) add(seq uint64) {
+	n := len(*l)
+	switch {
+	case n > 0 && seq <= (*l)[n-1].Last:
+	case n > 0 && seq == (*l)[n-1].Last+1:
+		(*l)[n-1].Last = seq
+	default:
+		*l = append(*l, LostRange{seq, seq})
+	}
+}
+
+// Count returns how many they are.
+func (l Lost) Count() (n uint64) {
+	for _, r := range l {
+		n += r.Last - r.First + 1
+	}
+	return n
+}
+
+// last returns the highest number, 0 if there is none.
+func (l Lost) last() uint64 {
+	if len(l) == 0 {
+		return 0
+	}
+	return l[len(l)-1].Last
+}
+
+func (l Lost) String() string {
+	parts := make([]string, 0, len(l))
+	for _, r := range l {
+		if r.First == r.Last {
+			parts = append(parts, fmt.Sprint(r.First))
+			continue
+		}
+		parts = append(parts, fmt.Sprintf("%d to %d", r.First, r.Last))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// isLost reports whether a record stands for one that was lost.
+func (r *Record) isLost() bool { return r.Type == TypeDead && r.Flags&FlagLost != 0 }

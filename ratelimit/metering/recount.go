@@ -157,6 +157,71 @@ func (r *recovery) liveCheckpoint(path string) error {
 	return err
 }
 
+// lostAfter returns the lost records after a number. It passes over what it cannot read.
+func (r *recovery) lostAfter(after uint64) (lost Lost) {
+	note := func(record *Record) {
+		if record.isLost() && record.Seq > after {
+			lost.add(record.Seq)
+		}
+	}
+	dir := r.path("archive")
+	lines, _ := readManifest(dir) // an error of archives
+	for _, line := range lines {
+		if line.First+line.Records <= after+1 {
+			continue
+		}
+		data, err := os.ReadFile(filepath.Join(dir, line.File))
+		if err != nil {
+			continue
+		}
+		records, _ := decompress(data, line.First, line.Records)
+		for i := range records {
+			note(&records[i])
+		}
+	}
+	paths, _ := segmentFiles(r.path("wal")) // an error of segments
+	for _, path := range paths {
+		first, err := firstOf(path)
+		data, readErr := os.ReadFile(path)
+		if errors.Join(err, readErr) != nil {
+			continue
+		}
+		for at := headerSize; at+RecordSize <= len(data); at += RecordSize {
+			var record Record
+			if record.decode(data[at:]) == nil && record.Seq == first+uint64(at-headerSize)/RecordSize {
+				note(&record)
+			}
+		}
+	}
+	return lost
+}
+
+// unaccounted tells of lost records that come after those in the checkpoint. What is mended
+// is that the ledger opens without their units.
+func (r *recovery) unaccounted(path string) error {
+	lost := r.lostAfter(max(r.last, r.accepted))
+	if len(lost) == 0 {
+		return nil
+	}
+	f := spot(path, -1, sumsLost(lost)).sumless(lost)
+	if r.mend {
+		if err := acceptLost(path, lost.last()); err != nil {
+			return err
+		}
+		f = f.mended()
+	}
+	r.found = append(r.found, f)
+	return nil
+}
+
+// sumless is a finding about a checkpoint that has not the units of lost records.
+func (f Finding) sumless(lost Lost) Finding {
+	f.Lost = fmt.Sprintf("the units of the records %s, which are lost too", lost)
+	f.Remedy = "restore it from the latest copy; without one, " + durable.Mending + ", after which the sums are without these units"
+	f.done = "the sums are without these units"
+	return f
+}
+
 // asFinding returns an error about a file as a finding.
 func asFinding(err error, path string) Finding {
 	if damage := (*durable.DamageError)(nil); errors.As(err, &damage) {

@@ -2,10 +2,8 @@ package metering
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"os"
 	"path/filepath"
 	"slices"
@@ -77,14 +75,15 @@ type recovery struct {
 	dir   string // of the instance log
 	found []Finding
 
-	names   []entry            // of the dictionary, from the checkpoint; nil without one
-	known   []string           // the databases that there are, from the checkpoint
-	counted func(*instanceLog) // called with the sums of all records if nothing was lost; may be nil
-	kept    *projection        // the sums in the checkpoint; nil without one
-	last    uint64             // the last record in them
-	active  uint64             // the first record of the segment that was in use
-	next    uint64             // the record that comes after the archives
-	entries *dictionary        // the names
+	names    []entry            // of the dictionary, from the checkpoint; nil without one
+	known    []string           // the databases that there are, from the checkpoint
+	counted  func(*instanceLog) // called with the sums of all records if nothing was lost; may be nil
+	kept     *projection        // the sums in the checkpoint; nil without one
+	last     uint64             // the last record in them
+	accepted uint64             // the last lost record without whose units they may be
+	active   uint64             // the first record of the segment that was in use
+	next     uint64             // the record that comes after the archives
+	entries  *dictionary        // the names
 
 	live *instanceLog // set while a process has the log: records after last may be half written
 	read uint64       // how many records were read up to last
@@ -215,10 +214,13 @@ func (r *recovery) checkpoint() error {
 	if err != nil {
 		return err
 	}
-	r.kept, r.last, r.active = kept, kept.last, c.active
+	r.kept, r.last, r.active, r.accepted = kept, kept.last, c.active, c.accepted
 	r.known = c.known()
 	r.names, err = c.names()
-	return errors.Join(err, c.close())
+	if err = errors.Join(err, c.close()); err != nil {
+		return err
+	}
+	return r.unaccounted(path)
 }
 
 // sumsAgain says what becomes of a checkpoint that is not whole.
@@ -228,6 +230,11 @@ const sumsAgain = "its sums are made again of the records when the gateway start
 func (r *recovery) newCheckpoint(found []Finding) error {
 	for i := range found {
 		found[i].Remedy, found[i].done = cmp.Or(found[i].Remedy, sumsAgain), sumsAgain
+	}
+	if lost := r.lostAfter(0); len(lost) > 0 {
+		for i := range found {
+			found[i] = found[i].sumless(lost)
+		}
 	}
 	return r.findings(found, func() error {
 		db, err := bbolt.Open(found[0].File, 0o600, &bbolt.Options{Timeout: checkpointWait})
@@ -304,21 +311,6 @@ func lostEntry(text string, i int) entry {
 	return entry{Lost: true}
 }
 
-func writeDictionary(path string, entries []entry) error {
-	return durable.Replace(path, 0o600, func(file *os.File) error {
-		for i := range entries {
-			text, err := json.Marshal(&entries[i])
-			if err == nil {
-				_, err = fmt.Fprintf(file, "%08x %s\n", crc32.Checksum(text, castagnoli), text)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
 // records reads all records from the first on, and compares what they refer to and add
 // up to with the dictionary and the checkpoint.
 func (r *recovery) records() error {
@@ -328,13 +320,9 @@ func (r *recovery) records() error {
 	if err != nil {
 		return err
 	}
-	lost := uint64(0)
 	err = b.readAll(end, func(from *logFile, record *Record) error {
 		if record.Seq != all.last+1 {
 			return fmt.Errorf("the records %d to %d are missing", all.last+1, record.Seq-1)
-		}
-		if record.Flags&FlagLost != 0 && record.Type == TypeDead {
-			lost++
 		}
 		all.add(record)
 		if record.Seq <= r.last {
@@ -361,7 +349,12 @@ func (r *recovery) records() error {
 			return err
 		}
 	}
-	if lost > 0 || !r.mend && len(r.found) > 0 {
+	if lost := all.lost.last(); r.mend && lost > max(r.accepted, again.lost.last()) { // which was told
+		if err := acceptLost(r.path(checkpointName), lost); err != nil {
+			return err
+		}
+	}
+	if len(all.lost) > 0 || !r.mend && len(r.found) > 0 {
 		return nil
 	}
 	if r.counted != nil {

@@ -75,3 +75,31 @@ func otherBoot(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+// A checkpoint that was put back from an older copy: the records that came after it are added, also those that are archived.
+func TestCheckpointSetBack(t *testing.T) {
+	dir := t.TempDir()
+	id := countIn(t, dir, 5)
+	path := filepath.Join(dir, "inst", id, checkpointName)
+	older, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	countIn(t, dir, firstSegment+10)
+	archiveIn(t, dir)
+	glob(t, filepath.Join(dir, "inst", id, "archive", "*"+archiveSuffix))
+	if err := os.WriteFile(path, older, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := Verify(dir); err != nil || len(found) > 0 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	for more := range 2 {
+		l := openLedger(t, dir)
+		if n := monthly(t, l, "acme").Invocations; n != uint64(firstSegment+15+more) {
+			t.Errorf("%d invocations", n)
+		}
+		closeLedger(t, l)
+		countIn(t, dir, 1)
+	}
+}

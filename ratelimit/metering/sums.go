@@ -82,6 +82,7 @@ type projection struct {
 	cuts cuts
 
 	last    uint64    // the Seq of the last record
+	lost    Lost      // of the records that were added
 	latest  time.Time // the latest time in a record
 	highest SubjectID // the highest number of a subject in a record, plus 1
 	regions uint32    // the same of regions
@@ -154,6 +155,10 @@ func (p *projection) add(r *Record) {
 			p.adjusted = append(p.adjusted, *r)
 		}
 		p.apply(r, p.currentOf(place{id, r.Region}, r.At))
+	case TypeDead:
+		if r.isLost() {
+			p.lost.add(r.Seq)
+		}
 	case TypeRejected:
 		p.highest = max(p.highest, id+1)
 		p.refuse(r)
