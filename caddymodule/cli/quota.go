@@ -84,7 +84,9 @@ func quotaRelease(now func() time.Time) *cobra.Command {
 		Long: `Gives back what a gateway was granted of hard quotas and has not used, as far as
 Redis knows. For gateways that will never come back, and whose disk is lost: what
 such a one sent in the seconds before its end, and did not tell Redis, may be
-granted again. GATEWAY is its id, as status, the logs and gw:instances have it.`,
+granted again. GATEWAY is its id, as status, the logs and gw:instances have it.
+With the embedded store: a gateway whose log is not in the directory any more, which
+` + "`quota show`" + ` lists. What it had used is not known then, and is granted again.`,
 		Example: examples("quota release", " 4f1c2a9b7d3e"),
 	}
 	var gateway string

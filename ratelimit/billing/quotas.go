@@ -102,7 +102,14 @@ func (o *opened) limitsKnown(ctx context.Context, partial string) string {
 // is. others and partial are those of others.
 func (o *opened) held(ctx context.Context, others []metering.Entry, partial string) ([]quota.HeldUnits, string) {
 	s := o.shared.Load()
-	if s == nil || partial != "" {
+	if s == nil {
+		held, err := o.quotas.HeldByGone(ctx)
+		if err != nil && partial == "" {
+			partial = "what gateways hold whose log is gone is not known: " + err.Error()
+		}
+		return held, partial
+	}
+	if partial != "" {
 		return nil, partial
 	}
 	ctx, cancel := context.WithTimeout(ctx, lastWait)
@@ -123,6 +130,8 @@ func heldOf(q *OrganizationQuota, all []quota.HeldUnits) (held []HeldUnits) {
 		}
 		one := HeldUnits{Gateway: h.Gateway, Units: h.Units, Command: "edgegate quota release " + h.Gateway}
 		switch {
+		case h.Gone:
+			one.Why = "its log is not in the directory any more, and what it used of them is lost with it"
 		case h.Left:
 			one.Why = "it ended and could not give them back; it does when it starts again on its directory"
 		case h.Seen.IsZero():
@@ -144,11 +153,12 @@ func (e *Engine) release(ctx context.Context, gateway string) (QuotaAnswer, erro
 	if err != nil {
 		return QuotaAnswer{}, err
 	}
-	s := o.shared.Load()
-	if s == nil {
-		return QuotaAnswer{}, fmt.Errorf("release %s: %w; a gateway on this machine takes the grants of others back by itself", gateway, quota.ErrNotShared)
+	var released []quota.HeldUnits
+	if s := o.shared.Load(); s != nil {
+		released, err = o.quotas.Release(ctx, s.mirror, gateway)
+	} else {
+		released, err = o.quotas.ReleaseGone(ctx, gateway)
 	}
-	released, err := o.quotas.Release(ctx, s.mirror, gateway)
 	answer := Release{Gateway: gateway, Quotas: make([]ReleasedUnits, 0, len(released))}
 	for _, r := range released {
 		answer.Quotas = append(answer.Quotas, ReleasedUnits{Organization: r.Organization, Period: r.Period, Units: r.Units})

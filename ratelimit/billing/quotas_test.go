@@ -120,9 +120,9 @@ func TestSetQuota(t *testing.T) {
 		}
 	}
 	for want, o := range map[string]QuotaOrder{
-		"limit: must be a whole number from 0":             {Organization: "acme", Limit: new(int64(-1))},
-		`organization "acne": no project in force has it`:  {Organization: "acne"},
-		"release gone: the store is not shared with other": {Release: "gone"},
+		"limit: must be a whole number from 0":            {Organization: "acme", Limit: new(int64(-1))},
+		`organization "acne": no project in force has it`: {Organization: "acne"},
+		`release: no gateway "gone" has units in quotas`:  {Release: "gone"},
 	} {
 		if _, err := f.SetQuota(t.Context(), o); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%v, want %s", err, want)
@@ -131,6 +131,40 @@ func TestSetQuota(t *testing.T) {
 	f.with(new(mirror))
 	if _, err := f.SetQuota(t.Context(), QuotaOrder{Release: "gone"}); !errors.Is(err, quota.ErrNotShared) {
 		t.Error(err)
+	}
+}
+
+// The log of a gateway is gone, and quotas.db knows of it: what it was granted is in the answer with the command that gives it back,
+// and that works.
+func TestQuotaOfALogThatIsGone(t *testing.T) {
+	f := newFixture(t, account("acme", quota.Allowance{Quota: 10, Hard: true}, pays))
+	const id = "4f1c2a9b7d3e"
+	gone := quota.Claim{
+		Holder:       id,
+		Organization: "acme",
+		Period:       metering.Cycle{}.At(f.clock.now()),
+		Limit:        10,
+		Number:       1,
+		Holds:        4,
+	}
+	if _, err := quota.NewEmbedded(f.Dir(), f.clock.now).Claim(t.Context(), gone); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := f.Quota(t.Context(), "acme")
+	if err != nil || answer.Partial != "" || len(answer.Organizations[0].Held) != 1 {
+		t.Fatalf("%+v, %v", answer, err)
+	}
+	held := answer.Organizations[0].Held[0]
+	if held.Gateway != id || held.Units != 4 || held.Command != "edgegate quota release "+id || !strings.Contains(held.Why, "not in the directory") {
+		t.Errorf("%+v", held)
+	}
+	answer, err = f.SetQuota(t.Context(), QuotaOrder{Release: id})
+	if err != nil || answer.Released == nil || len(answer.Released.Quotas) != 1 || answer.Released.Quotas[0].Units != 4 ||
+		len(answer.Organizations[0].Held) != 0 {
+		t.Errorf("%+v, %v", answer, err)
+	}
+	if _, err := f.SetQuota(t.Context(), QuotaOrder{Release: f.open.ledger.Instance()}); !errors.Is(err, quota.ErrNotShared) {
+		t.Errorf("its own: %v", err)
 	}
 }
 

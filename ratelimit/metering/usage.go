@@ -2,6 +2,8 @@ package metering
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -74,6 +76,12 @@ func (l *Ledger) Orphans() []string {
 		ids[i] = b.instance.id
 	}
 	return ids
+}
+
+// HasLog reports whether the directory has an instance log, whoever writes it.
+func (l *Ledger) HasLog(instance string) bool {
+	_, err := os.Stat(filepath.Join(l.config.Dir, "inst", instance))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Beside returns how many other processes count in the same directory now.

@@ -112,7 +112,12 @@ func (e *Embedded) Claim(_ context.Context, c Claim) (Answer, error) {
 }
 
 // HeldBy implements HoldingsAuthority.
-func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err error) {
+func (e *Embedded) HeldBy(_ context.Context, holder string) ([]Claim, error) {
+	return e.held(func(name string) bool { return name == holder })
+}
+
+// held returns what holders have, as HeldBy.
+func (e *Embedded) held(which func(holder string) bool) (claims []Claim, err error) {
 	if e.none() {
 		return nil, nil
 	}
@@ -127,15 +132,17 @@ func (e *Embedded) HeldBy(_ context.Context, holder string) (claims []Claim, err
 				return fmt.Errorf("reading the lease of %s: %w", key, err)
 			}
 			period, organization, _ := strings.Cut(string(key), "|")
-			if h := l.Holders[holder]; h.Granted > 0 {
-				claims = append(claims, Claim{
-					Holder:       holder,
-					Organization: organization,
-					Period:       metering.Period{ID: period},
-					Holds:        h.Granted,
-					Number:       h.Number,
-					Limit:        noLimit,
-				})
+			for name, h := range l.Holders {
+				if h.Granted > 0 && which(name) {
+					claims = append(claims, Claim{
+						Holder:       name,
+						Organization: organization,
+						Period:       metering.Period{ID: period},
+						Holds:        h.Granted,
+						Number:       h.Number,
+						Limit:        noLimit,
+					})
+				}
 			}
 			return nil
 		})

@@ -21,6 +21,7 @@ type HeldUnits struct {
 	Seen                 time.Time     // when it was last heard of, by the clock of Redis; zero if Redis does not know it any more
 	Silent               time.Duration // since then
 	Left                 bool          // it ended, and could not give them back
+	Gone                 bool          // its log is not in the directory any more; of HeldByGone
 }
 
 // HeldByAbsent returns what gateways hold that are not there, of all organizations in
