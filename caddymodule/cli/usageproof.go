@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,6 +106,9 @@ func (a *proofAnswer) source(w io.Writer, i int) {
 	}
 	fmt.Fprintf(w, "%s: SHA-256 of the records %s\n", name, printable(r.SHA256))
 	chain := "all follow each other, the hashes of archives are those of the manifest"
+	if r.Lost != "" {
+		chain = "the records " + printable(r.Lost) + " are lost, what they said cannot be proved; the others " + strings.TrimPrefix(chain, "all ")
+	}
 	if r.Damage != "" {
 		chain = "DAMAGED: " + printable(r.Damage)
 	}

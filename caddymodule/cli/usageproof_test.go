@@ -57,6 +57,12 @@ func TestUsageProof(t *testing.T) {
 			t.Errorf("%d, %s", code, stdout)
 		}
 	}
+	lost := strings.Replace(proofJSON, `"read":5000`, `"read":300,"lost":"1 to 4700"`, 1)
+	stdout, _, _ = execute(t, "usage", "proof", "x", "--address", serve(t, 200, lost).address())
+	const want = "\n300 records of the ledger were read: the records 1 to 4700 are lost, what they said cannot be proved; the others follow each other, the hashes of archives"
+	if !strings.Contains(stdout, want) {
+		t.Errorf("%s", stdout)
+	}
 	for want, other := range map[string]string{
 		"Price     nothing is sold beyond 2,000,000\n": strings.Replace(proofJSON, `"package":1000000`, `"package":0`, 1),
 		"Price     all is included\n":                  strings.Replace(proofJSON, `"included":2000000`, `"included":-1`, 1),

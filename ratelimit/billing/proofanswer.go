@@ -113,8 +113,13 @@ type ProofRecords struct {
 	// Files has the files that the records are in.
 	Files []ProofFile `json:"files"`
 
-	// Read counts the records of the whole ledger that were read for the proof.
+	// Read counts the records of the whole ledger that were read for the proof, without those
+	// that are lost.
 	Read uint64 `json:"read"`
+
+	// Lost has the numbers of records that are lost, which `edgegate usage recover` said
+	// when it mended their files; left out if there are none.
+	Lost string `json:"lost,omitempty"`
 
 	// Damage is the first thing that is wrong with the files or with the chain of their
 	// hashes; empty if all is well.
@@ -147,6 +152,7 @@ func proofRecordsOf(p *metering.Proof) *ProofRecords {
 		SHA256:      p.SHA256,
 		Files:       []ProofFile{},
 		Read:        p.Read,
+		Lost:        p.Lost.String(),
 	}
 	for _, adjustment := range p.Adjustments {
 		records.Adjustments = append(records.Adjustments, adjustmentOf(adjustment))

@@ -167,8 +167,12 @@ func (c *reconciliation) log(recounts []metering.Recounted) {
 	for _, r := range recounts {
 		records.Expected += int64(r.Last)
 		records.Found += int64(r.Records)
-		if r.Damage != nil && records.First == "" {
+		switch {
+		case records.First != "":
+		case r.Damage != nil:
 			records.First = fmt.Sprintf("gateway %s: %v", r.Instance, r.Damage)
+		case len(r.Lost) > 0:
+			records.First = fmt.Sprintf("gateway %s: the records %s are lost: R1 compares what is left with the sums", r.Instance, r.Lost)
 		}
 		read, kept = append(read, r.Read...), append(kept, r.Kept...)
 	}

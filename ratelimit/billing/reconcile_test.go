@@ -125,6 +125,41 @@ func TestReconcileDamage(t *testing.T) {
 	}
 }
 
+// Records that are lost are no records that are there: R0 names them, and so does the proof of a line, which they make no part of.
+func TestReconcileLostRecords(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays))
+	f.call(4, called)
+	line := f.lines()[0]
+	f.end()
+	segments, err := filepath.Glob(filepath.Join(f.dir, "inst", "*", "wal", "*.seg"))
+	if err != nil || len(segments) != 1 {
+		t.Fatalf("%v, %v", segments, err)
+	}
+	if err := os.Remove(segments[0]); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := metering.Recover(f.dir); err != nil || len(found) != 1 || !found[0].Mended {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	f = reopen(t, f.dir, f.clock, account("acme", soft, pays))
+	f.call(1, called)
+	levels, ok := f.levels(ReconcileQuery{})
+	if l := levels["R0"]; ok || l.Expected != 10 || l.Found != 2 || l.Difference != 8 || !strings.Contains(l.First, "the records 1 to 8 are lost") {
+		t.Errorf("%+v", l)
+	}
+	if l := levels["R1"]; l.Expected != 1 || l.Found != 5 || l.Difference != 4 {
+		t.Errorf("%+v", l)
+	}
+	p, err := f.Proof(t.Context(), line.LineID)
+	if err != nil || p.OK || p.Sources[0].Records.Read != 2 || p.Sources[0].Records.Lost != "1 to 8" || *p.Sources[0].Matches {
+		t.Errorf("%+v, %v", p, err)
+	}
+	answer, err := f.Verify()
+	if err != nil || !answer.OK || answer.Records != 2 {
+		t.Errorf("%+v, %v", answer, err)
+	}
+}
+
 // Sums of hours that are not kept any more are those that the records say.
 func TestReconcileAfterDays(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))

@@ -26,7 +26,8 @@ type Proof struct {
 	Adjustments             []Adjustment
 	SHA256                  string // of the 64 bytes of each record, in their order
 	Files                   []ProofFile
-	Read                    uint64 // records of the log that were read
+	Read                    uint64 // records of the log that were read, without those that are lost
+	Lost                    Lost   // the others: what they say cannot be proved
 	Damage                  error  // the first defect in the files or the hash chain; nil: none
 }
 
@@ -77,10 +78,16 @@ func (b *instanceLog) prove(of *Part, last, since uint64, has Sums) Proof {
 	p, hash, subjects := Proof{Instance: b.instance.id}, sha256.New(), make(map[uint32]*Subject)
 	found, latest := make(cuts), time.Time{} // as they were when a record was added to the sums
 	var file *logFile
+	next := uint64(0)
 	p.Damage = b.readAll(last, func(from *logFile, r *Record) error {
-		if p.Read++; r.Seq != p.Read {
-			return fmt.Errorf("record %d is missing: %d comes next", p.Read, r.Seq)
+		if next++; r.Seq != next {
+			return fmt.Errorf("record %d is missing: %d comes next", next, r.Seq)
 		}
+		if r.isLost() {
+			p.Lost.add(r.Seq)
+			return nil
+		}
+		p.Read++
 		if r.Type == TypeCut {
 			found.add(b.dictionary.lookup(SubjectID(r.Subject)).Organization, r, latest)
 		}

@@ -20,7 +20,8 @@ import (
 type Recounted struct {
 	Instance string
 	Last     uint64  // the number of the last record
-	Records  uint64  // how many records were read
+	Records  uint64  // how many records were read, without those that are lost
+	Lost     Lost    // the others: their units are in Kept alone
 	Damage   error   // the first defect in the files; nil: none
 	Read     []Usage // the sums of the records that were read
 	Kept     []Usage // the sums in use, up to Last
@@ -55,16 +56,19 @@ func (l *Ledger) recount(b *instanceLog, visit func(instance string, r *Record))
 	}
 	again := &instanceLog{instance: b.instance, dictionary: b.dictionary, projection: newProjection(b.dictionary)}
 	r.Damage = b.readAll(r.Last, func(_ *logFile, record *Record) error {
-		if r.Records++; record.Seq != r.Records {
-			return fmt.Errorf("record %d is missing: %d comes next", r.Records, record.Seq)
+		if err := again.projection.follows(record); err != nil {
+			return err
 		}
 		again.projection.add(record)
+		if !record.isLost() {
+			r.Records++
+		}
 		if visit != nil {
 			visit(b.instance.id, record)
 		}
 		return nil
 	})
-	r.Read = again.usage()
+	r.Read, r.Lost = again.usage(), again.projection.lost
 	return r, nil
 }
 
@@ -132,12 +136,11 @@ func (l *Ledger) verifyLog(b *instanceLog) (found []Finding, records uint64, err
 	if readErr != nil {
 		return nil, r.read, readErr
 	}
-	lost := false
-	again, err := l.recount(b, func(_ string, r *Record) { lost = lost || r.Type == TypeDead && r.Flags&FlagLost != 0 })
+	again, err := l.recount(b, nil)
 	if err != nil {
 		return nil, r.read, err
 	}
-	return l.verifySums(&again, lost), again.Records, nil
+	return l.verifySums(&again), again.Records, nil
 }
 
 // liveCheckpoint is checkpoint of a log that this process has.
@@ -231,12 +234,12 @@ func asFinding(err error, path string) Finding {
 }
 
 // verifySums compares the sums in use with those of all records.
-func (l *Ledger) verifySums(r *Recounted, lost bool) (found []Finding) {
+func (l *Ledger) verifySums(r *Recounted) (found []Finding) {
 	dir := filepath.Join(l.config.Dir, "inst", r.Instance)
 	if r.Damage != nil {
 		return []Finding{asFinding(r.Damage, dir)}
 	}
-	if lost { // the sums have more than the records that are left
+	if len(r.Lost) > 0 { // the sums have more than the records that are left
 		return nil
 	}
 	kept, read := sumsByName(r.Kept), sumsByName(r.Read)

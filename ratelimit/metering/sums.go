@@ -137,6 +137,14 @@ func (p *projection) reset() {
 	}
 }
 
+// follows returns an error if a record does not come next.
+func (p *projection) follows(r *Record) error {
+	if r.Seq != p.last+1 {
+		return fmt.Errorf("record %d is missing: %d comes next", p.last+1, r.Seq)
+	}
+	return nil
+}
+
 // add adds a record to the sums. Every record of an invocation counts in the hour
 // in which it was admitted: its At is that time.
 func (p *projection) add(r *Record) {
