@@ -121,6 +121,26 @@ func TestVerifyInUse(t *testing.T) {
 	}
 }
 
+// A checkpoint that is cut while it is in use is found as other damage is, again and again.
+func TestVerifyCutCheckpoint(t *testing.T) {
+	for _, size := range []int64{0, 100, 4096, 9000} {
+		l := openLedger(t, t.TempDir())
+		t.Cleanup(func() { _ = l.Close() }) // it fails
+		s, r := numbers(t, l, "acme", "eu")
+		admit(t, l, s, r, l.Now())
+		path := l.own.checkpoint.db.Path()
+		if err := os.Truncate(path, size); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			found, _, err := l.Verify()
+			if err != nil || len(found) == 0 || found[0].File != path || found[0].Remedy != sumsAgain || strings.Contains(found[0].What, "nil pointer") {
+				t.Errorf("cut at %d: %+v, %v", size, found, err)
+			}
+		}
+	}
+}
+
 // An hour in which a build with ids of another form was replaced has two sums of one function. Both are compared with the
 // records, each with its own.
 func TestVerifyTellsFormsApart(t *testing.T) {

@@ -57,6 +57,12 @@ func TestCutWhileOpen(t *testing.T) {
 				}
 			})
 		}
+		all.Go(func() {
+			found, err := db.Verify()
+			if err != nil || len(found) > 0 && strings.Contains(found[0].What, "nil pointer") {
+				t.Errorf("cut at %d: %+v, %v", size, found, err)
+			}
+		})
 		ended := make(chan error)
 		go func() {
 			all.Wait()
@@ -76,7 +82,7 @@ func TestCutWhileOpen(t *testing.T) {
 				continue
 			}
 			failed++
-			if !strings.Contains(err.Error(), path) {
+			if !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), "nil pointer") {
 				t.Errorf("cut at %d: %v", size, err)
 			}
 		}

@@ -206,6 +206,9 @@ func (db *DB) release() error {
 	return err
 }
 
+// unreadable is what is wrong with a file of which a page in memory is not on the disk.
+const unreadable = "a part of it cannot be read: it was cut, or the disk fails"
+
 // guard runs f. A panic of bbolt, or a page that cannot be read, is an error then.
 func (db *DB) guard(f func() error) (err error) {
 	before := debug.SetPanicOnFault(true)
@@ -213,7 +216,11 @@ func (db *DB) guard(f func() error) (err error) {
 		debug.SetPanicOnFault(before)
 		if r := recover(); r != nil {
 			db.suspect = true
-			err = &durable.DamageError{File: db.path, Offset: -1, What: fmt.Sprint(r)}
+			what := fmt.Sprint(r)
+			if _, fault := r.(interface{ Addr() uintptr }); fault { // its text is that of a nil pointer
+				what = unreadable
+			}
+			err = &durable.DamageError{File: db.path, Offset: -1, What: what}
 		}
 	}()
 	return f()

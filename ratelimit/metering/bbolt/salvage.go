@@ -42,7 +42,8 @@ func read(path string, timeout time.Duration, v visitor) (*checker, error) {
 	return check(file, info.Size(), v), nil
 }
 
-// Verify checks an open file as it is at this moment, while others use it.
+// Verify checks an open file as it is at this moment, while others use it. One that cannot
+// be read any more is a finding too.
 func (db *DB) Verify() (findings []Finding, err error) {
 	temporary, err := os.CreateTemp("", "verify-*")
 	if err != nil {
@@ -55,7 +56,13 @@ func (db *DB) Verify() (findings []Finding, err error) {
 		size, err = tx.tx.WriteTo(temporary)
 		return err
 	})
-	if err != nil {
+	var damage *durable.DamageError
+	switch {
+	case errors.As(err, &damage):
+		return []Finding{{damage.Offset, damage.What}}, nil
+	case errors.Is(err, io.EOF):
+		return []Finding{{-1, unreadable}}, nil
+	case err != nil:
 		return nil, err
 	}
 	return check(io.NewSectionReader(temporary, 0, size), size, nil).findings, nil
