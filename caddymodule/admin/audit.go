@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -60,9 +61,28 @@ func auditInput(app *gateway.App, config map[string]any, now time.Time) *audit.I
 			Server:     shared.Conn(),
 			Peers:      shared.Mirror().Peers,
 			Conditions: app.StoreConditions,
+			Held:       func(ctx context.Context) map[string]int64 { return heldUnits(ctx, app.Engine()) },
+		}
+		if records := app.Engine().Ledger(); records != nil {
+			in.Store.Copied = records.Copied()
 		}
 	}
 	return in
+}
+
+// heldUnits returns how many units of hard quotas gateways hold that are not there.
+func heldUnits(ctx context.Context, engine *billing.Engine) map[string]int64 {
+	units := make(map[string]int64)
+	answer, err := engine.Quota(ctx, "")
+	if err != nil {
+		return units // what is wrong with the store or the ledger is said elsewhere
+	}
+	for _, o := range answer.Organizations {
+		for _, h := range o.Held {
+			units[h.Gateway] += h.Units
+		}
+	}
+	return units
 }
 
 func auditLedger(engine *billing.Engine, now time.Time) audit.Ledger {

@@ -56,6 +56,8 @@ type Store struct {
 	URL    string // without credentials
 	Server Server
 	Peers  func(context.Context) (map[string]metering.Presence, error) // the gateways that counted there
+	Copied []string                                                    // those on a copy of whose directory this one runs
+	Held   func(context.Context) map[string]int64                      // units of gateways that are not there; needed if any is copied
 
 	// Conditions returns how every Redis is that the gateway uses. It is called after
 	// the server was asked.

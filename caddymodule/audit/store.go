@@ -107,6 +107,10 @@ func storeAway(url, why string) Finding {
 // silentAfter is for how long a gateway may be silent that did not end properly.
 const silentAfter = time.Hour
 
+// copySilentAfter is for how long one may be silent on a copy of whose directory another
+// one runs: there is none that takes over what it left.
+const copySilentAfter = time.Minute
+
 // silentGateways finds those that hold up bills and grants.
 func silentGateways(ctx context.Context, s *Store) []Finding {
 	seen, err := s.Peers(ctx)
@@ -114,8 +118,26 @@ func silentGateways(ctx context.Context, s *Store) []Finding {
 		return nil // what is wrong with Redis is said elsewhere
 	}
 	var findings []Finding
+	held := make(map[string]int64)
+	if len(s.Copied) > 0 {
+		held = s.Held(ctx)
+	}
 	for _, id := range slices.Sorted(maps.Keys(seen)) {
-		if p := seen[id]; !p.Left && !p.Lost && p.Silent > silentAfter {
+		p := seen[id]
+		awaited := !p.Left && !p.Lost
+		switch {
+		case slices.Contains(s.Copied, id):
+			if awaited && p.Silent > copySilentAfter || held[id] > 0 {
+				findings = append(findings, Finding{
+					Severity: Medium,
+					Check:    "gateway_copied",
+					Subject:  id,
+					Message: "a gateway runs on a copy of the directory of this one, or on one that was set back, under another id; this one is not there: " +
+						"hours since it was last heard of stay provisional unless it ended properly, and what it was granted stays its own",
+					Remedy: "start it on its directory if that is still there; if no gateway runs on it any more: edgegate quota release " + id,
+				})
+			}
+		case awaited && p.Silent > silentAfter:
 			findings = append(findings, Finding{
 				Severity: Medium,
 				Check:    "gateway_silent",

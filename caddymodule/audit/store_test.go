@@ -37,6 +37,7 @@ func TestStore(t *testing.T) {
 		server     server
 		peers      map[string]metering.Presence
 		conditions []logs.Condition
+		held       map[string]int64
 		want       string // the check and its severity
 	}{
 		"good":            {server: server{settings: good, replicas: 1, ahead: 500 * time.Millisecond}},
@@ -58,11 +59,36 @@ func TestStore(t *testing.T) {
 			},
 			want: "gateway_silent medium",
 		},
+		"a copied gateway": {
+			server: server{settings: good, replicas: 1},
+			peers:  map[string]metering.Presence{"copied": {At: now.Add(-5 * time.Minute), Silent: 5 * time.Minute}},
+			want:   "gateway_copied medium",
+		},
+		"a copied gateway that is there": {
+			server: server{settings: good, replicas: 1},
+			peers:  map[string]metering.Presence{"copied": {At: now, Silent: time.Second}},
+		},
+		"a copied gateway that left": {
+			server: server{settings: good, replicas: 1},
+			peers:  map[string]metering.Presence{"copied": {Left: true}},
+		},
+		"a copied gateway that left and holds units": {
+			server: server{settings: good, replicas: 1},
+			peers:  map[string]metering.Presence{"copied": {Left: true}},
+			held:   map[string]int64{"copied": 5},
+			want:   "gateway_copied medium",
+		},
+		"a copied gateway that was given up": {
+			server: server{settings: good, replicas: 1},
+			peers:  map[string]metering.Presence{"copied": {Silent: 2 * time.Hour, Lost: true}},
+		},
 	} {
 		store := &Store{
 			URL:        "redis://store",
 			Server:     &tc.server,
 			Conditions: func() []logs.Condition { return tc.conditions },
+			Copied:     []string{"copied"},
+			Held:       func(context.Context) map[string]int64 { return tc.held },
 			Peers:      func(context.Context) (map[string]metering.Presence, error) { return tc.peers, tc.server.err },
 		}
 		var checks []string

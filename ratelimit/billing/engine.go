@@ -132,8 +132,11 @@ func (e *Engine) open(store *redisconn.Config) (*opened, error) {
 		logger.Error("checkpoint of the ledger damaged or missing; its sums are made again of the records", logError(aside))
 	}
 	for _, id := range ledger.Copied() {
-		logger.Warn("directory of the ledger is a copy, or was set back to one; this gateway goes on under a new id. "+
-			"If no gateway runs on the original any more: edgegate quota release "+id, slog.String("original", id))
+		what := "directory of the ledger is a copy, or was set back to one; this gateway goes on under a new id"
+		if shared { // otherwise what is left of it is given back as that of a log that was taken over
+			what += ". If no gateway runs on the original any more: edgegate quota release " + id
+		}
+		logger.Warn(what, slog.String("original", id))
 	}
 	logger.Info("ledger opened", slog.String("gateway", ledger.Instance()))
 	for _, z := range ledger.UnknownZones() {

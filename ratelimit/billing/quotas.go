@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
@@ -123,6 +124,7 @@ func (o *opened) held(ctx context.Context, others []metering.Entry, partial stri
 
 // heldOf returns what is held of a quota in its period.
 func heldOf(q *OrganizationQuota, all []quota.HeldUnits) (held []HeldUnits) {
+	const returns = "it gives them back when it starts again on its directory"
 	for i := range all {
 		h := &all[i]
 		if h.Organization != q.ID || h.Period != q.Period.ID || !q.Hard {
@@ -133,14 +135,16 @@ func heldOf(q *OrganizationQuota, all []quota.HeldUnits) (held []HeldUnits) {
 		case h.Gone:
 			one.Why = "its log is not in the directory any more, and what it used of them is lost with it"
 		case h.Left:
-			one.Why = "it ended and could not give them back; it does when it starts again on its directory"
+			one.Why = "it ended and could not give them back; " + returns
 		case h.Seen.IsZero():
 			one.Why = "the store has lost what it used of them; it says so when it starts again on its directory"
 			one.Command = fmt.Sprintf("edgegate quota set %s LIMIT", q.ID)
 		default:
 			one.Seen = &h.Seen
-			one.Why = fmt.Sprintf("it has said nothing for %s; it gives them back when it starts again on its directory",
-				h.Silent.Round(time.Second))
+			one.Why = fmt.Sprintf("it has said nothing for %s; %s", h.Silent.Round(time.Second), returns)
+		}
+		if h.Copied {
+			one.Why = strings.TrimSuffix(one.Why, returns) + "a gateway runs on a copy of its directory, or on one that was set back, and gives back nothing for it"
 		}
 		held = append(held, one)
 	}

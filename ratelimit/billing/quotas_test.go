@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
@@ -165,6 +166,42 @@ func TestQuotaOfALogThatIsGone(t *testing.T) {
 	}
 	if _, err := f.SetQuota(t.Context(), QuotaOrder{Release: f.open.ledger.Instance()}); !errors.Is(err, quota.ErrNotShared) {
 		t.Errorf("its own: %v", err)
+	}
+}
+
+// On a copy of a directory the log names no command that the embedded store refuses.
+func TestCopyWithTheEmbeddedStore(t *testing.T) {
+	f := newFixture(t, account("acme", quota.Allowance{Quota: 10}, pays))
+	f.call(1, called)
+	original, dir := f.open.ledger.Instance(), t.TempDir()
+	f.end()
+	if err := os.CopyFS(dir, os.DirFS(f.Dir())); err != nil {
+		t.Fatal(err)
+	}
+	place := filepath.Join(dir, "inst", original, "place")
+	if _, err := os.Stat(place); err != nil {
+		t.Skip("this file system does not tell when a directory was made")
+	}
+	if err := os.WriteFile(place, []byte("elsewhere"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f = reopen(t, dir, f.clock)
+	if named, wrong := f.logs.count("is a copy", original), f.logs.count("quota release"); named != 1 || wrong != 0 {
+		t.Errorf("%d lines name the original, %d a command that fails", named, wrong)
+	}
+}
+
+// A gateway on a copy does not give back what the original holds, and the answer does not say that it will come back by itself.
+func TestHeldByTheOriginal(t *testing.T) {
+	q := &OrganizationQuota{ID: "acme", Period: Period{ID: "2026-11"}, Hard: true}
+	for _, h := range []quota.HeldUnits{{Left: true}, {Seen: time.Now(), Silent: time.Hour}} {
+		h.Organization, h.Period, h.Gateway, h.Units = "acme", "2026-11", "4f1c2a9b7d3e", 5
+		for _, h.Copied = range []bool{false, true} {
+			held := heldOf(q, []quota.HeldUnits{h})
+			if len(held) != 1 || strings.Contains(held[0].Why, "starts again") == h.Copied || strings.Contains(held[0].Why, "copy of its directory") != h.Copied {
+				t.Errorf("%+v: %+v", h, held)
+			}
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type HeldUnits struct {
 	Seen                 time.Time     // when it was last heard of, by the clock of Redis; zero if Redis does not know it any more
 	Silent               time.Duration // since then
 	Left                 bool          // it ended, and could not give them back
+	Copied               bool          // this process's directory is a copy of its own: it gives back nothing for it
 	Gone                 bool          // its log is not in the directory any more; of HeldByGone
 }
 
@@ -36,7 +37,7 @@ func (m *Manager) HeldByAbsent(ctx context.Context, peers Peers, sums []metering
 	if err != nil {
 		return nil, err
 	}
-	own, now, used := m.ownHolders(), m.ledger.Now(), usedOf(sums)
+	own, copied, now, used := m.ownHolders(), m.ledger.Copied(), m.ledger.Now(), usedOf(sums)
 	var held []HeldUnits
 	for shard := range r.Shards() {
 		news, err := r.Grants(ctx, shard)
@@ -63,6 +64,7 @@ func (m *Manager) HeldByAbsent(ctx context.Context, peers Peers, sums []metering
 						Seen:         p.At,
 						Silent:       p.Silent,
 						Left:         p.Left,
+						Copied:       slices.Contains(copied, gateway),
 					})
 				}
 			}
