@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 	"time"
 
@@ -46,11 +45,11 @@ what to do. The exit code is 1 if there is one.`,
 			return err
 		}
 		if dir != "" {
-			found, err := billing.VerifyDirectory(dir)
+			answer, err := billing.VerifyDirectory(dir)
 			if err != nil {
 				return directoryFailure(dir, err)
 			}
-			return showFindings(cmd, *output, &verifyAnswer{billing.VerifyAnswer{Findings: append([]metering.Finding{}, found...), OK: len(found) == 0}}, now)
+			return showFindings(cmd, *output, &verifyAnswer{answer}, now)
 		}
 		gateway, err := newAdmin(address)
 		if err != nil {
@@ -90,15 +89,11 @@ is lost, and 1 if something is left that only the remedy beside it mends.`,
 		if err := checkOutput(*output); err != nil {
 			return err
 		}
-		found, err := metering.Recover(dir)
+		answer, err := billing.RecoverDirectory(dir)
 		if err != nil {
 			return directoryFailure(dir, err)
 		}
-		open := func(f metering.Finding) bool { return !f.Mended }
-		return showFindings(cmd, *output, &verifyAnswer{billing.VerifyAnswer{
-			Findings: append([]metering.Finding{}, found...),
-			OK:       !slices.ContainsFunc(found, open),
-		}}, now)
+		return showFindings(cmd, *output, &verifyAnswer{answer}, now)
 	}, Arg{Name: "DIRECTORY", Value: &dir})
 	return cmd
 }

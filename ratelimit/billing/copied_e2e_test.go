@@ -250,7 +250,7 @@ func TestRedisCopiedDirectories(t *testing.T) {
 				c.t.Fatal(err)
 			}
 			again.end()
-			if found, err := VerifyDirectory(dir); err != nil || len(found) > 0 {
+			if found, err := findingsAt(dir); err != nil || len(found) > 0 {
 				c.t.Errorf("at rest: %+v, %v", found, err)
 			}
 			return false

@@ -197,7 +197,7 @@ func damagedCase(t *testing.T, dir string, now func() time.Time, want witnessed,
 	}
 	// After that, and without it, recovery comes to the same.
 	for _, broken := range []string{tried, broken} {
-		found, err := VerifyDirectory(broken)
+		found, err := findingsAt(broken)
 		if err != nil || len(found) == 0 {
 			return fail("it does not go (%v), and nothing is found: %v", startErr, err)
 		}

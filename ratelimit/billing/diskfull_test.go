@@ -225,7 +225,7 @@ func TestDiskFull(t *testing.T) {
 		if f.engine != nil {
 			f.took("close", f.engine.Close())
 		}
-		if found, err := VerifyDirectory(f.dir); err != nil || len(found) > 0 {
+		if found, err := findingsAt(f.dir); err != nil || len(found) > 0 {
 			t.Fatalf("seed %d: %+v, %v", seed, found, err)
 		}
 		if err := f.start(); err != nil {

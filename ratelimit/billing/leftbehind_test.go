@@ -90,7 +90,7 @@ func leftBehind(t *testing.T) (dir string, at *clock) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found, err := VerifyDirectory(copied)
+		found, err := findingsAt(copied)
 		if err == nil && len(found) == 0 && len(archives) > 0 {
 			return copied, at
 		}

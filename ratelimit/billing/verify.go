@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
@@ -15,8 +16,8 @@ import (
 // VerifyAnswer is what the admin API answers to `edgegate usage verify`.
 type VerifyAnswer struct {
 	Findings []metering.Finding `json:"findings"`
-	Records  uint64             `json:"records"` // how many were read
-	OK       bool               `json:"ok"`      // nothing was found
+	Records  uint64             `json:"records"` // how many were read, without those that are lost
+	OK       bool               `json:"ok"`      // nothing was found, or all of it is mended
 }
 
 // linesKept is for how long the ledger has the sums of an hour at least.
@@ -66,11 +67,24 @@ func compareLines(lines *usage.LineStore, dir string, sums []metering.Usage, log
 }
 
 // VerifyDirectory is Verify for a directory that no process uses. It changes nothing.
-func VerifyDirectory(dir string) ([]metering.Finding, error) {
-	found, sums, logs, err := metering.VerifySums(dir)
-	if err != nil || len(found) > 0 {
-		return found, err
+func VerifyDirectory(dir string) (VerifyAnswer, error) {
+	found, records, sums, logs, err := metering.VerifySums(dir)
+	if err == nil && len(found) == 0 {
+		found, err = verifyLinesAt(dir, sums, logs)
 	}
+	return VerifyAnswer{Findings: append([]metering.Finding{}, found...), Records: records, OK: len(found) == 0}, err
+}
+
+// RecoverDirectory mends a directory that no process uses. The answer is OK if all is
+// mended.
+func RecoverDirectory(dir string) (VerifyAnswer, error) {
+	found, records, err := metering.RecoverRecords(dir)
+	open := func(f metering.Finding) bool { return !f.Mended }
+	return VerifyAnswer{Findings: append([]metering.Finding{}, found...), Records: records, OK: !slices.ContainsFunc(found, open)}, err
+}
+
+// verifyLinesAt is verifyLines for a directory that no process uses.
+func verifyLinesAt(dir string, sums []metering.Usage, logs []string) ([]metering.Finding, error) {
 	copied, err := copyOf(filepath.Join(dir, "billing.db"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil

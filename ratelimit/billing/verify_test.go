@@ -12,6 +12,42 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
+// findingsAt returns what VerifyDirectory finds.
+func findingsAt(dir string) ([]metering.Finding, error) {
+	answer, err := VerifyDirectory(dir)
+	return answer.Findings, err
+}
+
+// At rest as many records are read as in use, by verify and by recover, also where a file is damaged.
+func TestVerifyCountsRecords(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays))
+	f.final(3)
+	inUse, err := f.Verify()
+	if err != nil || inUse.Records < 6 {
+		t.Fatalf("%+v, %v", inUse, err)
+	}
+	f.end()
+	damaged := copied(t, f.dir)
+	names, err := filepath.Glob(filepath.Join(damaged, "inst", "*", "dict.seg"))
+	if err != nil || len(names) != 1 {
+		t.Fatal(names, err)
+	}
+	if err := os.Truncate(names[0], 10); err != nil {
+		t.Fatal(err)
+	}
+	for dir, ok := range map[string]bool{f.dir: true, damaged: false} {
+		for name, read := range map[string]func(string) (VerifyAnswer, error){"verify": VerifyDirectory, "recover": RecoverDirectory} {
+			if name == "recover" {
+				dir = copied(t, dir)
+			}
+			answer, err := read(dir)
+			if err != nil || answer.Records < inUse.Records || answer.OK != (ok || name == "recover") || answer.OK && ok && len(answer.Findings) > 0 {
+				t.Errorf("%s of %s: %+v, %v, want %d records", name, dir, answer, err, inUse.Records)
+			}
+		}
+	}
+}
+
 // A line that has more than the ledger counted is found, while the gateway runs and at rest; one that is behind is none. The next
 // update sets it right.
 func TestVerifyLines(t *testing.T) {
@@ -27,7 +63,7 @@ func TestVerifyLines(t *testing.T) {
 	}
 	atRest := func() []metering.Finding {
 		t.Helper()
-		found, err := VerifyDirectory(copied(t, f.dir))
+		found, err := findingsAt(copied(t, f.dir))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +102,7 @@ func TestVerifyLines(t *testing.T) {
 		t.Errorf("it was not set right: %+v", found)
 	}
 	f.end()
-	if found, err := VerifyDirectory(t.TempDir()); !errors.As(err, new(*metering.NoLedgerError)) {
+	if found, err := findingsAt(t.TempDir()); !errors.As(err, new(*metering.NoLedgerError)) {
 		t.Errorf("%+v, %v", found, err)
 	}
 }

@@ -242,7 +242,7 @@ func TestRecoverDatabase(t *testing.T) {
 // Sums of a directory at rest are those that it opens with.
 func TestVerifySums(t *testing.T) {
 	dir, want := state(t)
-	found, sums, logs, err := VerifySums(clone(t, dir))
+	found, _, sums, logs, err := VerifySums(clone(t, dir))
 	if err != nil || len(found) > 0 || len(logs) != 2 {
 		t.Fatalf("%+v, %v, %v", found, logs, err)
 	}

@@ -43,16 +43,16 @@ func (f Finding) mended() Finding {
 // all that is damaged. The error is ErrLocked if a process uses it, and a *NoLedgerError
 // if it has no ledger.
 func Verify(dir string) ([]Finding, error) {
-	found, err := inspect(dir, false, nil)
+	found, _, err := inspect(dir, false, nil)
 	return found, err
 }
 
 // VerifySums is Verify, and if nothing is damaged it returns the sums of all records, and
 // the logs that they are of: not of one from which records were lost, nor of one that
-// another gateway may have written on.
-func VerifySums(dir string) (found []Finding, sums []Usage, logs []string, err error) {
+// another gateway may have written on. records is how many were read.
+func VerifySums(dir string) (found []Finding, records uint64, sums []Usage, logs []string, err error) {
 	_, notShared := os.Stat(filepath.Join(dir, sharedName))
-	found, err = inspect(dir, false, func(b *instanceLog) {
+	found, records, err = inspect(dir, false, func(b *instanceLog) {
 		// Of a copied log Redis may have more, and so may lines.
 		here, place, err := readPlace(b.instance.dir)
 		if copied := err == nil && place != "" && place != here; copied && notShared == nil {
@@ -60,14 +60,20 @@ func VerifySums(dir string) (found []Finding, sums []Usage, logs []string, err e
 		}
 		sums, logs = append(sums, b.usage()...), append(logs, b.instance.id)
 	})
-	return found, sums, logs, err
+	return found, records, sums, logs, err
 }
 
 // Recover mends what can be mended in the directory of a ledger that no process uses:
 // names from the checkpoint, and the checkpoint's sums, at the next Open, from the
 // records. Each damaged file is kept under another name. It returns what it found; a
 // second call finds only what it cannot mend.
-func Recover(dir string) ([]Finding, error) { return inspect(dir, true, nil) }
+func Recover(dir string) ([]Finding, error) {
+	found, _, err := RecoverRecords(dir)
+	return found, err
+}
+
+// RecoverRecords is Recover, and returns how many records were read, too.
+func RecoverRecords(dir string) ([]Finding, uint64, error) { return inspect(dir, true, nil) }
 
 // recovery is Verify or Recover of one instance log.
 type recovery struct {
@@ -86,39 +92,39 @@ type recovery struct {
 	entries  *dictionary        // the names
 
 	live *instanceLog // set while a process has the log: records after last may be half written
-	read uint64       // how many records were read up to last
+	read uint64       // how many whole records there are, without those that are lost
 }
 
-func inspect(dir string, mend bool, counted func(*instanceLog)) (found []Finding, err error) {
+func inspect(dir string, mend bool, counted func(*instanceLog)) (found []Finding, records uint64, err error) {
 	if err := checkLedger(dir); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var known []string // the databases that logs say there are
 	paths, err := durable.Entries(filepath.Join(dir, "inst"), "")
 	if err != nil {
-		return found, err
+		return found, records, err
 	}
 	for _, path := range paths {
 		i, err := lockInstance(path)
 		if err != nil {
-			return found, err
+			return found, records, err
 		}
 		r := &recovery{mend: mend, dir: path, counted: counted}
 		err = errors.Join(r.run(), i.close())
-		found, known = append(found, r.found...), append(known, r.known...)
+		found, known, records = append(found, r.found...), append(known, r.known...), records+r.read
 		if err != nil {
-			return found, err
+			return found, records, err
 		}
 	}
 	for _, name := range inspected {
 		f, err := inspectDatabase(filepath.Join(dir, name), slices.Contains(known, name), mend)
 		if err != nil {
-			return found, err
+			return found, records, err
 		}
 		found = append(found, f...)
 	}
 	gone, err := inspectLogs(dir, mend)
-	return append(append(found, gone...), inspectIdentity(dir, mend)...), err
+	return append(append(found, gone...), inspectIdentity(dir, mend)...), records, err
 }
 
 // finding notes one, and mends it with fix after the file was set aside. The file may

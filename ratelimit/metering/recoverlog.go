@@ -122,20 +122,30 @@ func (r *recovery) hasSegment(first uint64) bool {
 func (r *recovery) archive(dir string, line *archived) (lost bool, err error) {
 	path, hash := filepath.Join(dir, line.File), line.SHA256
 	data, err := os.ReadFile(path)
+	var records []Record
 	if err == nil {
 		sum := sha256.Sum256(data)
 		if line.SHA256 = hex.EncodeToString(sum[:]); hash != "" && hash != line.SHA256 {
 			err = fmt.Errorf("%w: its hash is not that of the manifest", errArchive)
 		} else {
-			_, err = decompress(data, line.First, line.Records)
+			records, err = decompress(data, line.First, line.Records)
 		}
 	}
 	if err == nil {
-		r.read += line.Records
+		for i := range records {
+			r.count(&records[i])
+		}
 		return false, nil
 	}
 	f := spot(path, -1, err.Error()).losing(r.lostRecords(line.First, line.Records))
 	return r.mend, r.finding(f, func() error { return writeArchive(path, deadRecords(line.First, line.Records), line) })
+}
+
+// count counts a record that was read.
+func (r *recovery) count(record *Record) {
+	if !record.isLost() {
+		r.read++
+	}
 }
 
 // lostRecords says what it means that records cannot be read any more.
@@ -277,8 +287,8 @@ func (r *recovery) slots(data []byte, first, end uint64) (lost []uint64, emptied
 		case r.live != nil && seq > r.last:
 			return lost, emptied // in use
 		case err == nil && record.Seq == seq:
-			if seq >= r.next && seq <= r.last {
-				r.read++
+			if seq >= r.next { // otherwise an archive has it
+				r.count(&record)
 			}
 			continue
 		case errors.Is(err, errUnwritten) && (seq > r.last || r.kept == nil):
