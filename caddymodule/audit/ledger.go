@@ -1,10 +1,13 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/edgegate/edgegate/caddymodule/logs"
+	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // ofLedger judges what every call depends on before it is sent: that it can be
@@ -17,7 +20,7 @@ func ofLedger(in *Ledger) []Finding {
 			Check:    "ledger_down",
 			Subject:  in.Directory,
 			Message:  "invocations cannot be recorded, and are answered 503: " + logs.StoreCause(in.Down),
-			Remedy:   "make room on the disk or mend it; it is tried again by itself. `meter_unavailable open` in a plan lets its calls go on meanwhile",
+			Remedy:   remedyOf(in.Down, "make room on the disk or mend it; it is tried again by itself") + ". `meter_unavailable open` in a plan lets its calls go on meanwhile",
 		})
 	}
 	if in.Degraded != nil {
@@ -26,7 +29,7 @@ func ofLedger(in *Ledger) []Finding {
 			Check:    "ledger_degraded",
 			Subject:  in.Directory,
 			Message:  "invocations are recorded in the file in use, but not for long, or not safely: " + logs.StoreCause(in.Degraded),
-			Remedy:   "make room on the disk or mend it, before calls are answered 503",
+			Remedy:   remedyOf(in.Degraded, "make room on the disk or mend it") + ", before calls are answered 503",
 		})
 	}
 	if in.Copied != nil {
@@ -44,7 +47,7 @@ func ofLedger(in *Ledger) []Finding {
 			Check:    "quotas_down",
 			Subject:  "quotas",
 			Message:  "calls of organizations with a hard quota are answered 503, since nobody can be asked whether something is left: " + logs.StoreCause(in.QuotasDown),
-			Remedy:   "see what is wrong with the store: `edgegate status`",
+			Remedy:   remedyOf(in.QuotasDown, "see what is wrong with the store: `edgegate status`"),
 		})
 	}
 	if in.NoBills != nil {
@@ -57,6 +60,21 @@ func ofLedger(in *Ledger) []Finding {
 		})
 	}
 	return findings
+}
+
+// remedyOf returns the remedy that an error of the ledger names, otherwise another one.
+func remedyOf(err error, otherwise string) string {
+	if errors.As(err, new(*durable.DamageError)) {
+		return "`edgegate usage verify` lists all that is damaged; stop the gateway, copy its directory, and run `edgegate usage recover DIRECTORY`"
+	}
+	for _, known := range []error{metering.ErrGone, metering.ErrReplaced, metering.ErrRemoved, metering.ErrCut, metering.ErrReadOnly} {
+		if errors.Is(err, known) {
+			_, remedy, _ := strings.Cut(known.Error(), ": ")
+			remedy, _, _ = strings.Cut(remedy, ";") // what follows is no remedy
+			return remedy
+		}
+	}
+	return otherwise
 }
 
 // ofZones finds the invocations that are not billed because their time zone is not

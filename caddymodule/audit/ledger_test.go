@@ -2,9 +2,12 @@ package audit
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 func TestLedger(t *testing.T) {
@@ -27,5 +30,34 @@ func TestLedger(t *testing.T) {
 	}
 	if found := append(ofLedger(new(Ledger)), ofZones(new(Ledger))...); len(found) != 0 {
 		t.Errorf("of a good one: %+v", found)
+	}
+}
+
+// The remedy is that of the cause, whatever finding the cause is in.
+func TestLedgerRemedies(t *testing.T) {
+	for _, tt := range []struct {
+		cause error
+		want  string
+	}{
+		{metering.ErrDiskFull, "make room on the disk"},
+		{metering.ErrGone, "put it back, or stop the gateway and restore a copy"},
+		{metering.ErrReplaced, "put the right one back"},
+		{metering.ErrRemoved, "usage recover DIRECTORY"},
+		{metering.ErrCut, "usage recover DIRECTORY"},
+		{metering.ErrReadOnly, "make it writable"},
+		{&durable.DamageError{File: "quotas.db", What: "cut"}, "usage recover DIRECTORY"},
+	} {
+		cause := fmt.Errorf("writing: %w", tt.cause)
+		for _, in := range []Ledger{{Down: cause}, {Degraded: cause}, {QuotasDown: cause}} {
+			for _, f := range ofLedger(&in) {
+				again := tt.cause != metering.ErrDiskFull && strings.Contains(f.Remedy, "room")
+				if f.Check != "quotas_down" && !strings.Contains(f.Remedy, tt.want) || again {
+					t.Errorf("%v: %s: the remedy is %q", tt.cause, f.Check, f.Remedy)
+				}
+			}
+		}
+		if f := ofLedger(&Ledger{QuotasDown: cause}); tt.cause != metering.ErrDiskFull && !strings.Contains(f[0].Remedy, tt.want) {
+			t.Errorf("%v: %s: the remedy is %q", tt.cause, f[0].Check, f[0].Remedy)
+		}
 	}
 }
