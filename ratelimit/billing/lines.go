@@ -91,6 +91,7 @@ func (e *Engine) update(ctx context.Context) (Totals, error) {
 	since, logs := now.Add(-updateHours), 1+len(o.ledger.Orphans())
 	if logs != e.updatedLogs || id != e.updatedID { // some hours may be from before it stopped, days ago
 		since = time.Time{}
+		e.logBehind(o, own, now)
 	}
 	totals, cycles := make(Totals), cyclesOf(catalogue)
 	in := usage.UpdateInput{

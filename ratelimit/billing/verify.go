@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,6 +47,17 @@ func (e *Engine) verifyLines(o *opened) ([]metering.Finding, error) {
 		return nil, err
 	}
 	return compareLines(o.lines, e.dir, sums, append([]string{o.ledger.Instance()}, o.ledger.Orphans()...), o.ledger.Now())
+}
+
+// logBehind logs that lines have more than the ledger counted, before they are set right:
+// the ledger was set back to an older copy, and hard quotas go by what it has.
+func (e *Engine) logBehind(o *opened, sums []metering.Usage, now time.Time) {
+	found, err := compareLines(o.lines, e.dir, sums, append([]string{o.ledger.Instance()}, o.ledger.Orphans()...), now)
+	if err != nil || len(found) == 0 {
+		return // an update meets the error too
+	}
+	e.log().Error("the ledger is older than the lines of its bills; they are set right by it, and hard quotas go by it: stop the gateway, and restore both from one copy",
+		slog.Int("lines", len(found)), slog.String("first", found[0].What))
 }
 
 // compareLines says which lines have more than the sums of their logs. One that has less

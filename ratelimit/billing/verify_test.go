@@ -107,6 +107,34 @@ func TestVerifyLines(t *testing.T) {
 	}
 }
 
+// Logs that were set back to an older copy beside the billing.db of now are an error in the log at the next start, once; whole ones are none.
+func TestLedgerOlderThanItsBills(t *testing.T) {
+	f := newFixture(t, account("acme", soft, pays))
+	f.final(3)
+	f.end()
+	inst, older := filepath.Join(f.dir, "inst"), t.TempDir()
+	if err := os.CopyFS(older, os.DirFS(inst)); err != nil {
+		t.Fatal(err)
+	}
+	const told = "the ledger is older than the lines of its bills"
+	f = reopen(t, f.dir, f.clock, account("acme", soft, pays))
+	f.call(4, called)
+	f.lines()
+	f.end()
+	if n := f.logs.count(told); n > 0 {
+		t.Errorf("a whole ledger is told of %d times", n)
+	}
+	if err := errors.Join(os.RemoveAll(inst), os.CopyFS(inst, os.DirFS(older))); err != nil {
+		t.Fatal(err)
+	}
+	f = reopen(t, f.dir, f.clock, account("acme", soft, pays))
+	f.lines()
+	f.lines()
+	if n := f.logs.count(`"ERROR"`, told, "acme, p/f"); n != 1 {
+		t.Errorf("told %d times: %s", n, f.logs.text.String())
+	}
+}
+
 // While billing.db is damaged, the engine says that no bills are made, and which file that is; with a whole file, it goes on.
 func TestNoBills(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
