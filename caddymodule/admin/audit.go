@@ -95,8 +95,11 @@ func auditLedger(engine *billing.Engine, now time.Time) audit.Ledger {
 	case state == billing.StateDegraded:
 		ledger.Degraded = err
 	}
-	if state, err := engine.QuotaState(now); state == billing.StateDown {
+	switch state, err := engine.QuotaState(now); state {
+	case billing.StateDown:
 		ledger.QuotasDown = err
+	case billing.StateDegraded:
+		ledger.LimitsUnknown = err
 	}
 	if state, err := engine.BillsState(); state == billing.StateDegraded {
 		ledger.NoBills = err

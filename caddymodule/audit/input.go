@@ -49,6 +49,8 @@ type Ledger struct {
 	QuotasDown   error // why hard quotas are not granted
 	NoBills      error // why no bills are made
 	UnknownZones []metering.UnknownZone
+
+	LimitsUnknown error // why limits that were set may not be known
 }
 
 // Store is the Redis that gateways share.

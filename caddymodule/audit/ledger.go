@@ -50,6 +50,15 @@ func ofLedger(in *Ledger) []Finding {
 			Remedy:   remedyOf(in.QuotasDown, "see what is wrong with the store: `edgegate status`"),
 		})
 	}
+	if in.LimitsUnknown != nil {
+		findings = append(findings, Finding{
+			Severity: High,
+			Check:    "quotas_degraded",
+			Subject:  "quotas",
+			Message:  "limits that this process knows stay in force; one that started since knows none: " + logs.StoreCause(in.LimitsUnknown),
+			Remedy:   remedyOf(in.LimitsUnknown, "see what is wrong with the store: `edgegate status`"),
+		})
+	}
 	if in.NoBills != nil {
 		findings = append(findings, Finding{
 			Severity: High,

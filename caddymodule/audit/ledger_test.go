@@ -17,6 +17,7 @@ func TestLedger(t *testing.T) {
 		"ledger_degraded": {Directory: "/var/lib/edgegate", Degraded: why},
 		"ledger_copied":   {Directory: "/var/lib/edgegate", Copied: why},
 		"quotas_down":     {Directory: "/var/lib/edgegate", QuotasDown: why},
+		"quotas_degraded": {Directory: "/var/lib/edgegate", LimitsUnknown: why},
 		"no_bills":        {Directory: "/var/lib/edgegate", NoBills: why},
 	} {
 		if found := bySeverity(t, ofLedger(&in)); found[check] != High || len(found) != 1 {

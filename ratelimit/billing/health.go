@@ -2,6 +2,7 @@ package billing
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -47,8 +48,8 @@ func (o *opened) copied() error {
 }
 
 // QuotaState returns how the granting of quotas goes at a time: it is down while
-// calls are answered 503 since nobody can be asked for a unit, and the error says
-// why. The state is "" before Start.
+// calls are answered 503 since nobody can be asked for a unit, degraded while the file of
+// the limits that were set is damaged or missing, and the error says why. The state is "" before Start.
 func (e *Engine) QuotaState(now time.Time) (State, error) {
 	o := e.opened.Load()
 	if o == nil {
@@ -56,6 +57,9 @@ func (e *Engine) QuotaState(now time.Time) (State, error) {
 	}
 	if err := o.ungranted.lately(now); err != nil {
 		return StateDown, err
+	}
+	if err := o.quotas.Damage(); err != nil {
+		return StateDegraded, fmt.Errorf("limits of `quota set` may not be known: %w", err)
 	}
 	return StateUp, nil
 }

@@ -237,6 +237,13 @@ func TestQuotaOfADamagedFile(t *testing.T) {
 				t.Errorf("%s: partial %q", name, answer.Partial)
 			}
 		}
+		state, why := f.QuotaState(f.now())
+		if good := name == "nothing"; (state == StateUp) != good || (state == StateDegraded) == good || !good && !strings.Contains(why.Error(), path) {
+			t.Errorf("%s: quotas are %s, %v", name, state, why)
+		}
+		if answer, err := f.Quota(t.Context(), "acme"); err != nil || *answer.Organizations[0].Limit != 4 {
+			t.Errorf("%s: the limit that was set is not in force: %+v, %v", name, answer, err)
+		}
 		answer, err := f.SetQuota(t.Context(), QuotaOrder{Organization: "acme", Limit: new(int64(5))})
 		if set := err == nil && *answer.Organizations[0].Limit == 5; set != (name == "nothing") || err != nil && !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %+v, %v", name, answer, err)

@@ -56,6 +56,7 @@ type Manager struct {
 	authority  atomic.Pointer[Authority]
 	accounts   *xsync.Map[string, *account]
 	overrides  atomic.Pointer[overrides] // a copy of the authority's
+	unread     atomic.Pointer[error]     // of the last reading of overrides
 	lastNumber atomic.Uint64             // of a claim
 	epochs     atomic.Pointer[epochs]    // of the authority that were joined
 	others     atomic.Pointer[others]    // what other holders have, by this authority

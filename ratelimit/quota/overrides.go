@@ -3,9 +3,12 @@ package quota
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // Override is a limit that an operator set (`edgegate quota set`) in place of the
@@ -68,6 +71,17 @@ func (m *Manager) recallOverrides(authority Authority) {
 	m.overrides.Store(&all)
 }
 
+// Damage returns the damage for which the overrides could not be read the last time, nil
+// if there was none. Those that are known stay in force; a process that started since
+// knows none.
+func (m *Manager) Damage() error {
+	err := m.unread.Load()
+	if err == nil || !errors.As(*err, new(*durable.DamageError)) {
+		return nil
+	}
+	return *err
+}
+
 // refreshOverrides is Refresh, and reports whether it succeeded.
 func (m *Manager) refreshOverrides(ctx context.Context) bool { return m.Refresh(ctx) == nil }
 
@@ -79,6 +93,7 @@ func (m *Manager) Refresh(ctx context.Context) error {
 	defer m.overriding.Unlock()
 	authority := *m.authority.Load()
 	theirs, err := authority.Overrides(ctx)
+	m.unread.Store(&err)
 	if err != nil {
 		return err
 	}
