@@ -165,6 +165,7 @@ func setBack(t *testing.T, dir, to string) {
 // Whatever copies of a directory run, and however old the copy is to which one was set back: each call is billed once, by all
 // gateways alike, and a hard quota is not passed.
 func TestRedisCopiedDirectories(t *testing.T) {
+	t.Parallel()
 	histories := map[string]func(c *copies, dir string) (all bool){
 		"while it is in use": func(c *copies, dir string) bool {
 			original := c.start(dir)
