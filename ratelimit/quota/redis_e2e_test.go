@@ -174,7 +174,7 @@ func TestRedisGrantsByTheRule(t *testing.T) {
 }
 
 // What a gateway asks of Redis does not depend on its traffic: with organizations in all shards it is at
-// most 16.5 commands a second, and a few claims of each organization until it has grants for ten minutes. That is at most 17,000
+// most 17 commands a second, and a few claims of each organization until it has grants for ten minutes. That is at most 17,500
 // commands for a million invocations of a hundred organizations at 1,000 a second, and 2,500 at 10,000.
 func TestRedisCommands(t *testing.T) {
 	m := joinRedis(t, redistest.Single(t).URL(), t.TempDir(), hard(1_000_000))
@@ -210,7 +210,7 @@ func TestRedisCommands(t *testing.T) {
 	perSecond := float64(commands()-before) / time.Since(start).Seconds()
 	perOrganization := float64(m.redis.claims.Load()-claims) / float64(len(organizations))
 	t.Logf("%.1f commands a second, and %.1f claims of each organization", perSecond, perOrganization)
-	if perSecond > 16.5 || perOrganization > 3 {
+	if perSecond > 17 || perOrganization > 3 {
 		t.Errorf("%.1f commands a second, and %.1f claims of each organization", perSecond, perOrganization)
 	}
 }
