@@ -151,6 +151,9 @@ func (e *Engine) open(store *redisconn.Config) (*opened, error) {
 		lines:  usage.NewLineStore(filepath.Join(e.dir, "billing.db"), ledger.Origin().Ledger),
 	}
 	o.lines.Opened, o.lines.Told = ledger.NoteDatabases, filepath.Join(e.dir, "told.db")
+	o.lines.Notes = ledger
+	o.lines.Elsewhere = func() bool { return o.shared.Load() != nil }
+	o.lines.Noticed = func(what string) { e.log().Warn("file of what is billed replaced", slog.String("what", what)) }
 	before, err := ledger.Usage()
 	o.counted = err != nil || len(before) > 0
 	o.terms = usage.NewTermBook(o.lines, ledger.Instance())

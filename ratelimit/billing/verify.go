@@ -1,6 +1,7 @@
 package billing
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -34,6 +36,9 @@ func (e *Engine) Verify() (VerifyAnswer, error) {
 	found, records, err := o.ledger.Verify()
 	if err == nil && len(found) == 0 {
 		found, err = e.verifyLines(o)
+	}
+	if damage, is := errors.AsType[*durable.DamageError](err); is {
+		found, err = append(found, findingOf(damage)), nil
 	}
 	return VerifyAnswer{Findings: append([]metering.Finding{}, found...), Records: records, OK: len(found) == 0}, err
 }
@@ -81,18 +86,15 @@ func compareLines(lines *usage.LineStore, dir string, sums []metering.Usage, log
 // VerifyDirectory is Verify for a directory that no process uses. It changes nothing.
 func VerifyDirectory(dir string) (VerifyAnswer, error) {
 	found, records, sums, logs, err := metering.VerifySums(dir)
+	if err == nil {
+		var lost []metering.Finding
+		lost, err = toldLost(dir)
+		found = append(found, lost...)
+	}
 	if err == nil && len(found) == 0 {
 		found, err = verifyLinesAt(dir, sums, logs)
 	}
 	return VerifyAnswer{Findings: append([]metering.Finding{}, found...), Records: records, OK: len(found) == 0}, err
-}
-
-// RecoverDirectory mends a directory that no process uses. The answer is OK if all is
-// mended.
-func RecoverDirectory(dir string) (VerifyAnswer, error) {
-	found, records, err := metering.RecoverRecords(dir)
-	open := func(f metering.Finding) bool { return !f.Mended }
-	return VerifyAnswer{Findings: append([]metering.Finding{}, found...), Records: records, OK: !slices.ContainsFunc(found, open)}, err
 }
 
 // verifyLinesAt is verifyLines for a directory that no process uses.
@@ -106,6 +108,62 @@ func verifyLinesAt(dir string, sums []metering.Usage, logs []string) ([]metering
 	}
 	defer os.Remove(copied)
 	return compareLines(usage.NewLineStore(copied, ""), dir, sums, logs, time.Now())
+}
+
+// RecoverDirectory mends a directory that no process uses. It also goes on without what
+// services were told, if no file has that. The answer is OK if all is mended.
+func RecoverDirectory(dir string) (VerifyAnswer, error) {
+	lost, err := toldLost(dir)
+	if err != nil {
+		return VerifyAnswer{}, err
+	}
+	found, records, err := metering.RecoverRecords(dir)
+	if err == nil && len(lost) > 0 {
+		err = metering.ForgetTold(dir)
+	}
+	for i := range lost {
+		lost[i].Mended, lost[i].Remedy = err == nil, "services are told it again"
+	}
+	found = append(found, lost...)
+	open := func(f metering.Finding) bool { return !f.Mended }
+	return VerifyAnswer{Findings: append([]metering.Finding{}, found...), Records: records, OK: !slices.ContainsFunc(found, open)}, err
+}
+
+// toldLost says if no file of a directory that no process uses has what services were told.
+func toldLost(dir string) ([]metering.Finding, error) {
+	notes, err := metering.ToldNotes(dir)
+	if err != nil || len(notes) == 0 {
+		return nil, err
+	}
+	paths := make(map[string]string)
+	for _, name := range []string{"billing.db", "told.db"} {
+		copied, err := copyOf(filepath.Join(dir, name))
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		defer os.Remove(copied)
+		paths[name] = copied
+	}
+	damage, err := usage.ToldLost(paths["billing.db"], paths["told.db"], notes)
+	if err != nil || damage == nil {
+		return nil, err
+	}
+	damage.File = filepath.Join(dir, "told.db")
+	return []metering.Finding{findingOf(damage)}, nil
+}
+
+// findingOf is the finding that nobody knows what services were told.
+func findingOf(d *durable.DamageError) metering.Finding {
+	return metering.Finding{
+		File:   d.File,
+		Offset: d.Offset,
+		What:   d.What,
+		Remedy: cmp.Or(d.Remedy, durable.Mending),
+		Lost:   usage.ToldLoss,
+	}
 }
 
 // copyOf copies a file to a temporary one: opening a file of an older build changes it.

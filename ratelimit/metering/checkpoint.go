@@ -42,6 +42,7 @@ var (
 	keyNumbers     = []byte("numbers") // Ledger.Numbers of the process that has the file
 	keyOthers      = []byte("others")  // Ledger.KeepOthers
 	keyOverrides   = []byte("limits")  // Ledger.KeepOverrides
+	keyTold        = []byte("told")    // the note of package usage
 	keyFiles       = []byte("files")   // which databases there are in the directory of the ledger, separated by spaces
 )
 
@@ -297,6 +298,19 @@ func (c *checkpoint) known() (names []string) {
 		return nil
 	})
 	return names
+}
+
+// noteTold stores what package usage notes; toldNote returns it.
+func (c *checkpoint) noteTold(text string) error {
+	return c.db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyTold, []byte(text)) })
+}
+
+func (c *checkpoint) toldNote() (text string) {
+	_ = c.db.View(func(tx *bbolt.Tx) error { // the function returns no error
+		text = string(tx.Bucket(bucketMeta).Get(keyTold))
+		return nil
+	})
+	return text
 }
 
 // keepClock stores a reading of the shared clock; clock returns it.

@@ -139,7 +139,7 @@ func (l *Ledger) leaveCopies(ledger string) error {
 func (c *checkpoint) inherit(from *checkpoint) error {
 	values := make(map[string][]byte)
 	err := from.db.View(func(tx *bbolt.Tx) error {
-		for _, key := range [][]byte{keyMirror, keyClock, keyOthers, keyOverrides, keyFiles} {
+		for _, key := range [][]byte{keyMirror, keyClock, keyOthers, keyOverrides, keyFiles, keyTold} {
 			values[string(key)] = bytes.Clone(tx.Bucket(bucketMeta).Get(key))
 		}
 		return nil

@@ -284,8 +284,9 @@ func (l *log) inPlace() error {
 	return nil
 }
 
-// databases are the files of others in the directory of the ledger. What is in told.db is
-// also in billing.db: it is not missed.
+// databases are the files of others in the directory of the ledger. One that is missing is
+// damaged; told.db is made again of billing.db, where package usage sees to it that
+// nothing is lost by that.
 var (
 	databases = []string{"billing.db", "quotas.db"}
 	inspected = append(slices.Clone(databases), "told.db")
@@ -293,8 +294,23 @@ var (
 
 // databaseLosses say what it means that a part of a database is lost.
 var databaseLosses = map[string]string{
-	"billing.db": "the lines that stood there: those whose hours the ledger has are made again of its sums, with revisions above all earlier ones, and services are told what differs from what told.db says that they know; those that were not final get the prices of today",
+	"billing.db": "the lines that stood there: those whose hours the ledger has are made again of its sums, with revisions above all earlier ones; those that were not final get the prices of today",
 	"quotas.db":  "what stood there: limits of `quota set` have to be set again; what gateways were granted is made again of what they used",
+	"told.db":    "nothing, if billing.db is whole; otherwise what stood there: services are told it again, and who adds up differences counts those hours twice",
+}
+
+// lossOf says what it means that a part of the database is lost that has a path.
+func lossOf(path string) string {
+	loss := databaseLosses[filepath.Base(path)]
+	switch {
+	case filepath.Base(path) != "billing.db":
+		return loss
+	case there(filepath.Join(filepath.Dir(path), "told.db")):
+		return loss + ". Services are told what differs from what told.db says that they know: where that is missing, damaged or older too, they are told it again"
+	case there(filepath.Join(filepath.Dir(path), sharedName)):
+		return loss + ". Services are told what differs from what Redis says that they know"
+	}
+	return loss + ". told.db is missing: what services were told is lost, too, and they are told everything again: who adds up differences counts those hours twice. Restore both from one copy"
 }
 
 // there reports whether a file is there and not empty.
@@ -305,7 +321,7 @@ func there(path string) bool {
 
 // missingDatabase begins a database anew that is missing.
 func missingDatabase(path string, mend bool) ([]Finding, error) {
-	f := spot(path, -1, bbolt.Missing).losing(databaseLosses[filepath.Base(path)]).
+	f := spot(path, -1, bbolt.Missing).losing(lossOf(path)).
 		mending("restore it from a copy; without one, " + durable.Mending + ", which begins it anew")
 	f.done = "it was begun anew"
 	if !mend {
@@ -334,7 +350,7 @@ func inspectDatabase(path string, known, mend bool) ([]Finding, error) {
 			Offset: p.Offset,
 			What:   p.What,
 			Remedy: durable.Mending + ", which copies what is whole into a new file",
-			Lost:   databaseLosses[filepath.Base(path)],
+			Lost:   lossOf(path),
 			done:   "what is whole was copied into a new file",
 		}
 	}

@@ -3,8 +3,14 @@ package metering
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
+
+	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // Part identifies a line of a bill: a function in a region and an hour. An hour in
@@ -150,4 +156,84 @@ func (b *instanceLog) isOf(of *Part, r *Record, subjects map[uint32]*Subject, fo
 	}
 	period := s.Cycle.At(r.At)
 	return period.ID == of.Period && found.part(s.Organization, hourOf(period, r.At), r.At).Start.Equal(of.Start)
+}
+
+// NoteTold keeps a note of what services were told, which package usage makes.
+func (l *Ledger) NoteTold(text string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.own.checkpoint.noteTold(text)
+}
+
+// ToldNotes returns the notes that the logs of this process have.
+func (l *Ledger) ToldNotes() (all []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.logs() {
+		all = append(all, b.checkpoint.toldNote())
+	}
+	return all
+}
+
+// ToldNotes returns the notes in the directory of a ledger that no process uses, none if it
+// shares a store, where it is known what services were told. It changes nothing.
+func ToldNotes(dir string) (all []string, err error) {
+	if err := checkLedger(dir); err != nil || there(filepath.Join(dir, sharedName)) {
+		return nil, err
+	}
+	err = eachCheckpoint(dir, func(path string) error {
+		temporary, err := os.MkdirTemp("", "checkpoint-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(temporary)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		copied := filepath.Join(temporary, checkpointName)
+		if err := os.WriteFile(copied, data, 0o600); err != nil { //nolint:gosec // a directory of its own, and a constant name
+			return err
+		}
+		return withMeta(copied, func(meta *bbolt.Bucket) error {
+			all = append(all, string(meta.Get(keyTold)))
+			return nil
+		})
+	})
+	return all, err
+}
+
+// ForgetTold removes the notes from the directory of a ledger that no process uses: it is
+// known that what they say is lost.
+func ForgetTold(dir string) error {
+	return eachCheckpoint(dir, func(path string) error {
+		return withMeta(path, func(meta *bbolt.Bucket) error { return meta.Delete(keyTold) })
+	})
+}
+
+func eachCheckpoint(dir string, f func(path string) error) error {
+	logs, err := durable.Entries(filepath.Join(dir, "inst"), "")
+	for _, log := range logs {
+		if path := filepath.Join(log, checkpointName); err == nil && there(path) {
+			err = f(path)
+		}
+	}
+	return err
+}
+
+// withMeta runs f with what a checkpoint has beside sums. One that is damaged has nothing.
+func withMeta(path string, f func(*bbolt.Bucket) error) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
+	if errors.As(err, new(*durable.DamageError)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(db.Update(func(tx *bbolt.Tx) error {
+		if meta := tx.Bucket(bucketMeta); meta != nil {
+			return f(meta)
+		}
+		return nil
+	}), db.Close())
 }

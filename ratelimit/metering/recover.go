@@ -118,10 +118,13 @@ func inspect(dir string, mend bool, counted func(*instanceLog)) (found []Finding
 	}
 	for _, name := range inspected {
 		f, err := inspectDatabase(filepath.Join(dir, name), slices.Contains(known, name), mend)
+		found = append(found, f...)
+		if mend && len(f) > 0 && name != "quotas.db" {
+			err = errors.Join(err, ForgetTold(dir))
+		}
 		if err != nil {
 			return found, records, err
 		}
-		found = append(found, f...)
 	}
 	gone, err := inspectLogs(dir, mend)
 	return append(append(found, gone...), inspectIdentity(dir, mend)...), records, err

@@ -22,6 +22,14 @@ type LineStore struct {
 	Opened func() error
 	// Told is the file with a second copy of what services were told. "": there is none.
 	Told string
+	// Notes keeps a note of both. Without it, nobody notices if both are put back from older
+	// copies between two processes. Optional.
+	Notes Notes
+	// Elsewhere reports whether what services were told is known at another place too.
+	// Optional.
+	Elsewhere func() bool
+	// Noticed is called if another file was in the place of either. Optional.
+	Noticed func(what string)
 
 	path   string
 	noSync bool // for tests, which would wait for disks
@@ -33,7 +41,8 @@ type LineStore struct {
 	begun   begun      // what the file says
 	met     bool       // it and Told have what both say
 	marked  mark       // as it was left last in Told
-	periods periods    // nil: derived from the ids
+	version toldVersion
+	periods periods // nil: derived from the ids
 }
 
 var (
@@ -208,8 +217,10 @@ func (b *LineStore) Update(in UpdateInput) (changed int, err error) {
 			}
 			changed += n
 		}
-		now = b.markOf(tx)
-		return nil
+		if now = b.markOf(tx); now == b.marked {
+			return nil
+		}
+		return b.step(tx)
 	}, func() error { return b.leave(now) })
 	return changed, err
 }

@@ -69,7 +69,7 @@ func (s *storedPages) Save(_ context.Context, service string, pages map[PageKey]
 				return err
 			}
 		}
-		return toldAlone(tx)
+		return errors.Join(toldAlone(tx), s.store.step(tx))
 	}, func() error { return s.store.copyPages(service, saved) })
 	if err != nil {
 		return nil, err
@@ -122,8 +122,10 @@ func (s *storedPages) join(service string, pages map[PageKey][]byte) error {
 	}
 	var joined map[PageKey][]byte
 	return s.store.withThen(true, func(tx *bbolt.Tx) (err error) {
-		joined, err = joinStored(tx, service, pages)
-		return err
+		if joined, err = joinStored(tx, service, pages); err != nil {
+			return err
+		}
+		return s.store.step(tx)
 	}, func() error { return s.store.copyPages(service, joined) })
 }
 
@@ -139,7 +141,7 @@ func (s *storedPages) joinTold(service string, pages map[PageKey][]byte) (id, ma
 			return err
 		}
 		id, mark, err = toldShared(tx)
-		return err
+		return errors.Join(err, s.store.step(tx))
 	}, func() error { return s.store.copyPages(service, joined) })
 	return id, mark, err
 }

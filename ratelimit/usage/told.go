@@ -45,10 +45,28 @@ func (b *LineStore) withCopy(f func(*bbolt.Tx) error) error {
 	return nil
 }
 
+// writeCopy is withCopy, and notes its version.
+func (b *LineStore) writeCopy(f func(*bbolt.Tx) error) error {
+	if b.Told == "" {
+		return nil
+	}
+	err := b.withCopy(func(tx *bbolt.Tx) error {
+		marks, err := tx.CreateBucketIfNotExists(bucketMark)
+		if err != nil {
+			return err
+		}
+		return errors.Join(b.version.put(marks), f(tx))
+	})
+	if err != nil {
+		return err
+	}
+	return b.noteVersion()
+}
+
 // copyPages stores pages of a service in the copy, as they are in the line store. The
 // caller holds mu.
 func (b *LineStore) copyPages(service string, pages map[PageKey][]byte) error {
-	return b.withCopy(func(tx *bbolt.Tx) error {
+	return b.writeCopy(func(tx *bbolt.Tx) error {
 		own, err := writablePagesOf(tx, service)
 		if err != nil {
 			return err
@@ -68,7 +86,7 @@ func (b *LineStore) leave(now mark) error {
 	if now == b.marked {
 		return nil
 	}
-	if err := b.withCopy(func(tx *bbolt.Tx) error { return putMark(tx, now) }); err != nil {
+	if err := b.writeCopy(func(tx *bbolt.Tx) error { return putMark(tx, now) }); err != nil {
 		return err
 	}
 	b.marked = now
@@ -110,18 +128,22 @@ func (b *LineStore) meetCopy(db *bbolt.DB) error {
 	var now mark
 	err := db.Update(func(tx *bbolt.Tx) error {
 		return b.withCopy(func(other *bbolt.Tx) error {
-			var last mark
-			if bucket := other.Bucket(bucketMark); bucket != nil {
-				if err := json.Unmarshal(bucket.Get(keyMark), &last); err != nil {
-					return err
-				}
+			last, err := lastMark(other)
+			if err != nil {
+				return err
 			}
+			v := compareVersions(versionOf(tx.Bucket(bucketMeta)), versionOf(other.Bucket(bucketMark)), b.notes()...)
 			now = b.markOf(tx)
-			if b.met = b.met && now == last; b.met { // another process has updated it
-				b.marked = last
+			if b.met = b.met && now == last && v.store == v.copied && v.store.N == v.latest; b.met { // another process has updated it
+				b.marked, b.version = last, v.store
 				return nil
 			}
-			replaced := last.Store != "" && (last.Store != now.Store || last.Changes > now.Changes)
+			if v.lost() && (b.Elsewhere == nil || !b.Elsewhere()) {
+				return lostAt(b.Told)
+			}
+			b.version = v.next()
+			replaced := last.Store != "" && (last.Store != now.Store || last.Changes > now.Changes) || v.store.N < v.latest
+			b.noticed(replaced, &v)
 			if replaced || tx.Bucket(bucketSalvaged) != nil {
 				err := beginAnew(tx, last)
 				now = b.markOf(tx)
@@ -137,9 +159,41 @@ func (b *LineStore) meetCopy(db *bbolt.DB) error {
 		return err
 	}
 	b.marked = mark{} // the copy may have had another
+	if err := db.Update(b.step); err != nil {
+		return err
+	}
 	err = b.leave(now)
 	b.met = err == nil
 	return err
+}
+
+// lastMark returns the mark in the copy.
+func lastMark(tx *bbolt.Tx) (last mark, err error) {
+	if bucket := tx.Bucket(bucketMark); bucket != nil {
+		if text := bucket.Get(keyMark); text != nil {
+			err = json.Unmarshal(text, &last)
+		}
+	}
+	return last, err
+}
+
+// notes are the versions that are known of the line store.
+func (b *LineStore) notes() []toldVersion {
+	if b.Notes == nil {
+		return []toldVersion{b.version}
+	}
+	return append(parseNotes(b.Notes.ToldNotes()), b.version)
+}
+
+// noticed says what is in the place of the last files.
+func (b *LineStore) noticed(replaced bool, v *versions) {
+	switch {
+	case b.Noticed == nil:
+	case replaced:
+		b.Noticed("billing.db is not the last one: lines are made again with revisions above all earlier ones, and services are told what differs from what told.db says that they know")
+	case v.copied.N+1 < v.store.N:
+		b.Noticed("told.db is missing or an older copy: it is made again of billing.db")
+	}
 }
 
 // joinCopy has the line store and the copy say what both say.
