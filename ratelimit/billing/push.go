@@ -23,6 +23,9 @@ func (e *Engine) Exporters() (ExportersAnswer, error) {
 	answer := ExportersAnswer{Exporters: []ExporterStatus{}}
 	for _, sink := range catalogue.Sinks() {
 		state := o.exports.state(sink.Name())
+		if err := o.noBills.Load(); err != nil && state.err == nil {
+			state.err = err // no round begins while no bills are made
+		}
 		answer.Exporters = append(answer.Exporters, exporterStatus(sink, &state))
 	}
 	return answer, nil

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
@@ -42,6 +43,11 @@ func TestExporters(t *testing.T) {
 	if s := f.status("meter"); s.State != ExporterOK || s.Held["no customer"] != 1 || s.Due != 1 || s.Sent != 0 {
 		t.Errorf("%+v", s)
 	}
+	f.open.note(&durable.DamageError{File: "billing.db", What: "it is cut"})
+	if s := f.status("meter"); s.State != ExporterFailing || s.Error == nil || !strings.Contains(*s.Error, "billing.db") {
+		t.Errorf("while no bills are made: %+v", s)
+	}
+	f.open.note(nil)
 	files.err = errors.New("disk full")
 	f.final(1)
 	f.export(files)
