@@ -100,6 +100,7 @@ func auditLedger(engine *billing.Engine, now time.Time) audit.Ledger {
 		ledger.QuotasDown = err
 	case billing.StateDegraded:
 		ledger.LimitsUnknown = err
+	case billing.StateUp:
 	}
 	if state, err := engine.BillsState(); state == billing.StateDegraded {
 		ledger.NoBills = err
