@@ -53,14 +53,20 @@ func (g *gateway) try(t *testing.T, args ...string) (out string, err error) {
 // edgegate runs a command of the binary. The error has all that it said.
 func edgegate(t *testing.T, args ...string) (out string, err error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), shared.binary, args...)
+	return said(t, shared.binary, args...)
+}
+
+// said runs a binary and returns what it said. The error has all of it.
+func said(t *testing.T, binary string, args ...string) (string, error) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), binary, args...)
 	var errs strings.Builder
 	cmd.Stderr = &errs
-	said, err := cmd.Output()
+	out, err := cmd.Output()
 	if err != nil {
-		err = fmt.Errorf("%q: %w: %s%s", args, err, said, errs.String())
+		err = fmt.Errorf("%q: %w: %s%s", args, err, out, errs.String())
 	}
-	return string(said), err
+	return string(out), err
 }
 
 // Contract 7.4: what was called is what is billed, in every format, and readers that others wrote add up the same.

@@ -7,10 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -79,14 +77,7 @@ func startUpgrade(t *testing.T, gateways int, calls int64, options string, store
 // by runs a command of a binary against a gateway.
 func (g *upgraded) by(t *testing.T, binary string, args ...string) (string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, append(args, "--address", fmt.Sprintf("127.0.0.1:%d", g.admin))...)
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
-	if err != nil {
-		err = fmt.Errorf("%q: %w: %s%s", args, err, out, errs.String())
-	}
-	return string(out), err
+	return said(t, binary, append(args, "--address", fmt.Sprintf("127.0.0.1:%d", g.admin))...)
 }
 
 // told waits until the services have so much of the first organization. Whoever it is the turn of sends at once.
