@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -173,13 +174,64 @@ func TestKeptTexts(t *testing.T) {
 	if l.KeptOthers() != nil || l.KeptOverrides() != nil {
 		t.Errorf("a new ledger has %q and %q", l.KeptOthers(), l.KeptOverrides())
 	}
-	if err := errors.Join(l.KeepOthers([]byte("others")), l.KeepOverrides([]byte("overrides"))); err != nil {
+	if err := errors.Join(l.KeepOthers([]byte("others")), l.KeepOverrides([]byte("overrides")), l.NoteTold("7 7")); err != nil {
+		t.Fatal(err)
+	}
+	first := l.Numbers()
+	closeLedger(t, l)
+	if notes, err := ToldNotes(dir); err != nil || !slices.Equal(notes, []string{"7 7"}) {
+		t.Errorf("at rest: %q, %v", notes, err)
+	}
+	l = openLedger(t, dir)
+	if string(l.KeptOthers()) != "others" || string(l.KeptOverrides()) != "overrides" || !slices.Equal(l.ToldNotes(), []string{"7 7"}) {
+		t.Errorf("%q, %q and %q", l.KeptOthers(), l.KeptOverrides(), l.ToldNotes())
+	}
+	if l.Numbers() <= first {
+		t.Errorf("the next process begins with number %d, the one before with %d", l.Numbers(), first)
+	}
+	if !l.HasLog(l.Instance()) || l.HasLog("000000000000") {
+		t.Error("it does not know which logs it has")
+	}
+	closeLedger(t, l)
+	if err := os.WriteFile(filepath.Join(dir, sharedName), []byte("redis\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if notes, err := ToldNotes(dir); err != nil || notes != nil {
+		t.Errorf("of one that shares a store: %q, %v", notes, err)
+	}
+}
+
+// A database that was noted while the ledger was open is missed afterwards.
+func TestNotedDatabases(t *testing.T) {
+	dir := t.TempDir()
+	l := openLedger(t, dir)
+	path := filepath.Join(dir, "billing.db")
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(db.Close(), l.NoteDatabases()); err != nil {
 		t.Fatal(err)
 	}
 	closeLedger(t, l)
-	l = openLedger(t, dir)
-	if string(l.KeptOthers()) != "others" || string(l.KeptOverrides()) != "overrides" {
-		t.Errorf("%q and %q", l.KeptOthers(), l.KeptOverrides())
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
-	closeLedger(t, l)
+	found, err := Recover(dir)
+	if err != nil || len(found) != 1 || found[0].File != path || !found[0].Mended {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// What stands for a name that nobody can read is of the kind that its line was.
+func TestLostEntry(t *testing.T) {
+	for text, want := range map[string]entry{
+		`{"region":"eu`: {Region: "lost-4"},
+		`{"note":{"a`:   {Note: &note{Reason: "lost"}},
+		`{"subject":{`:  {Lost: true},
+	} {
+		if got := lostEntry(text, 4); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v, want %+v", text, got, want)
+		}
+	}
 }
