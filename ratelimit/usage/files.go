@@ -147,7 +147,7 @@ func (f *Files) checkFirst(name string) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != name && deliveryName.MatchString(e.Name()) {
+		if e.Name() != name && deliveryName.MatchString(e.Name()) && filepath.Ext(e.Name()) != ".tmp" { // that a crash left
 			return &durable.DamageError{
 				File:   filepath.Join(f.Dir, manifestName),
 				Offset: -1,
