@@ -107,8 +107,8 @@ func storeAway(url, why string) Finding {
 // silentAfter is for how long a gateway may be silent that did not end properly.
 const silentAfter = time.Hour
 
-// copySilentAfter is for how long one may be silent on a copy of whose directory another
-// one runs: there is none that takes over what it left.
+// copySilentAfter is how long a gateway that was copied may be silent before it is reported:
+// no other takes over what it left.
 const copySilentAfter = time.Minute
 
 // silentGateways finds those that hold up bills and grants.

@@ -155,7 +155,7 @@ func (a *quotaAnswer) table(w io.Writer, _ time.Time) {
 	}
 }
 
-// released says what an order released.
+// released prints how many units an order gave back to each organization.
 func (a *quotaAnswer) released(w io.Writer) {
 	r := a.Released
 	if r == nil {
