@@ -155,8 +155,8 @@ func (h *history) disks() {
 		h.must(os.WriteFile(f.Dir, nil, 0o600))
 	case "half a line":
 		h.must(os.WriteFile(manifest, append(text, `{"file":"usage-0000`...), 0o600))
-	case "half a file":
-		h.must(os.WriteFile(filepath.Join(f.Dir, "usage-000000009999."+string(f.Format)+".tmp"), []byte("schema,led"), 0o600))
+	case "half a file": // the process ended in durable.Replace
+		h.must(os.WriteFile(filepath.Join(f.Dir, ".usage-000000009999."+string(f.Format)), []byte("schema,led"), 0o600))
 	case "no cursor": // the process ended after the manifest was written
 		h.rewind(m, f, last)
 	case "no line": // the process ended after the file was written

@@ -147,7 +147,7 @@ func (f *Files) checkFirst(name string) error {
 		return err
 	}
 	for _, e := range entries {
-		if e.Name() != name && deliveryName.MatchString(e.Name()) && filepath.Ext(e.Name()) != ".tmp" { // that a crash left
+		if e.Name() != name && deliveryName.MatchString(e.Name()) {
 			return &durable.DamageError{
 				File:   filepath.Join(f.Dir, manifestName),
 				Offset: -1,
@@ -159,7 +159,8 @@ func (f *Files) checkFirst(name string) error {
 	return nil
 }
 
-// deliveryName matches the names of files, of all formats.
+// deliveryName matches the names of files, of all formats, and not those of what
+// [durable.Replace] was writing when the process was killed.
 var deliveryName = regexp.MustCompile(`^usage-[0-9]{12}\.`)
 
 // firstRemedy mends a manifest that was removed.

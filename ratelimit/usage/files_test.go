@@ -205,6 +205,39 @@ func TestFilesWithoutManifest(t *testing.T) {
 	b.same(totalsOf(t, files.Dir, JSONL))
 }
 
+// A process that is killed while it writes a file leaves half of it. The next one begins the files, or goes on, beside it.
+func TestFilesBeginBesideHalfAFile(t *testing.T) {
+	// killed ends in the midst of a file, as a process does: nothing that would tidy up runs.
+	killed := func(path string) (ended any) {
+		defer func() { ended = recover() }()
+		return durable.Replace(path, 0o600, func(file *os.File) error {
+			if _, err := file.WriteString("schema,led"); err != nil {
+				return err
+			}
+			panic(errStumbled)
+		})
+	}
+	for _, format := range []Format{CSV, JSONL, Parquet} {
+		b, files := newStore(t), &Files{Dir: t.TempDir(), Format: format}
+		b.update(used("one", "f", 0, 10))
+		for hour, name := range []string{"usage-000000000001.", "usage-000000000002.", "usage-000000009999."} {
+			half := filepath.Join(files.Dir, name+string(format))
+			if err := killed(half); err != errStumbled {
+				t.Fatal(err)
+			}
+			if entries, err := os.ReadDir(files.Dir); len(entries) == 0 || err != nil {
+				t.Fatalf("nothing is left of %s, %v", half, err)
+			}
+			b.over = hour + 1
+			b.update(used("one", "f", hour+1, 20))
+			if n, err := b.Drain(t.Context(), files); n != 1 || err != nil {
+				t.Fatalf("%s: %d lines beside %s, %v", format, n, half, err)
+			}
+			b.same(totalsOf(t, files.Dir, format))
+		}
+	}
+}
+
 // The guarantee says how files are read: lines by their revision, charges by adding them up.
 func TestFilesGuarantee(t *testing.T) {
 	for format, want := range map[Format]string{CSV: "the highest revision counts", FOCUS: "are added up"} {
