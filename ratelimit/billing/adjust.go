@@ -20,7 +20,7 @@ func (e *Engine) Adjust(ctx context.Context, order AdjustOrder) (AdjustAnswer, e
 	}
 	e.adjusting.Lock()
 	defer e.adjusting.Unlock()
-	totals, err := e.Update(ctx)
+	totals, err := e.updateAll(ctx)
 	if err != nil {
 		return AdjustAnswer{}, err
 	}
@@ -61,6 +61,11 @@ func (e *Engine) Adjust(ctx context.Context, order AdjustOrder) (AdjustAnswer, e
 	})
 	if err != nil {
 		return AdjustAnswer{}, err
+	}
+	if o.shared.Load() == nil {
+		// Other gateways with this directory know it from the line items. It is made: an
+		// error is one of the next round.
+		_, _ = e.Update(ctx)
 	}
 	period := periodOf(in)
 	return AdjustAnswer{

@@ -223,7 +223,9 @@ func (c *reconciliation) redis(ctx context.Context, p peers) error {
 	return nil
 }
 
-// lines adds the level that compares the sums of all gateways with the line items.
+// lines adds the level that compares the sums of all gateways with the line items. The
+// sums of other gateways with the same directory are known from the items alone: each
+// compares its own.
 func (c *reconciliation) lines(ctx context.Context) error {
 	c.engine.updating.Lock()
 	defer c.engine.updating.Unlock()
@@ -237,17 +239,13 @@ func (c *reconciliation) lines(ctx context.Context) error {
 			expected[k] = n
 		}
 	}
-	for l, err := range c.opened.lines.Lines(func(organization, id string) bool { return c.askedByID(organization, id) }) {
+	others := c.opened.othersParts()
+	for item, err := range c.opened.lines.Sourced(c.askedByID) {
 		if err != nil {
 			return err
 		}
-		found[TotalKey{
-			Organization: l.AccountID,
-			Period:       l.Period,
-			Project:      l.ProjectID,
-			Function:     l.FunctionID,
-			Region:       l.Region,
-		}] += l.Quantity
+		found[totalKeyOf(&item.Line)] += item.Quantity
+		others.add(expected, &item)
 	}
 	c.compare("R3", "sums of all gateways and lines of bills", expected, found)
 	return nil

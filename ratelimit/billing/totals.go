@@ -1,10 +1,12 @@
 package billing
 
 import (
+	"context"
 	"strings"
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
+	"github.com/edgegate/edgegate/ratelimit/usage"
 )
 
 // TotalKey says what a total counts. Fields that are "" are not told apart.
@@ -125,4 +127,69 @@ func (t Totals) Cycle(organization string, at time.Time, now metering.Cycle) met
 		}
 	}
 	return found
+}
+
+// othersParts adds up what other gateways with the same directory counted, as line items
+// have it: each gateway brings its own part of them up to date once a minute. Where a
+// Redis is shared, the sums of all gateways are known from there, and these are none.
+type othersParts struct {
+	opened *opened
+	shared bool
+	others map[string]bool // whether an instance log is another gateway's, of this directory
+}
+
+func (o *opened) othersParts() *othersParts {
+	p := &othersParts{opened: o, shared: o.shared.Load() != nil, others: make(map[string]bool)}
+	for _, own := range append(append(o.ledger.Orphans(), o.ledger.Copied()...), o.ledger.Instance()) {
+		p.others[own] = false
+	}
+	return p
+}
+
+// add adds the parts of a line item to totals.
+func (p *othersParts) add(totals Totals, item *usage.Found) {
+	if p.shared {
+		return
+	}
+	for _, s := range item.Sources {
+		if _, asked := p.others[s.Instance]; !asked {
+			p.others[s.Instance] = p.opened.ledger.HasLog(s.Instance)
+		}
+		if p.others[s.Instance] {
+			sums := sumsOf(s)
+			totals[totalKeyOf(&item.Line)] += sums.Billed()
+		}
+	}
+}
+
+// updateAll is Update, and its totals have what other gateways with the same directory
+// counted, too.
+func (e *Engine) updateAll(ctx context.Context) (Totals, error) {
+	totals, err := e.Update(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := e.opened.Load()
+	parts := o.othersParts()
+	if parts.shared {
+		return totals, nil
+	}
+	for item, err := range o.lines.Sourced(func(string, string) bool { return true }) {
+		if err != nil {
+			return nil, err
+		}
+		parts.add(totals, &item)
+	}
+	return totals, nil
+}
+
+// totalKeyOf returns the total that a line item is a part of.
+func totalKeyOf(l *usage.Line) TotalKey {
+	return TotalKey{
+		Organization: l.AccountID,
+		Period:       l.Period,
+		Project:      l.ProjectID,
+		Function:     l.FunctionID,
+		Region:       l.Region,
+	}
 }

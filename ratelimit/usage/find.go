@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"strings"
 
@@ -27,6 +28,33 @@ type Found struct {
 	Key     Key // of the sums
 	Price   Price
 	Sources []Source
+}
+
+// Sourced is Lines with the sums that lines are made of.
+func (b *LineStore) Sourced(want func(organization, period string) bool) iter.Seq2[Found, error] {
+	return func(yield func(Found, error) bool) {
+		err := b.entries(want, func(k Key, e *entry) error {
+			if !yield(e.found(k, b.begun), nil) {
+				return errStopped
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(Found{}, err)
+		}
+	}
+}
+
+// found returns the line of an entry, with the sums that it is made of.
+func (e *entry) found(k Key, at begun) Found {
+	l := e.line(k, at)
+	k.End = l.WindowEnd
+	return Found{
+		Line:    l,
+		Key:     k,
+		Price:   e.Price,
+		Sources: e.Sources,
+	}
 }
 
 // Find returns the line with an id. It reads all lines until it finds it.
@@ -53,18 +81,11 @@ func (b *LineStore) Find(id string) (f Found, found bool, err error) {
 				if err := json.Unmarshal(v, &e); err != nil {
 					return fmt.Errorf("reading the line %s: %w", id, err)
 				}
-				l := e.line(key, b.begun)
-				if l.LineID != id {
+				line := e.found(key, b.begun)
+				if line.LineID != id {
 					return nil
 				}
-				key.End = l.WindowEnd
-				f = Found{
-					Line:    l,
-					Key:     key,
-					Price:   e.Price,
-					Sources: e.Sources,
-				}
-				found = true
+				f, found = line, true
 				return errStopped
 			})
 		})
