@@ -109,6 +109,11 @@ var arrows = []arrow{
 		"spelling is the one did-you-mean of the tree: every room may import it, so it imports none",
 	},
 	{
+		"regions/discovery/...",
+		[]string{"regions/discovery/..."},
+		"discovery says where backends are, whatever becomes of them: it knows nothing of regions and their health",
+	},
+	{
 		"regions/...",
 		[]string{"regions/..."},
 		"regions knows where and how well, not who asks: it must serve the handler and the simulation alike",
@@ -219,6 +224,11 @@ var homes = []home{
 		"a client that retries writes counts twice: its options and its scripts stay in one tree",
 	},
 	{
+		"github.com/miekg/...",
+		[]string{"regions/discovery/dnstest"},
+		"the product looks names up by package net, as everything else on the machine does: the library is for the name server of tests",
+	},
+	{
 		"net/http/httputil",
 		[]string{"caddymodule/..."},
 		"forwarding is caddymodule/gateway/forward.go's: headers, retries and errors of a second proxy would differ",
@@ -233,6 +243,7 @@ var serverSide = []string{
 
 // forTests are packages of ours that only tests may import, whatever their room.
 var forTests = map[string]string{
+	module + "/regions/discovery/dnstest":     "the product is not built on the name server of its tests",
 	module + "/ratelimit/faultproxy":          "the product breaks no connections on purpose",
 	module + "/ratelimit/redisconn/redistest": "the product is not built on what starts its tests' servers",
 	module + "/ratelimit/usage/fakesinks":     "the product talks to services, not to what stands in for them",

@@ -1,3 +1,4 @@
 // Package discovery finds the backends of a region: by DNS, or by whatever else
-// implements a Source. It keeps nothing and connects to name servers only.
+// implements a Source. It connects to name servers only, and decides nothing about
+// the backends that it finds.
 package discovery

@@ -1,0 +1,141 @@
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Host is a name of which all addresses are backends.
+type Host struct {
+	// Display is Source.Name. "a NAME:PORT" if it is empty.
+	Display string
+	// Name is the DNS name to look up. An IP address is its own result.
+	Name string
+	Port uint16
+	// Network is ip4 for A records only, ip6 for AAAA records only, and ip or empty
+	// for both.
+	Network string
+	// Scheme is Source.Scheme.
+	Scheme string
+	// HostText is Endpoint.Host of all. NAME:PORT if it is empty.
+	HostText string
+	// Resolver is nil for that of the system.
+	Resolver *Resolver
+	// Interval is Source.Interval.
+	Interval time.Duration
+}
+
+// HostSource returns a source of the addresses of a name. While the query for one
+// family of addresses fails and the other does not, the addresses of the first as they
+// were last stay in the list.
+func HostSource(h Host) Source {
+	port := strconv.Itoa(int(h.Port))
+	host := net.JoinHostPort(strings.TrimSuffix(h.Name, "."), port)
+	if h.HostText == "" {
+		h.HostText = host
+	}
+	if h.Display == "" {
+		h.Display = "a " + host
+	}
+	names := newAddresses(h.Resolver, h.Network, h.Name)
+	return Source{
+		Name:     h.Display,
+		Scheme:   h.Scheme,
+		Interval: h.Interval,
+		Lookup: func(ctx context.Context) ([]Endpoint, error) {
+			found, err := names.lookup(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if len(found) > MaxEndpoints {
+				found = found[:MaxEndpoints]
+			}
+			endpoints := make([]Endpoint, 0, len(found))
+			for _, ip := range found {
+				endpoints = append(endpoints, Endpoint{Address: net.JoinHostPort(ip.String(), port), Host: h.HostText})
+			}
+			return endpoints, nil
+		},
+	}
+}
+
+// addresses looks the addresses of a name up. It is not safe for concurrent use.
+type addresses struct {
+	resolver      *Resolver
+	network, name string
+	v4, v6        []netip.Addr // of the last answer
+}
+
+func newAddresses(resolver *Resolver, network, name string) *addresses {
+	if resolver == nil {
+		resolver = system
+	}
+	if network == "" {
+		network = "ip"
+	}
+	return &addresses{resolver: resolver, network: network, name: name}
+}
+
+// last returns the addresses of the last look-up that succeeded.
+func (a *addresses) last() []netip.Addr { return slices.Concat(a.v4, a.v6) }
+
+// lookup returns the addresses as they are now, IPv4 addresses first, at least one.
+func (a *addresses) lookup(ctx context.Context) ([]netip.Addr, error) {
+	usable, found, err := addressesOf(ctx, a.resolver.resolver, a.network, a.name)
+	if err != nil {
+		return nil, a.resolver.explain(ctx, a.name, a.wanted(), err)
+	}
+	if len(usable) == 0 {
+		return nil, fmt.Errorf("%s: none of its %d addresses can be that of a backend: they are unspecified or multicast addresses", strings.TrimSuffix(a.name, "."), found)
+	}
+	split := slices.IndexFunc(usable, netip.Addr.Is6)
+	if split < 0 {
+		split = len(usable)
+	}
+	v4, v6 := usable[:split], usable[split:]
+	// A family is missing from the answer where its query failed, too.
+	if a.network == "ip" && len(v4) == 0 && len(a.v4) > 0 {
+		v4 = a.confirm(ctx, "ip4", a.v4)
+	}
+	if a.network == "ip" && len(v6) == 0 && len(a.v6) > 0 {
+		v6 = a.confirm(ctx, "ip6", a.v6)
+	}
+	a.v4, a.v6 = slices.Clip(v4), slices.Clip(v6)
+	return a.last(), nil
+}
+
+// confirm asks for a family that the answer was without, and returns the last addresses
+// of it if it cannot be told.
+func (a *addresses) confirm(ctx context.Context, network string, last []netip.Addr) []netip.Addr {
+	usable, _, err := addressesOf(ctx, a.resolver.strict, network, a.name)
+	switch {
+	case err == nil:
+		return usable
+	case isNotFound(err):
+		return nil
+	}
+	return last
+}
+
+func (a *addresses) wanted() string {
+	return map[string]string{"ip": "A or AAAA record", "ip4": "A record", "ip6": "AAAA record"}[a.network]
+}
+
+// clean returns the addresses that a backend can have, each once, sorted, with IPv4
+// addresses in their own form.
+func clean(all []netip.Addr) []netip.Addr {
+	usable := make([]netip.Addr, 0, len(all))
+	for _, ip := range all {
+		if ip = ip.Unmap(); ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() {
+			usable = append(usable, ip)
+		}
+	}
+	slices.SortFunc(usable, netip.Addr.Compare)
+	return slices.Compact(usable)
+}

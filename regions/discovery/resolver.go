@@ -1,0 +1,141 @@
+package discovery
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// exchangeTimeout bounds one query to one name server. It is shorter than the 5 s of
+// most systems: a packet that is lost, or a name server that is down, must leave time
+// within LookupTimeout to ask again, or to ask the next.
+const exchangeTimeout = time.Second
+
+// Resolver looks names up.
+type Resolver struct {
+	// resolver returns what it got: only the IPv4 addresses, say, while the query for
+	// IPv6 addresses fails. strict returns all or an error.
+	resolver, strict *net.Resolver
+	// servers are the name servers for error messages; empty for those of the system.
+	servers string
+}
+
+// system looks names up as the system is configured to, the hosts file included.
+var system = newResolver(nil, &net.Dialer{})
+
+// NewResolver returns a Resolver that asks the name servers at the given addresses
+// (HOST:PORT, or tcp/HOST:PORT for one that is to be asked over TCP only) instead of
+// those of the system, in turn, beginning with any. It reads the system's hosts file
+// and search domains. Longer answers than fit into a packet are read over TCP.
+//
+// dialTimeout bounds connecting to a name server, and fallbackDelay is that of
+// net.Dialer, for a name server that is given by name; 0 stands for their defaults.
+func NewResolver(addresses []string, dialTimeout, fallbackDelay time.Duration) *Resolver {
+	return newResolver(addresses, &net.Dialer{Timeout: dialTimeout, FallbackDelay: fallbackDelay})
+}
+
+func newResolver(addresses []string, dialer *net.Dialer) *Resolver {
+	var next atomic.Uint32
+	next.Store(rand.Uint32()) //nolint:gosec // G404: it spreads the load, nothing is secret
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		if len(addresses) > 0 {
+			address = addresses[next.Add(1)%uint32(len(addresses))]
+			if rest, ok := strings.CutPrefix(address, "tcp/"); ok {
+				network, address = "tcp", rest
+			}
+		}
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return bound(ctx, conn), nil
+	}
+	own := len(addresses) > 0
+	return &Resolver{
+		resolver: &net.Resolver{PreferGo: own, Dial: dial},
+		strict:   &net.Resolver{PreferGo: own, Dial: dial, StrictErrors: true},
+		servers:  strings.Join(addresses, ", "),
+	}
+}
+
+// addressesOf returns the usable addresses of a name, sorted. The network is ip, ip4 or
+// ip6.
+func addressesOf(ctx context.Context, resolver *net.Resolver, network, name string) (usable []netip.Addr, found int, err error) {
+	var all []netip.Addr
+	if ip, err := netip.ParseAddr(name); err == nil {
+		all = []netip.Addr{ip}
+	} else if network == "ip" {
+		// Only this one keeps the zones of the hosts file.
+		found, err := resolver.LookupIPAddr(ctx, name)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, ip := range found {
+			if addr, ok := netip.AddrFromSlice(ip.IP); ok {
+				all = append(all, addr.Unmap().WithZone(ip.Zone))
+			}
+		}
+	} else if all, err = resolver.LookupNetIP(ctx, network, name); err != nil {
+		return nil, 0, err
+	}
+	return clean(all), len(all), nil
+}
+
+// bound returns the connection for one query, which ends with ctx and after
+// exchangeTimeout. The resolver of package net by itself waits for the timeout of the
+// system, even after ctx was canceled.
+func bound(ctx context.Context, conn net.Conn) net.Conn {
+	end := time.Now().Add(exchangeTimeout)
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	b := bounds{ctx: ctx, end: end, stop: stop}
+	// The resolver tells packets from streams by the methods of the connection.
+	if udp, ok := conn.(*net.UDPConn); ok {
+		return &packetConn{udp, b}
+	}
+	return &streamConn{conn, b}
+}
+
+type bounds struct {
+	ctx  context.Context //nolint:containedctx // of the query that the connection is for
+	end  time.Time
+	stop func() bool
+}
+
+// earlier returns the deadline that holds if t is asked for.
+func (b bounds) earlier(t time.Time) time.Time {
+	if b.ctx.Err() != nil {
+		return time.Unix(1, 0)
+	}
+	if t.IsZero() || t.After(b.end) {
+		return b.end
+	}
+	return t
+}
+
+type packetConn struct {
+	*net.UDPConn
+	bounds
+}
+
+func (c *packetConn) SetDeadline(t time.Time) error { return c.UDPConn.SetDeadline(c.earlier(t)) }
+
+func (c *packetConn) Close() error {
+	c.stop()
+	return c.UDPConn.Close()
+}
+
+type streamConn struct {
+	net.Conn
+	bounds
+}
+
+func (c *streamConn) SetDeadline(t time.Time) error { return c.Conn.SetDeadline(c.earlier(t)) }
+
+func (c *streamConn) Close() error {
+	c.stop()
+	return c.Conn.Close()
+}
