@@ -161,7 +161,11 @@ type Answer struct {
 	// Epoch changes when grants may have been lost: a growing number, a colon, and an
 	// identifier of the server. "" says that this authority loses none.
 	Epoch string
-	// Recovering says that the holder is granted nothing until all holders have
-	// joined the epoch, or were waited for.
+	// Recovering says that the holder is granted nothing, although something may be
+	// left, until all holders have joined the epoch, or were waited for, and it is a
+	// member for a while.
 	Recovering bool
+	// Outside says that the holder has not joined the epoch, or that somebody had it
+	// leave: its units were released while it stood still.
+	Outside bool
 }

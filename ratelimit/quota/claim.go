@@ -68,6 +68,8 @@ func (m *Manager) settle(ctx context.Context, w *window, allowance *Allowance, c
 			// which this process has not joined. Holders that have joined the successor
 			// may not know of this grant: it must not be used.
 			answer.Granted, answer.Recovering = w.granted.Load(), true
+		} else if answer.Outside {
+			m.epochs.Load().leave(shard) // observe joins again
 		}
 		m.observe(f, shard, answer.Epoch)
 	}

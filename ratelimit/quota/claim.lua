@@ -20,9 +20,10 @@
 --   silent        for how many no server has spoken of it: by a clock that nobody sets
 -- The answer: units granted to the holder, units granted to all, the limit in force,
 -- 1 if a starved holder got nothing and nothing is left since, 1 if what is not used is
--- reclaimed, the epoch, 1 while the shard recovers, the number of the holder's latest
--- claim, and the grace as in the request. No answer has an instant: the clocks of two
--- machines are not compared.
+-- reclaimed, the epoch, 1 while the holder is granted nothing although something may be
+-- left, the number of the holder's latest claim, the grace as in the request, and 1 if the
+-- holder has not joined the epoch, or left it. No answer has an instant: the clocks of
+-- two machines are not compared.
 -- Numbers are decimal texts, but for those that are 0 or 1.
 local WAIT_NEW = 2000000 -- microseconds without grants in a hash that is new
 local WAIT_HOLDERS = 15000000 -- at most, while holders have not joined; also until a server that is silent is given up
@@ -143,6 +144,7 @@ put('_a', joined)
 -- A replica that takes over may lack the last writes. A grant that is lost must not be
 -- lost together with the name of its holder: only members for a while get any.
 local grants = wait_for == 'nobody' and server_of_holder == server and now - first_joined >= WAIT_MEMBER
+local nothing_left = false -- as all holders have said; then nobody waits for grants
 
 local granted, total, limit, exhausted_at, reclaim = 0, 0, tonumber(request.limit or '0'), 0, 0
 local last, grace, grace_limit, grace_age, grace_id = 0, '', nil, 0, ''
@@ -179,7 +181,8 @@ if organization ~= '' then
 		local holds, wants, holders = tonumber(request.holds), tonumber(request.wants), tonumber(request.holders)
 		total = total + holds - granted
 		granted = holds
-		if wants > granted and grants then
+		nothing_left = wait_for == 'nobody' and total >= limit
+		if wants > granted and (grants or nothing_left) then
 			local left = limit - total
 			local part = math.max(1, math.floor(left / (2 * math.max(1, holders))))
 			local given = math.max(0, math.min(wants - granted, part, left))
@@ -211,5 +214,5 @@ if organization ~= '' then
 end
 redis.call('HSET', KEYS[1], unpack(set))
 return { string.format('%.0f', granted), string.format('%.0f', total), string.format('%.0f', limit),
-	exhausted_at ~= 0 and 1 or 0, reclaim, epoch, grants and 0 or 1, string.format('%.0f', last),
-	grace }
+	exhausted_at ~= 0 and 1 or 0, reclaim, epoch, (grants or nothing_left) and 0 or 1, string.format('%.0f', last),
+	grace, server_of_holder == server and 0 or 1 }

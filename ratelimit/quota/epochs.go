@@ -102,6 +102,13 @@ func (e *epochs) end(shard int, epoch string) {
 	}
 }
 
+// leave notes that this process was taken out of a shard that it had joined.
+func (e *epochs) leave(shard int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.joined, shard)
+}
+
 // shards returns the shards in which an epoch was joined.
 func (e *epochs) shards() []int {
 	e.mu.Lock()

@@ -201,7 +201,7 @@ func claimAnswer(list []any) (a Answer, err error) {
 	strange := func() (Answer, error) {
 		return Answer{}, fmt.Errorf("%w: a claim was answered %v", ErrUnavailable, list)
 	}
-	if len(list) != 9 {
+	if len(list) != 10 {
 		return strange()
 	}
 	var number int64
@@ -219,7 +219,8 @@ func claimAnswer(list []any) (a Answer, err error) {
 	reclaim, _ := list[4].(int64)
 	a.Epoch, _ = list[5].(string)
 	recovering, _ := list[6].(int64)
-	a.Exhausted, a.Reclaim, a.Recovering = exhausted == 1, reclaim == 1, recovering == 1
+	outside, _ := list[9].(int64)
+	a.Exhausted, a.Reclaim, a.Recovering, a.Outside = exhausted == 1, reclaim == 1, recovering == 1, outside == 1
 	a.Number = uint64(number)
 	return a, nil
 }

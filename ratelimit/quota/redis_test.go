@@ -33,7 +33,7 @@ func scripted(t *testing.T, history bool, answer any) (r *Redis, requests func()
 }
 
 func claimReply(epoch string) []any {
-	return []any{"5", "7", "10", 1, 1, epoch, 1, "4", "10|2000000|77"}
+	return []any{"5", "7", "10", 1, 1, epoch, 1, "4", "10|2000000|77", 1}
 }
 
 var november = metering.Cycle{}.At(time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC))
@@ -65,6 +65,7 @@ func TestRedisRequests(t *testing.T) {
 			Reclaim:    true,
 			Epoch:      "3:a",
 			Recovering: true,
+			Outside:    true,
 		}
 		if err != nil || answer != want {
 			t.Errorf("%+v, %v, want %+v", answer, err, want)
@@ -146,9 +147,9 @@ func TestRedisRefusesStrangeAnswers(t *testing.T) {
 	for name, answer := range map[string]any{
 		"nothing":   []any{},
 		"no list":   "OK",
-		"too long":  []any{"1", "2", "3", 4, 5, "6", 7, "8", "", 10},
-		"no number": []any{"one", "2", "3", 4, 5, "6", 7, "8", ""},
-		"no grace":  []any{"1", "2", "3", 4, 5, "6", 7, "8", "young"},
+		"too long":  []any{"1", "2", "3", 4, 5, "6", 7, "8", "", 10, 11},
+		"no number": []any{"one", "2", "3", 4, 5, "6", 7, "8", "", 10},
+		"no grace":  []any{"1", "2", "3", 4, 5, "6", 7, "8", "young", 10},
 		"an error":  errors.New("OOM command not allowed"),
 		"hung up":   redistest.HangUp{},
 	} {

@@ -146,14 +146,12 @@ func (s *shards) run(key string, pairs []string) any {
 			s.left = append(s.left, request["holder"])
 		}
 	}
-	recovering := 0
-	if s.joined[member] != s.server {
-		recovering = 1
-	}
+	outside := s.joined[member] != s.server
+	recovering := outside
 	answer := func(a Answer) any {
 		return []any{
 			fmt.Sprint(a.Granted), fmt.Sprint(a.Total), fmt.Sprint(a.Limit), oneIf(a.Exhausted), oneIf(a.Reclaim || s.reclaim), s.epoch(),
-			recovering, fmt.Sprint(a.Number), graceText(a.Grace),
+			oneIf(recovering), fmt.Sprint(a.Number), graceText(a.Grace), oneIf(outside),
 		}
 	}
 	if _, claims := request["limit"]; !claims {
@@ -170,7 +168,7 @@ func (s *shards) run(key string, pairs []string) any {
 		Holder:  request["holder"],
 		Number:  uint64(number("number")),
 		Holds:   number("holds"),
-		Wants:   number("wants") * int64(1-recovering),
+		Wants:   number("wants"),
 		Starved: request["starved"] == "1",
 	}
 	c.Grace, _ = parseGrace(request["grace"])
@@ -182,6 +180,9 @@ func (s *shards) run(key string, pairs []string) any {
 	limit := number("limit")
 	if override, ok := s.hashes[key]["l|"+request["organization"]]; ok {
 		limit, _ = strconv.ParseInt(override, 10, 64)
+	}
+	if recovering = outside && l.Total-l.Holders[c.Holder].Granted+c.Holds < limit; recovering {
+		c.Wants = 0
 	}
 	return answer(l.settle(c, limit, instantOf(s.clock.now())))
 }

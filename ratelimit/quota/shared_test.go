@@ -1,6 +1,7 @@
 package quota
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -51,6 +52,46 @@ func TestManagerJoinsTheNextServer(t *testing.T) {
 	g.served(80) // more than it had
 	if used := g.used(2000); used != 910 {
 		t.Errorf("%d more passed of a quota of 1000, want 910", used)
+	}
+}
+
+// A gateway whose units were released while it stood still joins again by its next claim: it is granted what is left, and refuses
+// calls as used up when nothing is.
+func TestManagerJoinsAgainAfterRelease(t *testing.T) {
+	c := newClock()
+	s := startShards(t, c)
+	g, other := openShared(t, s, t.TempDir(), c), openShared(t, s, t.TempDir(), c)
+	defer g.close()
+	defer other.close()
+	g.served(10)
+	id := g.ledger.Instance()
+	release := func() {
+		t.Helper()
+		peers := &knownPeers{presence: map[string]metering.Presence{id: silent(time.Hour, time.Minute)}}
+		if _, err := other.Release(t.Context(), peers, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release()
+	g.served(80) // more than it had
+	release()
+	if used := other.used(2000); used < 900 {
+		t.Errorf("%d passed of a quota of 1000 by the other", used)
+	}
+	passed := g.used(200)
+	if passed > 100 { // those that it was granted before
+		t.Errorf("%d more passed", passed)
+	}
+	joined := func() (joined bool) {
+		s.change(func() { joined = s.joined[grantsKey(metering.Shard("acme"))+"|"+id] == s.server })
+		return joined
+	}
+	if !becomesTrue(joined) {
+		t.Error("it has not joined again")
+	}
+	c.advance(time.Minute)
+	if err := g.call(); !errors.Is(err, ErrExhausted) {
+		t.Errorf("a call: %v", err)
 	}
 }
 
