@@ -33,6 +33,7 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		}
 	}
 	x.Attempts++
+	x.upstream = u
 	began := time.Now()
 	conn := connection{budget: &t.Network.budget, upgrade: r.upgrade}
 	pool := t.pool(x, u, &conn, began)

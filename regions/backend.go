@@ -38,6 +38,29 @@ type Backend struct {
 	Host string
 }
 
+// Key identifies the state of the backend in its region.
+func (b Backend) Key() string { return b.Address + " " + b.Host }
+
+// server identifies what the backend connects to.
+func (b Backend) server() string {
+	return fmt.Sprint(b.Scheme, " ", b.H2C, " ", b.Network, " ", b.DialAddress)
+}
+
+// DNSName returns the host and the port of a backend that is found by DNS. It is
+// false for IP addresses and sockets, and for localhost, which every machine knows by
+// itself.
+func (b Backend) DNSName() (host, port string, ok bool) {
+	if b.Network != "tcp" {
+		return "", "", false
+	}
+	host, port, err := net.SplitHostPort(b.DialAddress)
+	if err != nil || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return "", "", false
+	}
+	_, err = netip.ParseAddr(host)
+	return host, port, err != nil
+}
+
 // ParseBackend parses the address of a backend: http://HOST[:PORT],
 // https://HOST[:PORT], or h2c://HOST[:PORT] for HTTP/2 without TLS, with a DNS
 // name or an IP address (IPv6 in brackets), the port 80 or 443 by default, or

@@ -2,45 +2,166 @@ package regions
 
 import (
 	"math/rand/v2"
+	"slices"
+	"sort"
 	"time"
 )
 
-// choose returns the backends of r in the order in which to ask them: first the
-// better one of two random choices (fewer requests in flight), then the others,
-// those that are down last.
-func (n *Network) choose(r *Region) []*Upstream {
-	all := n.upstreams[r]
-	if len(all) == 1 {
-		return all
-	}
-	now := time.Now()
-	order := make([]*Upstream, 0, len(all))
-	var down []*Upstream
-	for _, u := range all {
-		if u.usable(now) {
-			order = append(order, u)
-		} else {
-			down = append(down, u)
-		}
-	}
-	if k := len(order); k > 1 {
-		first := rand.IntN(k)                     // #nosec G404 -- spreads load, guards nothing
-		other := (first + 1 + rand.IntN(k-1)) % k // #nosec G404 -- likewise
-		if better(order[other], order[first]) {
-			first = other
-		}
-		order[0], order[first] = order[first], order[0]
-	}
-	return append(order, down...)
+// memberList has the backends of a region as calls choose among them. It is made
+// with the view, so that a call does no work per backend. It is immutable.
+type memberList struct {
+	all []*Upstream // as configured, then by address
+	// serving are those to choose from: all that are up, or where none is, those of
+	// which nothing is known yet.
+	serving []*Upstream
+	weights []float64 // of serving; nil if they are equal
+	sums    []float64 // of weights up to and with each index; nil if they are equal
+	rest    []*Upstream
+	// upgrading has those that can switch protocols; it is the list itself if all
+	// can.
+	upgrading *memberList
 }
 
-// better reports whether a is to be asked before b: it has fewer requests in
-// flight, and is no outlier beside it.
-func better(a, b *Upstream) bool {
+// listed is a backend for newMemberList.
+type listed struct {
+	upstream *Upstream
+	state    State
+	weight   float64
+	// counted is false for backends that are asked only if no other answers: new
+	// ones before a probe passed, and those whose priority is not in use.
+	counted bool
+}
+
+func newMemberList(from []listed) *memberList {
+	l := pickList(from)
+	l.upgrading = l
+	capable := slices.DeleteFunc(slices.Clone(from), func(one listed) bool { return one.upstream.Backend.H2C })
+	if len(capable) < len(from) {
+		l.upgrading = pickList(capable)
+	}
+	return l
+}
+
+func pickList(from []listed) *memberList {
+	l := &memberList{all: make([]*Upstream, 0, len(from))}
+	serves := StateUnknown
+	if slices.ContainsFunc(from, func(one listed) bool { return one.counted && one.state == StateUp }) {
+		serves = StateUp
+	}
+	var down []*Upstream
+	equal := true
+	for _, one := range from {
+		l.all = append(l.all, one.upstream)
+		switch {
+		case one.counted && one.state == serves:
+			l.serving, l.weights = append(l.serving, one.upstream), append(l.weights, one.weight)
+			equal = equal && one.weight == l.weights[0]
+		case one.state == StateDown:
+			down = append(down, one.upstream)
+		default:
+			l.rest = append(l.rest, one.upstream)
+		}
+	}
+	l.rest = append(l.rest, down...)
+	if equal {
+		l.weights = nil
+		return l
+	}
+	sum := 0.0
+	for _, w := range l.weights {
+		sum += w
+		l.sums = append(l.sums, sum)
+	}
+	return l
+}
+
+// draws is how many pairs are drawn before all backends are looked at: those of the
+// list may have failed since it was made.
+const draws = 3
+
+// first returns the backend to ask first: the better one of two random choices. It
+// is nil if the region has no backend.
+func (l *memberList) first(now time.Time) *Upstream {
+	switch {
+	case len(l.all) == 1:
+		return l.all[0]
+	case len(l.serving) > 1:
+		for range draws {
+			i, j := l.draw()
+			a, b := l.serving[i], l.serving[j]
+			switch okA, okB := a.usable(now), b.usable(now); {
+			case okA && okB && l.better(j, i), okB && !okA:
+				return b
+			case okA:
+				return a
+			}
+		}
+	}
+	if order := l.others(now, nil); len(order) > 0 {
+		return order[0]
+	}
+	return nil
+}
+
+// draw returns two different indexes of serving, each by its weight.
+func (l *memberList) draw() (first, second int) {
+	k := len(l.serving)
+	if l.sums == nil {
+		first = rand.IntN(k)                           // #nosec G404 -- spreads load, guards nothing
+		return first, (first + 1 + rand.IntN(k-1)) % k // #nosec G404 -- likewise
+	}
+	first, second = l.byWeight(), l.byWeight()
+	for range draws {
+		if second != first {
+			return first, second
+		}
+		second = l.byWeight()
+	}
+	return first, (first + 1) % k
+}
+
+func (l *memberList) byWeight() int {
+	at := rand.Float64() * l.sums[len(l.sums)-1] // #nosec G404 -- spreads load, guards nothing
+	return min(sort.SearchFloat64s(l.sums, at), len(l.sums)-1)
+}
+
+// better reports whether serving[i] is to be asked before serving[j]: it has fewer
+// requests in flight for its weight, and is no outlier beside it.
+func (l *memberList) better(i, j int) bool {
+	a, b := l.serving[i], l.serving[j]
 	if slowA, slowB := a.slowerThan(b), b.slowerThan(a); slowA != slowB {
 		return slowB
 	}
-	return a.inFlight.Load() < b.inFlight.Load()
+	if l.weights == nil {
+		return a.inFlight.Load() < b.inFlight.Load()
+	}
+	return float64(a.inFlight.Load())*l.weights[j] < float64(b.inFlight.Load())*l.weights[i]
+}
+
+// others returns the backends in the order in which to ask them after asked, which is
+// not among them. Those that are down come last.
+func (l *memberList) others(now time.Time, asked *Upstream) []*Upstream {
+	order := make([]*Upstream, 0, len(l.all))
+	var down []*Upstream
+	take := func(u *Upstream) {
+		switch {
+		case u == asked:
+		case u.usable(now):
+			order = append(order, u)
+		default:
+			down = append(down, u)
+		}
+	}
+	if k := len(l.serving); k > 0 {
+		from := rand.IntN(k) // #nosec G404 -- spreads load, guards nothing
+		for i := range k {
+			take(l.serving[(from+i)%k])
+		}
+	}
+	for _, u := range l.rest {
+		take(u)
+	}
+	return append(order, down...)
 }
 
 // outlier is the factor between the round trips of two backends of a region from

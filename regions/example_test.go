@@ -20,12 +20,14 @@ type states struct {
 }
 
 func (s *states) Upstream(region string, b regions.Backend) *regions.Upstream {
-	key := region + " " + b.Address
+	key := region + " " + b.Key()
 	if s.upstreams[key] == nil {
 		s.upstreams[key] = regions.NewUpstream(b)
 	}
 	return s.upstreams[key]
 }
+
+func (*states) Release(string, regions.Backend) {}
 
 func (s *states) Region(name string) *regions.RegionState {
 	if s.regions[name] == nil {

@@ -74,6 +74,8 @@ type Exchange struct {
 	Reason   Reason
 	Attempts int // requests sent to backends
 
+	upstream *Upstream // that was asked last, nil before the first
+
 	apart  bool // a shared connection broke: use an own one from now on
 	cancel context.CancelCauseFunc
 	cause  func() error // returns why the context ended
@@ -100,6 +102,15 @@ type Meter interface {
 	Sending(region *Region) error
 	// Unsent is called after an attempt that sent nothing.
 	Unsent()
+}
+
+// Backend returns the Backend.Key of the backend that was asked last, "" before the
+// first.
+func (x *Exchange) Backend() string {
+	if x.upstream == nil {
+		return ""
+	}
+	return x.upstream.key
 }
 
 type exchangeKey struct{}

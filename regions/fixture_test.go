@@ -159,23 +159,44 @@ type world struct {
 
 // ownState is living state that ends with the test.
 type ownState struct {
-	t         testing.TB
-	upstreams map[string]*Upstream
-	states    map[string]*RegionState
-	ranker    Ranker
+	t      testing.TB
+	states map[string]*RegionState
+	ranker Ranker
+	dial   func(ctx context.Context, network, address string) (net.Conn, error) // of new backends; nil for the real one
+
+	mu         sync.Mutex // guards the fields below
+	upstreams  map[string]*Upstream
+	references map[string]int
 }
 
 func newState(t testing.TB) *ownState {
-	return &ownState{t: t, upstreams: make(map[string]*Upstream), states: make(map[string]*RegionState)}
+	return &ownState{t: t, upstreams: make(map[string]*Upstream), references: make(map[string]int), states: make(map[string]*RegionState)}
 }
 
 func (s *ownState) Upstream(region string, b Backend) *Upstream {
-	key := region + " " + b.Address
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := region + " " + b.Key()
 	if s.upstreams[key] == nil {
 		s.upstreams[key] = NewUpstream(b)
+		if s.dial != nil {
+			dialBy(s.upstreams[key], s.dial)
+		}
 		s.t.Cleanup(s.upstreams[key].Close)
 	}
+	s.references[key]++
 	return s.upstreams[key]
+}
+
+func (s *ownState) Release(region string, b Backend) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := region + " " + b.Key()
+	if s.references[key]--; s.references[key] == 0 {
+		s.upstreams[key].Close()
+		delete(s.upstreams, key)
+		delete(s.references, key)
+	}
 }
 
 func (s *ownState) Region(name string) *RegionState {

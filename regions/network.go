@@ -3,11 +3,11 @@ package regions
 import (
 	"context"
 	"crypto/tls"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
@@ -18,33 +18,16 @@ const viewEvery = 250 * time.Millisecond
 // StateStore keeps the state of backends and regions over configurations. It is
 // safe for concurrent use.
 type StateStore interface {
-	// Upstream returns the state of a region's backend.
+	// Upstream returns the state of a region's backend and takes a reference to it.
+	// Only one is taken for a backend until Release.
 	Upstream(region string, b Backend) *Upstream
+	// Release gives the reference to a region's backend back.
+	Release(region string, b Backend)
 	// Region returns the state of a region.
 	Region(name string) *RegionState
 	// Ranker returns the gateway's order of regions.
 	Ranker() *Ranker
 }
-
-// RegionState is the state of a region that outlives configurations: its health,
-// its load and its drain. The zero value is a region of which nothing is known
-// yet. It is safe for concurrent use.
-type RegionState struct {
-	verdict Verdict
-	load    capacity.Load
-	drain   atomic.Pointer[Drain]
-}
-
-// Drain returns the operator's order.
-func (s *RegionState) Drain() Drain {
-	if d := s.drain.Load(); d != nil {
-		return *d
-	}
-	return Drain{}
-}
-
-// SetDrain replaces the operator's order.
-func (s *RegionState) SetDrain(d Drain) { s.drain.Store(&d) }
 
 // NetworkConfig configures a Network; Set and States are required.
 type NetworkConfig struct {
@@ -54,47 +37,53 @@ type NetworkConfig struct {
 }
 
 // Network joins the configured regions with the state of their backends. Only its
-// view changes; the state in it is shared with other configurations.
+// view and its lists of backends change; the state in it is shared with other
+// configurations.
 type Network struct {
 	Set *Set
 
-	config    NetworkConfig
-	upstreams map[*Region][]*Upstream
-	states    map[*Region]*RegionState
-	view      atomic.Pointer[View]
-	changed   chan struct{} // holds one
-	budget    budget
-	ranker    *Ranker
+	config  NetworkConfig
+	members map[*Region]*members
+	states  map[*Region]*RegionState
+	view    atomic.Pointer[View]
+	changed chan struct{} // holds one
+	ready   atomic.Bool   // AwaitLists has returned, or there is nothing to wait for
+	budget  budget
+	ranker  *Ranker
 
-	mu sync.Mutex // held while the view is made
+	mu       sync.Mutex             // held while the view and the lists are made
+	running  bool                   // guarded by mu; Run runs, and the lists are followed
+	security map[string]*tls.Config // guarded by mu; by region
 }
 
 // NewNetwork joins the regions with their state. It opens nothing and
 // changes nothing there.
 func NewNetwork(config NetworkConfig) *Network {
 	n := &Network{
-		Set:       config.Set,
-		config:    config,
-		ranker:    config.States.Ranker(),
-		changed:   make(chan struct{}, 1),
-		upstreams: make(map[*Region][]*Upstream, len(config.Set.All())),
-		states:    make(map[*Region]*RegionState, len(config.Set.All())),
+		Set:     config.Set,
+		config:  config,
+		ranker:  config.States.Ranker(),
+		changed: make(chan struct{}, 1),
+		members: make(map[*Region]*members, len(config.Set.All())),
+		states:  make(map[*Region]*RegionState, len(config.Set.All())),
 	}
 	if n.config.Location.Source == "" {
 		n.config.Location.Source = LocationUnknown
 	}
+	now := time.Now()
+	n.ready.Store(!slices.ContainsFunc(config.Set.All(), func(r *Region) bool { return len(r.Sources) > 0 }))
 	for _, r := range config.Set.All() {
 		n.states[r] = config.States.Region(r.Name)
-		for _, b := range r.Backends {
-			n.upstreams[r] = append(n.upstreams[r], config.States.Upstream(r.Name, b))
-		}
+		n.members[r] = newMembers(r)
+		n.update(now, r)
+		n.judge(now, r)
 	}
 	return n
 }
 
-// Upstreams returns the backends of r in configuration order. The slice must
-// not be changed.
-func (n *Network) Upstreams(r *Region) []*Upstream { return n.upstreams[r] }
+// Upstreams returns the backends of r that may be asked, in configuration order and
+// by address. The slice must not be changed.
+func (n *Network) Upstreams(r *Region) []*Upstream { return n.members[r].list.Load().all }
 
 // State returns the state of a region.
 func (n *Network) State(r *Region) *RegionState { return n.states[r] }
@@ -107,18 +96,19 @@ func (n *Network) View() *View {
 	return n.Refresh(time.Now())
 }
 
-// Refresh makes the view anew.
+// Refresh makes the view and the lists of backends anew.
 func (n *Network) Refresh(now time.Time) *View {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	all := n.Set.All()
 	list := make([]RegionView, 0, len(all))
 	for _, r := range all {
-		state := n.states[r]
-		in := RegionInput{Region: r, Drain: state.Drain(), Load: &state.load}
-		for _, u := range n.upstreams[r] {
-			in.Backends = append(in.Backends, u.View(now))
+		if n.running {
+			n.update(now, r)
 		}
+		state := n.states[r]
+		in := n.judge(now, r)
+		in.Region, in.Drain, in.Load = r, state.Drain(), &state.load
 		in.Prior, in.PriorKnown = geo.Prior(n.config.Location.Place, r.Place())
 		list = append(list, state.verdict.Judge(now, in))
 	}
@@ -135,41 +125,83 @@ func (n *Network) Changed() {
 	}
 }
 
-// apply brings the settings of this configuration to the shared state.
-func (n *Network) apply(security map[string]*tls.Config) {
-	changed := n.Changed
+// begin brings the settings of this configuration to the shared state, which follows
+// its lists of backends from now on.
+func (n *Network) begin(security map[string]*tls.Config) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.running, n.security = true, security
 	for _, r := range n.Set.All() {
 		n.states[r].load.Calls.SetCapacity(r.Capacity)
 		n.states[r].load.Sockets.SetCapacity(r.Sockets())
-		for _, u := range n.upstreams[r] {
-			u.changed.Store(&changed)
-			u.Secure(security[r.Name])
+		for _, u := range n.Upstreams(r) {
+			n.adopt(r, u)
 		}
 	}
 }
 
-// Run probes the backends and keeps the view up to date until ctx is done.
-// security has TLS configurations for backends by the name of their region; the
-// others trust the system's authorities.
+// end ends the following of lists: the references to backends may be released.
+func (n *Network) end() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.running = false
+}
+
+// adopt brings the settings of this configuration to a backend. n.mu is held.
+func (n *Network) adopt(r *Region, u *Upstream) {
+	changed := n.Changed
+	u.changed.Store(&changed)
+	u.Secure(n.security[r.Name])
+}
+
+// Run looks the lists of backends up, probes the backends, and keeps the view up to
+// date until ctx is done. security has TLS configurations for backends by the name of
+// their region; the others trust the system's authorities.
 func (n *Network) Run(ctx context.Context, security map[string]*tls.Config) {
-	n.apply(security)
+	n.begin(security)
+	defer n.end()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, r := range n.Set.All() {
-		prior, _ := geo.Prior(n.config.Location.Place, r.Place())
-		for _, u := range n.upstreams[r] {
-			wg.Go(func() { u.probe(ctx, r, prior) })
+		for i := range r.Sources {
+			wg.Go(func() { n.follow(ctx, r, &r.Sources[i]) })
 		}
 	}
+	probes := make(map[*Upstream]context.CancelFunc)
 	tick := time.NewTicker(viewEvery)
 	defer tick.Stop()
 	for {
 		n.Refresh(time.Now())
+		n.probeMembers(ctx, &wg, probes)
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		case <-n.changed:
+		}
+	}
+}
+
+// probeMembers starts the probes of new backends, and ends those of backends that
+// left.
+func (n *Network) probeMembers(ctx context.Context, wg *sync.WaitGroup, probes map[*Upstream]context.CancelFunc) {
+	listed := make(map[*Upstream]bool, len(probes))
+	for _, r := range n.Set.All() {
+		prior, _ := geo.Prior(n.config.Location.Place, r.Place())
+		for _, u := range n.Upstreams(r) {
+			listed[u] = true
+			if probes[u] != nil {
+				continue
+			}
+			probing, cancel := context.WithCancel(ctx)
+			probes[u] = cancel
+			wg.Go(func() { u.probe(probing, r, prior) })
+		}
+	}
+	for u, cancel := range probes {
+		if !listed[u] {
+			cancel()
+			delete(probes, u)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgegate/edgegate/regions/discovery"
 	"github.com/edgegate/edgegate/regions/geo"
 	"github.com/edgegate/edgegate/regions/spelling"
 )
@@ -24,8 +25,10 @@ const maxNameLength = 64
 type Region struct {
 	// Name identifies the region to clients: letters, digits, - and _.
 	Name string
-	// Backends are the runtime servers, at least one, in configuration order.
+	// Backends are the fixed runtime servers, in configuration order.
 	Backends []Backend
+	// Sources find more of them. A region has at least one backend or source.
+	Sources []discovery.Source
 	// Coordinates hold only if HasCoordinates is true. NewSet fills them in
 	// for known names, so in a Set they always hold.
 	Coordinates    geo.Coordinates
@@ -81,7 +84,8 @@ func (r *Region) Target() *geo.Target {
 // Upgrades reports whether a backend of the region can switch protocols, as
 // WebSockets do: those with HTTP/2 without TLS cannot.
 func (r *Region) Upgrades() bool {
-	return slices.ContainsFunc(r.Backends, func(b Backend) bool { return !b.H2C })
+	return slices.ContainsFunc(r.Backends, func(b Backend) bool { return !b.H2C }) ||
+		slices.ContainsFunc(r.Sources, func(s discovery.Source) bool { return s.Scheme != "h2c" })
 }
 
 // prepare returns a copy with the built-in coordinates filled in and its own slice
@@ -114,12 +118,12 @@ func (r Region) prepare() (*Region, []error) {
 	if r.HealthURI != "" && !strings.HasPrefix(r.HealthURI, "/") {
 		fail("the health URI must begin with a slash")
 	}
-	if len(r.Backends) == 0 {
+	if len(r.Backends)+len(r.Sources) == 0 {
 		fail("no backend: add `backend http://HOST:PORT`")
 	}
 	seen := make(map[string]string, len(r.Backends))
 	for _, b := range r.Backends {
-		key := b.Scheme + " " + b.Network + " " + b.DialAddress
+		key := b.Scheme + " " + b.Network + " " + b.DialAddress // not server: no server speaks HTTP/1 and h2c
 		first, twice := seen[key]
 		switch {
 		case !twice:
@@ -130,7 +134,12 @@ func (r Region) prepare() (*Region, []error) {
 			fail("backend %q is the same server as %q", b.Address, first)
 		}
 	}
-	r.Backends = append([]Backend(nil), r.Backends...)
+	for i := range r.Sources {
+		if slices.ContainsFunc(r.Sources[:i], func(s discovery.Source) bool { return sourceKey(&s) == sourceKey(&r.Sources[i]) }) {
+			fail("%s is listed twice", r.Sources[i].Name)
+		}
+	}
+	r.Backends, r.Sources = slices.Clone(r.Backends), slices.Clone(r.Sources)
 	return &r, problems
 }
 

@@ -37,8 +37,10 @@ type Verdict struct {
 // RegionInput is the input of Verdict.Judge.
 type RegionInput struct {
 	Region *Region
-	// Backends are in the order of the region's.
+	// Backends, Others and Sources are as in RegionView.
 	Backends []BackendView
+	Others   []BackendView
+	Sources  []SourceView
 	// Prior is the round trip to expect, if PriorKnown.
 	Prior      time.Duration
 	PriorKnown bool
@@ -51,6 +53,8 @@ func (v *Verdict) Judge(now time.Time, in RegionInput) RegionView {
 	r := RegionView{
 		Region:     in.Region,
 		Backends:   in.Backends,
+		Others:     in.Others,
+		Sources:    in.Sources,
 		Load:       in.Load,
 		Drained:    in.Drain.Gone(now),
 		LastResort: in.Drain.LastResort,
@@ -103,9 +107,11 @@ func (v *Verdict) enter(now time.Time, health State) {
 }
 
 // healthOf returns the health of a region: down when fewer than half of its
-// backends are not down, unknown until one of them answered.
+// backends are not down, unknown until one of them answered or while none is listed.
 func healthOf(r RegionView, failures float64) State {
 	switch {
+	case len(r.Backends) == 0:
+		return StateUnknown
 	case 2*r.Healthy < len(r.Backends) || r.Healthy == 0:
 		return StateDown
 	case !slices.ContainsFunc(r.Backends, func(b BackendView) bool { return b.State == StateUp }):

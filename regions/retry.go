@@ -56,6 +56,7 @@ const (
 type retries struct {
 	x            *Exchange
 	policy       RetryPolicy
+	network      *Network
 	budget       *budget
 	repeatable   bool // may be sent again after it was sent
 	upgrade      bool // the request asks for another protocol
@@ -64,7 +65,12 @@ type retries struct {
 }
 
 func newRetries(t *Transport, x *Exchange, req *http.Request) *retries {
-	r := &retries{x: x, policy: t.Retry, budget: &t.Network.budget}
+	r := &retries{
+		x:       x,
+		policy:  t.Retry,
+		network: t.Network,
+		budget:  &t.Network.budget,
+	}
 	keyed := hideIdempotencyKey(req.Header)
 	r.repeatable = keyed || t.Retry.Sent || req.Method == http.MethodGet || req.Method == http.MethodOptions
 	if req.Header.Get("Upgrade") != "" {
@@ -141,5 +147,5 @@ func (r *retries) wantsOther(status int) bool {
 
 // hasOther reports whether there is another backend to ask.
 func (r *retries) hasOther() bool {
-	return r.x.Region != r.x.Plan.Candidates[len(r.x.Plan.Candidates)-1].Region || !r.inRegion && len(r.x.Region.Backends) > 1
+	return r.x.Region != r.x.Plan.Candidates[len(r.x.Plan.Candidates)-1].Region || !r.inRegion && len(r.network.Upstreams(r.x.Region)) > 1
 }

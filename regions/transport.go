@@ -3,7 +3,7 @@ package regions
 import (
 	"errors"
 	"net/http"
-	"slices"
+	"time"
 )
 
 // HeaderRegion names the region an invocation runs in, to the backend and to
@@ -102,26 +102,35 @@ func (t *Transport) whenRoom(x *Exchange, req *http.Request, r *retries, c *Cand
 // it is asked a second time where sending again is allowed: its connection broke,
 // but the backend may be well.
 func (t *Transport) inRegion(x *Exchange, req *http.Request, r *retries) (*http.Response, failure) {
-	failed := failure{err: ErrUnavailable, class: neverSent}
-	upstreams := t.Network.choose(x.Region)
+	list := t.Network.members[x.Region].list.Load()
 	if r.upgrade {
-		upstreams = slices.DeleteFunc(slices.Clone(upstreams), func(u *Upstream) bool { return u.Backend.H2C })
-		if len(upstreams) == 0 {
+		if list.upgrading != list && len(list.upgrading.all) == 0 {
 			return nil, failure{err: ErrUpgradeUnsupported, class: neverSent}
 		}
+		list = list.upgrading
 	}
-	for i := range upstreams {
-		var res *http.Response
-		if res, failed = t.attempt(x, req, upstreams[i], r); failed.err == nil {
+	now := time.Now()
+	next := list.first(now)
+	if next == nil {
+		return nil, failure{err: ErrUnavailable, class: neverSent}
+	}
+	res, failed := t.attempt(x, req, next, r)
+	if failed.err == nil {
+		return res, failed
+	}
+	if len(list.all) == 1 {
+		if failed.class == sent && r.sameRegion(failed) {
+			return t.attempt(x, req, next, r)
+		}
+		return nil, failed
+	}
+	for _, next = range list.others(now, next) {
+		if !r.sameRegion(failed) {
+			break
+		}
+		if res, failed = t.attempt(x, req, next, r); failed.err == nil {
 			return res, failed
 		}
-		last := i == len(upstreams)-1
-		if last && !(len(upstreams) == 1 && failed.class == sent) || !r.sameRegion(failed) {
-			return nil, failed
-		}
-	}
-	if len(upstreams) == 1 {
-		return t.attempt(x, req, upstreams[0], r)
 	}
 	return nil, failed
 }

@@ -26,6 +26,7 @@ const (
 // distance. It outlives configurations, and is safe for concurrent use.
 type Upstream struct {
 	Backend Backend
+	key     string // Backend.Key
 
 	dial        func(ctx context.Context, network, address string) (net.Conn, error)
 	pools       atomic.Pointer[connPools]
@@ -46,6 +47,9 @@ type Upstream struct {
 	tripped  bool // trip opened the breaker
 	state    State
 	since    time.Time // when state was entered
+	placed   bool      // place was called
+	late     bool      // others of its region were proven before
+	proven   time.Time // when it first passed a probe or answered
 }
 
 // NewUpstream returns the state of a backend before its first probe. It opens no
@@ -54,6 +58,7 @@ func NewUpstream(b Backend) *Upstream {
 	dialer := &net.Dialer{Timeout: connectTimeout, KeepAlive: 30 * time.Second}
 	u := &Upstream{
 		Backend: b,
+		key:     b.Key(),
 		dial:    dialer.DialContext,
 		asked:   make(chan struct{}, 1),
 		state:   StateUnknown,
@@ -127,6 +132,9 @@ func (u *Upstream) answered() {
 	u.mu.Lock()
 	first := !u.heard
 	u.heard = true
+	if first {
+		u.prove(time.Now())
+	}
 	u.mu.Unlock()
 	if first {
 		u.tell()
@@ -140,6 +148,9 @@ func (u *Upstream) checked(began, now time.Time, passed bool, rtt time.Duration)
 		u.trip()
 	}
 	u.mu.Lock()
+	if passed {
+		u.prove(now)
+	}
 	state, changed := u.checks.Report(passed)
 	if changed && state == StateUp || passed && u.tripped {
 		// Three passed probes outweigh the failures before them, and one outweighs
@@ -159,6 +170,36 @@ func (u *Upstream) checked(began, now time.Time, passed bool, rtt time.Duration)
 	return state
 }
 
+// prove notes that the backend works. u.mu is held.
+func (u *Upstream) prove(now time.Time) {
+	if u.proven.IsZero() {
+		u.proven = now
+	}
+}
+
+// isProven reports whether the backend ever passed a probe or answered.
+func (u *Upstream) isProven() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return !u.proven.IsZero()
+}
+
+// place says whether the backend came late, beside others that work: then it starts
+// slowly. Only the first call counts.
+func (u *Upstream) place(late bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.late, u.placed = late && !u.placed || u.late, true
+}
+
+// ramp returns the part of its calls that the backend gets, 0 to 1. u.mu is held.
+func (u *Upstream) ramp(now time.Time) float64 {
+	if !u.late || u.proven.IsZero() {
+		return 1
+	}
+	return max(slowStartLeast, progress(u.proven, slowStart, now))
+}
+
 // View returns the backend as it is now.
 func (u *Upstream) View(now time.Time) BackendView {
 	open, failures := u.breaker.open(now), u.breaker.failureRate()
@@ -176,11 +217,15 @@ func (u *Upstream) View(now time.Time) BackendView {
 	}
 	return BackendView{
 		Address:     u.Backend.Address,
+		Key:         u.key,
 		State:       state,
 		Since:       u.since,
 		Distance:    u.distance.Distance(now),
 		FailureRate: failures,
 		Open:        open,
+		Proven:      !u.proven.IsZero(),
+		Ramp:        u.ramp(now),
+		InFlight:    u.inFlight.Load(),
 		Why:         u.faults.why(open, u.checks.State() == StateDown),
 	}
 }

@@ -57,8 +57,14 @@ type RegionView struct {
 	Since time.Time
 	// Health is the verdict over the backends.
 	Health State
-	// Backends are in configuration order.
+	// Backends are those that count for the health of the region, in configuration
+	// order and by address.
 	Backends []BackendView
+	// Others are not counted: new ones before a probe passed, those whose priority is
+	// not in use, and those that are leaving.
+	Others []BackendView
+	// Sources are where lists of backends come from.
+	Sources []SourceView
 	// Healthy counts the backends that are not down.
 	Healthy int
 	// Distance is the round trip; its RTT is the prior until one is measured.
@@ -80,7 +86,9 @@ type RegionView struct {
 }
 
 // Usable reports whether automatic requests may run in the region.
-func (r *RegionView) Usable() bool { return r.Health != StateDown && r.State != StateDrained }
+func (r *RegionView) Usable() bool {
+	return r.Healthy > 0 && r.Health != StateDown && r.State != StateDrained
+}
 
 // Reachable reports whether requests that name the region may run there. They have
 // no other region, so one backend that is not down is enough.
@@ -89,6 +97,7 @@ func (r *RegionView) Reachable() bool { return r.Healthy > 0 && r.State != State
 // BackendView is one backend in a View.
 type BackendView struct {
 	Address  string
+	Key      string // Backend.Key
 	State    State
 	Since    time.Time
 	Distance Distance
@@ -99,6 +108,34 @@ type BackendView struct {
 	// FailureRate is the fraction of the requests of the last ten seconds that
 	// failed by the backend's fault, 0 to 1.
 	FailureRate float64
+	// Source is the name of the source that lists it, "" for a fixed backend.
+	Source string
+	// Phase is "" while it serves.
+	Phase Phase
+	// Left is when it left the list, zero unless it is leaving.
+	Left time.Time
+	// Weight is its part of the region's calls relative to the others, in which a fixed
+	// backend has 1. It includes Ramp.
+	Weight float64
+	// Ramp is the part of its calls that a new backend gets, 0.1 to 1.
+	Ramp float64
+	// Proven is true once a probe passed or a call was answered.
+	Proven bool
+	// InFlight counts the calls that run on it, WebSockets included.
+	InFlight int64
+}
+
+// leaveOver is the time over which the WebSockets of a backend are closed once it
+// left the list.
+const leaveOver = 30 * time.Second
+
+// Closed returns the fraction of the backend's WebSockets that must be closed by now,
+// 0 to 1.
+func (b *BackendView) Closed(now time.Time) float64 {
+	if b.Phase != PhaseLeaving {
+		return 0
+	}
+	return progress(b.Left, leaveOver, now)
 }
 
 // NewView returns a view of the regions in the ranker's order. If the gateway's place

@@ -160,6 +160,8 @@ type living struct {
 
 func (*living) Upstream(_ string, b regions.Backend) *regions.Upstream { return regions.NewUpstream(b) }
 
+func (*living) Release(string, regions.Backend) {}
+
 func (l *living) Region(name string) *regions.RegionState {
 	if l.states[name] == nil {
 		l.states[name] = new(regions.RegionState)

@@ -251,6 +251,7 @@ func (a *App) Start() error {
 		a.background.Go(func() { a.followFleet(ctx) })
 	}
 	a.applyMemory()
+	a.awaitLists(ctx)
 	a.engine.Use(billingCatalogue{a}) // not that of a configuration that does not start
 	return nil
 }
@@ -259,16 +260,31 @@ func (a *App) Start() error {
 const startWait = 10 * time.Second
 
 // awaitStart waits until a configuration has started. Caddy starts apps in any order:
-// its servers may accept requests before this app has started.
+// its servers may accept requests before this app has started. In a reload it waits
+// for lists of backends alone.
 func (a *App) awaitStart(ctx context.Context) {
+	wait := startWait
 	if a.engine.InUse() {
-		return
+		if a.network.Ready() {
+			return
+		}
+		wait = listsWait
 	}
 	select {
 	case <-a.started:
 	case <-ctx.Done():
-	case <-time.After(startWait):
+	case <-time.After(wait):
 	}
+}
+
+// listsWait bounds how long the first lists of backends are waited for.
+const listsWait = 2 * time.Second
+
+// awaitLists waits for the first lists of backends of regions that look them up.
+func (a *App) awaitLists(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, listsWait)
+	defer cancel()
+	a.network.AwaitLists(ctx)
 }
 
 // limitGrace sets defaultGrace if the configuration has no grace_period.

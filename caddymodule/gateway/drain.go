@@ -133,7 +133,8 @@ func (a *App) drainAnswer(region *regions.Region, drain regions.Drain, dry bool)
 }
 
 // closeDrained closes the WebSockets of drained regions, spread over the duration of
-// the drain, until ctx is done.
+// the drain, and those of backends that left the list of their region, until ctx is
+// done.
 func (a *App) closeDrained(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -145,6 +146,13 @@ func (a *App) closeDrained(ctx context.Context) {
 			for _, r := range a.network.Set.All() {
 				if part := a.network.State(r).Drain().Closed(now); part > 0 {
 					a.shared.sockets.CloseShare(r.Name, part)
+				}
+			}
+			for _, r := range a.network.View().Regions {
+				for i := range r.Others {
+					if part := r.Others[i].Closed(now); part > 0 {
+						a.shared.sockets.CloseShareOf(r.Region.Name, r.Others[i].Key, part)
+					}
 				}
 			}
 		}

@@ -188,6 +188,7 @@ func (c *call) socketWriter(w http.ResponseWriter) http.ResponseWriter {
 		ResponseWriter: w,
 		Registry:       c.handler.app.shared.sockets,
 		Region:         c.region,
+		Backend:        c.exchange.Backend,
 		Switched:       c.switched,
 	}
 }

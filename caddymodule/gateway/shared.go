@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -43,7 +44,7 @@ const (
 type regionKey struct{ region string }
 
 // upstreamKey is the key of a regions.Upstream.
-type upstreamKey struct{ region, address string }
+type upstreamKey struct{ region, backend string }
 
 // projectsKey is the key of lastProjects. The apex belongs to it because shared hosts
 // of projects depend on it.
@@ -61,8 +62,9 @@ type sharedState struct {
 	repeats     *logs.Repeats     // refused calls to be logged in one line
 	inFlight    *inFlightCounter  // calls in flight under caps
 	replay      *regions.ReplayMemory
-	held        []any       // keys of the references
-	done        atomic.Bool // released
+
+	mu   sync.Mutex  // guards held
+	held map[any]int // references by key
 }
 
 // acquireShared returns references for a new configuration.
@@ -101,14 +103,32 @@ type pooledValue[T any] struct{ value T }
 func (pooledValue[T]) Destruct() error { return nil }
 
 // holdState returns the value of statePool under key, and calls create if there is
-// none. The reference ends with s.
+// none. The reference ends with s, or with drop.
 func holdState[T caddy.Destructor](s *sharedState, key any, create func() T) T {
 	value, _, err := statePool.LoadOrNew(key, func() (caddy.Destructor, error) { return create(), nil })
 	if err != nil {
 		panic(err) // the constructor returns none
 	}
-	s.held = append(s.held, key)
+	s.mu.Lock()
+	if s.held == nil {
+		s.held = make(map[any]int)
+	}
+	s.held[key]++
+	s.mu.Unlock()
 	return value.(T)
+}
+
+// drop gives a reference to a value of statePool back before s ends.
+func (s *sharedState) drop(key any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.held[key] == 0 {
+		return // all were released
+	}
+	s.held[key]--
+	if _, err := statePool.Delete(key); err != nil {
+		caddy.Log().Named("edge_functions").Error("state not released", zap.Error(err))
+	}
 }
 
 // lastProjects returns the projects that a source delivered last, to this or an earlier
@@ -122,9 +142,14 @@ type stateStore struct{ *sharedState }
 
 // Upstream implements regions.StateStore.
 func (s stateStore) Upstream(region string, b regions.Backend) *regions.Upstream {
-	return holdState(s.sharedState, upstreamKey{region: region, address: b.Address}, func() pooledUpstream {
+	return holdState(s.sharedState, upstreamKey{region, b.Key()}, func() pooledUpstream {
 		return pooledUpstream{regions.NewUpstream(b)}
 	}).Upstream
+}
+
+// Release implements regions.StateStore.
+func (s stateStore) Release(region string, b regions.Backend) {
+	s.drop(upstreamKey{region, b.Key()})
 }
 
 // Region implements regions.StateStore.
@@ -143,22 +168,26 @@ func (s stateStore) Ranker() *regions.Ranker {
 
 // release gives all references back. On nil, and on a second call, it does nothing.
 func (s *sharedState) release() error {
-	if s == nil || !s.done.CompareAndSwap(false, true) {
+	if s == nil {
 		return nil
 	}
-	var first error
-	for _, key := range s.held {
-		var err error
-		if engine, ok := key.(engineKey); ok {
-			err = engines.release(engine)
-		} else {
-			_, err = statePool.Delete(key)
-		}
-		if err != nil && first == nil {
-			first = err
+	s.mu.Lock()
+	held := s.held
+	s.held = nil
+	s.mu.Unlock()
+	var errs []error
+	for key, n := range held {
+		for range n {
+			var err error
+			if engine, ok := key.(engineKey); ok {
+				err = engines.release(engine)
+			} else {
+				_, err = statePool.Delete(key)
+			}
+			errs = append(errs, err)
 		}
 	}
-	return first
+	return errors.Join(errs...)
 }
 
 var _ regions.StateStore = stateStore{}

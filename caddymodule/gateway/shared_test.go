@@ -34,7 +34,7 @@ func mustRelease(t *testing.T, l *sharedState) {
 
 func TestLeaseIsReleasedOnce(t *testing.T) {
 	b := backend(t, "http://127.0.0.1:9")
-	key := upstreamKey{region: "us-east-1", address: b.Address}
+	key := upstreamKey{"us-east-1", b.Key()}
 	expect := func(when string, want int) {
 		t.Helper()
 		if sockets, upstreams := references(socketsKey), references(key); sockets != want || upstreams != want {
@@ -57,7 +57,7 @@ func TestLeaseIsReleasedOnce(t *testing.T) {
 	}
 	mustRelease(t, running)
 	expect("the last one is cleaned up", 0)
-	if n := references(upstreamKey{region: "eu-west-1", address: b.Address}); n != 0 {
+	if n := references(upstreamKey{"eu-west-1", b.Key()}); n != 0 {
 		t.Errorf("%d hold the other region's backend", n)
 	}
 }
@@ -108,7 +108,12 @@ func firstUpstream(t *testing.T, app any) *regions.Upstream {
 // TestRefusedConfigChangesNothing is about a bug that unconditional releases have: Caddy also cleans up configurations
 // that failed to load, and with them goes the state of the running one.
 func TestRefusedConfigChangesNothing(t *testing.T) {
-	keys := []any{socketsKey, upstreamKey{"us-east-1", "http://127.0.0.1:9"}, upstreamKey{"eu-west-1", "http://127.0.0.1:9"}, upstreamKey{"eu-west-1", "unix//run/edge.sock"}}
+	keys := []any{
+		socketsKey,
+		upstreamKey{"us-east-1", backend(t, "http://127.0.0.1:9").Key()},
+		upstreamKey{"eu-west-1", backend(t, "http://127.0.0.1:9").Key()},
+		upstreamKey{"eu-west-1", backend(t, "unix//run/edge.sock").Key()},
+	}
 	expect := func(t *testing.T, want int) {
 		t.Helper()
 		for _, key := range keys {

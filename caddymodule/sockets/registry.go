@@ -5,6 +5,7 @@ import "sync"
 const (
 	reasonStopping = "server is stopping"
 	reasonDrained  = "region is drained"
+	reasonLeaving  = "backend is leaving"
 )
 
 // Registry knows the WebSockets of the process, including those whose handlers
@@ -70,12 +71,21 @@ func (g *Registry) InRegion(region string) int {
 // to 1. Called again with a larger share, it closes those that the difference
 // adds: each socket has a random place in the drain.
 func (g *Registry) CloseShare(region string, share float64) {
+	g.closeShare(share, reasonDrained, func(s *Socket) bool { return s.region == region })
+}
+
+// CloseShareOf does the same with the WebSockets of one backend of a region.
+func (g *Registry) CloseShareOf(region, backend string, share float64) {
+	g.closeShare(share, reasonLeaving, func(s *Socket) bool { return s.region == region && s.backend == backend })
+}
+
+func (g *Registry) closeShare(share float64, reason string, of func(*Socket) bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for s := range g.sockets {
-		if s.region == region && s.drainAt <= share {
+		if s.drainAt <= share && of(s) {
 			s.drainAt = 2 // once
-			go s.GoAway(ServerClosed, reasonDrained)
+			go s.GoAway(ServerClosed, reason)
 		}
 	}
 }

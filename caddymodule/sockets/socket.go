@@ -35,6 +35,7 @@ type Socket struct {
 	early    *bufio.Reader // bytes that the client sent before the switch
 	registry *Registry
 	region   string  // the region in which the function runs
+	backend  string  // the backend on which it runs
 	drainAt  float64 // the share of a drain, 0 to 1, at which the socket is closed; guarded by the registry's mu
 	once     sync.Once
 

@@ -20,6 +20,9 @@ type Writer struct {
 	// called by Hijack, when that is decided.
 	Region func() string
 
+	// Backend returns the backend on which it runs, likewise. Optional.
+	Backend func() string
+
 	// Switched is called by Hijack with the socket, before anything is written.
 	Switched func(*Socket)
 }
@@ -44,6 +47,9 @@ func (w *Writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		registry: w.Registry,
 		region:   w.Region(),
 		drainAt:  rand.Float64(), // #nosec G404 -- spreads the closing, guards nothing
+	}
+	if w.Backend != nil {
+		s.backend = w.Backend()
 	}
 	w.Registry.add(s)
 	w.Switched(s)

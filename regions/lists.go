@@ -1,0 +1,275 @@
+package regions
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/regions/discovery"
+)
+
+// RegionState is the state of a region that outlives configurations: its health,
+// its load, its drain, and the last lists of its backends. The zero value is a region
+// of which nothing is known yet. It is safe for concurrent use.
+type RegionState struct {
+	verdict Verdict
+	load    capacity.Load
+	drain   atomic.Pointer[Drain]
+	lists   sourceLists
+}
+
+// Drain returns the operator's order.
+func (s *RegionState) Drain() Drain {
+	if d := s.drain.Load(); d != nil {
+		return *d
+	}
+	return Drain{}
+}
+
+// SetDrain replaces the operator's order.
+func (s *RegionState) SetDrain(d Drain) { s.drain.Store(&d) }
+
+// sourceLists are the last good lists of the sources of a region. The zero value has
+// none.
+type sourceLists struct {
+	mu       sync.Mutex // guards the fields below
+	version  uint64     // counts changes
+	bySource map[string]*sourceList
+	leaving  map[string]departure // by Backend.Key
+}
+
+// sourceList is what a source of backends said.
+type sourceList struct {
+	backends []discovered // by address; the last list that was not empty
+	at       time.Time    // of the last look-up that gave a list
+	failing  time.Time    // of the first failed look-up after that; zero while they succeed
+	err      error        // of the last look-up
+}
+
+// discovered is a backend in a list.
+type discovered struct {
+	backend  Backend
+	priority uint16
+	weight   float64 // relative to a fixed backend, which has 1
+}
+
+// departure is a backend that left the lists.
+type departure struct {
+	backend Backend
+	at      time.Time
+}
+
+// sourceKey identifies a source over configurations.
+func sourceKey(s *discovery.Source) string { return s.Scheme + " " + s.Name }
+
+// errNoBackends is the outcome of a look-up that found none.
+var errNoBackends = errors.New("the source lists no backends")
+
+// listOf turns what a source found into a list. Endpoints that are none are left
+// out; if all are, the error is of the first.
+func listOf(s *discovery.Source, endpoints []discovery.Endpoint) ([]discovered, error) {
+	var wrong error
+	list := make([]discovered, 0, len(endpoints))
+	for _, e := range endpoints {
+		b, err := endpointBackend(s.Scheme, e)
+		if err != nil {
+			wrong = err
+			continue
+		}
+		list = append(list, discovered{backend: b, priority: e.Priority, weight: float64(e.Weight)})
+	}
+	if len(list) == 0 {
+		if wrong == nil {
+			wrong = errNoBackends
+		}
+		return nil, wrong
+	}
+	slices.SortFunc(list, func(a, b discovered) int { return strings.Compare(a.backend.Key(), b.backend.Key()) })
+	list = slices.CompactFunc(list, func(a, b discovered) bool { return a.backend.Key() == b.backend.Key() })
+	list = list[:min(len(list), discovery.MaxEndpoints)]
+	normalize(list)
+	return list, nil
+}
+
+// endpointBackend returns the backend of an endpoint.
+func endpointBackend(scheme string, e discovery.Endpoint) (Backend, error) {
+	if strings.HasPrefix(e.Address, "/") {
+		if scheme == "h2c" {
+			return ParseBackend("unix+h2c/" + e.Address)
+		}
+		return ParseBackend("unix/" + e.Address)
+	}
+	if _, err := netip.ParseAddrPort(e.Address); err != nil {
+		return Backend{}, fmt.Errorf("the source lists %q, which is no IP:PORT", e.Address)
+	}
+	b, err := ParseBackend(scheme + "://" + e.Address)
+	if err == nil && e.Host != "" {
+		b.Host = strings.ToLower(e.Host)
+	}
+	return b, err
+}
+
+// leastWeight is the weight of an endpoint with weight 0 among others that have one,
+// as a part of their mean: RFC 2782 wants it to be chosen very seldom.
+const leastWeight = 0.01
+
+// normalize scales weights so that they are 1 on average within their priority. A
+// priority whose weights are all 0 has equal ones.
+func normalize(list []discovered) {
+	sums, counts := make(map[uint16]float64), make(map[uint16]float64)
+	for _, d := range list {
+		sums[d.priority] += d.weight
+		counts[d.priority]++
+	}
+	for i := range list {
+		d := &list[i]
+		switch mean := sums[d.priority] / counts[d.priority]; mean {
+		case 0:
+			d.weight = 1
+		default:
+			d.weight = max(d.weight/mean, leastWeight)
+		}
+	}
+}
+
+// took records the outcome of a look-up, and reports whether it gave the first list
+// of the source. Backends that no list has any more begin to leave.
+func (l *sourceLists) took(now time.Time, s *discovery.Source, list []discovered, err error) (first bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bySource == nil {
+		l.bySource, l.leaving = make(map[string]*sourceList), make(map[string]departure)
+	}
+	key := sourceKey(s)
+	last := l.bySource[key]
+	if last == nil {
+		last = new(sourceList)
+		l.bySource[key] = last
+	}
+	last.err = err
+	if err != nil {
+		if last.failing.IsZero() {
+			last.failing = now
+		}
+		return false
+	}
+	first = last.at.IsZero()
+	last.at, last.failing = now, time.Time{}
+	if slices.Equal(last.backends, list) {
+		return first
+	}
+	before := last.backends
+	last.backends = list
+	l.version++
+	for _, d := range list {
+		delete(l.leaving, d.backend.Key())
+	}
+	for _, d := range before {
+		if key := d.backend.Key(); !l.has(key) {
+			l.leaving[key] = departure{d.backend, now}
+		}
+	}
+	return first
+}
+
+// has reports whether a list has a backend. l.mu is held.
+func (l *sourceLists) has(key string) bool {
+	for _, list := range l.bySource {
+		_, found := slices.BinarySearchFunc(list.backends, key, func(d discovered, key string) int {
+			return strings.Compare(d.backend.Key(), key)
+		})
+		if found {
+			return true
+		}
+	}
+	return false
+}
+
+// current returns the version of the lists, which is never 0.
+func (l *sourceLists) current() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.version + 1
+}
+
+// currentLists are the lists of some sources, in their order, and the backends that
+// left.
+type currentLists struct {
+	version uint64 // as of current
+	of      [][]discovered
+	leaving map[string]departure
+}
+
+// get returns the lists of sources.
+func (l *sourceLists) get(sources []discovery.Source) currentLists {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := currentLists{version: l.version + 1, of: make([][]discovered, len(sources)), leaving: maps.Clone(l.leaving)}
+	for i := range sources {
+		if list := l.bySource[sourceKey(&sources[i])]; list != nil {
+			c.of[i] = list.backends
+		}
+	}
+	return c
+}
+
+// forget ends the leaving of a backend.
+func (l *sourceLists) forget(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.leaving, key)
+}
+
+// age returns how long ago a source gave a list; false if it never did.
+func (l *sourceLists) age(now time.Time, s *discovery.Source) (time.Duration, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	list := l.bySource[sourceKey(s)]
+	if list == nil || list.at.IsZero() {
+		return 0, false
+	}
+	return now.Sub(list.at), true
+}
+
+// SourceView is what is known of a source of backends.
+type SourceView struct {
+	Name string
+	// Backends is the length of its last list.
+	Backends int
+	// ListedAt is when it gave a list last; zero if it never did.
+	ListedAt time.Time
+	// FailingSince is when its look-ups began to fail; zero while they succeed.
+	FailingSince time.Time
+	// Err is why the last look-up failed.
+	Err error
+}
+
+// views returns what is known of sources, in their order.
+func (l *sourceLists) views(sources []discovery.Source) []SourceView {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	views := make([]SourceView, 0, len(sources))
+	for i := range sources {
+		v := SourceView{Name: sources[i].Name}
+		if list := l.bySource[sourceKey(&sources[i])]; list != nil {
+			v.Backends, v.ListedAt, v.FailingSince, v.Err = len(list.backends), list.at, list.failing, list.err
+		}
+		views = append(views, v)
+	}
+	return views
+}
+
+// String names the source and its state, for logs.
+func (v SourceView) String() string {
+	if v.Err != nil {
+		return fmt.Sprintf("%s: %v", v.Name, v.Err)
+	}
+	return v.Name
+}

@@ -1,0 +1,282 @@
+package regions
+
+import (
+	"cmp"
+	"context"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgegate/edgegate/regions/discovery"
+)
+
+// members are the backends of one region in a Network: the fixed ones, those that its
+// sources list, and those that left a list and still run calls. Network.mu guards all
+// but the list.
+type members struct {
+	current map[string]*member // by Backend.Key
+	order   []*member          // those of current that have not left: as configured, then by address
+	version uint64             // of the lists in the RegionState; 0 before the first update
+	list    atomic.Pointer[memberList]
+}
+
+// member is one backend of a region.
+type member struct {
+	upstream *Upstream
+	source   string    // the name of its source, "" for a fixed one
+	group    int       // the index of its source in Region.Sources, -1 for a fixed one
+	priority uint16    // as in discovery.Endpoint
+	weight   float64   // relative to a fixed backend, which has 1
+	left     time.Time // when it left the list of its source; zero while it is listed
+}
+
+// Phase is where a backend stands between its entry into a list and its end.
+type Phase string
+
+// The phases of backends. The others serve, and have none.
+const (
+	PhaseEntering Phase = "entering" // new: no probe passed yet, or it gets a growing part of its calls
+	PhaseStandby  Phase = "standby"  // of a priority that is not in use
+	PhaseLeaving  Phase = "leaving"  // not in the list any more: gets no new calls
+)
+
+func newMembers(r *Region) *members {
+	m := &members{current: make(map[string]*member)}
+	m.list.Store(new(memberList))
+	return m
+}
+
+// update brings the members of a region to what its sources list. n.mu is held, but
+// for NewNetwork.
+func (n *Network) update(now time.Time, r *Region) {
+	m, state := n.members[r], n.states[r]
+	if m.version != state.lists.current() {
+		n.replace(r, state.lists.get(r.Sources))
+	}
+	for key, one := range m.current {
+		if one.left.IsZero() {
+			continue
+		}
+		one.upstream.Close() // connections whose calls have ended meanwhile
+		if now.Sub(one.left) > forgetAfter && one.upstream.inFlight.Load() == 0 {
+			state.lists.forget(key)
+			delete(m.current, key)
+			n.config.States.Release(r.Name, one.upstream.Backend)
+		}
+	}
+}
+
+// forgetAfter is how long a backend without calls is kept after it left: a call may
+// have chosen it a moment before.
+const forgetAfter = time.Second
+
+// replace makes the members of a region anew. Backends that stay keep their state.
+func (n *Network) replace(r *Region, lists currentLists) {
+	m := n.members[r]
+	m.version = lists.version
+	before := m.current
+	m.current = make(map[string]*member, len(before))
+	m.order = m.order[:0]
+	var fresh []*member
+	take := func(b Backend) *member {
+		key := b.Key()
+		one := &member{group: -1, weight: 1}
+		if old, ok := before[key]; ok {
+			one.upstream = old.upstream
+			delete(before, key)
+		} else {
+			one.upstream = n.config.States.Upstream(r.Name, b)
+			fresh = append(fresh, one)
+		}
+		m.current[key] = one
+		return one
+	}
+	seen := make(map[string]bool)
+	for _, b := range r.Backends {
+		seen[b.server()] = true
+		m.order = append(m.order, take(b))
+	}
+	for i, list := range lists.of {
+		for _, e := range list {
+			if seen[e.backend.server()] {
+				continue // listed by several sources, or fixed: the first counts
+			}
+			seen[e.backend.server()] = true
+			one := take(e.backend)
+			one.source, one.group, one.priority, one.weight = r.Sources[i].Name, i, e.priority, e.weight
+			m.order = append(m.order, one)
+		}
+	}
+	for key, since := range lists.leaving {
+		old, ok := before[key]
+		switch {
+		case m.current[key] != nil:
+		case ok:
+			old.left = since.at
+			m.current[key] = old
+			delete(before, key)
+		default:
+			one := take(since.backend)
+			one.left = since.at
+		}
+	}
+	// The rest was not listed by a source of this configuration, or is forgotten.
+	for _, old := range before {
+		n.config.States.Release(r.Name, old.upstream.Backend)
+	}
+	others := slices.ContainsFunc(m.order, func(one *member) bool { return one.upstream.isProven() })
+	for _, one := range fresh {
+		one.upstream.place(others)
+		if n.running {
+			n.adopt(r, one.upstream)
+		}
+	}
+}
+
+// judge makes the list of backends of a region from their state, and returns what a
+// Verdict needs to know of them. n.mu is held, but for NewNetwork.
+func (n *Network) judge(now time.Time, r *Region) RegionInput {
+	m := n.members[r]
+	views := make([]BackendView, len(m.order))
+	proven := false
+	inUse := make([]int, len(r.Sources)) // the priority in use by source
+	for i := range inUse {
+		inUse[i] = -1
+	}
+	for i, one := range m.order {
+		views[i] = one.upstream.View(now)
+		proven = proven || views[i].Proven
+		if g := one.group; g >= 0 && views[i].State == StateUp && (inUse[g] < 0 || int(one.priority) < inUse[g]) {
+			inUse[g] = int(one.priority)
+		}
+	}
+	for _, one := range m.order {
+		// Without a healthy backend it is the lowest priority.
+		if g := one.group; g >= 0 && (inUse[g] < 0 || inUse[g] >= noneHealthy && int(one.priority) < inUse[g]-noneHealthy) {
+			inUse[g] = noneHealthy + int(one.priority)
+		}
+	}
+	from := make([]listed, len(m.order))
+	in := RegionInput{Backends: make([]BackendView, 0, len(m.order)), Sources: n.states[r].lists.views(r.Sources)}
+	for i, one := range m.order {
+		v := &views[i]
+		v.Source, v.Weight = one.source, one.weight*v.Ramp
+		counted := true
+		switch {
+		case one.group >= 0 && int(one.priority) != inUse[one.group]%noneHealthy:
+			v.Phase, counted = PhaseStandby, false
+		case one.group >= 0 && proven && !v.Proven:
+			v.Phase, counted = PhaseEntering, false
+		case v.Ramp < 1:
+			v.Phase = PhaseEntering
+		}
+		if counted {
+			in.Backends = append(in.Backends, *v)
+		} else {
+			in.Others = append(in.Others, *v)
+		}
+		from[i] = listed{one.upstream, v.State, v.Weight, counted}
+	}
+	m.list.Store(newMemberList(from))
+	for _, one := range m.current {
+		if !one.left.IsZero() {
+			v := one.upstream.View(now)
+			v.Source, v.Phase, v.Left = one.source, PhaseLeaving, one.left
+			in.Others = append(in.Others, v)
+		}
+	}
+	slices.SortStableFunc(in.Others, func(a, b BackendView) int {
+		return cmp.Or(strings.Compare(string(a.Phase), string(b.Phase)), strings.Compare(a.Address, b.Address))
+	})
+	return in
+}
+
+// noneHealthy marks a priority of which no backend is healthy.
+const noneHealthy = 1 << 16
+
+// lookupSoon is the time to the next look-up of a source that gave no list yet. It
+// doubles up to the source's interval.
+const lookupSoon = 250 * time.Millisecond
+
+// follow looks a source up until ctx is done.
+func (n *Network) follow(ctx context.Context, r *Region, s *discovery.Source) {
+	state := n.states[r]
+	interval := max(cmp.Or(s.Interval, discovery.DefaultInterval), discovery.MinInterval)
+	soon := lookupSoon
+	wait := time.NewTimer(0)
+	defer wait.Stop()
+	if age, ok := state.lists.age(time.Now(), s); ok {
+		wait.Reset(interval - age) // an earlier configuration looked it up
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wait.C:
+		}
+		list, err := lookup(ctx, s)
+		if ctx.Err() != nil {
+			return
+		}
+		if state.lists.took(time.Now(), s, list, err) {
+			n.Refresh(time.Now()) // AwaitLists waits for this
+		}
+		n.Changed()
+		next := interval*9/10 + rand.N(interval/5) // #nosec G404 -- spreads load, guards nothing
+		if _, ok := state.lists.age(time.Now(), s); !ok {
+			next = min(soon, interval)
+			soon *= 2
+		}
+		wait.Reset(next)
+	}
+}
+
+// lookup asks a source once.
+func lookup(ctx context.Context, s *discovery.Source) ([]discovered, error) {
+	ctx, cancel := context.WithTimeout(ctx, discovery.LookupTimeout)
+	defer cancel()
+	endpoints, err := s.Lookup(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return listOf(s, endpoints)
+}
+
+// listsPoll is how often AwaitLists looks for the lists.
+const listsPoll = 5 * time.Millisecond
+
+// AwaitLists returns as soon as each source of backends has given a list and the lists
+// are in force, or when ctx is done. Run must run.
+func (n *Network) AwaitLists(ctx context.Context) {
+	defer n.ready.Store(true)
+	tick := time.NewTicker(listsPoll)
+	defer tick.Stop()
+	for !n.listed() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// Ready reports whether AwaitLists has returned, or needs not be called since all
+// backends are fixed.
+func (n *Network) Ready() bool { return n.ready.Load() }
+
+// listed reports whether each source has given a list that is in force.
+func (n *Network) listed() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, r := range n.Set.All() {
+		lists := n.states[r].lists.get(r.Sources)
+		for _, list := range lists.of {
+			if len(list) == 0 || lists.version != n.members[r].version {
+				return false
+			}
+		}
+	}
+	return true
+}

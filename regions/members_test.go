@@ -1,0 +1,336 @@
+package regions
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/edgegate/edgegate/regions/discovery"
+)
+
+const (
+	a1 = "10.0.0.1:80"
+	a2 = "10.0.0.2:80"
+	a3 = "10.0.0.3:80"
+)
+
+// A region whose source never gave a list is unknown: nothing is sent there, and the
+// first list is in force once AwaitLists returns.
+func TestNoListYet(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.fails(errNameServer)
+		if f.Ready() {
+			t.Error("ready before anything was looked up")
+		}
+		defer f.run()()
+		time.Sleep(time.Second)
+		v := &f.View().Regions[0]
+		if v.State != StateUnknown || v.Usable() || v.Reachable() {
+			t.Errorf("without a list: %s, usable %t, reachable %t", v.State, v.Usable(), v.Reachable())
+		}
+		if _, err := f.call("/x"); err == nil {
+			t.Error("a call was answered by nobody")
+		}
+		if s := v.Sources[0]; s.Err != errNameServer || s.FailingSince.IsZero() || !s.ListedAt.IsZero() {
+			t.Errorf("source %+v", s)
+		}
+		f.start(a1)
+		f.lists(a1)
+		f.AwaitLists(t.Context())
+		if got := f.spread(3); got[a1] != 3 {
+			t.Errorf("calls after the first list: %v", got)
+		}
+	})
+}
+
+// Life of a backend: unknown ones of the first list serve at once. A later one is
+// probed, then gets a growing part of the calls. One that leaves gets no new calls;
+// its calls end, its WebSockets are closed over 30 s, then it is forgotten with its
+// connections.
+func TestLifeOfABackend(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1)
+		f.start(a2)
+		f.lists(a1, a2)
+		defer f.run()()
+		f.only(f.spread(200), a1, a2)
+
+		f.lists(a1, a2, a3) // not there yet
+		time.Sleep(20 * time.Second)
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up", "http://10.0.0.3:80 down entering")
+		if v := f.View().Regions[0]; v.State != StateUp || v.Healthy != 2 || len(v.Backends) != 2 {
+			t.Errorf("a backend that never worked counts: %s, %d of %d", v.State, v.Healthy, len(v.Backends))
+		}
+		f.only(f.spread(200), a1, a2)
+
+		f.start(a3)
+		time.Sleep(7 * time.Second) // three probes
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up", "http://10.0.0.3:80 up entering")
+		early := f.spread(2000)[a3]
+		time.Sleep(30 * time.Second)
+		middle := f.spread(2000)[a3]
+		time.Sleep(30 * time.Second)
+		late := f.spread(2000)[a3]
+		if early < 20 || early > 250 || middle < early+100 || late < 500 || late > 850 {
+			t.Errorf("of 2000 calls the new one of three got %d, after 30 s %d, after 60 s %d", early, middle, late)
+		}
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up", "http://10.0.0.3:80 up")
+
+		held := make(chan error, 20)
+		for range cap(held) {
+			go func() { _, err := f.call("/hold"); held <- err }()
+			synctest.Wait()
+		}
+		gone := f.servers[a3]
+		f.lists(a1, a2)
+		time.Sleep(6 * time.Second)
+		if got := f.spread(300); got[a3] != 0 {
+			t.Errorf("one that left got calls: %v", got)
+		}
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up", "http://10.0.0.3:80 up leaving")
+		leaving := f.View().Regions[0].Others[0]
+		for after, want := range map[time.Duration]float64{0: 0, 15 * time.Second: 0.5, 30 * time.Second: 1} {
+			if got := leaving.Closed(leaving.Left.Add(after)); got != want {
+				t.Errorf("after %s the part of closed WebSockets is %v, want %v", after, got, want)
+			}
+		}
+		time.Sleep(time.Minute)
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up", "http://10.0.0.3:80 up leaving")
+		for _, s := range f.servers {
+			close(s.holds)
+		}
+		for range cap(held) {
+			if err := <-held; err != nil {
+				t.Errorf("a call in flight failed: %v", err)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up")
+		if n := gone.open(); n != 0 {
+			t.Errorf("%d connections to the one that left are open", n)
+		}
+		if n := len(f.living.references); n != 2 {
+			t.Errorf("%d backends are held, want 2: %v", n, f.living.references)
+		}
+	})
+}
+
+// The last list is kept while the source fails, hangs or answers nothing.
+func TestLastListIsKept(t *testing.T) {
+	for name, spoil := range map[string]func(*farm){
+		"fails":        func(f *farm) { f.fails(errNameServer) },
+		"hangs":        func(f *farm) { f.fails(nil) },
+		"nothing":      func(f *farm) { f.lists() },
+		"no addresses": func(f *farm) { f.lists("runtime", "nowhere:port") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			newFarm(t, nil, func(t *testing.T, f *farm) {
+				f.start(a1)
+				f.lists(a1)
+				defer f.run()()
+				time.Sleep(10 * time.Second)
+				spoil(f)
+				time.Sleep(10 * time.Minute)
+				f.only(f.spread(20), a1)
+				s := f.View().Regions[0].Sources[0]
+				if s.Err == nil || time.Since(s.ListedAt) < 9*time.Minute || time.Since(s.FailingSince) < 9*time.Minute || s.Backends != 1 {
+					t.Errorf("source: %v, listed %s ago, failing for %s, %d backends", s.Err, time.Since(s.ListedAt), time.Since(s.FailingSince), s.Backends)
+				}
+				f.start(a2)
+				f.lists(a2)
+				time.Sleep(7 * time.Second)
+				f.only(f.spread(20), a2)
+				if s := f.View().Regions[0].Sources[0]; s.Err != nil || !s.FailingSince.IsZero() || time.Since(s.ListedAt) > 7*time.Second {
+					t.Errorf("the source works again, and is %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// Of one that leaves and comes back the state is kept: it serves at once. After it was
+// forgotten it is new.
+func TestLeaveAndReturn(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1)
+		f.start(a2)
+		f.lists(a1, a2)
+		defer f.run()()
+		time.Sleep(10 * time.Second)
+		f.mu.Lock()
+		two := f.servers[a2]
+		f.mu.Unlock()
+		done := make(chan struct{})
+		f.upstreamOf(a1).inFlight.Add(50) // so that the held call runs on the other
+		go func() { defer close(done); _, _ = f.call("/hold") }()
+		synctest.Wait()
+		f.upstreamOf(a1).inFlight.Add(-50)
+		before := f.upstreamOf(a2)
+		f.lists(a1)
+		time.Sleep(6 * time.Second)
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up leaving")
+		f.lists(a1, a2)
+		time.Sleep(6 * time.Second)
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up")
+		if f.upstreamOf(a2) != before {
+			t.Error("its state was lost")
+		}
+		close(two.holds)
+		<-done
+		f.lists(a1)
+		time.Sleep(10 * time.Second)
+		f.lists(a1, a2)
+		time.Sleep(6 * time.Second)
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up entering")
+	})
+}
+
+// upstreamOf returns the state of a listed backend.
+func (f *farm) upstreamOf(address string) *Upstream {
+	for _, u := range f.Upstreams(f.set[first]) {
+		if u.Backend.DialAddress == address {
+			return u
+		}
+	}
+	f.t.Fatalf("%s is not listed", address)
+	return nil
+}
+
+// Fixed backends and a source in one region: all serve alike, and one that both name
+// is one.
+func TestFixedBesideASource(t *testing.T) {
+	newFarm(t, []string{"http://10.0.0.1"}, func(t *testing.T, f *farm) {
+		f.start(a2)
+		f.lists(a1, a2)
+		defer f.run()()
+		time.Sleep(10 * time.Second)
+		f.expect("http://10.0.0.1 up", "http://10.0.0.2:80 up")
+		f.only(f.spread(200), a1, a2)
+		f.lists(a2)
+		time.Sleep(6 * time.Second)
+		f.expect("http://10.0.0.1 up", "http://10.0.0.2:80 up")
+	})
+}
+
+// Weights decide the parts of the calls; only the lowest priority with a healthy
+// backend is used.
+func TestWeightsAndPriorities(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		for i := 1; i <= 5; i++ {
+			f.start(fmt.Sprintf("10.0.0.%d:80", i))
+		}
+		const a4, a5 = "10.0.0.4:80", "10.0.0.5:80"
+		f.answers(
+			discovery.Endpoint{Address: a1, Priority: 10, Weight: 60},
+			discovery.Endpoint{Address: a2, Priority: 10, Weight: 30},
+			discovery.Endpoint{Address: a3, Priority: 10, Weight: 10},
+			discovery.Endpoint{Address: a4, Priority: 20, Weight: 0},
+			discovery.Endpoint{Address: a5, Priority: 20, Weight: 0},
+		)
+		defer f.run()()
+		time.Sleep(5 * time.Second)
+		const calls = 6000
+		got := f.spread(calls)
+		f.only(got, a1, a2, a3)
+		for address, want := range map[string]float64{a1: 0.6, a2: 0.3, a3: 0.1} {
+			if part := float64(got[address]) / calls; math.Abs(part-want) > 0.04 {
+				t.Errorf("%s got %.3f of the calls, want %.1f", address, part, want)
+			}
+		}
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up", "http://10.0.0.3:80 up",
+			"http://10.0.0.4:80 up standby", "http://10.0.0.5:80 up standby")
+		f.kill(a1)
+		f.kill(a2)
+		time.Sleep(10 * time.Second)
+		f.only(f.spread(200), a3)
+		f.kill(a3)
+		if got := f.spread(20); got[a4]+got[a5] != 20 { // at once: nothing was sent to the dead one
+			t.Errorf("calls after the last of the first priority died: %v", got)
+		}
+		time.Sleep(10 * time.Second)
+		got = f.spread(400)
+		f.only(got, a4, a5)
+		if part := float64(got[a4]) / 400; math.Abs(part-0.5) > 0.12 {
+			t.Errorf("weights of 0 are not equal: %v", got)
+		}
+		if v := f.View().Regions[0]; v.State != StateUp || v.Healthy != 2 {
+			t.Errorf("the second priority does not stand for the region: %s, %d", v.State, v.Healthy)
+		}
+		f.start(a3)
+		time.Sleep(10 * time.Second)
+		f.only(f.spread(200), a3)
+	})
+}
+
+// Weight 0 beside others is very seldom chosen, and so is chosen.
+func TestNormalize(t *testing.T) {
+	list := []discovered{{priority: 1, weight: 0}, {priority: 1, weight: 300}, {priority: 1, weight: 100}, {priority: 2}, {priority: 2}}
+	normalize(list)
+	var got []float64
+	for _, d := range list {
+		got = append(got, math.Round(d.weight*1000)/1000)
+	}
+	if want := []float64{0.01, 2.25, 0.75, 1, 1}; !slices.Equal(got, want) {
+		t.Errorf("weights %v, want %v", got, want)
+	}
+}
+
+// A new configuration goes on with the last lists and with what is leaving; the state
+// of backends stays, and all references end with the configurations.
+func TestListsOverConfigurations(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1)
+		f.start(a2)
+		f.lists(a1, a2)
+		stop := f.run()
+		time.Sleep(10 * time.Second)
+		f.fails(errNameServer)
+		one, two := f.upstreamOf(a1), f.upstreamOf(a2)
+
+		next := NewNetwork(NetworkConfig{Set: f.Set, States: f.living})
+		stop()
+		f.Network, f.Transport.Network = next, next
+		f.only(f.spread(100), a1, a2) // before it runs, too
+		stop = f.run()
+		time.Sleep(10 * time.Second)
+		f.only(f.spread(100), a1, a2)
+		if f.upstreamOf(a1) != one || f.upstreamOf(a2) != two {
+			t.Error("the state of a backend was lost")
+		}
+
+		two.inFlight.Add(1)
+		f.lists(a1)
+		time.Sleep(6 * time.Second)
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up leaving")
+		left := f.View().Regions[0].Others[0].Left
+		next = NewNetwork(NetworkConfig{Set: f.Set, States: f.living})
+		stop()
+		f.Network, f.Transport.Network = next, next
+		stop = f.run()
+		defer func() { stop() }()
+		time.Sleep(time.Second)
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up leaving")
+		if again := f.View().Regions[0].Others[0].Left; !again.Equal(left) {
+			t.Errorf("it left at %s, after the reload at %s", left, again)
+		}
+		two.inFlight.Add(-1)
+		time.Sleep(2 * time.Second)
+		f.expect("http://10.0.0.1:80 up")
+	})
+}
+
+// A configuration that is refused, or only validated, looks nothing up.
+func TestNewNetworkLooksNothingUp(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		time.Sleep(time.Minute)
+		f.View()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.lookups != 0 {
+			t.Errorf("%d look-ups", f.lookups)
+		}
+	})
+}
