@@ -42,7 +42,7 @@ const (
 	PhaseLeaving  Phase = "leaving"  // not in the list any more: gets no new calls
 )
 
-func newMembers(r *Region) *members {
+func newMembers() *members {
 	m := &members{current: make(map[string]*member)}
 	m.list.Store(new(memberList))
 	return m

@@ -74,7 +74,7 @@ func NewNetwork(config NetworkConfig) *Network {
 	n.ready.Store(!slices.ContainsFunc(config.Set.All(), func(r *Region) bool { return len(r.Sources) > 0 }))
 	for _, r := range config.Set.All() {
 		n.states[r] = config.States.Region(r.Name)
-		n.members[r] = newMembers(r)
+		n.members[r] = newMembers()
 		n.update(now, r)
 		n.judge(now, r)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/discovery"
 	"github.com/edgegate/edgegate/regions/geo"
 )
 
@@ -24,7 +26,8 @@ type Region struct {
 	Name string `json:"name"`
 
 	// The addresses of the runtimes: http://HOST[:PORT], https://HOST[:PORT],
-	// h2c://HOST[:PORT], unix//PATH or unix+h2c//PATH.
+	// h2c://HOST[:PORT], unix//PATH or unix+h2c//PATH. Of a DNS name all addresses are
+	// backends, and it is looked up anew every 5 s.
 	Backends []string `json:"backends"`
 
 	// The number of requests that the region can run at once. Default: unknown, the
@@ -78,9 +81,34 @@ func (r *Region) build() (regions.Region, error) {
 			errs = append(errs, fmt.Errorf("region %q: %w", r.Name, err))
 			continue
 		}
+		if source, ok := namedSource(backend); ok {
+			region.Sources = append(region.Sources, source)
+			continue
+		}
 		region.Backends = append(region.Backends, backend)
 	}
 	return region, errors.Join(errs...)
+}
+
+// namedSource returns the source of the addresses of a backend that is given by its DNS
+// name.
+func namedSource(b regions.Backend) (discovery.Source, bool) {
+	name, port, ok := b.DNSName()
+	if !ok {
+		return discovery.Source{}, false
+	}
+	scheme := b.Scheme
+	if b.H2C {
+		scheme = "h2c"
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	return discovery.HostSource(discovery.Host{
+		Display:  b.Address,
+		Name:     name,
+		Port:     uint16(number),
+		Scheme:   scheme,
+		HostText: b.Host,
+	}), err == nil
 }
 
 // regionSet returns the regions of the configuration, or all their errors.
