@@ -39,8 +39,9 @@ type exports struct {
 	engine *Engine
 	opened *opened
 
-	mu     sync.Mutex           // held for as long as anything is exported, and while the store changes; guards tended
-	tended map[string]time.Time // when shared pages were last tended, by service
+	mu        sync.Mutex           // held for as long as anything is exported, and while the store changes; guards tended and rechecked
+	tended    map[string]time.Time // when shared pages were last tended, by service
+	rechecked map[string]uint64    // joiner.Joins at the last Recheck, by service
 
 	leaving atomic.Bool                        // the store changes, or the process ends: no round begins
 	cancel  atomic.Pointer[context.CancelFunc] // of the round under way
@@ -68,10 +69,11 @@ func (s *exportState) failing() bool { return s.err != nil && !s.standby() }
 
 func newExports(e *Engine, o *opened) *exports {
 	return &exports{
-		engine: e,
-		opened: o,
-		tended: make(map[string]time.Time),
-		last:   make(map[string]*exportState),
+		engine:    e,
+		opened:    o,
+		tended:    make(map[string]time.Time),
+		rechecked: make(map[string]uint64),
+		last:      make(map[string]*exportState),
 	}
 }
 
@@ -226,14 +228,32 @@ func (x *exports) round(ctx context.Context, sink usage.Sink) (r usage.Result, e
 		err = standby(err)
 		waits := errors.Is(err, errStandby)
 		if common, ok := outbox.Pages.(usage.SharedPages); ok && (err == nil || waits) {
-			if !waits && x.engine.now().Sub(x.tended[to.Name()]) >= tendEvery {
-				err = outbox.Recheck(ctx, to)
+			if !waits {
+				err = x.recheck(ctx, outbox, to)
 			}
 			err = errors.Join(err, x.tend(ctx, common, to.Name(), waits))
 		}
 		return r, err
 	}
 	return r, err
+}
+
+// recheck has the next round send again what is not settled on shared pages: now and then, and
+// at once after another gateway joined, which may have brought such pages.
+func (x *exports) recheck(ctx context.Context, outbox *usage.Outbox, to usage.Service) error {
+	s, name := x.opened.shared.Load(), to.Name()
+	if s == nil {
+		return nil
+	}
+	joins := s.joiner.Joins() // later ones are looked at later
+	if joins == x.rechecked[name] && x.engine.now().Sub(x.tended[name]) < tendEvery {
+		return nil
+	}
+	if err := outbox.Recheck(ctx, to); err != nil {
+		return err
+	}
+	x.rechecked[name] = joins
+	return nil
 }
 
 // standby makes an errStandby of an error that says that another gateway sends.

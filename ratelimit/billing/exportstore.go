@@ -25,6 +25,8 @@ type joiner interface {
 	Complete(ctx context.Context) error
 	// Note remembers the gateways that have joined.
 	Note(ctx context.Context) error
+	// Joins returns a number that changes when another gateway joined.
+	Joins() uint64
 	// Left says that this gateway has a copy of what the store has.
 	Left() error
 	// StoreID returns the id of the store, for the names of messages.
@@ -92,6 +94,8 @@ func (s *SharedStore) note(ctx context.Context) error {
 // leave gives up this gateway's turns and copies what all gateways told, so that it
 // is known here when the store is another. No round is under way.
 func (x *exports) leave(ctx context.Context, s *SharedStore) error {
+	clear(x.tended)
+	clear(x.rechecked)
 	names, err := x.services()
 	if err != nil {
 		return err
@@ -101,7 +105,6 @@ func (x *exports) leave(ctx context.Context, s *SharedStore) error {
 			return err
 		}
 	}
-	clear(x.tended)
 	for _, name := range names {
 		if err := usage.NewSharedPages(x.opened.lines, s.conn).Follow(ctx, name); err != nil {
 			return err

@@ -215,6 +215,7 @@ func (m *mirror) Flush(context.Context) (int, error) {
 func (m *mirror) Join(context.Context, time.Time) error { return m.fails["Join"] }
 func (m *mirror) Complete(context.Context) error        { return m.fails["Complete"] }
 func (m *mirror) Note(context.Context) error            { return m.fails["Note"] }
+func (m *mirror) Joins() uint64                         { return 0 }
 func (m *mirror) Left() error                           { return m.fails["Left"] }
 func (*mirror) StoreID() string                         { return "" }
 

@@ -199,3 +199,34 @@ func TestToldOnceInAnyStore(t *testing.T) {
 	second.tells(s)
 	told("by the second alone", 240)
 }
+
+// What gateways told apart is corrected once all share a store again: the one that sends looks again at what it told as soon as another
+// brought its part, although no line changed since.
+func TestToldApartIsCorrectedWhenAllHaveJoined(t *testing.T) {
+	redis := redistest.Single(t)
+	one := t.TempDir()
+	usedBefore(t, one, 3*time.Hour, 240)
+	s := &told{service: service{sink: sink{name: "meter"}}}
+	first, second := startIn(t, one, redis.URL()), startIn(t, t.TempDir(), redis.URL())
+	first.knows(240)
+	second.knows(240)
+	first.store("")
+	first.tells(s)
+	second.tells(s)
+	if got := s.total(); got != 480 {
+		t.Fatalf("apart they told %d, want 480", got)
+	}
+	redis.Exec("FLUSHALL")
+	first.store(redis.URL())
+	first.knows(240)
+	first.tells(s) // before the second has joined
+	if state := second.export(s); !state.standby() {
+		t.Fatalf("%+v", state)
+	}
+	for range 2 { // it looks again after the first of these rounds
+		first.tells(s)
+	}
+	if got := s.total(); got != 240 {
+		t.Errorf("the service was told %d, want 240", got)
+	}
+}

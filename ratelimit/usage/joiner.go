@@ -45,9 +45,11 @@ type Joiner struct {
 	conn  *redisconn.Conn
 	place string
 
-	mu    sync.Mutex // guards all below
-	since time.Time  // when others were first missing; zero: none is
-	as    string     // the id of the store
+	mu    sync.Mutex        // guards all below
+	since time.Time         // when others were first missing; zero: none is
+	as    string            // the id of the store
+	marks map[string]string // of others, when Complete last returned nil
+	joins uint64            // how often these changed
 }
 
 // NewJoiner returns the joiner of a line store's gateway in a shared store. place names
@@ -336,13 +338,33 @@ func (j *Joiner) Complete(ctx context.Context) error {
 	if len(missing) > 0 && !j.enough() {
 		return fmt.Errorf("%w: %w: %s; after %s it is sent without them", ErrIncomplete, errOthers, strings.Join(missing, ", "), AwaitOthers)
 	}
-	j.mu.Lock()
-	j.since = time.Time{}
-	j.mu.Unlock()
+	j.complete(m.id, there)
 	if err := j.remember(&m, nil, nil, there); err != nil {
 		return fmt.Errorf("%w: %w", ErrIncomplete, err)
 	}
 	return nil
+}
+
+// complete notes that Redis has all pages, and the marks of others that it has with them.
+func (j *Joiner) complete(own string, there map[string]string) {
+	marks := maps.Clone(there)
+	delete(marks, own)
+	delete(marks, fieldStore)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.since = time.Time{}
+	if !maps.Equal(marks, j.marks) {
+		j.marks = marks
+		j.joins++
+	}
+}
+
+// Joins returns a number that is another one after each Complete that found the pages of
+// other gateways in Redis that were not there at the one before.
+func (j *Joiner) Joins() uint64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.joins
 }
 
 // Left says that this gateway has a copy of what all told in the store, which is not

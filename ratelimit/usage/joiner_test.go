@@ -155,6 +155,39 @@ func TestRedisSetBack(t *testing.T) {
 	}
 }
 
+// Joins is another number whenever others have brought pages, not when this gateway tells something.
+func TestJoins(t *testing.T) {
+	redis, conn := openHashes(t)
+	one, two, s := newRig(t, 1), newRig(t, 1), hook(t)
+	first, second := usage.NewJoiner(one.store, conn, "redis"), usage.NewJoiner(two.store, conn, "redis")
+	number := func(when string, changes bool) {
+		t.Helper()
+		before := first.Joins()
+		one.pass()
+		if _, err := one.runIn(conn, first, s); err != nil {
+			t.Fatal(err)
+		}
+		if now := first.Joins(); (now != before) != changes {
+			t.Errorf("%s: %d, before %d", when, now, before)
+		}
+	}
+	number("alone", false)
+	if err := second.Join(t.Context(), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	number("another joined", true)
+	number("the same", false)
+	if err := first.Left(); err != nil { // it awaits nobody
+		t.Fatal(err)
+	}
+	redis.empty()
+	number("emptied", true)
+	if err := second.Join(t.Context(), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	number("it joined again", true)
+}
+
 // What a gateway that joins has sent without an answer is sent again under its name by the leader, to whom the line is not new.
 func TestRecheck(t *testing.T) {
 	_, conn := openHashes(t)
