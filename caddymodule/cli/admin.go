@@ -138,7 +138,7 @@ func (a admin) ask(ctx context.Context, q question) ([]byte, error) {
 	case <-ctx.Done():
 		return nil, &FailureError{
 			Msg:  fmt.Sprintf("no answer from %s within %s", a.address, timeout),
-			Hint: "check --address; if it is right, the gateway's log says what keeps it busy",
+			Hint: "check --address; if it is right, the gateway is busy or stuck: ask again",
 		}
 	case got := <-done:
 		if got.err != nil {
@@ -201,7 +201,7 @@ func hintFor(status, said string, q question) string {
 			return hint
 		}
 	}
-	return "the gateway's log says more"
+	return "if the error does not say what to do: `edgegate status` says what is wrong with the gateway"
 }
 
 // stranger is the failure of an address where something else answers.

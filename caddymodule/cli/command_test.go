@@ -56,7 +56,11 @@ func TestFailuresAreOneJSONLine(t *testing.T) {
 		},
 		{
 			name: "an error inside", status: 500, body: `{"error":"it broke: <here>"}`, command: "status",
-			message: "it broke: <here>", hint: "log",
+			message: "it broke: <here>", hint: "edgegate status",
+		},
+		{
+			name: "a question that cannot be answered", status: 400, body: `{"error":"quotas.db: damaged"}`, command: "quota show",
+			message: "quotas.db: damaged", hint: "edgegate status",
 		},
 		{
 			name: "a Caddy without the gateway", status: 404, body: "404 page not found\n", command: "status",
@@ -84,7 +88,7 @@ func TestFailuresAreOneJSONLine(t *testing.T) {
 				tc.address = serve(t, tc.status, tc.body).address()
 			}
 			for _, output := range []string{"table", "json"} {
-				stdout, stderr, code := execute(t, tc.command, "-o", output, "--address", tc.address)
+				stdout, stderr, code := execute(t, append(strings.Fields(tc.command), "-o", output, "--address", tc.address)...)
 				if code != 1 || stdout != "" {
 					t.Errorf("exit code %d, standard output %q", code, stdout)
 				}

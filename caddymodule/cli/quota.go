@@ -38,7 +38,7 @@ that gives them back.`,
 	}
 	org := cmd.Flags().String("org", "", "one organization, by its id")
 	ask(cmd, now, func() (question, answer, error) {
-		return question{uri: withQuery("/edge_functions/quota", map[string]string{"organization": *org}), hint: organizationsHint}, new(quotaAnswer), nil
+		return question{uri: withQuery("/edge_functions/quota", map[string]string{"organization": *org}), hints: organizationHints}, new(quotaAnswer), nil
 	})
 	return cmd
 }
@@ -72,7 +72,7 @@ quota of the plan or the organization in the configuration.`,
 			}
 			body["limit"] = n
 		}
-		return question{uri: "/edge_functions/quota", body: body, hint: organizationsHint}, new(quotaAnswer), nil
+		return question{uri: "/edge_functions/quota", body: body, hints: organizationHints}, new(quotaAnswer), nil
 	}, Arg{Name: "ORG", Value: &org}, Arg{Name: "LIMIT", Value: &limit})
 	return cmd
 }

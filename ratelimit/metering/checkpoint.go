@@ -75,7 +75,7 @@ func openCheckpoint(path string, p *projection) (c *checkpoint, aside error, err
 func tryCheckpoint(path string, p *projection) (*checkpoint, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: checkpointWait})
 	if err != nil {
-		return nil, fmt.Errorf("opening %s: %w", path, err)
+		return nil, fmt.Errorf("opening the checkpoint: %w", durable.Named(path, err))
 	}
 	c := &checkpoint{db: db}
 	err = db.Update(func(tx *bbolt.Tx) error {
@@ -102,7 +102,7 @@ func tryCheckpoint(path string, p *projection) (*checkpoint, error) {
 		err = c.load(p)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("opening %s: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("opening the checkpoint: %w", durable.Named(path, err)), db.Close())
 	}
 	return c, nil
 }

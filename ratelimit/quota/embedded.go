@@ -14,6 +14,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // embeddedWait bounds the wait for a process that has the file open.
@@ -56,11 +57,11 @@ func (e *Embedded) with(write bool, f func(*bbolt.Tx) error) error {
 	defer e.mu.Unlock()
 	db, err := bbolt.Open(e.path, 0o600, &bbolt.Options{Timeout: embeddedWait, Known: e.known})
 	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrUnavailable, e.path, err)
+		return fmt.Errorf("%w: %w", ErrUnavailable, durable.Named(e.path, err))
 	}
 	if !e.known && e.Opened != nil {
 		if err := e.Opened(); err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrUnavailable, e.path, errors.Join(err, db.Close()))
+			return fmt.Errorf("%w: %w", ErrUnavailable, durable.Named(e.path, errors.Join(err, db.Close())))
 		}
 	}
 	e.known = true
@@ -69,7 +70,7 @@ func (e *Embedded) with(write bool, f func(*bbolt.Tx) error) error {
 		run = db.Update
 	}
 	if err = errors.Join(run(f), db.Close()); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrUnavailable, e.path, err)
+		return fmt.Errorf("%w: %w", ErrUnavailable, durable.Named(e.path, err))
 	}
 	return nil
 }

@@ -36,6 +36,44 @@ func TestEmbeddedFile(t *testing.T) {
 	}
 }
 
+// An error of a damaged file names it once, and so does one of a lease in it.
+func TestEmbeddedNamesItsFileOnce(t *testing.T) {
+	dir := t.TempDir()
+	e := NewEmbedded(dir, time.Now)
+	c := Claim{Holder: "h", Organization: "acme", Period: november, Limit: 10, Number: 1, Wants: 3}
+	path := filepath.Join(dir, "quotas.db")
+	check := func(when string) {
+		t.Helper()
+		if _, err := e.Claim(t.Context(), c); err == nil || strings.Count(err.Error(), path) != 1 {
+			t.Errorf("%s: %v", when, err)
+		}
+	}
+	if _, err := e.Claim(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := []byte(november.ID + "|acme")
+	err = db.Update(func(tx *bbolt.Tx) error { return tx.Bucket(bucketLeases).Put(key, []byte("{")) })
+	if err = errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	check("a lease that cannot be read")
+	if err := os.WriteFile(path, make([]byte, 8192), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("no database")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	check("none")
+	e = NewEmbedded(filepath.Join(dir, "none"), time.Now)
+	path = e.path
+	check("no directory")
+}
+
 // A lease that cannot be read is named in the error, and is not written over.
 func TestEmbeddedBrokenLease(t *testing.T) {
 	dir := t.TempDir()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // LineStore keeps lines in a file. Lines of complete hours change only by
@@ -125,10 +126,7 @@ func (b *LineStore) ID() (id string, err error) {
 
 // failed names the file, unless the error does.
 func (b *LineStore) failed(err error) error {
-	if strings.Contains(err.Error(), b.path) {
-		return fmt.Errorf("the line store: %w", err)
-	}
-	return fmt.Errorf("the line store %s: %w", b.path, err)
+	return fmt.Errorf("the line store: %w", durable.Named(b.path, err))
 }
 
 // UpdateInput holds the known usage and prices for Update.

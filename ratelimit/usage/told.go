@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/bbolt"
+	"github.com/edgegate/edgegate/ratelimit/metering/durable"
 )
 
 // A LineStore keeps a second copy of what services were told, in the file Told. So what
@@ -37,10 +38,10 @@ func (b *LineStore) withCopy(f func(*bbolt.Tx) error) error {
 	}
 	db, err := bbolt.Open(b.Told, 0o600, &bbolt.Options{Timeout: storeWait, NoSync: b.noSync})
 	if err != nil {
-		return fmt.Errorf("what services were told: %s: %w", b.Told, err)
+		return fmt.Errorf("what services were told: %w", durable.Named(b.Told, err))
 	}
 	if err := errors.Join(db.Update(f), db.Close()); err != nil {
-		return fmt.Errorf("what services were told: %s: %w", b.Told, err)
+		return fmt.Errorf("what services were told: %w", durable.Named(b.Told, err))
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -31,6 +32,15 @@ func (d *DamageError) Error() string {
 		remedy = Mending
 	}
 	return fmt.Sprintf("%s: damaged: %s; %s", place, d.What, remedy)
+}
+
+// Named returns an error that names the file with a path, as most errors of files do by
+// themselves.
+func Named(path string, err error) error {
+	if err == nil || strings.Contains(err.Error(), path) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 // SetAside renames a file that is damaged, so that another can take its place, and
