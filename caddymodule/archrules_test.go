@@ -70,6 +70,11 @@ var arrows = []arrow{
 		"forwarded reads headers and addresses: it knows nothing of the gateway",
 	},
 	{
+		"caddymodule/dynamic/...",
+		[]string{"caddymodule/dynamic/...", "caddymodule/options", "regions/discovery/...", "regions/spelling"},
+		"dynamic turns options into sources of backends: what becomes of the backends is decided in regions",
+	},
+	{
 		"caddymodule/audit/...",
 		[]string{"caddymodule/audit/...", "caddymodule/options", "caddymodule/logs", "routing/...", "regions/...", "ratelimit/..."},
 		"audit judges values that are handed to it: it does not know the gateway, nor who else brings findings",
@@ -78,7 +83,7 @@ var arrows = []arrow{
 		"caddymodule/gateway/...",
 		[]string{
 			"caddymodule/gateway/...", "caddymodule/handover", "caddymodule/sockets", "caddymodule/options", "caddymodule/logs",
-			"caddymodule/headwriter", "caddymodule/metrics", "caddymodule/fleet", "caddymodule/forwarded",
+			"caddymodule/headwriter", "caddymodule/metrics", "caddymodule/fleet", "caddymodule/forwarded", "caddymodule/dynamic",
 			"routing/...", "regions/...", "ratelimit/...",
 		},
 		"those who use the gateway know it, and not the other way round: admin, audit, cli, sources, exporters and permission are guests over what it exports",

@@ -39,3 +39,19 @@ func ExampleServiceSource() {
 	fmt.Println(source.Name)
 	// Output: srv _runtime._tcp.service.consul
 }
+
+// A list of names, as another kind of source may have it.
+func ExampleNames() {
+	names := discovery.NewNames(nil, discovery.DefaultInterval)
+	targets := []discovery.Target{{Name: "192.0.2.10"}, {Network: "ip6", Name: "2001:db8::1"}}
+	found, err := names.Lookup(context.Background(), targets)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, target := range targets {
+		fmt.Println(target.Name, found[target])
+	}
+	// Output:
+	// 192.0.2.10 [192.0.2.10]
+	// 2001:db8::1 [2001:db8::1]
+}

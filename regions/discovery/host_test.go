@@ -64,6 +64,8 @@ func TestHostNetworks(t *testing.T) {
 	s.SetHost(name, "2001:db8::1")
 	source := discovery.HostSource(discovery.Host{Name: name, Port: 80, Network: "ip4", Resolver: asking(s)})
 	expectError(t, failure(t, source), "no A record")
+	literal := discovery.HostSource(discovery.Host{Name: "10.0.0.1", Port: 80, Network: "ip6", Resolver: asking(s)})
+	expectError(t, failure(t, literal), "no AAAA record")
 }
 
 func TestHostTexts(t *testing.T) {

@@ -67,6 +67,9 @@ func newResolver(addresses []string, dialer *net.Dialer) *Resolver {
 func addressesOf(ctx context.Context, resolver *net.Resolver, network, name string) (usable []netip.Addr, found int, err error) {
 	var all []netip.Addr
 	if ip, err := netip.ParseAddr(name); err == nil {
+		if network == "ip4" && !ip.Unmap().Is4() || network == "ip6" && ip.Unmap().Is4() {
+			return nil, 0, &net.DNSError{Name: name, IsNotFound: true}
+		}
 		all = []netip.Addr{ip}
 	} else if network == "ip" {
 		// Only this one keeps the zones of the hosts file.

@@ -10,12 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 )
-
-// targetsAtOnce is how many targets of SRV records are looked up at the same time.
-const targetsAtOnce = 16
 
 // Service is a name whose SRV records (RFC 2782) are backends.
 type Service struct {
@@ -40,7 +36,7 @@ type Service struct {
 // without addresses is left out. While its look-up fails and others do not, its last
 // addresses stay in the list.
 func ServiceSource(s Service) Source {
-	f := &serviceFinder{Service: s, whole: s.Name, targets: make(map[string]*addresses)}
+	f := &serviceFinder{Service: s, whole: s.Name, names: NewNames(s.Resolver, 0)}
 	if s.Service != "" || s.Proto != "" {
 		f.whole = "_" + s.Service + "._" + s.Proto + "." + s.Name
 	}
@@ -57,8 +53,8 @@ func ServiceSource(s Service) Source {
 
 type serviceFinder struct {
 	Service
-	whole   string                // the name that has the records
-	targets map[string]*addresses // by target, of the last answer
+	whole string // the name that has the records
+	names *Names // of targets
 }
 
 func (f *serviceFinder) lookup(ctx context.Context) ([]Endpoint, error) {
@@ -77,62 +73,23 @@ func (f *serviceFinder) lookup(ctx context.Context) ([]Endpoint, error) {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Target, b.Target), cmp.Compare(a.Port, b.Port))
 	})
 	usable = usable[:min(len(usable), MaxEndpoints)]
-	found, err := f.resolve(ctx, usable)
-	if err != nil {
-		return nil, err
+	targets := make([]Target, 0, len(usable))
+	for _, r := range usable {
+		targets = append(targets, Target{Network: f.Network, Name: r.Target})
+	}
+	resolved, err := f.names.Lookup(ctx, targets)
+	if len(resolved) == 0 {
+		return nil, fmt.Errorf("%s: no target has an address: %w", f.whole, err)
+	}
+	found := make(map[string][]netip.Addr, len(resolved))
+	for target, ips := range resolved {
+		found[target.Name] = ips
 	}
 	endpoints := expand(usable, found)
 	if len(endpoints) > MaxEndpoints {
 		endpoints = endpoints[:MaxEndpoints]
 	}
 	return endpoints, nil
-}
-
-// resolve returns the addresses of the targets that have any, or an error if none has.
-func (f *serviceFinder) resolve(ctx context.Context, records []*net.SRV) (map[string][]netip.Addr, error) {
-	targets := make(map[string]*addresses)
-	for _, r := range records {
-		if targets[r.Target] = f.targets[r.Target]; targets[r.Target] == nil {
-			targets[r.Target] = newAddresses(f.Resolver, f.Network, r.Target)
-		}
-	}
-	var (
-		wg    sync.WaitGroup
-		mu    sync.Mutex // guards found and first
-		found = make(map[string][]netip.Addr, len(targets))
-		first error
-	)
-	free := make(chan struct{}, targetsAtOnce)
-	for target, names := range targets {
-		free <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-free }()
-			ips, err := names.lookup(ctx)
-			switch {
-			case isNotFound(err):
-				names.v4, names.v6 = nil, nil
-			case err != nil:
-				ips = names.last()
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			if len(ips) > 0 {
-				found[target] = ips
-			}
-			if first == nil {
-				first = err
-			}
-		})
-	}
-	wg.Wait()
-	if ctx.Err() != nil && len(found) == 0 {
-		return nil, first
-	}
-	f.targets = targets
-	if len(found) == 0 {
-		return nil, fmt.Errorf("%s: no address for any of %d targets, such as %w", f.whole, len(targets), first)
-	}
-	return found, nil
 }
 
 // expand returns the endpoints of records by priority and address. Of an address that
