@@ -166,9 +166,15 @@ func (h *history) disks() {
 	h.did("disk: " + kind)
 }
 
-// rewind sets the cursor of a file sink to where it was before its last delivery.
+// rewind sets the cursor of a file sink to where it was before its last delivery. It counts the changes of billing.db, not those of
+// the directory. A billing.db that was replaced since has a cursor of its own.
 func (h *history) rewind(m *member, f *usage.Files, last []byte) {
-	h.must(m.opened.Load().lines.SetCursor(f.Name(), delivered(h.t, last).From-1))
+	lines := m.opened.Load().lines
+	id, err := lines.ID()
+	h.must(err)
+	if d := delivered(h.t, last); d.Billing == id {
+		h.must(lines.SetCursor(f.Name(), d.Upto-(d.To-d.From)-1))
+	}
 }
 
 // unblock has all disks work again.

@@ -27,8 +27,10 @@ import (
 // listed is a line of the manifest of a file sink.
 type listed struct {
 	File             string
-	From, To         uint64
+	From, To         uint64 // changes, as the directory counts them
 	SHA256, Previous string
+	Billing          string // the id of its billing.db
+	Upto             uint64 // the last change, as that counts them
 }
 
 func delivered(t *rapid.T, line []byte) (l listed) {
