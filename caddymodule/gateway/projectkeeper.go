@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -55,6 +56,10 @@ func (*lastProjects) Destruct() error { return nil }
 func (k *projectKeeper) Apply(input projects.Input) error {
 	k.building.Lock()
 	defer k.building.Unlock()
+	if input.KeepGood && len(input.Projects)+len(input.Organizations) == 0 && k.inherited() {
+		k.Fail(errEmptied)
+		return errEmptied
+	}
 	started := time.Now()
 	snapshot, report, err := k.builder.Build(input)
 	if err != nil {
@@ -67,6 +72,18 @@ func (k *projectKeeper) Apply(input projects.Input) error {
 		zap.Int("unchanged", report.Reused), zap.Duration("took", time.Since(started)))
 	k.logReport(report)
 	return nil
+}
+
+// errEmptied says that a source whose records are written one by one has none, where the
+// configuration before had some.
+var errEmptied = errors.New("the source has no project and no organization any more, which looks like lost data: the projects loaded before the reload stay in force until it has one; to do without them, start the gateway again")
+
+// inherited reports whether the projects in force are those of the configuration before,
+// and there are any.
+func (k *projectKeeper) inherited() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return !k.state.own && k.state.report.Projects > 0
 }
 
 // setInForce notes the projects that were just swapped in, for status and for the next

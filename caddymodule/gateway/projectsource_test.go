@@ -97,6 +97,9 @@ type scriptedSource struct{}
 
 var deliveries = make(chan string)
 
+// emptied has it deliver what a store has that lost its data.
+const emptied = "emptied"
+
 func (*scriptedSource) CaddyModule() caddy.ModuleInfo {
 	return caddy.ModuleInfo{ID: "edge_functions.projects.scripted", New: func() caddy.Module { return new(scriptedSource) }}
 }
@@ -108,9 +111,13 @@ func (*scriptedSource) Follow(ctx context.Context, sink ProjectSink) {
 	for {
 		select {
 		case text := <-deliveries:
-			if input, err := projects.SplitFile([]byte(text)); err != nil {
+			input, err := projects.SplitFile([]byte(text))
+			switch {
+			case text == emptied:
+				_ = sink.Apply(projects.Input{KeepGood: true})
+			case err != nil:
 				sink.Fail(err)
-			} else {
+			default:
 				_ = sink.Apply(input)
 			}
 		case <-ctx.Done():
@@ -159,6 +166,44 @@ func TestProjectsAreNotFilledIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	serves(t, "first") // that of the configuration before, while the source is away
+}
+
+// A store that was emptied before a reload, or meanwhile, takes no project away: those of the configuration before stay until it
+// has some. Before any were loaded, it has none.
+func TestProjectsOfAnEmptiedStore(t *testing.T) {
+	config := sourceApp(`{"source":"scripted"}`)
+	load(t, config)
+	deliveries <- emptied
+	within(t, func() string {
+		if !runningApp(t).catalogue.Ready() {
+			return "nothing is loaded"
+		}
+		return ""
+	})
+	deliveries <- fileJSON("first")
+	serves(t, "first")
+	for range 2 {
+		if err := caddy.Load(config, true); err != nil {
+			t.Fatal(err)
+		}
+		deliveries <- emptied
+		within(t, func() string {
+			status := runningApp(t).ProjectStatus()
+			if status.Error == nil || !strings.Contains(*status.Error, "no project and no organization any more") {
+				return fmt.Sprintf("the error is %v", status.Error)
+			}
+			return ""
+		})
+		if n := runningApp(t).ProjectStatus().Projects; n != 1 {
+			t.Fatalf("%d projects are in force", n)
+		}
+		serves(t, "first")
+	}
+	deliveries <- fileJSON("second")
+	serves(t, "second")
+	if status := runningApp(t).ProjectStatus(); status.Error != nil {
+		t.Errorf("the error is %s", *status.Error)
+	}
 }
 
 // TestUnavailable: until the projects were loaded once, a host that is not found says nothing (503, not contract 1.7).

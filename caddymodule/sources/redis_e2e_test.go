@@ -3,6 +3,7 @@
 package sources_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -30,6 +31,18 @@ func TestRedis(t *testing.T) {
 	server.Exec("HSET", projects.ProjectsKey, someRef, projectJSON("third"))
 	server.Exec("PUBLISH", projects.ChangedChannel, "") // the watch may have been back before the write
 	serves(t, "third")
+	// Emptied, and read by a configuration that has read nothing before.
+	server.Exec("DEL", projects.ProjectsKey)
+	for range 2 {
+		if err := caddy.Load(config, true); err != nil {
+			t.Fatal(err)
+		}
+		fails(t, func(text string) bool { return strings.Contains(text, "no project and no organization any more") })
+		serves(t, "third")
+	}
+	server.Exec("HSET", projects.ProjectsKey, someRef, projectJSON("fourth"))
+	server.Exec("PUBLISH", projects.ChangedChannel, "")
+	serves(t, "fourth")
 	within(t, func() string {
 		if store := running(t).Status().Store; store.Kind != "redis" || store.State != "up" {
 			return "the store is " + store.Kind + ", " + store.State
