@@ -50,6 +50,18 @@ func auditInput(app *gateway.App, config map[string]any, now time.Time) *audit.I
 			in.Regions.Unbounded = append(in.Regions.Unbounded, r.Name)
 		}
 	}
+	for _, r := range app.RegionStatus() {
+		for _, s := range r.Sources {
+			if s.Failing == nil {
+				continue
+			}
+			list := audit.List{Region: r.Region, Source: s.Source, Error: s.Error}
+			if s.ListedAt != nil {
+				list.Age = now.Sub(*s.ListedAt)
+			}
+			in.Regions.Lists = append(in.Regions.Lists, list)
+		}
+	}
 	for _, exporter := range app.Exporters() {
 		if auditor, ok := exporter.(audit.Auditor); ok {
 			in.Auditors = append(in.Auditors, auditor)

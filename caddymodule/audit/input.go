@@ -33,11 +33,19 @@ type Projects struct {
 	Problems []projects.Problem
 }
 
-// Regions are the limits of what one project can take.
+// Regions are the limits of what one project can take, and the lists of backends.
 type Regions struct {
 	ManyProjects  bool     // the projects come from a source
 	CapPerProject bool     // `in_flight project` is configured
 	Unbounded     []string // the regions without a capacity
+	Lists         []List   // the lists of backends whose look-ups fail
+}
+
+// List is a list of backends whose look-ups fail.
+type List struct {
+	Region, Source string
+	Age            time.Duration // of the last list; 0 if there is none
+	Error          string        // of the last look-up
 }
 
 // Ledger has the state of recording and of the granting of quotas.

@@ -1,8 +1,37 @@
 package audit
 
+import (
+	"fmt"
+	"time"
+)
+
 // ofRegions finds regions that one of many projects can have for itself
-// (contract 9.6).
+// (contract 9.6), and lists of backends that are old.
 func ofRegions(in *Regions) (findings []Finding) {
+	return append(ofLists(in.Lists), unbounded(in)...)
+}
+
+// ofLists finds lists of backends whose look-ups fail.
+func ofLists(lists []List) (findings []Finding) {
+	for _, l := range lists {
+		f := Finding{
+			Severity: Medium,
+			Check:    "backend_list",
+			Subject:  "region " + l.Region,
+			Message:  fmt.Sprintf("the list of backends of %s is %s old: %s", l.Source, l.Age.Round(time.Second), l.Error),
+			Remedy:   "mend the name server or the record; until then calls go to the backends of the last list",
+		}
+		if l.Age == 0 {
+			f.Severity = High
+			f.Message = fmt.Sprintf("there is no list of backends of %s: %s", l.Source, l.Error)
+			f.Remedy = "mend the name, the name server or the record: `edgegate regions` shows what it says"
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+func unbounded(in *Regions) (findings []Finding) {
 	if !in.ManyProjects || in.CapPerProject {
 		return nil
 	}

@@ -1,6 +1,29 @@
 package audit
 
-import "testing"
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A list of backends that cannot be looked up is a finding, graver where there is none.
+func TestBackendLists(t *testing.T) {
+	failed := errors.New("SERVFAIL").Error()
+	found := ofRegions(&Regions{Lists: []List{{Region: "a", Source: "a runtime:9000", Age: 90 * time.Second, Error: failed}, {Region: "b", Source: "srv x", Error: failed}}})
+	if len(found) != 2 {
+		t.Fatalf("%+v", found)
+	}
+	for i, want := range []struct {
+		severity Severity
+		subject  string
+		says     string
+	}{{Medium, "region a", "a runtime:9000 is 1m30s old: SERVFAIL"}, {High, "region b", "there is no list of backends of srv x: SERVFAIL"}} {
+		if f := found[i]; f.Severity != want.severity || f.Subject != want.subject || !strings.Contains(f.Message, want.says) || f.Remedy == "" {
+			t.Errorf("%+v, want %+v", f, want)
+		}
+	}
+}
 
 // Contract 9.6: without a capacity, nothing but in_flight keeps one of many projects from taking a region.
 func TestRegions(t *testing.T) {

@@ -135,4 +135,36 @@ func (a *explainAnswer) table(w io.Writer, _ time.Time) {
 	}
 	fmt.Fprintln(w)
 	write(w, rows)
+	for _, c := range a.Candidates {
+		if c.Region == a.Chosen && len(c.Sources) > 0 {
+			fmt.Fprintln(w)
+			write(w, backendRows(c))
+		}
+	}
+}
+
+// explainedBackends is how many backends a table lists; -o json lists all.
+const explainedBackends = 20
+
+// backendRows lists the backends of a region whose list comes from a source.
+func backendRows(c plan.ExplainedRegion) [][]string {
+	listed := make(map[string]string, len(c.Sources))
+	for _, s := range c.Sources {
+		listed[s.Source] = printable(s.Source)
+		if s.Age != nil {
+			listed[s.Source] += fmt.Sprintf(" %.0fs ago", *s.Age)
+		}
+		if s.Error != "" {
+			listed[s.Source] += ", now " + printable(s.Error)
+		}
+	}
+	rows := [][]string{{"BACKEND", "STATE", "SHARE", "LISTED BY"}}
+	for i, b := range c.Backends {
+		if i == explainedBackends {
+			rows = append(rows, []string{fmt.Sprintf("and %d more; -o json lists them", len(c.Backends)-i)})
+			break
+		}
+		rows = append(rows, []string{printable(b.Address), phased(b.State, b.Phase), fmt.Sprintf("%.1f%%", b.Share*100), cmp.Or(listed[b.Source], none)})
+	}
+	return rows
 }

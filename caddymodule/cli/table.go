@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/caddymodule/gateway"
+	"github.com/edgegate/edgegate/regions"
 )
 
 // none stands in a cell for what is not known or not measured.
@@ -47,6 +48,7 @@ func (a *statusAnswer) table(w io.Writer, now time.Time) {
 	}
 	fmt.Fprintln(w)
 	write(w, rows)
+	writeSources(w, a.Regions, now)
 	if len(a.Fleet) > 0 {
 		fmt.Fprintln(w)
 		write(w, a.matrix(now))
@@ -132,10 +134,43 @@ func (a *regionsAnswer) table(w io.Writer, now time.Time) {
 			if i > 0 {
 				cells = make([]string, len(cells)) // said once a region
 			}
-			rows = append(rows, append(slices.Clone(cells), b.Address, string(b.State)))
+			state := phased(b.State, b.Phase)
+			if b.Phase == regions.PhaseLeaving {
+				state += fmt.Sprintf(", %d in flight", b.InFlight)
+			} else if len(r.Sources) > 0 && b.Weight > 0 {
+				state += fmt.Sprintf(", weight %.2f", b.Weight)
+			}
+			rows = append(rows, append(slices.Clone(cells), printable(b.Address), state))
 		}
 	}
 	write(w, rows)
+	writeSources(w, a.Regions, now)
+}
+
+// phased is the state of a backend, and its phase unless it serves.
+func phased(state regions.State, phase regions.Phase) string {
+	if phase == "" {
+		return string(state)
+	}
+	return fmt.Sprintf("%s, %s", state, phase)
+}
+
+// writeSources says where the backends of regions come from, unless all are fixed.
+func writeSources(w io.Writer, list []gateway.RegionStatus, now time.Time) {
+	rows := [][]string{{"REGION", "BACKENDS FROM", "LISTED", "AGE", "ERROR"}}
+	for _, r := range list {
+		for _, s := range r.Sources {
+			listed := none
+			if s.ListedAt != nil {
+				listed = age(*s.ListedAt, now)
+			}
+			rows = append(rows, []string{r.Region, printable(s.Source), strconv.Itoa(s.Backends), listed, cmp.Or(printable(s.Error), none)})
+		}
+	}
+	if len(rows) > 1 {
+		fmt.Fprintln(w)
+		write(w, rows)
+	}
 }
 
 func regionHead() []string { return []string{"REGION", "STATE", "SINCE", "RTT", "LOAD"} }
@@ -162,6 +197,9 @@ func summary(backends []gateway.BackendStatus) string {
 	count := make(map[string]int)
 	for _, b := range backends {
 		state := string(b.State)
+		if b.Phase != "" {
+			state = string(b.Phase)
+		}
 		if count[state]++; count[state] == 1 {
 			states = append(states, state)
 		}

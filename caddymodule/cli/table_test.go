@@ -81,6 +81,48 @@ COUNTRY  CALLS  NEARER GATEWAY  REGION          SAVES
 JP       120    nrt-1           ap-northeast-1  221 ms
 `
 
+// Regions whose backends come from sources.
+const sourcesJSON = `{"regions":[{"region":"eu-central-1","state":"up","since":"2026-11-23T11:59:18Z","rtt_ms":3.05,"load":null,
+ "backends":[{"address":"http://10.1.0.10:9000","state":"up","weight":1},
+  {"address":"http://10.1.0.11:9000","state":"up","phase":"entering","weight":0.25,"source":"a runtime:9000"},
+  {"address":"http://10.1.0.12:9000","state":"unknown","phase":"entering","weight":0,"source":"a runtime:9000"},
+  {"address":"http://10.1.0.13:9000","state":"up","phase":"leaving","weight":0,"in_flight":3,"source":"a runtime:9000"}],
+ "sources":[{"source":"a runtime:9000","backends":2,"listed_at":"2026-11-23T11:58:00Z","age_seconds":120,"failing_since":"2026-11-23T11:58:05Z","error":"runtime: SERVFAIL"}]},
+{"region":"lab","state":"unknown","since":"0001-01-01T00:00:00Z","rtt_ms":null,"load":null,"backends":[],
+ "sources":[{"source":"srv _http._tcp.x","backends":0,"listed_at":null,"age_seconds":null,"failing_since":null}]}]}` + "\n"
+
+const sourcesText = `REGION        STATE    SINCE  RTT     LOAD  BACKEND                STATE
+eu-central-1  up       42s    3.0 ms  -     http://10.1.0.10:9000  up, weight 1.00
+                                            http://10.1.0.11:9000  up, entering, weight 0.25
+                                            http://10.1.0.12:9000  unknown, entering
+                                            http://10.1.0.13:9000  up, leaving, 3 in flight
+lab           unknown  -      -       -     -                      -
+
+REGION        BACKENDS FROM     LISTED  AGE    ERROR
+eu-central-1  a runtime:9000    2       2m 0s  runtime: SERVFAIL
+lab           srv _http._tcp.x  0       -      -
+`
+
+const explainedJSON = `{"mode":"gateway","chosen":"lab","reason":"explicit","client":{"country":null,"source":"unknown"},"candidates":[
+{"region":"lab","rtt_ms":null,"base_ms":null,"fast_ms":null,"health":"up","load":null,"state":"up","score":null,"share":1,"why":"chosen: explicit",
+ "backends":[{"address":"http://10.1.0.10:9000","state":"up","share":0.8},
+  {"address":"http://10.1.0.11:9000","state":"up","phase":"entering","share":0.2,"source":"a runtime:9000"}],
+ "sources":[{"source":"a runtime:9000","age_seconds":4,"error":"runtime: SERVFAIL"}]}]}`
+
+const explainedText = `Request names   lab
+Runs in         lab
+Reason          explicit
+Nearest to      gateway
+Client's place  unknown
+
+REGION  STATE  RTT  BASE  FAST  LOAD  SCORE  SHARE  WHY
+lab     up     -    -     -     -     -      100%   chosen: explicit
+
+BACKEND                STATE         SHARE  LISTED BY
+http://10.1.0.10:9000  up            80.0%  -
+http://10.1.0.11:9000  up, entering  20.0%  a runtime:9000 4s ago, now runtime: SERVFAIL
+`
+
 func TestTables(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -91,6 +133,8 @@ func TestTables(t *testing.T) {
 	}{
 		{"status", []string{"status"}, statusJSON, "GET /edge_functions/status", statusText},
 		{"regions", []string{"regions"}, regionsJSON, "GET /edge_functions/regions", regionsText},
+		{"regions with sources", []string{"regions"}, sourcesJSON, "GET /edge_functions/regions", sourcesText},
+		{"explain with sources", []string{"explain", "--region", "lab"}, explainedJSON, "GET /edge_functions/explain?region=lab", explainedText},
 		{"explain without a region", []string{"explain"}, explainJSON, "GET /edge_functions/explain", explainText},
 		{"contract 2.5: a list that is down", []string{"explain", "--region", "lab, eu-west-1"}, nowhereJSON, "GET /edge_functions/explain?region=lab%2C+eu-west-1", nowhereText},
 		{

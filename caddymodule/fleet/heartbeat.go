@@ -112,7 +112,7 @@ func (h *Heartbeat) view(own *regions.View) *regions.View {
 			continue // not among that gateway's regions
 		}
 		r.State, r.Health = observed.State, observed.State
-		r.Healthy = len(r.Backends)
+		r.Healthy = max(1, len(r.Backends)) // this gateway may have no list of them
 		if observed.State == regions.StateDown {
 			r.Healthy = 0
 		}

@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"slices"
+
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/regions"
@@ -75,9 +77,19 @@ func (a *App) regionMetrics() []metrics.Region {
 		if _, known := r.Load.Factor(); known {
 			m.Capacity = new(r.Load.Capacity())
 		}
-		for _, b := range r.Backends {
-			if b.State == regions.StateDown {
+		for _, b := range slices.Concat(r.Backends, r.Others) {
+			switch {
+			case b.Phase == regions.PhaseLeaving:
+				m.BackendsLeaving++
+			case b.Phase == regions.PhaseEntering:
+				m.BackendsEntering++
+			case b.Phase == "" && b.State == regions.StateDown:
 				m.BackendsDown++
+			}
+		}
+		for _, s := range r.Sources {
+			if age := view.At.Sub(s.ListedAt); !s.ListedAt.IsZero() && (m.ListAge == nil || age > *m.ListAge) {
+				m.ListAge = &age
 			}
 		}
 		list = append(list, m)

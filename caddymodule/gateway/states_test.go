@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/quota"
@@ -43,6 +44,25 @@ func TestRegionCause(t *testing.T) {
 		if got := regionCause(&tc.view); got != tc.want {
 			t.Errorf("%s: %q, want %q", tc.view.State, got, tc.want)
 		}
+	}
+}
+
+// A source of backends whose look-ups fail is stale, and down if it never gave a list.
+func TestListConditions(t *testing.T) {
+	failed := errors.New("SERVFAIL")
+	view := &regions.View{Regions: []regions.RegionView{{
+		Region: &regions.Region{Name: "lab"},
+		Sources: []regions.SourceView{
+			{Name: "a new:80"},
+			{Name: "a good:80", Backends: 2, ListedAt: time.Now()},
+			{Name: "a stale:80", Backends: 2, ListedAt: time.Now(), FailingSince: time.Now(), Err: failed},
+			{Name: "a bad:80", FailingSince: time.Now(), Err: failed},
+		},
+	}}}
+	want := "[{lab a new:80 unknown } {lab a good:80 up } {lab a stale:80 stale the last list, of 2 backends, stays in use: SERVFAIL} " +
+		"{lab a bad:80 down there is no list of backends yet: SERVFAIL}]"
+	if got := fmt.Sprint(listConditions(view)); got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 }
 

@@ -116,10 +116,14 @@ type RegionStatus struct {
 	Capacity *int64        `json:"capacity"`
 	// Refused counts the calls that were answered 503 because the region was full, by
 	// the reason.
-	Refused  map[string]uint64 `json:"refused"`
-	Sockets  StatusRoom        `json:"websockets"`
-	Drain    *StatusDrain      `json:"drain"` // null unless the region is drained
-	Backends []BackendStatus   `json:"backends"`
+	Refused map[string]uint64 `json:"refused"`
+	Sockets StatusRoom        `json:"websockets"`
+	Drain   *StatusDrain      `json:"drain"` // null unless the region is drained
+	// Backends are those that serve, and then those that are entering, on standby or
+	// leaving.
+	Backends []BackendStatus `json:"backends"`
+	// Sources are where lists of backends come from; absent if all are fixed.
+	Sources []SourceStatus `json:"sources,omitempty"`
 }
 
 // StatusDrain is the drain of a region.
@@ -137,6 +141,27 @@ type BackendStatus struct {
 	Since       time.Time     `json:"since"`
 	RTT         *float64      `json:"rtt_ms"`
 	FailureRate float64       `json:"failure_rate"` // share of the calls of the last 10 s that failed, 0 to 1
+	InFlight    int64         `json:"in_flight"`    // calls that run on it, WebSockets included
+	// Weight is its part of the region's calls relative to its other backends: 1 for a
+	// fixed one, 0 for one that gets none.
+	Weight float64 `json:"weight"`
+	// Phase is entering (no probe passed yet, or its weight still grows), standby (its
+	// priority is not in use) or leaving (it left the list); absent while it serves.
+	Phase regions.Phase `json:"phase,omitempty"`
+	// Source is the source that lists it; absent for a fixed one.
+	Source string `json:"source,omitempty"`
+	// LeftAt is when it left the list.
+	LeftAt *time.Time `json:"left_at,omitempty"`
+}
+
+// SourceStatus is a source of backends of a region.
+type SourceStatus struct {
+	Source   string     `json:"source"`
+	Backends int        `json:"backends"`      // in its last list
+	ListedAt *time.Time `json:"listed_at"`     // when it gave a list last; null if it never did
+	Age      *float64   `json:"age_seconds"`   // how long ago that was
+	Failing  *time.Time `json:"failing_since"` // null while its look-ups succeed
+	Error    string     `json:"error,omitempty"`
 }
 
 // Status returns the state of the gateway: the answer of `edgegate status`.
@@ -196,21 +221,61 @@ func (a *App) RegionStatus() []RegionStatus {
 				LastResort: d.LastResort,
 			}
 		}
-		for _, b := range r.Backends {
-			backend := BackendStatus{
-				Address:     b.Address,
-				State:       b.State,
-				Since:       b.Since.UTC(),
-				FailureRate: b.FailureRate,
-			}
-			if b.Distance.Measured {
-				backend.RTT = milliseconds(b.Distance.RTT)
-			}
-			entry.Backends = append(entry.Backends, backend)
-		}
+		entry.Backends = backendStatus(slices.Concat(r.Backends, r.Others))
+		entry.Sources = sourceStatus(r.Sources, view.At)
 		list = append(list, entry)
 	}
 	return list
+}
+
+func backendStatus(views []regions.BackendView) []BackendStatus {
+	list := make([]BackendStatus, 0, len(views))
+	for _, b := range views {
+		backend := BackendStatus{
+			Address:     b.Address,
+			State:       b.State,
+			Since:       b.Since.UTC(),
+			FailureRate: b.FailureRate,
+			InFlight:    b.InFlight,
+			Weight:      b.Weight,
+			Phase:       b.Phase,
+			Source:      b.Source,
+			LeftAt:      timeOrNull(b.Left),
+		}
+		if b.Distance.Measured {
+			backend.RTT = milliseconds(b.Distance.RTT)
+		}
+		list = append(list, backend)
+	}
+	return list
+}
+
+func sourceStatus(views []regions.SourceView, now time.Time) []SourceStatus {
+	list := make([]SourceStatus, 0, len(views))
+	for _, s := range views {
+		source := SourceStatus{
+			Source:   s.Name,
+			Backends: s.Backends,
+			ListedAt: timeOrNull(s.ListedAt),
+			Failing:  timeOrNull(s.FailingSince),
+		}
+		if !s.ListedAt.IsZero() {
+			source.Age = new(now.Sub(s.ListedAt).Seconds())
+		}
+		if s.Err != nil {
+			source.Error = logs.FirstLine(s.Err)
+		}
+		list = append(list, source)
+	}
+	return list
+}
+
+// timeOrNull returns nil for the zero time.
+func timeOrNull(at time.Time) *time.Time {
+	if at.IsZero() {
+		return nil
+	}
+	return new(at.UTC())
 }
 
 func milliseconds(d time.Duration) *float64 {

@@ -39,6 +39,7 @@ func (a *App) observeStates(now time.Time) {
 		{Kind: logs.KindBackend, All: backendConditions(view)},
 		{Kind: logs.KindBreaker, All: breakerConditions(view)},
 		{Kind: logs.KindRegion, All: regionConditions(view)},
+		{Kind: logs.KindBackendList, All: listConditions(view)},
 		{Kind: logs.KindStore, All: a.StoreConditions()},
 		{Kind: logs.KindLedger, All: a.ledgerConditions(now)},
 		{Kind: logs.KindQuotas, All: a.quotaConditions(now)},
@@ -101,6 +102,27 @@ func regionCause(r *regions.RegionView) string {
 	case regions.StateUnknown, regions.StateUp:
 	}
 	return ""
+}
+
+// listConditions returns the condition of each source of backends: stale while its
+// look-ups fail and its last list is in use, down while there is none.
+func listConditions(view *regions.View) (all []logs.Condition) {
+	for i := range view.Regions {
+		r := &view.Regions[i]
+		for _, s := range r.Sources {
+			c := logs.Condition{Name: r.Region.Name + " " + s.Name, State: string(regions.StateUp)}
+			switch {
+			case s.Err != nil && s.ListedAt.IsZero():
+				c.State, c.Why = string(regions.StateDown), "there is no list of backends yet: "+logs.FirstLine(s.Err)
+			case s.Err != nil:
+				c.State, c.Why = "stale", fmt.Sprintf("the last list, of %d backends, stays in use: %s", s.Backends, logs.FirstLine(s.Err))
+			case s.ListedAt.IsZero():
+				c.State = string(regions.StateUnknown)
+			}
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // redisConns returns the connections to Redis of this configuration: of the billing

@@ -14,16 +14,18 @@ type Kind string
 
 // The kinds.
 const (
-	KindRegion   Kind = "region"
-	KindBackend  Kind = "backend"
-	KindBreaker  Kind = "breaker"
-	KindStore    Kind = "store"
-	KindLedger   Kind = "ledger"
-	KindQuotas   Kind = "quotas"
-	KindBills    Kind = "bills"
-	KindClock    Kind = "clock"
-	KindProjects Kind = "projects"
-	KindKeySet   Kind = "key_set"
+	KindRegion  Kind = "region"
+	KindBackend Kind = "backend"
+	KindBreaker Kind = "breaker"
+	// KindBackendList is of the lists of backends that sources give.
+	KindBackendList Kind = "backend_list"
+	KindStore       Kind = "store"
+	KindLedger      Kind = "ledger"
+	KindQuotas      Kind = "quotas"
+	KindBills       Kind = "bills"
+	KindClock       Kind = "clock"
+	KindProjects    Kind = "projects"
+	KindKeySet      Kind = "key_set"
 )
 
 // Condition is the state of one thing at a moment.

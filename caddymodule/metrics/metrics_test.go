@@ -36,7 +36,7 @@ func all() Values {
 		Ledger:   Ledger{Writable: true, Waiting: 31, NoBills: true},
 		Regions: []Region{{
 			Name: "r", State: regions.StateUp, Drained: 0.25, RTT: new(20 * time.Millisecond), InFlight: 32, Capacity: new(int64(33)),
-			Backends: 34, BackendsDown: 35, Refused: map[string]uint64{"full": 36},
+			Backends: 34, BackendsDown: 35, BackendsEntering: 45, BackendsLeaving: 46, ListAge: new(47 * time.Second), Refused: map[string]uint64{"full": 36},
 			WebSockets: Room{Held: 37, Capacity: new(int64(38)), Refused: map[string]uint64{"fair_share": 39}},
 		}},
 		Exporters: []Exporter{{Name: "x", LastSuccess: time.Unix(40, 0), Due: 41, Unanswered: 42, Held: 43, Rejected: 44}},
@@ -91,6 +91,7 @@ func TestValues(t *testing.T) {
 		"store_unflushed_seconds": 29, "store_clock_offset_seconds": -30, "ledger_writable": 1, "ledger_waiting": 31, "bills_failing": 1,
 		"region_up{r}": 1, "region_degraded{r}": 0, "region_drained_ratio{r}": 0.25, "region_rtt_seconds{r}": 0.02,
 		"region_requests_in_flight{r}": 32, "region_capacity{r}": 33, "region_backends{r}": 34, "region_backends_down{r}": 35,
+		"region_backends_entering{r}": 45, "region_backends_leaving{r}": 46, "region_backend_list_age_seconds{r}": 47,
 		"region_refused_total{full,r,calls}": 36, "region_websockets{r}": 37, "region_websockets_limit{r}": 38,
 		"region_refused_total{fair_share,r,websockets}": 39,
 		"exporter_failing{x}":                           0, "exporter_last_success_timestamp_seconds{x}": 40, "exporter_due{x}": 41,
@@ -114,14 +115,14 @@ func TestZeroValues(t *testing.T) {
 		Exporters: []Exporter{{Name: "x", Failing: true}},
 	})
 	for name, want := range map[string]float64{
-		"projects_loaded_timestamp_seconds": 0, "projects_last_load_successful": 0, "ledger_writable": 0, "region_up{r}": 1,
+		"projects_loaded_timestamp_seconds": 0, "projects_last_load_successful": 0, "ledger_writable": 0, "region_up{r}": 0,
 		"exporter_last_success_timestamp_seconds{x}": 0, "exporter_failing{x}": 1,
 	} {
 		if value, ok := got[name]; !ok || value != want {
 			t.Errorf("%s is %v (there: %t), want %v", name, value, ok, want)
 		}
 	}
-	for _, name := range []string{"region_rtt_seconds{r}", "region_capacity{r}", "region_websockets_limit{r}"} {
+	for _, name := range []string{"region_rtt_seconds{r}", "region_capacity{r}", "region_websockets_limit{r}", "region_backend_list_age_seconds{r}"} {
 		if value, ok := got[name]; ok {
 			t.Errorf("%s is %v, though nothing is known", name, value)
 		}
@@ -137,7 +138,7 @@ func TestRegionStates(t *testing.T) {
 		regions.StateDown:     {0, 0},
 		regions.StateDrained:  {0, 0},
 	} {
-		got, _ := gather(t, Values{Regions: []Region{{Name: "r", State: state}}})
+		got, _ := gather(t, Values{Regions: []Region{{Name: "r", State: state, Backends: 1}}})
 		if got["region_up{r}"] != want.up || got["region_degraded{r}"] != want.degraded {
 			t.Errorf("%s: up %v, degraded %v, want %v", state, got["region_up{r}"], got["region_degraded{r}"], want)
 		}

@@ -13,9 +13,9 @@ type regionMetric struct {
 // gauges. A new one is one more row.
 var regionMetrics = []regionMetric{
 	{
-		"edgegate_region_up", "Whether the region takes requests: 0 if it is down or drained.",
+		"edgegate_region_up", "Whether the region takes requests: 0 if it is down or drained, or no backends of it are known.",
 		func(r *Region) *float64 {
-			return new(oneIf(r.State != regions.StateDown && r.State != regions.StateDrained))
+			return new(oneIf(r.Backends > 0 && r.State != regions.StateDown && r.State != regions.StateDrained))
 		},
 	},
 	{
@@ -55,5 +55,22 @@ var regionMetrics = []regionMetric{
 	{
 		"edgegate_region_backends_down", "Backends of the region that are down.",
 		func(r *Region) *float64 { return new(float64(r.BackendsDown)) },
+	},
+	{
+		"edgegate_region_backends_entering", "New backends of the region that get none or few of its calls yet.",
+		func(r *Region) *float64 { return new(float64(r.BackendsEntering)) },
+	},
+	{
+		"edgegate_region_backends_leaving", "Backends that left the list of the region and still run calls.",
+		func(r *Region) *float64 { return new(float64(r.BackendsLeaving)) },
+	},
+	{
+		"edgegate_region_backend_list_age_seconds", "Time since the region's backends were last looked up with success, of the oldest list.",
+		func(r *Region) *float64 {
+			if r.ListAge == nil {
+				return nil
+			}
+			return new(r.ListAge.Seconds())
+		},
 	},
 }

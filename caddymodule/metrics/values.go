@@ -69,8 +69,12 @@ type Region struct {
 	Capacity     *int64 // nil without a limit
 	Backends     int
 	BackendsDown int
-	Refused      map[string]uint64 // calls answered 503 for want of room, by reason
-	WebSockets   Room
+	// BackendsEntering and BackendsLeaving count new ones, and those that left a list and
+	// still run calls.
+	BackendsEntering, BackendsLeaving int
+	ListAge                           *time.Duration    // of the oldest list of backends; nil if all are fixed
+	Refused                           map[string]uint64 // calls answered 503 for want of room, by reason
+	WebSockets                        Room
 }
 
 // Room is how much of a kind of room is taken.

@@ -42,6 +42,26 @@ type ExplainedRegion struct {
 	Score  *float64      `json:"score"` // decides the order; lower is better
 	Share  float64       `json:"share"` // of such requests, 0 to 1
 	Why    string        `json:"why"`
+	// Backends are those of the region, those that get no calls last.
+	Backends []ExplainedBackend `json:"backends"`
+	// Sources are where lists of backends come from; absent if all are fixed.
+	Sources []ExplainedSource `json:"sources,omitempty"`
+}
+
+// ExplainedBackend is a backend of a region and its part of the region's calls.
+type ExplainedBackend struct {
+	Address string        `json:"address"`
+	State   regions.State `json:"state"`
+	Phase   regions.Phase `json:"phase,omitempty"` // entering, standby or leaving; absent while it serves
+	Share   float64       `json:"share"`           // of the region's calls, 0 to 1, by weight alone
+	Source  string        `json:"source,omitempty"`
+}
+
+// ExplainedSource is a source of backends.
+type ExplainedSource struct {
+	Source string   `json:"source"`
+	Age    *float64 `json:"age_seconds"` // of its last list; null if it never gave one
+	Error  string   `json:"error,omitempty"`
 }
 
 // Explain decides as Decide does and explains it. The candidates are in the order
@@ -70,7 +90,7 @@ func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 	}
 	for i := range list {
 		r := &v.Regions[list[i].index]
-		o := explainRegion(p.policy.Mode, r, q.Client)
+		o := explainRegion(p.policy.Mode, v.At, r, q.Client)
 		o.Share = list[i].part
 		if one {
 			o.Share = 0
@@ -83,13 +103,16 @@ func (p *Planner) Explain(v *regions.View, q *Query) (*Explanation, error) {
 	}
 	for i := range v.Regions {
 		if r := &v.Regions[i]; !allowed(q.Residency, r.Region.Name) {
-			o := explainRegion(p.policy.Mode, r, q.Client)
+			o := explainRegion(p.policy.Mode, v.At, r, q.Client)
 			o.Why = "the project may not use it: its regions are " + strings.Join(q.Residency, ", ")
 			e.Candidates = append(e.Candidates, o)
 		}
 	}
 	return e, nil
 }
+
+// noList is why a region is not used of whose backends there is no list.
+const noList = "unknown: there is no list of its backends yet"
 
 // place returns the position of a region in the plan, its length if it is not in it.
 func (p *Planner) place(v *regions.View, plan regions.Plan, s share) int {
@@ -111,8 +134,9 @@ func explainClient(c geo.Client) ExplainedClient {
 	return e
 }
 
-func explainRegion(mode Mode, r *regions.RegionView, client geo.Client) ExplainedRegion {
+func explainRegion(mode Mode, now time.Time, r *regions.RegionView, client geo.Client) ExplainedRegion {
 	o := ExplainedRegion{Region: r.Region.Name, Health: r.Health, State: r.State}
+	o.Backends, o.Sources = explainBackends(now, r)
 	rtt, near := geo.ClientRTT(client, r.Region.Target())
 	if r.Known {
 		o.RTT, o.Score = milliseconds(r.Distance.RTT), milliseconds(r.Score)
@@ -127,6 +151,42 @@ func explainRegion(mode Mode, r *regions.RegionView, client geo.Client) Explaine
 		o.Load = &load
 	}
 	return o
+}
+
+func explainBackends(now time.Time, r *regions.RegionView) (backends []ExplainedBackend, sources []ExplainedSource) {
+	serves, sum := regions.StateUnknown, 0.0
+	if slices.ContainsFunc(r.Backends, func(b regions.BackendView) bool { return b.State == regions.StateUp }) {
+		serves = regions.StateUp
+	}
+	for _, b := range r.Backends {
+		if b.State == serves {
+			sum += b.Weight
+		}
+	}
+	backends = make([]ExplainedBackend, 0, len(r.Backends)+len(r.Others))
+	for i, b := range slices.Concat(r.Backends, r.Others) {
+		o := ExplainedBackend{
+			Address: b.Address,
+			State:   b.State,
+			Phase:   b.Phase,
+			Source:  b.Source,
+		}
+		if i < len(r.Backends) && b.State == serves && sum > 0 {
+			o.Share = b.Weight / sum
+		}
+		backends = append(backends, o)
+	}
+	for _, s := range r.Sources {
+		o := ExplainedSource{Source: s.Name}
+		if !s.ListedAt.IsZero() {
+			o.Age = new(now.Sub(s.ListedAt).Seconds())
+		}
+		if s.Err != nil {
+			o.Error = s.Err.Error()
+		}
+		sources = append(sources, o)
+	}
+	return backends, sources
 }
 
 // why returns the explanation for the i-th region of list.
@@ -145,6 +205,8 @@ func (p *Planner) why(v *regions.View, plan regions.Plan, list []share, i int, e
 		return "drained: used only when every other region is down"
 	case r.State == regions.StateDrained:
 		return "drained"
+	case len(r.Backends) == 0:
+		return noList
 	case r.Health == regions.StateDown:
 		return fmt.Sprintf("down: %d of %d backends answer", r.Healthy, len(r.Backends))
 	case named && p.place(v, plan, list[i]) == len(plan.Candidates):
@@ -186,6 +248,9 @@ func (p *Planner) lost(v *regions.View, list []share, i int, q *Query) string {
 func (p *Planner) because(r *regions.RegionView, c cut, q *Query) string {
 	switch c {
 	case cutDown, cutHealth:
+		if len(r.Backends) == 0 {
+			return ": " + noList
+		}
 		return fmt.Sprintf(": %d of %d backends answer", r.Healthy, len(r.Backends))
 	case cutDrained:
 		return ": it is drained"

@@ -1,7 +1,10 @@
 package plan
 
 import (
+	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,6 +216,41 @@ func TestExplainClient(t *testing.T) {
 }
 
 // A list of regions none of which is configured is explained too.
+// What explain says of the backends of a region, and of one without a list of them.
+func TestExplainBackends(t *testing.T) {
+	f := newFleet(t)
+	f.view.At = time.Now()
+	chosen := f.region("eu-central-1")
+	chosen.Backends = []regions.BackendView{
+		{Address: "http://a", State: regions.StateUp, Weight: 3, Source: "s"},
+		{Address: "http://b", State: regions.StateUp, Weight: 1, Phase: regions.PhaseEntering, Source: "s"},
+		{Address: "http://c", State: regions.StateDown, Weight: 1},
+	}
+	chosen.Others = []regions.BackendView{{Address: "http://d", State: regions.StateUp, Phase: regions.PhaseLeaving, Source: "s"}}
+	chosen.Sources = []regions.SourceView{{Name: "s", ListedAt: f.view.At.Add(-4 * time.Second), Err: errors.New("SERVFAIL")}}
+	empty := f.region("eu-west-1")
+	empty.Backends, empty.Healthy, empty.Health, empty.State = nil, 0, regions.StateUnknown, regions.StateUnknown
+	e, err := New(Policy{}).Explain(f.view, &Query{ID: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shares []string
+	for _, b := range e.Candidates[0].Backends {
+		shares = append(shares, fmt.Sprintf("%s %.2f %s", b.Address, b.Share, b.Phase))
+	}
+	if want := []string{"http://a 0.75 ", "http://b 0.25 entering", "http://c 0.00 ", "http://d 0.00 leaving"}; !slices.Equal(shares, want) {
+		t.Errorf("shares %q, want %q", shares, want)
+	}
+	if s := e.Candidates[0].Sources[0]; s.Source != "s" || *s.Age != 4 || s.Error != "SERVFAIL" {
+		t.Errorf("source %+v", s)
+	}
+	for _, c := range e.Candidates {
+		if c.Region == "eu-west-1" && (c.Share != 0 || c.Why != noList) {
+			t.Errorf("a region without a list gets %v: %s", c.Share, c.Why)
+		}
+	}
+}
+
 func TestExplainHomeless(t *testing.T) {
 	e, err := New(Policy{}).Explain(newFleet(t).view, &Query{Residency: []string{"mars"}})
 	if err != nil || e.Chosen != "" || e.Reason != "" || len(e.Candidates) != len(fleetNames) {
