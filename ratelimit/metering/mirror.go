@@ -75,6 +75,7 @@ type Mirror struct {
 type shard struct {
 	known  bool          // this process has read or written acked
 	acked  uint64        // the record up to which the hash has the sums
+	reset  bool          // Redis lost it, and may have got a part of everything since
 	looked time.Duration // when it was last sent or checked, by Ledger.Elapsed
 }
 
@@ -252,7 +253,7 @@ func (m *Mirror) collect() ([]*push, error) {
 		}
 		for shard := range Shards {
 			of := shardOf{b.instance.id, shard}
-			if s := m.shards[of]; changed[shard] == nil && s != nil && s.acked > 0 && now-s.looked >= flushIdle {
+			if s := m.shards[of]; changed[shard] == nil && s != nil && (s.acked > 0 || s.reset) && now-s.looked >= flushIdle {
 				pushes = append(pushes, &push{of: of, high: s.acked})
 			}
 		}
@@ -270,21 +271,23 @@ func (m *Mirror) collect() ([]*push, error) {
 
 // send sends a push. If Redis lost the shard, it sends the whole shard again. The
 // caller holds mu.
-func (m *Mirror) send(ctx context.Context, p *push) error {
-	s := m.shards[p.of]
-	believed := s.acked
-	if !s.known {
-		believed = 0
+func (m *Mirror) send(ctx context.Context, p *push) (err error) {
+	s, believed, status := m.shards[p.of], uint64(0), "rolled_back"
+	if s.known {
+		believed = s.acked
 	}
-	status, err := m.call(ctx, p, believed)
+	if !s.reset {
+		status, err = m.call(ctx, p, believed)
+	}
 	if err == nil && status == "rolled_back" {
-		// Redis was reset: it gets everything again.
+		// Until there is an answer nobody knows how much of everything arrived: another push
+		// would say that all before it is there, or seem to be behind what is.
+		s.reset = true
 		m.partsSent.Store(false)
 		if err = m.join(ctx, true); err == nil {
 			p, err = m.everything(p.of)
 		}
 		if err == nil {
-			s.known = false
 			status, err = m.call(ctx, p, 0)
 		}
 	}
@@ -298,7 +301,7 @@ func (m *Mirror) send(ctx context.Context, p *push) error {
 	case status == "rolled_back":
 		return errors.New("sums that were just sent to Redis are gone")
 	}
-	s.known, s.acked, s.looked = true, p.high, m.ledger.Elapsed()
+	s.known, s.reset, s.acked, s.looked = true, false, p.high, m.ledger.Elapsed()
 	m.sent(p)
 	return nil
 }

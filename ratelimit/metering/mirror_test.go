@@ -346,3 +346,53 @@ func TestMirrorRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Redis was emptied, and what it gets of everything then, or the answer, is lost on the way: the next round sends everything, and does
+// not take Redis for that of somebody else who is ahead.
+func TestEverythingIsSentUntilThereIsAnAnswer(t *testing.T) {
+	const acme, other = "acme", "other"
+	if Shard(acme) == Shard(other) {
+		t.Fatal("they are in one shard")
+	}
+	for _, arrives := range []bool{true, false} {
+		for _, another := range []bool{true, false} { // record, meanwhile
+			redis := &hashes{t: t}
+			conn, l := redis.open(), openLedger(t, t.TempDir())
+			m := quietMirror(t, l, conn)
+			for _, organization := range []string{acme, acme, other} { // the last is one that the sums of acme do not have
+				s, r := numbers(t, l, organization, "eu")
+				admit(t, l, s, r, l.Now())
+				flushed(t, m)
+			}
+			redis.empty()
+			m.mu.Lock()
+			for _, s := range m.shards { // as if nobody had looked for a while
+				s.looked -= flushIdle
+			}
+			m.mu.Unlock()
+			redis.lost = func(c []string) (answer, command bool) {
+				return c[0] == "EVALSHA" && c[4] == "0", !arrives // it is believed to have nothing
+			}
+			if _, err := m.Flush(t.Context()); err == nil {
+				t.Fatal("nothing was lost")
+			}
+			redis.mu.Lock()
+			redis.lost = nil
+			redis.mu.Unlock()
+			want := uint64(3)
+			if another {
+				s, r := numbers(t, l, acme, "us")
+				admit(t, l, s, r, l.Now())
+				want++
+			}
+			flushed(t, m)
+			if err := m.register(t.Context(), l.Now()); err != nil {
+				t.Fatal(err)
+			}
+			if n := inRedis(t, conn); n != want || m.Copied() != nil {
+				t.Errorf("arrives %v, another record %v: Redis has %d invocations, want %d; %v", arrives, another, n, want, m.Copied())
+			}
+			closeLedger(t, l)
+		}
+	}
+}
