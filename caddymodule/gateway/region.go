@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +16,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/dynamic"
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/discovery"
@@ -28,7 +31,14 @@ type Region struct {
 	// The addresses of the runtimes: http://HOST[:PORT], https://HOST[:PORT],
 	// h2c://HOST[:PORT], unix//PATH or unix+h2c//PATH. Of a DNS name all addresses are
 	// backends, and it is looked up anew every 5 s.
-	Backends []string `json:"backends"`
+	Backends []string `json:"backends,omitempty"`
+
+	// Sources of more backends: modules as `dynamic` of reverse_proxy takes them. A
+	// region has at least one backend or source.
+	Dynamic []json.RawMessage `json:"dynamic,omitempty" caddy:"namespace=http.reverse_proxy.upstreams inline_key=source"`
+
+	// The scheme of the backends of all these sources: http, https or h2c. Default: http.
+	DynamicScheme string `json:"dynamic_scheme,omitempty"`
 
 	// The number of requests that the region can run at once. Default: unknown, the
 	// region is never full.
@@ -54,7 +64,11 @@ type Region struct {
 	Bias caddy.Duration `json:"bias,omitempty"`
 }
 
-func (r *Region) build() (regions.Region, error) {
+// loadSources returns the sources of a module that `dynamic` names.
+type loadSources func(module json.RawMessage, scheme string) ([]discovery.Source, error)
+
+// build returns the region as package regions takes it.
+func (r *Region) build(load loadSources) (regions.Region, error) {
 	if r == nil {
 		return regions.Region{}, errors.New("regions: null is no region")
 	}
@@ -71,7 +85,7 @@ func (r *Region) build() (regions.Region, error) {
 	}
 	var errs []error
 	if r.TLS != nil {
-		if err := r.TLS.check(r.Backends); err != nil {
+		if err := r.TLS.check(r.hasHTTPS()); err != nil {
 			errs = append(errs, fmt.Errorf("region %q: %w", r.Name, err))
 		}
 	}
@@ -87,7 +101,38 @@ func (r *Region) build() (regions.Region, error) {
 		}
 		region.Backends = append(region.Backends, backend)
 	}
+	if err := r.checkScheme(); err != nil {
+		errs = append(errs, fmt.Errorf("region %q: %w", r.Name, err))
+	}
+	for _, module := range r.Dynamic {
+		sources, err := load(module, cmp.Or(r.DynamicScheme, "http"))
+		if err != nil {
+			errs = append(errs, fmt.Errorf("region %q: %w", r.Name, err))
+		}
+		region.Sources = append(region.Sources, sources...)
+	}
 	return region, errors.Join(errs...)
+}
+
+var dynamicSchemes = []string{"http", "https", "h2c"}
+
+func (r *Region) checkScheme() error {
+	switch {
+	case r.DynamicScheme == "":
+		return nil
+	case !slices.Contains(dynamicSchemes, r.DynamicScheme):
+		return fmt.Errorf("dynamic_scheme %q: allowed are %s", r.DynamicScheme, strings.Join(dynamicSchemes, ", "))
+	case len(r.Dynamic) == 0:
+		return errors.New("dynamic_scheme: it is for backends that `dynamic` finds, and there is no `dynamic`; write the scheme in front of each backend")
+	}
+	return nil
+}
+
+// hasHTTPS reports whether backends of the region can have TLS.
+func (r *Region) hasHTTPS() bool {
+	return len(r.Dynamic) > 0 && r.DynamicScheme == "https" || slices.ContainsFunc(r.Backends, func(address string) bool {
+		return strings.HasPrefix(strings.ToLower(address), "https://")
+	})
 }
 
 // namedSource returns the source of the addresses of a backend that is given by its DNS
@@ -116,10 +161,17 @@ func (a *App) regionSet() (*regions.Set, error) {
 	if len(a.Regions) == 0 {
 		return nil, errors.New("no regions: add `region NAME { backend http://HOST:PORT }` to the edge_functions global option")
 	}
+	// Without a context nothing can be loaded: the configuration is only looked at.
+	load := loadSources(dynamic.Preview)
+	if a.ctx.Context != nil {
+		load = func(module json.RawMessage, scheme string) ([]discovery.Source, error) {
+			return dynamic.Load(a.ctx, module, scheme)
+		}
+	}
 	var errs []error
 	list := make([]regions.Region, 0, len(a.Regions))
 	for _, r := range a.Regions {
-		region, err := r.build()
+		region, err := r.build(load)
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -135,6 +187,8 @@ func (a *App) regionSet() (*regions.Set, error) {
 //
 //	region <name> {
 //		backend <address...>
+//		dynamic <module> ...
+//		dynamic_scheme http|https|h2c
 //		coordinates <latitude> <longitude>
 //		bias <duration>
 //		capacity <number>
@@ -179,12 +233,19 @@ func (a *App) parseRegion(d *caddyfile.Dispenser) error {
 			region.TLS = new(BackendTLS)
 			return region.TLS.UnmarshalCaddyfile(d)
 		},
-		"dynamic": nil,
+		"dynamic": func(d *caddyfile.Dispenser) error {
+			module, err := dynamic.Parse(d)
+			region.Dynamic = append(region.Dynamic, module)
+			return err
+		},
+		"dynamic_scheme": func(d *caddyfile.Dispenser) error {
+			return options.OneOf(d, &region.DynamicScheme, dynamicSchemes...)
+		},
 	})
 	if err != nil {
 		return err
 	}
-	built, err := region.build()
+	built, err := region.build(dynamic.Preview)
 	if err == nil {
 		_, err = regions.NewSet([]regions.Region{built})
 	}
@@ -200,7 +261,8 @@ func (r *Region) parseBackend(d *caddyfile.Dispenser) error {
 	if err := options.Strings(d, &r.Backends); err != nil {
 		return err
 	}
-	if _, err := r.build(); err != nil {
+	// Of the backends alone: other options may follow.
+	if _, err := (&Region{Name: r.Name, Backends: r.Backends}).build(dynamic.Preview); err != nil {
 		return d.Errf("%s", options.OneLine(err))
 	}
 	return nil
@@ -235,16 +297,15 @@ type BackendTLS struct {
 	ServerName string `json:"server_name,omitempty"`
 }
 
-// check returns an error if the options are not valid. It opens no files.
-func (b *BackendTLS) check(backends []string) error {
+// check returns an error if the options are not valid, or there is no https backend
+// that they are for. It opens no files.
+func (b *BackendTLS) check(hasHTTPS bool) error {
 	switch {
 	case (b.Certificate == "") != (b.Key == ""):
 		return errors.New("tls: give a certificate and its key, not one of them")
 	case b.CA == "" && b.Certificate == "" && b.ServerName == "":
 		return errors.New("tls: give a ca, a certificate or a server_name")
-	case !slices.ContainsFunc(backends, func(address string) bool {
-		return strings.HasPrefix(strings.ToLower(address), "https://")
-	}):
+	case !hasHTTPS:
 		return errors.New("tls: the region has no https backend")
 	}
 	return nil

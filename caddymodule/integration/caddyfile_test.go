@@ -245,7 +245,7 @@ func TestEveryOptionIsAdapted(t *testing.T) {
 
 // wantPaths are the JSON paths that the Caddyfile can set, arrays left out.
 var wantPaths = strings.Fields(`apex location.region location.latitude location.longitude nearest
-	regions.name regions.backends regions.coordinates regions.bias idle_timeout max_body
+	regions.name regions.backends regions.dynamic regions.dynamic_scheme regions.coordinates regions.bias idle_timeout max_body
 	project.domains project.regions project.jwt.secret project.jwt.secrets
 	project.api_keys.type project.api_keys.key project.api_keys.name project.max_body project.wall_clock
 	project.cors.origins project.cors.credentials

@@ -21,7 +21,7 @@ type Table map[string]func(*caddyfile.Dispenser) error
 
 // repeatable marks options that may be given more than once.
 var repeatable = map[string]bool{
-	"region": true, "backend": true, "domain": true, "regions": true, "jwt_secret": true, "api_key": true,
+	"region": true, "backend": true, "dynamic": true, "domain": true, "regions": true, "jwt_secret": true, "api_key": true,
 	"function": true, "origin": true, "jwks": true, "jwt_issuer": true, "jwt_audience": true, "jwt_role": true, "plan": true,
 	"rate_limit": true, "export": true, "in_flight": true, "memory": true,
 }

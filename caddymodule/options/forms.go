@@ -31,6 +31,8 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"retry_body":         "retry_body 256KiB",
 	"region":             "region us-east-1 { ... }",
 	"backend":            "backend http://10.1.0.10:9000",
+	"dynamic":            "dynamic a runtime.default.svc 9000` or `dynamic srv _http._tcp.runtime.example.com",
+	"dynamic_scheme":     "dynamic_scheme http|https|h2c",
 	"coordinates":        "coordinates 52.5 13.4",
 	"bias":               "bias 10ms",
 	"idle_timeout":       "idle_timeout 150s",

@@ -20,6 +20,8 @@ var openers = map[string]string{
 	"cors":                            "cors",
 	"nearest gateway|client":          "nearest gateway",
 	"region <name>":                   "region eu-central-1",
+	"dynamic a [<name> [<port>]]":     "dynamic a runtime 9000",
+	"dynamic srv [<name>]":            "dynamic srv runtime.example.com",
 	"tls":                             "tls",
 	"locate":                          "locate",
 	"plan <name>":                     "plan pro",
@@ -35,10 +37,12 @@ var openers = map[string]string{
 
 // around is what the blocks of a grammar stand in that the page does not repeat.
 var around = map[string][]string{
-	"":                           nil,
-	"edge_functions [<matcher>]": {"http://localhost:8000"},
-	"project default":            {"", "edge_functions"},
-	"function <slug>|*":          {"", "edge_functions", "project default"},
+	"":                            nil,
+	"edge_functions [<matcher>]":  {"http://localhost:8000"},
+	"project default":             {"", "edge_functions"},
+	"dynamic a [<name> [<port>]]": {"", "edge_functions", "region eu-central-1"},
+	"dynamic srv [<name>]":        {"", "edge_functions", "region eu-central-1"},
+	"function <slug>|*":           {"", "edge_functions", "project default"},
 }
 
 // checkGrammar asks the parser for each option of a grammar whether it knows it, at its place.
