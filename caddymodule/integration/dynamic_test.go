@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -60,13 +61,10 @@ func answering(t *testing.T, address, text string) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// TestDynamicFollowsAName moves a name from one backend to another while it is called.
-func TestDynamicFollowsAName(t *testing.T) {
-	s := dnstest.Start(t)
-	port := answering(t, "127.0.0.1:0", "first")
-	answering(t, "127.0.0.2:"+strconv.Itoa(port), "second")
-	s.SetHost("runtime.test", "127.0.0.1")
-
+// runDynamic starts a gateway whose only region has the given options, until the test
+// ends, and returns the socket of its site.
+func runDynamic(t *testing.T, options string) string {
+	t.Helper()
 	// The names of t.TempDir are too long for sockets.
 	folder, err := os.MkdirTemp("", "edgegate")
 	if err != nil {
@@ -74,8 +72,7 @@ func TestDynamicFollowsAName(t *testing.T) {
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
 	admin, site := filepath.Join(folder, "admin.sock"), filepath.Join(folder, "site.sock")
-	text := dynamicCaddyfile(admin, site, fmt.Sprintf("dynamic a runtime.test. %d {\n\t\t\t\tresolvers %s\n\t\t\t\trefresh 1s\n\t\t\t}", port, s.Address))
-	config, err := adapt(t, "Caddyfile", text)
+	config, err := adapt(t, "Caddyfile", dynamicCaddyfile(admin, site, options))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +84,17 @@ func TestDynamicFollowsAName(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return site
+}
+
+// TestDynamicFollowsAName moves a name from one backend to another while it is called.
+func TestDynamicFollowsAName(t *testing.T) {
+	s := dnstest.Start(t)
+	port := answering(t, "127.0.0.1:0", "first")
+	answering(t, "127.0.0.2:"+strconv.Itoa(port), "second")
+	s.SetHost("runtime.test", "127.0.0.1")
+
+	site := runDynamic(t, fmt.Sprintf("dynamic a runtime.test. %d {\n\t\t\t\tresolvers %s\n\t\t\t\trefresh 1s\n\t\t\t}", port, s.Address))
 	until := func(want string) {
 		t.Helper()
 		for limit := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
@@ -111,6 +119,34 @@ func TestDynamicFollowsAName(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	until("second")
+}
+
+// TestDynamicOverTLS: the certificate of a backend must be for the name that was looked
+// up, or for the target of its SRV record.
+func TestDynamicOverTLS(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.TLS.ServerName)
+	}))
+	t.Cleanup(server.Close)
+	port := server.Listener.Addr().(*net.TCPAddr).Port
+	authority := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := dnstest.Start(t)
+	s.SetHost("example.com", "127.0.0.1")
+	s.SetService("_https._tcp.runtime.test", dnstest.SRV{Target: "example.com", Port: uint16(port)})
+	for name, source := range map[string]string{
+		"a":   fmt.Sprintf("a example.com. %d", port),
+		"srv": "srv _https._tcp.runtime.test.",
+	} {
+		t.Run(name, func(t *testing.T) {
+			site := runDynamic(t, fmt.Sprintf("dynamic %s {\n\t\t\t\tresolvers %s\n\t\t\t}\n\t\t\tdynamic_scheme https\n\t\t\ttls {\n\t\t\t\tca %s\n\t\t\t}", source, s.Address, authority))
+			if status, text := call(t, site, http.MethodGet, "/functions/v1/hello", "", ""); status != http.StatusOK || text != "example.com" {
+				t.Errorf("%d %q, want the server name example.com", status, text)
+			}
+		})
+	}
 }
 
 // TestValidateLooksNothingUp: a configuration can be checked where its name servers are
