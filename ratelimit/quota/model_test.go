@@ -277,6 +277,7 @@ func TestModel(t *testing.T) {
 
 // Each of the rules is needed: without it the walk finds a world that is broken.
 func TestModelNeedsEachGuard(t *testing.T) {
+	t.Parallel()
 	for name, remove := range map[string]func(*guards){
 		"take what is not granted":      func(g *guards) { g.spendGranted = false },
 		"take claims in any order":      func(g *guards) { g.orderClaims = false },
@@ -286,6 +287,7 @@ func TestModelNeedsEachGuard(t *testing.T) {
 		"have back what was given back": func(g *guards) { g.trustHolder = false },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			g := allGuards
 			remove(&g)
 			if visited, broken := walk(g, 8*modelStates); broken == "" {

@@ -13,6 +13,7 @@ import (
 // A period ends while 100,000 invocations a second are admitted, also where the clocks of the
 // zone are set at that moment. Each is in one period, in the one that its time says, and neither quota is passed.
 func TestMonthEnd(t *testing.T) {
+	t.Parallel()
 	zone := func(name string) *time.Location {
 		t.Helper()
 		z, err := time.LoadLocation(name)
@@ -38,6 +39,7 @@ func TestMonthEnd(t *testing.T) {
 		{"with a quota", metering.Cycle{}, time.Date(2026, 11, 24, 0, 0, 0, 0, time.UTC), second * 2 / 5},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			ends := tt.cycle.At(tt.at)
 			begins := tt.cycle.Next(ends)
 			// Each look at the clock takes it on by as long as it is between two of 100,000 a second.

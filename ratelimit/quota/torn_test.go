@@ -26,6 +26,7 @@ func (f *flickering) Claim(_ context.Context, c Claim) (Answer, error) {
 // A call is admitted by a grant or by a grace, never because an answer arrives while it looks at both: without either
 // nothing passes, whatever the other calls learn meanwhile.
 func TestTakeReadsTheExhaustionOnce(t *testing.T) {
+	t.Parallel()
 	c := newClock()
 	dir := t.TempDir()
 	ledger, err := metering.Open(metering.Config{Dir: dir, Now: c.now})

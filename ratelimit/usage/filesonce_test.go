@@ -73,11 +73,11 @@ func rowsOf(t *testing.T, dir string, format Format) (rows map[[2]any]int, state
 // A line that changed several times between two deliveries is written once, with its latest
 // revision, wherever a batch or the process ends.
 func TestFilesWriteEachRevisionOnce(t *testing.T) {
+	t.Parallel()
 	for _, format := range []Format{CSV, JSONL, Parquet} {
 		for seed := range uint64(4) {
 			random := rand.New(rand.NewPCG(seed, 7))
 			b, files := newStore(t), &Files{Dir: filepath.Join(t.TempDir(), "out"), Format: format}
-			b.noSync = true
 			most := 1 + random.IntN(12)
 			for range 40 {
 				if b.over < 6 && random.IntN(4) == 0 {

@@ -14,6 +14,7 @@ import (
 
 // Files of all versions keep the rules, with all that can be in a bill, and an invoice is the sum of its rows.
 func TestFOCUS(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(2) {
 		l := newLedger(t, seed)
 		for range 90 {
@@ -42,6 +43,7 @@ func TestFOCUS(t *testing.T) {
 // DeliveryHandling, CorrectionHandling: rows of all files add up to the lines, whatever was corrected; those of an invoice to the bill as it
 // was when it first was final, what came after that is a Correction in a later period. Whoever adds up needs to leave nothing out.
 func TestFOCUSFilesAddUp(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(2) {
 		l := newLedger(t, seed)
 		sink := &Files{Dir: filepath.Join(t.TempDir(), "out"), Format: FOCUS}
@@ -152,6 +154,7 @@ func TestFOCUSStaysClosed(t *testing.T) {
 
 // Every rule is found broken where it is: the checks above see something.
 func TestFOCUSRulesSee(t *testing.T) {
+	t.Parallel()
 	l := newLedger(t, 9)
 	for range 4 {
 		l.pass()

@@ -96,6 +96,7 @@ func TestBookDays(t *testing.T) {
 // In whatever order adjustments and invocations come to be known, also where what was known is said again, the bill is the
 // same in the end.
 func TestBookAdjustsInAnyOrder(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(20) {
 		random := rand.New(rand.NewPCG(seed, 2))
 		b := newStore(t)

@@ -119,7 +119,7 @@ func (m *moves) join(g *mover) {
 // However gateways leave a store and join it again, also several at once, while services fail: once all share it, each service has
 // what is billed, meters that keep the last event of an hour too.
 func TestOutboxMoves(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(moveSeeds) {
 		_, conn := openHashes(t)
 		m := &moves{
 			t:      t,

@@ -78,6 +78,7 @@ func (y *year) close(at time.Time, sums []usage.Sum) {
 // A year with three gateways, of which one is heard of late, with plans that change, with adjustments, and with what was not sent after all: what is
 // billed is what was used, in every period, and all sinks have the same.
 func TestYear(t *testing.T) {
+	t.Parallel()
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
