@@ -92,7 +92,7 @@ const mainFunctions = `
 // backend is one region of a gateway under test.
 type backend struct {
 	region  string
-	address string // host:port, or a URL where it is not http
+	address string // host:port, or a URL where it is not http; empty for none
 	more    string // further lines of the region
 }
 
@@ -157,7 +157,11 @@ func (c config) caddyfile(port, admin int) string {
 		if !strings.Contains(address, "://") {
 			address = "http://" + address
 		}
-		fmt.Fprintf(&b, "\t\tregion %s {\n\t\t\tbackend %s\n%s\t\t}\n", be.region, address, be.more)
+		fmt.Fprintf(&b, "\t\tregion %s {\n", be.region)
+		if be.address != "" {
+			fmt.Fprintf(&b, "\t\t\tbackend %s\n", address)
+		}
+		fmt.Fprintf(&b, "%s\t\t}\n", be.more)
 	}
 	if c.source != "" {
 		fmt.Fprintf(&b, "\t\tapex example.test\n\t\t%s\n\t}\n}\n", c.source)

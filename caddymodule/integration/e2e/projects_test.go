@@ -91,14 +91,20 @@ func (g *gateway) call(t *testing.T, ref, slug, token string) int {
 // eventually asks until ask says yes, for at most ten seconds.
 func eventually(t *testing.T, what string, ask func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(10 * time.Second)
+	eventuallyWithin(t, 10*time.Second, what, ask)
+}
+
+// eventuallyWithin asks until ask says yes, for at most a while.
+func eventuallyWithin(t *testing.T, limit time.Duration, what string, ask func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !ask() {
 		select {
 		case <-deadline.C:
-			t.Fatalf("after 10 s: not yet %s", what)
+			t.Fatalf("after %s: not yet %s", limit, what)
 		case <-tick.C:
 		}
 	}

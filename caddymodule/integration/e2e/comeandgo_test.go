@@ -1,0 +1,476 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	answers "github.com/edgegate/edgegate/caddymodule/gateway"
+	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/discovery/dnstest"
+)
+
+// gone is how long after its name left an address may still get calls.
+const gone = 15 * time.Second
+
+// cluster is the backends of one region on addresses of their own, and the name server that lists them.
+type cluster struct {
+	t    *testing.T
+	dns  *dnstest.Server
+	port string
+
+	mu       sync.Mutex // guards the fields below
+	servers  map[string]*clusterServer
+	left     map[string]time.Time // addresses that are not listed
+	tooLate  []string             // calls that got to an address long after it left
+	answered map[string]int       // calls by address
+}
+
+// clusterServer is one backend of a cluster.
+type clusterServer struct{ http.Server }
+
+const clusterName = "runtime.cluster.test"
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{
+		t:        t,
+		dns:      dnstest.Start(t),
+		port:     fmt.Sprint(port),
+		servers:  make(map[string]*clusterServer),
+		left:     make(map[string]time.Time),
+		answered: make(map[string]int),
+	}
+	t.Cleanup(func() {
+		for _, address := range slices.Collect(maps.Keys(c.servers)) {
+			c.kill(address)
+		}
+	})
+	return c
+}
+
+// start starts backends at addresses, which are not listed yet.
+func (c *cluster) start(addresses ...string) {
+	c.t.Helper()
+	for _, address := range addresses {
+		listener, err := net.Listen("tcp", net.JoinHostPort(address, c.port))
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		s := new(clusterServer)
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { c.serve(address, w, r) })
+		c.mu.Lock()
+		c.servers[address] = s
+		c.mu.Unlock()
+		go func() { _ = s.Serve(listener) }()
+	}
+}
+
+func (c *cluster) serve(address string, w http.ResponseWriter, r *http.Request) {
+	if r.UserAgent() == "edgegate-health" {
+		return
+	}
+	c.mu.Lock()
+	c.answered[address]++
+	if at, ok := c.left[address]; ok && time.Since(at) > gone {
+		c.tooLate = append(c.tooLate, fmt.Sprintf("%s, %s after it left", address, time.Since(at)))
+	}
+	c.mu.Unlock()
+	switch {
+	case r.Header.Get("Upgrade") != "":
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn)
+		return
+	case strings.HasPrefix(r.URL.Path, "/work"):
+		time.Sleep(20 * time.Millisecond)
+	case strings.HasPrefix(r.URL.Path, "/slow"):
+		time.Sleep(25 * time.Second)
+	}
+	_, _ = io.Copy(io.Discard, r.Body)
+	_, _ = io.WriteString(w, address)
+}
+
+// kill ends a backend and cuts its connections.
+func (c *cluster) kill(address string) {
+	c.mu.Lock()
+	s := c.servers[address]
+	delete(c.servers, address)
+	c.mu.Unlock()
+	if s != nil {
+		_ = s.Close()
+	}
+}
+
+// list has the name stand for addresses from now on.
+func (c *cluster) list(addresses ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for address := range c.servers {
+		_, was := c.left[address]
+		switch listed := slices.Contains(addresses, address); {
+		case listed:
+			delete(c.left, address)
+		case !was:
+			c.left[address] = time.Now()
+		}
+	}
+	c.dns.SetHost(clusterName, addresses...)
+}
+
+// counts returns the calls by address since the last time, and forgets them.
+func (c *cluster) counts() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	counts := c.answered
+	c.answered = make(map[string]int)
+	return counts
+}
+
+// backend is the region of the cluster in a Caddyfile, with the options of its source.
+func (c *cluster) backend(region, options string) backend {
+	return backend{region: region, more: fmt.Sprintf("\t\t\tdynamic a %s %s {\n\t\t\t\tresolvers %s\n%s\t\t\t}\n", clusterName, c.port, c.dns.Address, options)}
+}
+
+// gateway starts a gateway before the cluster, which is its only region.
+func (c *cluster) gateway(options string) *gatewayOfCluster {
+	c.t.Helper()
+	functions := ""
+	for _, name := range []string{"hello", "work", "slow", "ws-echo"} {
+		functions += "\t\t\tfunction " + name + " {\n\t\t\t\tverify_jwt off\n\t\t\t}\n"
+	}
+	return &gatewayOfCluster{startGateway(c.t, config{backends: []backend{c.backend("eu-central-1", options)}, functions: functions})}
+}
+
+// gatewayOfCluster is a gateway in front of a cluster.
+type gatewayOfCluster struct{ *gateway }
+
+// region returns the one region as the admin API has it.
+func (g *gatewayOfCluster) region(t *testing.T) answers.RegionStatus {
+	t.Helper()
+	var answer answers.RegionsAnswer
+	if err := json.Unmarshal([]byte((&fleet{gateway: g.gateway}).ask(t, "regions")), &answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer.Regions[0]
+}
+
+// phases returns the backends by "ADDRESS" or "ADDRESS phase", without scheme and port.
+func (g *gatewayOfCluster) phases(t *testing.T) (all []string) {
+	t.Helper()
+	for _, b := range g.region(t).Backends {
+		address, _, _ := strings.Cut(strings.TrimPrefix(b.Address, "http://"), ":")
+		if b.State != regions.StateUp {
+			address += " " + string(b.State)
+		}
+		if b.Phase != "" {
+			address += " " + string(b.Phase)
+		}
+		all = append(all, address)
+	}
+	return all
+}
+
+// traffic is calls that run until it is stopped. No call can be sent again, and all name the region.
+type traffic struct {
+	stop   func()
+	mu     sync.Mutex // guards failed
+	calls  int
+	failed []string
+}
+
+// startLoad starts a number of callers.
+func (g *gatewayOfCluster) startLoad(t *testing.T, callers int) *traffic {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	l := new(traffic)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}, Timeout: 60 * time.Second}
+	var running sync.WaitGroup
+	for range callers {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				failure := g.post(client)
+				l.mu.Lock()
+				l.calls++
+				if failure != "" {
+					l.failed = append(l.failed, time.Now().Format(time.StampMilli)+" "+failure)
+				}
+				l.mu.Unlock()
+				time.Sleep(2 * time.Millisecond)
+			}
+		})
+	}
+	l.stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+		client.CloseIdleConnections()
+	})
+	t.Cleanup(l.stop)
+	return l
+}
+
+func (g *gatewayOfCluster) post(client *http.Client) (failure string) {
+	req, err := http.NewRequest(http.MethodPost, g.url+"/functions/v1/work", strings.NewReader("x"))
+	if err != nil {
+		return err.Error()
+	}
+	req.Header.Set("X-Region", "eu-central-1")
+	res, err := client.Do(req)
+	if err != nil {
+		return err.Error()
+	}
+	defer res.Body.Close()
+	if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != http.StatusOK {
+		return fmt.Sprintf("%d %s %v", res.StatusCode, text, err)
+	}
+	return ""
+}
+
+// took returns the failures so far, and forgets them.
+func (l *traffic) took() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	failed := l.failed
+	l.failed = nil
+	return failed
+}
+
+// none fails the test if calls failed.
+func (l *traffic) none(t *testing.T, while string) {
+	t.Helper()
+	if failed := l.took(); len(failed) > 0 {
+		t.Errorf("%d calls failed while %s: %q", len(failed), while, failed[:min(len(failed), 5)])
+	}
+}
+
+// descriptors returns how many files a gateway has open.
+func (g *gatewayOfCluster) descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", g.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+// TestBackendsComeAndGo has backends enter and leave a name under load, and its name server fail in every way: no call fails
+// but those in flight on a backend that dies unannounced, and none goes to an address 15 s after the name left it.
+func TestBackendsComeAndGo(t *testing.T) {
+	t.Parallel() // it waits, mostly
+	c := newCluster(t)
+	address := func(n int) string { return fmt.Sprintf("127.77.0.%d", n) }
+	c.start(address(1), address(2))
+	c.list(address(1), address(2))
+	g := c.gateway("")
+	const callers = 8
+	l := g.startLoad(t, callers)
+	eventually(t, "both are used", func() bool { return len(c.counts()) == 2 })
+	running, open := goroutines(t, g.gateway), g.descriptors(t)
+
+	// A rolling update: each is replaced by a new one, and ends after it left.
+	for n := 1; n <= 2; n++ {
+		c.start(address(n + 10))
+		c.list(append([]string{address(n + 10)}, []string{address(1), address(2)}[n-1:]...)...)
+		eventuallyWithin(t, 20*time.Second, address(n+10)+" gets calls", func() bool { return c.counts()[address(n+10)] > 0 })
+		c.list(address(11), []string{address(2), address(12)}[n-1])
+		eventuallyWithin(t, 20*time.Second, address(n)+" is forgotten", func() bool {
+			return !slices.ContainsFunc(g.phases(t), func(b string) bool { return strings.HasPrefix(b+" ", address(n)+" ") })
+		})
+		time.Sleep(time.Second)
+		c.kill(address(n))
+	}
+	l.none(t, "backends were replaced")
+
+	// Whatever the name server does, the last list stays.
+	before := g.region(t).Sources[0].ListedAt
+	for _, mode := range []dnstest.Mode{dnstest.ServFail, dnstest.Timeout, dnstest.NXDomain, dnstest.Empty, dnstest.Garbage} {
+		c.dns.SetMode(clusterName, mode)
+		eventuallyWithin(t, 20*time.Second, "the look-up fails", func() bool { return g.region(t).Sources[0].Error != "" })
+		time.Sleep(6 * time.Second)
+		c.counts()
+		used := make(map[string]int)
+		eventuallyWithin(t, 20*time.Second, "both are used", func() bool {
+			for address, n := range c.counts() {
+				used[address] += n
+			}
+			return used[address(11)] > 0 && used[address(12)] > 0
+		})
+		source := g.region(t).Sources[0]
+		if source.Failing == nil || source.Age == nil || *source.Age < 5 {
+			t.Errorf("mode %d: the source is %+v", mode, source)
+		}
+		c.dns.SetMode(clusterName, dnstest.OK)
+		eventuallyWithin(t, 20*time.Second, "the look-up works", func() bool { return g.region(t).Sources[0].Error == "" })
+	}
+	if after := g.region(t).Sources[0].ListedAt; before == nil || after == nil || !after.After(*before) {
+		t.Errorf("listed at %v, before it was %v", after, before)
+	}
+	l.none(t, "the name server failed")
+
+	// A TTL of 0, both families, and 500 addresses of which two work.
+	c.dns.SetTTL(0)
+	many := []string{address(11), address(12), "fd00:77::1"}
+	for n := range 497 {
+		many = append(many, fmt.Sprintf("127.77.%d.%d", 1+n/250, 1+n%250))
+	}
+	c.list(many...)
+	eventuallyWithin(t, 20*time.Second, "500 backends", func() bool { return len(g.region(t).Backends) == 500 })
+	time.Sleep(3 * time.Second)
+	if r := g.region(t); r.State != regions.StateUp {
+		t.Errorf("with 498 new backends that never answer the region is %s", r.State)
+	}
+	c.list(address(11), address(12))
+	eventuallyWithin(t, 20*time.Second, "two backends", func() bool { return len(g.region(t).Backends) == 2 })
+	l.none(t, "500 addresses were listed")
+
+	// One dies unannounced: nobody knows whether calls in flight ran.
+	c.kill(address(12))
+	time.Sleep(3 * time.Second)
+	if failed := l.took(); len(failed) > callers {
+		t.Errorf("%d calls failed when a backend died, at most %d were in flight: %q", len(failed), callers, failed[:5])
+	}
+	c.start(address(12))
+	eventuallyWithin(t, 20*time.Second, address(12)+" is up again", func() bool { return slices.Equal(g.phases(t), []string{address(11), address(12)}) })
+	l.none(t, "a backend came back")
+
+	l.stop()
+	c.mu.Lock()
+	if len(c.tooLate) > 0 {
+		t.Errorf("%d calls got to addresses long after the name left them: %q", len(c.tooLate), c.tooLate[:min(len(c.tooLate), 5)])
+	}
+	c.mu.Unlock()
+	eventuallyWithin(t, 30*time.Second, "goroutines and descriptors are as before", func() bool {
+		return goroutines(t, g.gateway) <= running+10 && g.descriptors(t) <= open+10
+	})
+	t.Logf("%d calls", l.calls)
+}
+
+// TestLeavingBackend: WebSockets of a backend that leaves are closed with 1001 over 30 s, and a call that runs there ends.
+func TestLeavingBackend(t *testing.T) {
+	t.Parallel() // it waits, mostly
+	c := newCluster(t)
+	c.start("127.78.0.1")
+	c.list("127.78.0.1")
+	g := c.gateway("\t\t\t\trefresh 1s\n")
+	slow := make(chan string, 1)
+	go func() {
+		res, err := http.Post(g.url+"/functions/v1/slow", "", nil)
+		if err != nil {
+			slow <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		slow <- fmt.Sprint(res.StatusCode, " ", string(text), " ", err)
+	}()
+	var sockets []*webSocket
+	for range 12 {
+		sockets = append(sockets, openWebSocket(t, g.addr))
+	}
+	c.start("127.78.0.2")
+	c.list("127.78.0.1", "127.78.0.2")
+	eventuallyWithin(t, 20*time.Second, "the new one works", func() bool { return slices.Contains(g.phases(t), "127.78.0.2 entering") })
+	stays := openWebSocket(t, g.addr) // on the new one, or on the one that leaves
+	c.list("127.78.0.2")
+	began := time.Now()
+	eventuallyWithin(t, 10*time.Second, "it is leaving", func() bool { return slices.Contains(g.phases(t), "127.78.0.1 leaving") })
+	closed := make(chan time.Duration, len(sockets))
+	for i, ws := range sockets {
+		_ = ws.conn.SetDeadline(time.Now().Add(90 * time.Second))
+		go func() {
+			if code, err := ws.closeCode(); code != 1001 {
+				t.Errorf("WebSocket %d got close code %d, %v", i, code, err)
+			}
+			closed <- time.Since(began)
+			_ = ws.conn.Close()
+		}()
+	}
+	var first, last time.Duration
+	for i := range sockets {
+		last = <-closed
+		if i == 0 {
+			first = last
+		}
+	}
+	if last-first < 5*time.Second || last > 45*time.Second {
+		t.Errorf("12 WebSockets were closed between %s and %s, want over 30 s", first, last)
+	}
+	if got := <-slow; got != "200 127.78.0.1 <nil>" {
+		t.Errorf("the call in flight ended with %q", got)
+	}
+	eventuallyWithin(t, 20*time.Second, "it is forgotten", func() bool { return len(g.region(t).Backends) == 1 })
+	_ = stays.conn.Close()
+}
+
+// TestFirstList: a gateway that starts while its name server is slow has the first list before its first call; without one
+// the region is unknown, and 503 with a retry-after when it is named (contract 2.5). A reload with a name server that fails
+// keeps the last list.
+func TestFirstList(t *testing.T) {
+	t.Parallel() // it waits, mostly
+	c := newCluster(t)
+	c.start("127.79.0.1")
+	c.list("127.79.0.1")
+	c.dns.SetDelay(clusterName, 700*time.Millisecond)
+	g := c.gateway("")
+	post := func() *http.Response {
+		req, err := http.NewRequest(http.MethodPost, g.url+"/functions/v1/hello", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("X-Region", "eu-central-1")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		return res
+	}
+	if res := post(); res.StatusCode != http.StatusOK {
+		t.Errorf("the first call is %d", res.StatusCode)
+	}
+	c.dns.SetMode(clusterName, dnstest.ServFail)
+	text, err := os.ReadFile(g.dir + "/Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, body := load(t, g.gateway, strings.Replace(string(text), "location eu-central-1", "location us-east-1", 1)); status != http.StatusOK {
+		t.Fatalf("reload: %d %s", status, body)
+	}
+	if res := post(); res.StatusCode != http.StatusOK {
+		t.Errorf("after a reload without a name server: %d", res.StatusCode)
+	}
+	if !g.stop(syscall.SIGTERM, 15*time.Second) {
+		t.Error("it had to be killed")
+	}
+	g.start(t, string(text))
+	res := post()
+	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" || res.Header.Get("Sb-Error-Code") != "REGION_UNAVAILABLE" {
+		t.Errorf("without a list: %d %v", res.StatusCode, res.Header)
+	}
+	if r := g.region(t); r.State != regions.StateUnknown || len(r.Backends) != 0 || r.Sources[0].Error == "" {
+		t.Errorf("without a list the region is %+v", r)
+	}
+	c.dns.SetMode(clusterName, dnstest.OK)
+	eventuallyWithin(t, 20*time.Second, "the region is used", func() bool { return post().StatusCode == http.StatusOK })
+}
