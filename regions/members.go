@@ -53,7 +53,7 @@ func newMembers() *members {
 func (n *Network) update(now time.Time, r *Region) {
 	m, state := n.members[r], n.states[r]
 	if m.version != state.lists.current() {
-		n.replace(r, state.lists.get(r.Sources))
+		n.replace(now, r, state.lists.get(r.Sources))
 	}
 	for key, one := range m.current {
 		if one.left.IsZero() {
@@ -73,7 +73,7 @@ func (n *Network) update(now time.Time, r *Region) {
 const forgetAfter = time.Second
 
 // replace makes the members of a region anew. Backends that stay keep their state.
-func (n *Network) replace(r *Region, lists currentLists) {
+func (n *Network) replace(now time.Time, r *Region, lists currentLists) {
 	m := n.members[r]
 	m.version = lists.version
 	before := m.current
@@ -126,7 +126,7 @@ func (n *Network) replace(r *Region, lists currentLists) {
 	for _, old := range before {
 		n.config.States.Release(r.Name, old.upstream.Backend)
 	}
-	others := slices.ContainsFunc(m.order, func(one *member) bool { return one.upstream.isProven() })
+	others := slices.ContainsFunc(m.order, func(one *member) bool { return one.upstream.isEstablished(now) })
 	for _, one := range fresh {
 		one.upstream.place(others)
 		if n.running {

@@ -58,6 +58,7 @@ func TestLifeOfABackend(t *testing.T) {
 		defer f.run()()
 		f.only(f.spread(200), a1, a2)
 
+		time.Sleep(10 * time.Second)
 		f.lists(a1, a2, a3) // not there yet
 		time.Sleep(20 * time.Second)
 		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up", "http://10.0.0.3:80 down entering")
@@ -141,7 +142,7 @@ func TestLastListIsKept(t *testing.T) {
 				}
 				f.start(a2)
 				f.lists(a2)
-				time.Sleep(7 * time.Second)
+				time.Sleep(10 * time.Second)
 				f.only(f.spread(20), a2)
 				if s := f.View().Regions[0].Sources[0]; s.Err != nil || !s.FailingSince.IsZero() || time.Since(s.ListedAt) > 7*time.Second {
 					t.Errorf("the source works again, and is %+v", s)

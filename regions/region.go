@@ -119,7 +119,7 @@ func (r Region) prepare() (*Region, []error) {
 		fail("the health URI must begin with a slash")
 	}
 	if len(r.Backends)+len(r.Sources) == 0 {
-		fail("no backend: add `backend http://HOST:PORT`")
+		fail("no backend: add `backend http://HOST:PORT`, or `dynamic` and where to find them")
 	}
 	seen := make(map[string]string, len(r.Backends))
 	for _, b := range r.Backends {

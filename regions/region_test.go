@@ -44,7 +44,7 @@ func TestNewSetErrors(t *testing.T) {
 		{"near miss", named("eu-west-9"), "region \"eu-west-9\": the place of this name is not known: add `coordinates LAT LON` (did you mean \"eu-west-1\"?)"},
 		{"case", named("EU-NORTH-1"), "region \"EU-NORTH-1\": the place of this name is not known: add `coordinates LAT LON` (did you mean \"eu-north-1\"?)"},
 		{"off the globe", []Region{{Name: "lab", Backends: one, Coordinates: geo.Coordinates{Latitude: 100, Longitude: 0}, HasCoordinates: true}}, `region "lab": latitude 100 is not within -90 to 90 degrees`},
-		{"no backend", []Region{{Name: "lab", Coordinates: berlin, HasCoordinates: true}}, "region \"lab\": no backend: add `backend http://HOST:PORT`"},
+		{"no backend", []Region{{Name: "lab", Coordinates: berlin, HasCoordinates: true}}, "region \"lab\": no backend: add `backend http://HOST:PORT`, or `dynamic` and where to find them"},
 		{"twice the same backend", []Region{{Name: "us-east-1", Backends: append(one[:1:1], one[0])}}, `region "us-east-1": backend "http://10.0.0.1:9000" is listed twice`},
 		{"two spellings of a backend", []Region{{Name: "us-east-1", Backends: backends(t, "http://A", "http://a:80")}}, `region "us-east-1": backend "http://a:80" is the same server as "http://A"`},
 		{"twice the same name", append(named("us-east-1"), Region{Name: "us-east-1", Backends: backends(t, "http://b")}), `region "us-east-1": the name is used twice`},
@@ -53,8 +53,8 @@ func TestNewSetErrors(t *testing.T) {
 			[]Region{{Name: "a b", HasCoordinates: true, Coordinates: geo.Coordinates{Latitude: 0, Longitude: 200}}, {Name: "us-east-1"}},
 			`region "a b": the name may have letters, digits, - and _ only` + "\n" +
 				`region "a b": longitude 200 is not within -180 to 180 degrees` + "\n" +
-				"region \"a b\": no backend: add `backend http://HOST:PORT`\n" +
-				"region \"us-east-1\": no backend: add `backend http://HOST:PORT`",
+				"region \"a b\": no backend: add `backend http://HOST:PORT`, or `dynamic` and where to find them\n" +
+				"region \"us-east-1\": no backend: add `backend http://HOST:PORT`, or `dynamic` and where to find them",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

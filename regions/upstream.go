@@ -48,7 +48,7 @@ type Upstream struct {
 	state    State
 	since    time.Time // when state was entered
 	placed   bool      // place was called
-	late     bool      // others of its region were proven before
+	late     bool      // others of its region were established before
 	proven   time.Time // when it first passed a probe or answered
 }
 
@@ -177,14 +177,18 @@ func (u *Upstream) prove(now time.Time) {
 	}
 }
 
-// isProven reports whether the backend ever passed a probe or answered.
-func (u *Upstream) isProven() bool {
+// established is how long a backend has worked beside which a new one starts slowly.
+// When a gateway starts, its backends are found one after the other.
+const established = 5 * time.Second
+
+// isEstablished reports whether the backend has worked for a while.
+func (u *Upstream) isEstablished(now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return !u.proven.IsZero()
+	return !u.proven.IsZero() && now.Sub(u.proven) >= established
 }
 
-// place says whether the backend came late, beside others that work: then it starts
+// place says whether the backend came late, beside established ones: then it starts
 // slowly. Only the first call counts.
 func (u *Upstream) place(late bool) {
 	u.mu.Lock()
