@@ -26,6 +26,9 @@ func (r *Resolver) explain(ctx context.Context, name, wanted string, err error) 
 		return ctx.Err()
 	}
 	problem, servers := err.Error(), r.servers
+	if _, ok := errors.AsType[*net.AddrError](err); ok {
+		return &lookupError{fmt.Sprintf("%s: the hosts file has no %s of it", strings.TrimSuffix(name, "."), wanted), err}
+	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		problem = problemOf(dns, wanted)
 		if servers == "" {
@@ -58,9 +61,12 @@ func problemOf(err *net.DNSError, wanted string) string {
 	return err.Err
 }
 
-// isNotFound reports whether a name server said that there is no such record, rather
-// than that it could not tell.
+// isNotFound reports whether a name server or the hosts file said that there is no such
+// record, rather than that it could not tell.
 func isNotFound(err error) bool {
+	if _, ok := errors.AsType[*net.AddrError](err); ok {
+		return true // the hosts file has addresses of the other family only
+	}
 	dns, ok := errors.AsType[*net.DNSError](err)
 	return ok && dns.IsNotFound
 }

@@ -474,3 +474,43 @@ func TestFirstList(t *testing.T) {
 	c.dns.SetMode(clusterName, dnstest.OK)
 	eventuallyWithin(t, 20*time.Second, "the region is used", func() bool { return post().StatusCode == http.StatusOK })
 }
+
+// TestBackendName: `backend http://NAME:PORT` follows the name as the system resolves it, here by the hosts file.
+func TestBackendName(t *testing.T) {
+	t.Parallel() // it waits, mostly
+	c := newCluster(t)
+	hosts := t.TempDir() + "/hosts"
+	list := func(addresses ...string) {
+		text := "127.0.0.1 localhost\n"
+		for _, a := range addresses {
+			text += a + " " + clusterName + "\n"
+		}
+		if err := os.WriteFile(hosts, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c.list(addresses...)
+	}
+	c.start("127.80.0.1", "127.80.0.2", "::1")
+	list("127.80.0.1")
+	b := prepareGateway(t)
+	b.in = []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts}
+	b.start(t, config{
+		backends:  []backend{{region: "eu-central-1", address: clusterName + ":" + c.port}},
+		functions: "\t\t\tfunction work {\n\t\t\t\tverify_jwt off\n\t\t\t}\n",
+	}.caddyfile(b.port, b.admin))
+	g := &gatewayOfCluster{b}
+	l := g.startLoad(t, 4)
+	for _, step := range [][]string{{"127.80.0.1", "127.80.0.2"}, {"127.80.0.2"}, {"127.80.0.2", "::1"}, {"::1"}} {
+		list(step...)
+		eventuallyWithin(t, 40*time.Second, fmt.Sprintf("calls go to %v", step), func() bool {
+			time.Sleep(200 * time.Millisecond)
+			used := c.counts()
+			return len(used) == len(step) && !slices.ContainsFunc(step, func(a string) bool { return used[a] == 0 })
+		})
+	}
+	l.stop()
+	l.none(t, "the name moved")
+	if s := g.region(t).Sources[0]; s.Source != "http://"+clusterName+":"+c.port || s.Error != "" {
+		t.Errorf("the source is %+v", s)
+	}
+}
