@@ -139,7 +139,8 @@ func (n *Network) replace(now time.Time, r *Region, lists currentLists) {
 // Verdict needs to know of them. n.mu is held, but for NewNetwork.
 func (n *Network) judge(now time.Time, r *Region) RegionInput {
 	m := n.members[r]
-	views := make([]BackendView, len(m.order))
+	views := slices.Grow(n.scratch[:0], len(m.order))[:len(m.order)]
+	n.scratch = views
 	proven := false
 	inUse := make([]int, len(r.Sources)) // the priority in use by source
 	for i := range inUse {

@@ -15,6 +15,11 @@ import (
 // slow starts and open breakers change with time alone.
 const viewEvery = 250 * time.Millisecond
 
+// viewRest is how many times as long as the making of a view was the next one waits:
+// with thousands of backends of which some change all the time it must not take a
+// whole processor.
+const viewRest = 10
+
 // StateStore keeps the state of backends and regions over configurations. It is
 // safe for concurrent use.
 type StateStore interface {
@@ -50,6 +55,8 @@ type Network struct {
 	ready   atomic.Bool   // AwaitLists has returned, or there is nothing to wait for
 	budget  budget
 	ranker  *Ranker
+
+	scratch []BackendView // of judge
 
 	mu       sync.Mutex             // held while the view and the lists are made
 	running  bool                   // guarded by mu; Run runs, and the lists are followed
@@ -171,8 +178,14 @@ func (n *Network) Run(ctx context.Context, security map[string]*tls.Config) {
 	tick := time.NewTicker(viewEvery)
 	defer tick.Stop()
 	for {
-		n.Refresh(time.Now())
+		began := time.Now()
+		n.Refresh(began)
 		n.probeMembers(ctx, &wg, probes)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(min(viewRest*time.Since(began), viewEvery)):
+		}
 		select {
 		case <-ctx.Done():
 			return
