@@ -142,23 +142,11 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 	views := slices.Grow(n.scratch[:0], len(m.order))[:len(m.order)]
 	n.scratch = views
 	proven := false
-	inUse := make([]int, len(r.Sources)) // the priority in use by source
-	for i := range inUse {
-		inUse[i] = -1
-	}
 	for i, one := range m.order {
 		views[i] = one.upstream.View(now)
 		proven = proven || views[i].Proven
-		if g := one.group; g >= 0 && views[i].State == StateUp && (inUse[g] < 0 || int(one.priority) < inUse[g]) {
-			inUse[g] = int(one.priority)
-		}
 	}
-	for _, one := range m.order {
-		// Without a healthy backend it is the lowest priority.
-		if g := one.group; g >= 0 && (inUse[g] < 0 || inUse[g] >= noneHealthy && int(one.priority) < inUse[g]-noneHealthy) {
-			inUse[g] = noneHealthy + int(one.priority)
-		}
-	}
+	inUse := prioritiesInUse(len(r.Sources), m.order, views)
 	from := make([]listed, len(m.order))
 	in := RegionInput{Backends: make([]BackendView, 0, len(m.order)), Sources: n.states[r].lists.views(r.Sources)}
 	for i, one := range m.order {
@@ -166,7 +154,7 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 		v.Source, v.Weight = one.source, one.weight*v.Ramp
 		counted := true
 		switch {
-		case one.group >= 0 && int(one.priority) != inUse[one.group]%noneHealthy:
+		case one.group >= 0 && one.priority != inUse[one.group].priority:
 			v.Phase, counted = PhaseStandby, false
 		case one.group >= 0 && proven && !v.Proven:
 			v.Phase, counted = PhaseEntering, false
@@ -194,8 +182,27 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 	return in
 }
 
-// noneHealthy marks a priority of which no backend is healthy.
-const noneHealthy = 1 << 16
+// usedPriority is the priority of a source that is in use.
+type usedPriority struct {
+	priority  uint16
+	known, up bool // there is a backend of it, and one that is up
+}
+
+// prioritiesInUse returns the priority in use of each source: the lowest of which a
+// backend is up, or the lowest if there is none.
+func prioritiesInUse(sources int, order []*member, views []BackendView) []usedPriority {
+	all := make([]usedPriority, sources)
+	for i, one := range order {
+		if one.group < 0 {
+			continue
+		}
+		used, up := &all[one.group], views[i].State == StateUp
+		if !used.known || up && !used.up || up == used.up && one.priority < used.priority {
+			*used = usedPriority{one.priority, true, up}
+		}
+	}
+	return all
+}
 
 // lookupSoon is the time to the next look-up of a source that gave no list yet. It
 // doubles up to the source's interval.
