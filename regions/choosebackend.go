@@ -42,18 +42,26 @@ func newMemberList(from []listed) *memberList {
 	return l
 }
 
+// serving returns the state of the backends to choose from.
+func serving(from []listed) State {
+	if slices.ContainsFunc(from, func(one listed) bool { return one.serves(StateUp) }) {
+		return StateUp
+	}
+	return StateUnknown
+}
+
+// serves reports whether the backend is one to choose from, which have that state.
+func (l *listed) serves(state State) bool { return l.counted && l.state == state }
+
 func pickList(from []listed) *memberList {
 	l := &memberList{all: make([]*Upstream, 0, len(from))}
-	serves := StateUnknown
-	if slices.ContainsFunc(from, func(one listed) bool { return one.counted && one.state == StateUp }) {
-		serves = StateUp
-	}
+	serves := serving(from)
 	var down []*Upstream
 	equal := true
 	for _, one := range from {
 		l.all = append(l.all, one.upstream)
 		switch {
-		case one.counted && one.state == serves:
+		case one.serves(serves):
 			l.serving, l.weights = append(l.serving, one.upstream), append(l.weights, one.weight)
 			equal = equal && one.weight == l.weights[0]
 		case one.state == StateDown:

@@ -154,21 +154,29 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 		v.Source, v.Weight = one.source, one.weight*v.Ramp
 		counted := true
 		switch {
-		case one.group >= 0 && one.priority != inUse[one.group].priority:
+		case one.group >= 0 && one.priority < inUse[one.group].priority:
+			counted = false // down, and preferred to those that serve for it
+		case one.group >= 0 && one.priority > inUse[one.group].priority:
 			v.Phase, counted = PhaseStandby, false
 		case one.group >= 0 && proven && !v.Proven:
 			v.Phase, counted = PhaseEntering, false
 		case v.Ramp < 1:
 			v.Phase = PhaseEntering
 		}
-		if counted {
-			in.Backends = append(in.Backends, *v)
-		} else {
-			in.Others = append(in.Others, *v)
-		}
 		from[i] = listed{one.upstream, v.State, v.Weight, counted}
 	}
+	serves := serving(from)
 	m.list.Store(newMemberList(from))
+	for i := range from {
+		if !from[i].serves(serves) {
+			views[i].Weight = 0
+		}
+		if from[i].counted {
+			in.Backends = append(in.Backends, views[i])
+		} else {
+			in.Others = append(in.Others, views[i])
+		}
+	}
 	for _, one := range m.current {
 		if !one.left.IsZero() {
 			v := one.upstream.View(now)

@@ -257,6 +257,13 @@ func TestWeightsAndPriorities(t *testing.T) {
 		if part := float64(got[a4]) / 400; math.Abs(part-0.5) > 0.12 {
 			t.Errorf("weights of 0 are not equal: %v", got)
 		}
+		f.expect("http://10.0.0.4:80 up", "http://10.0.0.5:80 up",
+			"http://10.0.0.1:80 down", "http://10.0.0.2:80 down", "http://10.0.0.3:80 down")
+		for _, b := range f.View().Regions[0].Others {
+			if b.Weight != 0 {
+				t.Errorf("%s is down, and has the weight %v", b.Address, b.Weight)
+			}
+		}
 		if v := f.View().Regions[0]; v.State != StateUp || v.Healthy != 2 {
 			t.Errorf("the second priority does not stand for the region: %s, %d", v.State, v.Healthy)
 		}

@@ -60,8 +60,8 @@ type RegionView struct {
 	// Backends are those that count for the health of the region, in configuration
 	// order and by address.
 	Backends []BackendView
-	// Others are not counted: new ones before a probe passed, those whose priority is
-	// not in use, and those that are leaving.
+	// Others are not counted: new ones before a probe passed, those of another priority
+	// than the one in use, and those that are leaving.
 	Others []BackendView
 	// Sources are where lists of backends come from.
 	Sources []SourceView
@@ -115,7 +115,7 @@ type BackendView struct {
 	// Left is when it left the list, zero unless it is leaving.
 	Left time.Time
 	// Weight is its part of the region's calls relative to the others, in which a fixed
-	// backend has 1. It includes Ramp.
+	// backend has 1. It includes Ramp, and is 0 for one that gets no calls.
 	Weight float64
 	// Ramp is the part of its calls that a new backend gets, 0.1 to 1.
 	Ramp float64

@@ -104,7 +104,7 @@ func (a *explainAnswer) table(w io.Writer, _ time.Time) {
 	case a.Why != "":
 		chosen = "nowhere: " + printable(a.Why)
 	case chosen == "":
-		chosen = "nowhere: every region it may run in is down or drained" // contract 2.5
+		chosen = "nowhere: every region it may run in is down or drained, or has no list of backends" // contract 2.5
 	case a.Reason == regions.ReasonFailOpen:
 		chosen += ", once: every region is down" // contract 2.6
 	}
@@ -164,7 +164,11 @@ func backendRows(c plan.ExplainedRegion) [][]string {
 			rows = append(rows, []string{fmt.Sprintf("and %d more; -o json lists them", len(c.Backends)-i)})
 			break
 		}
-		rows = append(rows, []string{printable(b.Address), phased(b.State, b.Phase), fmt.Sprintf("%.1f%%", b.Share*100), cmp.Or(listed[b.Source], none)})
+		by := cmp.Or(listed[b.Source], none)
+		if b.Phase == regions.PhaseLeaving {
+			by = "no more by " + printable(b.Source)
+		}
+		rows = append(rows, []string{printable(b.Address), phased(b.State, b.Phase), fmt.Sprintf("%.1f%%", b.Share*100), by})
 	}
 	return rows
 }

@@ -56,7 +56,7 @@ const nowhereJSON = `{"mode":"gateway","chosen":"","reason":"explicit","client":
 {"region":"lab","rtt_ms":null,"base_ms":null,"fast_ms":null,"health":"down","load":null,"state":"down","score":null,"share":0,"why":""}]}`
 
 const nowhereText = `Request names   lab, eu-west-1
-Runs in         nowhere: every region it may run in is down or drained
+Runs in         nowhere: every region it may run in is down or drained, or has no list of backends
 Reason          explicit
 Nearest to      gateway
 Client's place  DE (header)
@@ -143,14 +143,14 @@ func TestTables(t *testing.T) {
 			strings.NewReplacer("explicit", "fail_open", `"chosen":""`, `"chosen":"lab"`).Replace(nowhereJSON), "GET /edge_functions/explain",
 			strings.NewReplacer(
 				"lab, eu-west-1", "no region", "explicit", "fail_open",
-				"nowhere: every region it may run in is down or drained", "lab, once: every region is down",
+				"nowhere: every region it may run in is down or drained, or has no list of backends", "lab, once: every region is down",
 			).Replace(nowhereText),
 		},
 		{
 			"contract 2.5: a project without a region here",
 			[]string{"explain", "--project", "p"},
 			strings.NewReplacer("explicit", "", `"chosen":""`, `"chosen":"","why":"none is here"`).Replace(nowhereJSON), "GET /edge_functions/explain?project=p",
-			strings.NewReplacer("lab, eu-west-1", "no region", "explicit", "-", "every region it may run in is down or drained", "none is here").Replace(nowhereText),
+			strings.NewReplacer("lab, eu-west-1", "no region", "explicit", "-", "every region it may run in is down or drained, or has no list of backends", "none is here").Replace(nowhereText),
 		},
 		{
 			"status of a fleet",

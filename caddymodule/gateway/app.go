@@ -242,6 +242,8 @@ func (a *App) Start() error {
 	}
 	a.background.Go(func() { a.shared.keys.Prefetch(ctx) })
 	a.background.Go(func() { a.network.Run(ctx, security) })
+	// Before the rest: two configurations at once would log changes of state to and fro.
+	a.awaitLists(ctx)
 	a.background.Go(func() { a.closeDrained(ctx) })
 	a.background.Go(func() { a.watchStates(ctx) })
 	if a.locator != nil {
@@ -251,7 +253,6 @@ func (a *App) Start() error {
 		a.background.Go(func() { a.followFleet(ctx) })
 	}
 	a.applyMemory()
-	a.awaitLists(ctx)
 	a.engine.Use(billingCatalogue{a}) // not that of a configuration that does not start
 	return nil
 }

@@ -306,7 +306,7 @@ func (b *BackendTLS) check(hasHTTPS bool) error {
 	case b.CA == "" && b.Certificate == "" && b.ServerName == "":
 		return errors.New("tls: give a ca, a certificate or a server_name")
 	case !hasHTTPS:
-		return errors.New("tls: the region has no https backend")
+		return errors.New("tls: the region has no https backend, and no `dynamic_scheme https`")
 	}
 	return nil
 }

@@ -88,6 +88,9 @@ func (a *App) regionMetrics() []metrics.Region {
 			}
 		}
 		for _, s := range r.Sources {
+			if s.Err != nil {
+				m.ListsFailing++
+			}
 			if age := view.At.Sub(s.ListedAt); !s.ListedAt.IsZero() && (m.ListAge == nil || age > *m.ListAge) {
 				m.ListAge = &age
 			}

@@ -36,7 +36,7 @@ func all() Values {
 		Ledger:   Ledger{Writable: true, Waiting: 31, NoBills: true},
 		Regions: []Region{{
 			Name: "r", State: regions.StateUp, Drained: 0.25, RTT: new(20 * time.Millisecond), InFlight: 32, Capacity: new(int64(33)),
-			Backends: 34, BackendsDown: 35, BackendsEntering: 45, BackendsLeaving: 46, ListAge: new(47 * time.Second), Refused: map[string]uint64{"full": 36},
+			Backends: 34, BackendsDown: 35, BackendsEntering: 45, BackendsLeaving: 46, ListAge: new(47 * time.Second), ListsFailing: 48, Refused: map[string]uint64{"full": 36},
 			WebSockets: Room{Held: 37, Capacity: new(int64(38)), Refused: map[string]uint64{"fair_share": 39}},
 		}},
 		Exporters: []Exporter{{Name: "x", LastSuccess: time.Unix(40, 0), Due: 41, Unanswered: 42, Held: 43, Rejected: 44}},
@@ -91,7 +91,7 @@ func TestValues(t *testing.T) {
 		"store_unflushed_seconds": 29, "store_clock_offset_seconds": -30, "ledger_writable": 1, "ledger_waiting": 31, "bills_failing": 1,
 		"region_up{r}": 1, "region_degraded{r}": 0, "region_drained_ratio{r}": 0.25, "region_rtt_seconds{r}": 0.02,
 		"region_requests_in_flight{r}": 32, "region_capacity{r}": 33, "region_backends{r}": 34, "region_backends_down{r}": 35,
-		"region_backends_entering{r}": 45, "region_backends_leaving{r}": 46, "region_backend_list_age_seconds{r}": 47,
+		"region_backends_entering{r}": 45, "region_backends_leaving{r}": 46, "region_backend_list_age_seconds{r}": 47, "region_backend_lists_failing{r}": 48,
 		"region_refused_total{full,r,calls}": 36, "region_websockets{r}": 37, "region_websockets_limit{r}": 38,
 		"region_refused_total{fair_share,r,websockets}": 39,
 		"exporter_failing{x}":                           0, "exporter_last_success_timestamp_seconds{x}": 40, "exporter_due{x}": 41,

@@ -65,6 +65,10 @@ var regionMetrics = []regionMetric{
 		func(r *Region) *float64 { return new(float64(r.BackendsLeaving)) },
 	},
 	{
+		"edgegate_region_backend_lists_failing", "Sources of the region's backends whose look-ups fail; their last lists, if any, stay in use.",
+		func(r *Region) *float64 { return new(float64(r.ListsFailing)) },
+	},
+	{
 		"edgegate_region_backend_list_age_seconds", "Time since the region's backends were last looked up with success, of the oldest list.",
 		func(r *Region) *float64 {
 			if r.ListAge == nil {

@@ -72,7 +72,8 @@ type Region struct {
 	// BackendsEntering and BackendsLeaving count new ones, and those that left a list and
 	// still run calls.
 	BackendsEntering, BackendsLeaving int
-	ListAge                           *time.Duration    // of the oldest list of backends; nil if all are fixed
+	ListAge                           *time.Duration    // of the oldest list of backends; nil if there is none
+	ListsFailing                      int               // sources of backends whose look-ups fail
 	Refused                           map[string]uint64 // calls answered 503 for want of room, by reason
 	WebSockets                        Room
 }

@@ -154,24 +154,19 @@ func explainRegion(mode Mode, now time.Time, r *regions.RegionView, client geo.C
 }
 
 func explainBackends(now time.Time, r *regions.RegionView) (backends []ExplainedBackend, sources []ExplainedSource) {
-	serves, sum := regions.StateUnknown, 0.0
-	if slices.ContainsFunc(r.Backends, func(b regions.BackendView) bool { return b.State == regions.StateUp }) {
-		serves = regions.StateUp
-	}
+	sum := 0.0
 	for _, b := range r.Backends {
-		if b.State == serves {
-			sum += b.Weight
-		}
+		sum += b.Weight
 	}
 	backends = make([]ExplainedBackend, 0, len(r.Backends)+len(r.Others))
-	for i, b := range slices.Concat(r.Backends, r.Others) {
+	for _, b := range slices.Concat(r.Backends, r.Others) {
 		o := ExplainedBackend{
 			Address: b.Address,
 			State:   b.State,
 			Phase:   b.Phase,
 			Source:  b.Source,
 		}
-		if i < len(r.Backends) && b.State == serves && sum > 0 {
+		if b.Weight > 0 {
 			o.Share = b.Weight / sum
 		}
 		backends = append(backends, o)

@@ -224,7 +224,7 @@ func TestExplainBackends(t *testing.T) {
 	chosen.Backends = []regions.BackendView{
 		{Address: "http://a", State: regions.StateUp, Weight: 3, Source: "s"},
 		{Address: "http://b", State: regions.StateUp, Weight: 1, Phase: regions.PhaseEntering, Source: "s"},
-		{Address: "http://c", State: regions.StateDown, Weight: 1},
+		{Address: "http://c", State: regions.StateDown},
 	}
 	chosen.Others = []regions.BackendView{{Address: "http://d", State: regions.StateUp, Phase: regions.PhaseLeaving, Source: "s"}}
 	chosen.Sources = []regions.SourceView{{Name: "s", ListedAt: f.view.At.Add(-4 * time.Second), Err: errors.New("SERVFAIL")}}

@@ -460,6 +460,15 @@ func TestFirstList(t *testing.T) {
 	if res := post(); res.StatusCode != http.StatusOK {
 		t.Errorf("after a reload without a name server: %d", res.StatusCode)
 	}
+	// A reload that changes a source while look-ups fail logs that once, and not to and fro.
+	before := strings.Count(g.tail(), `"what":"backend_list"`)
+	if status, body := load(t, g.gateway, strings.Replace(string(text), "dynamic a "+clusterName, "dynamic a other."+clusterName, 1)); status != http.StatusOK {
+		t.Fatalf("reload: %d %s", status, body)
+	}
+	time.Sleep(time.Second)
+	if lines := strings.Count(g.tail(), `"what":"backend_list"`) - before; lines > 2 {
+		t.Errorf("a reload logged %d changes of lists", lines)
+	}
 	if !g.stop(syscall.SIGTERM, 15*time.Second) {
 		t.Error("it had to be killed")
 	}
