@@ -160,7 +160,7 @@ func BenchmarkRefresh(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		living.Region(r.Name).lists.took(time.Now(), &r.Sources[0], found, nil)
+		living.Region(r.Name).lists.took(time.Now(), r.Sources, &r.Sources[0], found, nil)
 		rs = append(rs, r)
 	}
 	set, err := NewSet(rs)

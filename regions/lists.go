@@ -50,6 +50,7 @@ type sourceList struct {
 	backends []discovered // by address; the last list that was not empty
 	at       time.Time    // of the last look-up that gave a list
 	failing  time.Time    // of the first failed look-up after that; zero while they succeed
+	tried    time.Time    // of the last look-up
 	err      error        // of the last look-up
 }
 
@@ -139,9 +140,10 @@ func normalize(list []discovered) {
 	}
 }
 
-// took records the outcome of a look-up, and reports whether it gave the first list
-// of the source. Backends that no list has any more begin to leave.
-func (l *sourceLists) took(now time.Time, s *discovery.Source, list []discovered, err error) (first bool) {
+// took records the outcome of a look-up of one of the sources of a configuration, and
+// reports whether it gave the first list of the source. Backends that are in no list of
+// these sources any more begin to leave.
+func (l *sourceLists) took(now time.Time, sources []discovery.Source, s *discovery.Source, list []discovered, err error) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.bySource == nil {
@@ -153,7 +155,7 @@ func (l *sourceLists) took(now time.Time, s *discovery.Source, list []discovered
 		last = new(sourceList)
 		l.bySource[key] = last
 	}
-	last.err = err
+	last.tried, last.err = now, err
 	if err != nil {
 		if last.failing.IsZero() {
 			last.failing = now
@@ -172,16 +174,25 @@ func (l *sourceLists) took(now time.Time, s *discovery.Source, list []discovered
 		delete(l.leaving, d.backend.Key())
 	}
 	for _, d := range before {
-		if key := d.backend.Key(); !l.has(key) {
+		if key := d.backend.Key(); !l.has(sources, key) {
 			l.leaving[key] = departure{d.backend, now}
 		}
 	}
+	// Lists of configurations that are gone.
+	maps.DeleteFunc(l.bySource, func(_ string, list *sourceList) bool { return now.Sub(list.tried) > keepUnused })
 	return first
 }
 
-// has reports whether a list has a backend. l.mu is held.
-func (l *sourceLists) has(key string) bool {
-	for _, list := range l.bySource {
+// keepUnused is how long the list of a source is kept that is not looked up any more.
+const keepUnused = 24 * time.Hour
+
+// has reports whether a list of one of the sources has a backend. l.mu is held.
+func (l *sourceLists) has(sources []discovery.Source, key string) bool {
+	for i := range sources {
+		list := l.bySource[sourceKey(&sources[i])]
+		if list == nil {
+			continue
+		}
 		_, found := slices.BinarySearchFunc(list.backends, key, func(d discovered, key string) int {
 			return strings.Compare(d.backend.Key(), key)
 		})

@@ -236,7 +236,7 @@ func (n *Network) follow(ctx context.Context, r *Region, s *discovery.Source) {
 		if ctx.Err() != nil {
 			return
 		}
-		if state.lists.took(time.Now(), s, list, err) {
+		if state.lists.took(time.Now(), r.Sources, s, list, err) {
 			n.Refresh(time.Now()) // AwaitLists waits for this
 		}
 		n.Changed()

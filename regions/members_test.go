@@ -342,3 +342,37 @@ func TestNewNetworkLooksNothingUp(t *testing.T) {
 		}
 	})
 }
+
+// A reload that changes the source leaves the old one's list behind: what leaves the new
+// list leaves all the same.
+func TestLeavingAfterAnotherSource(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1)
+		f.start(a2)
+		f.lists(a1, a2)
+		stop := f.run()
+		time.Sleep(10 * time.Second)
+		other := *f.Set.All()[0]
+		other.Sources = []discovery.Source{{Name: "another", Scheme: "http", Lookup: f.lookup}}
+		set, err := NewSet([]Region{other})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := NewNetwork(NetworkConfig{Set: set, States: f.living})
+		before := f.upstreamOf(a2)
+		f.Network, f.Transport.Network = next, next
+		f.set[first] = set.All()[0]
+		stopNext := f.run()
+		defer func() { stopNext() }()
+		f.AwaitLists(t.Context())
+		stop()
+		if f.upstreamOf(a2) != before {
+			t.Error("the state of a backend was lost though both sources list it")
+		}
+		before.inFlight.Add(1)
+		f.lists(a1)
+		time.Sleep(6 * time.Second)
+		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up leaving")
+		before.inFlight.Add(-1)
+	})
+}
