@@ -97,6 +97,9 @@ type App struct {
 	// The exporters of line items.
 	ExportersRaw []json.RawMessage `json:"exporters,omitempty" caddy:"namespace=edge_functions.exporters inline_key=exporter"`
 
+	// A line for each request in the logger `edge_functions.invocations`. Default: none.
+	InvocationLog *logs.InvocationLogConfig `json:"invocation_log,omitempty"`
+
 	// The directory of the ledger, and the Redis that gateways share.
 	Store *Store `json:"store,omitempty"`
 
@@ -124,6 +127,8 @@ type App struct {
 	started    chan struct{} // closed when Start has ended
 	cancel     context.CancelFunc
 	background sync.WaitGroup // goroutines that end after cancel
+
+	invocations logs.InvocationTurn
 }
 
 // CaddyModule returns the Caddy module information.
@@ -190,8 +195,12 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.Memory.check(); err != nil {
 		return err
 	}
+	if err := a.InvocationLog.Check(); err != nil {
+		return err
+	}
 	// Caddy calls Cleanup, which releases it, also if Provision fails.
 	a.shared = acquireShared()
+	a.invocations.Provide(a.shared.invocations, logs.NewInvocationLog(a.InvocationLog, a.logger))
 	a.engine = engines.hold(a.shared, a.dataDir())
 	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
@@ -254,6 +263,7 @@ func (a *App) Start() error {
 	}
 	a.applyMemory()
 	a.engine.Use(billingCatalogue{a}) // not that of a configuration that does not start
+	a.invocations.Start()
 	return nil
 }
 
@@ -314,6 +324,7 @@ func (a *App) Stop() error {
 		a.cancel()
 	}
 	a.background.Wait()
+	a.invocations.Stop(caddy.Exiting())
 	if a.storeConn != nil {
 		_ = a.storeConn.Close()
 	}
@@ -323,6 +334,7 @@ func (a *App) Stop() error {
 // Cleanup releases the references to shared state. Requests of this configuration that
 // still run may go on using it.
 func (a *App) Cleanup() error {
+	a.invocations.End()
 	return a.shared.release()
 }
 

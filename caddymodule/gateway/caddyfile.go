@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -63,6 +64,9 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		rate_limit project|function|client_ip|subject <n>/<time> [burst <n>] [local|shared|strict] [shadow]
 //		in_flight project|function|client_ip <number>
 //		capacity_share <percent>
+//		invocation_log {
+//			sample <percent>
+//		}
 //		jwks_private on|off
 //		currency <code>
 //		plan <name> {
@@ -132,8 +136,9 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"in_flight":    a.parseInFlight,
 
 		"capacity_share": a.parseCapacityShare,
+		"invocation_log": a.parseInvocationLog,
 
-		"placement": nil, "invocation_log": nil, "top_projects": nil,
+		"placement": nil, "top_projects": nil,
 	})
 	if err != nil {
 		return err
@@ -209,6 +214,11 @@ func (a *App) parseProjects(d *caddyfile.Dispenser) error {
 	}
 	a.ProjectsRaw = caddyconfig.JSONModuleObject(source, "source", name, nil)
 	return nil
+}
+
+func (a *App) parseInvocationLog(d *caddyfile.Dispenser) error {
+	a.InvocationLog = new(logs.InvocationLogConfig)
+	return a.InvocationLog.UnmarshalCaddyfile(d)
 }
 
 func (a *App) parseDebugSecret(d *caddyfile.Dispenser) error {

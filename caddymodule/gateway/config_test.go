@@ -84,6 +84,8 @@ func TestConfigInJSON(t *testing.T) {
 		"a limit of nothing":                {app(`"rate_limits":[{"scope":"project","count":0,"window":"1s"}]`), "rate_limit: the count must be from 1"},
 		"two limits of two windows":         {app(`"rate_limits":[{"scope":"project","count":1,"window":"1s"},{"scope":"project","count":9,"window":"1m"}]`), ""},
 		"a share of more than all":          {app(`"capacity_share":101`), "capacity_share: must be from 1 to 100, in percent"},
+		"a sample of more than all":         {app(`"invocation_log":{"sample":101}`), "invocation_log: sample: must be above 0 and at most 100, in percent"},
+		"a sample of less than none":        {app(`"invocation_log":{"sample":-1}`), "invocation_log: sample: must be above 0 and at most 100, in percent"},
 		"a plan of no weight":               {app(`"plans":{"own":{"weight":-1}}`), "plan own: weight: must be from 1 to 1000"},
 		"a cap below nothing":               {app(`"in_flight":{"function":-1}`), "in_flight: function: must be a number from 1"},
 		"a currency of nowhere":             {app(`"currency":"EURO"`), `currency "EURO": must be a code of ISO 4217`},

@@ -22,6 +22,7 @@ const everyOption = `{
 	"rate_limits":[{"scope":"project","count":5,"window":"1s","burst":5}],
 	"in_flight":{"project":5,"function":5,"client_ip":5},
 	"capacity_share":50,
+	"invocation_log":{"sample":10},
 	"exporters":[{"exporter":"kept"}],
 	"store":{"kind":"embedded","sync":"group"},
 	"project":{

@@ -27,6 +27,7 @@ func (c *call) noContent() {
 		c.inv.CORS.Gateway(header, c.inv.Origin, c.inv.Exposed[:]...)
 	}
 	c.answerEarly()
+	c.meter.status = http.StatusNoContent
 	c.w.WriteHeader(http.StatusNoContent)
 	c.setEnding(endComplete, nil)
 	c.linger()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -15,6 +16,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
+	"github.com/edgegate/edgegate/routing/auth"
 )
 
 // callEnding says how a call ended (contract 8.19).
@@ -38,6 +40,7 @@ type callRecord struct {
 	duration time.Duration // until the last byte of the answer
 	bytesIn  int64         // bytes of the request's body that were read
 	bytesOut int64         // bytes of the answer's body that were sent
+	answered bool          // by the function
 }
 
 // setEnding notes how the call ended, unless that was noted before.
@@ -68,6 +71,9 @@ func (c *call) end() {
 	c.record.bytesOut = int64(c.meter.bytesOut)
 	c.meter.finish()
 	c.logEnding()
+	if log := c.handler.app.invocationLog(c.inv.ID); log != nil {
+		log.Write(c.invocation())
+	}
 	if c.mustPanic {
 		panic(http.ErrAbortHandler) // the only way left to break the answer off
 	}
@@ -190,4 +196,80 @@ func (c *call) logEnding() {
 		BytesOut:  r.bytesOut,
 		Duration:  r.duration,
 	})
+}
+
+// invocationLog returns the log that has a line for a request; nil if none has.
+func (a *App) invocationLog(requestID string) *logs.InvocationLog {
+	if a == nil {
+		return nil
+	}
+	return a.invocations.For(requestID)
+}
+
+// invocation returns the line of the invocation log for a call that has ended
+// (contract section 8).
+func (c *call) invocation() *logs.Invocation {
+	header := c.w.Header()
+	line := &logs.Invocation{
+		Start:         c.start,
+		Duration:      c.record.duration,
+		RequestID:     c.inv.ID,
+		Method:        c.r.Method,
+		URL:           requestURL(c.r),
+		Headers:       logs.ShowRequest(c.r.Header),
+		Conflict:      c.inv.Hint.Conflict,
+		BytesIn:       c.record.bytesIn,
+		BytesOut:      c.record.bytesOut,
+		Record:        c.meter.request.Record(),
+		Outcome:       string(c.record.ending),
+		Status:        c.meter.status,
+		ErrorCode:     header.Get(headerErrorCode),
+		ContentType:   header.Get("Content-Type"),
+		ContentLength: header.Get("Content-Length"),
+		KeyPrefix:     c.inv.Identity.APIKey.Prefix,
+		KeyHash:       c.inv.Identity.APIKey.Hash,
+	}
+	if p := c.inv.Project; p != nil {
+		line.Project = p.Ref
+	}
+	if f := c.inv.Function; f != nil {
+		line.FunctionID, line.Version = f.ID, f.Version
+	}
+	if line.Region = c.region(); line.Region != "" {
+		line.Reason = string(c.reason())
+	}
+	if c.exchange != nil {
+		line.Attempts = c.exchange.Attempts
+	}
+	if c.record.answered {
+		line.ExecutionID = header.Get(headerExecution)
+	}
+	if c.inv.Identity.Method == auth.MethodJWT {
+		claims := &c.inv.Identity.JWT
+		line.JWT = &logs.InvocationJWT{
+			Issuer:          claims.Issuer,
+			Subject:         claims.Subject,
+			Role:            claims.Role,
+			Algorithm:       claims.Algorithm,
+			KeyID:           claims.KeyID,
+			SignaturePrefix: claims.SignaturePrefix,
+			ExpiresAt:       claims.ExpiresAt,
+		}
+	}
+	return line
+}
+
+// headerExecution has the id of the function's execution.
+const headerExecution = "X-Deno-Execution-Id"
+
+// requestURL returns the URL of a request as it was received.
+func requestURL(r *http.Request) string {
+	if !strings.HasPrefix(r.RequestURI, "/") {
+		return r.RequestURI
+	}
+	scheme := "http://"
+	if r.TLS != nil {
+		scheme = "https://"
+	}
+	return scheme + r.Host + r.RequestURI
 }

@@ -142,6 +142,7 @@ func dropBody(out *http.Request) {
 
 // answerFailure answers an invocation that got no answer from a backend.
 func (c *call) answerFailure(err error) {
+	c.record.answered = false
 	refusal := c.handler.app.pipeline.Failed(&c.inv, err)
 	if refusal == nil {
 		c.setEnding(c.connectionLost())

@@ -24,7 +24,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 	}
 	c.head.Expect(res.ContentLength)
 	header := res.Header
-	c.meter.status = res.StatusCode
+	c.meter.status, c.record.answered = res.StatusCode, true
 	c.setCommonHeaders(header)
 	c.setRegionHeaders(header)
 	if header.Get(headerServedBy) == "" {

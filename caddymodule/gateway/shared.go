@@ -36,6 +36,7 @@ const (
 	limiterKey     = "limiter"
 	transitionsKey = "transitions"
 	repeatsKey     = "repeats"
+	invocationsKey = "invocations"
 	inFlightKey    = "in_flight"
 	replayKey      = "replay"
 )
@@ -58,9 +59,10 @@ type sharedState struct {
 	tokens      *auth.Shared // verified tokens
 	fleet       *fleet.Fleet // other gateways that share the store
 	limiter     *pooledLimiter
-	transitions *logs.Transitions // the last logged states
-	repeats     *logs.Repeats     // refused calls to be logged in one line
-	inFlight    *inFlightCounter  // calls in flight under caps
+	transitions *logs.Transitions    // the last logged states
+	repeats     *logs.Repeats        // refused calls to be logged in one line
+	invocations *logs.InvocationLogs // of the configurations in force
+	inFlight    *inFlightCounter     // calls in flight under caps
 	replay      *regions.ReplayMemory
 
 	mu   sync.Mutex  // guards held
@@ -81,6 +83,9 @@ func acquireShared() *sharedState {
 	s.limiter = holdState(s, limiterKey, func() *pooledLimiter { return &pooledLimiter{Limiter: rate.NewLimiter()} })
 	s.transitions = holdState(s, transitionsKey, func() pooledValue[*logs.Transitions] { return pooledValue[*logs.Transitions]{logs.NewTransitions()} }).value
 	s.repeats = holdState(s, repeatsKey, logs.NewRepeats)
+	s.invocations = holdState(s, invocationsKey, func() pooledValue[*logs.InvocationLogs] {
+		return pooledValue[*logs.InvocationLogs]{new(logs.InvocationLogs)}
+	}).value
 	s.inFlight = holdState(s, inFlightKey, func() pooledValue[*inFlightCounter] {
 		return pooledValue[*inFlightCounter]{&inFlightCounter{InFlight: rate.NewInFlight()}}
 	}).value

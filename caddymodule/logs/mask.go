@@ -46,8 +46,8 @@ type shape struct {
 
 var shapes = []shape{
 	{"eyJ", regexp.MustCompile(`eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?`), redacted},
-	{"sb_", regexp.MustCompile(`\bsb_(secret|publishable)_[A-Za-z0-9_-]+`), "sb_${1}_" + redacted},
-	{"whsec_", regexp.MustCompile(`\bwhsec_[A-Za-z0-9+/=_-]+`), "whsec_" + redacted},
+	{"sb_", regexp.MustCompile(`sb_(secret|publishable)_[A-Za-z0-9_-]+`), "sb_${1}_" + redacted},
+	{"whsec_", regexp.MustCompile(`whsec_[A-Za-z0-9+/=_-]+`), "whsec_" + redacted},
 	{"k_", regexp.MustCompile(`\b([sr]k_(?:live|test))_[A-Za-z0-9_]+`), "${1}_" + redacted},
 	{"earer ", regexp.MustCompile(`\b([Bb]earer) [A-Za-z0-9._~+/=-]{8,}`), "$1 " + redacted},
 	{"@", regexp.MustCompile(`://[^/\s@"]*:[^/\s@"]*@`), "://" + redacted + "@"},

@@ -89,6 +89,8 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 
 	"in_flight":      "in_flight project|function|client_ip 500",
 	"capacity_share": "capacity_share 80%",
+	"invocation_log": "invocation_log { sample 10% }",
+	"sample":         "sample 10%",
 	"websockets":     "websockets 8000",
 	"weight":         "weight 2",
 

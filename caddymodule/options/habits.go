@@ -56,8 +56,9 @@ var places = map[string]string{
 	"jwt_secret": inProject, "jwks": inProject, "api_key": inProject, "domain": inProject, "function": inProject,
 	"verify_jwt": inFunction, "websocket_token": inFunction,
 	"region": inGlobal, "location": inGlobal, "nearest": inGlobal, "apex": inGlobal, "store": inGlobal, "idle_timeout": inGlobal,
-	"projects": inGlobal, "project": inGlobal, "locate": inGlobal, "rate_limit": inGlobal, "export": inGlobal,
+	"projects": inGlobal, "project": inGlobal, "locate": inGlobal, "rate_limit": inGlobal, "export": inGlobal, "invocation_log": inGlobal,
 	"spend_cap": inPlan, "overage": inPlan, "origin": inCORS, "credentials": inCORS,
+	"sample": inInvocationLog,
 }
 
 const (
@@ -67,4 +68,6 @@ const (
 	inFunction = "it belongs into a function: `function NAME { ... }`"
 	inPlan     = "it belongs into a plan: `plan NAME { ... }`"
 	inCORS     = "it belongs into `cors { ... }`"
+
+	inInvocationLog = "it belongs into `invocation_log { ... }`"
 )

@@ -30,30 +30,61 @@ func BenchmarkChain(b *testing.B) {
 		_, _ = io.WriteString(w, `{"message":"`+strings.Repeat("x", 85)+`"}`)
 	}))
 	b.Cleanup(backend.Close)
-	port, pid := startBinary(b, strings.TrimPrefix(backend.URL, "http://"))
+	port, pid := startBinary(b, strings.TrimPrefix(backend.URL, "http://"), "", "")
 	for _, way := range []struct{ name, path, authorization string }{
 		{"reverse_proxy", "/plain/open", ""},
 		{"edge_functions/open", "/functions/v1/open", ""},
 		{"edge_functions/api_key", "/functions/v1/closed", "Bearer sb_publishable_bench"},
 		{"edge_functions/hs256", "/functions/v1/closed", "Bearer " + token()},
 	} {
-		b.Run(way.name, func(b *testing.B) {
-			url := fmt.Sprintf("http://127.0.0.1:%d%s", port, way.path)
-			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
-			defer client.CloseIdleConnections()
-			b.SetParallelism(32) // of GOMAXPROCS: connections, not processors
-			before := cpu(b, pid)
-			b.ResetTimer()
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					call(b, client, url, way.authorization)
-				}
-			})
-			b.StopTimer()
-			b.ReportMetric(float64((cpu(b, pid)-before).Nanoseconds())/1e3/float64(b.N), "cpu-us/op")
-		})
+		b.Run(way.name, func(b *testing.B) { callAll(b, port, pid, way.path, way.authorization) })
 	}
 }
+
+// callAll calls a path of the gateway over many connections.
+func callAll(b *testing.B, port, pid int, path, authorization string) {
+	b.Helper()
+	url := fmt.Sprintf("http://127.0.0.1:%d%s", port, path)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	defer client.CloseIdleConnections()
+	b.SetParallelism(32) // of GOMAXPROCS: connections, not processors
+	before := cpu(b, pid)
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			call(b, client, url, authorization)
+		}
+	})
+	b.StopTimer()
+	b.ReportMetric(float64((cpu(b, pid)-before).Nanoseconds())/1e3/float64(b.N), "cpu-us/op")
+}
+
+// BenchmarkInvocationLog calls the same function with a token through gateways without an invocation log, with one of a tenth of
+// the calls, and with one of all of them, in a file.
+func BenchmarkInvocationLog(b *testing.B) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"message":"`+strings.Repeat("x", 85)+`"}`)
+	}))
+	b.Cleanup(backend.Close)
+	gateways := []struct {
+		name, option string
+		port, pid    int
+	}{{name: "off"}, {name: "sample_10%", option: "invocation_log {\nsample 10%\n}"}, {name: "all", option: "invocation_log"}}
+	for i := range gateways {
+		output := "log default {\nexclude edge_functions.invocations\n}\nlog invocations {\noutput file " + filepath.Join(b.TempDir(), "invocations.log") +
+			"\nformat edge_functions\ninclude edge_functions.invocations\n}"
+		gateways[i].port, gateways[i].pid = startBinary(b, strings.TrimPrefix(backend.URL, "http://"), output, gateways[i].option)
+	}
+	for round := range interleaved {
+		for _, g := range gateways {
+			b.Run(fmt.Sprintf("%s/round=%d", g.name, round), func(b *testing.B) { callAll(b, g.port, g.pid, "/functions/v1/closed", "Bearer "+token()) })
+		}
+	}
+}
+
+// interleaved is the number of rounds in which gateways take turns, so that what else the machine does harms all of them alike.
+const interleaved = 15
 
 func call(b *testing.B, client *http.Client, url, authorization string) {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil)
@@ -75,8 +106,8 @@ func call(b *testing.B, client *http.Client, url, authorization string) {
 	}
 }
 
-// startBinary builds and runs the gateway until the benchmark ends.
-func startBinary(b *testing.B, backend string) (port, pid int) {
+// startBinary builds and runs the gateway until the benchmark ends, with further global options and options of the gateway.
+func startBinary(b *testing.B, backend, global, options string) (port, pid int) {
 	b.Helper()
 	dir := b.TempDir()
 	binary := filepath.Join(dir, "edgegate")
@@ -93,7 +124,9 @@ func startBinary(b *testing.B, backend string) (port, pid int) {
 	text := fmt.Sprintf(`{
 	admin off
 	persist_config off
+	%[4]s
 	edge_functions {
+		%[5]s
 		location eu-central-1
 		region eu-central-1 {
 			backend http://%[1]s
@@ -120,7 +153,7 @@ http://127.0.0.1:%[3]d {
 	}
 	edge_functions /functions/v1/*
 }
-`, backend, secret, port)
+`, backend, secret, port, global, options)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		b.Fatal(err)
 	}

@@ -61,6 +61,9 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 	deno := regionNames[1]
 	g := startGateway(t, config{
 		debug: true,
+		// Its lines are masked by themselves, whatever writes them.
+		global:  "\tlog invocations {\n\t\toutput stdout\n\t\tformat json\n\t\tinclude edge_functions.invocations\n\t}\n",
+		options: "\t\tinvocation_log",
 		backends: []backend{
 			{region: regionNames[0], address: b.addr},
 			{region: deno, address: fmt.Sprintf("127.0.0.1:%d", shared.ports[deno])},
@@ -107,6 +110,10 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 			try("POST", target+query, "any.example", credential...)
 		}
 		try("GET", target+query, ownHost, credentials[0]...)
+		for _, shaped := range []string{s["valid jwt"], s["invalid jwt"], s["unsigned jwt"], s["secret key"], s["unknown key"], s["publishable key"]} {
+			try("GET", target+"/"+shaped+query+"&own="+shaped, shaped+".example", "User-Agent: "+shaped, "x-region: "+shaped, "Origin: https://"+shaped,
+				"X-Client-Info: a"+shaped, "Accept: "+shaped, "Content-Type: text/"+shaped, "Access-Control-Request-Headers: "+shaped)
+		}
 		try("TRACE", target+query, "any.example", credentials[0]...)
 		try("POST", target+query, "any.example", append(credentials[0], "x-region: "+regionNames[2])...)
 		try("POST", target+query, "any.example", append(credentials[0], "x-region: mars-1")...)
@@ -136,6 +143,22 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 	if len(out) < 1000 {
 		t.Fatalf("with debug on the process wrote only %q: this test would find nothing", out)
 	}
+	if lines := strings.Count(out, `"logger":"edge_functions.invocations"`); lines < 200 {
+		t.Fatalf("the invocation log has %d lines: this test would find nothing in it", lines)
+	}
+	// The one in a query parameter that is no secret's is in the URL of the invocation log.
+	t.Run("8 set-cookie", func(t *testing.T) {
+		for line := range strings.SplitSeq(out, "\n") {
+			allowed := strings.Count(line, "&set=Set-Cookie:c="+s["set-cookie"])
+			if !strings.Contains(line, `"logger":"edge_functions.invocations"`) {
+				allowed = 0
+			}
+			if strings.Count(line, s["set-cookie"]) > allowed {
+				t.Errorf("contract 8.27: the cookie of an answer is in what the process wrote: %.600s", line)
+			}
+		}
+	})
+	delete(s, "set-cookie")
 	for _, name := range slices.Sorted(maps.Keys(s)) {
 		t.Run("8 "+name, func(t *testing.T) { refuseInLog(t, g.process, s[name]) })
 	}

@@ -24,6 +24,7 @@ var openers = map[string]string{
 	"dynamic srv [<name>]":            "dynamic srv runtime.example.com",
 	"tls":                             "tls",
 	"locate":                          "locate",
+	"invocation_log":                  "invocation_log",
 	"plan <name>":                     "plan pro",
 	"project default":                 "project default",
 	"function <slug>|*":               "function hello",
