@@ -46,7 +46,7 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		out.Body = x.body.attempt()
 		out.GetBody = x.body.again
 	}
-	holds.begin(u)
+	holds.begin(u, x.Socket)
 	res, err := pool.RoundTrip(out)
 	if err != nil {
 		holds.end()

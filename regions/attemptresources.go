@@ -14,8 +14,7 @@ import (
 type attemptResources struct {
 	settle func(error) // tells the breaker how the attempt went; only the first call counts
 
-	upstream *Upstream
-	running  atomic.Bool
+	counted atomic.Pointer[atomic.Int64] // the backend's count of such requests in flight
 
 	body io.Closer // of the answer; nil until there is one
 }
@@ -30,16 +29,16 @@ func (x *Exchange) hold(done func(error)) *attemptResources {
 }
 
 // begin counts the request in flight on the backend.
-func (h *attemptResources) begin(u *Upstream) {
-	h.upstream = u
-	h.running.Store(true)
-	u.begin()
+func (h *attemptResources) begin(u *Upstream, socket bool) {
+	count := u.running(socket)
+	h.counted.Store(count)
+	count.Add(1)
 }
 
 // end takes it off the backend's count. Calls after the first change nothing.
 func (h *attemptResources) end() {
-	if h.running.CompareAndSwap(true, false) {
-		h.upstream.end()
+	if count := h.counted.Swap(nil); count != nil {
+		count.Add(-1)
 	}
 }
 

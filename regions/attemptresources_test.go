@@ -19,7 +19,7 @@ func idleWorld(t *testing.T, w *world, after string) {
 	if n := w.State(w.set[first]).load.InFlight(); n != 0 {
 		t.Fatalf("%s: %d in flight in the region", after, n)
 	}
-	if n := w.upstream(first).inFlight.Load(); n != 0 {
+	if n := w.upstream(first).calls.Load(); n != 0 {
 		t.Fatalf("%s: %d in flight on the backend", after, n)
 	}
 }
@@ -58,7 +58,7 @@ func TestEndGivesBack(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := w.upstream(first).inFlight.Load(); n != 1 {
+			if n := w.upstream(first).calls.Load(); n != 1 {
 				t.Errorf("%s: %d in flight at headers", tc.name, n)
 			}
 			tc.do(res)

@@ -38,12 +38,17 @@ type Backend struct {
 	Host string
 }
 
-// Key identifies the state of the backend in its region.
-func (b Backend) Key() string { return b.Address + " " + b.Host }
-
-// server identifies what the backend connects to.
-func (b Backend) server() string {
-	return fmt.Sprint(b.Scheme, " ", b.H2C, " ", b.Network, " ", b.DialAddress)
+// Key identifies the state of the backend in its region: what it connects to, and for
+// https the name that its certificate must be for.
+func (b Backend) Key() string {
+	scheme, name := b.Scheme, ""
+	if b.H2C {
+		scheme = "h2c"
+	}
+	if scheme == "https" {
+		name = " " + b.Host
+	}
+	return scheme + " " + b.Network + " " + b.DialAddress + name
 }
 
 // DNSName returns the host and the port of a backend that is found by DNS. It is

@@ -10,7 +10,8 @@ import (
 // memberList has the backends of a region as calls choose among them. It is made
 // with the view, so that a call does no work per backend. It is immutable.
 type memberList struct {
-	all []*Upstream // as configured, then by address
+	listed []*Upstream // as configured, then by address
+	all    []*Upstream // those of listed that may be asked
 	// serving are those to choose from: all that are up, or where none is, those of
 	// which nothing is known yet.
 	serving []*Upstream
@@ -30,6 +31,7 @@ type listed struct {
 	// counted is false for backends that are asked only if no other answers: new
 	// ones before a probe passed, and those whose priority is not in use.
 	counted bool
+	own     bool // it is never asked
 }
 
 func newMemberList(from []listed) *memberList {
@@ -59,6 +61,10 @@ func pickList(from []listed) *memberList {
 	var down []*Upstream
 	equal := true
 	for _, one := range from {
+		l.listed = append(l.listed, one.upstream)
+		if one.own {
+			continue
+		}
 		l.all = append(l.all, one.upstream)
 		switch {
 		case one.serves(serves):
@@ -87,9 +93,9 @@ func pickList(from []listed) *memberList {
 // list may have failed since it was made.
 const draws = 3
 
-// first returns the backend to ask first: the better one of two random choices. It
-// is nil if the region has no backend.
-func (l *memberList) first(now time.Time) *Upstream {
+// first returns the backend to ask first, for a call or a WebSocket: the better one of
+// two random choices. It is nil if the region has no backend.
+func (l *memberList) first(now time.Time, socket bool) *Upstream {
 	switch {
 	case len(l.all) == 1:
 		return l.all[0]
@@ -98,7 +104,7 @@ func (l *memberList) first(now time.Time) *Upstream {
 			i, j := l.draw()
 			a, b := l.serving[i], l.serving[j]
 			switch okA, okB := a.usable(now), b.usable(now); {
-			case okA && okB && l.better(j, i), okB && !okA:
+			case okA && okB && l.better(j, i, socket), okB && !okA:
 				return b
 			case okA:
 				return a
@@ -133,17 +139,20 @@ func (l *memberList) byWeight() int {
 	return min(sort.SearchFloat64s(l.sums, at), len(l.sums)-1)
 }
 
-// better reports whether serving[i] is to be asked before serving[j]: it has fewer
-// requests in flight for its weight, and is no outlier beside it.
-func (l *memberList) better(i, j int) bool {
+// better reports whether serving[i] is to be asked although serving[j] was drawn
+// first: it has fewer calls in flight, or fewer WebSockets, and is no outlier beside
+// it. Where weights differ it must have fewer for its weight even with one more, so
+// that those who are idle are asked as often as their weights say.
+func (l *memberList) better(i, j int, socket bool) bool {
 	a, b := l.serving[i], l.serving[j]
 	if slowA, slowB := a.slowerThan(b), b.slowerThan(a); slowA != slowB {
 		return slowB
 	}
+	mine, its := a.running(socket).Load(), b.running(socket).Load()
 	if l.weights == nil {
-		return a.inFlight.Load() < b.inFlight.Load()
+		return mine < its
 	}
-	return float64(a.inFlight.Load())*l.weights[j] < float64(b.inFlight.Load())*l.weights[i]
+	return float64(mine+1)*l.weights[j] < float64(its)*l.weights[i]
 }
 
 // others returns the backends in the order in which to ask them after asked, which is

@@ -135,7 +135,7 @@ func BenchmarkFirst(b *testing.B) {
 			b.Run(fmt.Sprintf("%d backends, weighted %t", n, weighted), func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					if list.first(time.Now()) == nil {
+					if list.first(time.Now(), false) == nil {
 						b.Fatal("none")
 					}
 				}
@@ -168,7 +168,8 @@ func BenchmarkRefresh(b *testing.B) {
 		b.Fatal(err)
 	}
 	n := NewNetwork(NetworkConfig{Set: set, States: living})
-	n.begin(nil)
+	n.Apply(nil)
+	n.setRunning(true)
 	b.ReportAllocs()
 	for b.Loop() {
 		n.Refresh(time.Now())
@@ -234,7 +235,8 @@ func BenchmarkRoundTripWhileListsChange(b *testing.B) {
 			n := NewNetwork(NetworkConfig{Set: set, States: living})
 			ctx, cancel := context.WithCancel(b.Context())
 			done := make(chan struct{})
-			go func() { defer close(done); n.Run(ctx, nil) }()
+			n.Apply(nil)
+			go func() { defer close(done); n.Run(ctx) }()
 			defer func() { cancel(); <-done }()
 			n.AwaitLists(ctx)
 			transport := &Transport{Network: n}

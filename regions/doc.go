@@ -4,7 +4,8 @@
 //
 //	set, err := regions.NewSet(list)                       // configured regions
 //	network := regions.NewNetwork(regions.NetworkConfig{Set: set, States: states})
-//	go network.Run(ctx, nil)                               // probes
+//	network.Apply(nil)
+//	go network.Run(ctx)                                    // probes
 //	view := network.View()                                 // what is known now
 //	exchange, ctx := regions.Begin(ctx, plan, limits)      // one invocation
 //	defer exchange.End()

@@ -180,7 +180,7 @@ func TestLimitsAfterHeaders(t *testing.T) {
 				if took := time.Since(began); took != tc.after {
 					t.Errorf("took %v, want %v", took, tc.after)
 				}
-				if n := w.upstream(first).inFlight.Load(); n != 0 {
+				if n := w.upstream(first).calls.Load(); n != 0 {
 					t.Errorf("%d in flight", n)
 				}
 			})
@@ -251,12 +251,12 @@ func TestAnswerClosedEarly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n := w.upstream(first).inFlight.Load(); n != 1 {
+		if n := w.upstream(first).calls.Load(); n != 1 {
 			t.Errorf("%d in flight before", n)
 		}
 		_ = res.Body.Close()
 		x.End()
-		if n := w.upstream(first).inFlight.Load(); n != 0 {
+		if n := w.upstream(first).calls.Load(); n != 0 {
 			t.Errorf("%d in flight after", n)
 		}
 		<-time.After(2 * idle)

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -42,6 +43,7 @@ type farmed struct {
 	opened int // connections
 	closed int
 	holds  chan struct{} // calls of /hold wait for it
+	own    atomic.Bool   // it answers probes as the gateway itself does
 }
 
 // newFarm runs f in a bubble, with a region of fixed backends and one source.
@@ -85,7 +87,8 @@ func newFarmWorld(t *testing.T, f *farm, r Region) *world {
 func (f *farm) run() (stop func()) {
 	ctx, cancel := context.WithCancel(f.t.Context())
 	done := make(chan struct{})
-	go func() { defer close(done); f.Run(ctx, nil) }()
+	f.Apply(nil)
+	go func() { defer close(done); f.Run(ctx) }()
 	synctest.Wait()
 	return func() { cancel(); <-done }
 }
@@ -119,6 +122,9 @@ func (f *farm) start(address string) *farmed {
 			}
 		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if s.own.Load() && OwnProbe(r.Header) {
+				w.Header().Set(HeaderProbe, r.Header.Get(HeaderProbe))
+			}
 			if r.UserAgent() != "edgegate-health" {
 				s.mu.Lock()
 				s.calls = append(s.calls, time.Now())

@@ -2,6 +2,8 @@ package regions
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -52,6 +54,15 @@ func faultWords(err error) string {
 	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return "no answer in time"
+	}
+	if name, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "its certificate is not for " + name.Host
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "its certificate is of an unknown authority"
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return "its certificate is not valid"
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Op + " " + op.Err.Error()

@@ -229,7 +229,7 @@ func newWorld(t testing.TB, rs ...Region) *world {
 				}
 			}
 			for _, u := range w.Upstreams(r) {
-				if n := u.inFlight.Load(); n != 0 {
+				if n := u.calls.Load(); n != 0 {
 					t.Errorf("%s in %s: %d in flight at the end", u.Backend.Address, r.Name, n)
 				}
 			}

@@ -60,7 +60,7 @@ func (n *Network) update(now time.Time, r *Region) {
 			continue
 		}
 		one.upstream.Close() // connections whose calls have ended meanwhile
-		if now.Sub(one.left) > forgetAfter && one.upstream.inFlight.Load() == 0 {
+		if now.Sub(one.left) > forgetAfter && one.upstream.inFlight() == 0 {
 			state.lists.forget(key)
 			delete(m.current, key)
 			n.config.States.Release(r.Name, one.upstream.Backend)
@@ -95,15 +95,15 @@ func (n *Network) replace(now time.Time, r *Region, lists currentLists) {
 	}
 	seen := make(map[string]bool)
 	for _, b := range r.Backends {
-		seen[b.server()] = true
+		seen[b.Key()] = true
 		m.order = append(m.order, take(b))
 	}
 	for i, list := range lists.of {
 		for _, e := range list {
-			if seen[e.backend.server()] {
+			if seen[e.backend.Key()] {
 				continue // listed by several sources, or fixed: the first counts
 			}
-			seen[e.backend.server()] = true
+			seen[e.backend.Key()] = true
 			one := take(e.backend)
 			one.source, one.group, one.priority, one.weight = r.Sources[i].Name, i, e.priority, e.weight
 			m.order = append(m.order, one)
@@ -163,7 +163,7 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 		case v.Ramp < 1:
 			v.Phase = PhaseEntering
 		}
-		from[i] = listed{one.upstream, v.State, v.Weight, counted}
+		from[i] = listed{one.upstream, v.State, v.Weight, counted, v.Own}
 	}
 	serves := serving(from)
 	m.list.Store(newMemberList(from))

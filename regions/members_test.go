@@ -165,10 +165,10 @@ func TestLeaveAndReturn(t *testing.T) {
 		two := f.servers[a2]
 		f.mu.Unlock()
 		done := make(chan struct{})
-		f.upstreamOf(a1).inFlight.Add(50) // so that the held call runs on the other
+		f.upstreamOf(a1).calls.Add(50) // so that the held call runs on the other
 		go func() { defer close(done); _, _ = f.call("/hold") }()
 		synctest.Wait()
-		f.upstreamOf(a1).inFlight.Add(-50)
+		f.upstreamOf(a1).calls.Add(-50)
 		before := f.upstreamOf(a2)
 		f.lists(a1)
 		time.Sleep(6 * time.Second)
@@ -309,7 +309,7 @@ func TestListsOverConfigurations(t *testing.T) {
 			t.Error("the state of a backend was lost")
 		}
 
-		two.inFlight.Add(1)
+		two.calls.Add(1)
 		f.lists(a1)
 		time.Sleep(6 * time.Second)
 		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up leaving")
@@ -324,7 +324,7 @@ func TestListsOverConfigurations(t *testing.T) {
 		if again := f.View().Regions[0].Others[0].Left; !again.Equal(left) {
 			t.Errorf("it left at %s, after the reload at %s", left, again)
 		}
-		two.inFlight.Add(-1)
+		two.calls.Add(-1)
 		time.Sleep(2 * time.Second)
 		f.expect("http://10.0.0.1:80 up")
 	})
@@ -369,10 +369,60 @@ func TestLeavingAfterAnotherSource(t *testing.T) {
 		if f.upstreamOf(a2) != before {
 			t.Error("the state of a backend was lost though both sources list it")
 		}
-		before.inFlight.Add(1)
+		before.calls.Add(1)
 		f.lists(a1)
 		time.Sleep(6 * time.Second)
 		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up leaving")
-		before.inFlight.Add(-1)
+		before.calls.Add(-1)
+	})
+}
+
+// A backend whose address is the gateway's own is never asked, not even when all others
+// are down; when the address is another's it is used.
+func TestOwnAddress(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1).own.Store(true)
+		f.lists(a1)
+		defer f.run()()
+		time.Sleep(time.Second)
+		v := &f.View().Regions[0]
+		if v.Usable() || v.Reachable() || len(v.Backends) != 1 || !v.Backends[0].Own || v.Backends[0].Why == "" {
+			t.Errorf("the gateway itself is %+v", v.Backends)
+		}
+		if got, err := f.call("/x"); err == nil {
+			t.Errorf("a call went to %s", got)
+		}
+		f.servers[a1].own.Store(false)
+		time.Sleep(10 * time.Second)
+		f.only(f.spread(5), a1)
+	})
+}
+
+// WebSockets and calls are balanced each by themselves, and a new backend gets no more
+// than its part because old ones are busy.
+func TestIdleWebSocketsDoNotWeigh(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1)
+		f.start(a2)
+		f.lists(a1)
+		defer f.run()()
+		time.Sleep(10 * time.Second)
+		f.upstreamOf(a1).sockets.Add(6)
+		defer f.upstreamOf(a1).sockets.Add(-6)
+		f.upstreamOf(a1).calls.Add(1)
+		f.lists(a1, a2)
+		time.Sleep(7 * time.Second)
+		if got := f.spread(2000); got[a2] < 100 || got[a2] > 500 {
+			t.Errorf("a new backend beside a busy one got %d of 2000 calls, want about a tenth", got[a2])
+		}
+		f.upstreamOf(a1).calls.Add(-1)
+		time.Sleep(2 * time.Minute)
+		if got := f.spread(2000); got[a2] < 900 || got[a2] > 1100 {
+			t.Errorf("beside idle WebSockets of the other a backend got %d of 2000 calls", got[a2])
+		}
+		list := f.members[f.set[first]].list.Load()
+		if u := list.first(time.Now(), true); u != f.upstreamOf(a2) {
+			t.Error("a WebSocket goes to the backend that has more")
+		}
 	})
 }

@@ -88,9 +88,9 @@ func NewNetwork(config NetworkConfig) *Network {
 	return n
 }
 
-// Upstreams returns the backends of r that may be asked, in configuration order and
+// Upstreams returns the backends of r that have not left, in configuration order and
 // by address. The slice must not be changed.
-func (n *Network) Upstreams(r *Region) []*Upstream { return n.members[r].list.Load().all }
+func (n *Network) Upstreams(r *Region) []*Upstream { return n.members[r].list.Load().listed }
 
 // State returns the state of a region.
 func (n *Network) State(r *Region) *RegionState { return n.states[r] }
@@ -117,7 +117,11 @@ func (n *Network) Refresh(now time.Time) *View {
 		in := n.judge(now, r)
 		in.Region, in.Drain, in.Load = r, state.Drain(), &state.load
 		in.Prior, in.PriorKnown = geo.Prior(n.config.Location.Place, r.Place())
-		list = append(list, state.verdict.Judge(now, in))
+		verdict := &state.verdict
+		if !n.ready.Load() && len(n.Upstreams(r)) == 0 && len(r.Sources) > 0 {
+			verdict = new(Verdict) // the first list is awaited: what is known stays as it is
+		}
+		list = append(list, verdict.Judge(now, in))
 	}
 	v := n.ranker.NewView(now, list, n.config.Location)
 	n.view.Store(v)
@@ -132,12 +136,13 @@ func (n *Network) Changed() {
 	}
 }
 
-// begin brings the settings of this configuration to the shared state, which follows
-// its lists of backends from now on.
-func (n *Network) begin(security map[string]*tls.Config) {
+// Apply brings the settings of this configuration to the shared state. It must be called
+// before Run. security has TLS configurations for backends by the name of their region;
+// the others trust the system's authorities.
+func (n *Network) Apply(security map[string]*tls.Config) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.running, n.security = true, security
+	n.security = security
 	for _, r := range n.Set.All() {
 		n.states[r].load.Calls.SetCapacity(r.Capacity)
 		n.states[r].load.Sockets.SetCapacity(r.Sockets())
@@ -147,11 +152,12 @@ func (n *Network) begin(security map[string]*tls.Config) {
 	}
 }
 
-// end ends the following of lists: the references to backends may be released.
-func (n *Network) end() {
+// setRunning begins and ends the following of lists. After the end the references to
+// backends may be released.
+func (n *Network) setRunning(running bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.running = false
+	n.running = running
 }
 
 // adopt brings the settings of this configuration to a backend. n.mu is held.
@@ -162,11 +168,10 @@ func (n *Network) adopt(r *Region, u *Upstream) {
 }
 
 // Run looks the lists of backends up, probes the backends, and keeps the view up to
-// date until ctx is done. security has TLS configurations for backends by the name of
-// their region; the others trust the system's authorities.
-func (n *Network) Run(ctx context.Context, security map[string]*tls.Config) {
-	n.begin(security)
-	defer n.end()
+// date until ctx is done.
+func (n *Network) Run(ctx context.Context) {
+	n.setRunning(true)
+	defer n.setRunning(false)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, r := range n.Set.All() {

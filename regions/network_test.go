@@ -42,8 +42,8 @@ func TestChooseByLoad(t *testing.T) {
 			w := newWorld(t, region(t, first, addresses...))
 			all := w.Upstreams(w.set[first])
 			for i, u := range all {
-				u.inFlight.Store(tc.load[i])
-				defer u.inFlight.Store(0)
+				u.calls.Store(tc.load[i])
+				defer u.calls.Store(0)
 			}
 			for range 300 {
 				order := w.order(first)
@@ -75,12 +75,12 @@ func TestChooseHeldBack(t *testing.T) {
 	w := newWorld(t, region(t, first, "http://a", "http://b", "http://c", "http://d"))
 	all := w.Upstreams(w.set[first])
 	for _, u := range all {
-		u.inFlight.Store(7)
-		defer u.inFlight.Store(0)
+		u.calls.Store(7)
+		defer u.calls.Store(0)
 	}
 	held := []*Upstream{all[1], all[2]}
 	for _, u := range held {
-		u.inFlight.Store(0)
+		u.calls.Store(0)
 		hold(t, u)
 	}
 	for range 200 {
@@ -127,7 +127,7 @@ func TestChooseOutlier(t *testing.T) {
 // order returns the backends of a region in the order in which a call asks them.
 func (w *world) order(name string) []*Upstream {
 	list, now := w.members[w.set[name]].list.Load(), time.Now()
-	asked := list.first(now)
+	asked := list.first(now, false)
 	return append([]*Upstream{asked}, list.others(now, asked)...)
 }
 
@@ -177,11 +177,11 @@ func TestUnixSockets(t *testing.T) {
 	all := w.Upstreams(w.set[first])
 	for i, u := range all {
 		other := all[1-i]
-		other.inFlight.Store(1)
+		other.calls.Store(1)
 		if _, text, err := w.get(t, w.plan(ReasonExplicit, true, first)); err != nil || text != "done" {
 			t.Errorf("%q, %v", text, err)
 		}
-		other.inFlight.Store(0)
+		other.calls.Store(0)
 		got := recorders[i].got()
 		if len(got) != 1 || got[0].uri != "/hello/a%2Fb?x=1" || got[0].method != http.MethodGet {
 			t.Errorf("socket %d was sent %+v", i, got)

@@ -2,6 +2,7 @@ package regions
 
 import (
 	"context"
+	cryptorand "crypto/rand"
 	"io"
 	"math/rand/v2"
 	"net/http"
@@ -25,6 +26,19 @@ const (
 	// 404 or 500 there, so any answer is a pass.
 	DefaultHealthURI = "/_internal/health"
 )
+
+// HeaderProbe is in every probe, with a value that only this process knows. A gateway
+// that gets it back has found its own address in a list of backends.
+const HeaderProbe = "Edgegate-Probe"
+
+var probeValue = cryptorand.Text()
+
+// OwnProbe reports whether a request is a probe of this process, which sent it to
+// itself. The answer must have the same header.
+func OwnProbe(header http.Header) bool {
+	got := header[HeaderProbe]
+	return len(got) == 1 && got[0] == probeValue
+}
 
 // probe probes the backend until ctx is done: at intervals, and at once when a
 // connection broke (contract 9.2). If such an extra probe fails, others follow
@@ -113,7 +127,7 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (got
 		Method: http.MethodGet,
 		URL:    &url.URL{Scheme: u.Backend.Scheme, Host: u.Backend.Host, Opaque: uri},
 		Host:   u.Backend.Host,
-		Header: http.Header{"User-Agent": {"edgegate-health"}, HeaderRegion: {r.Name}},
+		Header: http.Header{"User-Agent": {"edgegate-health"}, HeaderRegion: {r.Name}, HeaderProbe: {probeValue}},
 	}).WithContext(ctx)
 	res, err := u.pools.Load().probes.RoundTrip(req)
 	if err != nil {
@@ -129,6 +143,9 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (got
 	_ = res.Body.Close()
 	if !wrote.IsZero() && first.After(wrote) {
 		got.rtt = first.Sub(wrote)
+	}
+	if u.setOwn(OwnProbe(res.Header)) {
+		return got
 	}
 	if got.passed = r.HealthURI == "" || res.StatusCode/100 == 2; !got.passed {
 		u.faults.noteProbe(statusError(res.StatusCode))

@@ -89,7 +89,8 @@ func watch(t *testing.T, change func(*Region), f func(t *testing.T, w *world, p 
 		go func() { _ = server.Serve(l) }()
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { w.Run(ctx, nil) })
+		w.Apply(nil)
+		running.Go(func() { w.Run(ctx) })
 		t.Cleanup(func() {
 			cancel()
 			running.Wait()
@@ -213,7 +214,8 @@ func TestStateSurvivesConfigurations(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { next.Run(ctx, nil) })
+		next.Apply(nil)
+		running.Go(func() { next.Run(ctx) })
 		p.become(answers)
 		time.Sleep(10 * time.Second)
 		if got := next.View().Regions[0]; got.Health != StateUp || got.Load.Capacity() != 7 {

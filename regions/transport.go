@@ -110,7 +110,7 @@ func (t *Transport) inRegion(x *Exchange, req *http.Request, r *retries) (*http.
 		list = list.upgrading
 	}
 	now := time.Now()
-	next := list.first(now)
+	next := list.first(now, x.Socket)
 	if next == nil {
 		return nil, failure{err: ErrUnavailable, class: neverSent}
 	}

@@ -157,12 +157,12 @@ func TestResponseNamesTheRequest(t *testing.T) {
 	if res.Request != req {
 		t.Error("res.Request is another request")
 	}
-	if n := w.upstream(first).inFlight.Load(); n != 1 {
+	if n := w.upstream(first).calls.Load(); n != 1 {
 		t.Errorf("%d in flight while the answer is read", n)
 	}
 	_ = res.Body.Close()
 	_ = res.Body.Close()
-	if n := w.upstream(first).inFlight.Load(); n != 0 {
+	if n := w.upstream(first).calls.Load(); n != 0 {
 		t.Errorf("%d in flight after the answer was closed twice", n)
 	}
 }

@@ -54,12 +54,12 @@ func TestUpgrade(t *testing.T) {
 	if _, err := io.ReadFull(conn, got); err != nil || !bytes.Equal(got, sent) {
 		t.Errorf("%q, %v", got, err)
 	}
-	if n := w.upstream(first).inFlight.Load(); n != 1 {
+	if n := w.upstream(first).calls.Load(); n != 1 {
 		t.Errorf("%d in flight while it is open", n)
 	}
 	_ = conn.Close()
 	_ = conn.Close()
-	if n := w.upstream(first).inFlight.Load(); n != 0 {
+	if n := w.upstream(first).calls.Load(); n != 0 {
 		t.Errorf("%d in flight after it was closed", n)
 	}
 }

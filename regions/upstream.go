@@ -30,7 +30,9 @@ type Upstream struct {
 
 	dial        func(ctx context.Context, network, address string) (net.Conn, error)
 	pools       atomic.Pointer[connPools]
-	inFlight    atomic.Int64
+	calls       atomic.Int64 // in flight, without WebSockets
+	sockets     atomic.Int64 // WebSockets that are open
+	own         atomic.Bool  // its address leads to this gateway: it is never asked
 	far         atomic.Int64 // the round trip in nanoseconds, 0 while unknown
 	breaker     *breaker
 	brokenConns brokenConns
@@ -99,10 +101,17 @@ func (u *Upstream) multiplexes() bool { return u.Backend.H2C || u.Backend.Scheme
 // must be called once; see breaker.
 func (u *Upstream) allow() (done func(error), ok bool) { return u.breaker.allow() }
 
-// begin and end bracket a request that runs on the backend.
-func (u *Upstream) begin() { u.inFlight.Add(1) }
+// running returns the count of the calls, or of the WebSockets, that run on the
+// backend.
+func (u *Upstream) running(socket bool) *atomic.Int64 {
+	if socket {
+		return &u.sockets
+	}
+	return &u.calls
+}
 
-func (u *Upstream) end() { u.inFlight.Add(-1) }
+// inFlight returns how many calls and WebSockets run on the backend.
+func (u *Upstream) inFlight() int64 { return u.calls.Load() + u.sockets.Load() }
 
 // broke records that a connection broke after a request was written and before the
 // first byte of its answer, and asks for a probe soon (contract 9.2).
@@ -124,6 +133,14 @@ func (u *Upstream) trip() {
 	u.mu.Unlock()
 	u.faults.dial.Store(nil) // the reason is not a failed dial
 	u.breaker.trip()
+}
+
+// setOwn notes whether the address leads to this gateway, and returns it.
+func (u *Upstream) setOwn(own bool) bool {
+	if u.own.Swap(own) != own {
+		u.tell()
+	}
+	return own
 }
 
 // answered notes that the backend gave an answer.
@@ -210,14 +227,19 @@ func (u *Upstream) View(now time.Time) BackendView {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	state := u.checks.State()
+	own := u.own.Load()
 	switch {
-	case open:
+	case open, own:
 		state = StateDown
 	case state == StateUnknown && u.heard:
 		state = StateUp
 	}
 	if state != u.state {
 		u.state, u.since = state, now
+	}
+	why := u.faults.why(open, u.checks.State() == StateDown)
+	if own {
+		why = "the address is this gateway's own: calls would come back"
 	}
 	return BackendView{
 		Address:     u.Backend.Address,
@@ -229,8 +251,9 @@ func (u *Upstream) View(now time.Time) BackendView {
 		Open:        open,
 		Proven:      !u.proven.IsZero(),
 		Ramp:        u.ramp(now),
-		InFlight:    u.inFlight.Load(),
-		Why:         u.faults.why(open, u.checks.State() == StateDown),
+		InFlight:    u.inFlight(),
+		Why:         why,
+		Own:         own,
 	}
 }
 
@@ -243,5 +266,5 @@ func (u *Upstream) isDown() bool {
 
 // usable reports whether the backend may be asked before others.
 func (u *Upstream) usable(now time.Time) bool {
-	return !u.breaker.open(now) && !u.isDown()
+	return !u.breaker.open(now) && !u.own.Load() && !u.isDown()
 }

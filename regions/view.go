@@ -119,6 +119,8 @@ type BackendView struct {
 	Weight float64
 	// Ramp is the part of its calls that a new backend gets, 0.1 to 1.
 	Ramp float64
+	// Own is true if its address leads to this gateway. It is never asked.
+	Own bool
 	// Proven is true once a probe passed or a call was answered.
 	Proven bool
 	// InFlight counts the calls that run on it, WebSockets included.

@@ -250,7 +250,8 @@ func (a *App) Start() error {
 		return err
 	}
 	a.background.Go(func() { a.shared.keys.Prefetch(ctx) })
-	a.background.Go(func() { a.network.Run(ctx, security) })
+	a.network.Apply(security)
+	a.background.Go(func() { a.network.Run(ctx) })
 	// Before the rest: two configurations at once would log changes of state to and fro.
 	a.awaitLists(ctx)
 	a.background.Go(func() { a.closeDrained(ctx) })

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/handover"
+	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/cors"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -94,6 +95,12 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // log the request with them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	handover.Begin(r)
+	if regions.OwnProbe(r.Header) {
+		// A list of backends has this gateway's address: its calls would go round in circles.
+		w.Header().Set(regions.HeaderProbe, r.Header.Get(regions.HeaderProbe))
+		w.WriteHeader(http.StatusLoopDetected)
+		return nil
+	}
 	h.app.awaitStart(r.Context())
 	c := &call{
 		handler: h,

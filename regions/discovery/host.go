@@ -127,12 +127,14 @@ func (a *addresses) wanted() string {
 	return map[string]string{"ip": "A or AAAA record", "ip4": "A record", "ip6": "AAAA record"}[a.network]
 }
 
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 // clean returns the addresses that a backend can have, each once, sorted, with IPv4
 // addresses in their own form.
 func clean(all []netip.Addr) []netip.Addr {
 	usable := make([]netip.Addr, 0, len(all))
 	for _, ip := range all {
-		if ip = ip.Unmap(); ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() {
+		if ip = ip.Unmap(); ip.IsValid() && !ip.IsUnspecified() && !ip.IsMulticast() && ip != broadcast {
 			usable = append(usable, ip)
 		}
 	}

@@ -85,7 +85,7 @@ func (f *serviceFinder) lookup(ctx context.Context) ([]Endpoint, error) {
 	for target, ips := range resolved {
 		found[target.Name] = ips
 	}
-	endpoints := expand(usable, found)
+	endpoints := expand(usable, found, f.Scheme == "https")
 	if len(endpoints) > MaxEndpoints {
 		endpoints = endpoints[:MaxEndpoints]
 	}
@@ -93,8 +93,9 @@ func (f *serviceFinder) lookup(ctx context.Context) ([]Endpoint, error) {
 }
 
 // expand returns the endpoints of records by priority and address. Of an address that
-// two records give, the lower priority counts, or the sum of both weights.
-func expand(records []*net.SRV, found map[string][]netip.Addr) []Endpoint {
+// two records give, the lower priority counts, or the sum of both weights. Where
+// certificates are for names, an address under two names is two endpoints.
+func expand(records []*net.SRV, found map[string][]netip.Addr, byName bool) []Endpoint {
 	scale := make(map[uint16]uint64) // by priority
 	for _, r := range records {
 		scale[r.Priority] = max(scale[r.Priority], 1)
@@ -124,10 +125,14 @@ func expand(records []*net.SRV, found map[string][]netip.Addr) []Endpoint {
 				Priority: r.Priority,
 				Weight:   part(weight, i, len(ips)),
 			}
-			known, twice := at[e.Address]
+			key := e.Address
+			if byName {
+				key += " " + e.Host
+			}
+			known, twice := at[key]
 			switch {
 			case !twice:
-				at[e.Address] = len(endpoints)
+				at[key] = len(endpoints)
 				endpoints = append(endpoints, e)
 			case endpoints[known].Priority == e.Priority:
 				endpoints[known].Weight += min(e.Weight, math.MaxUint16-endpoints[known].Weight)
