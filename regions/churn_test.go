@@ -168,7 +168,7 @@ func BenchmarkRefresh(b *testing.B) {
 		b.Fatal(err)
 	}
 	n := NewNetwork(NetworkConfig{Set: set, States: living})
-	n.Apply(nil)
+	n.Apply(nil, nil)
 	n.setRunning(true)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -235,7 +235,7 @@ func BenchmarkRoundTripWhileListsChange(b *testing.B) {
 			n := NewNetwork(NetworkConfig{Set: set, States: living})
 			ctx, cancel := context.WithCancel(b.Context())
 			done := make(chan struct{})
-			n.Apply(nil)
+			n.Apply(nil, nil)
 			go func() { defer close(done); n.Run(ctx) }()
 			defer func() { cancel(); <-done }()
 			n.AwaitLists(ctx)

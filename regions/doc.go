@@ -4,7 +4,7 @@
 //
 //	set, err := regions.NewSet(list)                       // configured regions
 //	network := regions.NewNetwork(regions.NetworkConfig{Set: set, States: states})
-//	network.Apply(nil)
+//	network.Apply(nil, nil)
 //	go network.Run(ctx)                                    // probes
 //	view := network.View()                                 // what is known now
 //	exchange, ctx := regions.Begin(ctx, plan, limits)      // one invocation

@@ -87,7 +87,7 @@ func newFarmWorld(t *testing.T, f *farm, r Region) *world {
 func (f *farm) run() (stop func()) {
 	ctx, cancel := context.WithCancel(f.t.Context())
 	done := make(chan struct{})
-	f.Apply(nil)
+	f.Apply(nil, nil)
 	go func() { defer close(done); f.Run(ctx) }()
 	synctest.Wait()
 	return func() { cancel(); <-done }

@@ -61,6 +61,7 @@ type Network struct {
 	mu       sync.Mutex             // held while the view and the lists are made
 	running  bool                   // guarded by mu; Run runs, and the lists are followed
 	security map[string]*tls.Config // guarded by mu; by region
+	own      func(string) bool      // guarded by mu; see Apply
 }
 
 // NewNetwork joins the regions with their state. It opens nothing and
@@ -138,11 +139,12 @@ func (n *Network) Changed() {
 
 // Apply brings the settings of this configuration to the shared state. It must be called
 // before Run. security has TLS configurations for backends by the name of their region;
-// the others trust the system's authorities.
-func (n *Network) Apply(security map[string]*tls.Config) {
+// the others trust the system's authorities. own reports whether an address (HOST:PORT)
+// is one that this process listens on: such a backend is never asked. It may be nil.
+func (n *Network) Apply(security map[string]*tls.Config, own func(address string) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.security = security
+	n.security, n.own = security, own
 	for _, r := range n.Set.All() {
 		n.states[r].load.Calls.SetCapacity(r.Capacity)
 		n.states[r].load.Sockets.SetCapacity(r.Sockets())
@@ -165,6 +167,7 @@ func (n *Network) adopt(r *Region, u *Upstream) {
 	changed := n.Changed
 	u.changed.Store(&changed)
 	u.Secure(n.security[r.Name])
+	u.listensHere.Store(n.own != nil && u.Backend.Network == "tcp" && n.own(u.Backend.DialAddress))
 }
 
 // Run looks the lists of backends up, probes the backends, and keeps the view up to

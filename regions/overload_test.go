@@ -114,7 +114,7 @@ func TestRoomIsTaken(t *testing.T) {
 				rs = append(rs, r)
 			}
 			w := newWorld(t, rs...)
-			w.Network.Apply(nil)
+			w.Network.Apply(nil, nil)
 			for i, name := range []string{first, second, third} {
 				load := &w.State(w.set[name]).load
 				fill(t, &load.Calls, others, tc.theirs[i].calls)
@@ -143,7 +143,7 @@ func TestWaitForRoomIsBounded(t *testing.T) {
 		r := region(t, first, "http://backend")
 		r.Capacity = 10
 		w := newWorld(t, r)
-		w.Network.Apply(nil)
+		w.Network.Apply(nil, nil)
 		fill(t, &w.State(w.set[first]).load.Calls, me, 8)
 		ends := make(chan time.Duration)
 		for range 20 {

@@ -89,7 +89,7 @@ func watch(t *testing.T, change func(*Region), f func(t *testing.T, w *world, p 
 		go func() { _ = server.Serve(l) }()
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		w.Apply(nil)
+		w.Apply(nil, nil)
 		running.Go(func() { w.Run(ctx) })
 		t.Cleanup(func() {
 			cancel()
@@ -214,7 +214,7 @@ func TestStateSurvivesConfigurations(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		next.Apply(nil)
+		next.Apply(nil, nil)
 		running.Go(func() { next.Run(ctx) })
 		p.become(answers)
 		time.Sleep(10 * time.Second)

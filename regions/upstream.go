@@ -32,7 +32,8 @@ type Upstream struct {
 	pools       atomic.Pointer[connPools]
 	calls       atomic.Int64 // in flight, without WebSockets
 	sockets     atomic.Int64 // WebSockets that are open
-	own         atomic.Bool  // its address leads to this gateway: it is never asked
+	own         atomic.Bool  // a probe came back to this gateway
+	listensHere atomic.Bool  // its address is one that this gateway listens on
 	far         atomic.Int64 // the round trip in nanoseconds, 0 while unknown
 	breaker     *breaker
 	brokenConns brokenConns
@@ -143,6 +144,9 @@ func (u *Upstream) setOwn(own bool) bool {
 	return own
 }
 
+// isOwn reports whether the address leads to this gateway: then it is never asked.
+func (u *Upstream) isOwn() bool { return u.own.Load() || u.listensHere.Load() }
+
 // answered notes that the backend gave an answer.
 func (u *Upstream) answered() {
 	u.brokenConns.answered()
@@ -227,7 +231,7 @@ func (u *Upstream) View(now time.Time) BackendView {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	state := u.checks.State()
-	own := u.own.Load()
+	own := u.isOwn()
 	switch {
 	case open, own:
 		state = StateDown
@@ -266,5 +270,5 @@ func (u *Upstream) isDown() bool {
 
 // usable reports whether the backend may be asked before others.
 func (u *Upstream) usable(now time.Time) bool {
-	return !u.breaker.open(now) && !u.own.Load() && !u.isDown()
+	return !u.breaker.open(now) && !u.isOwn() && !u.isDown()
 }

@@ -5,6 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -114,6 +118,7 @@ type App struct {
 	debugHash  []byte            // SHA-256 of the debug secret; nil without one
 	retries    regions.RetryPolicy
 	pipeline   *routing.Pipeline
+	servers    []*caddyhttp.Server // those with the handler
 	limits     callLimits
 	exporters  []Exporter
 	loadedAt   time.Time
@@ -250,7 +255,7 @@ func (a *App) Start() error {
 		return err
 	}
 	a.background.Go(func() { a.shared.keys.Prefetch(ctx) })
-	a.network.Apply(security)
+	a.network.Apply(security, a.listensOn())
 	a.background.Go(func() { a.network.Run(ctx) })
 	// Before the rest: two configurations at once would log changes of state to and fro.
 	a.awaitLists(ctx)
@@ -297,6 +302,58 @@ func (a *App) awaitLists(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, listsWait)
 	defer cancel()
 	a.network.AwaitLists(ctx)
+}
+
+// listensOn returns a function that reports whether an address, HOST:PORT, is one that
+// a server with the handler listens on, on this machine.
+func (a *App) listensOn() func(address string) bool {
+	var listens []caddy.NetworkAddress
+	for _, s := range a.servers {
+		for _, text := range s.Listen {
+			// The HTTP app has checked them.
+			if address, err := caddy.ParseNetworkAddress(text); err == nil {
+				listens = append(listens, address)
+			}
+		}
+	}
+	return func(address string) bool { return listensOn(listens, address) }
+}
+
+func listensOn(listens []caddy.NetworkAddress, address string) bool {
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	port, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return false
+	}
+	for _, l := range listens {
+		if uint64(l.StartPort) > port || uint64(l.EndPort) < port || l.IsUnixNetwork() {
+			continue
+		}
+		listener, _ := netip.ParseAddr(l.Host)
+		if l.Host == host || (l.Host == "" || listener.IsUnspecified()) && isLocal(host) {
+			return true
+		}
+	}
+	return false
+}
+
+// isLocal reports whether a host is this machine by its address.
+func isLocal(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host == "localhost"
+	}
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return true
+	}
+	addresses, err := net.InterfaceAddrs()
+	return err == nil && slices.ContainsFunc(addresses, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && prefix.Addr() == ip
+	})
 }
 
 // limitGrace sets defaultGrace if the configuration has no grace_period.

@@ -79,6 +79,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
 		handover.Keep(server)
+		h.app.servers = append(h.app.servers, server)
 		// The server does not know hijacked connections when it stops, and it may
 		// stop before or after the app.
 		sockets := h.app.shared.sockets
