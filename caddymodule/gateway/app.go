@@ -5,10 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -17,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
+	"github.com/edgegate/edgegate/caddymodule/handover"
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/ratelimit/billing"
@@ -316,44 +313,7 @@ func (a *App) listensOn() func(address string) bool {
 			}
 		}
 	}
-	return func(address string) bool { return listensOn(listens, address) }
-}
-
-func listensOn(listens []caddy.NetworkAddress, address string) bool {
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return false
-	}
-	for _, l := range listens {
-		if uint64(l.StartPort) > port || uint64(l.EndPort) < port || l.IsUnixNetwork() {
-			continue
-		}
-		listener, _ := netip.ParseAddr(l.Host)
-		if l.Host == host || (l.Host == "" || listener.IsUnspecified()) && isLocal(host) {
-			return true
-		}
-	}
-	return false
-}
-
-// isLocal reports whether a host is this machine by its address.
-func isLocal(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return host == "localhost"
-	}
-	if ip.IsLoopback() || ip.IsUnspecified() {
-		return true
-	}
-	addresses, err := net.InterfaceAddrs()
-	return err == nil && slices.ContainsFunc(addresses, func(a net.Addr) bool {
-		prefix, err := netip.ParsePrefix(a.String())
-		return err == nil && prefix.Addr() == ip
-	})
+	return func(address string) bool { return handover.ListensOn(listens, address) }
 }
 
 // limitGrace sets defaultGrace if the configuration has no grace_period.

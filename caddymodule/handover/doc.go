@@ -13,6 +13,8 @@
 //		...
 //	}
 //
+// ListensOn tells an address of the process itself from others.
+//
 // The package decides which connections may change hands: HTTP/1 connections
 // between two requests, or with a request that no handler has begun. TLS and
 // HTTP/2 connections stay with their server until it has answered. It knows
