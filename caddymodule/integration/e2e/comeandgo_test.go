@@ -390,7 +390,9 @@ func TestLeavingBackend(t *testing.T) {
 	}
 	c.start("127.78.0.2")
 	c.list("127.78.0.1", "127.78.0.2")
-	eventuallyWithin(t, 20*time.Second, "the new one works", func() bool { return slices.Contains(g.phases(t), "127.78.0.2 entering") })
+	eventuallyWithin(t, 20*time.Second, "the new one works", func() bool {
+		return slices.ContainsFunc(g.phases(t), func(b string) bool { return b == "127.78.0.2" || b == "127.78.0.2 entering" })
+	})
 	stays := openWebSocket(t, g.addr) // on the new one, or on the one that leaves
 	c.list("127.78.0.2")
 	began := time.Now()

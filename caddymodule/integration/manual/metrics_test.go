@@ -15,8 +15,10 @@ var metricsScript = script{
 	page: "docs/metrics.md",
 	prepare: func(s *session) {
 		s.put("127.0.0.1:9180", "127.0.0.1:"+freePort(s.t))
-		// what has every metric: caps, limits, a store, an exporter
-		s.gateway("{\nedge_functions {\n" + strings.Replace(regionsOf("eu-central-1 "+s.backend()), "backend", "capacity 10\nbackend", 1) + "store embedded " + s.dir + "/.store\n" +
+		// what has every metric: caps, limits, a store, an exporter, a list of backends
+		address := s.backend()
+		port := address[strings.LastIndex(address, ":")+1:]
+		s.gateway("{\nedge_functions {\n" + strings.Replace(regionsOf("eu-central-1 "+address), "backend", "capacity 10\ndynamic a 127.0.0.1 "+port+"\nbackend", 1) + "store embedded " + s.dir + "/.store\n" +
 			"in_flight project 5\nrate_limit project 500/s\nexport webhook http://127.0.0.1:1/usage {\nname billing\n}\n" + anyOpenProject + "}\n}\n" + anySite)
 		if err := s.wait("the region was measured", func() bool {
 			return strings.Contains(s.scrape("http://"+s.admin+"/metrics"), `edgegate_region_rtt_seconds{region="eu-central-1"}`)
