@@ -107,8 +107,8 @@ func churn(t *testing.T, f *farm, random *rand.Rand) {
 	list(all[3])
 	time.Sleep(20 * time.Second)
 	want := 1 + len(f.Set.All()[0].Backends)
-	if n := len(f.living.references); n != want {
-		t.Errorf("%d backends are held at the end, want %d: %v", n, want, f.living.references)
+	if n := f.living.held(); n != want {
+		t.Errorf("%d backends are held at the end, want %d", n, want)
 	}
 	for a, s := range f.servers {
 		if n := s.open(); n != 0 && a != all[3] && !(a == all[0] && want == 2) {

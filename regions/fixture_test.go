@@ -199,6 +199,13 @@ func (s *ownState) Release(region string, b Backend) {
 	}
 }
 
+// held returns how many backends are held.
+func (s *ownState) held() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.references)
+}
+
 func (s *ownState) Region(name string) *RegionState {
 	if s.states[name] == nil {
 		s.states[name] = new(RegionState)

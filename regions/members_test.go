@@ -113,8 +113,8 @@ func TestLifeOfABackend(t *testing.T) {
 		if n := gone.open(); n != 0 {
 			t.Errorf("%d connections to the one that left are open", n)
 		}
-		if n := len(f.living.references); n != 2 {
-			t.Errorf("%d backends are held, want 2: %v", n, f.living.references)
+		if n := f.living.held(); n != 2 {
+			t.Errorf("%d backends are held, want 2", n)
 		}
 	})
 }
