@@ -37,12 +37,13 @@ func TestVerifyCountsRecords(t *testing.T) {
 	}
 	for dir, ok := range map[string]bool{f.dir: true, damaged: false} {
 		for name, read := range map[string]func(string) (VerifyAnswer, error){"verify": VerifyDirectory, "recover": RecoverDirectory} {
+			at := dir
 			if name == "recover" {
-				dir = copied(t, dir)
+				at = copied(t, dir)
 			}
-			answer, err := read(dir)
+			answer, err := read(at)
 			if err != nil || answer.Records < inUse.Records || answer.OK != (ok || name == "recover") || answer.OK && ok && len(answer.Findings) > 0 {
-				t.Errorf("%s of %s: %+v, %v, want %d records", name, dir, answer, err, inUse.Records)
+				t.Errorf("%s of %s: %+v, %v, want %d records", name, at, answer, err, inUse.Records)
 			}
 		}
 	}
