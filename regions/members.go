@@ -19,6 +19,7 @@ type members struct {
 	current map[string]*member // by Backend.Key
 	order   []*member          // those of current that have not left: as configured, then by address
 	version uint64             // of the lists in the RegionState; 0 before the first update
+	proven  bool               // one of order has worked
 	list    atomic.Pointer[memberList]
 }
 
@@ -60,7 +61,11 @@ func (n *Network) update(now time.Time, r *Region) {
 			continue
 		}
 		one.upstream.Close() // connections whose calls have ended meanwhile
-		if now.Sub(one.left) > forgetAfter && one.upstream.inFlight() == 0 {
+		keep := forgetAfter
+		if !m.proven {
+			keep = stayFor
+		}
+		if now.Sub(one.left) > keep && one.upstream.inFlight() == 0 {
 			state.lists.forget(key)
 			delete(m.current, key)
 			n.config.States.Release(r.Name, one.upstream.Backend)
@@ -146,8 +151,13 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 		views[i] = one.upstream.View(now)
 		proven = proven || views[i].Proven
 	}
+	m.proven = proven
+	var last []*member // that left, and serve for now
+	if !proven {
+		last = m.lastResort(now)
+	}
 	inUse := prioritiesInUse(len(r.Sources), m.order, views)
-	from := make([]listed, len(m.order))
+	from := make([]listed, len(m.order), len(m.order)+len(last))
 	in := RegionInput{Backends: make([]BackendView, 0, len(m.order)), Sources: n.states[r].lists.views(r.Sources)}
 	for i, one := range m.order {
 		v := &views[i]
@@ -158,16 +168,24 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 			counted = false // down, and preferred to those that serve for it
 		case one.group >= 0 && one.priority > inUse[one.group].priority:
 			v.Phase, counted = PhaseStandby, false
-		case one.group >= 0 && proven && !v.Proven:
+		case one.group >= 0 && !v.Proven && (proven || len(last) > 0):
 			v.Phase, counted = PhaseEntering, false
 		case v.Ramp < 1:
 			v.Phase = PhaseEntering
 		}
 		from[i] = listed{one.upstream, v.State, v.Weight, counted, v.Own}
 	}
+	for _, one := range last {
+		from = append(from, listed{
+			upstream: one.upstream,
+			state:    StateUp,
+			weight:   1,
+			counted:  true,
+		})
+	}
 	serves := serving(from)
 	m.list.Store(newMemberList(from))
-	for i := range from {
+	for i := range views {
 		if !from[i].serves(serves) {
 			views[i].Weight = 0
 		}
@@ -181,6 +199,11 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 		if !one.left.IsZero() {
 			v := one.upstream.View(now)
 			v.Source, v.Phase, v.Left = one.source, PhaseLeaving, one.left
+			if slices.Contains(last, one) {
+				v.Weight = 1
+				in.Backends = append(in.Backends, v)
+				continue
+			}
 			in.Others = append(in.Others, v)
 		}
 	}
@@ -188,6 +211,22 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 		return cmp.Or(strings.Compare(string(a.Phase), string(b.Phase)), strings.Compare(a.Address, b.Address))
 	})
 	return in
+}
+
+// stayFor is how long backends that left serve on if none of the list has worked yet: a
+// list may be replaced as a whole. Looking up took up to 8 s, and 15 s after a name left
+// an address no call goes there.
+const stayFor = 5 * time.Second
+
+// lastResort returns the backends that left a moment ago and work, by address.
+func (m *members) lastResort(now time.Time) (all []*member) {
+	for _, one := range m.current {
+		if !one.left.IsZero() && now.Sub(one.left) < stayFor && one.upstream.View(now).State == StateUp {
+			all = append(all, one)
+		}
+	}
+	slices.SortFunc(all, func(a, b *member) int { return strings.Compare(a.upstream.key, b.upstream.key) })
+	return all
 }
 
 // usedPriority is the priority of a source that is in use.

@@ -426,3 +426,31 @@ func TestIdleWebSocketsDoNotWeigh(t *testing.T) {
 		}
 	})
 }
+
+// A list that is replaced as a whole: the old backends serve on until a new one works,
+// but for no longer than five seconds.
+func TestAllAreReplaced(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1)
+		f.lists(a1)
+		defer f.run()()
+		time.Sleep(10 * time.Second)
+		f.lists(a2) // which boots
+		for f.View().Regions[0].Sources[0].ListedAt.IsZero() || len(f.View().Regions[0].Others) == 0 {
+			f.only(f.spread(1), a1)
+			time.Sleep(100 * time.Millisecond)
+		}
+		f.expect("http://10.0.0.1:80 up leaving", "http://10.0.0.2:80 unknown entering")
+		time.Sleep(3 * time.Second)
+		f.only(f.spread(50), a1)
+		f.start(a2)
+		time.Sleep(7 * time.Second)
+		f.only(f.spread(50), a2)
+
+		f.lists(a3) // which never works
+		time.Sleep(13 * time.Second)
+		if got, err := f.call("/x"); err == nil {
+			t.Errorf("13 s after it left the list a call went to %s", got)
+		}
+	})
+}
