@@ -44,6 +44,7 @@ type farmed struct {
 	closed int
 	holds  chan struct{} // calls of /hold wait for it
 	own    atomic.Bool   // it answers probes as the gateway itself does
+	echoes atomic.Bool   // its answers have the header of the probe
 }
 
 // newFarm runs f in a bubble, with a region of fixed backends and one source.
@@ -122,8 +123,11 @@ func (f *farm) start(address string) *farmed {
 			}
 		},
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if s.own.Load() && OwnProbe(r.Header) {
-				w.Header().Set(HeaderProbe, r.Header.Get(HeaderProbe))
+			if s.echoes.Load() {
+				w.Header().Set(headerProbe, r.Header.Get(headerProbe))
+			}
+			if s.own.Load() && AnswerOwnProbe(w, r) {
+				return
 			}
 			if r.UserAgent() != "edgegate-health" {
 				s.mu.Lock()

@@ -398,6 +398,19 @@ func TestOwnAddress(t *testing.T) {
 	})
 }
 
+// A backend that sends the headers of requests back is not taken for the gateway
+// (contract section 9): a function can do that.
+func TestEchoedProbe(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1).echoes.Store(true)
+		f.lists(a1)
+		defer f.run()()
+		time.Sleep(10 * time.Second)
+		f.expect("http://10.0.0.1:80 up")
+		f.only(f.spread(5), a1)
+	})
+}
+
 // WebSockets and calls are balanced each by themselves, and a new backend gets no more
 // than its part because old ones are busy.
 func TestIdleWebSocketsDoNotWeigh(t *testing.T) {

@@ -27,17 +27,29 @@ const (
 	DefaultHealthURI = "/_internal/health"
 )
 
-// HeaderProbe is in every probe, with a value that only this process knows. A gateway
-// that gets it back has found its own address in a list of backends.
-const HeaderProbe = "Edgegate-Probe"
+// headerProbe is in every probe, with a value that only this process and its backends
+// know. This process answers such a request with another value, so that a gateway that
+// gets its own probe recognizes its address, and a backend that sends headers back is
+// not taken for it.
+const headerProbe = "Edgegate-Probe"
 
-var probeValue = cryptorand.Text()
+var probeValue, probeAnswer = cryptorand.Text(), cryptorand.Text()
 
-// OwnProbe reports whether a request is a probe of this process, which sent it to
-// itself. The answer must have the same header.
-func OwnProbe(header http.Header) bool {
-	got := header[HeaderProbe]
-	return len(got) == 1 && got[0] == probeValue
+// AnswerOwnProbe answers a request that is a probe of this process with 508, and reports
+// whether it is: then a list of backends has this gateway's own address, and calls would
+// come back.
+func AnswerOwnProbe(w http.ResponseWriter, r *http.Request) bool {
+	if !carries(r.Header, probeValue) {
+		return false
+	}
+	w.Header().Set(headerProbe, probeAnswer)
+	w.WriteHeader(http.StatusLoopDetected)
+	return true
+}
+
+func carries(header http.Header, value string) bool {
+	got := header[headerProbe]
+	return len(got) == 1 && got[0] == value
 }
 
 // probe probes the backend until ctx is done: at intervals, and at once when a
@@ -127,7 +139,7 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (got
 		Method: http.MethodGet,
 		URL:    &url.URL{Scheme: u.Backend.Scheme, Host: u.Backend.Host, Opaque: uri},
 		Host:   u.Backend.Host,
-		Header: http.Header{"User-Agent": {"edgegate-health"}, HeaderRegion: {r.Name}, HeaderProbe: {probeValue}},
+		Header: http.Header{"User-Agent": {"edgegate-health"}, HeaderRegion: {r.Name}, headerProbe: {probeValue}},
 	}).WithContext(ctx)
 	res, err := u.pools.Load().probes.RoundTrip(req)
 	if err != nil {
@@ -144,7 +156,7 @@ func (u *Upstream) ask(ctx context.Context, r *Region, prior time.Duration) (got
 	if !wrote.IsZero() && first.After(wrote) {
 		got.rtt = first.Sub(wrote)
 	}
-	if u.setOwn(OwnProbe(res.Header)) {
+	if u.setOwn(carries(res.Header, probeAnswer)) {
 		return got
 	}
 	if got.passed = r.HealthURI == "" || res.StatusCode/100 == 2; !got.passed {

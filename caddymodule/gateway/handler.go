@@ -96,10 +96,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 // log the request with them.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
 	handover.Begin(r)
-	if regions.OwnProbe(r.Header) {
-		// A list of backends has this gateway's address: its calls would go round in circles.
-		w.Header().Set(regions.HeaderProbe, r.Header.Get(regions.HeaderProbe))
-		w.WriteHeader(http.StatusLoopDetected)
+	if regions.AnswerOwnProbe(w, r) {
 		return nil
 	}
 	h.app.awaitStart(r.Context())
