@@ -107,8 +107,8 @@ func storeAway(url, why string) Finding {
 // silentAfter is for how long a gateway may be silent that did not end properly.
 const silentAfter = time.Hour
 
-// copySilentAfter is how long a gateway that was copied may be silent before it is reported:
-// no other takes over what it left.
+// copySilentAfter is the time without a sign of a copied gateway after which it is
+// reported: no other takes over what it left.
 const copySilentAfter = time.Minute
 
 // silentGateways finds those that hold up bills and grants.

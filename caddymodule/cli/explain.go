@@ -143,7 +143,7 @@ func (a *explainAnswer) table(w io.Writer, _ time.Time) {
 	}
 }
 
-// explainedBackends is how many backends a table lists; -o json lists all.
+// explainedBackends bounds the rows of the table of backends; -o json lists all.
 const explainedBackends = 20
 
 // backendRows lists the backends of a region whose list comes from a source.

@@ -151,7 +151,7 @@ func TestWrongOptions(t *testing.T) {
 	}
 }
 
-// TestWrongJSON has what no Caddyfile can say, and what only the environment tells.
+// TestWrongJSON checks the errors of JSON that no Caddyfile is adapted to, and of placeholders whose variables are wrong.
 func TestWrongJSON(t *testing.T) {
 	t.Setenv("EMPTY", "")
 	t.Setenv("STRANGE", "two names")

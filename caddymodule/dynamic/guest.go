@@ -134,7 +134,8 @@ func request(ctx context.Context) *http.Request {
 	return caddyhttp.PrepareRequest(r, caddy.NewReplacer(), nil, new(caddyhttp.Server))
 }
 
-// upstream is what a module gave, before its name was looked up.
+// upstream is the address of a backend as a module gave it: its name is not looked up
+// yet.
 type upstream struct {
 	target discovery.Target
 	port   string

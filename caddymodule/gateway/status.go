@@ -150,7 +150,7 @@ type BackendStatus struct {
 	Phase regions.Phase `json:"phase,omitempty"`
 	// Source is the source that lists it; absent for a fixed one.
 	Source string `json:"source,omitempty"`
-	// LeftAt is when it left the list.
+	// LeftAt is the time at which a leaving backend was missing from its list first.
 	LeftAt *time.Time `json:"left_at,omitempty"`
 }
 

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
-
 	"github.com/edgegate/edgegate/regions/discovery/dnstest"
 )
 
@@ -65,26 +63,9 @@ func answering(t *testing.T, address, text string) int {
 // ends, and returns the socket of its site.
 func runDynamic(t *testing.T, options string) string {
 	t.Helper()
-	// The names of t.TempDir are too long for sockets.
-	folder, err := os.MkdirTemp("", "edgegate")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	admin, site := filepath.Join(folder, "admin.sock"), filepath.Join(folder, "site.sock")
-	config, err := adapt(t, "Caddyfile", dynamicCaddyfile(admin, site, options))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := caddy.Load(config, true); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := caddy.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return site
+	g := newGateway(t)
+	g.load(t, dynamicCaddyfile(g.admin, g.site, options))
+	return g.site
 }
 
 // TestDynamicFollowsAName moves a name from one backend to another while it is called.

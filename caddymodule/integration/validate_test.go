@@ -112,14 +112,27 @@ http:// {
 // run starts the gateway until the test ends.
 func run(t *testing.T, project string) gateway {
 	t.Helper()
+	g := newGateway(t)
+	g.load(t, g.configuration(project))
+	return g
+}
+
+// newGateway returns the sockets of a gateway that is not loaded yet.
+func newGateway(t *testing.T) gateway {
+	t.Helper()
 	// The names of t.TempDir are too long for sockets.
 	folder, err := os.MkdirTemp("", "edgegate")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(folder) })
-	g := gateway{admin: filepath.Join(folder, "admin.sock"), site: filepath.Join(folder, "site.sock")}
-	config, err := adapt(t, "Caddyfile", g.configuration(project))
+	return gateway{admin: filepath.Join(folder, "admin.sock"), site: filepath.Join(folder, "site.sock")}
+}
+
+// load runs a Caddyfile until the test ends.
+func (g gateway) load(t *testing.T, caddyfile string) {
+	t.Helper()
+	config, err := adapt(t, "Caddyfile", caddyfile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +144,6 @@ func run(t *testing.T, project string) gateway {
 			t.Error(err)
 		}
 	})
-	return g
 }
 
 // call sends a request over a socket and returns the status and the body.

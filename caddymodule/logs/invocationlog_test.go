@@ -255,7 +255,8 @@ func TestSamples(t *testing.T) {
 			if before && !sampled {
 				t.Fatalf("%s is of a smaller share and not of %g%%", id, share)
 			}
-			if before = sampled; sampled {
+			before = sampled
+			if sampled {
 				counts[share]++
 			}
 		}
