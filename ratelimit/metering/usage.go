@@ -1,6 +1,7 @@
 package metering
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -26,7 +27,8 @@ type Usage struct {
 }
 
 // Usage returns all sums of this process's instance logs, up to the last record,
-// sorted by organization, project, function, region and time.
+// sorted by organization, project, function, region and time, and then by all else:
+// two calls without a record between them return the same.
 func (l *Ledger) Usage() ([]Usage, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,14 +40,7 @@ func (l *Ledger) Usage() ([]Usage, error) {
 	for _, b := range l.logs() {
 		all = append(all, b.usage()...)
 	}
-	slices.SortFunc(all, func(a, b Usage) int {
-		for _, pair := range [][2]string{{a.Organization, b.Organization}, {a.Project, b.Project}, {a.Function, b.Function}, {a.Region, b.Region}} {
-			if c := strings.Compare(pair[0], pair[1]); c != 0 {
-				return c
-			}
-		}
-		return a.Start.Compare(b.Start)
-	})
+	slices.SortFunc(all, Usage.compare)
 	return all, nil
 }
 
@@ -65,6 +60,23 @@ func (b *instanceLog) usage() []Usage {
 		})
 	}
 	return all
+}
+
+// compare orders two sums, no two of which are equal in all that is compared.
+func (u Usage) compare(other Usage) int {
+	return cmp.Or(
+		strings.Compare(u.Organization, other.Organization),
+		strings.Compare(u.Project, other.Project),
+		strings.Compare(u.Function, other.Function),
+		strings.Compare(u.Region, other.Region),
+		u.Start.Compare(other.Start),
+		cmp.Compare(u.Span, other.Span),
+		strings.Compare(u.Instance, other.Instance),
+		u.Cycle.Anchor.Compare(other.Cycle.Anchor),
+		strings.Compare(u.Cycle.Zone.String(), other.Cycle.Zone.String()),
+		cmp.Compare(u.Origin.Form, other.Origin.Form),
+		strings.Compare(u.Origin.Ledger, other.Origin.Ledger),
+	)
 }
 
 // Orphans returns the ids of the instance logs that were taken over.
