@@ -188,6 +188,13 @@ func (f *farm) fails(err error) {
 	f.list, f.err, f.hangs = nil, err, err == nil
 }
 
+// without has the look-ups find the list that was set, but for a part, from now on.
+func (f *farm) without(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
 // call makes a call that names the region, and returns the address of the backend
 // that answered.
 func (f *farm) call(uri string) (string, error) {

@@ -51,7 +51,7 @@ type sourceList struct {
 	at       time.Time    // of the last look-up that gave a list
 	failing  time.Time    // of the first failed look-up after that; zero while they succeed
 	tried    time.Time    // of the last look-up
-	err      error        // of the last look-up
+	err      error        // of the last look-up: why it gave no list, or what its list is without
 }
 
 // discovered is a backend in a list.
@@ -74,7 +74,7 @@ func sourceKey(s *discovery.Source) string { return s.Scheme + " " + s.Name }
 var errNoBackends = errors.New("the source lists no backends")
 
 // listOf turns what a source found into a list. Endpoints that are none are left
-// out; if all are, the error is of the first.
+// out, and the error is that of one of them. It does not mean that there is no list.
 func listOf(s *discovery.Source, endpoints []discovery.Endpoint) ([]discovered, error) {
 	var wrong error
 	list := make([]discovered, 0, len(endpoints))
@@ -94,9 +94,12 @@ func listOf(s *discovery.Source, endpoints []discovery.Endpoint) ([]discovered, 
 	}
 	slices.SortFunc(list, func(a, b discovered) int { return strings.Compare(a.backend.Key(), b.backend.Key()) })
 	list = slices.CompactFunc(list, func(a, b discovered) bool { return a.backend.Key() == b.backend.Key() })
-	list = list[:min(len(list), discovery.MaxEndpoints)]
+	if len(list) > discovery.MaxEndpoints {
+		wrong = fmt.Errorf("of %d backends the first %d are used", len(list), discovery.MaxEndpoints)
+		list = list[:discovery.MaxEndpoints]
+	}
 	normalize(list)
-	return list, nil
+	return list, wrong
 }
 
 // endpointBackend returns the backend of an endpoint.
@@ -140,9 +143,9 @@ func normalize(list []discovered) {
 	}
 }
 
-// took records the outcome of a look-up of one of the sources of a configuration, and
-// reports whether it gave the first list of the source. Backends that are in no list of
-// these sources any more begin to leave.
+// took records the outcome of a look-up of one of the sources of a configuration, a list
+// or none, and reports whether it gave the first list of the source. Backends that are in
+// no list of these sources any more begin to leave.
 func (l *sourceLists) took(now time.Time, sources []discovery.Source, s *discovery.Source, list []discovered, err error) (first bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -156,7 +159,7 @@ func (l *sourceLists) took(now time.Time, sources []discovery.Source, s *discove
 		l.bySource[key] = last
 	}
 	last.tried, last.err = now, err
-	if err != nil {
+	if len(list) == 0 {
 		if last.failing.IsZero() {
 			last.failing = now
 		}
@@ -258,8 +261,11 @@ type SourceView struct {
 	ListedAt time.Time
 	// FailingSince is when its look-ups began to fail; zero while they succeed.
 	FailingSince time.Time
-	// Err is why the last look-up failed.
+	// Err is why the last look-up failed, nil if it did not.
 	Err error
+	// Incomplete is what the last list is without, or has of an earlier one, since it
+	// could not be looked up; nil if it is whole.
+	Incomplete error
 }
 
 // views returns what is known of sources, in their order.
@@ -270,7 +276,12 @@ func (l *sourceLists) views(sources []discovery.Source) []SourceView {
 	for i := range sources {
 		v := SourceView{Name: sources[i].Name}
 		if list := l.bySource[sourceKey(&sources[i])]; list != nil {
-			v.Backends, v.ListedAt, v.FailingSince, v.Err = len(list.backends), list.at, list.failing, list.err
+			v.Backends, v.ListedAt, v.FailingSince = len(list.backends), list.at, list.failing
+			if list.failing.IsZero() {
+				v.Incomplete = list.err
+			} else {
+				v.Err = list.err
+			}
 		}
 		views = append(views, v)
 	}

@@ -288,15 +288,17 @@ func (n *Network) follow(ctx context.Context, r *Region, s *discovery.Source) {
 	}
 }
 
-// lookup asks a source once.
+// lookup asks a source once. It returns a list, or the reason why there is none; an error
+// beside a list says what the list is without.
 func lookup(ctx context.Context, s *discovery.Source) ([]discovered, error) {
 	ctx, cancel := context.WithTimeout(ctx, discovery.LookupTimeout)
 	defer cancel()
 	endpoints, err := s.Lookup(ctx)
-	if err != nil {
+	if len(endpoints) == 0 && err != nil {
 		return nil, err
 	}
-	return listOf(s, endpoints)
+	list, wrong := listOf(s, endpoints)
+	return list, cmp.Or(err, wrong)
 }
 
 // listsPoll is how often AwaitLists looks for the lists.

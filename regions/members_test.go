@@ -1,6 +1,7 @@
 package regions
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +148,40 @@ func TestLastListIsKept(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A list that is without a part is used, and says so until a look-up finds all.
+func TestListWithoutAPart(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1)
+		f.start(a2)
+		f.lists(a1)
+		f.without(errNameServer)
+		defer f.run()()
+		time.Sleep(10 * time.Second)
+		source := func() SourceView { return f.View().Regions[0].Sources[0] }
+		if s := source(); s.Incomplete != errNameServer || s.Err != nil || !s.FailingSince.IsZero() || s.Backends != 1 {
+			t.Errorf("%+v", s)
+		}
+		f.only(f.spread(20), a1)
+
+		f.lists(a1, "nowhere:port")
+		time.Sleep(10 * time.Second)
+		if s := source(); s.Incomplete == nil || !strings.Contains(s.Incomplete.Error(), `"nowhere:port", which is no IP:PORT`) || s.Backends != 1 {
+			t.Errorf("%+v", s)
+		}
+		f.fails(errNameServer)
+		time.Sleep(10 * time.Second)
+		if s := source(); s.Incomplete != nil || s.Err != errNameServer || s.Backends != 1 {
+			t.Errorf("%+v", s)
+		}
+		f.lists(a2)
+		time.Sleep(10 * time.Second)
+		if s := source(); s.Incomplete != nil || s.Err != nil || s.Backends != 1 {
+			t.Errorf("%+v", s)
+		}
+		f.only(f.spread(20), a2)
+	})
 }
 
 // Of one that leaves and comes back the state is kept: it serves at once. After it was

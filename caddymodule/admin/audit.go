@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,10 +53,15 @@ func auditInput(app *gateway.App, config map[string]any, now time.Time) *audit.I
 	}
 	for _, r := range app.RegionStatus() {
 		for _, s := range r.Sources {
-			if s.Failing == nil {
+			if s.Failing == nil && s.Incomplete == "" {
 				continue
 			}
-			list := audit.List{Region: r.Region, Source: s.Source, Error: s.Error}
+			list := audit.List{
+				Region:     r.Region,
+				Source:     s.Source,
+				Error:      cmp.Or(s.Error, s.Incomplete),
+				Incomplete: s.Incomplete != "",
+			}
 			if s.ListedAt != nil {
 				list.Age = now.Sub(*s.ListedAt)
 			}

@@ -46,6 +46,7 @@ type List struct {
 	Region, Source string
 	Age            time.Duration // of the last list; 0 if there is none
 	Error          string        // of the last look-up
+	Incomplete     bool          // the list is new, but for a part that Error says
 }
 
 // Ledger has the state of recording and of the granting of quotas.

@@ -11,7 +11,7 @@ func ofRegions(in *Regions) (findings []Finding) {
 	return append(ofLists(in.Lists), unbounded(in)...)
 }
 
-// ofLists finds lists of backends whose look-ups fail.
+// ofLists finds lists of backends whose look-ups fail, or find a part only.
 func ofLists(lists []List) (findings []Finding) {
 	for _, l := range lists {
 		f := Finding{
@@ -21,7 +21,12 @@ func ofLists(lists []List) (findings []Finding) {
 			Message:  fmt.Sprintf("the list of backends of %s is %s old: %s", l.Source, l.Age.Round(time.Second), l.Error),
 			Remedy:   "mend the name server or the record; until then calls go to the backends of the last list",
 		}
-		if l.Age == 0 {
+		switch {
+		case l.Incomplete:
+			f.Severity = Low
+			f.Message = fmt.Sprintf("a part of the list of backends of %s could not be looked up: %s", l.Source, l.Error)
+			f.Remedy = "mend the name server or the record; until then a backend of that part that goes or comes is not noticed"
+		case l.Age == 0:
 			f.Severity = High
 			f.Message = fmt.Sprintf("there is no list of backends of %s: %s", l.Source, l.Error)
 			f.Remedy = "mend the name, the name server or the record: `edgegate regions` shows what it says"

@@ -134,7 +134,7 @@ func (a *regionsAnswer) table(w io.Writer, now time.Time) {
 			if i > 0 {
 				cells = make([]string, len(cells)) // said once a region
 			}
-			state := phased(b.State, b.Phase)
+			state := reasoned(phased(b.State, b.Phase), b.Why)
 			if b.Phase == regions.PhaseLeaving {
 				state += fmt.Sprintf(", %d in flight", b.InFlight)
 			} else if len(r.Sources) > 0 && b.Weight > 0 {
@@ -157,14 +157,14 @@ func phased(state regions.State, phase regions.Phase) string {
 
 // writeSources says where the backends of regions come from, unless all are fixed.
 func writeSources(w io.Writer, list []gateway.RegionStatus, now time.Time) {
-	rows := [][]string{{"REGION", "BACKENDS FROM", "LISTED", "AGE", "ERROR"}}
+	rows := [][]string{{"REGION", "BACKENDS FROM", "LISTED", "AGE", "PROBLEM"}}
 	for _, r := range list {
 		for _, s := range r.Sources {
 			listed := none
 			if s.ListedAt != nil {
 				listed = age(*s.ListedAt, now)
 			}
-			rows = append(rows, []string{r.Region, printable(s.Source), strconv.Itoa(s.Backends), listed, cmp.Or(printable(s.Error), none)})
+			rows = append(rows, []string{r.Region, printable(s.Source), strconv.Itoa(s.Backends), listed, cmp.Or(printable(s.Error), printable(s.Incomplete), none)})
 		}
 	}
 	if len(rows) > 1 {

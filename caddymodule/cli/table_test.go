@@ -85,21 +85,23 @@ JP       120    nrt-1           ap-northeast-1  221 ms
 const sourcesJSON = `{"regions":[{"region":"eu-central-1","state":"up","since":"2026-11-23T11:59:18Z","rtt_ms":3.05,"load":null,
  "backends":[{"address":"http://10.1.0.10:9000","state":"up","weight":1},
   {"address":"http://10.1.0.11:9000","state":"up","phase":"entering","weight":0.25,"source":"a runtime:9000"},
-  {"address":"http://10.1.0.12:9000","state":"unknown","phase":"entering","weight":0,"source":"a runtime:9000"},
+  {"address":"http://10.1.0.12:9000","state":"down","why":"probes fail: connection refused","phase":"entering","weight":0,"source":"a runtime:9000"},
   {"address":"http://10.1.0.13:9000","state":"up","phase":"leaving","weight":0,"in_flight":3,"source":"a runtime:9000"}],
- "sources":[{"source":"a runtime:9000","backends":2,"listed_at":"2026-11-23T11:58:00Z","age_seconds":120,"failing_since":"2026-11-23T11:58:05Z","error":"runtime: SERVFAIL"}]},
+ "sources":[{"source":"a runtime:9000","backends":2,"listed_at":"2026-11-23T11:58:00Z","age_seconds":120,"failing_since":"2026-11-23T11:58:05Z","error":"runtime: SERVFAIL"},
+  {"source":"docker","backends":1,"listed_at":"2026-11-23T11:59:59Z","age_seconds":1,"failing_since":null,"incomplete":"b: no answer in time"}]},
 {"region":"lab","state":"unknown","since":"0001-01-01T00:00:00Z","rtt_ms":null,"load":null,"backends":[],
  "sources":[{"source":"srv _http._tcp.x","backends":0,"listed_at":null,"age_seconds":null,"failing_since":null}]}]}` + "\n"
 
 const sourcesText = `REGION        STATE    SINCE  RTT     LOAD  BACKEND                STATE
 eu-central-1  up       42s    3.0 ms  -     http://10.1.0.10:9000  up, weight 1.00
                                             http://10.1.0.11:9000  up, entering, weight 0.25
-                                            http://10.1.0.12:9000  unknown, entering
+                                            http://10.1.0.12:9000  down, entering: probes fail: connection refused
                                             http://10.1.0.13:9000  up, leaving, 3 in flight
 lab           unknown  -      -       -     -                      -
 
-REGION        BACKENDS FROM     LISTED  AGE    ERROR
+REGION        BACKENDS FROM     LISTED  AGE    PROBLEM
 eu-central-1  a runtime:9000    2       2m 0s  runtime: SERVFAIL
+eu-central-1  docker            1       1s     b: no answer in time
 lab           srv _http._tcp.x  0       -      -
 `
 

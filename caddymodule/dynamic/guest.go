@@ -72,10 +72,10 @@ func (g *guest) lookup(ctx context.Context) ([]discovery.Endpoint, error) {
 		return nil, fmt.Errorf("%s: %w", g.name, err)
 	}
 	endpoints, err := g.endpoints(ctx, upstreams)
-	if len(endpoints) == 0 && err != nil {
-		return nil, fmt.Errorf("%s: %w", g.name, err)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", g.name, err)
 	}
-	return endpoints[:min(len(endpoints), discovery.MaxEndpoints)], nil
+	return endpoints, err
 }
 
 // ask calls the module and waits until it returns, or ctx ends. A module that does not

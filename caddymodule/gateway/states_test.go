@@ -47,7 +47,7 @@ func TestRegionCause(t *testing.T) {
 	}
 }
 
-// A source of backends whose look-ups fail is stale, and down if it never gave a list.
+// A source of backends whose look-ups fail is stale, and down if it never gave a list. One that finds a part is incomplete.
 func TestListConditions(t *testing.T) {
 	failed := errors.New("SERVFAIL")
 	view := &regions.View{Regions: []regions.RegionView{{
@@ -57,10 +57,12 @@ func TestListConditions(t *testing.T) {
 			{Name: "a good:80", Backends: 2, ListedAt: time.Now()},
 			{Name: "a stale:80", Backends: 2, ListedAt: time.Now(), FailingSince: time.Now(), Err: failed},
 			{Name: "a bad:80", FailingSince: time.Now(), Err: failed},
+			{Name: "a part:80", Backends: 2, ListedAt: time.Now(), Incomplete: failed},
 		},
 	}}}
 	want := "[{lab a new:80 unknown } {lab a good:80 up } {lab a stale:80 stale the last list, of 2 backends, stays in use: SERVFAIL} " +
-		"{lab a bad:80 down there is no list of backends yet: SERVFAIL}]"
+		"{lab a bad:80 down there is no list of backends yet: SERVFAIL} " +
+		"{lab a part:80 incomplete of the list, of 2 backends, a part could not be looked up: SERVFAIL}]"
 	if got := fmt.Sprint(listConditions(view)); got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}

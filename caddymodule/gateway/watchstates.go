@@ -105,7 +105,8 @@ func regionCause(r *regions.RegionView) string {
 }
 
 // listConditions returns the condition of each source of backends: stale while its
-// look-ups fail and its last list is in use, down while there is none.
+// look-ups fail and its last list is in use, down while there is none, incomplete while
+// a part of its list could not be looked up.
 func listConditions(view *regions.View) (all []logs.Condition) {
 	for i := range view.Regions {
 		r := &view.Regions[i]
@@ -116,6 +117,8 @@ func listConditions(view *regions.View) (all []logs.Condition) {
 				c.State, c.Why = string(regions.StateDown), "there is no list of backends yet: "+logs.FirstLine(s.Err)
 			case s.Err != nil:
 				c.State, c.Why = "stale", fmt.Sprintf("the last list, of %d backends, stays in use: %s", s.Backends, logs.FirstLine(s.Err))
+			case s.Incomplete != nil:
+				c.State, c.Why = "incomplete", fmt.Sprintf("of the list, of %d backends, a part could not be looked up: %s", s.Backends, logs.FirstLine(s.Incomplete))
 			case s.ListedAt.IsZero():
 				c.State = string(regions.StateUnknown)
 			}

@@ -110,7 +110,7 @@ func levelOf(state string) zapcore.Level {
 	switch {
 	case slices.Contains([]string{"down", "failing"}, state):
 		return zapcore.ErrorLevel
-	case slices.Contains([]string{"degraded", "open", "stale"}, state):
+	case slices.Contains([]string{"degraded", "open", "stale", "incomplete"}, state):
 		return zapcore.WarnLevel
 	}
 	return zapcore.InfoLevel

@@ -55,6 +55,19 @@ func failure(t *testing.T, source discovery.Source) error {
 	return err
 }
 
+// part returns the endpoints of a look-up that finds a part only, and what it says of the
+// others.
+func part(t *testing.T, source discovery.Source) ([]discovery.Endpoint, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	endpoints, err := source.Lookup(ctx)
+	if len(endpoints) == 0 || err == nil {
+		t.Fatalf("%v and the error %v, want some and an error", endpoints, err)
+	}
+	return endpoints, err
+}
+
 // expect fails the test if the addresses are not those wanted, in this order.
 func expect(t *testing.T, endpoints []discovery.Endpoint, want ...string) {
 	t.Helper()

@@ -1,6 +1,7 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -33,7 +34,7 @@ type Host struct {
 
 // HostSource returns a source of the addresses of a name. While the query for one
 // family of addresses fails and the other does not, the addresses of the first as they
-// were last stay in the list.
+// were last stay in the list, and the error beside the list says so.
 func HostSource(h Host) Source {
 	port := strconv.Itoa(int(h.Port))
 	host := net.JoinHostPort(strings.TrimSuffix(h.Name, "."), port)
@@ -49,18 +50,13 @@ func HostSource(h Host) Source {
 		Scheme:   h.Scheme,
 		Interval: h.Interval,
 		Lookup: func(ctx context.Context) ([]Endpoint, error) {
-			found, err := names.lookup(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if len(found) > MaxEndpoints {
-				found = found[:MaxEndpoints]
-			}
+			found, incomplete := names.lookup(ctx)
 			endpoints := make([]Endpoint, 0, len(found))
 			for _, ip := range found {
 				endpoints = append(endpoints, Endpoint{Address: net.JoinHostPort(ip.String(), port), Host: h.HostText})
 			}
-			return endpoints, nil
+			endpoints, cut := atMost(h.Name, endpoints)
+			return endpoints, cmp.Or(incomplete, cut)
 		},
 	}
 }
@@ -85,11 +81,13 @@ func newAddresses(resolver *Resolver, network, name string) *addresses {
 // last returns the addresses of the last look-up that succeeded.
 func (a *addresses) last() []netip.Addr { return slices.Concat(a.v4, a.v6) }
 
-// lookup returns the addresses as they are now, IPv4 addresses first, at least one.
+// lookup returns the addresses as they are now, IPv4 addresses first, or none and the
+// reason. An error beside addresses is that of a family whose addresses are those of an
+// earlier look-up.
 func (a *addresses) lookup(ctx context.Context) ([]netip.Addr, error) {
 	usable, found, err := addressesOf(ctx, a.resolver.resolver, a.network, a.name)
 	if err != nil {
-		return nil, a.resolver.explain(ctx, a.name, a.wanted(), err)
+		return nil, a.resolver.explain(ctx, a.name, records[a.network], err)
 	}
 	if len(usable) == 0 {
 		return nil, fmt.Errorf("%s: none of its %d addresses can be that of a backend: they are unspecified or multicast addresses", strings.TrimSuffix(a.name, "."), found)
@@ -100,32 +98,33 @@ func (a *addresses) lookup(ctx context.Context) ([]netip.Addr, error) {
 	}
 	v4, v6 := usable[:split], usable[split:]
 	// A family is missing from the answer where its query failed, too.
+	var failed error
 	if a.network == "ip" && len(v4) == 0 && len(a.v4) > 0 {
-		v4 = a.confirm(ctx, "ip4", a.v4)
+		v4, failed = a.confirm(ctx, "ip4", a.v4)
 	}
 	if a.network == "ip" && len(v6) == 0 && len(a.v6) > 0 {
-		v6 = a.confirm(ctx, "ip6", a.v6)
+		v6, failed = a.confirm(ctx, "ip6", a.v6)
 	}
 	a.v4, a.v6 = slices.Clip(v4), slices.Clip(v6)
-	return a.last(), nil
+	return a.last(), failed
 }
 
-// confirm asks for a family that the answer was without, and returns the last addresses
-// of it if it cannot be told.
-func (a *addresses) confirm(ctx context.Context, network string, last []netip.Addr) []netip.Addr {
+// confirm asks for a family that the answer was without. If it cannot be told, it
+// returns the last addresses of it and the reason.
+func (a *addresses) confirm(ctx context.Context, network string, last []netip.Addr) ([]netip.Addr, error) {
 	usable, _, err := addressesOf(ctx, a.resolver.strict, network, a.name)
 	switch {
 	case err == nil:
-		return usable
+		return usable, nil
 	case isNotFound(err):
-		return nil
+		return nil, nil
 	}
-	return last
+	reason := a.resolver.explain(ctx, a.name, records[network], err)
+	return last, fmt.Errorf("%w; its %ss stay as they were", reason, records[network])
 }
 
-func (a *addresses) wanted() string {
-	return map[string]string{"ip": "A or AAAA record", "ip4": "A record", "ip6": "AAAA record"}[a.network]
-}
+// records names what is asked for, by network.
+var records = map[string]string{"ip": "A or AAAA record", "ip4": "A record", "ip6": "AAAA record"}
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 

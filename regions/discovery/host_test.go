@@ -123,9 +123,11 @@ func TestHostManyAddresses(t *testing.T) {
 		all = append(all, fmt.Sprintf("10.1.%d.%d", i/250, i%250+1))
 	}
 	s.SetHost(name, all...)
-	if got := lookup(t, source); len(got) != discovery.MaxEndpoints || got[len(got)-1].Address != "10.1.1.250:9000" {
+	got, err := part(t, source)
+	if len(got) != discovery.MaxEndpoints || got[len(got)-1].Address != "10.1.1.250:9000" {
 		t.Errorf("%d addresses, the last is %v", len(got), got[len(got)-1])
 	}
+	expectError(t, err, "runtime.example.test: of 1500 addresses the first 1000 are used")
 }
 
 func TestHostFailures(t *testing.T) {
@@ -182,11 +184,16 @@ func TestHostOneFamilyFails(t *testing.T) {
 
 	s.SetMode(name, dnstest.ServFail, "A")
 	s.SetHost(name, "10.0.0.1", "2001:db8::2")
-	expect(t, lookup(t, source), "10.0.0.1:9000", "[2001:db8::2]:9000")
-	expect(t, lookup(t, source), "10.0.0.1:9000", "[2001:db8::2]:9000")
+	for range 2 {
+		endpoints, err := part(t, source)
+		expect(t, endpoints, "10.0.0.1:9000", "[2001:db8::2]:9000")
+		expectError(t, err, "runtime.example.test: ", "SERVFAIL", "its A records stay as they were")
+	}
 
 	s.SetMode(name, dnstest.Timeout, "A")
-	expect(t, lookup(t, source), "10.0.0.1:9000", "[2001:db8::2]:9000")
+	endpoints, err := part(t, source)
+	expect(t, endpoints, "10.0.0.1:9000", "[2001:db8::2]:9000")
+	expectError(t, err, "no answer in time", "its A records stay as they were")
 
 	s.SetMode(name, dnstest.OK, "A")
 	s.SetHost(name, "2001:db8::2")

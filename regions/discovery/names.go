@@ -34,7 +34,8 @@ func NewNames(resolver *Resolver, maxAge time.Duration) *Names {
 }
 
 // Lookup returns the addresses of the targets that have any. The error is that of one
-// of the others, whose look-up failed; it does not mean that there is no result.
+// whose look-up failed, which has its last addresses or none; it does not mean that
+// there is no result.
 func (n *Names) Lookup(ctx context.Context, targets []Target) (map[Target][]netip.Addr, error) {
 	known := make(map[Target]*knownName, len(targets))
 	for _, target := range targets {
@@ -75,11 +76,11 @@ func (k *knownName) current(ctx context.Context, maxAge time.Duration) ([]netip.
 	if !k.at.IsZero() && time.Since(k.at) < maxAge {
 		return k.last(), nil
 	}
-	ips, err := k.lookup(ctx)
+	_, err := k.lookup(ctx)
 	switch {
 	case err == nil:
 		k.at = time.Now()
-		return ips, nil
+		return k.last(), nil
 	case isNotFound(err):
 		k.v4, k.v6 = nil, nil
 	}

@@ -34,7 +34,7 @@ type Service struct {
 // ServiceSource returns a source of all addresses of the targets of SRV records, with
 // their priorities; the weight of a target is split over its addresses. A target
 // without addresses is left out. While its look-up fails and others do not, its last
-// addresses stay in the list.
+// addresses stay in the list. The error beside the list says so of one of them.
 func ServiceSource(s Service) Source {
 	f := &serviceFinder{Service: s, whole: s.Name, names: NewNames(s.Resolver, 0)}
 	if s.Service != "" || s.Proto != "" {
@@ -57,39 +57,49 @@ type serviceFinder struct {
 	names *Names // of targets
 }
 
+// display is the name for errors.
+func (f *serviceFinder) display() string { return strings.TrimSuffix(f.whole, ".") }
+
 func (f *serviceFinder) lookup(ctx context.Context) ([]Endpoint, error) {
 	_, records, err := f.Resolver.resolver.LookupSRV(ctx, f.Service.Service, f.Proto, f.Name)
 	// Records whose names are invalid, an IP address as the target among them, are left
 	// out, and an error is returned with the others.
-	if err != nil && len(records) == 0 {
+	switch {
+	case err == nil:
+	case len(records) == 0:
 		return nil, f.Resolver.explain(ctx, f.whole, "SRV record", err)
+	default:
+		err = fmt.Errorf("%s: SRV records whose target is no valid name are left out; an IP address is none", f.display())
 	}
 	// RFC 2782: a target of "." says that the service is not to be had here.
 	usable := slices.DeleteFunc(slices.Clone(records), func(r *net.SRV) bool { return r.Target == "." || r.Port == 0 })
 	if len(usable) == 0 {
-		return nil, fmt.Errorf("%s: the name server says that the service is not available: no SRV record has a target and a port", f.whole)
+		return nil, fmt.Errorf("%s: the name server says that the service is not available: no SRV record has a target and a port", f.display())
 	}
 	slices.SortFunc(usable, func(a, b *net.SRV) int {
 		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Target, b.Target), cmp.Compare(a.Port, b.Port))
 	})
-	usable = usable[:min(len(usable), MaxEndpoints)]
+	if len(usable) > MaxEndpoints {
+		err = fmt.Errorf("%s: of %d SRV records the first %d are used", f.display(), len(usable), MaxEndpoints)
+		usable = usable[:MaxEndpoints]
+	}
 	targets := make([]Target, 0, len(usable))
 	for _, r := range usable {
 		targets = append(targets, Target{Network: f.Network, Name: r.Target})
 	}
-	resolved, err := f.names.Lookup(ctx, targets)
+	resolved, failed := f.names.Lookup(ctx, targets)
 	if len(resolved) == 0 {
-		return nil, fmt.Errorf("%s: no target has an address: %w", f.whole, err)
+		return nil, fmt.Errorf("%s: no target has an address: %w", f.display(), failed)
+	}
+	if failed != nil {
+		failed = fmt.Errorf("%s: a target: %w", f.display(), failed)
 	}
 	found := make(map[string][]netip.Addr, len(resolved))
 	for target, ips := range resolved {
 		found[target.Name] = ips
 	}
-	endpoints := expand(usable, found, f.Scheme == "https")
-	if len(endpoints) > MaxEndpoints {
-		endpoints = endpoints[:MaxEndpoints]
-	}
-	return endpoints, nil
+	endpoints, cut := atMost(f.whole, expand(usable, found, f.Scheme == "https"))
+	return endpoints, cmp.Or(err, failed, cut)
 }
 
 // expand returns the endpoints of records by priority and address. Of an address that

@@ -39,11 +39,13 @@ func TestServiceRecords(t *testing.T) {
 		{Address: "[2001:db8::1]:9001", Host: a, Priority: 10, Weight: 4},
 		{Address: "10.0.2.1:9003", Host: "c.runtime.example.test:9003", Priority: 20},
 	}
-	if got := lookup(t, services(s)); !slices.Equal(got, want) {
+	got, err := part(t, services(s))
+	if !slices.Equal(got, want) {
 		t.Errorf("%+v\nwant\n%+v", got, want)
 	}
+	expectError(t, err, "_http._tcp.runtime.example.test: SRV records whose target is no valid name are left out")
 	parts := discovery.ServiceSource(discovery.Service{Service: "http", Proto: "tcp", Name: name, Network: "ip6", Resolver: asking(s)})
-	if got := lookup(t, parts); len(got) != 1 || got[0].Address != "[2001:db8::1]:9001" || got[0].Weight != 7 {
+	if got, _ := part(t, parts); len(got) != 1 || got[0].Address != "[2001:db8::1]:9001" || got[0].Weight != 7 {
 		t.Errorf("%+v", got)
 	}
 	if parts.Name != "srv _http._tcp.runtime.example.test." {
@@ -78,20 +80,29 @@ func TestServiceTargets(t *testing.T) {
 	source := services(s)
 	s.SetService(service, dnstest.SRV{Target: "a." + name, Port: 9000}, dnstest.SRV{Target: "b." + name, Port: 9000})
 	s.SetHost("a."+name, "10.0.0.1")
-	expect(t, lookup(t, source), "10.0.0.1:9000")
+	endpoints, err := part(t, source)
+	expect(t, endpoints, "10.0.0.1:9000")
+	expectError(t, err, "_http._tcp.runtime.example.test: a target: b.runtime.example.test: ", "no A or AAAA record")
 
 	s.SetHost("b."+name, "10.0.0.2")
 	expect(t, lookup(t, source), "10.0.0.1:9000", "10.0.0.2:9000")
 
 	// A failure says nothing about the addresses, an answer does.
-	s.SetMode("b."+name, dnstest.ServFail)
-	expect(t, lookup(t, source), "10.0.0.1:9000", "10.0.0.2:9000")
-	s.SetMode("b."+name, dnstest.Timeout)
-	expect(t, lookup(t, source), "10.0.0.1:9000", "10.0.0.2:9000")
-	s.SetMode("b."+name, dnstest.NXDomain)
-	expect(t, lookup(t, source), "10.0.0.1:9000")
-	s.SetMode("b."+name, dnstest.ServFail)
-	expect(t, lookup(t, source), "10.0.0.1:9000")
+	for _, now := range []struct {
+		mode  dnstest.Mode
+		words string
+		want  []string
+	}{
+		{dnstest.ServFail, "SERVFAIL", []string{"10.0.0.1:9000", "10.0.0.2:9000"}},
+		{dnstest.Timeout, "no answer in time", []string{"10.0.0.1:9000", "10.0.0.2:9000"}},
+		{dnstest.NXDomain, "no such name", []string{"10.0.0.1:9000"}},
+		{dnstest.ServFail, "SERVFAIL", []string{"10.0.0.1:9000"}},
+	} {
+		s.SetMode("b."+name, now.mode)
+		endpoints, err := part(t, source)
+		expect(t, endpoints, now.want...)
+		expectError(t, err, "b.runtime.example.test: ", now.words)
+	}
 
 	s.SetMode("a."+name, dnstest.NXDomain)
 	s.SetMode("b."+name, dnstest.NXDomain)
@@ -133,6 +144,12 @@ func TestServiceManyTargets(t *testing.T) {
 	if s.QueriesOverTCP(service, "SRV") == 0 {
 		t.Error("nothing was asked over TCP")
 	}
+	s.SetHost("t7."+name, "10.0.0.8", "10.1.0.8", "10.2.0.8")
+	got, err := part(t, source)
+	if len(got) != 1000 {
+		t.Errorf("%d endpoints, want 1000", len(got))
+	}
+	expectError(t, err, "_http._tcp.runtime.example.test: of 1001 addresses the first 1000 are used")
 	s.SetService(service, records[:2]...)
 	if got := lookup(t, source); len(got) != 4 {
 		t.Errorf("%d endpoints, want 4", len(got))

@@ -2,6 +2,8 @@ package discovery
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -27,9 +29,20 @@ type Source struct {
 	// Interval is the time between two look-ups, DefaultInterval if it is 0.
 	Interval time.Duration
 	// Lookup returns the backends as they are now, in any order. While it returns
-	// an error or none, the last list stays in use. It is called by one goroutine
-	// at a time and ends with ctx.
+	// none, the last list stays in use. An error beside backends says what is not
+	// as it is now: addresses that could not be looked up and stay as they were, or
+	// backends that are left out. It is called by one goroutine at a time and ends
+	// with ctx.
 	Lookup func(ctx context.Context) ([]Endpoint, error)
+}
+
+// atMost returns the first endpoints, MaxEndpoints of them, and an error if there are
+// more.
+func atMost(name string, endpoints []Endpoint) ([]Endpoint, error) {
+	if len(endpoints) <= MaxEndpoints {
+		return endpoints, nil
+	}
+	return endpoints[:MaxEndpoints], fmt.Errorf("%s: of %d addresses the first %d are used", strings.TrimSuffix(name, "."), len(endpoints), MaxEndpoints)
 }
 
 // Endpoint is one backend as a source knows it.
