@@ -37,6 +37,10 @@ func Parse(d *caddyfile.Dispenser) (json.RawMessage, error) {
 	if err := known(name); err != nil {
 		return nil, d.Errf("dynamic: %v", err)
 	}
+	block := *d
+	if err := checkBlock(&block); err != nil {
+		return nil, err
+	}
 	module, err := caddyfile.UnmarshalModule(d, Namespace+"."+name)
 	if err != nil {
 		return nil, err
