@@ -101,6 +101,12 @@ type App struct {
 	// A line for each request in the logger `edge_functions.invocations`. Default: none.
 	InvocationLog *logs.InvocationLogConfig `json:"invocation_log,omitempty"`
 
+	// Whether requests and their times are counted in metrics. Default: true.
+	RequestMetrics *bool `json:"request_metrics,omitempty"`
+
+	// How many of the busiest projects have counts of their own in metrics. Default: 0.
+	TopProjects int `json:"top_projects,omitempty"`
+
 	// The directory of the ledger, and the Redis that gateways share.
 	Store *Store `json:"store,omitempty"`
 
@@ -131,6 +137,7 @@ type App struct {
 	background sync.WaitGroup // goroutines that end after cancel
 
 	invocations logs.InvocationTurn
+	counter     *metrics.Counter // nil if requests are not counted
 }
 
 // CaddyModule returns the Caddy module information.
@@ -200,6 +207,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.InvocationLog.Check(); err != nil {
 		return err
 	}
+	if err := a.checkMetrics(); err != nil {
+		return err
+	}
 	// Caddy calls Cleanup, which releases it, also if Provision fails.
 	a.shared = acquireShared()
 	a.invocations.Provide(a.shared.invocations, logs.NewInvocationLog(a.InvocationLog, a.logger))
@@ -208,6 +218,7 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.network = regions.NewNetwork(regions.NetworkConfig{Set: set, States: stateStore{a.shared}, Location: location})
+	a.countRequests(set)
 	a.pipeline = routing.NewPipeline(a.catalogue, a.network, routing.Settings{
 		IdleTimeout:   time.Duration(a.IdleTimeout),
 		MaxBody:       a.MaxBody,
@@ -267,6 +278,7 @@ func (a *App) Start() error {
 	a.applyMemory()
 	a.engine.Use(billingCatalogue{a}) // not that of a configuration that does not start
 	a.invocations.Start()
+	a.shared.requests.TopProjects(a.TopProjects)
 	return nil
 }
 

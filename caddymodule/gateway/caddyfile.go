@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 
 	"github.com/edgegate/edgegate/caddymodule/logs"
+	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/caddymodule/options"
 	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
@@ -67,6 +68,8 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		invocation_log {
 //			sample <percent>
 //		}
+//		request_metrics on|off
+//		top_projects <number>
 //		jwks_private on|off
 //		currency <code>
 //		plan <name> {
@@ -138,7 +141,10 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"capacity_share": a.parseCapacityShare,
 		"invocation_log": a.parseInvocationLog,
 
-		"placement": nil, "top_projects": nil,
+		"request_metrics": a.parseRequestMetrics,
+		"top_projects":    a.parseTopProjects,
+
+		"placement": nil,
 	})
 	if err != nil {
 		return err
@@ -219,6 +225,21 @@ func (a *App) parseProjects(d *caddyfile.Dispenser) error {
 func (a *App) parseInvocationLog(d *caddyfile.Dispenser) error {
 	a.InvocationLog = new(logs.InvocationLogConfig)
 	return a.InvocationLog.UnmarshalCaddyfile(d)
+}
+
+func (a *App) parseRequestMetrics(d *caddyfile.Dispenser) error {
+	a.RequestMetrics = new(bool)
+	return options.OnOff(d, a.RequestMetrics)
+}
+
+func (a *App) parseTopProjects(d *caddyfile.Dispenser) error {
+	if err := options.Number(d, &a.TopProjects); err != nil {
+		return err
+	}
+	if a.TopProjects > metrics.MostTopProjects {
+		return d.Errf("top_projects %d: must be a whole number from 0 to %d", a.TopProjects, metrics.MostTopProjects)
+	}
+	return nil
 }
 
 func (a *App) parseDebugSecret(d *caddyfile.Dispenser) error {

@@ -41,6 +41,8 @@ type callRecord struct {
 	bytesIn  int64         // bytes of the request's body that were read
 	bytesOut int64         // bytes of the answer's body that were sent
 	answered bool          // by the function
+	sent     time.Time     // when it was handed to a backend first; zero if it was not
+	head     time.Time     // when the head of the answer came from a backend
 }
 
 // setEnding notes how the call ended, unless that was noted before.
@@ -71,6 +73,7 @@ func (c *call) end() {
 	c.record.bytesOut = int64(c.meter.bytesOut)
 	c.meter.finish()
 	c.logEnding()
+	c.count()
 	if log := c.handler.app.invocationLog(c.inv.ID); log != nil {
 		log.Write(c.invocation())
 	}

@@ -41,8 +41,9 @@ type call struct {
 	socket         *sockets.Socket    // nil unless the call became a WebSocket
 	start          time.Time
 	record         callRecord
-	mustPanic      bool // only a panic can break off the answer: the writer cannot
-	announcedClose bool // the answer has Connection: close
+	refusal        *routing.Refusal // the gateway's own error answer; nil without one
+	mustPanic      bool             // only a panic can break off the answer: the writer cannot
+	announcedClose bool             // the answer has Connection: close
 	meter          callMeter
 	drainBody      bool   // read the rest of the body after the answer, to keep the connection
 	debug          string // the value of x-sb-debug in the answer; "" for none

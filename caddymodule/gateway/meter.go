@@ -212,6 +212,9 @@ func (m *callMeter) leave() {
 
 // Sending implements regions.Meter: an invocation is recorded before it is sent.
 func (m *callMeter) Sending(region *regions.Region) error {
+	if m.call.record.sent.IsZero() {
+		m.call.record.sent = time.Now()
+	}
 	inv := &m.call.inv
 	err := m.request.Send(&billing.Dispatch{
 		Subject: subjectOf(inv.Project, inv.Function.Slug),

@@ -20,6 +20,7 @@ import (
 // refuse answers a request instead of the function: it writes the status, headers and
 // JSON body of a refusal, such as 402 PROJECT_RESTRICTED (contract section 5).
 func (c *call) refuse(refusal *routing.Refusal) {
+	c.refusal = refusal
 	header := c.w.Header()
 	c.setCommonHeaders(header)
 	if c.region() != "" {

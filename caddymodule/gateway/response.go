@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
@@ -24,7 +25,7 @@ func (c *call) modifyResponse(res *http.Response) error {
 	}
 	c.head.Expect(res.ContentLength)
 	header := res.Header
-	c.meter.status, c.record.answered = res.StatusCode, true
+	c.meter.status, c.record.answered, c.record.head = res.StatusCode, true, time.Now()
 	c.setCommonHeaders(header)
 	c.setRegionHeaders(header)
 	if header.Get(headerServedBy) == "" {

@@ -1,12 +1,16 @@
 package gateway
 
 import (
+	"errors"
+	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/capacity"
+	"github.com/edgegate/edgegate/routing/auth"
 )
 
 // scrape reads the values of all metrics. Their names and help texts are package
@@ -20,6 +24,9 @@ func (a *App) scrape() metrics.Values {
 		InFlight:   metrics.InFlight{Callers: a.shared.inFlight.Len(), Refused: make(map[string]uint64, len(inFlightScopes))},
 		Regions:    a.regionMetrics(),
 		Exporters:  a.exporterMetrics(),
+	}
+	if a.counter != nil {
+		v.Requests = a.shared.requests
 	}
 	keys := a.shared.keys.Status()
 	v.KeySets = metrics.KeySets{Sets: keys.Sets, Failing: keys.Failing, OldestAge: keys.OldestAge}
@@ -128,4 +135,75 @@ func (a *App) exporterMetrics() []metrics.Exporter {
 		list = append(list, m)
 	}
 	return list
+}
+
+// checkMetrics returns what is wrong with the options of metrics.
+func (a *App) checkMetrics() error {
+	switch {
+	case a.TopProjects < 0 || a.TopProjects > metrics.MostTopProjects:
+		return fmt.Errorf("top_projects: must be a whole number from 0 to %d", metrics.MostTopProjects)
+	case a.TopProjects > 0 && !a.countsRequests():
+		return errors.New("top_projects: `request_metrics off` counts no requests; remove one of the two")
+	}
+	return nil
+}
+
+func (a *App) countsRequests() bool { return a.RequestMetrics == nil || *a.RequestMetrics }
+
+// countRequests makes the counter of this configuration's requests.
+func (a *App) countRequests(set *regions.Set) {
+	if !a.countsRequests() {
+		return
+	}
+	names := make([]string, 0, len(set.All()))
+	for _, r := range set.All() {
+		names = append(names, r.Name)
+	}
+	a.counter = a.shared.requests.Counter(names)
+}
+
+// count counts a call that has ended in metrics.
+func (c *call) count() {
+	if c.handler.app == nil || c.handler.app.counter == nil {
+		return
+	}
+	ended := metrics.Ended{
+		Region:   c.region(),
+		Outcome:  string(c.record.ending),
+		Status:   c.meter.status,
+		Duration: c.record.duration,
+		Own:      c.record.duration,
+		Socket:   c.socket != nil,
+	}
+	if ended.Region != "" {
+		ended.Reason = c.reason()
+	}
+	if c.exchange != nil {
+		ended.Attempts = c.exchange.Attempts
+	}
+	if sent := c.record.sent; !sent.IsZero() {
+		head := c.record.head
+		if head.IsZero() {
+			head = c.start.Add(c.record.duration)
+		}
+		ended.Own, ended.Backend = sent.Sub(c.start), head.Sub(sent)
+	}
+	if c.inv.Project != nil {
+		ended.Project = c.inv.Project.Ref
+	}
+	if c.refusal != nil {
+		ended.Code = c.refusal.Code
+	}
+	ended.Method, ended.Failure = c.inv.Identity.Method, c.authFailure()
+	ended.Checked = ended.Method != "" || ended.Failure != nil
+	c.handler.app.counter.Count(&ended)
+}
+
+// authFailure returns why the credentials of the call were refused; nil if they were
+// not.
+func (c *call) authFailure() error {
+	if c.refusal == nil || c.refusal.Status != http.StatusUnauthorized && !errors.Is(c.refusal.Cause, auth.ErrBusy) {
+		return nil
+	}
+	return c.refusal.Cause
 }

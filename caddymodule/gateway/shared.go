@@ -13,6 +13,7 @@ import (
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/caddymodule/logs"
+	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
 	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/metering"
@@ -39,6 +40,7 @@ const (
 	invocationsKey = "invocations"
 	inFlightKey    = "in_flight"
 	replayKey      = "replay"
+	requestsKey    = "requests"
 )
 
 // regionKey is the key of a regions.RegionState.
@@ -64,6 +66,7 @@ type sharedState struct {
 	invocations *logs.InvocationLogs // of the configurations in force
 	inFlight    *inFlightCounter     // calls in flight under caps
 	replay      *regions.ReplayMemory
+	requests    *metrics.Requests
 
 	mu   sync.Mutex  // guards held
 	held map[any]int // references by key
@@ -91,6 +94,9 @@ func acquireShared() *sharedState {
 	}).value
 	s.replay = holdState(s, replayKey, func() pooledValue[*regions.ReplayMemory] {
 		return pooledValue[*regions.ReplayMemory]{regions.NewReplayMemory()}
+	}).value
+	s.requests = holdState(s, requestsKey, func() pooledValue[*metrics.Requests] {
+		return pooledValue[*metrics.Requests]{metrics.NewRequests()}
 	}).value
 	return s
 }

@@ -44,7 +44,7 @@ func newCollector(read func() Values) *collector {
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range slices.Concat(c.gateway, c.regions, roomDescs, c.exporters) {
+	for _, d := range slices.Concat(c.gateway, c.regions, roomDescs, requestDescs, c.exporters) {
 		descs <- d
 	}
 }
@@ -63,6 +63,7 @@ func (c *collector) Collect(metrics chan<- prometheus.Metric) {
 		}
 	}
 	collectRoom(&v, metrics)
+	collectRequests(v.Requests, metrics)
 	for k := range v.Exporters {
 		for i, m := range exporterMetrics {
 			metrics <- prometheus.MustNewConstMetric(c.exporters[i], prometheus.GaugeValue, m.read(&v.Exporters[k]), v.Exporters[k].Name)

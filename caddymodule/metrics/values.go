@@ -20,6 +20,7 @@ type Values struct {
 	Ledger     Ledger
 	Regions    []Region
 	Exporters  []Exporter
+	Requests   *Requests // nil if requests are not counted
 }
 
 // Projects are the projects in force and how loading them goes.

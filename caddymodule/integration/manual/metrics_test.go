@@ -19,7 +19,7 @@ var metricsScript = script{
 		address := s.backend()
 		port := address[strings.LastIndex(address, ":")+1:]
 		s.gateway("{\nedge_functions {\n" + strings.Replace(regionsOf("eu-central-1 "+address), "backend", "capacity 10\ndynamic a 127.0.0.1 "+port+"\nbackend", 1) + "store embedded " + s.dir + "/.store\n" +
-			"in_flight project 5\nrate_limit project 500/s\nexport webhook http://127.0.0.1:1/usage {\nname billing\n}\n" + anyOpenProject + "}\n}\n" + anySite)
+			"top_projects 5\nin_flight project 5\nrate_limit project 500/s\nexport webhook http://127.0.0.1:1/usage {\nname billing\n}\n" + anyOpenProject + "}\n}\n" + anySite)
 		if err := s.wait("the region was measured", func() bool {
 			return strings.Contains(s.scrape("http://"+s.admin+"/metrics"), `edgegate_region_rtt_seconds{region="eu-central-1"}`)
 		}, nil); err != nil {
@@ -30,7 +30,15 @@ var metricsScript = script{
 	rules: []rule{
 		{command: "curl -s localhost:2019/metrics", output: exact, after: func(s *session, _ string) { s.compareMetrics() }},
 	},
-	blocks: map[string]func(*session, block) error{"yaml": func(s *session, b block) error {
+	blocks: map[string]func(*session, block) error{"promql": func(s *session, b block) error {
+		text := s.scrape("http://" + s.admin + "/metrics")
+		for _, name := range regexp.MustCompile(`edgegate_\w+`).FindAllString(b.text, -1) {
+			if !strings.Contains(text, "\n"+name+"{") {
+				return fmt.Errorf("there is no metric %s", name)
+			}
+		}
+		return nil
+	}, "yaml": func(s *session, b block) error {
 		s.stop()
 		if said, err := s.start("JWT_SECRET="+jwtSecret+" edgegate run --config Caddyfile", nil); err != nil {
 			return fmt.Errorf("%w: %s", err, lastLines(said, 5))
@@ -68,7 +76,7 @@ func (s *session) compareMetrics() {
 	var there []string
 	for _, m := range regexp.MustCompile(`(?m)^# HELP (edgegate_\S+) (.*)\n# TYPE \S+ (\S+)$`).FindAllStringSubmatch(text, -1) {
 		var labels []string
-		if found := regexp.MustCompile(`(?m)^` + m[1] + `\{(.*)\} `).FindStringSubmatch(text); found != nil {
+		if found := regexp.MustCompile(`(?m)^` + m[1] + `(?:_sum)?\{(.*)\} `).FindStringSubmatch(text); found != nil {
 			for _, name := range regexp.MustCompile(`(\w+)="[^"]*"`).FindAllStringSubmatch(found[1], -1) {
 				labels = append(labels, "`"+name[1]+"`")
 			}
