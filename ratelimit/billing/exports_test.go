@@ -106,8 +106,19 @@ func (f *fixture) final(calls int) {
 
 // export is a round of an exporter.
 func (f *fixture) export(s usage.Sink) exportState {
-	f.open.exports.once(f.t.Context(), s)
-	return f.open.exports.state(s.Name())
+	x := f.open.exports
+	if x.leaving.Swap(false) {
+		defer x.leaving.Store(true)
+	}
+	x.once(f.t.Context(), s)
+	return x.state(s.Name())
+}
+
+// sinks has the engine know exporters, whose only rounds are those of export: its own begin
+// after some seconds, in which a slow machine is not through with a test.
+func (f *fixture) sinks(list ...usage.Sink) {
+	f.open.exports.leaving.Store(true)
+	f.change(func(p *plan) { p.sinks = list })
 }
 
 // Each exporter is told each line once, and left alone for a minute then.

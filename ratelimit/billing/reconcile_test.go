@@ -31,7 +31,7 @@ func (f *fixture) levels(q ReconcileQuery) (levels map[string]ReconcileLevel, ok
 func TestReconcile(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
 	s := &service{sink: sink{name: "meter"}}
-	f.change(func(p *plan) { p.sinks = []usage.Sink{&deliverer{sink: sink{name: "files"}}, s} })
+	f.sinks(&deliverer{sink: sink{name: "files"}}, s)
 	f.final(4)
 	f.export(s)
 	q := ReconcileQuery{Against: "meters"}
@@ -72,7 +72,7 @@ func TestReconcile(t *testing.T) {
 func TestReconcileOnTheWay(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
 	s := &service{sink: sink{name: "meter"}, verdict: usage.Verdict{Held: "no customer"}}
-	f.change(func(p *plan) { p.sinks = []usage.Sink{s} })
+	f.sinks(s)
 	f.final(3)
 	f.export(s)
 	if levels, ok := f.levels(ReconcileQuery{}); ok || levels["R4"].Difference != 3 || !levels["R4"].Explained {

@@ -29,7 +29,7 @@ var _ usage.PricedSource = (*priced)(nil)
 // amounts is the level that compares money.
 func (f *fixture) amounts(s *priced) ReconcileLevel {
 	f.t.Helper()
-	f.change(func(p *plan) { p.sinks = []usage.Sink{s} })
+	f.sinks(s)
 	answer, err := f.Reconcile(f.t.Context(), ReconcileQuery{Against: "meters"})
 	if err != nil {
 		f.t.Fatal(err)

@@ -14,7 +14,7 @@ func besides(t *testing.T, sinks ...usage.Sink) (first, second *fixture) {
 	first = newFixture(t, account("acme", soft, pays))
 	second = reopen(t, first.dir, first.clock, account("acme", soft, pays))
 	for _, f := range []*fixture{first, second} {
-		f.change(func(p *plan) { p.sinks = sinks })
+		f.sinks(sinks...)
 	}
 	return first, second
 }
