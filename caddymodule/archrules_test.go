@@ -55,6 +55,11 @@ var arrows = []arrow{
 		"fleet tells gateways of one another by values that the gateway hands to it: it does not know the gateway",
 	},
 	{
+		"caddymodule/health/...",
+		[]string{"caddymodule/health/...", "caddymodule/options"},
+		"health judges conditions that are handed to it, and orders the end of the process by a function: it does not know the gateway",
+	},
+	{
 		"caddymodule/atomicfile",
 		[]string{"caddymodule/atomicfile"},
 		"atomicfile writes a file of whatever content: it knows nothing of ours",
@@ -84,6 +89,7 @@ var arrows = []arrow{
 		[]string{
 			"caddymodule/gateway/...", "caddymodule/handover", "caddymodule/sockets", "caddymodule/options", "caddymodule/logs",
 			"caddymodule/headwriter", "caddymodule/metrics", "caddymodule/fleet", "caddymodule/forwarded", "caddymodule/dynamic",
+			"caddymodule/health",
 			"routing/...", "regions/...", "ratelimit/...",
 		},
 		"those who use the gateway know it, and not the other way round: admin, audit, cli, sources, exporters and permission are guests over what it exports",

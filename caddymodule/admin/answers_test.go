@@ -12,6 +12,7 @@ import (
 
 	"github.com/edgegate/edgegate/caddymodule/audit"
 	"github.com/edgegate/edgegate/caddymodule/gateway"
+	"github.com/edgegate/edgegate/caddymodule/health"
 	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/routing/plan"
 )
@@ -31,6 +32,9 @@ func TestAnswersKeepTheirJSON(t *testing.T) {
 		"drain_order":    new(gateway.DrainOrder),
 		"drains":         new(gateway.DrainsAnswer),
 		"explain":        new(plan.Explanation),
+		"gateway_drain":  new(health.Status),
+		"gateway_order":  new(health.Order),
+		"health":         new(health.Answer),
 		"exporters":      new(billing.ExportersAnswer),
 		"projects":       new(gateway.ProjectsAnswer),
 		"proof":          new(billing.ProofAnswer),

@@ -44,7 +44,9 @@ var endpoints = map[string]map[string]endpoint{
 	"projects":        {http.MethodGet: {answer: listProjects}},
 	"audit":           {http.MethodGet: {answer: auditNow}},
 	"drain":           {http.MethodGet: {answer: listDrains}, http.MethodPost: {answer: drain}},
+	"drain/gateway":   {http.MethodGet: {answer: gatewayDrain}, http.MethodPost: {answer: drainGateway}},
 	"undrain":         {http.MethodPost: {answer: undrain}},
+	"undrain/gateway": {http.MethodPost: {answer: undrainGateway}},
 	"token":           {http.MethodPost: {answer: inspectToken}}, // it changes nothing, but a token does not belong into a URL
 	"quota":           {http.MethodGet: {quota, []string{"organization"}}, http.MethodPost: {answer: setQuota}},
 	"usage":           {http.MethodGet: {usedBy, []string{"period", "organization", "daily"}}},
@@ -81,10 +83,11 @@ func checkParameters(r *http.Request, allowed []string) error {
 	return nil
 }
 
-// streams are the endpoints whose answers are not JSON, by path below
-// /edge_functions/.
+// streams are the endpoints whose answers are not JSON, or that also answer while no
+// configuration is loaded, by path below /edge_functions/.
 var streams = map[string]caddy.AdminHandlerFunc{
 	"usage/export": export,
+	"health":       healthNow,
 }
 
 // API is the part of Caddy's admin API that is about the gateway.

@@ -236,7 +236,7 @@ func TestWithoutApp(t *testing.T) {
 	load(t, []byte(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"writer":{"output":"discard"}}}}}`))
 	for _, route := range new(admin.API).Routes() {
 		method := http.MethodGet
-		if slices.Contains([]string{"/edge_functions/token", "/edge_functions/drain", "/edge_functions/undrain"}, route.Pattern) {
+		if slices.Contains([]string{"/edge_functions/token", "/edge_functions/drain", "/edge_functions/undrain", "/edge_functions/undrain/gateway"}, route.Pattern) {
 			method = http.MethodPost
 		}
 		_, err := ask(t, method, route.Pattern, "")

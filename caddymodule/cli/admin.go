@@ -109,6 +109,8 @@ type question struct {
 	hints map[string]string
 	// timeout is the longest wait for the answer. Default: that of admin.
 	timeout time.Duration
+	// then is done after the answer was printed; nil is nothing.
+	then func(ctx context.Context, gateway admin) error
 }
 
 // ask returns the JSON that the gateway answers.
@@ -171,7 +173,8 @@ func (a admin) failure(err error, q question) error {
 			text = cause // without the method and the URL, which the user did not type
 		}
 		return &FailureError{
-			Msg: fmt.Sprintf("no gateway answers at %s: %s", a.address, text),
+			unreached: true,
+			Msg:       fmt.Sprintf("no gateway answers at %s: %s", a.address, text),
 			Hint: "start it with `edgegate run --config FILE`, or name the address of its `admin` option with --address" +
 				" (there is none with `admin off`)",
 		}
@@ -183,7 +186,7 @@ func (a admin) failure(err error, q question) error {
 	if json.Unmarshal([]byte(body), &said) != nil || said.Error == "" {
 		return a.stranger("HTTP " + status)
 	}
-	return &FailureError{Msg: said.Error, Hint: hintFor(status, said.Error, q)}
+	return &FailureError{Msg: said.Error, Hint: hintFor(status, said.Error, q), status: status}
 }
 
 // hintFor returns the advice for an answer of the admin API other than 200.

@@ -57,6 +57,7 @@ trip that is expected to it, and the state of each of its backends.`,
 				})
 			},
 		},
+		healthCommand(now),
 		explainCommand(now),
 		drainCommand(now),
 		undrainCommand(now),
@@ -131,6 +132,9 @@ func ask(cmd *cobra.Command, now func() time.Time, prepare func() (question, ans
 		}
 		if err := show(cmd, text.Bytes()); err != nil {
 			return err
+		}
+		if asked.then != nil {
+			return asked.then(ctx, gateway)
 		}
 		if v, ok := into.(verdict); ok && !v.yes() {
 			return errVerdict

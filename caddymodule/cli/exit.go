@@ -38,6 +38,9 @@ func (e *UsageError) Error() string { return e.Msg }
 type FailureError struct {
 	Msg  string // what went wrong
 	Hint string // what to do about it; empty asks for a report
+
+	unreached bool   // nothing answers at the address of the gateway
+	status    string // of the answer of the admin API; "" without one
 }
 
 // Error returns the message without the hint.

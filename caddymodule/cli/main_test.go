@@ -92,7 +92,6 @@ func TestCommandsThatAreNotThere(t *testing.T) {
 	for _, tc := range []struct{ args, message, hint string }{
 		{"top", "top: not in this build", "docs/roadmap.md"},
 		{"events -f", "events: not in this build", "docs/roadmap.md"},
-		{"health", "health: not in this build", "docs/roadmap.md"},
 		{"placement -o json", "placement: not in this build", "docs/roadmap.md"},
 		{"logs --project abc x", "logs: not in this build", "docs/roadmap.md"},
 		{"help nosuch", `"nosuch" is not a command of edgegate`, "the commands of edgegate are"},

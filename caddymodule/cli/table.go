@@ -40,6 +40,9 @@ func (a *statusAnswer) table(w io.Writer, now time.Time) {
 	if a.Store != nil {
 		rows = append(rows, []string{"Store", fmt.Sprintf("%s %s, %s", a.Store.Kind, a.Store.Location, reasoned(a.Store.State, a.Store.Error))})
 	}
+	if a.Health.Reasons != nil { // a gateway of an older build does not say
+		rows = append(rows, []string{"Health", healthText(a.Health)})
+	}
 	write(w, append(rows, []string{"WebSockets", fmt.Sprintf("%d open", a.Sockets)}))
 	rows = make([][]string, 0, 1+len(a.Regions))
 	rows = append(rows, append(regionHead(), "BACKENDS"))

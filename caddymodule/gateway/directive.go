@@ -20,9 +20,7 @@ import (
 func init() {
 	httpcaddyfile.RegisterDirective("edge_functions", parseDirective)
 	httpcaddyfile.RegisterDirectiveOrder("edge_functions", httpcaddyfile.Before, "reverse_proxy")
-	for _, name := range []string{"edge_functions_console", "edge_functions_health"} {
-		httpcaddyfile.RegisterDirective(name, laterDirective)
-	}
+	httpcaddyfile.RegisterDirective("edge_functions_console", laterDirective)
 }
 
 // laterDirective refuses a directive that a later version will have.

@@ -4,13 +4,18 @@ import (
 	"errors"
 	"iter"
 	"net/http"
+	"os"
 	"strings"
+	"syscall"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
+	"github.com/edgegate/edgegate/caddymodule/health"
 	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/routing/auth/jwks"
@@ -87,3 +92,59 @@ func (a *App) Tenant(p *projects.Project) capacity.Tenant { return a.pipeline.Te
 
 // Logger returns the log of the configuration.
 func (a *App) Logger() *zap.Logger { return a.logger }
+
+// Health returns whether new calls should be sent to this gateway.
+func (a *App) Health() health.Answer { return a.shared.health.Answer(a.healthChecks) }
+
+// GatewayDrain returns the drain of this gateway; Drains returns those of regions.
+func (a *App) GatewayDrain() health.Status { return a.shared.health.DrainStatus() }
+
+// DrainGateway makes this gateway not ready at once, and stops the process after over,
+// unless noStop. Until then calls are served.
+func (a *App) DrainGateway(over time.Duration, noStop bool) (health.Status, error) {
+	status, err := a.shared.health.Drain(over, noStop)
+	if err == nil {
+		a.logger.Info("gateway drain ordered", zap.Duration("over", over), zap.Bool("stops", status.Stops))
+	}
+	return status, err
+}
+
+// UndrainGateway takes the order of DrainGateway back, which is possible until the
+// process stops.
+func (a *App) UndrainGateway() (health.Status, error) {
+	status, err := a.shared.health.Undrain()
+	if err == nil {
+		a.logger.Info("gateway drain taken back")
+	}
+	return status, err
+}
+
+// healthChecks finds out the conditions on which the gateway is ready. ok is false
+// before the configuration has started.
+func (a *App) healthChecks() (found health.Checks, ok bool) {
+	select {
+	case <-a.started:
+	default:
+		return found, false
+	}
+	state, _ := a.engine.LedgerState(time.Now())
+	found.LedgerWritable = state != "" && state != billing.StateDown
+	found.ProjectsLoaded = a.single != nil || !a.keeper.current().loadedAt.IsZero()
+	found.ClockInBounds = true
+	if shared := a.engine.Shared(); shared != nil {
+		found.ClockInBounds = shared.Mirror().ClockOffset().Abs() <= metering.MaxClockOffset
+	}
+	return found, true
+}
+
+// stopProcess has Caddy end the process as it does for a service manager: calls that
+// run have the grace period.
+func stopProcess() {
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Signal(syscall.SIGTERM)
+	}
+	if err != nil {
+		caddy.Log().Named("edge_functions").Error("drained gateway not stopped; stop the process", zap.Error(err))
+	}
+}

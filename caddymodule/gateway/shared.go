@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
+	"github.com/edgegate/edgegate/caddymodule/health"
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
@@ -41,6 +42,7 @@ const (
 	inFlightKey    = "in_flight"
 	replayKey      = "replay"
 	requestsKey    = "requests"
+	healthKey      = "health"
 )
 
 // regionKey is the key of a regions.RegionState.
@@ -67,6 +69,7 @@ type sharedState struct {
 	inFlight    *inFlightCounter     // calls in flight under caps
 	replay      *regions.ReplayMemory
 	requests    *metrics.Requests
+	health      *health.State
 
 	mu   sync.Mutex  // guards held
 	held map[any]int // references by key
@@ -98,6 +101,9 @@ func acquireShared() *sharedState {
 	s.requests = holdState(s, requestsKey, func() pooledValue[*metrics.Requests] {
 		return pooledValue[*metrics.Requests]{metrics.NewRequests()}
 	}).value
+	s.health = holdState(s, healthKey, func() *health.State {
+		return health.NewState(health.Config{Exiting: caddy.Exiting, Stop: stopProcess})
+	})
 	return s
 }
 

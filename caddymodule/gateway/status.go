@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
+	"github.com/edgegate/edgegate/caddymodule/health"
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth/jwks"
@@ -23,6 +24,8 @@ type Status struct {
 	Sockets  int            `json:"websockets"` // number of open WebSockets
 	Gateway  string         `json:"gateway"`    // id of this gateway and of its ledger
 	Host     string         `json:"host"`       // name of the machine
+	// Health is whether new calls should be sent to this gateway, and why not.
+	Health health.Answer `json:"health"`
 	// Fleet lists the gateways that share the store and sent a heartbeat in the last
 	// 15 s; null without a shared store.
 	Fleet []fleet.Heartbeat `json:"fleet"`
@@ -111,6 +114,7 @@ func (a *App) Status() Status {
 		Sockets:  a.shared.sockets.Len(),
 		Gateway:  a.gatewayID(),
 		Host:     hostname(),
+		Health:   a.Health(),
 	}
 	location := a.network.View().Location
 	heard, ok := a.shared.fleet.Heard()

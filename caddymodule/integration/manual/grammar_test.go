@@ -38,12 +38,13 @@ var openers = map[string]string{
 
 // around is what the blocks of a grammar stand in that the page does not repeat.
 var around = map[string][]string{
-	"":                            nil,
-	"edge_functions [<matcher>]":  {"http://localhost:8000"},
-	"project default":             {"", "edge_functions"},
-	"dynamic a [<name> [<port>]]": {"", "edge_functions", "region eu-central-1"},
-	"dynamic srv [<name>]":        {"", "edge_functions", "region eu-central-1"},
-	"function <slug>|*":           {"", "edge_functions", "project default"},
+	"":                           nil,
+	"edge_functions [<matcher>]": {"http://localhost:8000"},
+	"project default":            {"", "edge_functions"},
+	"edge_functions_health [<matcher>] [live|ready]": {"http://localhost:8000"},
+	"dynamic a [<name> [<port>]]":                    {"", "edge_functions", "region eu-central-1"},
+	"dynamic srv [<name>]":                           {"", "edge_functions", "region eu-central-1"},
+	"function <slug>|*":                              {"", "edge_functions", "project default"},
 }
 
 // checkGrammar asks the parser for each option of a grammar whether it knows it, at its place.

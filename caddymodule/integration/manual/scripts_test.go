@@ -271,6 +271,7 @@ var scripts = []script{
 	},
 	cliScript,
 	metricsScript,
+	operationsScript,
 }
 
 // buildRule builds in the clone, into the session's directory.
