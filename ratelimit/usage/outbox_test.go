@@ -32,7 +32,10 @@ type sink struct {
 	has     func(account string) int64 // that it counted
 }
 
-// servers starts what stands in for all services.
+// rigStart is the first hour of a rig.
+var rigStart = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// servers starts what stands in for all services. Their clocks are two days after rigStart: services refuse what is old.
 func servers(t *testing.T, url func(name string, at string) string, batch int) []*sink {
 	t.Helper()
 	clock := func(f *fakesinks.Faults) func() time.Time { return f.Now }
@@ -76,6 +79,9 @@ func servers(t *testing.T, url func(name string, at string) string, batch int) [
 			return added
 		}})
 	}
+	for _, s := range all {
+		s.faults.Set(rigStart.AddDate(0, 0, 2))
+	}
 	return all
 }
 
@@ -98,7 +104,7 @@ func newRig(t *testing.T, seed uint64) *rig {
 	store := usage.NewLineStore(path, "ledger")
 	store.NoSync()
 	return &rig{
-		t: t, path: path, store: store, random: rand.New(rand.NewPCG(seed, 1)), start: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC),
+		t: t, path: path, store: store, random: rand.New(rand.NewPCG(seed, 1)), start: rigStart,
 	}
 }
 
@@ -350,6 +356,7 @@ func TestHeldCountsOnce(t *testing.T) {
 	for range 5 {
 		r.pass()
 	}
+	fake.Set(rigStart.AddDate(0, 0, 2))
 	outbox := r.outbox(&sink{faults: &fake.Faults})
 	held := func() (sent, held int) {
 		t.Helper()
