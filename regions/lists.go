@@ -23,6 +23,15 @@ type RegionState struct {
 	load    capacity.Load
 	drain   atomic.Pointer[Drain]
 	lists   sourceLists
+	probes  probeCounts
+}
+
+// probeCounts are numbers of probes.
+type probeCounts struct{ passed, failed atomic.Uint64 }
+
+// Probes returns how many probes of the region's backends passed and failed.
+func (s *RegionState) Probes() (passed, failed uint64) {
+	return s.probes.passed.Load(), s.probes.failed.Load()
 }
 
 // Drain returns the operator's order.

@@ -96,6 +96,10 @@ func (n *Network) Upstreams(r *Region) []*Upstream { return n.members[r].list.Lo
 // State returns the state of a region.
 func (n *Network) State(r *Region) *RegionState { return n.states[r] }
 
+// RetriesLeft returns how many calls may be sent again now, after they were sent once
+// or waited long for a connection.
+func (n *Network) RetriesLeft(now time.Time) int64 { return max(0, n.budget.left(now)) }
+
 // View returns the current view, at most 250 ms old while the network runs.
 func (n *Network) View() *View {
 	if v := n.view.Load(); v != nil {
@@ -166,6 +170,7 @@ func (n *Network) setRunning(running bool) {
 func (n *Network) adopt(r *Region, u *Upstream) {
 	changed := n.Changed
 	u.changed.Store(&changed)
+	u.probed.Store(&n.states[r].probes)
 	u.Secure(n.security[r.Name])
 	u.listensHere.Store(n.own != nil && u.Backend.Network == "tcp" && n.own(u.Backend.DialAddress))
 }

@@ -151,6 +151,10 @@ func TestProbesNotice(t *testing.T) {
 				if took := w.becomes(t, StateDown); took > 8*time.Second || took < 2*time.Second {
 					t.Errorf("down after %v", took)
 				}
+				passed, failed := w.State(w.set[first]).Probes()
+				if passed < 4 || failed < 3 || failed > 8 { // of 10 s, and of at most 8 s with time-outs
+					t.Errorf("%d probes passed, %d failed", passed, failed)
+				}
 				p.become(answers)
 				if took := w.becomes(t, StateUp); took > 8*time.Second || took < 3*time.Second {
 					t.Errorf("up again after %v", took)

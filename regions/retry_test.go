@@ -177,7 +177,7 @@ func TestRetryBudget(t *testing.T) {
 		}
 	}
 	sent := int(silent.heads.Load()) + len(other.got())
-	if most := requests/5 + budgetSecond*budgetWindow; sent-requests > most || sent-requests < most/2 || failed == 0 {
+	if most := requests/5 + budgetSecond*budgetWindow; sent-requests > most || sent-requests < most/2 || failed == 0 || w.Network.RetriesLeft(time.Now()) > requests/5 {
 		t.Errorf("%d retries of %d requests, at most %d; %d failed", sent-requests, requests, most, failed)
 	}
 }

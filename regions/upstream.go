@@ -38,9 +38,10 @@ type Upstream struct {
 	breaker     *breaker
 	brokenConns brokenConns
 	suspects    suspects
-	faults      faults                 // reasons shown while it is down
-	asked       chan struct{}          // of capacity one: a probe is wanted soon
-	changed     atomic.Pointer[func()] // called when the state may have changed
+	faults      faults                      // reasons shown while it is down
+	asked       chan struct{}               // of capacity one: a probe is wanted soon
+	changed     atomic.Pointer[func()]      // called when the state may have changed
+	probed      atomic.Pointer[probeCounts] // of its region; nil before Network.Apply
 
 	mu       sync.Mutex // guards the fields below
 	security *tls.Config
@@ -165,6 +166,13 @@ func (u *Upstream) answered() {
 // checked records the outcome of a probe. rtt is 0 if none was measured. It
 // returns the state by all probes so far.
 func (u *Upstream) checked(began, now time.Time, passed bool, rtt time.Duration) State {
+	if counts := u.probed.Load(); counts != nil {
+		if passed {
+			counts.passed.Add(1)
+		} else {
+			counts.failed.Add(1)
+		}
+	}
 	if u.brokenConns.probed(began, now, passed) {
 		u.trip()
 	}

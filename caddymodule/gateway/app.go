@@ -278,6 +278,7 @@ func (a *App) Start() error {
 	a.applyMemory()
 	a.engine.Use(billingCatalogue{a}) // not that of a configuration that does not start
 	a.invocations.Start()
+	loads.Add(1)
 	a.shared.requests.TopProjects(a.TopProjects)
 	return nil
 }

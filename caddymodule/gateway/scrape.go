@@ -5,9 +5,13 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync/atomic"
+	"time"
 
+	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/capacity"
 	"github.com/edgegate/edgegate/routing/auth"
@@ -16,6 +20,7 @@ import (
 // scrape reads the values of all metrics. Their names and help texts are package
 // metrics'.
 func (a *App) scrape() metrics.Values {
+	now := time.Now()
 	v := metrics.Values{
 		Projects:   a.projectMetrics(),
 		RateLimits: a.shared.limiter.Stats(),
@@ -24,6 +29,14 @@ func (a *App) scrape() metrics.Values {
 		InFlight:   metrics.InFlight{Callers: a.shared.inFlight.Len(), Refused: make(map[string]uint64, len(inFlightScopes))},
 		Regions:    a.regionMetrics(),
 		Exporters:  a.exporterMetrics(),
+
+		Changes:     make(map[metrics.Change]uint64),
+		RetriesLeft: a.network.RetriesLeft(now),
+		LogLost:     a.shared.invocations.Lost(),
+		Loads:       loads.Load(),
+	}
+	for change, n := range a.shared.transitions.Changes() {
+		v.Changes[metrics.Change{Kind: string(change.Kind), State: change.To}] = n
 	}
 	if a.counter != nil {
 		v.Requests = a.shared.requests
@@ -35,12 +48,29 @@ func (a *App) scrape() metrics.Values {
 	}
 	if ledger := a.engine.Ledger(); ledger != nil {
 		bills, _ := a.engine.BillsState()
-		v.Ledger = metrics.Ledger{Writable: ledger.Healthy() == nil, Waiting: ledger.Deferred(), NoBills: bills == billing.StateDegraded}
+		state, _ := a.engine.LedgerState(now)
+		v.Ledger = metrics.Ledger{
+			Writable: ledger.Healthy() == nil,
+			Waiting:  ledger.Deferred(),
+			NoBills:  bills == billing.StateDegraded,
+			Degraded: state != billing.StateUp,
+			SyncAge:  ledger.SyncAge(),
+		}
+		quotas := a.engine.QuotaStats()
+		granting, _ := a.engine.QuotaState(now)
+		v.Quotas = metrics.Quotas{
+			Organizations: quotas.Organizations,
+			Exhausted:     quotas.Exhausted,
+			Held:          quotas.Unspent,
+			Unreported:    quotas.Ungranted,
+			Failing:       granting == billing.StateDown,
+		}
 	}
 	if shared := a.engine.Shared(); shared != nil {
 		mirror := shared.Mirror()
-		v.Store = metrics.Store{Unflushed: mirror.Age(), ClockOffset: mirror.ClockOffset()}
+		v.Store = metrics.Store{Unflushed: mirror.Age(), ClockOffset: mirror.ClockOffset(), Corrected: mirror.Differed()}
 	}
+	v.Store.Down = slices.ContainsFunc(a.StoreConditions(), func(c logs.Condition) bool { return c.State == string(redisconn.Down) })
 	return v
 }
 
@@ -75,6 +105,7 @@ func (a *App) regionMetrics() []metrics.Region {
 			Refused:    roomMetrics(&r.Load.Calls).Refused,
 			WebSockets: roomMetrics(&r.Load.Sockets),
 		}
+		m.ProbesPassed, m.ProbesFailed = a.network.State(r.Region).Probes()
 		if r.Known {
 			m.RTT = new(r.Distance.RTT)
 		}
@@ -85,6 +116,9 @@ func (a *App) regionMetrics() []metrics.Region {
 			m.Capacity = new(r.Load.Capacity())
 		}
 		for _, b := range slices.Concat(r.Backends, r.Others) {
+			if b.Open {
+				m.BreakersOpen++
+			}
 			switch {
 			case b.Phase == regions.PhaseLeaving:
 				m.BackendsLeaving++
@@ -136,6 +170,9 @@ func (a *App) exporterMetrics() []metrics.Exporter {
 	}
 	return list
 }
+
+// loads counts the configurations that were put into force.
+var loads atomic.Uint64
 
 // checkMetrics returns what is wrong with the options of metrics.
 func (a *App) checkMetrics() error {

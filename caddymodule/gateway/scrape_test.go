@@ -46,6 +46,7 @@ func TestRegionMetrics(t *testing.T) {
 }
 
 func TestMetrics(t *testing.T) {
+	before := loads.Load()
 	load(t, textApp(t, fileJSON("hello")))
 	ctx := caddy.ActiveContext()
 	families, err := ctx.GetMetricsRegistry().Gather()
@@ -60,5 +61,16 @@ func TestMetrics(t *testing.T) {
 	}
 	if values["edgegate_projects"] != 1 || values["edgegate_functions"] != 1 || values["edgegate_projects_last_load_successful"] != 1 {
 		t.Errorf("metrics %v", values)
+	}
+	for name, want := range map[string]float64{
+		"edgegate_config_loads_total": float64(before + 1), "edgegate_ledger_degraded": 0, "edgegate_store_up": 1,
+		"edgegate_quota_failing": 0, "edgegate_retry_budget_left": 30,
+	} {
+		if got, ok := values[name]; !ok || got != want {
+			t.Errorf("%s is %v (there: %t), want %v", name, got, ok, want)
+		}
+	}
+	if age, ok := values["edgegate_ledger_sync_age_seconds"]; !ok || age < 0 || age > 60 {
+		t.Errorf("the ledger was synced %v s ago (there: %t)", age, ok)
 	}
 }

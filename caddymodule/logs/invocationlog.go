@@ -84,8 +84,9 @@ type InvocationLog struct {
 
 	mu      sync.Mutex // guards the fields below
 	waiting []invocationLine
-	written chan struct{} // closed when no line waits any more; nil while none does
-	lost    uint64        // lines, since the last message about them
+	written chan struct{}  // closed when no line waits any more; nil while none does
+	lost    uint64         // lines, since the last message about them
+	total   *atomic.Uint64 // lost lines of all configurations; nil before Provide
 	toldAt  time.Time
 }
 
@@ -122,6 +123,9 @@ func (l *InvocationLog) Write(line *Invocation) {
 	switch {
 	case len(l.waiting) >= mostWaiting:
 		l.lost++
+		if l.total != nil {
+			l.total.Add(1)
+		}
 		if lost := l.takeLost(); lost > 0 {
 			go l.tellLost(lost)
 		}

@@ -153,6 +153,8 @@ func TestInvocationLogThatBlocks(t *testing.T) {
 		var faults output
 		log := NewInvocationLog(new(InvocationLogConfig), loggerTo(out, nil))
 		log.faults = loggerTo(&faults, nil)
+		all := new(InvocationLogs)
+		new(InvocationTurn).Provide(all, log)
 		log.Write(&Invocation{RequestID: "first"})
 		synctest.Wait() // the first is being written
 		const lost = 10
@@ -176,6 +178,9 @@ func TestInvocationLogThatBlocks(t *testing.T) {
 		}
 		if said := faults.String(); !strings.Contains(said, `"lines":9}`) || strings.Count(said, "\n") != 2 {
 			t.Errorf("about lost lines it says %q", said)
+		}
+		if n := all.Lost(); n != lost {
+			t.Errorf("%d lines were counted as lost, want %d", n, lost)
 		}
 	})
 }

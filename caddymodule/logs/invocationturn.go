@@ -7,7 +7,11 @@ import "sync/atomic"
 // goes to the newest log.
 type InvocationLogs struct {
 	newest atomic.Pointer[InvocationLog] // nil: the newest configuration has none
+	lost   atomic.Uint64
 }
+
+// Lost returns how many lines were lost, since outputs did not take them in time.
+func (a *InvocationLogs) Lost() uint64 { return a.lost.Load() }
 
 // InvocationTurn is the invocation log in the life of one configuration. The zero
 // value logs nothing.
@@ -19,7 +23,12 @@ type InvocationTurn struct {
 }
 
 // Provide sets the configuration's own log, nil for none, before calls come.
-func (t *InvocationTurn) Provide(all *InvocationLogs, own *InvocationLog) { t.all, t.own = all, own }
+func (t *InvocationTurn) Provide(all *InvocationLogs, own *InvocationLog) {
+	t.all, t.own = all, own
+	if own != nil {
+		own.total = &all.lost
+	}
+}
 
 // Start makes the log the newest.
 func (t *InvocationTurn) Start() { t.previous = t.all.newest.Swap(t.own) }

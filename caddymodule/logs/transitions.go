@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -45,8 +46,15 @@ type Observation struct {
 // state to which, why, and since when it was in the one before. It outlives
 // configurations, since a reload changes no state. It is safe for concurrent use.
 type Transitions struct {
-	mu     sync.Mutex // guards states
-	states map[Kind]map[string]entered
+	mu      sync.Mutex // guards states and changes
+	states  map[Kind]map[string]entered
+	changes map[Change]uint64
+}
+
+// Change is a change of the state of something of a kind.
+type Change struct {
+	Kind Kind
+	To   string // the state it entered
 }
 
 // entered is a state and when it began.
@@ -57,7 +65,14 @@ type entered struct {
 
 // NewTransitions returns Transitions that have observed nothing.
 func NewTransitions() *Transitions {
-	return &Transitions{states: make(map[Kind]map[string]entered)}
+	return &Transitions{states: make(map[Kind]map[string]entered), changes: make(map[Change]uint64)}
+}
+
+// Changes returns how many changes there were.
+func (t *Transitions) Changes() map[Change]uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.changes)
 }
 
 // Observe compares the states of all things of a kind with those of the last
@@ -80,6 +95,7 @@ func (t *Transitions) Observe(logger *zap.Logger, now time.Time, seen Observatio
 			continue
 		}
 		after[c.Name] = entered{c.State, now}
+		t.changes[Change{seen.Kind, c.State}]++
 		if line := logger.Check(levelOf(c.State), "state changed"); line != nil {
 			line.Write(
 				zap.String("what", string(seen.Kind)), zap.String("name", c.Name),

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -44,6 +45,9 @@ func TestTransitions(t *testing.T) {
 		if got := told(logs); !slices.Equal(got, step.want) {
 			t.Errorf("%s:\n%s\nwant\n%s", step.name, strings.Join(got, "\n"), strings.Join(step.want, "\n"))
 		}
+	}
+	if got, want := states.Changes(), map[Change]uint64{{KindRegion, "up"}: 4, {KindRegion, "down"}: 2, {KindRegion, "degraded"}: 1}; !maps.Equal(got, want) {
+		t.Errorf("changes %v, want %v", got, want)
 	}
 	for kind, want := range map[Kind][]string{
 		KindStore:   {"info store a: unknown->up () after 0s"}, // though a region has its name

@@ -57,6 +57,10 @@ var regionMetrics = []regionMetric{
 		func(r *Region) *float64 { return new(float64(r.BackendsDown)) },
 	},
 	{
+		"edgegate_region_breakers_open", "Backends of the region that get no calls for a while, after connections failed.",
+		func(r *Region) *float64 { return new(float64(r.BreakersOpen)) },
+	},
+	{
 		"edgegate_region_backends_entering", "New backends of the region that get none or few of its calls yet.",
 		func(r *Region) *float64 { return new(float64(r.BackendsEntering)) },
 	},

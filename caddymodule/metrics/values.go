@@ -21,6 +21,12 @@ type Values struct {
 	Regions    []Region
 	Exporters  []Exporter
 	Requests   *Requests // nil if requests are not counted
+	Quotas     Quotas
+	// Changes are changes of state, by what changed and the state it entered.
+	Changes     map[Change]uint64
+	RetriesLeft int64  // calls that may be sent a second time now
+	LogLost     uint64 // lines of the invocation log
+	Loads       uint64 // configurations that were put into force
 }
 
 // Projects are the projects in force and how loading them goes.
@@ -47,8 +53,10 @@ type InFlight struct {
 	Refused map[string]uint64 // calls answered 503, by the scope of the cap
 }
 
-// Store is the store that gateways share. Both are 0 with the embedded store.
+// Store is the store that gateways share. All is 0 with the embedded store.
 type Store struct {
+	Down        bool          // Redis does not answer
+	Corrected   uint64        // sums that differed from the ledger
 	Unflushed   time.Duration // for how long some sums did not get to Redis
 	ClockOffset time.Duration // how far the clock of Redis is ahead of this machine's
 }
@@ -58,6 +66,19 @@ type Ledger struct {
 	Writable bool // false before it is open
 	Waiting  int  // invocations that went on without a record
 	NoBills  bool // the file of bills is damaged
+	Degraded bool // it is not up
+	SyncAge  time.Duration
+}
+
+// Change is a change of the state of something of a kind.
+type Change struct{ Kind, State string }
+
+// Quotas are the quotas in this process.
+type Quotas struct {
+	Organizations    int
+	Exhausted        int // organizations whose hard quota is used up
+	Held, Unreported int64
+	Failing          bool // calls were refused lately since the store did not answer
 }
 
 // Region is one region as this gateway sees it.
@@ -77,6 +98,8 @@ type Region struct {
 	ListsFailing                      int               // sources of backends whose look-ups fail
 	Refused                           map[string]uint64 // calls answered 503 for want of room, by reason
 	WebSockets                        Room
+	BreakersOpen                      int // backends that are held back after failures
+	ProbesPassed, ProbesFailed        uint64
 }
 
 // Room is how much of a kind of room is taken.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/ratelimit/metering/durable"
+	"github.com/edgegate/edgegate/ratelimit/quota"
 )
 
 // State says whether a part of the engine works.
@@ -122,4 +123,13 @@ func (t *trouble) lately(now time.Time) error {
 		return last.err
 	}
 	return nil
+}
+
+// QuotaStats returns numbers of the quotas in this process; zeros before Start.
+func (e *Engine) QuotaStats() quota.Stats {
+	o := e.opened.Load()
+	if o == nil {
+		return quota.Stats{}
+	}
+	return o.quotas.Stats()
 }

@@ -73,6 +73,7 @@ type Ledger struct {
 	stop       chan struct{}
 	kick       chan struct{} // wakes run: somebody waits for a sync
 	stopped    sync.WaitGroup
+	stepped    atomic.Int64 // when step last succeeded, by Elapsed
 
 	mu        sync.Mutex // guards the fields up to mirrored, and what of instance logs is for one goroutine
 	orphans   []*instanceLog
@@ -165,6 +166,7 @@ func Open(config Config) (*Ledger, error) {
 	if !config.SharedClock {
 		l.assume.Stop()
 	}
+	l.stepped.Store(int64(l.Elapsed()))
 	l.stopped.Go(l.run)
 	l.stopped.Go(l.archive)
 	l.stopped.Go(l.guard)
@@ -285,6 +287,9 @@ func (l *Ledger) run() {
 		case <-l.kick:
 		}
 		err := l.step()
+		if err == nil {
+			l.stepped.Store(int64(l.Elapsed()))
+		}
 		l.mu.Lock()
 		before := l.failed
 		l.failed = err
@@ -294,6 +299,12 @@ func (l *Ledger) run() {
 			l.config.Trouble(err)
 		}
 	}
+}
+
+// SyncAge returns how long ago all records were last brought to the disk, which is
+// done every 50 ms. In the mode SyncNone that is left to the kernel.
+func (l *Ledger) SyncAge() time.Duration {
+	return max(0, l.Elapsed()-time.Duration(l.stepped.Load()))
 }
 
 // step prepares the next segment, records what is pending, syncs the log, adds new

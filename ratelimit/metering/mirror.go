@@ -47,6 +47,7 @@ type Mirror struct {
 	done   sync.WaitGroup
 	ok     atomic.Int64 // when Redis last had all sums, in Unix microseconds
 	calls  atomic.Uint64
+	differ atomic.Uint64          // sums in Redis that differed from the ledger
 	shared atomic.Pointer[Origin] // the ledger that gateways share, with the form in which they write; nil: not known yet
 
 	appeared atomic.Bool  // this process's presence was in Redis
@@ -170,6 +171,10 @@ func (m *Mirror) Close(ctx context.Context) error {
 func (m *Mirror) Age() time.Duration {
 	return max(0, time.Since(time.UnixMicro(m.ok.Load()))-2*flushSlow)
 }
+
+// Differed returns how many fields in Redis differed from the ledger, and were set
+// right.
+func (m *Mirror) Differed() uint64 { return m.differ.Load() }
 
 // Calls returns how many commands were sent to Redis.
 func (m *Mirror) Calls() uint64 { return m.calls.Load() }

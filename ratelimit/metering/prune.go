@@ -156,6 +156,7 @@ func (m *Mirror) verify(ctx context.Context, of shardOf) error {
 		}
 	}
 	if len(differed) > 0 {
+		m.differ.Add(uint64(len(differed)))
 		slices.Sort(differed)
 		m.hooks.Trouble(&DifferedError{Key: key, Fields: len(differed), First: differed[0]})
 	}

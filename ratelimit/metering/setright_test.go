@@ -44,6 +44,7 @@ func TestSumsAreSetRight(t *testing.T) {
 		{hour + "f|eu|completed", "many"},
 	} {
 		told = nil
+		before := sender.Differed()
 		redis.put(key, field[0], field[1])
 		for range 2 {
 			if err := sender.Verify(t.Context()); err != nil {
@@ -52,6 +53,8 @@ func TestSumsAreSetRight(t *testing.T) {
 		}
 		if len(told) != 1 || told[0].Key != key || cmp.Compare(told[0].Fields, 0) <= 0 {
 			t.Errorf("%v: told %v", field, told)
+		} else if n := sender.Differed() - before; n != uint64(told[0].Fields) {
+			t.Errorf("%v: %d were counted, told were %d", field, n, told[0].Fields)
 		}
 		all, err := reader.PeerSums(t.Context(), "")
 		if err != nil {

@@ -41,3 +41,28 @@ func (m *Manager) State(organization string, allowance *Allowance) (State, error
 	}
 	return s, nil
 }
+
+// Stats are numbers of the quotas that this process granted units of lately.
+type Stats struct {
+	Organizations int   // with an account here
+	Exhausted     int   // of which the authority said that nothing is left
+	Unspent       int64 // units that are granted to this process and not used
+	Ungranted     int64 // units that were used without a grant and not reported yet
+}
+
+// Stats returns numbers of the current period.
+func (m *Manager) Stats() (s Stats) {
+	for _, a := range m.accounts.Range {
+		s.Organizations++
+		w := a.current.Load()
+		if w == nil {
+			continue
+		}
+		s.Unspent += max(0, w.unspent.Load())
+		s.Ungranted += max(0, w.ungranted.Load())
+		if w.exhausted.Load() != nil && w.unspent.Load() <= 0 {
+			s.Exhausted++
+		}
+	}
+	return s
+}

@@ -8,10 +8,22 @@ import (
 func TestQuotaRemaining(t *testing.T) {
 	g := openGateway(t, t.TempDir(), newClock(), hard(5))
 	defer g.close()
+	if s := g.Stats(); s != (Stats{}) {
+		t.Errorf("before the first unit: %+v", s)
+	}
 	for want := int64(4); want >= 0; want-- {
 		if unit, err := g.take(); err != nil || unit.Remaining != want {
 			t.Errorf("%d remain, want %d, %v", unit.Remaining, want, err)
 		}
+	}
+	if s := g.Stats(); s.Organizations != 1 || s.Unspent != 0 || s.Exhausted != 0 {
+		t.Errorf("after the last unit: %+v", s)
+	}
+	if _, err := g.take(); err == nil {
+		t.Error("a unit beyond the quota")
+	}
+	if s := g.Stats(); s != (Stats{Organizations: 1, Exhausted: 1}) {
+		t.Errorf("after a refused call: %+v", s)
 	}
 	g.allowance.Hard = false
 	if unit, err := g.take(); err != nil || unit.Remaining != -1 {
