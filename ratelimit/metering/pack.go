@@ -101,21 +101,6 @@ func (p *planes) put(v int64) {
 	}
 }
 
-func (p *planes) take() (int64, bool) {
-	var b [binary.MaxVarintLen64]byte
-	for i := range p {
-		if len(p[i]) == 0 {
-			return 0, false
-		}
-		b[i], p[i] = p[i][0], p[i][1:]
-		if b[i] < 0x80 {
-			v, used := binary.Varint(b[:i+1])
-			return v, used > 0
-		}
-	}
-	return 0, false
-}
-
 // packed is the first byte that pack writes. Archives of the older format without
 // planes begin with a length, which is never 0.
 const packed = 0
@@ -158,66 +143,37 @@ func unpack(data []byte, first, n uint64) ([]Record, error) {
 	if n > SegmentRecords || len(data) == 0 {
 		return nil, errArchive
 	}
+	if data[0] != packed {
+		return unpackWhole(data, first, n)
+	}
+	b := new(Batch)
+	if err := b.unpackPlanes(data[1:], first, n); err != nil {
+		return nil, err
+	}
+	records := make([]Record, n)
+	for i := range records {
+		b.get(i, &records[i])
+	}
+	return records, nil
+}
+
+// unpackWhole decodes archives of the older format without planes.
+func unpackWhole(data []byte, first, n uint64) ([]Record, error) {
 	records := make([]Record, n)
 	for i := range records {
 		records[i].Seq = first + uint64(i)
 	}
-	if data[0] != packed {
-		return records, unpackWhole(records, data)
-	}
-	return records, unpackPlanes(records, data[1:])
-}
-
-func unpackPlanes(records []Record, data []byte) error {
-	for k := range columns {
-		c, last := &columns[k], int64(0)
-		var values [kinds]planes
-		for kind := range values {
-			for i := range values[kind] {
-				var ok bool
-				if values[kind][i], data, ok = cut(data); !ok {
-					return errArchive
-				}
-			}
-		}
-		for i := range records {
-			v, ok := values[kindOf(&records[i], k)].take()
-			if !ok {
-				return errArchive
-			}
-			v += c.against(records, i, last)
-			c.set(&records[i], v)
-			if records[i].Ref == 0 {
-				last = v
-			}
-		}
-		for kind := range values {
-			for _, plane := range values[kind] {
-				if len(plane) > 0 {
-					return errArchive
-				}
-			}
-		}
-	}
-	if len(data) > 0 {
-		return errArchive
-	}
-	return nil
-}
-
-// unpackWhole decodes archives of the older format without planes.
-func unpackWhole(records []Record, data []byte) error {
 	for k := range columns {
 		c, last := &columns[k], int64(0)
 		values, rest, ok := cut(data)
 		if !ok {
-			return errArchive
+			return nil, errArchive
 		}
 		data = rest
 		for i := range records {
 			v, used := binary.Varint(values)
 			if used <= 0 {
-				return errArchive
+				return nil, errArchive
 			}
 			values = values[used:]
 			v += c.against(records, i, last)
@@ -227,11 +183,186 @@ func unpackWhole(records []Record, data []byte) error {
 			}
 		}
 		if len(values) > 0 {
-			return errArchive
+			return nil, errArchive
 		}
 	}
 	if len(data) > 0 {
+		return nil, errArchive
+	}
+	return records, nil
+}
+
+// unpack is the function unpack into a batch.
+func (b *Batch) unpack(data []byte, first, n uint64) error {
+	if n > SegmentRecords || len(data) == 0 {
+		return errArchive
+	}
+	if data[0] == packed {
+		return b.unpackPlanes(data[1:], first, n)
+	}
+	records, err := unpackWhole(data, first, n)
+	b.resize(first, len(records))
+	for i := range records {
+		b.put(i, &records[i])
+	}
+	return err
+}
+
+// unpackPlanes reads all columns, in their order.
+func (b *Batch) unpackPlanes(data []byte, first, n uint64) error {
+	b.resize(first, int(n))
+	c := &columnReader{batch: b, data: data, targets: make([]int32, n)}
+	c.refs()
+	readColumn(c, b.Types, nothing)
+	readColumn(c, b.Flags, nothing)
+	readColumn(c, b.Attempts, nothing)
+	readColumn(c, b.Regions, referred)
+	readColumn(c, b.Statuses, nothing)
+	readColumn(c, b.At, previous)
+	readColumn(c, b.Subjects, referred)
+	readColumn(c, b.Units, referred)
+	readColumn(c, b.Notes, nothing)
+	readColumn(c, b.Durations, nothing)
+	readColumn(c, b.BytesIn, nothing)
+	readColumn(c, b.BytesOut, nothing)
+	if c.bad || len(c.data) > 0 {
 		return errArchive
 	}
 	return nil
+}
+
+// columnReader reads an archive column by column, in the order of columns.
+type columnReader struct {
+	batch *Batch
+	data  []byte // the columns that were not read yet
+	bad   bool
+	// targets has for each record where the one in its Ref is: noRef without a Ref, notHere
+	// if that is in another file.
+	targets []int32
+}
+
+const (
+	noRef   = -1
+	notHere = -2
+)
+
+// planeReader reads the values of planes.
+type planeReader struct {
+	planes planes
+	at     [binary.MaxVarintLen64]int // how much of each plane is read
+}
+
+// next returns the values of the next column by kind.
+func (c *columnReader) next() *[kinds]planeReader {
+	values := new([kinds]planeReader)
+	for kind := range values {
+		for i := range values[kind].planes {
+			part, rest, ok := cut(c.data)
+			c.bad = c.bad || !ok
+			values[kind].planes[i], c.data = part, rest
+		}
+	}
+	return values
+}
+
+// take returns the next value. Its first byte is read here, which is all of most values.
+func (p *planeReader) take() (int64, bool) {
+	i := p.at[0]
+	if i < len(p.planes[0]) && p.planes[0][i] < 0x80 {
+		p.at[0]++
+		v := p.planes[0][i]
+		return int64(v>>1) ^ -int64(v&1), true
+	}
+	return p.takeLong()
+}
+
+func (p *planeReader) takeLong() (int64, bool) {
+	v := uint64(0)
+	for k := range p.planes {
+		i := p.at[k]
+		if i >= len(p.planes[k]) {
+			return 0, false
+		}
+		p.at[k]++
+		b := p.planes[k][i]
+		v |= uint64(b&0x7f) << (7 * k)
+		if b < 0x80 {
+			return int64(v>>1) ^ -int64(v&1), true
+		}
+	}
+	return 0, false
+}
+
+// allRead reports whether there is no further value.
+func (p *planeReader) allRead() bool {
+	for k := range p.planes {
+		if p.at[k] != len(p.planes[k]) {
+			return false
+		}
+	}
+	return true
+}
+
+// refs reads the first column.
+func (c *columnReader) refs() {
+	values := &c.next()[withoutRef]
+	for i := range c.batch.Refs {
+		back, ok := values.take()
+		if !ok {
+			c.bad = true
+			return
+		}
+		c.batch.Refs[i], c.targets[i] = 0, noRef
+		if back == 0 {
+			continue
+		}
+		seq := c.batch.First + uint64(i)
+		if c.batch.Refs[i] = seq - uint64(back); c.batch.Refs[i] == 0 {
+			continue
+		}
+		c.targets[i] = notHere
+		if back > 0 && back <= int64(i) {
+			c.targets[i] = int32(i) - int32(back)
+		}
+	}
+	c.bad = c.bad || !values.allRead()
+}
+
+// readColumn reads the next column.
+func readColumn[T ~uint8 | uint16 | uint32 | int64](c *columnReader, into []T, against base) {
+	values, last := c.next(), T(0)
+	if c.bad {
+		return
+	}
+	without, with := &values[withoutRef], &values[withRef]
+	for i, target := range c.targets {
+		if target == noRef {
+			v, ok := without.take()
+			if !ok {
+				c.bad = true
+				return
+			}
+			if against == previous {
+				last += T(v)
+				into[i] = last
+			} else {
+				into[i] = T(v)
+			}
+			continue
+		}
+		v, ok := with.take()
+		if !ok {
+			c.bad = true
+			return
+		}
+		switch {
+		case against != nothing && target >= 0:
+			into[i] = into[target] + T(v)
+		case against == previous:
+			into[i] = last + T(v)
+		default:
+			into[i] = T(v)
+		}
+	}
+	c.bad = !without.allRead() || !with.allRead()
 }

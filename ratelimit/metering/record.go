@@ -192,3 +192,98 @@ func (l Lost) String() string {
 
 // isLost reports whether a record stands for one that was lost.
 func (r *Record) isLost() bool { return r.Type == TypeDead && r.Flags&FlagLost != 0 }
+
+// TypeUnreadable stands in a Batch for a record that is there and cannot be read.
+const TypeUnreadable Type = 'U'
+
+// Batch holds the records of a file by column. It is made to be read into again and
+// again: its memory is that of the largest file.
+type Batch struct {
+	First     uint64 // the Seq of the first record
+	Types     []Type // 0: nothing was written there
+	Flags     []uint8
+	Attempts  []uint8
+	Regions   []uint16
+	Statuses  []uint16
+	At        []int64 // Unix microseconds
+	Subjects  []uint32
+	Units     []uint32
+	Notes     []uint32
+	Durations []uint32 // microseconds
+	BytesIn   []uint32
+	BytesOut  []uint32
+	Refs      []uint64
+
+	buffer []byte // of what is read from the disk
+}
+
+// resize has the batch hold n records that are not written yet.
+func (b *Batch) resize(first uint64, n int) {
+	b.First = first
+	b.Types, b.Flags, b.Attempts = sized(b.Types, n), sized(b.Flags, n), sized(b.Attempts, n)
+	b.Regions, b.Statuses = sized(b.Regions, n), sized(b.Statuses, n)
+	b.At, b.Refs = sized(b.At, n), sized(b.Refs, n)
+	b.Subjects, b.Units, b.Notes = sized(b.Subjects, n), sized(b.Units, n), sized(b.Notes, n)
+	b.Durations = sized(b.Durations, n)
+	b.BytesIn, b.BytesOut = sized(b.BytesIn, n), sized(b.BytesOut, n)
+	clear(b.Types)
+}
+
+// sized returns a slice of n values that are not set, in the memory of s if it is enough.
+func sized[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
+}
+
+// put sets the i-th record.
+func (b *Batch) put(i int, r *Record) {
+	b.Types[i], b.Flags[i], b.Attempts[i], b.Regions[i], b.Statuses[i] = r.Type, r.Flags, r.Attempts, r.Region, r.Status
+	b.At[i], b.Subjects[i], b.Units[i], b.Refs[i] = r.At.UnixMicro(), r.Subject, r.Units, r.Ref
+	b.Notes[i] = r.Note
+	b.Durations[i], b.BytesIn[i], b.BytesOut[i] = uint32(r.Duration/time.Microsecond), uint32(r.BytesIn), uint32(r.BytesOut)
+}
+
+// get sets r to the i-th record.
+func (b *Batch) get(i int, r *Record) {
+	*r = Record{
+		Type:     b.Types[i],
+		Flags:    b.Flags[i],
+		Attempts: b.Attempts[i],
+		Region:   b.Regions[i],
+		Status:   b.Statuses[i],
+		Seq:      b.First + uint64(i),
+		Ref:      b.Refs[i],
+		At:       time.UnixMicro(b.At[i]).UTC(),
+		Subject:  b.Subjects[i],
+		Units:    b.Units[i],
+		Note:     b.Notes[i],
+		Duration: time.Duration(b.Durations[i]) * time.Microsecond,
+		BytesIn:  uint64(b.BytesIn[i]),
+		BytesOut: uint64(b.BytesOut[i]),
+	}
+}
+
+// read sets the i-th record to one that is stored in a segment, as Record.decode reads
+// it. One that cannot be read is TypeUnreadable, and one that was not written is left out.
+func (b *Batch) read(i int, slot []byte) {
+	slot = slot[:RecordSize:RecordSize]
+	le := binary.LittleEndian
+	sum := le.Uint32(slot)
+	if sum == 0 {
+		b.Types[i] = 0
+		return
+	}
+	head, sums, done := le.Uint32(slot[4:]), le.Uint64(slot[24:]), le.Uint64(slot[32:])
+	if sum != checksum(slot) || !Type(head).valid() || le.Uint64(slot[8:]) != b.First+uint64(i) {
+		b.Types[i] = TypeUnreadable
+		return
+	}
+	b.Types[i], b.Flags[i], b.Regions[i] = Type(head), uint8(head>>8), uint16(head>>16)
+	b.At[i], b.Refs[i] = int64(le.Uint64(slot[16:])), le.Uint64(slot[56:])
+	b.Subjects[i], b.Units[i] = uint32(sums), uint32(sums>>32)
+	b.Notes[i] = le.Uint32(slot[48:])
+	b.Statuses[i], b.Attempts[i], b.Durations[i] = uint16(done), uint8(done>>16), uint32(done>>32)
+	b.BytesIn[i], b.BytesOut[i] = le.Uint32(slot[40:]), le.Uint32(slot[44:])
+}
