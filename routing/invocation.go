@@ -20,7 +20,7 @@ type Invocation struct {
 	ID       string // sb-request-id
 	Project  *projects.Project
 	Function *projects.Function
-	Slug     string // as called; differs from Function.Slug under the wildcard
+	Slug     string // as called, also if there is no such function; differs from Function.Slug under the wildcard
 	Target   string // raw path and query for the backend, /<slug>[/rest][?query]
 
 	Origin  string          // the request's Origin, "" without one

@@ -119,7 +119,7 @@ func TestOrderFillsTheInvocation(t *testing.T) {
 		t.Errorf("contract 1.7, 2.8, 4.4: after an unknown project: %+v", inv)
 	}
 	_, inv = refused(t, p, request("/functions/v1/nobody"), 404, CodeNotFound)
-	if inv.Project != project || inv.Function != nil || inv.Slug != "" || inv.Target != "" {
+	if inv.Project != project || inv.Function != nil || inv.Slug != "nobody" || inv.Target != "" {
 		t.Errorf("contract 1.4, 2.8: after an unknown function: %+v", inv)
 	}
 	_, inv = refused(t, p, request("/functions/v1/hello/.."), 400, CodeInvalidURL)

@@ -170,13 +170,13 @@ func (p *Pipeline) address(r *Request, match projects.Match, inv *Invocation) *R
 	path, query := SplitTarget(r.Target)
 	backendPath, slug, ok := functionPath(path, match.HostForm)
 	if ok {
+		inv.Slug = slug // also where there is no such function: who looks into the refusal must know which one was called
 		inv.Function, ok = match.Project.Function(slug)
 	}
 	if !ok {
 		inv.Function = nil
 		return refuse(http.StatusNotFound, CodeNotFound, "Requested function was not found")
 	}
-	inv.Slug = slug
 	if !validHost(r.Host) {
 		return refuse(http.StatusBadRequest, CodeInvalidURL, "The host is not valid")
 	}

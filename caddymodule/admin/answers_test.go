@@ -14,6 +14,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/caddymodule/health"
 	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/ratelimit/invocations"
 	"github.com/edgegate/edgegate/routing/plan"
 )
 
@@ -36,6 +37,7 @@ func TestAnswersKeepTheirJSON(t *testing.T) {
 		"gateway_order":  new(health.Order),
 		"health":         new(health.Answer),
 		"exporters":      new(billing.ExportersAnswer),
+		"invocations":    new(invocations.Answer),
 		"projects":       new(gateway.ProjectsAnswer),
 		"proof":          new(billing.ProofAnswer),
 		"push_order":     new(billing.PushOrder),

@@ -83,9 +83,10 @@ func checkParameters(r *http.Request, allowed []string) error {
 	return nil
 }
 
-// streams are the endpoints whose answers are not JSON, or that also answer while no
-// configuration is loaded, by path below /edge_functions/.
+// streams are the endpoints whose answers are not one JSON value, or not always, or that
+// also answer while no configuration is loaded, by path below /edge_functions/.
 var streams = map[string]caddy.AdminHandlerFunc{
+	"invocations":  listInvocations,
 	"usage/export": export,
 	"health":       healthNow,
 }

@@ -1,6 +1,6 @@
 // Package cli holds the commands that ask a running gateway over its admin
-// API (status, regions, explain, drain, undrain, usage, quota, projects list, token
-// inspect, audit) and those that work without one (projects check and import,
+// API (status, regions, explain, logs, drain, undrain, usage, quota, projects list,
+// token inspect, audit) and those that work without one (projects check and import,
 // simulate). It decides how answers
 // look in a terminal and how errors and exit codes do. What the answers say is
 // decided by the gateway, and with -o json they pass as they came; what a
@@ -59,6 +59,7 @@ trip that is expected to it, and the state of each of its backends.`,
 		},
 		healthCommand(now),
 		explainCommand(now),
+		logsCommand(),
 		drainCommand(now),
 		undrainCommand(now),
 		usageCommand(now),
@@ -140,7 +141,7 @@ func ask(cmd *cobra.Command, now func() time.Time, prepare func() (question, ans
 			return errVerdict
 		}
 		if p, ok := into.(interface{ partial() string }); ok && p.partial() != "" {
-			return &partialError{p.partial()}
+			return &partialError{p.partial(), "the table is what this gateway knows; ask again once its store answers"}
 		}
 		return nil
 	}, args...)

@@ -154,7 +154,7 @@ var errVerdict = errors.New("the answer is no")
 var errExplained = errors.New("the difference is explained")
 
 // partialError ends a command whose answer, printed already, is not all: exit code 3.
-type partialError struct{ why string }
+type partialError struct{ why, hint string }
 
 func (e *partialError) Error() string { return "partial: " + e.why }
 
@@ -166,7 +166,7 @@ func exit(cmd *cobra.Command, err error) error {
 		return err
 	}
 	if partial, ok := errors.AsType[*partialError](err); ok {
-		printError(cmd.ErrOrStderr(), partial, "the table is what this gateway knows; ask again once its store answers")
+		printError(cmd.ErrOrStderr(), partial, partial.hint)
 		return exitWith(cmd, exitExplained)
 	}
 	if errors.Is(err, errExplained) {

@@ -93,7 +93,6 @@ func TestCommandsThatAreNotThere(t *testing.T) {
 		{"top", "top: not in this build", "docs/roadmap.md"},
 		{"events -f", "events: not in this build", "docs/roadmap.md"},
 		{"placement -o json", "placement: not in this build", "docs/roadmap.md"},
-		{"logs --project abc x", "logs: not in this build", "docs/roadmap.md"},
 		{"help nosuch", `"nosuch" is not a command of edgegate`, "the commands of edgegate are"},
 		{"help statsu", `"statsu" is not a command of edgegate`, "did you mean edgegate status?"},
 		{"help usage shw", `"shw" is not a command of usage`, "did you mean usage show?"},

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/logs"
+	"github.com/edgegate/edgegate/ratelimit/invocations"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
 	"github.com/edgegate/edgegate/routing/auth"
@@ -74,6 +75,7 @@ func (c *call) end() {
 	c.meter.finish()
 	c.logEnding()
 	c.count()
+	c.keepRefusal()
 	if log := c.handler.app.invocationLog(c.inv.ID); log != nil {
 		log.Write(c.invocation())
 	}
@@ -200,6 +202,30 @@ func (c *call) logEnding() {
 		Duration:  r.duration,
 	})
 }
+
+// keepRefusal keeps a request that was refused in memory: the ledger has no record of it.
+func (c *call) keepRefusal() {
+	if c.handler.app == nil || c.meter.status < http.StatusBadRequest || c.meter.request.Counts() {
+		return
+	}
+	refused := invocations.Refusal{
+		At:        c.start,
+		Duration:  c.record.duration,
+		RequestID: c.inv.ID,
+		Function:  c.inv.Slug,
+		Region:    c.region(),
+		Status:    c.meter.status,
+		Code:      c.w.Header().Get(headerErrorCode),
+	}
+	if c.inv.Project != nil {
+		refused.Project = c.inv.Project.Ref
+	}
+	c.handler.app.Refused().Add(&refused)
+}
+
+// Refused returns the latest requests that this process refused, under whatever
+// configuration.
+func (a *App) Refused() *invocations.Refusals { return a.shared.refused }
 
 // invocationLog returns the log that has a line for a request; nil if none has.
 func (a *App) invocationLog(requestID string) *logs.InvocationLog {

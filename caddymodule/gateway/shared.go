@@ -17,6 +17,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
 	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/ratelimit/invocations"
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions"
@@ -39,6 +40,7 @@ const (
 	transitionsKey = "transitions"
 	repeatsKey     = "repeats"
 	invocationsKey = "invocations"
+	refusedKey     = "refused"
 	inFlightKey    = "in_flight"
 	replayKey      = "replay"
 	requestsKey    = "requests"
@@ -63,10 +65,11 @@ type sharedState struct {
 	tokens      *auth.Shared // verified tokens
 	fleet       *fleet.Fleet // other gateways that share the store
 	limiter     *pooledLimiter
-	transitions *logs.Transitions    // the last logged states
-	repeats     *logs.Repeats        // refused calls to be logged in one line
-	invocations *logs.InvocationLogs // of the configurations in force
-	inFlight    *inFlightCounter     // calls in flight under caps
+	transitions *logs.Transitions     // the last logged states
+	repeats     *logs.Repeats         // refused calls to be logged in one line
+	invocations *logs.InvocationLogs  // of the configurations in force
+	refused     *invocations.Refusals // the latest requests that were refused
+	inFlight    *inFlightCounter      // calls in flight under caps
 	replay      *regions.ReplayMemory
 	requests    *metrics.Requests
 	health      *health.State
@@ -91,6 +94,9 @@ func acquireShared() *sharedState {
 	s.repeats = holdState(s, repeatsKey, logs.NewRepeats)
 	s.invocations = holdState(s, invocationsKey, func() pooledValue[*logs.InvocationLogs] {
 		return pooledValue[*logs.InvocationLogs]{new(logs.InvocationLogs)}
+	}).value
+	s.refused = holdState(s, refusedKey, func() pooledValue[*invocations.Refusals] {
+		return pooledValue[*invocations.Refusals]{invocations.NewRefusals()}
 	}).value
 	s.inFlight = holdState(s, inFlightKey, func() pooledValue[*inFlightCounter] {
 		return pooledValue[*inFlightCounter]{&inFlightCounter{InFlight: rate.NewInFlight()}}

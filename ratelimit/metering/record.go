@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -40,6 +41,7 @@ func (t Type) valid() bool {
 	switch t {
 	case TypeAdmitted, TypeDone, TypeRejected, TypeVoid, TypeClockStep, TypeCut, TypeDead:
 		return true
+	case TypeUnreadable: // no record has it
 	}
 	return false
 }
@@ -217,25 +219,25 @@ type Batch struct {
 	buffer []byte // of what is read from the disk
 }
 
-// resize has the batch hold n records that are not written yet.
+// resize has the batch hold n records from a number on, none of which is written yet.
 func (b *Batch) resize(first uint64, n int) {
 	b.First = first
+	b.extend(n)
+	clear(b.Types)
+}
+
+// extend has the batch hold n records: those that it has, and others that must be set.
+func (b *Batch) extend(n int) {
 	b.Types, b.Flags, b.Attempts = sized(b.Types, n), sized(b.Flags, n), sized(b.Attempts, n)
 	b.Regions, b.Statuses = sized(b.Regions, n), sized(b.Statuses, n)
 	b.At, b.Refs = sized(b.At, n), sized(b.Refs, n)
 	b.Subjects, b.Units, b.Notes = sized(b.Subjects, n), sized(b.Units, n), sized(b.Notes, n)
 	b.Durations = sized(b.Durations, n)
 	b.BytesIn, b.BytesOut = sized(b.BytesIn, n), sized(b.BytesOut, n)
-	clear(b.Types)
 }
 
-// sized returns a slice of n values that are not set, in the memory of s if it is enough.
-func sized[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n)
-	}
-	return s[:n]
-}
+// sized returns a slice of n values, the first of which are those of s.
+func sized[T any](s []T, n int) []T { return slices.Grow(s, max(0, n-len(s)))[:n] }
 
 // put sets the i-th record.
 func (b *Batch) put(i int, r *Record) {

@@ -192,7 +192,7 @@ func (f *RecordFile) readSegment(b *Batch, from uint64, full bool) (found []Find
 	if from >= slots {
 		return found, nil
 	}
-	b.resize(f.First+from, int(slots-from))
+	b.resize(f.First+from, 0)
 	n, err := b.readSlots(file, from, int(slots-from), full)
 	if err != nil {
 		found = append(found, asFinding(&durable.DamageError{File: f.Path, Offset: int64(headerSize + (from+uint64(n))*RecordSize), What: err.Error()}, f.Path))
@@ -218,6 +218,7 @@ func (b *Batch) readSlots(file *os.File, from uint64, n int, full bool) (int, er
 	b.buffer = sized(b.buffer, readSlots*RecordSize)
 	for at := 0; at < n; at += readSlots {
 		size := min(readSlots, n-at)
+		b.extend(at + size)
 		got, err := file.ReadAt(b.buffer[:size*RecordSize], int64(headerSize+(from+uint64(at))*RecordSize))
 		written := false
 		for i := range got / RecordSize {
