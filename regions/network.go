@@ -172,7 +172,7 @@ func (n *Network) adopt(r *Region, u *Upstream) {
 	u.changed.Store(&changed)
 	u.probed.Store(&n.states[r].probes)
 	u.Secure(n.security[r.Name])
-	u.listensHere.Store(n.own != nil && u.Backend.Network == "tcp" && n.own(u.Backend.DialAddress))
+	u.listensHere.Store(n.own != nil && n.own(u.Backend.DialAddress))
 }
 
 // Run looks the lists of backends up, probes the backends, and keeps the view up to

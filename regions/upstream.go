@@ -251,7 +251,7 @@ func (u *Upstream) View(now time.Time) BackendView {
 	}
 	why := u.faults.why(open, u.checks.State() == StateDown)
 	if own {
-		why = "the address is this gateway's own: calls would come back"
+		why = "the address is this gateway's own, of a site or of the admin API"
 	}
 	return BackendView{
 		Address:     u.Backend.Address,

@@ -16,6 +16,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
+	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/regions/spelling"
 )
 
@@ -111,7 +112,16 @@ func (*API) Routes() []caddy.AdminRoute {
 	for path, stream := range streams {
 		list = append(list, caddy.AdminRoute{Pattern: "/edge_functions/" + path, Handler: stream})
 	}
-	return list
+	return append(list, caddy.AdminRoute{Pattern: regions.DefaultHealthURI, Handler: caddy.AdminHandlerFunc(answerOwnProbe)})
+}
+
+// answerOwnProbe answers the gateway's own probes, and nobody else: the admin API is no
+// backend, by whatever address it was found.
+func answerOwnProbe(w http.ResponseWriter, r *http.Request) error {
+	if regions.AnswerOwnProbe(w, r) {
+		return nil
+	}
+	return caddy.APIError{HTTPStatus: http.StatusNotFound, Err: errors.New("there is nothing here")}
 }
 
 // answered serves a path.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -258,12 +260,16 @@ func (a *App) Start() error {
 	if a.single != nil {
 		begin = a.startSingle
 	}
-	if err := begin(ctx); err != nil {
+	own, err := a.ownAddresses()
+	if err == nil {
+		err = begin(ctx)
+	}
+	if err != nil {
 		cancel()
 		return err
 	}
 	a.background.Go(func() { a.shared.keys.Prefetch(ctx) })
-	a.network.Apply(security, a.listensOn())
+	a.network.Apply(security, own)
 	a.background.Go(func() { a.network.Run(ctx) })
 	// Before the rest: two configurations at once would log changes of state to and fro.
 	a.awaitLists(ctx)
@@ -314,34 +320,34 @@ func (a *App) awaitLists(ctx context.Context) {
 	a.network.AwaitLists(ctx)
 }
 
-// listensOn returns a function that reports whether an address, HOST:PORT, is one that
-// a server with the handler listens on, on this machine.
-func (a *App) listensOn() func(address string) bool {
-	var listens []caddy.NetworkAddress
-	for _, s := range a.servers {
-		for _, text := range s.Listen {
-			// The HTTP app has checked them.
-			if address, err := caddy.ParseNetworkAddress(text); err == nil {
-				listens = append(listens, address)
-			}
-		}
+// ownAddresses is handover.OwnAddresses of the servers of this configuration.
+func (a *App) ownAddresses() (func(address string) bool, error) {
+	app, err := a.httpApp()
+	if err != nil || app == nil {
+		return handover.OwnAddresses(nil, nil), err
 	}
-	return func(address string) bool { return handover.ListensOn(listens, address) }
+	return handover.OwnAddresses(a.servers, slices.Collect(maps.Values(app.Servers))), nil
+}
+
+// httpApp returns the HTTP app, nil if there is none.
+func (a *App) httpApp() (*caddyhttp.App, error) {
+	app, err := a.ctx.AppIfConfigured("http")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("finding the HTTP app: %w", err)
+	}
+	return app.(*caddyhttp.App), nil
 }
 
 // limitGrace sets defaultGrace if the configuration has no grace_period.
 func (a *App) limitGrace() error {
-	server, err := a.ctx.AppIfConfigured("http")
-	if errors.Is(err, caddy.ErrNotConfigured) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("finding the HTTP app: %w", err)
-	}
-	if app := server.(*caddyhttp.App); app.GracePeriod == 0 {
+	app, err := a.httpApp()
+	if app != nil && app.GracePeriod == 0 {
 		app.GracePeriod = caddy.Duration(defaultGrace)
 	}
-	return nil
+	return err
 }
 
 // Stop ends the goroutines of the configuration. When the process ends it also closes

@@ -13,7 +13,7 @@
 //		...
 //	}
 //
-// ListensOn tells an address of the process itself from others.
+// OwnAddresses tells addresses of the process itself from others.
 //
 // The package decides which connections may change hands: HTTP/1 connections
 // between two requests, or with a request that no handler has begun. TLS and

@@ -215,8 +215,23 @@ func prepareGateway(t *testing.T) *gateway {
 	return g
 }
 
-// start runs the binary with a Caddyfile until the test ends.
+// start runs the binary with a Caddyfile until the test ends, and returns when the configuration is in force.
 func (g *gateway) start(t *testing.T, caddyfile string) {
+	t.Helper()
+	g.run(t, caddyfile)
+	// Calls are answered from now on; the admin API knows of the configuration a moment later.
+	eventually(t, "the configuration in force", func() bool {
+		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/status", g.admin))
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+}
+
+// run runs the binary with a Caddyfile until the test ends, and returns when it listens.
+func (g *gateway) run(t *testing.T, caddyfile string) {
 	t.Helper()
 	file := filepath.Join(g.dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(caddyfile), 0o600); err != nil {
@@ -242,15 +257,6 @@ func (g *gateway) start(t *testing.T, caddyfile string) {
 	if err := waitForPort(g.process, g.port); err != nil {
 		t.Fatalf("starting the gateway: %v", err)
 	}
-	// Calls are answered from now on; the admin API knows of the configuration a moment later.
-	eventually(t, "the configuration in force", func() bool {
-		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/edge_functions/status", g.admin))
-		if err != nil {
-			return false
-		}
-		res.Body.Close()
-		return res.StatusCode == http.StatusOK
-	})
 }
 
 // token signs claims (JSON) with HS256, by hand: the suite must not share a JWT library with what it tests.
