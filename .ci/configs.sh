@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Every Caddyfile that we ship must validate with the binary of this tree, with the example values for the variables it names.
+# Every Caddyfile that we ship must validate with the binary of this tree, with the example values for the variables it names. The rules
+# for Prometheus must hold, and pass their unit tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/lib.sh
@@ -30,3 +31,5 @@ done < <(find configs -type f \( -name 'Caddyfile*' -o -name '*.caddyfile' \) | 
 ((checked > 0)) || die "found no Caddyfile in configs"
 
 "$out/edgegate" projects check configs/projects.json || die "configs/projects.json is not valid"
+
+(cd configs/prometheus && promtool check config prometheus.yaml && promtool test rules alerts_test.yaml) || die "configs/prometheus is not valid"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need besides Go and make, where it is missing: a C compiler (the race detector links with it), git, curl,
-# redis-server, jq, Node.js with npm, Chromium, and the Node packages of the end-to-end suite. Debian and its relatives only; elsewhere it says what is missing.
+# redis-server, Prometheus with promtool, jq, Node.js with npm, Chromium, and the Node packages of the end-to-end suite. Debian and its relatives only; elsewhere it says what is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . .ci/lib.sh
@@ -14,6 +14,7 @@ command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 command -v git >/dev/null || missing+=(git)
 command -v curl >/dev/null || missing+=(curl ca-certificates)
 command -v redis-server >/dev/null || missing+=(redis-server)
+command -v promtool >/dev/null && command -v prometheus >/dev/null || missing+=(prometheus)
 command -v jq >/dev/null || missing+=(jq)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
@@ -42,9 +43,11 @@ if ((${#missing[@]})); then
 	fi
 	hash -r
 	# nor at the next boot
-	if [[ " ${missing[*]} " == *" redis-server "* ]] && [[ -d /run/systemd/system ]]; then
-		"${sudo[@]}" systemctl disable redis-server
-	fi
+	for service in redis-server prometheus; do
+		if [[ " ${missing[*]} " == *" $service "* ]] && [[ -d /run/systemd/system ]]; then
+			"${sudo[@]}" systemctl disable "$service"
+		fi
+	done
 fi
 
 node_major() { node -p 'process.versions.node.split(".")[0]'; }
@@ -63,5 +66,5 @@ if ! cmp -s "$e2e/package-lock.json" "$stamp"; then
 	cp "$e2e/package-lock.json" "$stamp"
 fi
 
-printf 'node %s, npm %s, deno %s, redis %s\n' "$(node --version)" "$(npm --version)" "$(deno --version | awk 'NR==1{print $2}')" \
-	"$(redis-server --version | awk '{ sub("v=", "", $3); print $3 }')"
+printf 'node %s, npm %s, deno %s, redis %s, prometheus %s\n' "$(node --version)" "$(npm --version)" "$(deno --version | awk 'NR==1{print $2}')" \
+	"$(redis-server --version | awk '{ sub("v=", "", $3); print $3 }')" "$(promtool --version | awk 'NR==1{ sub(",", "", $3); print $3 }')"

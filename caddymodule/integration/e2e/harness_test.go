@@ -65,7 +65,7 @@ func checkTools() error {
 			return fmt.Errorf("%s is missing: run `npm ci` in caddymodule/integration/e2e (make test does)", need)
 		}
 	}
-	for _, tool := range []string{"node", "curl"} {
+	for _, tool := range []string{"node", "curl", "prometheus"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return fmt.Errorf("looking for %s: %w", tool, err)
 		}

@@ -110,6 +110,7 @@ var languages = map[string]string{
 	"yaml":      "the session of its page reads it: a scenario, a scrape configuration",
 	"go":        "the session of its page builds it",
 	"ini":       "TestUnit",
+	"promql":    "the session of its page looks for its metrics",
 	"mermaid":   "TestPicture of caddymodule draws it",
 	"":          "output or a drawing: it is compared by plainBlocks",
 }
