@@ -39,9 +39,9 @@ func edit(source string) (string, error) {
 	return strings.Replace(source, head, edited, 1), nil
 }
 
-// Build compiles ./cmd/edgegate of the module whose root is given, into a directory, and returns the file. All packages are
-// compiled for it the first time; afterwards Go's cache has them.
-func Build(root, dir string) (file string, err error) {
+// Overlay writes a package time whose Now adds what a file says into a directory, and returns the file that -overlay of the
+// go command wants for it.
+func Overlay(dir string) (file string, err error) {
 	library, err := library()
 	if err != nil {
 		return "", err
@@ -62,17 +62,24 @@ func Build(root, dir string) (file string, err error) {
 	if err != nil {
 		return "", err
 	}
-	err = errors.Join(
+	file = filepath.Join(dir, "overlay.json")
+	return file, errors.Join(
 		os.WriteFile(filepath.Join(dir, "time.go"), []byte(changed), 0o600), // #nosec G703 -- the test's own directory
 		os.WriteFile(filepath.Join(dir, "testclock.go"), addition, 0o600),
-		os.WriteFile(filepath.Join(dir, "overlay.json"), overlay, 0o600),
+		os.WriteFile(file, overlay, 0o600),
 	)
+}
+
+// Build compiles ./cmd/edgegate of the module whose root is given, into a directory, and returns the file. All packages are
+// compiled for it the first time; afterwards Go's cache has them.
+func Build(root, dir string) (file string, err error) {
+	overlay, err := Overlay(dir)
 	if err != nil {
 		return "", err
 	}
 	file = filepath.Join(dir, "edgegate")
 	// #nosec G204 -- the test's own arguments
-	build := exec.Command("go", "build", "-trimpath", "-overlay", filepath.Join(dir, "overlay.json"), "-o", file, "./cmd/edgegate")
+	build := exec.Command("go", "build", "-trimpath", "-overlay", overlay, "-o", file, "./cmd/edgegate")
 	build.Dir = root
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building cmd/edgegate with another clock: %w\n%s", err, out)
