@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/ratelimit/redisconn/redistest"
 	"github.com/edgegate/edgegate/regions"
+	"github.com/edgegate/edgegate/regions/discovery/dnstest"
 	"github.com/edgegate/edgegate/routing"
 )
 
@@ -64,6 +66,55 @@ func TestListConditions(t *testing.T) {
 		"{lab a bad:80 down there is no list of backends yet: SERVFAIL} " +
 		"{lab a part:80 incomplete of the list, of 2 backends, a part could not be looked up: SERVFAIL}]"
 	if got := fmt.Sprint(listConditions(view)); got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+}
+
+// TestNewBackendIsDown: a backend that is not let in since its probes fail is logged as down, with the reason, once, though
+// another backend has its address: a certificate that is for one name is not for the other.
+func TestNewBackendIsDown(t *testing.T) {
+	backend := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(backend.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: backend.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(backend.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := dnstest.Start(t)
+	names.SetHost("example.com", "127.0.0.1") // the name of the certificate
+	by := " " + port + " {\nresolvers " + names.Address + "\nrefresh 1s\n}\n"
+	serve(t, "region eu-west-1 {\ndynamic a example.com."+by+"dynamic a other.test."+by+"dynamic_scheme https\ntls {\nca "+ca+"\n}\n}\n"+public("hello"), "", functions)
+	good := `"eu-west-1 https://127.0.0.1:` + port + ` example.com:` + port + `"`
+	logged.expect(t, `"what":"backend"`, good, `"to":"up"`)
+
+	names.SetHost("other.test", "127.0.0.1")
+	wrong := `"eu-west-1 https://127.0.0.1:` + port + ` other.test:` + port + `"`
+	logged.expect(t, `"what":"backend"`, wrong, `"from":"unknown"`, `"to":"down"`, "certificate")
+	time.Sleep(3 * statesEvery)
+	if lines := logged.having(`"what":"backend"`, wrong); len(lines) != 1 {
+		t.Errorf("%d lines of a backend that stays down: %s", len(lines), strings.Join(lines, "\n"))
+	}
+	if lines := logged.having(`"what":"backend"`, good); len(lines) != 1 {
+		t.Errorf("%d lines of a backend that stays up: %s", len(lines), strings.Join(lines, "\n"))
+	}
+}
+
+// What is left of a backend that leaves is no event: its runtime stops.
+func TestBackendConditions(t *testing.T) {
+	view := &regions.View{Regions: []regions.RegionView{{
+		Region:   &regions.Region{Name: "lab"},
+		Backends: []regions.BackendView{{Address: "https://a", Key: "https tcp a:443 a", State: regions.StateUp}},
+		Others: []regions.BackendView{
+			{Address: "http://b", State: regions.StateDown, Phase: regions.PhaseEntering, Why: "refused"},
+			{Address: "http://c", State: regions.StateUp, Phase: regions.PhaseStandby},
+			{Address: "http://d", State: regions.StateDown, Why: "refused"},
+			{Address: "http://e", State: regions.StateDown, Phase: regions.PhaseLeaving, Why: "refused"},
+		},
+	}}}
+	if got, want := fmt.Sprint(backendConditions(view)), "[{lab https://a up } {lab http://b down refused} {lab http://c up } {lab http://d down refused}]"; got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
 	}
 }

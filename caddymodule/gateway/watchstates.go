@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -52,28 +53,60 @@ func (a *App) observeStates(now time.Time) {
 	}
 }
 
+// backendConditions returns the conditions of all backends that get calls, or may get
+// some: of those that leave, nothing is expected any more.
 func backendConditions(view *regions.View) (all []logs.Condition) {
-	for i := range view.Regions {
-		r := &view.Regions[i]
-		for _, b := range r.Backends {
-			all = append(all, logs.Condition{Name: r.Region.Name + " " + b.Address, State: string(b.State), Why: b.Why})
-		}
+	for r, b := range listedBackends(view) {
+		all = append(all, logs.Condition{Name: backendName(r, b), State: string(b.State), Why: b.Why})
 	}
 	return all
 }
 
 func breakerConditions(view *regions.View) (all []logs.Condition) {
-	for i := range view.Regions {
-		r := &view.Regions[i]
-		for _, b := range r.Backends {
-			c := logs.Condition{Name: r.Region.Name + " " + b.Address, State: "closed"}
-			if b.Open {
-				c.State, c.Why = "open", b.Why
-			}
-			all = append(all, c)
+	for r, b := range listedBackends(view) {
+		c := logs.Condition{Name: backendName(r, b), State: "closed"}
+		if b.Open {
+			c.State, c.Why = "open", b.Why
 		}
+		all = append(all, c)
 	}
 	return all
+}
+
+// listedBackends yields the backends of all regions that are in use, or would be: new
+// ones, those of every priority, and those that serve on until their successors work.
+func listedBackends(view *regions.View) iter.Seq2[*regions.RegionView, *regions.BackendView] {
+	return func(yield func(*regions.RegionView, *regions.BackendView) bool) {
+		for i := range view.Regions {
+			r := &view.Regions[i]
+			for j := range r.Backends {
+				if !yield(r, &r.Backends[j]) {
+					return
+				}
+			}
+			for j := range r.Others {
+				if b := &r.Others[j]; b.Phase != regions.PhaseLeaving && !yield(r, b) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// backendName returns the region and the address of a backend. Over https it adds the
+// name that the certificate must be for, unless it is in the address: two backends may
+// have one address under two names.
+func backendName(r *regions.RegionView, b *regions.BackendView) string {
+	name := r.Region.Name + " " + b.Address
+	scheme, rest, _ := strings.Cut(b.Key, " ")
+	if scheme != "https" {
+		return name
+	}
+	host := rest[strings.LastIndexByte(rest, ' ')+1:]
+	if strings.EqualFold(b.Address, "https://"+host) {
+		return name
+	}
+	return name + " " + host
 }
 
 func regionConditions(view *regions.View) (all []logs.Condition) {

@@ -49,11 +49,11 @@ var regionMetrics = []regionMetric{
 		},
 	},
 	{
-		"edgegate_region_backends", "Backends of the region.",
+		"edgegate_region_backends", "Backends that count for the state of the region: without new ones that passed no probe yet, and those that are leaving.",
 		func(r *Region) *float64 { return new(float64(r.Backends)) },
 	},
 	{
-		"edgegate_region_backends_down", "Backends of the region that are down.",
+		"edgegate_region_backends_down", "Backends of the region that are down, without new ones and those that are leaving.",
 		func(r *Region) *float64 { return new(float64(r.BackendsDown)) },
 	},
 	{
