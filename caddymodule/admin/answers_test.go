@@ -48,6 +48,7 @@ func TestAnswersKeepTheirJSON(t *testing.T) {
 		"status":         new(gateway.Status),
 		"token":          new(gateway.TokenAnswer),
 		"token_question": new(gateway.TokenQuestion),
+		"top":            new(invocations.TopAnswer),
 		"usage":          new(billing.UsageAnswer),
 	} {
 		t.Run(name, func(t *testing.T) {

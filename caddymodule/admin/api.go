@@ -42,6 +42,7 @@ var endpoints = map[string]map[string]endpoint{
 	"status":          {http.MethodGet: {answer: status}},
 	"regions":         {http.MethodGet: {answer: listRegions}},
 	"explain":         {http.MethodGet: {explain, []string{"region", "from", "down", "load", "project", "request_id", "at"}}},
+	"top":             {http.MethodGet: {topOf, topParameters}},
 	"projects":        {http.MethodGet: {answer: listProjects}},
 	"audit":           {http.MethodGet: {answer: auditNow}},
 	"drain":           {http.MethodGet: {answer: listDrains}, http.MethodPost: {answer: drain}},

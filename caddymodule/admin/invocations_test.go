@@ -141,3 +141,27 @@ func TestInvocationsFollow(t *testing.T) {
 		t.Errorf("%s follows the reload", got)
 	}
 }
+
+func TestTop(t *testing.T) {
+	load(t, withApp(t, goodApp))
+	now := time.Now()
+	recorded(t, "hello", 200, now.Add(-2*time.Hour))
+	recorded(t, "hello", 502, now.Add(-time.Minute))
+	recorded(t, "pay", 200, now.Add(-time.Minute))
+	got := answer(t, "/edge_functions/top?by=errors&each=region&since=1h&limit=1")
+	fields(t, "answer", got, "rows", "all", "total", "since", "records_from", "gateways", "read", "findings")
+	row := fields(t, "rows[0]", first(t, "rows", got["rows"]), "project", "function", "region", "invocations", "errors", "error_share", "p50_ms", "p95_ms",
+		"p99_ms", "bytes_in", "bytes_out", "cut", "unfinished", "cold")
+	if row["function"] != "hello" || row["region"] != "us-east-1" || row["invocations"] != 1.0 || row["errors"] != 1.0 || got["total"] != 2.0 || row["cold"] != nil {
+		t.Errorf("top: %v", got)
+	}
+	for query, want := range map[string]string{
+		"by=size":      `by "size": allowed are calls, errors, p95, bytes`,
+		"each=gateway": `each "gateway": allowed are function, project, region`,
+		"status=5xx":   `parameter "status"`,
+		"project=shop": `project "shop": no such project`,
+	} {
+		_, err := ask(t, http.MethodGet, "/edge_functions/top?"+query, "")
+		checkAPIError(t, err, http.StatusBadRequest, want)
+	}
+}

@@ -1,5 +1,5 @@
 // Package cli holds the commands that ask a running gateway over its admin
-// API (status, regions, explain, logs, drain, undrain, usage, quota, projects list,
+// API (status, regions, explain, logs, top, drain, undrain, usage, quota, projects list,
 // token inspect, audit) and those that work without one (projects check and import,
 // simulate). It decides how answers
 // look in a terminal and how errors and exit codes do. What the answers say is
@@ -60,6 +60,7 @@ trip that is expected to it, and the state of each of its backends.`,
 		healthCommand(now),
 		explainCommand(now),
 		logsCommand(),
+		topCommand(),
 		drainCommand(now),
 		undrainCommand(now),
 		usageCommand(now),

@@ -29,8 +29,7 @@ func newInvocationWriter(format string, w io.Writer) (invocationWriter, error) {
 	case "json":
 		return jsonLines{w}, nil
 	case "csv":
-		c := csvLines{csv.NewWriter(w)}
-		return c, c.head(reflect.TypeFor[invocations.Invocation]())
+		return newCSV[invocations.Invocation](w)
 	}
 	return &invocationTable{w: w}, nil
 }
@@ -71,19 +70,20 @@ func plainJSON(text []byte) []byte {
 	return out
 }
 
-// csvLines writes values as CSV, with the names of JSON in the first line. What is null is
+// csvLines writes structs as CSV, with the names of JSON in the first line. What is null is
 // empty.
-type csvLines struct{ w *csv.Writer }
+type csvLines[T any] struct{ w *csv.Writer }
 
-func (c csvLines) head(of reflect.Type) error {
+func newCSV[T any](w io.Writer) (csvLines[T], error) {
+	c, of := csvLines[T]{csv.NewWriter(w)}, reflect.TypeFor[T]()
 	names := make([]string, of.NumField())
 	for i := range names {
 		names[i], _, _ = strings.Cut(of.Field(i).Tag.Get("json"), ",")
 	}
-	return c.line(names)
+	return c, c.line(names)
 }
 
-func (c csvLines) line(cells []string) error {
+func (c csvLines[T]) line(cells []string) error {
 	if err := c.w.Write(cells); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (c csvLines) line(cells []string) error {
 	return c.w.Error()
 }
 
-func (c csvLines) write(all []invocations.Invocation) error {
+func (c csvLines[T]) write(all []T) error {
 	for i := range all {
 		if err := c.line(csvCells(reflect.ValueOf(all[i]))); err != nil {
 			return err

@@ -27,7 +27,7 @@ func open(t *testing.T, dir string) *metering.Ledger {
 // closed are the ledgers that tests closed.
 var closed = make(map[*metering.Ledger]bool)
 
-func closeLedger(t *testing.T, l *metering.Ledger) {
+func closeLedger(t testing.TB, l *metering.Ledger) {
 	t.Helper()
 	if closed[l] {
 		return

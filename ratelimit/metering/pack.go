@@ -211,7 +211,8 @@ func (b *Batch) unpack(data []byte, first, n uint64) error {
 // unpackPlanes reads all columns, in their order.
 func (b *Batch) unpackPlanes(data []byte, first, n uint64) error {
 	b.resize(first, int(n))
-	c := &columnReader{batch: b, data: data, targets: make([]int32, n)}
+	b.targets = sized(b.targets, int(n))
+	c := &columnReader{batch: b, data: data, targets: b.targets}
 	c.refs()
 	readColumn(c, b.Types, nothing)
 	readColumn(c, b.Flags, nothing)

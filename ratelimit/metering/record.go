@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/zstd"
 )
 
 // RecordSize is how long every record is, in bytes.
@@ -216,7 +218,10 @@ type Batch struct {
 	BytesOut  []uint32
 	Refs      []uint64
 
-	buffer []byte // of what is read from the disk
+	// What is read from the disk, decompressed, and where its records' Refs are.
+	file, buffer []byte
+	targets      []int32
+	decoder      *zstd.Decoder
 }
 
 // resize has the batch hold n records from a number on, none of which is written yet.

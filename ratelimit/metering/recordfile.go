@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -277,14 +278,14 @@ func (b *Batch) gaps(path string, from uint64, n int) []Finding {
 const largestArchive = 256 << 20
 
 func (f *RecordFile) readArchive(b *Batch) []Finding {
-	data, err := os.ReadFile(f.Path)
+	err := b.load(f.Path)
 	if err == nil && f.sha256 != "" {
-		if sum := sha256.Sum256(data); hex.EncodeToString(sum[:]) != f.sha256 {
+		if sum := sha256.Sum256(b.file); hex.EncodeToString(sum[:]) != f.sha256 {
 			err = &durable.DamageError{File: f.Path, Offset: -1, What: "its hash is not that of the manifest"}
 		}
 	}
 	if err == nil {
-		err = b.decompress(data, f.First, f.Next-f.First)
+		err = b.decompress(f.First, f.Next-f.First)
 	}
 	if err != nil {
 		b.resize(f.First, 0)
@@ -293,14 +294,31 @@ func (f *RecordFile) readArchive(b *Batch) []Finding {
 	return nil
 }
 
-// decompress is the function decompress into a batch.
-func (b *Batch) decompress(data []byte, first, n uint64) error {
-	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(largestArchive))
+// load reads a whole file.
+func (b *Batch) load(path string) error {
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer decoder.Close()
-	if b.buffer, err = decoder.DecodeAll(data, b.buffer[:0]); err != nil {
+	defer file.Close()
+	info, err := file.Stat()
+	if err == nil {
+		b.file = sized(b.file[:0], int(min(info.Size(), largestArchive)))
+		_, err = io.ReadFull(file, b.file)
+	}
+	return err
+}
+
+// decompress is the function decompress of the file that was loaded.
+func (b *Batch) decompress(first, n uint64) (err error) {
+	if b.decoder == nil {
+		// It needs no Close: it decompresses in one goroutine, that of the caller.
+		b.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(largestArchive))
+		if err != nil {
+			return err
+		}
+	}
+	if b.buffer, err = b.decoder.DecodeAll(b.file, b.buffer[:0]); err != nil {
 		return fmt.Errorf("%w: %w", errArchive, err)
 	}
 	return b.unpack(b.buffer, first, n)
