@@ -26,7 +26,7 @@ func (l *loader) addresses(options json.RawMessage) (discovery.Source, error) {
 	port, errPort := l.port(module.Port)
 	resolver, at, errResolver := l.resolver(module.Resolver, module.DialTimeout, module.FallbackDelay)
 	interval, errInterval := refresh(module.Refresh)
-	if err := errors.Join(l.checkName(module.Name), errPort, errResolver, errInterval); err != nil {
+	if err := errors.Join(l.checkName(module.Name, formA), errPort, errResolver, errInterval); err != nil {
 		return discovery.Source{}, err
 	}
 	network := versions(module.Versions)
@@ -65,8 +65,8 @@ func (l *loader) service(options json.RawMessage) (discovery.Source, error) {
 	resolver, at, errResolver := l.resolver(module.Resolver, module.DialTimeout, module.FallbackDelay)
 	interval, errInterval := refresh(module.Refresh)
 	var errName error
-	if errName = l.checkName(module.Name); errName == nil && errParts == nil {
-		errName = l.checkName(whole)
+	if errName = l.checkName(module.Name, formSRV); errName == nil && errParts == nil {
+		errName = l.checkName(whole, formSRV)
 	}
 	if err := errors.Join(errName, errParts, errNetwork, errResolver, errInterval); err != nil {
 		return discovery.Source{}, err
@@ -87,8 +87,16 @@ func (l *loader) unknown(text string) bool { return l.preview && placeholder.Mat
 
 var label = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
 
-// checkName returns an error if the text is no DNS name and no IP address.
-func (l *loader) checkName(name string) error {
+// What to write instead of a name that is a number.
+const (
+	formA   = "write the name, and the port after it, as in `dynamic a runtime 9000`"
+	formSRV = "write the whole name, such as _http._tcp.runtime.example.com"
+)
+
+// checkName returns an error if the text is no DNS name and no IP address. A name of
+// digits and dots is neither: it is a port without its name, or a mistyped address.
+// The form ends the error about it.
+func (l *loader) checkName(name, form string) error {
 	if l.unknown(name) {
 		return nil
 	}
@@ -100,6 +108,9 @@ func (l *loader) checkName(name string) error {
 	}
 	if host, port, err := net.SplitHostPort(name); err == nil && port != "" && strings.Trim(port, "0123456789") == "" {
 		return fmt.Errorf("name %q: write the port by itself, as in `dynamic a %s %s`", name, host, port)
+	}
+	if strings.Trim(name, "0123456789.") == "" {
+		return fmt.Errorf("name %q is neither a DNS name nor an IP address; %s", name, form)
 	}
 	for part := range strings.SplitSeq(strings.TrimSuffix(name, "."), ".") {
 		if !label.MatchString(part) || len(name) > 254 {

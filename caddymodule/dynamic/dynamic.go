@@ -29,9 +29,12 @@ const Namespace = "http.reverse_proxy.upstreams"
 // as reverse_proxy does. The dispenser is on `dynamic`. The result has the module's
 // name as "source".
 func Parse(d *caddyfile.Dispenser) (json.RawMessage, error) {
+	if err := options.RefuseUnset(d); err != nil {
+		return nil, err
+	}
 	at := *d
 	if !d.NextArg() {
-		return nil, d.Errf("dynamic: the module is missing%s; modules here: %s", options.UnsetVariable(d), moduleNames())
+		return nil, d.Errf("dynamic: the module is missing; modules here: %s", moduleNames())
 	}
 	name := d.Val()
 	if err := known(name); err != nil {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +133,9 @@ func TestWrongOptions(t *testing.T) {
 		{"dynamic multi {\nserv _http._tcp.x\n}", `dynamic multi: unknown module "serv"; modules here: a, guest, multi, srv (did you mean "srv"?), at Testfile:2`},
 		{"dynamic a", "dynamic a: the name is missing, at Testfile:1"},
 		{"dynamic a runtime:9000", "dynamic a: name \"runtime:9000\": write the port by itself, as in `dynamic a runtime 9000`, at Testfile:1"},
+		{"dynamic a 9000", "dynamic a: name \"9000\" is neither a DNS name nor an IP address; write the name, and the port after it, as in `dynamic a runtime 9000`, at Testfile:1"},
+		{"dynamic a 10.0.0.256 9000", "dynamic a: name \"10.0.0.256\" is neither a DNS name nor an IP address; write the name, and the port after it, as in `dynamic a runtime 9000`, at Testfile:1"},
+		{"dynamic srv 9000.", "dynamic srv: name \"9000.\" is neither a DNS name nor an IP address; write the whole name, such as _http._tcp.runtime.example.com, at Testfile:1"},
 		{"dynamic a http://runtime 9000", `dynamic a: name "http://runtime" is no DNS name: want letters, digits, - and _ between dots, at most 63 between two of them, at Testfile:1`},
 		{"dynamic a runtime 0", `dynamic a: port "0": must be a number from 1 to 65535, at Testfile:1`},
 		{"dynamic a runtime http", `dynamic a: port "http": must be a number from 1 to 65535, at Testfile:1`},
@@ -156,6 +162,46 @@ func TestWrongOptions(t *testing.T) {
 			t.Errorf("%s: no error, but %s", tt.text, raw)
 		} else if text := err.Error(); text != tt.want && !(strings.HasPrefix(text, tt.want) && strings.HasSuffix(text, "at Testfile:1")) {
 			t.Errorf("%s: the error is\n%s\nwant\n%s", tt.text, text, tt.want)
+		}
+	}
+}
+
+// TestUnsetVariables: a variable that is empty when the file is read names itself, wherever it is in the option; it never
+// moves the port into the place of the name.
+func TestUnsetVariables(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "Caddyfile")
+	for text, line := range map[string]string{
+		"dynamic {$DYNAMIC_UNSET}":                                         "dynamic:1",
+		"dynamic {$DYNAMIC_UNSET} runtime":                                 "dynamic:1",
+		"dynamic a {$DYNAMIC_UNSET}":                                       "dynamic:1",
+		"dynamic a {$DYNAMIC_UNSET} 9000":                                  "dynamic:1",
+		"dynamic a runtime {$DYNAMIC_UNSET}":                               "dynamic:1",
+		"dynamic a runtime{$DYNAMIC_UNSET} 9000":                           "dynamic:1",
+		"dynamic srv {$DYNAMIC_UNSET} {\nrefresh 5s\n}":                    "dynamic:1",
+		"dynamic a runtime {\nport {$DYNAMIC_UNSET}\n}":                    "port:2",
+		"dynamic a runtime 9000 {\nresolvers {$DYNAMIC_UNSET}\n}":          "resolvers:2",
+		"dynamic a runtime 9000 {\nresolvers 10.0.0.1 {$DYNAMIC_UNSET}\n}": "resolvers:2",
+		"dynamic a runtime 9000 {\nrefresh {$DYNAMIC_UNSET}\n}":            "refresh:2",
+		"dynamic a runtime 9000 {\nversions {$DYNAMIC_UNSET}\n}":           "versions:2",
+		"dynamic multi {\na {$DYNAMIC_UNSET} 9000\n}":                      "a:2",
+		"dynamic multi {\na runtime {\nport {$DYNAMIC_UNSET}\n}\n}":        "port:3",
+		"dynamic guest one:9000 {$DYNAMIC_UNSET}":                          "dynamic:1",
+	} {
+		text = "{$NOTHING:site} {\n" + text + "\n}\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		blocks, err := caddyfile.Parse(path, []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := caddyfile.NewDispenser(blocks[0].Segments[0])
+		d.Next()
+		option, n, _ := strings.Cut(line, ":")
+		number, _ := strconv.Atoi(n)
+		want := fmt.Sprintf("%s: the environment variable DYNAMIC_UNSET is not set or empty, which {$DYNAMIC_UNSET} is filled in from; set it, or write {$DYNAMIC_UNSET:DEFAULT}, at %s:%d", option, path, number+1)
+		if _, err := dynamic.Parse(d); err == nil || err.Error() != want {
+			t.Errorf("%s: the error is\n%v\nwant\n%s", text, err, want)
 		}
 	}
 }

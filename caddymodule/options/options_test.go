@@ -227,6 +227,70 @@ func TestUnsetVariable(t *testing.T) {
 	}
 }
 
+// parsed returns a dispenser on the first directive of a site in a file that Caddy has read.
+func parsed(t *testing.T, path, text string) *caddyfile.Dispenser {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	blocks, err := caddyfile.Parse(path, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := caddyfile.NewDispenser(blocks[0].Segments[0])
+	d.Next()
+	return d
+}
+
+func TestRefuseUnset(t *testing.T) {
+	t.Setenv("OPTIONS_TEST_SET", "two words")
+	t.Setenv("OPTIONS_TEST_EMPTY", "")
+	t.Setenv("OPTIONS_TEST_LINES", "a\nb")
+	path := filepath.Join(t.TempDir(), "Caddyfile")
+	unset := "the environment variable OPTIONS_TEST_UNSET is not set or empty, which {$OPTIONS_TEST_UNSET} is filled in from; set it, or write {$OPTIONS_TEST_UNSET:DEFAULT}, at " + path
+	for text, want := range map[string]string{
+		"one {$OPTIONS_TEST_UNSET} 9000":                           "one: " + unset + ":2",
+		"one {$OPTIONS_TEST_SET} a{$OPTIONS_TEST_UNSET}b":          "one: " + unset + ":2",
+		"one \"{$OPTIONS_TEST_UNSET}\" {\nx\n}":                    "one: " + unset + ":2",
+		"one {$OPTIONS_TEST_UNSET} {\nx\n}":                        "one: " + unset + ":2",
+		"one \\\n{$OPTIONS_TEST_UNSET} 9000":                       "one: " + unset + ":2",
+		"one a {\ntwo {$OPTIONS_TEST_UNSET}\n}":                    "two: " + unset + ":3",
+		"one a {\ntwo {\nthree {$OPTIONS_TEST_UNSET}\n}\n}":        "three: " + unset + ":4",
+		"one a {\n{$OPTIONS_TEST_UNSET} three\n}":                  "three: " + unset + ":3",
+		"one a {\ntwo {$OPTIONS_TEST_EMPTY:x}\n}":                  "two: the environment variable OPTIONS_TEST_EMPTY is empty, which {$OPTIONS_TEST_EMPTY:x} is filled in from; set it, or unset it for the default, at " + path + ":3",
+		"one {$OPTIONS_TEST_SET} {$OPTIONS_TEST_UNSET:x}":          "",
+		"one a{$OPTIONS_TEST_UNSET:} {$OPTIONS_TEST_EMPTY:}":       "",
+		"one a # {$OPTIONS_TEST_UNSET}":                            "",
+		"one a {\n# {$OPTIONS_TEST_UNSET}\n}":                      "",
+		"one a\nthree {$OPTIONS_TEST_UNSET}":                       "",
+		"{$OPTIONS_TEST_UNSET}\none a {\n{$OPTIONS_TEST_UNSET}\n}": "",
+		"one `{$OPTIONS_TEST_LINES}`\nthree {$OPTIONS_TEST_UNSET}": "",
+	} {
+		d := parsed(t, path, "site {\n"+text+"\n}\n")
+		got := ""
+		if err := RefuseUnset(d); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+		if d.Val() != "one" {
+			t.Errorf("%s: the dispenser is on %q", text, d.Val())
+		}
+	}
+	// Where a file has other lines by now, or is none, its variables are not known.
+	d := parsed(t, path, "site {\none a\n}\n")
+	if err := os.WriteFile(path, []byte("site {\none {$OPTIONS_TEST_UNSET} b\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := RefuseUnset(d); err != nil {
+		t.Error(err)
+	}
+	if err := RefuseUnset(on("one {$OPTIONS_TEST_UNSET} b")); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestStatementAt(t *testing.T) {
 	d := caddyfileAt(t, `example.org {
 	uri strip_prefix /functions

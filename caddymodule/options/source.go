@@ -3,6 +3,7 @@ package options
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -35,6 +36,87 @@ func UnsetVariable(d *caddyfile.Dispenser) string {
 		}
 	}
 	return ""
+}
+
+// variable is {$NAME}, or with a default {$NAME:DEFAULT}.
+var variable = regexp.MustCompile(`\{\$([^{}:]+)(:[^{}]*)?\}`)
+
+// RefuseUnset returns an error about the first variable {$NAME} of the statement that d
+// is on, or of its block, which left nothing behind: an argument that is gone may make
+// another one stand in its place. {$NAME:} is empty on purpose. The error names the
+// variable and its line. Lines with nothing but the variable are not seen.
+func RefuseUnset(d *caddyfile.Dispenser) error {
+	at := *d
+	rest := at.NextSegment()
+	files := make(map[string][]caddyfile.Token) // as they are written
+	for len(rest) > 0 {
+		n := slices.IndexFunc(rest, func(t caddyfile.Token) bool { return t.File != rest[0].File || t.Line != rest[0].Line })
+		if n < 0 {
+			n = len(rest)
+		}
+		line := rest[:n]
+		rest = rest[n:]
+		written, ok := files[line[0].File]
+		if !ok {
+			written = tokensOf(line[0].File)
+			files[line[0].File] = written
+		}
+		if text := unset(line, written); text != "" {
+			first := caddyfile.NewDispenser(line)
+			first.Next()
+			return first.Errf("%s: %s", first.Val(), text)
+		}
+	}
+	return nil
+}
+
+// tokensOf returns the tokens of a file with its variables, none if it cannot be read.
+func tokensOf(file string) []caddyfile.Token {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	tokens, err := caddyfile.Tokenize(text, file)
+	if err != nil {
+		return nil
+	}
+	return tokens
+}
+
+// unset returns what is wrong about a variable of a line that is empty, or "". It is ""
+// too if the line is not as the file has it.
+func unset(line, written []caddyfile.Token) (wrong string) {
+	var filled []string
+	for _, token := range written {
+		if token.Line != line[0].Line {
+			continue
+		}
+		text := variable.ReplaceAllStringFunc(token.Text, func(found string) string {
+			parts := variable.FindStringSubmatch(found)
+			name, instead := parts[1], parts[2]
+			value, set := os.LookupEnv(name)
+			switch {
+			case value != "" || instead == ":" || wrong != "":
+			case instead == "":
+				wrong = "the environment variable " + name + " is not set or empty, which " + found + " is filled in from; set it, or write {$" + name + ":DEFAULT}"
+			case set:
+				wrong = "the environment variable " + name + " is empty, which " + found + " is filled in from; set it, or unset it for the default"
+			}
+			if !set {
+				return strings.TrimPrefix(instead, ":")
+			}
+			return value
+		})
+		filled = append(filled, strings.Fields(text)...)
+	}
+	var read []string
+	for _, token := range line {
+		read = append(read, strings.Fields(token.Text)...)
+	}
+	if !slices.Equal(read, filled) {
+		return ""
+	}
+	return wrong
 }
 
 // Statement is a line of a Caddyfile with the block behind it.
