@@ -30,7 +30,7 @@ func PlainArguments(d *caddyfile.Dispenser, atLeast, atMost int) ([]string, erro
 	args, err := Arguments(d, atLeast, atMost)
 	for _, arg := range args {
 		if found := envPlaceholder.FindStringSubmatch(arg); found != nil {
-			return nil, d.Errf("%s: %s is filled in only in keys, secrets, tokens, jwks and the URLs of Redis and webhooks; write {$%s}, which is filled in when the file is read",
+			return nil, d.Errf("%s: %s is filled in only in `dynamic`, keys, secrets, tokens, jwks and the URLs of Redis and webhooks; write {$%s}, which is filled in when the file is read",
 				name, found[0], found[1])
 		}
 	}

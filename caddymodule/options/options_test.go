@@ -98,7 +98,7 @@ func TestReaders(t *testing.T) {
 		{"name", str, "name: wrong number of arguments (0); write `name billing`"},
 		{"name a b", str, "name: wrong number of arguments (2)"},
 		{`name ""`, str, "name: must not be empty; write `name billing`"},
-		{"name {env.X}", str, "name: {env.X} is filled in only in keys, secrets"},
+		{"name {env.X}", str, "name: {env.X} is filled in only in `dynamic`, keys, secrets"},
 		{"of_another_module", str, "of_another_module: wrong number of arguments (0)"},
 		{"regions a b", several, ""},
 		{"regions", several, "regions: wrong number of arguments (0)"},
