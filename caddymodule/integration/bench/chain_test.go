@@ -83,6 +83,28 @@ func BenchmarkInvocationLog(b *testing.B) {
 	}
 }
 
+// BenchmarkRequestMetrics calls the same function with a token through gateways that count no requests in metrics, that count them, and
+// that count those of projects, too.
+func BenchmarkRequestMetrics(b *testing.B) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"message":"`+strings.Repeat("x", 85)+`"}`)
+	}))
+	b.Cleanup(backend.Close)
+	gateways := []struct {
+		name, option string
+		port, pid    int
+	}{{name: "off", option: "request_metrics off"}, {name: "on"}, {name: "top_projects", option: "top_projects 20"}}
+	for i := range gateways {
+		gateways[i].port, gateways[i].pid = startBinary(b, strings.TrimPrefix(backend.URL, "http://"), "", gateways[i].option)
+	}
+	for round := range interleaved {
+		for _, g := range gateways {
+			b.Run(fmt.Sprintf("%s/round=%d", g.name, round), func(b *testing.B) { callAll(b, g.port, g.pid, "/functions/v1/closed", "Bearer "+token()) })
+		}
+	}
+}
+
 // interleaved is the number of rounds in which gateways take turns, so that what else the machine does harms all of them alike.
 const interleaved = 15
 

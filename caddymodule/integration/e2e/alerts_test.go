@@ -93,15 +93,11 @@ type drill struct {
 var notDrilled = map[string]string{
 	"EdgegateLedgerStalled":    "a disk that hangs without an error",
 	"EdgegateLedgerWaiting":    "calls without a record",
-	"EdgegateStoreUnflushed":   "a minute without a flush",
-	"EdgegateStoreCorrected":   "somebody else who writes to the sums",
-	"EdgegateQuotaFailing":     "units for ten minutes are used up",
 	"EdgegateGatewaySlow":      "a processor that is busy",
 	"EdgegateTokensOverloaded": "2048 tokens that wait",
-	"EdgegateBreakerOpen":      "connections that fail while probes pass",
+	"EdgegateStoreUnflushed":   "a minute without a flush",
 	"EdgegateExporterFailing":  "an hour that is final",
 	"EdgegateExporterRejected": "an hour that is final",
-	"EdgegateBackendsEntering": "a list that changes all the time",
 }
 
 // callAll calls a function again and again, with some callers at once, until ctx ends.
@@ -147,7 +143,7 @@ var drills = []drill{
 		settled(g)
 		g.stop(syscall.SIGKILL, 10*time.Second)
 	}},
-	{"the backends of a region are gone", []string{"EdgegateRegionDown", "EdgegateBackendDown", "EdgegateUnavailable", "EdgegateErrors"}, func(ctx context.Context, t *testing.T, settled func(*gateway)) {
+	{"the backends of a region are gone", []string{"EdgegateRegionDown", "EdgegateBackendDown", "EdgegateBreakerOpen", "EdgegateUnavailable", "EdgegateErrors"}, func(ctx context.Context, t *testing.T, settled func(*gateway)) {
 		w := startWitness(t)
 		g := startGateway(t, config{backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok")})
 		settled(g)
@@ -165,6 +161,14 @@ var drills = []drill{
 		g := startGateway(t, config{backends: []backend{eu}, functions: public("ok")})
 		settled(g)
 		eu.more = "\t\t\tdynamic a nowhere.invalid 9000\n"
+		loadCaddyfile(t, g, config{backends: []backend{eu}, functions: public("ok")})
+	}},
+	{"a new backend does not answer", []string{"EdgegateBackendsEntering"}, func(_ context.Context, t *testing.T, settled func(*gateway)) {
+		w, dead := startWitness(t), deadAddress(t)
+		eu := backend{region: "eu-central-1", address: w.address()}
+		g := startGateway(t, config{backends: []backend{eu}, functions: public("ok")})
+		settled(g)
+		eu.more = "\t\t\tdynamic a 127.0.0.1 " + dead[strings.LastIndex(dead, ":")+1:] + "\n"
 		loadCaddyfile(t, g, config{backends: []backend{eu}, functions: public("ok")})
 	}},
 	{"a configuration is wrong", []string{"EdgegateReloadFailed"}, func(_ context.Context, t *testing.T, settled func(*gateway)) {
@@ -203,12 +207,28 @@ var drills = []drill{
 		settled(g)
 		callAll(ctx, 1, g.url+"/functions/v1/ok")
 	}},
-	{"Redis hangs", []string{"EdgegateStoreDown"}, func(_ context.Context, t *testing.T, settled func(*gateway)) {
+	{"Redis hangs", []string{"EdgegateStoreDown", "EdgegateQuotaFailing"}, func(ctx context.Context, t *testing.T, settled func(*gateway)) {
 		w, redis := startWitness(t), redistest.Single(t)
-		g := startGateway(t, config{options: "\t\tstore redis " + redis.URL(), backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok")})
+		g := startGateway(t, config{
+			options: "\t\tstore redis " + redis.URL(), backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok"),
+			project: "\t\t\tquota 200\n\t\t\tspend_cap on",
+		})
 		settled(g)
 		redis.Pause()
+		callAll(ctx, 2, g.url+"/functions/v1/ok")
 		t.Cleanup(redis.Resume)
+	}},
+	{"somebody writes to the sums", []string{"EdgegateStoreCorrected"}, func(_ context.Context, t *testing.T, settled func(*gateway)) {
+		w, redis := startWitness(t), redistest.Single(t)
+		g := startGateway(t, config{options: "\t\tstore redis " + redis.URL(), backends: []backend{{region: "eu-central-1", address: w.address()}}, functions: public("ok")})
+		callOK(t, g, 3)
+		settled(g)
+		var sums []any
+		waitUntil(t, "the sums are in Redis", func() bool {
+			sums, _ = redis.Exec("KEYS", "gw:{q:*}:c:*").([]any)
+			return len(sums) > 0
+		})
+		redis.Exec("HSET", sums[0], "no", "sum")
 	}},
 	{"clocks differ", []string{"EdgegateClockOffset"}, func(_ context.Context, t *testing.T, settled func(*gateway)) {
 		w, redis := startWitness(t), redistest.Clocked(t, 0)
@@ -277,6 +297,11 @@ func TestAlertDrills(t *testing.T) {
 			}
 			fired := make(map[string]bool)
 			missing := d.alerts
+			defer func() {
+				for _, name := range missing {
+					t.Errorf("%s does not fire", name)
+				}
+			}()
 			eventuallyWithin(t, 90*time.Second, "firing: "+strings.Join(d.alerts, ", "), func() bool {
 				for _, name := range p.firing(t) {
 					fired[name] = true
