@@ -2,7 +2,6 @@ package admin
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -22,8 +21,6 @@ const (
 	// usualInvocations and mostInvocations are the default and the maximum of ?limit=.
 	usualInvocations = 50
 	mostInvocations  = 10_000
-	// followEvery is how often a follower looks for new records.
-	followEvery = 250 * time.Millisecond
 )
 
 // invocationParameters are the query parameters of a question about invocations.
@@ -171,59 +168,4 @@ func (k *knownNames) add(log *metering.RecordLog, project string) {
 		}
 	}
 	k.regions = append(k.regions, log.Regions()...)
-}
-
-// followInvocations answers with a line of JSON for each invocation: first the latest
-// ones, the oldest first, and then each that ends. It goes on over reloads, until the
-// client leaves or the process ends.
-func followInvocations(app *gateway.App, w http.ResponseWriter, r *http.Request, q invocations.Query) error {
-	logs := app.Engine().Ledger().RecordLogs()
-	follower, first, err := invocations.Follow(r.Context(), logs, app.Refused(), q)
-	if err == nil && len(first.Invocations) == 0 {
-		err = checkNames(app, logs, &q)
-	}
-	if err != nil {
-		return err
-	}
-	w.Header().Set("Content-Type", "application/jsonl")
-	lines := &followLines{encoder: json.NewEncoder(&patientWriter{w, http.NewResponseController(w)}), flush: http.NewResponseController(w).Flush}
-	slices.Reverse(first.Invocations)
-	lines.write(first.Invocations, first.Findings)
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
-	for lines.err == nil && !caddy.Exiting() {
-		select {
-		case <-r.Context().Done():
-			return nil
-		case <-tick.C:
-		}
-		app, err := gateway.Running()
-		if err != nil {
-			return nil //nolint:nilerr // the gateway was taken out of the configuration: the answer ends
-		}
-		if ledger := app.Engine().Ledger(); ledger != nil {
-			lines.write(follower.Next(ledger.RecordLogs(), app.Refused()))
-		}
-	}
-	return nil // a client that left needs no answer
-}
-
-// followLines writes lines of JSON until one cannot be written.
-type followLines struct {
-	encoder *json.Encoder
-	flush   func() error
-	err     error
-}
-
-// write writes invocations, and {"finding":{...}} for what cannot be read.
-func (l *followLines) write(all []invocations.Invocation, found []metering.Finding) {
-	for i := range all {
-		l.err = errors.Join(l.err, l.encoder.Encode(&all[i]))
-	}
-	for i := range found {
-		l.err = errors.Join(l.err, l.encoder.Encode(invocations.FindingLine{Finding: found[i]}))
-	}
-	if l.err == nil {
-		l.err = l.flush()
-	}
 }

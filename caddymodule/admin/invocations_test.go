@@ -140,6 +140,48 @@ func TestInvocationsFollow(t *testing.T) {
 	if got := next(); got != "third" {
 		t.Errorf("%s follows the reload", got)
 	}
+	// A server that stops does not wait for it: each reload stops that of the admin API.
+	if err := server.Config.Shutdown(ctx); err != nil {
+		t.Errorf("the server waited for the answer: %v", err)
+	}
+	recorded(t, "fourth", 200, time.Now())
+	if got := next(); got != "fourth" {
+		t.Errorf("%s follows the end of the server", got)
+	}
+}
+
+// Over HTTP/2 nothing can be taken over, and the answer goes on all the same.
+func TestInvocationsFollowHTTP2(t *testing.T) {
+	load(t, withApp(t, goodApp))
+	recorded(t, "first", 200, time.Now())
+	routes := new(admin.API).Routes()
+	i := slices.IndexFunc(routes, func(r caddy.AdminRoute) bool { return r.Pattern == "/edge_functions/invocations" })
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := routes[i].Handler.ServeHTTP(w, r); err != nil {
+			t.Error(err)
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/edge_functions/invocations?follow=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := server.Client().Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewScanner(resp.Body)
+	for _, want := range []string{"first", "second"} {
+		if !lines.Scan() || !strings.Contains(lines.Text(), want) || resp.ProtoMajor != 2 {
+			t.Fatalf("HTTP/%d, %s, %v", resp.ProtoMajor, lines.Text(), lines.Err())
+		}
+		recorded(t, "second", 200, time.Now())
+	}
 }
 
 func TestTop(t *testing.T) {
