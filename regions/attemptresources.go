@@ -14,7 +14,8 @@ import (
 type attemptResources struct {
 	settle func(error) // tells the breaker how the attempt went; only the first call counts
 
-	counted atomic.Pointer[atomic.Int64] // the backend's count of such requests in flight
+	counted atomic.Pointer[Upstream] // has the request in its count of those in flight
+	socket  bool                     // which of its counts; set before counted
 
 	body io.Closer // of the answer; nil until there is one
 }
@@ -30,15 +31,15 @@ func (x *Exchange) hold(done func(error)) *attemptResources {
 
 // begin counts the request in flight on the backend.
 func (h *attemptResources) begin(u *Upstream, socket bool) {
-	count := u.running(socket)
-	h.counted.Store(count)
-	count.Add(1)
+	h.socket = socket
+	h.counted.Store(u)
+	u.running(socket).Add(1)
 }
 
 // end takes it off the backend's count. Calls after the first change nothing.
 func (h *attemptResources) end() {
-	if count := h.counted.Swap(nil); count != nil {
-		count.Add(-1)
+	if u := h.counted.Swap(nil); u != nil {
+		u.ended(h.socket)
 	}
 }
 

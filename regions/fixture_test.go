@@ -190,13 +190,32 @@ func (s *ownState) Upstream(region string, b Backend) *Upstream {
 
 func (s *ownState) Release(region string, b Backend) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	key := region + " " + b.Key()
-	if s.references[key]--; s.references[key] == 0 {
-		s.upstreams[key].Close()
-		delete(s.upstreams, key)
+	u := s.upstreams[key]
+	s.references[key]--
+	last := s.references[key] == 0
+	if last {
 		delete(s.references, key)
 	}
+	s.mu.Unlock()
+	if !last {
+		return
+	}
+	u.Close()
+	u.WhenIdle(func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.references[key] == 0 && !u.Busy() {
+			delete(s.upstreams, key)
+		}
+	})
+}
+
+// kept returns how many backends have a state, also those that none holds.
+func (s *ownState) kept() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.upstreams)
 }
 
 // held returns how many backends are held.

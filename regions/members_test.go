@@ -5,8 +5,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/edgegate/edgegate/regions/discovery"
 )
 
 const (
@@ -232,50 +230,6 @@ func (f *farm) upstreamOf(address string) *Upstream {
 	return nil
 }
 
-// A new configuration goes on with the last lists and with what is leaving; the state
-// of backends stays, and all references end with the configurations.
-func TestListsOverConfigurations(t *testing.T) {
-	newFarm(t, nil, func(t *testing.T, f *farm) {
-		f.start(a1)
-		f.start(a2)
-		f.lists(a1, a2)
-		stop := f.run()
-		time.Sleep(10 * time.Second)
-		f.fails(errNameServer)
-		one, two := f.upstreamOf(a1), f.upstreamOf(a2)
-
-		next := NewNetwork(NetworkConfig{Set: f.Set, States: f.living})
-		stop()
-		f.Network, f.Transport.Network = next, next
-		f.only(f.spread(100), a1, a2) // before it runs, too
-		stop = f.run()
-		time.Sleep(10 * time.Second)
-		f.only(f.spread(100), a1, a2)
-		if f.upstreamOf(a1) != one || f.upstreamOf(a2) != two {
-			t.Error("the state of a backend was lost")
-		}
-
-		two.calls.Add(1)
-		f.lists(a1)
-		time.Sleep(6 * time.Second)
-		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up leaving")
-		left := f.View().Regions[0].Others[0].Left
-		next = NewNetwork(NetworkConfig{Set: f.Set, States: f.living})
-		stop()
-		f.Network, f.Transport.Network = next, next
-		stop = f.run()
-		defer func() { stop() }()
-		time.Sleep(time.Second)
-		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up leaving")
-		if again := f.View().Regions[0].Others[0].Left; !again.Equal(left) {
-			t.Errorf("it left at %s, after the reload at %s", left, again)
-		}
-		two.calls.Add(-1)
-		time.Sleep(2 * time.Second)
-		f.expect("http://10.0.0.1:80 up")
-	})
-}
-
 // A configuration that is refused, or only validated, looks nothing up.
 func TestNewNetworkLooksNothingUp(t *testing.T) {
 	newFarm(t, nil, func(t *testing.T, f *farm) {
@@ -286,40 +240,6 @@ func TestNewNetworkLooksNothingUp(t *testing.T) {
 		if f.lookups != 0 {
 			t.Errorf("%d look-ups", f.lookups)
 		}
-	})
-}
-
-// A reload that changes the source leaves the old one's list behind: what leaves the new
-// list leaves all the same.
-func TestLeavingAfterAnotherSource(t *testing.T) {
-	newFarm(t, nil, func(t *testing.T, f *farm) {
-		f.start(a1)
-		f.start(a2)
-		f.lists(a1, a2)
-		stop := f.run()
-		time.Sleep(10 * time.Second)
-		other := *f.Set.All()[0]
-		other.Sources = []discovery.Source{{Name: "another", Scheme: "http", Lookup: f.lookup}}
-		set, err := NewSet([]Region{other})
-		if err != nil {
-			t.Fatal(err)
-		}
-		next := NewNetwork(NetworkConfig{Set: set, States: f.living})
-		before := f.upstreamOf(a2)
-		f.Network, f.Transport.Network = next, next
-		f.set[first] = set.All()[0]
-		stopNext := f.run()
-		defer func() { stopNext() }()
-		f.AwaitLists(t.Context())
-		stop()
-		if f.upstreamOf(a2) != before {
-			t.Error("the state of a backend was lost though both sources list it")
-		}
-		before.calls.Add(1)
-		f.lists(a1)
-		time.Sleep(6 * time.Second)
-		f.expect("http://10.0.0.1:80 up", "http://10.0.0.2:80 up leaving")
-		before.calls.Add(-1)
 	})
 }
 

@@ -26,7 +26,9 @@ type StateStore interface {
 	// Upstream returns the state of a region's backend and takes a reference to it.
 	// Only one is taken for a backend until Release.
 	Upstream(region string, b Backend) *Upstream
-	// Release gives the reference to a region's backend back.
+	// Release gives the reference to a region's backend back. While calls run on a
+	// backend without references, its state and that of the region must stay, to be found
+	// by the next configuration that has it; see Upstream.WhenIdle.
 	Release(region string, b Backend)
 	// Region returns the state of a region.
 	Region(name string) *RegionState

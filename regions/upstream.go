@@ -42,6 +42,7 @@ type Upstream struct {
 	asked       chan struct{}               // of capacity one: a probe is wanted soon
 	changed     atomic.Pointer[func()]      // called when the state may have changed
 	probed      atomic.Pointer[probeCounts] // of its region; nil before Network.Apply
+	idle        atomic.Pointer[func()]      // called when nothing runs on it any more; see WhenIdle
 
 	mu       sync.Mutex // guards the fields below
 	security *tls.Config
@@ -114,6 +115,33 @@ func (u *Upstream) running(socket bool) *atomic.Int64 {
 
 // inFlight returns how many calls and WebSockets run on the backend.
 func (u *Upstream) inFlight() int64 { return u.calls.Load() + u.sockets.Load() }
+
+// Busy reports whether calls or WebSockets run on the backend.
+func (u *Upstream) Busy() bool { return u.inFlight() > 0 }
+
+// WhenIdle has f called each time that the last call or WebSocket on the backend ends,
+// and now if none runs. A call may have begun by the time f looks: it has to ask Busy. It
+// takes the place of the f before; nil ends that.
+func (u *Upstream) WhenIdle(f func()) {
+	if f == nil {
+		u.idle.Store(nil)
+		return
+	}
+	u.idle.Store(&f)
+	if !u.Busy() {
+		f()
+	}
+}
+
+// ended takes a call or a WebSocket off the count of those in flight.
+func (u *Upstream) ended(socket bool) {
+	if u.running(socket).Add(-1) > 0 {
+		return
+	}
+	if f := u.idle.Load(); f != nil && !u.Busy() {
+		(*f)()
+	}
+}
 
 // broke records that a connection broke after a request was written and before the
 // first byte of its answer, and asks for a probe soon (contract 9.2).

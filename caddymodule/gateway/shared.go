@@ -1,12 +1,9 @@
 package gateway
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -16,9 +13,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
-	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/invocations"
-	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing/auth"
@@ -74,8 +69,14 @@ type sharedState struct {
 	requests    *metrics.Requests
 	health      *health.State
 
-	mu   sync.Mutex  // guards held
-	held map[any]int // references by key
+	mu   sync.Mutex      // guards held
+	held map[any]holding // by key
+}
+
+// holding is the references of a configuration to a value of statePool.
+type holding struct {
+	value caddy.Destructor
+	n     int
 }
 
 // acquireShared returns references for a new configuration.
@@ -134,9 +135,9 @@ func holdState[T caddy.Destructor](s *sharedState, key any, create func() T) T {
 	}
 	s.mu.Lock()
 	if s.held == nil {
-		s.held = make(map[any]int)
+		s.held = make(map[any]holding)
 	}
-	s.held[key]++
+	s.held[key] = holding{value.(caddy.Destructor), s.held[key].n + 1}
 	s.mu.Unlock()
 	return value.(T)
 }
@@ -145,11 +146,13 @@ func holdState[T caddy.Destructor](s *sharedState, key any, create func() T) T {
 func (s *sharedState) drop(key any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.held[key] == 0 {
+	held := s.held[key]
+	if held.n == 0 {
 		return // all were released
 	}
-	s.held[key]--
-	if _, err := statePool.Delete(key); err != nil {
+	held.n--
+	s.held[key] = held
+	if err := giveBack(key, held.value); err != nil {
 		caddy.Log().Named("edge_functions").Error("state not released", zap.Error(err))
 	}
 }
@@ -177,9 +180,11 @@ func (s stateStore) Release(region string, b regions.Backend) {
 
 // Region implements regions.StateStore.
 func (s stateStore) Region(name string) *regions.RegionState {
-	return holdState(s.sharedState, regionKey{name}, func() pooledValue[*regions.RegionState] {
-		return pooledValue[*regions.RegionState]{new(regions.RegionState)}
-	}).value
+	return holdState(s.sharedState, regionKey{name}, newRegionState).value
+}
+
+func newRegionState() pooledValue[*regions.RegionState] {
+	return pooledValue[*regions.RegionState]{new(regions.RegionState)}
 }
 
 // Ranker implements regions.StateStore.
@@ -199,24 +204,36 @@ func (s *sharedState) release() error {
 	s.held = nil
 	s.mu.Unlock()
 	var errs []error
-	for key, n := range held {
-		for range n {
-			var err error
-			if engine, ok := key.(engineKey); ok {
-				err = engines.release(engine)
-			} else {
-				_, err = statePool.Delete(key)
+	for _, backends := range []bool{true, false} { // before their regions, which they may keep
+		for key, one := range held {
+			if _, is := one.value.(pooledUpstream); is != backends {
+				continue
 			}
-			errs = append(errs, err)
+			for range one.n {
+				errs = append(errs, giveBack(key, one.value))
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
+// giveBack gives one reference to a value of statePool back, at once or when what runs
+// there has ended.
+func giveBack(key any, value caddy.Destructor) error {
+	switch key := key.(type) {
+	case engineKey:
+		return engines.release(key)
+	case upstreamKey:
+		return busyBackends.release(key, value.(pooledUpstream).Upstream)
+	}
+	_, err := statePool.Delete(key)
+	return err
+}
+
 var _ regions.StateStore = stateStore{}
 
 // pooledUpstream is the state of a backend, which ends with the last configuration that
-// has the backend.
+// has the backend, or with the last call that runs there.
 type pooledUpstream struct{ *regions.Upstream }
 
 // Destruct closes the idle connections; those in use end with their requests.
@@ -225,156 +242,53 @@ func (u pooledUpstream) Destruct() error {
 	return nil
 }
 
-func init() {
-	caddy.OnExit(func(context.Context) { engines.closeAll() })
+// busyBackends are the references to backends that outlive their configurations.
+var busyBackends = backendReferences{kept: make(map[upstreamKey]bool)}
+
+// backendReferences keeps the state of backends, and of their regions, while calls of
+// configurations that are gone still run: one reference to each is given back by the
+// last call instead of by its configuration.
+type backendReferences struct {
+	mu   sync.Mutex // guards kept
+	kept map[upstreamKey]bool
 }
 
-// engineKey is the key of the billing engine of a directory.
-type engineKey struct{ dir string }
-
-// pooledEngine is a billing engine that ends with its last reference.
-type pooledEngine struct{ *billing.Engine }
-
-// Destruct implements caddy.Destructor.
-func (p pooledEngine) Destruct() error { return p.Close() }
-
-// engines are the references to billing engines in statePool.
-var engines = engineReferences{exit: make(chan struct{})}
-
-// engineReferences keeps an engine open while calls of a configuration that is gone
-// still run: the last reference is given back after the last call. A configuration
-// that names the directory again meanwhile gets the same engine; one that does while
-// the engine closes waits until it has closed.
-type engineReferences struct {
-	mu        sync.Mutex    // guards exit, and is held while a reference is taken or given back
-	exit      chan struct{} // closed when engines must close, whatever runs
-	finishing sync.WaitGroup
-}
-
-// hold returns the engine of a directory, which may not be open yet.
-func (e *engineReferences) hold(s *sharedState, dir string) *billing.Engine {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return holdState(s, engineKey{dir}, func() pooledEngine { return pooledEngine{billing.NewEngine(dir)} }).Engine
-}
-
-// release gives a reference back, in the background if it is the last one and calls
-// still run. When the process exits, calls have had their grace period.
-func (e *engineReferences) release(key engineKey) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if !caddy.Exiting() && e.needed(key) {
-		exit := e.exit
-		e.finishing.Go(func() { e.finish(key, exit) })
-		return nil
+// release gives a reference to a backend back, or keeps it if calls run there and none
+// is kept yet.
+func (r *backendReferences) release(key upstreamKey, u *regions.Upstream) error {
+	r.mu.Lock()
+	keep := u.Busy() && !r.kept[key]
+	if keep {
+		r.kept[key] = true
+		_, _, _ = statePool.LoadOrNew(regionKey{key.region}, func() (caddy.Destructor, error) { return newRegionState(), nil })
 	}
-	_, err := statePool.Delete(key)
+	r.mu.Unlock()
+	var err error
+	if !keep {
+		_, err = statePool.Delete(key)
+	}
+	if n, _ := statePool.References(key); n == 1 && u.Busy() {
+		u.Close() // only the kept one is left
+	}
+	if keep {
+		u.WhenIdle(func() { r.idle(key, u) })
+	}
 	return err
 }
 
-// needed reports whether the last reference keeps an engine open for calls. e.mu is
-// held.
-func (*engineReferences) needed(key engineKey) bool {
-	if n, _ := statePool.References(key); n != 1 {
-		return false
-	}
-	busy := false
-	statePool.Range(func(k, value any) bool {
-		if k == key {
-			busy = value.(pooledEngine).Busy()
-		}
-		return k != key
-	})
-	return busy
-}
-
-// finishPoll is how often an engine is asked whether calls still run.
-const finishPoll = 50 * time.Millisecond
-
-// finish gives a reference back once it is not needed any more, or on exit.
-func (e *engineReferences) finish(key engineKey, exit <-chan struct{}) {
-	log := caddy.Log().Named("edge_functions").With(zap.String("directory", key.dir))
-	log.Info("ledger stays open for calls of an earlier configuration")
-	tick := time.NewTicker(finishPoll)
-	defer tick.Stop()
-	for exits := false; ; {
-		select {
-		case <-exit:
-			exits = true
-		case <-tick.C:
-		}
-		e.mu.Lock()
-		if !exits && e.needed(key) {
-			e.mu.Unlock()
-			continue
-		}
-		closed, err := statePool.Delete(key)
-		e.mu.Unlock()
-		switch {
-		case err != nil:
-			log.Error("ledger not closed", zap.Error(err))
-		case closed:
-			log.Info("ledger closed")
-		}
+// idle gives the kept reference to a backend back if no calls run there.
+func (r *backendReferences) idle(key upstreamKey, u *regions.Upstream) {
+	r.mu.Lock()
+	if !r.kept[key] || u.Busy() {
+		r.mu.Unlock()
 		return
 	}
-}
-
-// closeAll closes the engines that no configuration holds, and returns when they are
-// closed. Calls that still run have as long as Engine.Close waits.
-func (e *engineReferences) closeAll() {
-	e.mu.Lock()
-	close(e.exit)
-	e.exit = make(chan struct{})
-	e.mu.Unlock()
-	e.finishing.Wait()
-}
-
-// startEngine opens the billing engine, unless it is open, and applies the option
-// `store`. App.Start puts the catalogue of the configuration into force later.
-func (a *App) startEngine() error {
-	settings := billing.Settings{Logger: a.ctx.Slogger()}
-	if a.Store != nil {
-		settings.Sync = metering.Sync(a.Store.Sync)
-	}
-	if a.Store != nil && a.Store.Kind == storeRedis {
-		config, err := ParseRedisURL(a.Store.URL)
-		if err != nil {
-			return fmt.Errorf("store redis: %w", err)
+	delete(r.kept, key)
+	u.WhenIdle(nil)
+	r.mu.Unlock()
+	for _, k := range []any{key, regionKey{key.region}} {
+		if _, err := statePool.Delete(k); err != nil {
+			caddy.Log().Named("edge_functions").Error("state not released", zap.Error(err))
 		}
-		settings.Redis = &config
 	}
-	if err := a.engine.Start(settings); err != nil {
-		return err
-	}
-	a.shared.limiter.share(a.engine.Shared())
-	return nil
-}
-
-// pooledLimiter holds the buckets of rate limits.
-type pooledLimiter struct {
-	*rate.Limiter
-	mu    sync.Mutex           // guards store
-	store *billing.SharedStore // the store that p shares its buckets through; nil if it does not
-}
-
-// share shares the buckets with other gateways through a store; nil ends that.
-func (p *pooledLimiter) share(store *billing.SharedStore) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.store == store {
-		return
-	}
-	p.store = store
-	if store == nil {
-		p.Share(nil)
-		return
-	}
-	p.Share(rate.NewSharedTokens(store.Conn(), store.Mirror().Present))
-}
-
-// Destruct implements caddy.Destructor.
-func (p *pooledLimiter) Destruct() error {
-	p.Close()
-	return nil
 }

@@ -2,7 +2,11 @@ package gateway
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -60,6 +64,60 @@ func TestLeaseIsReleasedOnce(t *testing.T) {
 	if n := references(upstreamKey{"eu-west-1", b.Key()}); n != 0 {
 		t.Errorf("%d hold the other region's backend", n)
 	}
+}
+
+// The state of a backend on which a call runs outlives all configurations until the call
+// ends, with that of its region: a configuration that has the backend again finds it.
+func TestBusyBackendOutlivesConfigurations(t *testing.T) {
+	answer := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.(http.Flusher).Flush()
+		<-answer
+	}))
+	defer server.Close()
+	defer sync.OnceFunc(func() { close(answer) })()
+	set, err := regions.NewSet([]regions.Region{{Name: "us-east-1", Backends: []regions.Backend{backend(t, server.URL)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	region, b := set.All()[0], set.All()[0].Backends[0]
+	expect := func(when string, want int) {
+		t.Helper()
+		if upstreams, states := references(upstreamKey{region.Name, b.Key()}), references(regionKey{region.Name}); upstreams != want || states != want {
+			t.Errorf("%s: %d hold the backend, %d its region, want %d", when, upstreams, states, want)
+		}
+	}
+	running := acquireShared()
+	network := regions.NewNetwork(regions.NetworkConfig{Set: set, States: stateStore{running}})
+	before, state := network.Upstreams(region)[0], network.State(region)
+	exchange, ctx := regions.Begin(t.Context(), regions.Plan{Candidates: []regions.Candidate{{Region: region, Reason: regions.ReasonNearest}}}, regions.Limits{})
+	defer exchange.End()
+	request := (&http.Request{Method: http.MethodGet, URL: &url.URL{Opaque: "/"}, Header: make(http.Header)}).WithContext(ctx)
+	response, err := (&regions.Transport{Network: network}).RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	expect("a call runs", 1)
+	refused := acquireShared()
+	stateStore{refused}.Upstream(region.Name, b)
+	mustRelease(t, refused)
+	mustRelease(t, running)
+	expect("no configuration has the backend", 1)
+
+	again := acquireShared()
+	next := regions.NewNetwork(regions.NetworkConfig{Set: set, States: stateStore{again}})
+	if next.Upstreams(region)[0] != before || next.State(region) != state {
+		t.Error("the next configuration has not found the state")
+	}
+	expect("it is configured again", 2)
+	stateStore{again}.Release(region.Name, b)
+	stateStore{again}.Upstream(region.Name, b)
+	expect("it left the list, and came back", 2)
+	mustRelease(t, again)
+	expect("no configuration has it any more", 1)
+	exchange.End()
+	expect("the call has ended", 0)
 }
 
 // Caddy cleans up what was never provisioned, too.

@@ -168,6 +168,43 @@ func TestLeavingBackend(t *testing.T) {
 	_ = stays.conn.Close()
 }
 
+// TestWebSocketsOfABackendThatWasAway: a reload to a source that has no list, and one back, leave WebSockets alone; when
+// their backend then leaves, each is closed with 1001.
+func TestWebSocketsOfABackendThatWasAway(t *testing.T) {
+	t.Parallel() // it waits, mostly
+	c := newCluster(t)
+	c.start("127.81.0.1", "127.81.0.2")
+	c.list("127.81.0.1")
+	g := c.gateway("\t\t\t\trefresh 1s\n")
+	var sockets []*webSocket
+	for range 6 {
+		sockets = append(sockets, openWebSocket(t, g.addr))
+	}
+	whole, err := os.ReadFile(g.dir + "/Caddyfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{strings.Replace(string(whole), "dynamic a "+clusterName, "dynamic a typo."+clusterName, 1), string(whole)} {
+		if status, body := load(t, g.gateway, text); status != http.StatusOK {
+			t.Fatalf("reload: %d %s", status, body)
+		}
+		time.Sleep(2 * time.Second) // the configuration before is cleaned up
+	}
+	c.list("127.81.0.1", "127.81.0.2")
+	eventuallyWithin(t, 20*time.Second, "both work", func() bool {
+		return len(g.phases(t)) == 2 && !slices.ContainsFunc(g.phases(t), func(b string) bool { return strings.Contains(b, "unknown") })
+	})
+	c.list("127.81.0.2")
+	for i, ws := range sockets {
+		_ = ws.conn.SetDeadline(time.Now().Add(90 * time.Second))
+		if code, err := ws.closeCode(); code != 1001 {
+			t.Errorf("WebSocket %d got close code %d, %v", i, code, err)
+		}
+		_ = ws.conn.Close()
+	}
+	eventuallyWithin(t, 20*time.Second, "it is forgotten", func() bool { return len(g.region(t).Backends) == 1 })
+}
+
 // TestFirstList: a gateway that starts while its name server is slow has the first list before its first call; without one
 // the region is unknown, and 503 with a retry-after when it is named (contract 2.5). A reload with a name server that fails
 // keeps the last list.
