@@ -60,6 +60,11 @@ var arrows = []arrow{
 		"health judges conditions that are handed to it, and orders the end of the process by a function: it does not know the gateway",
 	},
 	{
+		"caddymodule/events/...",
+		[]string{"caddymodule/events/...", "caddymodule/atomicfile", "ratelimit/redisconn/..."},
+		"events keeps changes that are handed to it: it knows neither what changed nor who asks",
+	},
+	{
 		"caddymodule/atomicfile",
 		[]string{"caddymodule/atomicfile"},
 		"atomicfile writes a file of whatever content: it knows nothing of ours",
@@ -89,7 +94,7 @@ var arrows = []arrow{
 		[]string{
 			"caddymodule/gateway/...", "caddymodule/handover", "caddymodule/sockets", "caddymodule/options", "caddymodule/logs",
 			"caddymodule/headwriter", "caddymodule/metrics", "caddymodule/fleet", "caddymodule/forwarded", "caddymodule/dynamic",
-			"caddymodule/health",
+			"caddymodule/health", "caddymodule/events",
 			"routing/...", "regions/...", "ratelimit/...",
 		},
 		"those who use the gateway know it, and not the other way round: admin, audit, cli, sources, exporters and permission are guests over what it exports",

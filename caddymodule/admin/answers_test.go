@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/edgegate/edgegate/caddymodule/audit"
+	"github.com/edgegate/edgegate/caddymodule/events"
 	"github.com/edgegate/edgegate/caddymodule/gateway"
 	"github.com/edgegate/edgegate/caddymodule/health"
 	"github.com/edgegate/edgegate/ratelimit/billing"
@@ -32,6 +33,7 @@ func TestAnswersKeepTheirJSON(t *testing.T) {
 		"drain":          new(gateway.DrainAnswer),
 		"drain_order":    new(gateway.DrainOrder),
 		"drains":         new(gateway.DrainsAnswer),
+		"events":         new(events.Answer),
 		"explain":        new(plan.Explanation),
 		"gateway_drain":  new(health.Status),
 		"gateway_order":  new(health.Order),

@@ -91,6 +91,7 @@ var streams = map[string]caddy.AdminHandlerFunc{
 	"invocations":  listInvocations,
 	"usage/export": export,
 	"health":       healthNow,
+	"events":       listEvents,
 }
 
 // API is the part of Caddy's admin API that is about the gateway.

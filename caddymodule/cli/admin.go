@@ -111,6 +111,8 @@ type question struct {
 	timeout time.Duration
 	// then is done after the answer was printed; nil is nothing.
 	then func(ctx context.Context, gateway admin) error
+	// stream, if there is one, is done instead of asking and printing.
+	stream func(ctx context.Context, gateway admin, output string) error
 }
 
 // ask returns the JSON that the gateway answers.

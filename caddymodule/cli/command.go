@@ -58,6 +58,7 @@ trip that is expected to it, and the state of each of its backends.`,
 			},
 		},
 		healthCommand(now),
+		eventsCommand(now),
 		explainCommand(now),
 		logsCommand(),
 		topCommand(),
@@ -116,6 +117,9 @@ func ask(cmd *cobra.Command, now func() time.Time, prepare func() (question, ans
 		asked, into, err := prepare()
 		if err != nil {
 			return err
+		}
+		if asked.stream != nil {
+			return asked.stream(ctx, gateway, *output)
 		}
 		body, err := gateway.ask(ctx, asked)
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 // laterCommands and laterFlags, by command, are of parts that come later
 // (docs/roadmap.md): wrong usage, as what is unknown, but not a typing error.
 var (
-	laterCommands = []string{"events", "placement"}
+	laterCommands = []string{"placement"}
 	laterFlags    = map[string][]string{"status": {"watch"}, "explain": {"function"}}
 )
 

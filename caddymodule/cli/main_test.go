@@ -90,7 +90,6 @@ func TestCommandsOfTheBinary(t *testing.T) {
 // Commands that are not built yet are wrong usage and say so; so is help about what is no command.
 func TestCommandsThatAreNotThere(t *testing.T) {
 	for _, tc := range []struct{ args, message, hint string }{
-		{"events -f", "events: not in this build", "docs/roadmap.md"},
 		{"placement -o json", "placement: not in this build", "docs/roadmap.md"},
 		{"help nosuch", `"nosuch" is not a command of edgegate`, "the commands of edgegate are"},
 		{"help statsu", `"statsu" is not a command of edgegate`, "did you mean edgegate status?"},

@@ -227,6 +227,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		Nearest:       nearest,
 		CapacityShare: a.CapacityShare,
 	})
+	if err := a.watchCertificates(ctx); err != nil {
+		return err
+	}
 	return metrics.Register(ctx.GetMetricsRegistry(), a.scrape)
 }
 
@@ -274,7 +277,7 @@ func (a *App) Start() error {
 	// Before the rest: two configurations at once would log changes of state to and fro.
 	a.awaitLists(ctx)
 	a.background.Go(func() { a.closeDrained(ctx) })
-	a.background.Go(func() { a.watchStates(ctx) })
+	a.watchStates(ctx)
 	if a.locator != nil {
 		a.background.Go(func() { a.locator.Run(ctx) })
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"iter"
 	"net/http"
@@ -92,6 +93,14 @@ func (a *App) Tenant(p *projects.Project) capacity.Tenant { return a.pipeline.Te
 
 // Logger returns the log of the configuration.
 func (a *App) Logger() *zap.Logger { return a.logger }
+
+// While returns a context that ends with parent, or once another configuration takes
+// over. The returned function releases it.
+func (a *App) While(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(parent)
+	stop := context.AfterFunc(a.ctx, cancel)
+	return ctx, func() { stop(); cancel() }
+}
 
 // Health returns whether new calls should be sent to this gateway.
 func (a *App) Health() health.Answer { return a.shared.health.Answer(a.healthChecks) }

@@ -41,6 +41,7 @@ func (a *App) scrape() metrics.Values {
 	if a.counter != nil {
 		v.Requests = a.shared.requests
 	}
+	v.Dropped = a.shared.events.Dropped()
 	keys := a.shared.keys.Status()
 	v.KeySets = metrics.KeySets{Sets: keys.Sets, Failing: keys.Failing, OldestAge: keys.OldestAge}
 	for i, scope := range inFlightScopes {

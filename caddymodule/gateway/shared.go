@@ -8,6 +8,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/edgegate/edgegate/caddymodule/events"
 	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/caddymodule/health"
 	"github.com/edgegate/edgegate/caddymodule/logs"
@@ -40,6 +41,7 @@ const (
 	replayKey      = "replay"
 	requestsKey    = "requests"
 	healthKey      = "health"
+	eventsKey      = "events"
 )
 
 // regionKey is the key of a regions.RegionState.
@@ -68,6 +70,7 @@ type sharedState struct {
 	replay      *regions.ReplayMemory
 	requests    *metrics.Requests
 	health      *health.State
+	events      *events.Log
 
 	mu   sync.Mutex      // guards held
 	held map[any]holding // by key
@@ -91,7 +94,10 @@ func acquireShared() *sharedState {
 	}).value
 	s.fleet = holdState(s, fleetKey, func() pooledValue[*fleet.Fleet] { return pooledValue[*fleet.Fleet]{fleet.New()} }).value
 	s.limiter = holdState(s, limiterKey, func() *pooledLimiter { return &pooledLimiter{Limiter: rate.NewLimiter()} })
-	s.transitions = holdState(s, transitionsKey, func() pooledValue[*logs.Transitions] { return pooledValue[*logs.Transitions]{logs.NewTransitions()} }).value
+	s.events = holdState(s, eventsKey, events.NewLog)
+	s.transitions = holdState(s, transitionsKey, func() pooledValue[*logs.Transitions] {
+		return pooledValue[*logs.Transitions]{logs.NewTransitions(addEvent(s.events))}
+	}).value
 	s.repeats = holdState(s, repeatsKey, logs.NewRepeats)
 	s.invocations = holdState(s, invocationsKey, func() pooledValue[*logs.InvocationLogs] {
 		return pooledValue[*logs.InvocationLogs]{new(logs.InvocationLogs)}

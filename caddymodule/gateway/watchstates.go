@@ -9,23 +9,47 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+
+	"github.com/edgegate/edgegate/caddymodule/events"
 	"github.com/edgegate/edgegate/caddymodule/logs"
+	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/metering"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
 )
 
-// statesEvery is the interval at which states are compared with the ones before.
-const statesEvery = 250 * time.Millisecond
+const (
+	// statesEvery is the interval at which states are compared with the ones before.
+	statesEvery = 250 * time.Millisecond
 
-// watchStates logs every change of state of regions, backends, breakers, stores, the
-// ledger, quotas, projects and key sets until ctx is done. Requests are decided by the
-// same values, and `edgegate status` shows them.
+	// quotasEvery is that of what organizations have used of their quotas, for which the
+	// sums of all gateways are read.
+	quotasEvery = 30 * time.Second
+)
+
+// watchStates starts to log every change of state of regions, backends, breakers,
+// stores, the ledger, quotas, projects, key sets, exporters and of the gateway itself,
+// and to keep them as events, until ctx is done. Requests are decided by the same
+// values, and `edgegate status` shows them.
 func (a *App) watchStates(ctx context.Context) {
-	tick := time.NewTicker(statesEvery)
+	config := events.Config{Dir: a.dataDir(), Gateway: a.gatewayID(), Logger: a.logger}
+	if a.storeConn != nil {
+		config.Shared = a.storeConn
+	}
+	a.shared.events.Use(config)
+	a.background.Go(func() { a.shared.events.Run(ctx, config) })
+	a.background.Go(func() { repeatEvery(ctx, statesEvery, func() { a.observeStates(time.Now()) }) })
+	a.background.Go(func() { repeatEvery(ctx, quotasEvery, func() { a.observeQuotas(ctx) }) })
+}
+
+// repeatEvery calls do at once and then at an interval, until ctx is done.
+func repeatEvery(ctx context.Context, interval time.Duration, do func()) {
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		a.observeStates(time.Now())
+		do()
 		select {
 		case <-ctx.Done():
 			return
@@ -33,6 +57,22 @@ func (a *App) watchStates(ctx context.Context) {
 		}
 	}
 }
+
+// addEvent returns what makes a change of state an event.
+func addEvent(log *events.Log) func(logs.Transition) {
+	return func(t logs.Transition) {
+		log.Add(events.Change{
+			What: string(t.Kind),
+			Name: t.Name,
+			From: t.From,
+			To:   t.To,
+			Why:  t.Why,
+		})
+	}
+}
+
+// Events returns what happened to this gateway and, with a shared store, to the others.
+func (a *App) Events() *events.Log { return a.shared.events }
 
 func (a *App) observeStates(now time.Time) {
 	view := a.network.View()
@@ -48,6 +88,8 @@ func (a *App) observeStates(now time.Time) {
 		{Kind: logs.KindClock, All: a.clockConditions()},
 		{Kind: logs.KindProjects, All: a.projectConditions()},
 		{Kind: logs.KindKeySet, All: a.keySetConditions()},
+		{Kind: logs.KindExporter, All: a.exporterConditions()},
+		{Kind: logs.KindHealth, All: a.healthConditions()},
 	} {
 		a.shared.transitions.Observe(a.logger, now, seen)
 	}
@@ -266,4 +308,81 @@ func (a *App) keySetConditions() (all []logs.Condition) {
 		all = append(all, c)
 	}
 	return all
+}
+
+func (a *App) exporterConditions() (all []logs.Condition) {
+	answer, err := a.engine.Exporters()
+	if err != nil {
+		return nil // it is not open
+	}
+	for _, e := range answer.Exporters {
+		c := logs.Condition{Name: e.Name, State: e.State}
+		if e.Error != nil {
+			c.Why = logs.FirstLine(errors.New(*e.Error))
+		}
+		all = append(all, c)
+	}
+	return all
+}
+
+func (a *App) healthConditions() []logs.Condition {
+	answer := a.Health()
+	c := logs.Condition{Name: "gateway", State: "ready"}
+	if !answer.Ready {
+		c.State = "not_ready"
+		words := make([]string, len(answer.Reasons))
+		for i, reason := range answer.Reasons {
+			words[i] = string(reason)
+		}
+		c.Why = strings.Join(words, ", ")
+	}
+	return []logs.Condition{c}
+}
+
+// observeQuotas logs which organizations have come near the end of their quotas, and
+// which are refused. What is known in part is not judged.
+func (a *App) observeQuotas(ctx context.Context) {
+	answer, err := a.engine.Quota(ctx, "")
+	if err != nil || answer.Partial != "" {
+		return
+	}
+	all := make([]logs.Condition, 0, len(answer.Organizations))
+	for _, o := range answer.Organizations {
+		c := logs.Condition{Name: o.ID, State: string(o.State)}
+		if o.State != billing.QuotaOK && o.Limit != nil {
+			c.Why = fmt.Sprintf("%d of %d invocations of %s are used", o.Used, *o.Limit, o.Period.ID)
+		}
+		all = append(all, c)
+	}
+	a.shared.transitions.Observe(a.logger, time.Now(), logs.Observation{Kind: logs.KindQuota, All: all})
+}
+
+// watchCertificates logs when certificates cannot be obtained or renewed, and when that
+// works again, as Caddy says.
+func (a *App) watchCertificates(ctx caddy.Context) error {
+	app, err := ctx.App("events")
+	if err != nil {
+		return fmt.Errorf("finding the events app: %w", err)
+	}
+	return app.(*caddyevents.App).Subscribe(&caddyevents.Subscription{
+		Events:   []string{"cert_failed", "cert_obtained"},
+		Handlers: []caddyevents.Handler{certificateWatch{a}},
+	})
+}
+
+// certificateWatch is told by Caddy of certificates.
+type certificateWatch struct{ app *App }
+
+// Handle implements caddyevents.Handler.
+func (w certificateWatch) Handle(_ context.Context, e caddy.Event) error {
+	name, _ := e.Data["identifier"].(string)
+	c := logs.Condition{Name: name, State: "valid"}
+	if e.Name() == "cert_failed" {
+		c.State = "failing"
+		if err, ok := e.Data["error"].(error); ok {
+			c.Why = logs.FirstLine(err)
+		}
+	}
+	w.app.shared.transitions.Enter(w.app.logger, time.Now(), logs.Observation{Kind: logs.KindCertificate, All: []logs.Condition{c}})
+	return nil
 }

@@ -27,7 +27,33 @@ const (
 	KindClock       Kind = "clock"
 	KindProjects    Kind = "projects"
 	KindKeySet      Kind = "key_set"
+	KindExporter    Kind = "exporter"
+	KindCertificate Kind = "certificate"
+	// KindQuota is of how much an organization has used of its quota.
+	KindQuota Kind = "quota"
+	// KindHealth is of the gateway itself.
+	KindHealth Kind = "health"
 )
+
+// KindNames returns all kinds.
+func KindNames() (names []string) {
+	for _, kind := range []Kind{
+		KindRegion, KindBackend, KindBreaker, KindBackendList, KindStore, KindLedger, KindQuotas, KindBills, KindClock,
+		KindProjects, KindKeySet, KindExporter, KindCertificate, KindQuota, KindHealth,
+	} {
+		names = append(names, string(kind))
+	}
+	return names
+}
+
+// Transition is a change of the state of one thing.
+type Transition struct {
+	Kind Kind
+	Name string
+	From string
+	To   string
+	Why  string
+}
 
 // Condition is the state of one thing at a moment.
 type Condition struct {
@@ -46,6 +72,8 @@ type Observation struct {
 // state to which, why, and since when it was in the one before. It outlives
 // configurations, since a reload changes no state. It is safe for concurrent use.
 type Transitions struct {
+	tell func(Transition) // besides the line
+
 	mu      sync.Mutex // guards states and changes
 	states  map[Kind]map[string]entered
 	changes map[Change]uint64
@@ -63,9 +91,10 @@ type entered struct {
 	since time.Time
 }
 
-// NewTransitions returns Transitions that have observed nothing.
-func NewTransitions() *Transitions {
-	return &Transitions{states: make(map[Kind]map[string]entered), changes: make(map[Change]uint64)}
+// NewTransitions returns Transitions that have observed nothing. tell is called with
+// each change, masked, and must not wait for anything.
+func NewTransitions(tell func(Transition)) *Transitions {
+	return &Transitions{tell: tell, states: make(map[Kind]map[string]entered), changes: make(map[Change]uint64)}
 }
 
 // Changes returns how many changes there were.
@@ -95,26 +124,72 @@ func (t *Transitions) Observe(logger *zap.Logger, now time.Time, seen Observatio
 			continue
 		}
 		after[c.Name] = entered{c.State, now}
-		t.changes[Change{seen.Kind, c.State}]++
-		if line := logger.Check(levelOf(c.State), "state changed"); line != nil {
-			line.Write(
-				zap.String("what", string(seen.Kind)), zap.String("name", c.Name),
-				zap.String("from", was.state), zap.String("to", c.State), zap.String("why", c.Why),
-				zap.Time("since", was.since.UTC()), zap.Duration("lasted", now.Sub(was.since).Round(time.Millisecond)),
-			)
-		}
+		t.write(logger, now, seen.Kind, c, was)
 	}
 	t.states[seen.Kind] = after
 }
 
+// Enter is Observe for some things of a kind whose others stay as they are. A thing
+// that is in the first state of its kind again is forgotten after its line.
+func (t *Transitions) Enter(logger *zap.Logger, now time.Time, seen Observation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	states, first := t.states[seen.Kind], firstState(seen.Kind)
+	if states == nil {
+		states = make(map[string]entered)
+		t.states[seen.Kind] = states
+	}
+	for _, c := range seen.All {
+		was, known := states[c.Name]
+		if !known {
+			was = entered{first, now}
+		}
+		if was.state == c.State {
+			continue
+		}
+		t.write(logger, now, seen.Kind, c, was)
+		states[c.Name] = entered{c.State, now}
+		if c.State == first {
+			delete(states, c.Name)
+		}
+	}
+}
+
+// write counts a change, logs it and tells of it; t.mu is held.
+func (t *Transitions) write(logger *zap.Logger, now time.Time, kind Kind, c Condition, was entered) {
+	t.changes[Change{kind, c.State}]++
+	if line := logger.Check(levelOf(c.State), "state changed"); line != nil {
+		line.Write(
+			zap.String("what", string(kind)), zap.String("name", c.Name),
+			zap.String("from", was.state), zap.String("to", c.State), zap.String("why", c.Why),
+			zap.Time("since", was.since.UTC()), zap.Duration("lasted", now.Sub(was.since).Round(time.Millisecond)),
+		)
+	}
+	t.tell(Transition{
+		Kind: kind,
+		Name: Mask(c.Name),
+		From: was.state,
+		To:   c.State,
+		Why:  Mask(c.Why),
+	})
+}
+
 // firstState returns the state that things of a kind begin in. Most are unknown
-// at first; breakers, the ledger, quotas, bills and the clock work until something fails.
+// at first; the others work until something fails.
 func firstState(kind Kind) string {
 	switch kind {
 	case KindBreaker:
 		return "closed"
 	case KindLedger, KindQuotas, KindBills, KindClock:
 		return "up"
+	case KindExporter:
+		return "waiting"
+	case KindHealth:
+		return "ready"
+	case KindCertificate:
+		return "valid"
+	case KindQuota:
+		return "ok"
 	default:
 		return "unknown"
 	}
@@ -126,7 +201,7 @@ func levelOf(state string) zapcore.Level {
 	switch {
 	case slices.Contains([]string{"down", "failing"}, state):
 		return zapcore.ErrorLevel
-	case slices.Contains([]string{"degraded", "open", "stale", "incomplete"}, state):
+	case slices.Contains([]string{"degraded", "open", "stale", "incomplete", "not_ready", "restricted"}, state):
 		return zapcore.WarnLevel
 	}
 	return zapcore.InfoLevel

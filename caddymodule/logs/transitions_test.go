@@ -24,7 +24,8 @@ func told(logs *observer.ObservedLogs) (lines []string) {
 
 func TestTransitions(t *testing.T) {
 	core, logs := observer.New(zapcore.DebugLevel)
-	logger, states := zap.New(core), NewTransitions()
+	var events []Transition
+	logger, states := zap.New(core), NewTransitions(func(c Transition) { events = append(events, c) })
 	start := time.Unix(1000, 0)
 	for i, step := range []struct {
 		name string
@@ -62,5 +63,37 @@ func TestTransitions(t *testing.T) {
 		if got := told(logs); !slices.Equal(got, want) {
 			t.Errorf("the first of kind %s: %q, want %q", kind, got, want)
 		}
+	}
+	if want := (Transition{KindRegion, "c", "unknown", "down", "refused"}); len(events) < 2 || events[1] != want {
+		t.Errorf("told of %+v, want second %+v", events, want)
+	}
+}
+
+// Things that are reported one by one: those that are well are forgotten; what is told of is masked.
+func TestEnter(t *testing.T) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	var events []Transition
+	logger, states, now := zap.New(core), NewTransitions(func(c Transition) { events = append(events, c) }), time.Unix(1000, 0)
+	for _, step := range []struct {
+		c    Condition
+		want []string
+	}{
+		{Condition{"a.org", "valid", ""}, nil},
+		{Condition{"a.org", "failing", "refused by https://ca/?token=secret123"}, []string{"error certificate a.org: valid->failing (refused by https://ca/?token=secret123) after 0s"}},
+		{Condition{"a.org", "failing", "refused again"}, nil},
+		{Condition{"b.org", "failing", ""}, []string{"error certificate b.org: valid->failing () after 0s"}},
+		{Condition{"a.org", "valid", ""}, []string{"info certificate a.org: failing->valid () after 0s"}},
+		{Condition{"b.org", "valid", ""}, []string{"info certificate b.org: failing->valid () after 0s"}},
+	} {
+		states.Enter(logger, now, Observation{KindCertificate, []Condition{step.c}})
+		if got := told(logs); !slices.Equal(got, step.want) {
+			t.Errorf("%+v: %q, want %q", step.c, got, step.want)
+		}
+	}
+	if n := len(states.states[KindCertificate]); n != 0 {
+		t.Errorf("%d certificates that are valid are remembered", n)
+	}
+	if len(events) != 4 || strings.Contains(events[0].Why, "secret123") || !strings.Contains(events[0].Why, "refused by") {
+		t.Errorf("told of %+v", events)
 	}
 }

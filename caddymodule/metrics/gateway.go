@@ -97,6 +97,8 @@ var gatewayMetrics = []gatewayMetric{
 		func(v *Values) float64 { return float64(v.LogLost) }),
 	counter("edgegate_config_loads_total", "Configurations that were put into force, that of the start among them.",
 		func(v *Values) float64 { return float64(v.Loads) }),
+	counter("edgegate_events_dropped_total", "Events given up before Redis had them, because there were too many.",
+		func(v *Values) float64 { return float64(v.Dropped) }),
 	gauge("edgegate_bills_failing", "Whether no bills are made since `billing.db` is damaged.",
 		func(v *Values) float64 { return oneIf(v.Ledger.NoBills) }),
 	counter("edgegate_tokens_cache_hits_total", "Tokens that were known to be good.",

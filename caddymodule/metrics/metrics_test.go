@@ -43,6 +43,7 @@ func all() Values {
 			BreakersOpen: 70, ProbesPassed: 71, ProbesFailed: 72,
 			WebSockets: Room{Held: 37, Capacity: new(int64(38)), Refused: map[string]uint64{"fair_share": 39}},
 		}},
+		Dropped:   74,
 		Exporters: []Exporter{{Name: "x", LastSuccess: time.Unix(40, 0), Due: 41, Unanswered: 42, Held: 43, Rejected: 44}},
 		Requests:  oneRequest(),
 	}
@@ -122,6 +123,7 @@ func TestValues(t *testing.T) {
 		"exporter_unanswered{x}": 42, "exporter_held{x}": 43, "exporter_rejected{x}": 44,
 		"ledger_degraded": 1, "ledger_sync_age_seconds": 61, "store_up": 1, "store_corrected_total": 60,
 		"quota_organizations": 62, "quota_exhausted_organizations": 63, "quota_units_held": 64, "quota_units_unreported": 65, "quota_failing": 1,
+		"events_dropped_total":              74,
 		"state_changes_total{breaker,open}": 66, "invocation_log_lost_total": 67, "config_loads_total": 68, "retry_budget_left": 69,
 		"region_breakers_open{r}": 70, "region_probes_total{r,passed}": 71, "region_probes_total{r,failed}": 72,
 		"requests_total{5xx,refused,spill,r}": 1, "refusals_total{BACKEND_ERROR}": 1, "auth_total{jwt,accepted}": 1,

@@ -20,6 +20,7 @@ type Values struct {
 	Ledger     Ledger
 	Regions    []Region
 	Exporters  []Exporter
+	Dropped    uint64    // events given up before Redis had them
 	Requests   *Requests // nil if requests are not counted
 	Quotas     Quotas
 	// Changes are changes of state, by what changed and the state it entered.

@@ -122,3 +122,12 @@ func (c *Conn) HashDelete(ctx context.Context, key string, fields ...string) err
 	}
 	return nil
 }
+
+// HashLen returns how many fields a hash has, 0 for a key that doesn't exist.
+func (c *Conn) HashLen(ctx context.Context, key string) (int, error) {
+	n, err := c.client.HLen(ctx, key).Result()
+	if c.observe(err) != nil {
+		return 0, fmt.Errorf("reading hash %s: %w", key, err)
+	}
+	return int(n), nil
+}

@@ -15,6 +15,7 @@ var operationsScript = script{
 		startWithHealth(s)
 	},
 	rules: []rule{
+		{command: "edgegate events --since 1h", do: names, reason: "a backend goes down, which the end-to-end suite has one do"},
 		{command: "edgegate drain --gateway", output: shape, after: func(s *session, _ string) {
 			if s.answers("http://localhost:" + s.port + "/livez") {
 				s.t.Error("the gateway serves after the end of its drain")
