@@ -86,8 +86,14 @@ func (a *addresses) last() []netip.Addr { return slices.Concat(a.v4, a.v6) }
 // earlier look-up.
 func (a *addresses) lookup(ctx context.Context) ([]netip.Addr, error) {
 	usable, found, err := addressesOf(ctx, a.resolver.resolver, a.network, a.name)
+	asked := a.network
+	if err != nil && a.network == "ip" && isNotFound(err) {
+		// That is what one family without records is reported as if the query for the
+		// other failed, too.
+		usable, found, asked, err = a.eachFamily(ctx)
+	}
 	if err != nil {
-		return nil, a.resolver.explain(ctx, a.name, records[a.network], err)
+		return nil, a.resolver.explain(ctx, a.name, records[asked], err)
 	}
 	if len(usable) == 0 {
 		return nil, fmt.Errorf("%s: none of its %d addresses can be that of a backend: they are unspecified or multicast addresses", strings.TrimSuffix(a.name, "."), found)
@@ -107,6 +113,25 @@ func (a *addresses) lookup(ctx context.Context) ([]netip.Addr, error) {
 	}
 	a.v4, a.v6 = slices.Clip(v4), slices.Clip(v6)
 	return a.last(), failed
+}
+
+// eachFamily asks for IPv4 and IPv6 addresses by themselves, and returns those of the
+// first family that has any. Without one, the error is that of a query that failed, or
+// says that there are none; asked is the network that it is about.
+func (a *addresses) eachFamily(ctx context.Context) (usable []netip.Addr, found int, asked string, err error) {
+	asked = "ip"
+	for _, network := range []string{"ip4", "ip6"} {
+		usable, found, one := addressesOf(ctx, a.resolver.strict, network, a.name)
+		switch {
+		case one == nil:
+			return usable, found, network, nil
+		case err == nil && isNotFound(one):
+			err = one
+		case !isNotFound(one) && asked == "ip":
+			asked, err = network, one
+		}
+	}
+	return nil, 0, asked, err
 }
 
 // confirm asks for a family that the answer was without. If it cannot be told, it

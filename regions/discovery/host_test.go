@@ -204,6 +204,26 @@ func TestHostOneFamilyFails(t *testing.T) {
 	expect(t, lookup(t, source), "[2001:db8::2]:9000")
 }
 
+// TestHostHalfAnAnswer: while the query for one family fails, an answer without addresses
+// of the other says nothing about the name.
+func TestHostHalfAnAnswer(t *testing.T) {
+	for _, tt := range []struct{ failing, empty, address string }{
+		{"A", "AAAA", "10.0.0.1"},
+		{"AAAA", "A", "2001:db8::1"},
+	} {
+		for mode, want := range map[dnstest.Mode]string{dnstest.ServFail: "SERVFAIL", dnstest.Timeout: "no answer in time"} {
+			s := dnstest.Start(t)
+			s.SetHost(name, tt.address)
+			s.SetMode(name, mode, tt.failing)
+			err := failure(t, runtimes(s))
+			expectError(t, err, "runtime.example.test: ", want)
+			if strings.Contains(err.Error(), "no such name") {
+				t.Errorf("%q, though the query for %s records failed", err, tt.failing)
+			}
+		}
+	}
+}
+
 // TestResolverAsksTheNext: one name server that is silent costs a part of the time only.
 func TestResolverAsksTheNext(t *testing.T) {
 	silent, s := dnstest.Start(t), dnstest.Start(t)

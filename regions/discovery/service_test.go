@@ -109,6 +109,21 @@ func TestServiceTargets(t *testing.T) {
 	expectError(t, failure(t, source), "no target has an address", ".runtime.example.test", "no A or AAAA record")
 }
 
+// TestServiceHalfAnAnswer: a target stays while the query for its one family fails, even
+// if the name server says that it has no addresses of the other.
+func TestServiceHalfAnAnswer(t *testing.T) {
+	s := dnstest.Start(t)
+	source := services(s)
+	s.SetService(service, dnstest.SRV{Target: "a." + name, Port: 9000}, dnstest.SRV{Target: "b." + name, Port: 9000})
+	s.SetHost("a."+name, "10.0.0.1")
+	s.SetHost("b."+name, "10.0.0.2")
+	expect(t, lookup(t, source), "10.0.0.1:9000", "10.0.0.2:9000")
+	s.SetMode("b."+name, dnstest.ServFail, "A")
+	endpoints, err := part(t, source)
+	expect(t, endpoints, "10.0.0.1:9000", "10.0.0.2:9000")
+	expectError(t, err, "b.runtime.example.test: ", "SERVFAIL")
+}
+
 func TestServiceFailures(t *testing.T) {
 	s := dnstest.Start(t)
 	source := services(s)
