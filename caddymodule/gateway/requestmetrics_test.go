@@ -7,9 +7,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	dto "github.com/prometheus/client_model/go"
+
+	"github.com/edgegate/edgegate/ratelimit/billing"
+	"github.com/edgegate/edgegate/routing/projects"
 )
 
 // scraped returns the counters and the counts of histograms by name and labels.
@@ -181,6 +185,41 @@ func TestRequestMetricsOverReloads(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// A configuration that sets another number of projects and then does not start changes nothing.
+func TestTopProjectsOfAConfigurationThatFails(t *testing.T) {
+	s := serve(t, "top_projects 2\n"+public("hello"), "", functions)
+	s.call(t, "GET", "/functions/v1/hello", "")
+	runningApp(t).shared.requests.TopProjects(0)
+	_ = scraped(t)
+	s.call(t, "GET", "/functions/v1/hello", "")
+	within(t, func() string {
+		if n := scraped(t)["project_requests_total{code_class=2xx,project=other}"]; n < 1 {
+			return fmt.Sprintf("%v requests of projects", n)
+		}
+		return ""
+	})
+}
+
+// Counting allocates nothing, on or off.
+func TestRequestMetricsAllocateNothing(t *testing.T) {
+	for name, options := range map[string]string{"on": "top_projects 5\n", "off": "request_metrics off\n"} {
+		t.Run(name, func(t *testing.T) {
+			serve(t, options+public("hello"), "", functions)
+			app := runningApp(t)
+			c := aCall(t.Context(), billing.NewEngine(t.TempDir()))
+			c.handler.app, c.start = app, time.Now()
+			c.inv.Project = &projects.Project{Ref: "default"}
+			c.meter.status, c.record.sent, c.record.ending = 200, c.start, endComplete
+			if (app.counter != nil) != (name == "on") {
+				t.Fatalf("counts: %t", app.counter != nil)
+			}
+			if n := testing.AllocsPerRun(1000, c.count); n != 0 {
+				t.Errorf("%v allocations", n)
+			}
+		})
+	}
 }
 
 // Where requests are not counted there is no metric of them, and nothing is made for one.

@@ -39,6 +39,8 @@ func (a *App) scrape() metrics.Values {
 		v.Changes[metrics.Change{Kind: string(change.Kind), State: change.To}] = n
 	}
 	if a.counter != nil {
+		// Another configuration may have set it, and then not have started.
+		a.shared.requests.TopProjects(a.TopProjects)
 		v.Requests = a.shared.requests
 	}
 	v.Dropped = a.shared.events.Dropped()

@@ -73,7 +73,9 @@ func (p *projectCounts) shard(project string) *projectShard {
 func (p *projectCounts) keep(n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.most.Store(int64(n))
+	if p.most.Swap(int64(n)) == int64(n) {
+		return
+	}
 	p.chose = time.Time{}
 	if n > 0 {
 		return
