@@ -28,6 +28,12 @@ if grep -E '^[[:space:]]*--- SKIP' "$log"; then
 fi
 grep -qE '^ok[[:space:]].*/caddymodule/integration/e2e[[:space:]]' "$log" || die "the end-to-end suite did not run"
 
+# What the race detector would make too slow, and no run for coverage has.
+go test -count=1 -run '^TestYear$' -v ./ratelimit/usage >"$out/year.log" 2>&1 && grep -q -- '--- PASS: TestYear' "$out/year.log" || {
+	cat "$out/year.log"
+	die "TestYear failed, or did not run"
+}
+
 # By unit tests alone: what the end-to-end suite happens to touch is not checked rule by rule. Runs of their own, because test
 # binaries that start themselves again print a line about coverage where their tests expect none.
 cover() { # what is promised, least percent, packages covered, packages tested

@@ -207,3 +207,28 @@ func killed(t *testing.T, step int, kind, path, url string) bool {
 	t.Fatalf("step %d: %v: %s", step, err, out)
 	return false
 }
+
+// written are the lines in a directory of files: of each the highest revision.
+func written(t *testing.T, files *usage.Files) map[string]usage.Line {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(files.Dir, fmt.Sprintf("usage-*.%s", files.Format)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	latest := make(map[string]usage.Line)
+	for _, name := range names {
+		err := usage.Read(name, files.Format, func(l *usage.Line) error {
+			if !l.Intact() {
+				t.Errorf("%s: %+v", name, l)
+			}
+			if l.Revision >= latest[l.LineID].Revision {
+				latest[l.LineID] = *l
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return latest
+}

@@ -1,7 +1,10 @@
+//go:build !race
+
+// The race detector makes a year several times slower, and has nothing to find: the step go-test runs it by itself.
+
 package usage_test
 
 import (
-	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -181,29 +184,4 @@ func (y *year) counted(s *sink) {
 	if err != nil {
 		y.t.Error(err)
 	}
-}
-
-// written are the lines in a directory of files: of each the highest revision.
-func written(t *testing.T, files *usage.Files) map[string]usage.Line {
-	t.Helper()
-	names, err := filepath.Glob(filepath.Join(files.Dir, fmt.Sprintf("usage-*.%s", files.Format)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	latest := make(map[string]usage.Line)
-	for _, name := range names {
-		err := usage.Read(name, files.Format, func(l *usage.Line) error {
-			if !l.Intact() {
-				t.Errorf("%s: %+v", name, l)
-			}
-			if l.Revision >= latest[l.LineID].Revision {
-				latest[l.LineID] = *l
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return latest
 }

@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector makes a simulation, which has one goroutine, several times slower: tests that measure coverage run these.
+
 package simulation
 
 import (
