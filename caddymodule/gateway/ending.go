@@ -220,6 +220,9 @@ func (c *call) keepRefusal() {
 	if c.inv.Project != nil {
 		refused.Project = c.inv.Project.Ref
 	}
+	if c.inv.Function == nil {
+		refused.Function = logs.Mask(refused.Function) // a caller may take a key for a name
+	}
 	c.handler.app.Refused().Add(&refused)
 }
 

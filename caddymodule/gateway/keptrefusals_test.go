@@ -22,6 +22,7 @@ func TestRefusedCallsAreListed(t *testing.T) {
 		{http.MethodPost, "/locked", 401},
 		{http.MethodPost, "/" + strings.Repeat("x", 5000), 404},
 		{http.MethodPost, "/nope", 404},
+		{http.MethodPost, "/" + strings.Replace(logKey, "publishable", "secret", 1), 404},
 	} {
 		if res := site.call(t, c.method, "/functions/v1"+c.path, ""); res.StatusCode != c.status {
 			t.Fatalf("%s: %d, want %d: %s", c.path, res.StatusCode, c.status, res.body)
@@ -36,7 +37,7 @@ func TestRefusedCallsAreListed(t *testing.T) {
 		status   int
 		recorded bool
 	}
-	want := map[row]int{{"hello", 200, true}: 1, {"closes", 502, true}: 1, {"locked", 401, false}: 1, {"nope", 404, false}: 1}
+	want := map[row]int{{"hello", 200, true}: 1, {"closes", 502, true}: 1, {"locked", 401, false}: 1, {"nope", 404, false}: 1, {"sb_secret_REDACTED", 404, false}: 1}
 	var got map[row]int
 	for range 500 { // a call ends after its answer has come
 		answer, err := invocations.List(context.Background(), app.Engine().Ledger().RecordLogs(), app.Refused(), invocations.Query{Limit: 100})
