@@ -1,6 +1,7 @@
 package regions
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -17,7 +18,9 @@ type memberList struct {
 	serving []*Upstream
 	weights []float64 // of serving; nil if they are equal
 	sums    []float64 // of weights up to and with each index; nil if they are equal
-	rest    []*Upstream
+	// entering says which of serving start slowly; nil if none does.
+	entering []bool
+	rest     []*Upstream
 	// upgrading has those that can switch protocols; it is the list itself if all
 	// can.
 	upgrading *memberList
@@ -30,8 +33,9 @@ type listed struct {
 	weight   float64
 	// counted is false for backends that are asked only if no other answers: new
 	// ones before a probe passed, and those whose priority is not in use.
-	counted bool
-	own     bool // it is never asked
+	counted  bool
+	entering bool // it starts slowly
+	own      bool // it is never asked
 }
 
 func newMemberList(from []listed) *memberList {
@@ -59,7 +63,7 @@ func pickList(from []listed) *memberList {
 	l := &memberList{all: make([]*Upstream, 0, len(from))}
 	serves := serving(from)
 	var down []*Upstream
-	equal := true
+	equal, starts := true, false
 	for _, one := range from {
 		l.listed = append(l.listed, one.upstream)
 		if one.own {
@@ -69,7 +73,7 @@ func pickList(from []listed) *memberList {
 		switch {
 		case one.serves(serves):
 			l.serving, l.weights = append(l.serving, one.upstream), append(l.weights, one.weight)
-			equal = equal && one.weight == l.weights[0]
+			equal, starts = equal && one.weight == l.weights[0], starts || one.entering
 		case one.state == StateDown:
 			down = append(down, one.upstream)
 		default:
@@ -77,6 +81,13 @@ func pickList(from []listed) *memberList {
 		}
 	}
 	l.rest = append(l.rest, down...)
+	if starts {
+		for _, one := range from {
+			if one.serves(serves) && !one.own {
+				l.entering = append(l.entering, one.entering)
+			}
+		}
+	}
 	if equal {
 		l.weights = nil
 		return l
@@ -142,10 +153,15 @@ func (l *memberList) byWeight() int {
 // better reports whether serving[i] is to be asked although serving[j] was drawn
 // first: it has fewer calls in flight, or fewer WebSockets, and is no outlier beside
 // it. Where weights differ it must have fewer for its weight even with one more, so
-// that those who are idle are asked as often as their weights say.
+// that those who are idle are asked as often as their weights say. One that starts
+// slowly keeps to its weight, however slow or busy those are that do not.
 func (l *memberList) better(i, j int, socket bool) bool {
+	starts := l.entering != nil && l.entering[i]
+	if starts && !l.entering[j] {
+		return false
+	}
 	a, b := l.serving[i], l.serving[j]
-	if slowA, slowB := a.slowerThan(b), b.slowerThan(a); slowA != slowB {
+	if slowA, slowB := a.slowerThan(b), b.slowerThan(a); slowA || slowB && !starts {
 		return slowB
 	}
 	mine, its := a.running(socket).Load(), b.running(socket).Load()
@@ -185,9 +201,60 @@ func (l *memberList) others(now time.Time, asked *Upstream) []*Upstream {
 // which the farther one is asked last.
 const outlier = 3
 
-// slowerThan reports whether u is an outlier beside another backend of its region:
-// its round trip is more than three times as long, and longer by more than 10 ms.
+// slowerThan reports whether u is an outlier beside another backend of its region.
 func (u *Upstream) slowerThan(other *Upstream) bool {
-	mine, its := u.far.Load(), other.far.Load()
+	return slower(u.far.Load(), other.far.Load())
+}
+
+// slower reports whether a round trip is more than three times as long as another, and
+// longer by more than 10 ms. A round trip of 0 is unknown.
+func slower(mine, its int64) bool {
 	return its > 0 && mine > outlier*its && mine-its > int64(rankBetter)
+}
+
+// Shares returns the part of the region's calls, 0 to 1, that each of Backends gets while
+// none is busy: by their weights, and by the rule that those with a much longer round
+// trip are asked after the others.
+func (r *RegionView) Shares() []float64 {
+	shares := make([]float64, len(r.Backends))
+	var serving []int
+	sum, equal, nearest := 0.0, true, int64(0)
+	for i, b := range r.Backends {
+		if b.Weight == 0 {
+			continue
+		}
+		serving, sum = append(serving, i), sum+b.Weight
+		equal = equal && b.Weight == r.Backends[serving[0]].Weight
+		if far := int64(b.Distance.RTT); far > 0 && (nearest == 0 || far < nearest) {
+			nearest = far
+		}
+	}
+	for _, i := range serving {
+		shares[i] = r.Backends[i].Weight / sum
+	}
+	weights := slices.Clone(shares)
+	for at, i := range serving {
+		b := &r.Backends[i]
+		if !slower(int64(b.Distance.RTT), nearest) {
+			continue
+		}
+		same := 0.0 // the chance that draw finds no second one by weight
+		if !equal {
+			same = math.Pow(weights[i], draws)
+		}
+		for to, j := range serving {
+			other := &r.Backends[j]
+			if other.Phase == PhaseEntering || !slower(int64(b.Distance.RTT), int64(other.Distance.RTT)) {
+				continue
+			}
+			// If the other is drawn second it is asked in place of the first.
+			second := weights[j] * (1 - same) / (1 - weights[i])
+			if to == (at+1)%len(serving) {
+				second += same
+			}
+			shares[i] -= weights[i] * second
+			shares[j] += weights[i] * second
+		}
+	}
+	return shares
 }

@@ -130,6 +130,67 @@ func TestEchoedProbe(t *testing.T) {
 	})
 }
 
+// A new backend gets its growing part and no more, however far or busy the old ones are;
+// once it has entered, those that are far are asked after it. Shares says how the calls of
+// an idle region are spread.
+func TestNewBackendBesideSlowOnes(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		for _, a := range []string{a1, a2, a3} {
+			f.start(a)
+		}
+		f.lists(a1, a2)
+		defer f.run()()
+		time.Sleep(10 * time.Second)
+		far := func(address string, rtt time.Duration) {
+			u := f.upstreamOf(address)
+			u.mu.Lock()
+			u.distance = Estimator{}
+			u.distance.Observe(time.Now(), rtt)
+			u.far.Store(int64(rtt))
+			u.mu.Unlock()
+		}
+		const calls = 4000
+		expect := func(when string) map[string]int {
+			t.Helper()
+			far(a1, 400*time.Millisecond)
+			far(a2, 20*time.Millisecond)
+			r := &f.Refresh(time.Now()).Regions[0]
+			got := f.spread(calls)
+			for i, share := range r.Shares() {
+				address := r.Backends[i].Address[len("http://"):]
+				if part := float64(got[address]) / calls; math.Abs(part-share) > 0.04 {
+					t.Errorf("%s: %s got %.3f of the calls, its share is %.3f", when, address, part, share)
+				}
+			}
+			return got
+		}
+		if got := expect("two old ones"); got[a1] != 0 {
+			t.Errorf("the far one of two got %d of %d calls", got[a1], calls)
+		}
+		f.lists(a1, a2, a3)
+		time.Sleep(7 * time.Second)
+		far(a2, 400*time.Millisecond)
+		far(a3, 5*time.Millisecond)
+		if got := f.spread(calls)[a3]; got < calls/100 || got > calls/6 {
+			t.Errorf("a new one beside two that are far got %d of %d calls, want about a fifteenth", got, calls)
+		}
+		expect("one is new")
+		for _, a := range []string{a1, a2} {
+			f.upstreamOf(a).calls.Add(100)
+		}
+		if got := f.spread(calls)[a3]; got < calls/100 || got > calls/6 {
+			t.Errorf("a new one beside two that are busy got %d of %d calls", got, calls)
+		}
+		for _, a := range []string{a1, a2} {
+			f.upstreamOf(a).calls.Add(-100)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := expect("all are old"); got[a1] != 0 || got[a3] < calls/3 {
+			t.Errorf("calls beside the far one: %v", got)
+		}
+	})
+}
+
 // WebSockets and calls are balanced each by themselves, and a new backend gets no more
 // than its part because old ones are busy.
 func TestIdleWebSocketsDoNotWeigh(t *testing.T) {

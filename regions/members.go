@@ -173,7 +173,14 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 		case v.Ramp < 1:
 			v.Phase = PhaseEntering
 		}
-		from[i] = listed{one.upstream, v.State, v.Weight, counted, v.Own}
+		from[i] = listed{
+			upstream: one.upstream,
+			state:    v.State,
+			weight:   v.Weight,
+			counted:  counted,
+			entering: v.Phase == PhaseEntering,
+			own:      v.Own,
+		}
 	}
 	for _, one := range last {
 		from = append(from, listed{

@@ -53,7 +53,7 @@ type ExplainedBackend struct {
 	Address string        `json:"address"`
 	State   regions.State `json:"state"`
 	Phase   regions.Phase `json:"phase,omitempty"` // entering, standby or leaving; absent while it serves
-	Share   float64       `json:"share"`           // of the region's calls, 0 to 1, by weight alone
+	Share   float64       `json:"share"`           // of the region's calls while none is busy, 0 to 1
 	Source  string        `json:"source,omitempty"`
 }
 
@@ -154,20 +154,17 @@ func explainRegion(mode Mode, now time.Time, r *regions.RegionView, client geo.C
 }
 
 func explainBackends(now time.Time, r *regions.RegionView) (backends []ExplainedBackend, sources []ExplainedSource) {
-	sum := 0.0
-	for _, b := range r.Backends {
-		sum += b.Weight
-	}
+	shares := r.Shares()
 	backends = make([]ExplainedBackend, 0, len(r.Backends)+len(r.Others))
-	for _, b := range slices.Concat(r.Backends, r.Others) {
+	for i, b := range slices.Concat(r.Backends, r.Others) {
 		o := ExplainedBackend{
 			Address: b.Address,
 			State:   b.State,
 			Phase:   b.Phase,
 			Source:  b.Source,
 		}
-		if b.Weight > 0 {
-			o.Share = b.Weight / sum
+		if i < len(shares) {
+			o.Share = shares[i]
 		}
 		backends = append(backends, o)
 	}
