@@ -251,6 +251,8 @@ func TestLookups(t *testing.T) {
 	if err != nil || !slices.Equal(endpoints, want) {
 		t.Errorf("%+v, %v", endpoints, err)
 	}
+	// A name in parts may end with a dot too, which keeps search domains from being tried.
+	expect(t, load(t, "dynamic srv {\nservice http\nproto tcp\nname runtime.test.\nresolvers "+s.Address+"\n}", "http")[0], "10.0.0.1:9001", "[2001:db8::1]:9001")
 	// A source of multi that fails takes nothing from the others.
 	multi := load(t, "dynamic multi {\na missing.test. 9000"+by+"\na other.test. 9000"+by+"\n}", "http")
 	if _, err := lookup(t, multi[0]); err == nil {

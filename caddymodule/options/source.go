@@ -109,7 +109,7 @@ func unset(line, written []caddyfile.Token) (wrong string) {
 		})
 		filled = append(filled, strings.Fields(text)...)
 	}
-	var read []string
+	read := make([]string, 0, len(filled))
 	for _, token := range line {
 		read = append(read, strings.Fields(token.Text)...)
 	}
