@@ -143,7 +143,7 @@ type upstream struct {
 }
 
 // endpoints returns the addresses of upstreams, each once, and the error of one that is
-// not valid or has no address.
+// not valid or has no address. If none can be looked up, there are no endpoints.
 func (g *guest) endpoints(ctx context.Context, upstreams []*reverseproxy.Upstream) ([]discovery.Endpoint, error) {
 	var (
 		parsed  []upstream
@@ -164,9 +164,12 @@ func (g *guest) endpoints(ctx context.Context, upstreams []*reverseproxy.Upstrea
 			targets = append(targets, one.target)
 		}
 	}
-	found, err := g.names.Lookup(ctx, targets)
+	found, recent, err := g.names.Lookup(ctx, targets)
 	if failure == nil {
 		failure = err
+	}
+	if recent == 0 && len(targets) == len(parsed) && failure != nil {
+		return nil, failure // there are no sockets, and all addresses are old
 	}
 	var endpoints []discovery.Endpoint
 	seen := make(map[string]bool)

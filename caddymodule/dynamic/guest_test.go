@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,6 +158,31 @@ func TestGuestFailures(t *testing.T) {
 	endpoints, err := lookup(t, asking(t, func(*http.Request) ([]*reverseproxy.Upstream, error) { return nil, nil }))
 	if len(endpoints) != 0 || err != nil {
 		t.Errorf("%v, %v", endpoints, err)
+	}
+}
+
+// TestGuestNoName: a module has found nothing while none of its names can be looked up.
+func TestGuestNoName(t *testing.T) {
+	var names atomic.Pointer[[]string]
+	source := asking(t, func(*http.Request) (all []*reverseproxy.Upstream, err error) {
+		for _, name := range *names.Load() {
+			all = append(all, &reverseproxy.Upstream{Dial: name})
+		}
+		return all, nil
+	})
+	for _, tt := range []struct {
+		dials []string
+		want  int
+	}{
+		{[]string{"none.invalid:9000", "tcp4/none.invalid:9000"}, 0},
+		{[]string{"none.invalid:9000", "10.0.0.1:9000"}, 1},
+		{[]string{"none.invalid:9000", "unix//run/edge.sock"}, 1},
+	} {
+		names.Store(&tt.dials)
+		endpoints, err := lookup(t, source)
+		if len(endpoints) != tt.want || err == nil || !strings.HasPrefix(err.Error(), "guest: none.invalid: ") {
+			t.Errorf("%v: %v, %v", tt.dials, endpoints, err)
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ func ExampleServiceSource() {
 func ExampleNames() {
 	names := discovery.NewNames(nil, discovery.DefaultInterval)
 	targets := []discovery.Target{{Name: "192.0.2.10"}, {Network: "ip6", Name: "2001:db8::1"}}
-	found, err := names.Lookup(context.Background(), targets)
+	found, _, err := names.Lookup(context.Background(), targets)
 	if err != nil {
 		log.Fatal(err)
 	}

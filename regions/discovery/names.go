@@ -24,7 +24,7 @@ type Names struct {
 
 type knownName struct {
 	*addresses
-	at time.Time // of the last look-up that succeeded
+	at time.Time // of the last look-up; zero if it or a part of it failed
 }
 
 // NewNames returns a Names that asks the resolver, nil for that of the system. Answers
@@ -33,10 +33,10 @@ func NewNames(resolver *Resolver, maxAge time.Duration) *Names {
 	return &Names{resolver: resolver, maxAge: maxAge}
 }
 
-// Lookup returns the addresses of the targets that have any. The error is that of one
-// whose look-up failed, which has its last addresses or none; it does not mean that
-// there is no result.
-func (n *Names) Lookup(ctx context.Context, targets []Target) (map[Target][]netip.Addr, error) {
+// Lookup returns the addresses of the targets that have any, and of how many of them
+// they are those of a recent answer. The error is that of one whose look-up failed, which
+// has its last addresses or none; it does not mean that there is no result.
+func (n *Names) Lookup(ctx context.Context, targets []Target) (found map[Target][]netip.Addr, recent int, failure error) {
 	known := make(map[Target]*knownName, len(targets))
 	for _, target := range targets {
 		if known[target] = n.known[target]; known[target] == nil {
@@ -45,21 +45,23 @@ func (n *Names) Lookup(ctx context.Context, targets []Target) (map[Target][]neti
 	}
 	n.known = known
 	var (
-		wg      sync.WaitGroup
-		mu      sync.Mutex // guards found and failure
-		found   = make(map[Target][]netip.Addr, len(known))
-		failure error
+		wg sync.WaitGroup
+		mu sync.Mutex // guards the results
 	)
+	found = make(map[Target][]netip.Addr, len(known))
 	free := make(chan struct{}, lookedUpAtOnce)
 	for target, name := range known {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			ips, err := name.current(ctx, n.maxAge)
+			ips, now, err := name.current(ctx, n.maxAge)
 			mu.Lock()
 			defer mu.Unlock()
 			if len(ips) > 0 {
 				found[target] = ips
+			}
+			if now {
+				recent++
 			}
 			if failure == nil {
 				failure = err
@@ -67,23 +69,22 @@ func (n *Names) Lookup(ctx context.Context, targets []Target) (map[Target][]neti
 		})
 	}
 	wg.Wait()
-	return found, failure
+	return found, recent, failure
 }
 
 // current returns the addresses of the name: those of the last answer if it is recent,
-// or if there is no answer now.
-func (k *knownName) current(ctx context.Context, maxAge time.Duration) ([]netip.Addr, error) {
+// or if there is no answer now. An error beside recent ones is that of one family.
+func (k *knownName) current(ctx context.Context, maxAge time.Duration) (ips []netip.Addr, recent bool, err error) {
 	if !k.at.IsZero() && time.Since(k.at) < maxAge {
-		return k.last(), nil
+		return k.last(), true, nil
 	}
-	_, err := k.lookup(ctx)
+	found, err := k.lookup(ctx)
+	k.at = time.Time{}
 	switch {
 	case err == nil:
 		k.at = time.Now()
-		return k.last(), nil
 	case isNotFound(err):
 		k.v4, k.v6 = nil, nil
 	}
-	k.at = time.Time{}
-	return k.last(), err
+	return k.last(), len(found) > 0, err
 }

@@ -17,7 +17,7 @@ func TestNamesMaxAge(t *testing.T) {
 	target := discovery.Target{Network: "ip4", Name: name}
 	missing := discovery.Target{Name: "missing." + name}
 	for range 3 {
-		found, err := names.Lookup(t.Context(), []discovery.Target{target, missing, target})
+		found, _, err := names.Lookup(t.Context(), []discovery.Target{target, missing, target})
 		if len(found) != 1 || len(found[target]) != 1 || found[target][0] != netip.MustParseAddr("10.0.0.1") {
 			t.Errorf("%v", found)
 		}
@@ -33,10 +33,10 @@ func TestNamesMaxAge(t *testing.T) {
 		t.Errorf("%d queries for the missing name, want 6", n)
 	}
 	// A name that was not in the list is forgotten.
-	if found, err := names.Lookup(t.Context(), nil); len(found) != 0 || err != nil {
+	if found, _, err := names.Lookup(t.Context(), nil); len(found) != 0 || err != nil {
 		t.Errorf("%v, %v", found, err)
 	}
-	if _, err := names.Lookup(t.Context(), []discovery.Target{target}); err != nil || s.Queries(name) != 2 {
+	if _, _, err := names.Lookup(t.Context(), []discovery.Target{target}); err != nil || s.Queries(name) != 2 {
 		t.Errorf("%v, %d queries, want 2", err, s.Queries(name))
 	}
 }

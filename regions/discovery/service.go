@@ -34,7 +34,8 @@ type Service struct {
 // ServiceSource returns a source of all addresses of the targets of SRV records, with
 // their priorities; the weight of a target is split over its addresses. A target
 // without addresses is left out. While its look-up fails and others do not, its last
-// addresses stay in the list. The error beside the list says so of one of them.
+// addresses stay in the list. The error beside the list says so of one of them. If no
+// target can be looked up, there is no list.
 func ServiceSource(s Service) Source {
 	f := &serviceFinder{Service: s, whole: s.Name, names: NewNames(s.Resolver, 0)}
 	if s.Service != "" || s.Proto != "" {
@@ -87,9 +88,12 @@ func (f *serviceFinder) lookup(ctx context.Context) ([]Endpoint, error) {
 	for _, r := range usable {
 		targets = append(targets, Target{Network: f.Network, Name: r.Target})
 	}
-	resolved, failed := f.names.Lookup(ctx, targets)
-	if len(resolved) == 0 {
+	resolved, recent, failed := f.names.Lookup(ctx, targets)
+	switch {
+	case len(resolved) == 0:
 		return nil, fmt.Errorf("%s: no target has an address: %w", f.display(), failed)
+	case recent == 0: // all addresses are old: nothing was found
+		return nil, fmt.Errorf("%s: no target can be looked up: %w", f.display(), failed)
 	}
 	if failed != nil {
 		failed = fmt.Errorf("%s: a target: %w", f.display(), failed)

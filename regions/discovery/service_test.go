@@ -1,6 +1,7 @@
 package discovery_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -122,6 +123,34 @@ func TestServiceHalfAnAnswer(t *testing.T) {
 	endpoints, err := part(t, source)
 	expect(t, endpoints, "10.0.0.1:9000", "10.0.0.2:9000")
 	expectError(t, err, "b.runtime.example.test: ", "SERVFAIL")
+}
+
+// TestServiceNoTarget: if no target can be looked up, the look-up has failed.
+func TestServiceNoTarget(t *testing.T) {
+	for mode, want := range map[dnstest.Mode]string{dnstest.ServFail: "SERVFAIL", dnstest.Timeout: "no answer in time"} {
+		s := dnstest.Start(t)
+		source := services(s)
+		s.SetService(service, dnstest.SRV{Target: "a." + name, Port: 9000}, dnstest.SRV{Target: "b." + name, Port: 9000})
+		s.SetHost("a."+name, "10.0.0.1")
+		s.SetHost("b."+name, "10.0.0.2")
+		expect(t, lookup(t, source), "10.0.0.1:9000", "10.0.0.2:9000")
+		s.SetMode("a."+name, mode)
+		endpoints, _ := part(t, source)
+		expect(t, endpoints, "10.0.0.1:9000", "10.0.0.2:9000")
+		s.SetMode("b."+name, mode)
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			endpoints, err := source.Lookup(ctx)
+			cancel()
+			if err == nil || len(endpoints) > 0 {
+				t.Fatalf("%v and the error %v, want an error only", endpoints, err)
+			}
+			expectError(t, err, "_http._tcp.runtime.example.test: no target can be looked up: ", ".runtime.example.test: ", want)
+		}
+		s.SetMode("a."+name, dnstest.OK)
+		endpoints, _ = part(t, source)
+		expect(t, endpoints, "10.0.0.1:9000", "10.0.0.2:9000")
+	}
 }
 
 func TestServiceFailures(t *testing.T) {
