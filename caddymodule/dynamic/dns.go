@@ -77,6 +77,7 @@ func (l *loader) service(options json.RawMessage) (discovery.Source, error) {
 		Proto:    module.Proto,
 		Name:     module.Name,
 		Network:  network,
+		Scheme:   l.scheme,
 		Resolver: resolver,
 		Interval: interval,
 	}), nil

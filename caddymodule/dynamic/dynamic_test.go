@@ -298,3 +298,20 @@ func TestLoadAsksNobody(t *testing.T) {
 		t.Errorf("%d queries", n)
 	}
 }
+
+// TestAddressUnderTwoNames: certificates are for names, so that an https address under
+// two names is two backends.
+func TestAddressUnderTwoNames(t *testing.T) {
+	t.Parallel()
+	s := dnstest.Start(t)
+	const service = "_https._tcp.runtime.example.test."
+	s.SetService(service, dnstest.SRV{Target: "a.example.test.", Port: 9000}, dnstest.SRV{Target: "b.example.test.", Port: 9000})
+	s.SetHost("a.example.test.", "10.0.0.1")
+	s.SetHost("b.example.test.", "10.0.0.1")
+	srv := fmt.Sprintf("dynamic srv %s {\n\tresolvers %s\n}", service, s.Address)
+	const guest = "dynamic guest tcp4/localhost:9000 127.0.0.1:9000 127.0.0.1:9000"
+	expect(t, load(t, srv, "https")[0], "10.0.0.1:9000", "10.0.0.1:9000")
+	expect(t, load(t, srv, "http")[0], "10.0.0.1:9000")
+	expect(t, load(t, guest, "https")[0], "127.0.0.1:9000", "127.0.0.1:9000")
+	expect(t, load(t, guest, "http")[0], "127.0.0.1:9000")
+}

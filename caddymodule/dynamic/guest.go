@@ -142,7 +142,8 @@ type upstream struct {
 	socket string // instead of target and port
 }
 
-// endpoints returns the addresses of upstreams, each once, and the error of one that is
+// endpoints returns the addresses of upstreams, each once, or once a name where
+// certificates are for names, and the error of one that is
 // not valid or has no address. If none can be looked up, there are no endpoints.
 func (g *guest) endpoints(ctx context.Context, upstreams []*reverseproxy.Upstream) ([]discovery.Endpoint, error) {
 	var (
@@ -174,8 +175,12 @@ func (g *guest) endpoints(ctx context.Context, upstreams []*reverseproxy.Upstrea
 	var endpoints []discovery.Endpoint
 	seen := make(map[string]bool)
 	add := func(e discovery.Endpoint) {
-		if !seen[e.Address] {
-			seen[e.Address] = true
+		key := e.Address
+		if g.scheme == "https" { // certificates are for names
+			key += " " + e.Host
+		}
+		if !seen[key] {
+			seen[key] = true
 			endpoints = append(endpoints, e)
 		}
 	}
