@@ -96,7 +96,7 @@ func (a *addresses) lookup(ctx context.Context) ([]netip.Addr, error) {
 		return nil, a.resolver.explain(ctx, a.name, records[asked], err)
 	}
 	if len(usable) == 0 {
-		return nil, fmt.Errorf("%s: none of its %d addresses can be that of a backend: they are unspecified or multicast addresses", strings.TrimSuffix(a.name, "."), found)
+		return nil, fmt.Errorf("%s: none of its %d addresses can be that of a backend: they are unspecified, multicast or link-local addresses", strings.TrimSuffix(a.name, "."), found)
 	}
 	split := slices.IndexFunc(usable, netip.Addr.Is6)
 	if split < 0 {

@@ -100,8 +100,14 @@ func TestHostAddresses(t *testing.T) {
 	s.SetHost(name, "0.0.0.0", "::")
 	expectError(t, failure(t, source), "runtime.example.test", "none of its 2 addresses")
 
-	literal := discovery.HostSource(discovery.Host{Name: "fe80::1%lo", Port: 9000, Resolver: asking(s)})
-	expect(t, lookup(t, literal), "[fe80::1%lo]:9000")
+	s.SetHost(name, "169.254.169.254", "10.0.0.1", "fe80::1", "::ffff:169.254.0.1")
+	expect(t, lookup(t, source), "10.0.0.1:9000")
+	s.SetHost(name, "169.254.169.254")
+	expectError(t, failure(t, source), "none of its 1 addresses", "link-local")
+	for address, want := range map[string]string{"fe80::1%lo": "[fe80::1%lo]:9000", "169.254.7.1": "169.254.7.1:9000"} {
+		literal := discovery.HostSource(discovery.Host{Name: address, Port: 9000, Resolver: asking(s)})
+		expect(t, lookup(t, literal), want)
+	}
 }
 
 // TestHostManyAddresses: an answer that does not fit into a packet is read over TCP.

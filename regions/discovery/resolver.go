@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -62,7 +63,9 @@ func newResolver(addresses []string, dialer *net.Dialer) *Resolver {
 	}
 }
 
-// addressesOf returns the usable addresses of a name, sorted. The network is ip, ip4 or
+// addressesOf returns the usable addresses of a name, sorted. Link-local addresses without
+// a zone are not usable: 169.254.169.254 is the metadata service of many clouds. An IP
+// address in place of the name is the operator's own choice. The network is ip, ip4 or
 // ip6.
 func addressesOf(ctx context.Context, resolver *net.Resolver, network, name string) (usable []netip.Addr, found int, err error) {
 	var all []netip.Addr
@@ -70,7 +73,7 @@ func addressesOf(ctx context.Context, resolver *net.Resolver, network, name stri
 		if network == "ip4" && !ip.Unmap().Is4() || network == "ip6" && ip.Unmap().Is4() {
 			return nil, 0, &net.DNSError{Name: name, IsNotFound: true}
 		}
-		all = []netip.Addr{ip}
+		return clean([]netip.Addr{ip}), 1, nil
 	} else if network == "ip" {
 		// Only this one keeps the zones of the hosts file.
 		found, err := resolver.LookupIPAddr(ctx, name)
@@ -85,7 +88,8 @@ func addressesOf(ctx context.Context, resolver *net.Resolver, network, name stri
 	} else if all, err = resolver.LookupNetIP(ctx, network, name); err != nil {
 		return nil, 0, err
 	}
-	return clean(all), len(all), nil
+	usable = slices.DeleteFunc(clean(all), func(ip netip.Addr) bool { return ip.IsLinkLocalUnicast() && ip.Zone() == "" })
+	return usable, len(all), nil
 }
 
 // bound returns the connection for one query, which ends with ctx and after
