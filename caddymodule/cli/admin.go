@@ -32,6 +32,7 @@ const (
 // admin is the admin API of a running gateway.
 type admin struct {
 	address string // as Caddy's --address takes it
+	also    string // where nothing was found before; "" if the address was given
 	timeout time.Duration
 }
 
@@ -63,8 +64,11 @@ func usualAddress(socket string) string {
 // newAdmin takes what users type for an admin address: all that Caddy's own
 // --address takes, http:// in front of it, and usualPlaces.
 func newAdmin(text string) (admin, error) {
+	also := ""
 	if text == usualPlaces {
-		text = usualAddress(adminSocket)
+		if text = usualAddress(adminSocket); text == caddy.DefaultAdminListen {
+			also = "unix/" + adminSocket
+		}
 	}
 	address, err := adminAddress(text)
 	if err != nil {
@@ -73,7 +77,7 @@ func newAdmin(text string) (admin, error) {
 			Hint: "name the admin endpoint, such as localhost:2019, http://localhost:2019 or unix//run/edgegate.sock",
 		}
 	}
-	return admin{address, adminTimeout}, nil
+	return admin{address, also, adminTimeout}, nil
 }
 
 func adminAddress(text string) (string, error) {
@@ -174,9 +178,13 @@ func (a admin) failure(err error, q question) error {
 		if _, cause, wrapped := strings.Cut(text, `": `); wrapped {
 			text = cause // without the method and the URL, which the user did not type
 		}
+		where := a.address
+		if a.also != "" {
+			where = a.also + " or " + where
+		}
 		return &FailureError{
 			unreached: true,
-			Msg:       fmt.Sprintf("no gateway answers at %s: %s", a.address, text),
+			Msg:       fmt.Sprintf("no gateway answers at %s: %s", where, text),
 			Hint: "start it with `edgegate run --config FILE`, or name the address of its `admin` option with --address" +
 				" (there is none with `admin off`)",
 		}

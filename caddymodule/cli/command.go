@@ -30,20 +30,7 @@ func init() {
 // commands are those of this package; now is the clock that ages are told by.
 func commands(now func() time.Time) []caddycmd.Command {
 	return []caddycmd.Command{
-		{
-			Name:  "status",
-			Usage: flags,
-			Short: "Shows where a running gateway is and how its regions are",
-			Long: `Shows the version, id and place of a running gateway, where its projects come
-from, where it keeps what it counts, how many WebSockets are open, and each region
-with its state.`,
-			CobraFunc: func(cmd *cobra.Command) {
-				cmd.Example = examples("status", "", " --address localhost:2020", " -o json")
-				ask(cmd, now, func() (question, answer, error) {
-					return question{uri: "/edge_functions/status"}, new(statusAnswer), nil
-				})
-			},
-		},
+		statusCommand(now),
 		{
 			Name:  "regions",
 			Usage: flags,

@@ -163,7 +163,6 @@ func TestWrongFlagValues(t *testing.T) {
 		{"explain --from de", `--from "de"`, "did you mean --from DE?"},
 		{"explain --from D1", `--from "D1"`, "--from KE"},
 		{"explain --function hello", "--function: not in this build", "docs/roadmap.md"},
-		{"status --watch", "--watch: not in this build", "docs/roadmap.md"},
 		{"drain eu-west-2 --over banana", `--over "banana": must be a duration`, "--over 30m"},
 		{"drain eu-west-2 --over 25h", `--over "25h": at most 24h`, "--over 30m"},
 		{"drain eu-west-2 --over=-1m", `--over "-1m": must not be negative`, "--over 30m"},
@@ -308,7 +307,7 @@ func TestStuckGateway(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	t.Cleanup(server.Close)
 	t.Cleanup(func() { close(release) })
-	stuck := admin{server.Listener.Addr().String(), time.Millisecond}
+	stuck := admin{address: server.Listener.Addr().String(), timeout: time.Millisecond}
 	_, err := stuck.ask(t.Context(), question{uri: "/edge_functions/status"})
 	var failure *FailureError
 	if !errors.As(err, &failure) || !strings.Contains(failure.Msg, "no answer from") || failure.Hint == "" {

@@ -76,7 +76,7 @@ func TestFollowEvents(t *testing.T) {
 			var out bytes.Buffer
 			cmd := new(cobra.Command)
 			cmd.SetOut(&out)
-			f := follower{cmd: cmd, gateway: admin{g.Listener.Addr().String(), time.Minute}, query: map[string][]string{"follow": {"true"}}, json: tc.flag == "json"}
+			f := follower{cmd: cmd, gateway: admin{address: g.Listener.Addr().String(), timeout: time.Minute}, query: map[string][]string{"follow": {"true"}}, json: tc.flag == "json"}
 			if err := f.run(ctx); err != nil || out.String() != tc.want {
 				t.Errorf("%v, %s", err, out.String())
 			}

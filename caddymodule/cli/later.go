@@ -12,7 +12,7 @@ import (
 // (docs/roadmap.md): wrong usage, as what is unknown, but not a typing error.
 var (
 	laterCommands = []string{"placement"}
-	laterFlags    = map[string][]string{"status": {"watch"}, "explain": {"function"}}
+	laterFlags    = map[string][]string{"explain": {"function"}}
 )
 
 // later is a command that is not there yet.

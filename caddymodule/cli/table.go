@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/edgegate/edgegate/caddymodule/fleet"
 	"github.com/edgegate/edgegate/caddymodule/gateway"
@@ -18,11 +20,16 @@ import (
 // none stands in a cell for what is not known or not measured.
 const none = "-"
 
-type statusAnswer struct{ gateway.Status }
+type statusAnswer struct {
+	gateway.Status
+	terminal terminal
+}
 
 func (a *statusAnswer) complete() bool { return a.Version != "" && a.Regions != nil }
 
-func (a *statusAnswer) table(w io.Writer, now time.Time) {
+func (a *statusAnswer) table(out io.Writer, now time.Time) {
+	w := new(bytes.Buffer)
+	defer func() { _, _ = io.WriteString(out, a.terminal.coloured(a.terminal.fitted(w.String(), valueColumn))) }()
 	rows := [][]string{{"Version", a.Version}}
 	if a.Gateway != "" {
 		rows = append(rows, []string{"Gateway", gatewayName(a.Gateway, a.Host)})
@@ -53,8 +60,7 @@ func (a *statusAnswer) table(w io.Writer, now time.Time) {
 	write(w, rows)
 	writeSources(w, a.Regions, now)
 	if len(a.Fleet) > 0 {
-		fmt.Fprintln(w)
-		write(w, a.matrix(now))
+		a.writeMatrix(w, now)
 	}
 	if len(a.Misrouted) > 0 {
 		rows := make([][]string, 0, 1+len(a.Misrouted))
@@ -83,17 +89,47 @@ func gatewayName(id, host string) string {
 	return printable(cmp.Or(id, none)) + " on " + printable(host)
 }
 
-// matrix shows each gateway's round trips to the regions, and what it does not
-// take for up.
-func (a *statusAnswer) matrix(now time.Time) [][]string {
-	head := append(make([]string, 0, 3+len(a.Regions)), "GATEWAY", "LOCATION", "HEARD")
-	for _, r := range a.Regions {
+// valueColumn is where the values of the first lines of status begin.
+const valueColumn = len("WebSockets  ")
+
+// writeMatrix shows each gateway's round trips to the regions, and what it does not take
+// for up. What is wider than the terminal is shown in several parts, each with as many
+// regions as there is room for.
+func (a *statusAnswer) writeMatrix(w io.Writer, now time.Time) {
+	for from := 0; from == 0 || from < len(a.Regions); {
+		to := len(a.Regions)
+		var part bytes.Buffer
+		for {
+			part.Reset()
+			write(&part, a.matrix(a.Regions[from:to], now))
+			if a.terminal.width == 0 || widest(part.String()) <= a.terminal.width || to <= from+1 {
+				break
+			}
+			to--
+		}
+		fmt.Fprintln(w)
+		_, _ = w.Write(part.Bytes())
+		from = max(to, 1)
+	}
+}
+
+// widest returns the length of the longest line.
+func widest(text string) (most int) {
+	for line := range strings.Lines(text) {
+		most = max(most, utf8.RuneCountInString(strings.TrimRight(line, " \n")))
+	}
+	return most
+}
+
+func (a *statusAnswer) matrix(list []gateway.RegionStatus, now time.Time) [][]string {
+	head := append(make([]string, 0, 3+len(list)), "GATEWAY", "LOCATION", "HEARD")
+	for _, r := range list {
 		head = append(head, r.Region)
 	}
 	rows := append(make([][]string, 0, 1+len(a.Fleet)), head)
 	for _, h := range a.Fleet {
 		row := append(make([]string, 0, len(head)), gatewayName(h.Gateway, h.Host), location(h.Location), age(h.At, now)+" ago")
-		for _, r := range a.Regions {
+		for _, r := range list {
 			seen, ok := h.Regions[r.Region]
 			cell := number(seen.RTT, "%.1f ms")
 			if ok && seen.State != "up" {

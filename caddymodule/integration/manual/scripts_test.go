@@ -308,6 +308,18 @@ var cliScript = script{
 				s.t.Errorf("the log names %q (%v), status says\n%s", id, err, said)
 			}
 		}},
+		{command: "edgegate completion bash", before: func(s *session) {
+			s.put("/etc/bash_completion.d/edgegate", "completion.bash", "/usr/local/share/man/man8", "man8")
+		}, after: func(s *session, _ string) {
+			if said, code, err := s.run(". ./completion.bash && complete -p edgegate"); err != nil || code != 0 {
+				s.t.Errorf("the completion: exit code %d, %v: %s", code, err, said)
+			}
+		}},
+		{command: "edgegate manpage", after: func(s *session, _ string) {
+			if said, code, err := s.run("grep -q status man8/edgegate-status.8"); err != nil || code != 0 {
+				s.t.Errorf("the manual page of status: exit code %d, %v: %s", code, err, said)
+			}
+		}},
 		{command: "edgegate regions", do: names, reason: "its backends enter and leave, which the end-to-end suite has them do"},
 		{command: "edgegate explain --region eu-west-1,any", output: shape},
 		{command: "edgegate projects check projects.json", code: 1, output: exact},
