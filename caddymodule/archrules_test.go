@@ -65,6 +65,11 @@ var arrows = []arrow{
 		"events keeps changes that are handed to it: it knows neither what changed nor who asks",
 	},
 	{
+		"caddymodule/tracing/...",
+		[]string{"caddymodule/tracing/...", "caddymodule/options", "caddymodule/logs", "routing", "regions"},
+		"tracing has spans of what the gateway hands to it: it does not know the gateway",
+	},
+	{
 		"caddymodule/atomicfile",
 		[]string{"caddymodule/atomicfile"},
 		"atomicfile writes a file of whatever content: it knows nothing of ours",
@@ -94,7 +99,7 @@ var arrows = []arrow{
 		[]string{
 			"caddymodule/gateway/...", "caddymodule/handover", "caddymodule/sockets", "caddymodule/options", "caddymodule/logs",
 			"caddymodule/headwriter", "caddymodule/metrics", "caddymodule/fleet", "caddymodule/forwarded", "caddymodule/dynamic",
-			"caddymodule/health", "caddymodule/events",
+			"caddymodule/health", "caddymodule/events", "caddymodule/tracing",
 			"routing/...", "regions/...", "ratelimit/...",
 		},
 		"those who use the gateway know it, and not the other way round: admin, audit, cli, sources, exporters and permission are guests over what it exports",
@@ -205,6 +210,11 @@ var homes = []home{
 		"collectors belong to Caddy's registry and outlive configs: one place creates them",
 	},
 	{
+		"go.opentelemetry.io/...",
+		[]string{"caddymodule/tracing/...", "caddymodule/integration/..."},
+		"what leaves the process in spans is decided in one place: texts without secrets, by a queue that no call waits for",
+	},
+	{
 		"github.com/spf13/...",
 		[]string{"caddymodule/..."},
 		"the command line is Caddy's: its commands are glue",
@@ -262,6 +272,7 @@ var forTests = map[string]string{
 	module + "/regions/discovery/dnstest":     "the product is not built on the name server of its tests",
 	module + "/ratelimit/faultproxy":          "the product breaks no connections on purpose",
 	module + "/ratelimit/redisconn/redistest": "the product is not built on what starts its tests' servers",
+	module + "/caddymodule/tracing/otlpsink":  "the product sends spans, it collects none",
 	module + "/ratelimit/usage/fakesinks":     "the product talks to services, not to what stands in for them",
 }
 

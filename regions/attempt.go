@@ -46,12 +46,19 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 		out.Body = x.body.attempt()
 		out.GetBody = x.body.again
 	}
+	if x.Tracer != nil {
+		out.Header = out.Header.Clone() // net/http may still be writing that of the attempt before
+		x.Tracer.Attempt(x.Region, &u.Backend, out.Header)
+	}
 	holds.begin(u, x.Socket)
 	res, err := pool.RoundTrip(out)
 	if err != nil {
 		holds.end()
-		return nil, t.failed(x, u, holds, &conn, t.classify(x, req.Context(), began, &conn, err))
+		failed := t.failed(x, u, holds, &conn, t.classify(x, req.Context(), began, &conn, err))
+		x.traceAttempted(0, failed.err)
+		return nil, failed
 	}
+	x.traceAttempted(res.StatusCode, nil)
 	holds.settle(nil)
 	u.answered()
 	if r.wantsOther(res.StatusCode) {
@@ -63,6 +70,13 @@ func (t *Transport) attempt(x *Exchange, req *http.Request, u *Upstream, r *retr
 	res.Request = req
 	t.watch(x, holds, res)
 	return res, failure{}
+}
+
+// traceAttempted tells the tracer, if there is one, how an attempt went.
+func (x *Exchange) traceAttempted(status int, err error) {
+	if x.Tracer != nil {
+		x.Tracer.Attempted(status, err)
+	}
 }
 
 // pool returns the connection pool that the request takes: the shared one, or the

@@ -3,6 +3,7 @@ package regions
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,8 @@ type Exchange struct {
 	Unblock func()
 	// Meter is called before anything is sent. Optional.
 	Meter Meter
+	// Tracer follows the attempts. Optional.
+	Tracer AttemptTracer
 	// Tenant takes a place in the region, among the WebSockets if Socket is set
 	// (contract 9.6).
 	Tenant capacity.Tenant
@@ -102,6 +105,17 @@ type Meter interface {
 	Sending(region *Region) error
 	// Unsent is called after an attempt that sent nothing.
 	Unsent()
+}
+
+// AttemptTracer follows the attempts of an exchange, which are made one after
+// another.
+type AttemptTracer interface {
+	// Attempt is called before a request is sent. It may set fields of the header,
+	// which belongs to this attempt alone.
+	Attempt(region *Region, backend *Backend, header http.Header)
+	// Attempted is called with the status of the backend's answer, or with the
+	// error of an attempt that got none.
+	Attempted(status int, err error)
 }
 
 // Backend returns the Backend.Key of the backend that was asked last, "" before the

@@ -18,11 +18,18 @@ type TraceContext struct {
 // are replaced by ours, every other entry stays.
 func ContinueTrace(h Header, requestID string) TraceContext {
 	t := TraceContext{Baggage: baggage(h.Values("Baggage"), requestID)}
-	if parents := h.Values("Traceparent"); len(parents) == 1 && validTraceparent(parents[0]) {
-		t.Parent = parents[0]
-		t.State = strings.Join(h.Values("Tracestate"), ",")
-	}
+	t.Parent, t.State = ClientTrace(h)
 	return t
+}
+
+// ClientTrace returns the traceparent of a client, if it sent a valid one, and its
+// tracestate.
+func ClientTrace(h Header) (parent, state string) {
+	parents := h.Values("Traceparent")
+	if len(parents) != 1 || !validTraceparent(parents[0]) {
+		return "", ""
+	}
+	return parents[0], strings.Join(h.Values("Tracestate"), ",")
 }
 
 // validTraceparent follows W3C Trace Context Level 2, section 3.2: version ff

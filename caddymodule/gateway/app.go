@@ -18,6 +18,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/handover"
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
+	"github.com/edgegate/edgegate/caddymodule/tracing"
 	"github.com/edgegate/edgegate/ratelimit/billing"
 	"github.com/edgegate/edgegate/ratelimit/redisconn"
 	"github.com/edgegate/edgegate/regions"
@@ -103,6 +104,9 @@ type App struct {
 	// A line for each request in the logger `edge_functions.invocations`. Default: none.
 	InvocationLog *logs.InvocationLogConfig `json:"invocation_log,omitempty"`
 
+	// Spans of invocations, which are sent over OTLP. Default: none.
+	Tracing *tracing.Config `json:"tracing,omitempty"`
+
 	// Whether requests and their times are counted in metrics. Default: true.
 	RequestMetrics *bool `json:"request_metrics,omitempty"`
 
@@ -140,6 +144,7 @@ type App struct {
 
 	invocations logs.InvocationTurn
 	counter     *metrics.Counter // nil if requests are not counted
+	tracer      *tracing.Tracer  // nil if nothing is traced
 }
 
 // CaddyModule returns the Caddy module information.
@@ -212,9 +217,13 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err := a.checkMetrics(); err != nil {
 		return err
 	}
+	if err := a.Tracing.Check(); err != nil {
+		return err
+	}
 	// Caddy calls Cleanup, which releases it, also if Provision fails.
 	a.shared = acquireShared()
 	a.invocations.Provide(a.shared.invocations, logs.NewInvocationLog(a.InvocationLog, a.logger))
+	a.tracer = tracing.NewTracer(a.Tracing, a.shared.exporter(a.Tracing != nil))
 	a.engine = engines.hold(a.shared, a.dataDir())
 	if err := a.provisionCatalogue(ctx, set); err != nil {
 		return err
@@ -243,6 +252,9 @@ func (a *App) Start() error {
 	}
 	security, err := a.backendTLS()
 	if err != nil {
+		return err
+	}
+	if err := a.tracer.Start(Version()); err != nil {
 		return err
 	}
 	if err := a.openStore(); err != nil {

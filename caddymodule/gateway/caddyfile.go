@@ -11,6 +11,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/caddymodule/options"
+	"github.com/edgegate/edgegate/caddymodule/tracing"
 	"github.com/edgegate/edgegate/regions/spelling"
 	"github.com/edgegate/edgegate/routing/projects"
 )
@@ -66,6 +67,9 @@ func parseGlobalOption(d *caddyfile.Dispenser, existing any) (any, error) {
 //		in_flight project|function|client_ip <number>
 //		capacity_share <percent>
 //		invocation_log {
+//			sample <percent>
+//		}
+//		tracing {
 //			sample <percent>
 //		}
 //		request_metrics on|off
@@ -141,6 +145,7 @@ func (a *App) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		"capacity_share": a.parseCapacityShare,
 		"invocation_log": a.parseInvocationLog,
 
+		"tracing":         a.parseTracing,
 		"request_metrics": a.parseRequestMetrics,
 		"top_projects":    a.parseTopProjects,
 
@@ -225,6 +230,11 @@ func (a *App) parseProjects(d *caddyfile.Dispenser) error {
 func (a *App) parseInvocationLog(d *caddyfile.Dispenser) error {
 	a.InvocationLog = new(logs.InvocationLogConfig)
 	return a.InvocationLog.UnmarshalCaddyfile(d)
+}
+
+func (a *App) parseTracing(d *caddyfile.Dispenser) error {
+	a.Tracing = new(tracing.Config)
+	return a.Tracing.UnmarshalCaddyfile(d)
 }
 
 func (a *App) parseRequestMetrics(d *caddyfile.Dispenser) error {

@@ -87,6 +87,7 @@ func TestConfigInJSON(t *testing.T) {
 		"more top projects than allowed":    {app(`"top_projects":201`), "top_projects: must be a whole number from 0 to 200"},
 		"top projects below none":           {app(`"top_projects":-1`), "top_projects: must be a whole number from 0 to 200"},
 		"top projects without counts":       {app(`"top_projects":5,"request_metrics":false`), "top_projects: `request_metrics off` counts no requests; remove one of the two"},
+		"more traces than all":              {app(`"tracing":{"sample":101}`), "tracing: sample: must be above 0 and at most 100, in percent"},
 		"a sample of more than all":         {app(`"invocation_log":{"sample":101}`), "invocation_log: sample: must be above 0 and at most 100, in percent"},
 		"a sample of less than none":        {app(`"invocation_log":{"sample":-1}`), "invocation_log: sample: must be above 0 and at most 100, in percent"},
 		"a plan of no weight":               {app(`"plans":{"own":{"weight":-1}}`), "plan own: weight: must be from 1 to 1000"},

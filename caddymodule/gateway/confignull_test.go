@@ -23,6 +23,7 @@ const everyOption = `{
 	"in_flight":{"project":5,"function":5,"client_ip":5},
 	"capacity_share":50,
 	"invocation_log":{"sample":10},
+	"tracing":{"sample":10},
 	"request_metrics":true,"top_projects":5,
 	"exporters":[{"exporter":"kept"}],
 	"store":{"kind":"embedded","sync":"group"},

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/edgegate/edgegate/caddymodule/logs"
+	"github.com/edgegate/edgegate/caddymodule/tracing"
 	"github.com/edgegate/edgegate/ratelimit/invocations"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
@@ -76,6 +77,9 @@ func (c *call) end() {
 	c.logEnding()
 	c.count()
 	c.keepRefusal()
+	if c.trace.Sampled() {
+		c.trace.End(c.traceEnding())
+	}
 	if log := c.handler.app.invocationLog(c.inv.ID); log != nil {
 		log.Write(c.invocation())
 	}
@@ -289,6 +293,28 @@ func (c *call) invocation() *logs.Invocation {
 		}
 	}
 	return line
+}
+
+// traceEnding returns what the span of a call that has ended says.
+func (c *call) traceEnding() *tracing.Ending {
+	e := &tracing.Ending{
+		RequestID: c.inv.ID,
+		Outcome:   string(c.record.ending),
+		ErrorCode: c.w.Header().Get(headerErrorCode),
+		Status:    c.meter.status,
+		BytesIn:   c.record.bytesIn,
+		BytesOut:  c.record.bytesOut,
+	}
+	if p := c.inv.Project; p != nil {
+		e.Project = p.Ref
+	}
+	if f := c.inv.Function; f != nil {
+		e.Function = f.Slug
+	}
+	if e.Region = c.region(); e.Region != "" {
+		e.Reason = string(c.reason())
+	}
+	return e
 }
 
 // headerExecution has the id of the function's execution.

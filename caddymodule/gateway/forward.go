@@ -16,6 +16,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/forwarded"
 	"github.com/edgegate/edgegate/caddymodule/headwriter"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
+	"github.com/edgegate/edgegate/caddymodule/tracing"
 	"github.com/edgegate/edgegate/regions"
 	"github.com/edgegate/edgegate/routing"
 )
@@ -45,8 +46,9 @@ type call struct {
 	mustPanic      bool             // only a panic can break off the answer: the writer cannot
 	announcedClose bool             // the answer has Connection: close
 	meter          callMeter
-	drainBody      bool   // read the rest of the body after the answer, to keep the connection
-	debug          string // the value of x-sb-debug in the answer; "" for none
+	trace          *tracing.Call // nil if nothing is traced
+	drainBody      bool          // read the rest of the body after the answer, to keep the connection
+	debug          string        // the value of x-sb-debug in the answer; "" for none
 }
 
 // forward sends the invocation to a region and its answer to the client.
@@ -55,6 +57,9 @@ func (c *call) forward() {
 	c.exchange = exchange
 	exchange.Meter, exchange.Callee = &c.meter, c.inv.Callee()
 	exchange.Tenant, exchange.Socket = c.inv.Tenant, c.inv.Socket
+	if c.trace != nil {
+		exchange.Tracer = c.trace
+	}
 	exchange.Unblock = func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Unix(1, 0)) }
 	c.ownTimeouts()
 	if !c.inv.Preflight { // its body is not forwarded: net/http reads it

@@ -107,6 +107,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		start:   time.Now(),
 	}
 	c.meter = callMeter{call: c, request: h.app.engine.Receive()}
+	c.trace = h.app.tracer.Begin(r, c.start)
 	defer c.end()
 	request := routing.Request{
 		Method:        r.Method,

@@ -14,6 +14,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/logs"
 	"github.com/edgegate/edgegate/caddymodule/metrics"
 	"github.com/edgegate/edgegate/caddymodule/sockets"
+	"github.com/edgegate/edgegate/caddymodule/tracing"
 	"github.com/edgegate/edgegate/ratelimit/invocations"
 	"github.com/edgegate/edgegate/ratelimit/rate"
 	"github.com/edgegate/edgegate/regions"
@@ -42,6 +43,7 @@ const (
 	requestsKey    = "requests"
 	healthKey      = "health"
 	eventsKey      = "events"
+	exporterKey    = "exporter"
 )
 
 // regionKey is the key of a regions.RegionState.
@@ -118,6 +120,15 @@ func acquireShared() *sharedState {
 		return health.NewState(health.Config{Exiting: caddy.Exiting, Stop: stopProcess})
 	})
 	return s
+}
+
+// exporter returns the exporter of spans, nil if the configuration has none traced. It
+// closes with the last configuration that has.
+func (s *sharedState) exporter(traced bool) *tracing.Exporter {
+	if !traced {
+		return nil
+	}
+	return holdState(s, exporterKey, func() *tracing.Exporter { return new(tracing.Exporter) })
 }
 
 // inFlightCounter counts the calls in flight under caps, and the refused ones.

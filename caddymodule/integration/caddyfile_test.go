@@ -254,7 +254,7 @@ var wantPaths = strings.Fields(`apex location.region location.latitude location.
 	project.functions.websocket_token project.plan project.jwt.jwks project.jwt.jwks_url project.jwt.jwks_file
 	project.jwt.issuer project.jwt.audience project.jwt.role project.jwt.leeway project.jwt.allow_eddsa
 	project.api_keys.sha256 project.api_keys.expires_at
-	plans.pro.functions plans.pro.wall_clock invocation_log invocation_log.sample request_metrics top_projects jwks_private projects.source projects.path projects.url store.kind store.url
+	plans.pro.functions plans.pro.wall_clock invocation_log invocation_log.sample tracing tracing.sample request_metrics top_projects jwks_private projects.source projects.path projects.url store.kind store.url
 	handler.cors.origins handler.cors.credentials handler.html`)
 
 // collect finds the app and the handlers in a configuration.

@@ -92,6 +92,7 @@ var forms = map[string]string{ //nolint:gosec // G101: these are examples, not c
 	"request_metrics": "request_metrics on|off",
 	"top_projects":    "top_projects 20",
 	"invocation_log":  "invocation_log { sample 10% }",
+	"tracing":         "tracing { sample 10% }",
 	"sample":          "sample 10%",
 	"websockets":      "websockets 8000",
 	"weight":          "weight 2",

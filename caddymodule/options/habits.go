@@ -57,7 +57,7 @@ var places = map[string]string{
 	"verify_jwt": inFunction, "websocket_token": inFunction,
 	"region": inGlobal, "location": inGlobal, "nearest": inGlobal, "apex": inGlobal, "store": inGlobal, "idle_timeout": inGlobal,
 	"projects": inGlobal, "project": inGlobal, "locate": inGlobal, "rate_limit": inGlobal, "export": inGlobal, "invocation_log": inGlobal,
-	"request_metrics": inGlobal, "top_projects": inGlobal,
+	"request_metrics": inGlobal, "top_projects": inGlobal, "tracing": inGlobal,
 	"spend_cap": inPlan, "overage": inPlan, "origin": inCORS, "credentials": inCORS,
 	"sample": inInvocationLog,
 }
@@ -70,5 +70,5 @@ const (
 	inPlan     = "it belongs into a plan: `plan NAME { ... }`"
 	inCORS     = "it belongs into `cors { ... }`"
 
-	inInvocationLog = "it belongs into `invocation_log { ... }`"
+	inInvocationLog = "it belongs into `invocation_log { ... }` or `tracing { ... }`"
 )

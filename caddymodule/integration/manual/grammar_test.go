@@ -25,6 +25,7 @@ var openers = map[string]string{
 	"tls":                             "tls",
 	"locate":                          "locate",
 	"invocation_log":                  "invocation_log",
+	"tracing":                         "tracing",
 	"plan <name>":                     "plan pro",
 	"project default":                 "project default",
 	"function <slug>|*":               "function hello",
