@@ -51,14 +51,9 @@ func (a *App) scrape() metrics.Values {
 	}
 	if ledger := a.engine.Ledger(); ledger != nil {
 		bills, _ := a.engine.BillsState()
-		state, _ := a.engine.LedgerState(now)
-		v.Ledger = metrics.Ledger{
-			Writable: ledger.Healthy() == nil,
-			Waiting:  ledger.Deferred(),
-			NoBills:  bills == billing.StateDegraded,
-			Degraded: state != billing.StateUp,
-			SyncAge:  ledger.SyncAge(),
-		}
+		state := func() billing.State { s, _ := a.engine.LedgerState(now); return s }
+		v.Ledger = ledgerMetrics(ledger, state)
+		v.Ledger.NoBills = bills == billing.StateDegraded
 		quotas := a.engine.QuotaStats()
 		granting, _ := a.engine.QuotaState(now)
 		v.Quotas = metrics.Quotas{
@@ -69,12 +64,31 @@ func (a *App) scrape() metrics.Values {
 			Failing:       granting == billing.StateDown,
 		}
 	}
+	v.Ready = v.Ledger.SyncAge < hangs && a.Health().Ready
 	if shared := a.engine.Shared(); shared != nil {
 		mirror := shared.Mirror()
 		v.Store = metrics.Store{Unflushed: mirror.Age(), ClockOffset: mirror.ClockOffset(), Corrected: mirror.Differed()}
 	}
 	v.Store.Down = slices.ContainsFunc(a.StoreConditions(), func(c logs.Condition) bool { return c.State == string(redisconn.Down) })
 	return v
+}
+
+// hangs is the age of the last sync from which on the disk counts as hanging.
+const hangs = 5 * time.Second
+
+// ledgerMetrics reads what is known of a ledger. While its disk hangs everything else
+// would wait for it: a scrape must not.
+func ledgerMetrics(ledger interface {
+	SyncAge() time.Duration
+	Healthy() error
+	Deferred() int
+}, state func() billing.State,
+) metrics.Ledger {
+	l := metrics.Ledger{SyncAge: ledger.SyncAge(), Degraded: true}
+	if l.SyncAge < hangs {
+		l.Writable, l.Waiting, l.Degraded = ledger.Healthy() == nil, ledger.Deferred(), state() != billing.StateUp
+	}
+	return l
 }
 
 func (a *App) projectMetrics() metrics.Projects {

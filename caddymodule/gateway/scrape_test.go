@@ -4,8 +4,12 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
+
+	"github.com/edgegate/edgegate/caddymodule/metrics"
+	"github.com/edgegate/edgegate/ratelimit/billing"
 )
 
 func TestRegionMetrics(t *testing.T) {
@@ -45,6 +49,42 @@ func TestRegionMetrics(t *testing.T) {
 	}
 }
 
+// hungLedger is a ledger whose disk does not answer.
+type hungLedger struct{ hangs chan struct{} }
+
+func (hungLedger) SyncAge() time.Duration { return time.Minute }
+
+func (h hungLedger) Healthy() error {
+	<-h.hangs
+	return nil
+}
+
+func (h hungLedger) Deferred() int {
+	<-h.hangs
+	return 0
+}
+
+// A disk that hangs is shown: the scrape does not wait for it.
+func TestMetricsWhileTheDiskHangs(t *testing.T) {
+	h := hungLedger{make(chan struct{})}
+	read := make(chan metrics.Ledger, 1)
+	go func() {
+		read <- ledgerMetrics(h, func() billing.State {
+			<-h.hangs
+			return billing.StateUp
+		})
+	}()
+	defer close(h.hangs)
+	select {
+	case l := <-read:
+		if want := (metrics.Ledger{SyncAge: time.Minute, Degraded: true}); l != want {
+			t.Errorf("%+v, want %+v", l, want)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits for the disk")
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	before := loads.Load()
 	load(t, textApp(t, fileJSON("hello")))
@@ -64,7 +104,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"edgegate_config_loads_total": float64(before + 1), "edgegate_ledger_degraded": 0, "edgegate_store_up": 1,
-		"edgegate_quota_failing": 0, "edgegate_retry_budget_left": 30,
+		"edgegate_quota_failing": 0, "edgegate_ready": 1, "edgegate_retry_budget_left": 30,
 	} {
 		if got, ok := values[name]; !ok || got != want {
 			t.Errorf("%s is %v (there: %t), want %v", name, got, ok, want)

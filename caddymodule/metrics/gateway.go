@@ -95,6 +95,8 @@ var gatewayMetrics = []gatewayMetric{
 		func(v *Values) float64 { return float64(v.RetriesLeft) }),
 	counter("edgegate_invocation_log_lost_total", "Lines of the invocation log that were lost since its output did not take them in time.",
 		func(v *Values) float64 { return float64(v.LogLost) }),
+	gauge("edgegate_ready", "Whether the gateway is ready for calls, as edge_functions_health says: 0 while it is drained, too.",
+		func(v *Values) float64 { return oneIf(v.Ready) }),
 	counter("edgegate_config_loads_total", "Configurations that were put into force, that of the start among them.",
 		func(v *Values) float64 { return float64(v.Loads) }),
 	counter("edgegate_events_dropped_total", "Events given up before Redis had them, because there were too many.",

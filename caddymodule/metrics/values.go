@@ -25,6 +25,7 @@ type Values struct {
 	Quotas     Quotas
 	// Changes are changes of state, by what changed and the state it entered.
 	Changes     map[Change]uint64
+	Ready       bool
 	RetriesLeft int64  // calls that may be sent a second time now
 	LogLost     uint64 // lines of the invocation log
 	Loads       uint64 // configurations that were put into force

@@ -236,7 +236,7 @@ var drills = []drill{
 		settled(g)
 		redis.SetClock(20 * time.Second)
 	}},
-	{"a disk is full", []string{"EdgegateLedgerDegraded", "EdgegateLedgerNotWritable", "EdgegateUnavailable"}, func(_ context.Context, t *testing.T, settled func(*gateway)) {
+	{"a disk is full", []string{"EdgegateLedgerDegraded", "EdgegateLedgerNotWritable", "EdgegateUnavailable"}, func(ctx context.Context, t *testing.T, settled func(*gateway)) {
 		w, g := startWitness(t), prepareGateway(t)
 		disk := filepath.Join(g.dir, "disk")
 		if err := os.Mkdir(disk, 0o700); err != nil {
@@ -253,6 +253,7 @@ var drills = []drill{
 			t.Fatalf("%v\n%s", err, out)
 		}
 		callUntilRefused(t, g)
+		callAll(ctx, 1, g.url+"/functions/v1/ok")
 	}},
 	{"bills are damaged", []string{"EdgegateBillsFailing"}, func(_ context.Context, t *testing.T, settled func(*gateway)) {
 		w, dir := startWitness(t), t.TempDir()
