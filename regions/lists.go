@@ -74,6 +74,7 @@ type discovered struct {
 type departure struct {
 	backend Backend
 	at      time.Time
+	stopped time.Time // when it served last: at, or later
 }
 
 // sourceKey identifies a source over configurations.
@@ -187,7 +188,7 @@ func (l *sourceLists) took(now time.Time, sources []discovery.Source, s *discove
 	}
 	for _, d := range before {
 		if key := d.backend.Key(); !l.has(sources, key) {
-			l.leaving[key] = departure{d.backend, now}
+			l.leaving[key] = departure{d.backend, now, now}
 		}
 	}
 	// Lists of configurations that are gone.
@@ -241,6 +242,16 @@ func (l *sourceLists) get(sources []discovery.Source) currentLists {
 		}
 	}
 	return c
+}
+
+// serves notes that a backend that left serves on. It does not change the version.
+func (l *sourceLists) serves(key string, now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one, ok := l.leaving[key]; ok {
+		one.stopped = now
+		l.leaving[key] = one
+	}
 }
 
 // forget ends the leaving of a backend.

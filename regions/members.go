@@ -31,6 +31,7 @@ type member struct {
 	priority uint16    // as in discovery.Endpoint
 	weight   float64   // relative to a fixed backend, which has 1
 	left     time.Time // when it left the list of its source; zero while it is listed
+	stopped  time.Time // when it served last after it left; zero while it is listed
 }
 
 // Phase is where a backend stands between its entry into a list and its end.
@@ -61,11 +62,8 @@ func (n *Network) update(now time.Time, r *Region) {
 			continue
 		}
 		one.upstream.Close() // connections whose calls have ended meanwhile
-		keep := forgetAfter
-		if !m.proven {
-			keep = stayFor
-		}
-		if now.Sub(one.left) > keep && one.upstream.inFlight() == 0 {
+		mayServe := !m.proven && now.Sub(one.left) <= stayFor
+		if !mayServe && now.Sub(one.stopped) > forgetAfter && one.upstream.inFlight() == 0 {
 			state.lists.forget(key)
 			delete(m.current, key)
 			n.config.States.Release(r.Name, one.upstream.Backend)
@@ -73,7 +71,7 @@ func (n *Network) update(now time.Time, r *Region) {
 	}
 }
 
-// forgetAfter is how long a backend without calls is kept after it left: a call may
+// forgetAfter is how long a backend without calls is kept after it served: a call may
 // have chosen it a moment before.
 const forgetAfter = time.Second
 
@@ -119,12 +117,12 @@ func (n *Network) replace(now time.Time, r *Region, lists currentLists) {
 		switch {
 		case m.current[key] != nil:
 		case ok:
-			old.left = since.at
+			old.left, old.stopped = since.at, since.stopped
 			m.current[key] = old
 			delete(before, key)
 		default:
 			one := take(since.backend)
-			one.left = since.at
+			one.left, one.stopped = since.at, since.stopped
 		}
 	}
 	// The rest was not listed by a source of this configuration, or is forgotten.
@@ -183,6 +181,10 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 		}
 	}
 	for _, one := range last {
+		one.stopped = now
+		if n.running {
+			n.states[r].lists.serves(one.upstream.key, now)
+		}
 		from = append(from, listed{
 			upstream: one.upstream,
 			state:    StateUp,
@@ -205,7 +207,7 @@ func (n *Network) judge(now time.Time, r *Region) RegionInput {
 	for _, one := range m.current {
 		if !one.left.IsZero() {
 			v := one.upstream.View(now)
-			v.Source, v.Phase, v.Left = one.source, PhaseLeaving, one.left
+			v.Source, v.Phase, v.Left, v.Stopped = one.source, PhaseLeaving, one.left, one.stopped
 			if slices.Contains(last, one) {
 				v.Weight = 1
 				in.Backends = append(in.Backends, v)

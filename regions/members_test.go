@@ -1,6 +1,7 @@
 package regions
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -267,6 +268,51 @@ func TestAllAreReplaced(t *testing.T) {
 		time.Sleep(13 * time.Second)
 		if got, err := f.call("/x"); err == nil {
 			t.Errorf("13 s after it left the list a call went to %s", got)
+		}
+	})
+}
+
+// The WebSockets of backends that serve on after their list was replaced are closed over
+// 30 s from the end of that, also if a reload comes in between.
+func TestSocketsOfThoseThatServedOn(t *testing.T) {
+	newFarm(t, nil, func(t *testing.T, f *farm) {
+		f.start(a1)
+		f.lists(a1)
+		stop := f.run()
+		defer func() { stop() }()
+		time.Sleep(10 * time.Second)
+		f.upstreamOf(a1).sockets.Add(1)
+		f.lists(a2) // which never works
+		leaves := func() bool {
+			others := f.View().Regions[0].Others
+			return len(others) > 0 && others[len(others)-1].Phase == PhaseLeaving
+		}
+		var last time.Time
+		for !leaves() {
+			if _, err := f.call("/x"); err == nil {
+				last = time.Now()
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		for range 2 {
+			others := f.View().Regions[0].Others
+			one := others[len(others)-1]
+			if one.Phase != PhaseLeaving {
+				t.Fatalf("%s is %s", one.Address, one.Phase)
+			}
+			if served := one.Stopped.Sub(one.Left); served < 4*time.Second || served > stayFor {
+				t.Errorf("it served on for %s", served)
+			}
+			for after, want := range map[time.Duration]float64{0: 0, 15 * time.Second: 0.5, 30 * time.Second: 1} {
+				if got := one.Closed(last.Add(after)); math.Abs(got-want) > 0.02 {
+					t.Errorf("%s after the last call %v of its WebSockets are to be closed, want %v", after, got, want)
+				}
+			}
+			next := NewNetwork(NetworkConfig{Set: f.Set, States: f.living})
+			stop()
+			f.Network, f.Transport.Network = next, next
+			stop = f.run()
+			time.Sleep(time.Second)
 		}
 	})
 }

@@ -114,6 +114,9 @@ type BackendView struct {
 	Phase Phase
 	// Left is when it left the list, zero unless it is leaving.
 	Left time.Time
+	// Stopped is when a leaving one served last: Left, or later if the list was replaced
+	// as a whole.
+	Stopped time.Time
 	// Weight is its part of the region's calls relative to the others, in which a fixed
 	// backend has 1. It includes Ramp, and is 0 for one that gets no calls.
 	Weight float64
@@ -128,7 +131,7 @@ type BackendView struct {
 }
 
 // leaveOver is the time over which the WebSockets of a backend are closed once it
-// left the list.
+// left the list and serves no more.
 const leaveOver = 30 * time.Second
 
 // Closed returns the fraction of the backend's WebSockets that must be closed by now,
@@ -137,7 +140,7 @@ func (b *BackendView) Closed(now time.Time) float64 {
 	if b.Phase != PhaseLeaving {
 		return 0
 	}
-	return progress(b.Left, leaveOver, now)
+	return progress(b.Stopped, leaveOver, now)
 }
 
 // NewView returns a view of the regions in the ranker's order. If the gateway's place
