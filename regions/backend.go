@@ -59,7 +59,7 @@ func (b Backend) DNSName() (host, port string, ok bool) {
 		return "", "", false
 	}
 	host, port, err := net.SplitHostPort(b.DialAddress)
-	if err != nil || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+	if local := strings.TrimSuffix(host, "."); err != nil || local == "localhost" || strings.HasSuffix(local, ".localhost") {
 		return "", "", false
 	}
 	_, err = netip.ParseAddr(host)

@@ -162,3 +162,25 @@ func FuzzParseBackend(f *testing.F) {
 		}
 	})
 }
+
+// TestDNSName: localhost is not looked up by DNS, however it is written.
+func TestDNSName(t *testing.T) {
+	for address, want := range map[string]string{
+		"http://runtime:9000":       "runtime",
+		"http://Runtime.:9000":      "runtime.",
+		"http://notlocalhost.:9000": "notlocalhost.",
+		"http://localhost:9000":     "",
+		"http://LOCALHOST.:9000":    "",
+		"http://a.Localhost.:9000":  "",
+		"http://10.0.0.1:9000":      "",
+		"unix//run/edge.sock":       "",
+	} {
+		b, err := ParseBackend(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if host, _, ok := b.DNSName(); ok != (want != "") || ok && host != want {
+			t.Errorf("%s: %q, %t, want %q", address, host, ok, want)
+		}
+	}
+}
