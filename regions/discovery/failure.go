@@ -47,8 +47,10 @@ func problemOf(err *net.DNSError, wanted string) string {
 		return "there is no such name, or it has no " + wanted
 	case err.IsTimeout:
 		return "no answer in time"
-	case strings.Contains(err.Err, "misbehaving"):
-		return "the answer is SERVFAIL or another failure"
+	case strings.Contains(err.Err, "misbehaving") && err.IsTemporary:
+		return "the answer is SERVFAIL"
+	case strings.Contains(err.Err, "misbehaving"): // the code is not known here
+		return "the answer is a failure other than SERVFAIL, such as REFUSED"
 	case strings.Contains(err.Err, "invalid names"):
 		return "no " + wanted + " has a valid name as its target; an IP address is none"
 	case strings.Contains(err.Err, "unmarshal"), strings.Contains(err.Err, "invalid DNS response"):

@@ -143,7 +143,8 @@ func TestHostFailures(t *testing.T) {
 		mode dnstest.Mode
 		want string
 	}{
-		{"SERVFAIL", dnstest.ServFail, "SERVFAIL"},
+		{"SERVFAIL", dnstest.ServFail, "the answer is SERVFAIL ("},
+		{"REFUSED", dnstest.Refused, "the answer is a failure other than SERVFAIL, such as REFUSED ("},
 		{"NXDOMAIN", dnstest.NXDomain, "there is no such name"},
 		{"no records", dnstest.Empty, "no A or AAAA record"},
 		{"silence", dnstest.Timeout, "no answer in time"},

@@ -21,6 +21,8 @@ const (
 	OK Mode = iota
 	// ServFail answers SERVFAIL.
 	ServFail
+	// Refused answers REFUSED.
+	Refused
 	// Timeout does not answer.
 	Timeout
 	// NXDomain answers that there is no such name.
@@ -230,6 +232,8 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 		return
 	case ServFail:
 		answer.Rcode = dns.RcodeServerFailure
+	case Refused:
+		answer.Rcode = dns.RcodeRefused
 	case NXDomain:
 		answer.Rcode = dns.RcodeNameError
 	case OK:
