@@ -61,6 +61,7 @@ type sourceList struct {
 	failing  time.Time    // of the first failed look-up after that; zero while they succeed
 	tried    time.Time    // of the last look-up
 	err      error        // of the last look-up: why it gave no list, or what its list is without
+	memory   *discovery.Memory
 }
 
 // discovered is a backend in a list.
@@ -168,7 +169,7 @@ func (l *sourceLists) took(now time.Time, sources []discovery.Source, s *discove
 		last = new(sourceList)
 		l.bySource[key] = last
 	}
-	last.tried, last.err = now, err
+	last.tried, last.err, last.memory = now, err, s.Memory
 	if len(list) == 0 {
 		if last.failing.IsZero() {
 			last.failing = now
@@ -194,6 +195,18 @@ func (l *sourceLists) took(now time.Time, sources []discovery.Source, s *discove
 	// Lists of configurations that are gone.
 	maps.DeleteFunc(l.bySource, func(_ string, list *sourceList) bool { return now.Sub(list.tried) > keepUnused })
 	return first
+}
+
+// remind gives a source that is about to be looked up the memory of the same source in
+// another configuration, if that was looked up last.
+func (l *sourceLists) remind(s *discovery.Source) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := l.bySource[sourceKey(s)]
+	if last == nil || last.memory == nil || s.Memory == nil || last.memory == s.Memory {
+		return
+	}
+	s.Memory.Adopt(last.memory)
 }
 
 // keepUnused is how long the list of a source is kept that is not looked up any more.

@@ -280,6 +280,7 @@ func (n *Network) follow(ctx context.Context, r *Region, s *discovery.Source) {
 			return
 		case <-wait.C:
 		}
+		state.lists.remind(s)
 		list, err := lookup(ctx, s)
 		if ctx.Err() != nil {
 			return

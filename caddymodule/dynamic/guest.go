@@ -46,7 +46,7 @@ func (l *loader) guest(name string, written, filled json.RawMessage) (discovery.
 		scheme:    l.scheme,
 		names:     discovery.NewNames(nil, discovery.DefaultInterval),
 	}
-	source.Lookup = g.lookup
+	source.Memory, source.Lookup = g.names.Memory(), g.lookup
 	return source, nil
 }
 

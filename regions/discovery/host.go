@@ -44,11 +44,13 @@ func HostSource(h Host) Source {
 	if h.Display == "" {
 		h.Display = "a " + host
 	}
-	names := newAddresses(h.Resolver, h.Network, h.Name)
+	memory := newMemory()
+	names := newAddresses(h.Resolver, memory, Target{h.Network, h.Name})
 	return Source{
 		Name:     h.Display,
 		Scheme:   h.Scheme,
 		Interval: h.Interval,
+		Memory:   memory,
 		Lookup: func(ctx context.Context) ([]Endpoint, error) {
 			found, incomplete := names.lookup(ctx)
 			endpoints := make([]Endpoint, 0, len(found))
@@ -63,23 +65,27 @@ func HostSource(h Host) Source {
 
 // addresses looks the addresses of a name up. It is not safe for concurrent use.
 type addresses struct {
-	resolver      *Resolver
-	network, name string
-	v4, v6        []netip.Addr // of the last answer
+	resolver *Resolver
+	memory   *Memory
+	target   Target // as it was given, for the memory
+	network  string // ip4, ip6 or ip
+	name     string
 }
 
-func newAddresses(resolver *Resolver, network, name string) *addresses {
+// newAddresses returns the addresses of a target. The resolver is nil for that of the
+// system.
+func newAddresses(resolver *Resolver, memory *Memory, target Target) *addresses {
 	if resolver == nil {
 		resolver = system
 	}
-	if network == "" {
-		network = "ip"
+	return &addresses{
+		resolver: resolver,
+		memory:   memory,
+		target:   target,
+		network:  cmp.Or(target.Network, "ip"),
+		name:     target.Name,
 	}
-	return &addresses{resolver: resolver, network: network, name: name}
 }
-
-// last returns the addresses of the last look-up that succeeded.
-func (a *addresses) last() []netip.Addr { return slices.Concat(a.v4, a.v6) }
 
 // lookup returns the addresses as they are now, IPv4 addresses first, or none and the
 // reason. An error beside addresses is that of a family whose addresses are those of an
@@ -103,16 +109,21 @@ func (a *addresses) lookup(ctx context.Context) ([]netip.Addr, error) {
 		split = len(usable)
 	}
 	v4, v6 := usable[:split], usable[split:]
+	last := a.memory.get(a.target)
 	// A family is missing from the answer where its query failed, too.
 	var failed error
-	if a.network == "ip" && len(v4) == 0 && len(a.v4) > 0 {
-		v4, failed = a.confirm(ctx, "ip4", a.v4)
+	if a.network == "ip" && len(v4) == 0 && len(last.v4) > 0 {
+		v4, failed = a.confirm(ctx, "ip4", last.v4)
 	}
-	if a.network == "ip" && len(v6) == 0 && len(a.v6) > 0 {
-		v6, failed = a.confirm(ctx, "ip6", a.v6)
+	if a.network == "ip" && len(v6) == 0 && len(last.v6) > 0 {
+		v6, failed = a.confirm(ctx, "ip6", last.v6)
 	}
-	a.v4, a.v6 = slices.Clip(v4), slices.Clip(v6)
-	return a.last(), failed
+	now := answer{v4: v4, v6: v6}
+	if failed == nil {
+		now.at = time.Now()
+	}
+	a.memory.set(a.target, now)
+	return now.all(), failed
 }
 
 // eachFamily asks for IPv4 and IPv6 addresses by themselves, and returns those of the

@@ -19,42 +19,38 @@ type Target struct{ Network, Name string }
 type Names struct {
 	resolver *Resolver
 	maxAge   time.Duration
-	known    map[Target]*knownName // of the last call
-}
-
-type knownName struct {
-	*addresses
-	at time.Time // of the last look-up; zero if it or a part of it failed
+	memory   *Memory
 }
 
 // NewNames returns a Names that asks the resolver, nil for that of the system. Answers
 // that are not older than maxAge are used again.
 func NewNames(resolver *Resolver, maxAge time.Duration) *Names {
-	return &Names{resolver: resolver, maxAge: maxAge}
+	return &Names{resolver: resolver, maxAge: maxAge, memory: newMemory()}
 }
+
+// Memory returns the last addresses of the names, for Source.Memory.
+func (n *Names) Memory() *Memory { return n.memory }
 
 // Lookup returns the addresses of the targets that have any, and of how many of them
 // they are those of a recent answer. The error is that of one whose look-up failed, which
 // has its last addresses or none; it does not mean that there is no result.
 func (n *Names) Lookup(ctx context.Context, targets []Target) (found map[Target][]netip.Addr, recent int, failure error) {
-	known := make(map[Target]*knownName, len(targets))
+	wanted := make(map[Target]bool, len(targets))
 	for _, target := range targets {
-		if known[target] = n.known[target]; known[target] == nil {
-			known[target] = &knownName{addresses: newAddresses(n.resolver, target.Network, target.Name)}
-		}
+		wanted[target] = true
 	}
-	n.known = known
+	n.memory.keep(wanted)
 	var (
 		wg sync.WaitGroup
 		mu sync.Mutex // guards the results
 	)
-	found = make(map[Target][]netip.Addr, len(known))
+	found = make(map[Target][]netip.Addr, len(wanted))
 	free := make(chan struct{}, lookedUpAtOnce)
-	for target, name := range known {
+	for target := range wanted {
 		free <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-free }()
-			ips, now, err := name.current(ctx, n.maxAge)
+			ips, now, err := n.current(ctx, target)
 			mu.Lock()
 			defer mu.Unlock()
 			if len(ips) > 0 {
@@ -72,19 +68,21 @@ func (n *Names) Lookup(ctx context.Context, targets []Target) (found map[Target]
 	return found, recent, failure
 }
 
-// current returns the addresses of the name: those of the last answer if it is recent,
+// current returns the addresses of a target: those of the last answer if it is recent,
 // or if there is no answer now. An error beside recent ones is that of one family.
-func (k *knownName) current(ctx context.Context, maxAge time.Duration) (ips []netip.Addr, recent bool, err error) {
-	if !k.at.IsZero() && time.Since(k.at) < maxAge {
-		return k.last(), true, nil
+func (n *Names) current(ctx context.Context, target Target) (ips []netip.Addr, recent bool, err error) {
+	last := n.memory.get(target)
+	if !last.at.IsZero() && time.Since(last.at) < n.maxAge {
+		return last.all(), true, nil
 	}
-	found, err := k.lookup(ctx)
-	k.at = time.Time{}
-	switch {
-	case err == nil:
-		k.at = time.Now()
-	case isNotFound(err):
-		k.v4, k.v6 = nil, nil
+	found, err := newAddresses(n.resolver, n.memory, target).lookup(ctx)
+	if len(found) > 0 {
+		return found, true, err
 	}
-	return k.last(), len(found) > 0, err
+	if isNotFound(err) {
+		last = answer{}
+	}
+	last.at = time.Time{}
+	n.memory.set(target, last)
+	return last.all(), false, err
 }

@@ -48,6 +48,7 @@ func ServiceSource(s Service) Source {
 		Name:     cmp.Or(s.Display, "srv "+f.whole),
 		Scheme:   s.Scheme,
 		Interval: s.Interval,
+		Memory:   f.names.Memory(),
 		Lookup:   f.lookup,
 	}
 }

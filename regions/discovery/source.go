@@ -28,6 +28,10 @@ type Source struct {
 	Scheme string
 	// Interval is the time between two look-ups, DefaultInterval if it is 0.
 	Interval time.Duration
+	// Memory has what the last look-ups found, for parts that cannot be looked up. nil
+	// for a source that remembers nothing. A source of the same name and scheme that
+	// takes the place of another adopts its memory.
+	Memory *Memory
 	// Lookup returns the backends as they are now, in any order. While it returns
 	// none, the last list stays in use. An error beside backends says what is not
 	// as it is now: addresses that could not be looked up and stay as they were, or
