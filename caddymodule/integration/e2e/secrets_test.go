@@ -55,11 +55,11 @@ func secrets() map[string]string {
 }
 
 // TestSecretsStayOutOfLogs runs with `debug` on, puts secrets into every place of requests that go well and wrong in
-// each way, and then looks for them in every line that the process wrote (contract 8.27).
+// each way, and then looks for them in every line that the process wrote, and in every span (contract 8.27).
 func TestSecretsStayOutOfLogs(t *testing.T) {
 	b := startRawBackend(t)
 	deno := regionNames[1]
-	g := startGateway(t, config{
+	g, sink := startTraced(t, config{
 		debug: true,
 		// Its lines are masked by themselves, whatever writes them.
 		global:  "\tlog invocations {\n\t\toutput stdout\n\t\tformat json\n\t\tinclude edge_functions.invocations\n\t}\n",
@@ -112,7 +112,7 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 		try("GET", target+query, ownHost, credentials[0]...)
 		for _, shaped := range []string{s["valid jwt"], s["invalid jwt"], s["unsigned jwt"], s["secret key"], s["unknown key"], s["publishable key"]} {
 			try("GET", target+"/"+shaped+query+"&own="+shaped, shaped+".example", "User-Agent: "+shaped, "x-region: "+shaped, "Origin: https://"+shaped,
-				"X-Client-Info: a"+shaped, "Accept: "+shaped, "Content-Type: text/"+shaped, "Access-Control-Request-Headers: "+shaped)
+				"Traceparent: "+clientParent, "Tracestate: a="+shaped, "Baggage: a="+shaped, "X-Client-Info: a"+shaped, "Accept: "+shaped, "Content-Type: text/"+shaped, "Access-Control-Request-Headers: "+shaped)
 		}
 		try("TRACE", target+query, "any.example", credentials[0]...)
 		try("POST", target+query, "any.example", append(credentials[0], "x-region: "+regionNames[2])...)
@@ -145,6 +145,20 @@ func TestSecretsStayOutOfLogs(t *testing.T) {
 	}
 	if lines := strings.Count(out, `"logger":"edge_functions.invocations"`); lines < 200 {
 		t.Fatalf("the invocation log has %d lines: this test would find nothing in it", lines)
+	}
+	if err := sink.Err(); err != nil {
+		t.Error(err)
+	}
+	spans := sink.Spans()
+	if len(spans) < 200 {
+		t.Fatalf("there are %d spans: this test would find nothing in them", len(spans))
+	}
+	for _, span := range spans {
+		for name, value := range s {
+			if strings.Contains(span.Raw, value) {
+				t.Errorf("contract 8.27: the %s is in a span: %.2000s", name, span.Raw)
+			}
+		}
 	}
 	// The one in a query parameter that is no secret's is in the URL of the invocation log.
 	t.Run("8 set-cookie", func(t *testing.T) {
