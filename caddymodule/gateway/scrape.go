@@ -30,10 +30,11 @@ func (a *App) scrape() metrics.Values {
 		Regions:    a.regionMetrics(),
 		Exporters:  a.exporterMetrics(),
 
-		Changes:     make(map[metrics.Change]uint64),
-		RetriesLeft: a.network.RetriesLeft(now),
-		LogLost:     a.shared.invocations.Lost(),
-		Loads:       loads.Load(),
+		Changes:      make(map[metrics.Change]uint64),
+		RetriesLeft:  a.network.RetriesLeft(now),
+		LogLost:      a.shared.invocations.Lost(),
+		SpansDropped: a.tracer.Dropped(),
+		Loads:        loads.Load(),
 	}
 	for change, n := range a.shared.transitions.Changes() {
 		v.Changes[metrics.Change{Kind: string(change.Kind), State: change.To}] = n

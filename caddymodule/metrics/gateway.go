@@ -95,6 +95,8 @@ var gatewayMetrics = []gatewayMetric{
 		func(v *Values) float64 { return float64(v.RetriesLeft) }),
 	counter("edgegate_invocation_log_lost_total", "Lines of the invocation log that were lost since its output did not take them in time.",
 		func(v *Values) float64 { return float64(v.LogLost) }),
+	counter("edgegate_spans_dropped_total", "Spans of the option tracing that the collector did not take in time.",
+		func(v *Values) float64 { return float64(v.SpansDropped) }),
 	gauge("edgegate_ready", "Whether the gateway is ready for calls, as edge_functions_health says: 0 while it is drained, too.",
 		func(v *Values) float64 { return oneIf(v.Ready) }),
 	counter("edgegate_config_loads_total", "Configurations that were put into force, that of the start among them.",

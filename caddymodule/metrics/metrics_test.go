@@ -36,7 +36,7 @@ func all() Values {
 		Ledger:   Ledger{Writable: true, Waiting: 31, NoBills: true, Degraded: true, SyncAge: 61 * time.Second},
 		Quotas:   Quotas{Organizations: 62, Exhausted: 63, Held: 64, Unreported: 65, Failing: true},
 		Changes:  map[Change]uint64{{"breaker", "open"}: 66},
-		Ready:    true, LogLost: 67, Loads: 68, RetriesLeft: 69,
+		Ready:    true, LogLost: 67, SpansDropped: 75, Loads: 68, RetriesLeft: 69,
 		Regions: []Region{{
 			Name: "r", State: regions.StateUp, Drained: 0.25, RTT: new(20 * time.Millisecond), InFlight: 32, Capacity: new(int64(33)),
 			Backends: 34, BackendsDown: 35, BackendsEntering: 45, BackendsLeaving: 46, ListAge: new(47 * time.Second), ListsFailing: 48, Refused: map[string]uint64{"full": 36},
@@ -124,7 +124,7 @@ func TestValues(t *testing.T) {
 		"ledger_degraded": 1, "ledger_sync_age_seconds": 61, "store_up": 1, "store_corrected_total": 60,
 		"quota_organizations": 62, "quota_exhausted_organizations": 63, "quota_units_held": 64, "quota_units_unreported": 65, "quota_failing": 1,
 		"events_dropped_total":              74,
-		"state_changes_total{breaker,open}": 66, "invocation_log_lost_total": 67, "config_loads_total": 68, "retry_budget_left": 69, "ready": 1,
+		"state_changes_total{breaker,open}": 66, "invocation_log_lost_total": 67, "spans_dropped_total": 75, "config_loads_total": 68, "retry_budget_left": 69, "ready": 1,
 		"region_breakers_open{r}": 70, "region_probes_total{r,passed}": 71, "region_probes_total{r,failed}": 72,
 		"requests_total{5xx,refused,spill,r}": 1, "refusals_total{BACKEND_ERROR}": 1, "auth_total{jwt,accepted}": 1,
 		"request_retries_total{r}": 49, "request_retries_total{none}": 0,

@@ -24,11 +24,12 @@ type Values struct {
 	Requests   *Requests // nil if requests are not counted
 	Quotas     Quotas
 	// Changes are changes of state, by what changed and the state it entered.
-	Changes     map[Change]uint64
-	Ready       bool
-	RetriesLeft int64  // calls that may be sent a second time now
-	LogLost     uint64 // lines of the invocation log
-	Loads       uint64 // configurations that were put into force
+	Changes      map[Change]uint64
+	Ready        bool
+	RetriesLeft  int64  // calls that may be sent a second time now
+	LogLost      uint64 // lines of the invocation log
+	SpansDropped uint64
+	Loads        uint64 // configurations that were put into force
 }
 
 // Projects are the projects in force and how loading them goes.

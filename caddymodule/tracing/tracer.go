@@ -40,6 +40,14 @@ func (t *Tracer) Start(version string) error {
 	return t.exporter.Open(version)
 }
 
+// Dropped returns how many spans the exporter dropped.
+func (t *Tracer) Dropped() uint64 {
+	if t == nil {
+		return 0
+	}
+	return t.exporter.Dropped()
+}
+
 // Begin begins to trace a request that came at the given time; it returns nil if none
 // is traced. A span of Caddy's directive `tracing` becomes that of the call. A call that
 // is not sampled has a trace context too: functions that follow it must not be sampled.

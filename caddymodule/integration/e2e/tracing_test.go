@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -303,6 +304,16 @@ func TestTracesWithoutACollector(t *testing.T) {
 		conn.Close()
 	}
 	waitUntil(t, "the warning", func() bool { return strings.Contains(g.output(), "spans are dropped") })
+	waitUntil(t, "the metric", func() bool {
+		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", g.admin))
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		text, _ := io.ReadAll(res.Body)
+		dropped := regexp.MustCompile(`(?m)^edgegate_spans_dropped_total(?:\{.*\})? ([1-9]\d*)$`)
+		return dropped.Match(text)
+	})
 	if status, said := load(t, g, plain); status != http.StatusOK {
 		t.Errorf("the reload is answered %d %s", status, said)
 	}
