@@ -427,11 +427,30 @@ func TestDirectoryThatIsAway(t *testing.T) {
 	}
 }
 
+// What happens before the gateway has an id is its event all the same.
+func TestBeforeTheID(t *testing.T) {
+	l := NewLog()
+	l.Add(down)
+	l.Use(Config{Dir: t.TempDir(), Gateway: "a"})
+	if e := l.events()[0]; e.Gateway != "a" || !strings.HasSuffix(e.ID, "-a-1") {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestTextsAreCut(t *testing.T) {
 	l := NewLog()
 	l.Add(Change{"region", strings.Repeat("ä", 300), "up", "down", "\xff" + strings.Repeat("x", 9000)})
 	e := l.events()[0]
 	if len(e.Name) != maxName || len(e.Why) > maxWhy+2 || !strings.HasPrefix(e.Why, "\uFFFDx") {
 		t.Errorf("name of %d bytes, why of %d", len(e.Name), len(e.Why))
+	}
+}
+
+// A flood of changes of one thing, which is what a flapping backend is.
+func BenchmarkAdd(b *testing.B) {
+	l := NewLog()
+	b.ReportAllocs()
+	for b.Loop() {
+		l.Add(down)
 	}
 }

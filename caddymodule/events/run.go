@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -42,6 +43,12 @@ func (l *Log) use(c Config) *store {
 	defer l.mu.Unlock()
 	l.gateway = c.Gateway
 	l.store = &store{filepath.Join(c.Dir, "events"), c.Gateway, c.Shared}
+	for i := range l.own {
+		// Caddy obtains certificates before the gateway has its id.
+		if k := &l.own[i]; k.Gateway == "" {
+			k.Gateway, k.ID = c.Gateway, strings.Replace(k.ID, "--", "-"+c.Gateway+"-", 1)
+		}
+	}
 	return l.store
 }
 

@@ -69,3 +69,19 @@ func TestDirective(t *testing.T) {
 		t.Errorf("without a gateway: %v", err)
 	}
 }
+
+// gatewayState answers from a State, as the app does.
+type gatewayState struct{ *State }
+
+func (g gatewayState) Health() Answer { return g.Answer(found(good)) }
+
+func BenchmarkHandler(b *testing.B) {
+	handler := &Handler{gateway: gatewayState{running()}}
+	r := httptest.NewRequest(http.MethodGet, "/healthz", nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := handler.ServeHTTP(httptest.NewRecorder(), r, nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -150,3 +150,38 @@ func lastOf(list []string, prefix string) (last string) {
 	}
 	return last
 }
+
+// TestEventsOfCustomers: a certificate that cannot be obtained, an exporter that works, and a quota that is used up are
+// events too, each named by what it is about.
+func TestEventsOfCustomers(t *testing.T) {
+	var ports [2]int
+	for i := range ports {
+		var err error
+		if ports[i], err = freePort(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := startGateway(t, config{
+		global:    fmt.Sprintf("\thttp_port %d\n\thttps_port %d\n\tacme_ca https://127.0.0.1:1/directory\n", ports[0], ports[1]),
+		options:   "\t\tplan tiny {\n\t\t\tquota 3\n\t\t\tspend_cap on\n\t\t}\n\t\texport file " + t.TempDir(),
+		project:   "\t\t\tplan tiny",
+		functions: public("public-echo"),
+		sites:     "https://fails.example.org {\n\tedge_functions\n}\n",
+	})
+	id := gatewayID(t, g)
+	for range 4 {
+		res, err := http.Get(g.url + "/functions/v1/public-echo")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	for _, want := range []string{"certificate fails.example.org: valid failing", "quota default: ok restricted"} {
+		eventuallyWithin(t, 2*time.Minute, want, func() bool { return slices.Contains(eventsOf(t, g), id+" "+want) })
+	}
+	eventuallyWithin(t, 2*time.Minute, "the exporter works", func() bool {
+		return slices.ContainsFunc(eventsOf(t, g), func(e string) bool {
+			return strings.HasPrefix(e, id+" exporter ") && strings.HasSuffix(e, ": waiting ok")
+		})
+	})
+}

@@ -118,7 +118,7 @@ func TestSecretsUnderShownConfigurations(t *testing.T) {
 				}
 			}
 			leave(t, g, "/functions/v1/f/wait"+query, "", 100, "Authorization: "+headers["Authorization"], "apikey: "+publishableKey)
-			for _, path := range []string{"/metrics", "/edge_functions/status", "/edge_functions/regions", "/edge_functions/audit", "/edge_functions/usage"} {
+			for _, path := range []string{"/metrics", "/edge_functions/status", "/edge_functions/regions", "/edge_functions/audit", "/edge_functions/usage", "/edge_functions/events"} {
 				res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d%s", g.admin, path))
 				if err != nil {
 					t.Fatal(err)
