@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -241,8 +240,16 @@ func (b *Batch) extend(n int) {
 	b.BytesIn, b.BytesOut = sized(b.BytesIn, n), sized(b.BytesOut, n)
 }
 
-// sized returns a slice of n values, the first of which are those of s.
-func sized[T any](s []T, n int) []T { return slices.Grow(s, max(0, n-len(s)))[:n] }
+// sized returns a slice of n values, the first of which are those of s. If its memory is not
+// enough it gets twice as much, which leaves less garbage than append does.
+func sized[T any](s []T, n int) []T {
+	if n <= cap(s) {
+		return s[:n]
+	}
+	larger := make([]T, n, max(n, 2*cap(s)))
+	copy(larger, s)
+	return larger
+}
 
 // put sets the i-th record.
 func (b *Batch) put(i int, r *Record) {
@@ -270,6 +277,21 @@ func (b *Batch) get(i int, r *Record) {
 		BytesIn:  uint64(b.BytesIn[i]),
 		BytesOut: uint64(b.BytesOut[i]),
 	}
+}
+
+// equal reports whether the batch has the same records.
+func (b *Batch) equal(records []Record) bool {
+	if len(b.Types) != len(records) {
+		return false
+	}
+	for i := range records {
+		var r Record
+		b.get(i, &r)
+		if r != records[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // read sets the i-th record to one that is stored in a segment, as Record.decode reads
