@@ -2,12 +2,10 @@ package discovery
 
 import (
 	"context"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -30,8 +28,8 @@ var system = newResolver(nil, &net.Dialer{})
 
 // NewResolver returns a Resolver that asks the name servers at the given addresses
 // (HOST:PORT, or tcp/HOST:PORT for one that is to be asked over TCP only) instead of
-// those of the system, in turn, beginning with any. It reads the system's hosts file
-// and search domains. Longer answers than fit into a packet are read over TCP.
+// those of the system, in turn, beginning with any. One that fails is asked last for some
+// seconds. It reads the system's hosts file and search domains. Longer answers than fit into a packet are read over TCP.
 //
 // dialTimeout bounds connecting to a name server, and fallbackDelay is that of
 // net.Dialer, for a name server that is given by name; 0 stands for their defaults.
@@ -40,20 +38,19 @@ func NewResolver(addresses []string, dialTimeout, fallbackDelay time.Duration) *
 }
 
 func newResolver(addresses []string, dialer *net.Dialer) *Resolver {
-	var next atomic.Uint32
-	next.Store(rand.Uint32()) //nolint:gosec // G404: it spreads the load, nothing is secret
+	servers := newServers(addresses)
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
-		if len(addresses) > 0 {
-			address = addresses[next.Add(1)%uint32(len(addresses))]
-			if rest, ok := strings.CutPrefix(address, "tcp/"); ok {
-				network, address = "tcp", rest
-			}
+		q := &query{servers: servers, ctx: ctx, started: time.Now()}
+		if servers != nil {
+			q.server = servers.pick(q.started)
+			network, address = q.server.network(network)
 		}
 		conn, err := dialer.DialContext(ctx, network, address)
 		if err != nil {
+			q.failed(err)
 			return nil, err
 		}
-		return bound(ctx, conn), nil
+		return bound(q, conn), nil
 	}
 	own := len(addresses) > 0
 	return &Resolver{
@@ -95,15 +92,16 @@ func addressesOf(ctx context.Context, resolver *net.Resolver, network, name stri
 // bound returns the connection for one query, which ends with ctx and after
 // exchangeTimeout. The resolver of package net by itself waits for the timeout of the
 // system, even after ctx was canceled.
-func bound(ctx context.Context, conn net.Conn) net.Conn {
+func bound(q *query, conn net.Conn) net.Conn {
+	ctx := q.ctx
 	end := time.Now().Add(exchangeTimeout)
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	b := bounds{ctx: ctx, end: end, stop: stop}
 	// The resolver tells packets from streams by the methods of the connection.
 	if udp, ok := conn.(*net.UDPConn); ok {
-		return &packetConn{udp, b}
+		return &packetConn{udp, b, q}
 	}
-	return &streamConn{conn, b}
+	return &streamConn{conn, b, q}
 }
 
 type bounds struct {
@@ -126,6 +124,17 @@ func (b bounds) earlier(t time.Time) time.Time {
 type packetConn struct {
 	*net.UDPConn
 	bounds
+	query *query
+}
+
+func (c *packetConn) Read(b []byte) (int, error) {
+	n, err := c.UDPConn.Read(b)
+	if err != nil {
+		c.query.failed(err)
+	} else {
+		c.query.answeredPacket(b[:n])
+	}
+	return n, err
 }
 
 func (c *packetConn) SetDeadline(t time.Time) error { return c.UDPConn.SetDeadline(c.earlier(t)) }
@@ -138,6 +147,16 @@ func (c *packetConn) Close() error {
 type streamConn struct {
 	net.Conn
 	bounds
+	query *query
+}
+
+func (c *streamConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.query.answeredStream(b[:n])
+	if err != nil {
+		c.query.failed(err)
+	}
+	return n, err
 }
 
 func (c *streamConn) SetDeadline(t time.Time) error { return c.Conn.SetDeadline(c.earlier(t)) }
