@@ -13,7 +13,8 @@ summary=$out/go-test.summary
 [[ $(go env GOFLAGS) != *-trimpath* ]] || die "GOFLAGS has -trimpath, under which caddytest skips"
 
 code=0
-go test -race -count=1 -v -tags "$tags" -timeout "${TIMEOUT:-40m}" ./... >"$log" 2>&1 || code=$?
+# Most parallel tests wait: more of them at once than there are cores.
+go test -race -count=1 -parallel 4 -v -tags "$tags" -timeout "${TIMEOUT:-40m}" ./... >"$log" 2>&1 || code=$?
 grep -E '^(ok|FAIL|\?)[[:space:]]' "$log" >"$summary" || true
 
 if ((code != 0)); then

@@ -271,6 +271,7 @@ func (w *worlds) onePeriod(t *testing.T, said []use, boundary time.Time) {
 // Contract 7.3, 7.5: a hard quota is exact over gateways whose clocks are 20 minutes apart, set while they run and while
 // they are restarted; by their clocks they are in two billing periods, by that of Redis in one, also while that is set back.
 func TestQuotaAtThreeTimes(t *testing.T) {
+	t.Parallel()
 	const limit, redisAhead = 300, 10 * time.Minute
 	boundary := time.Now().Add(redisAhead + 6*time.Minute).UTC().Truncate(time.Second)
 	w := startWorlds(t, redisAhead, boundary, fmt.Sprintf("\t\t\tquota %d", limit))

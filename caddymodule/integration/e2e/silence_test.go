@@ -20,6 +20,7 @@ const silence = 66 * time.Second
 
 // TestSilence lets a stream and an upload pause over HTTP/1.1 and HTTP/2, all at the same time.
 func TestSilence(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(pausing))
 	t.Cleanup(server.Close)
 	var results []func(*testing.T)
