@@ -324,3 +324,29 @@ func TestTracesWithoutACollector(t *testing.T) {
 		t.Errorf("that spans are dropped is logged %d times", n)
 	}
 }
+
+// All spans of calls that were answered before the process ends are sent, those beyond a quota among them.
+func TestTracesAreWholeAtTheEnd(t *testing.T) {
+	addr, _ := startContexts(t, false)
+	sink, environment := startSink(t)
+	g := prepareGateway(t)
+	g.environment = append(environment, "OTEL_BSP_SCHEDULE_DELAY=600000")
+	c := config{
+		options:   "\t\ttracing {\n\t\t\tsample 100%\n\t\t}",
+		project:   "\t\t\tquota 5",
+		functions: rawFunctions,
+		backends:  []backend{{region: regionNames[0], address: addr}},
+	}
+	g.start(t, c.caddyfile(g.port, g.admin))
+	for range 20 {
+		exchange(t, g.addr, rawRequest("GET", "/functions/v1/f/x", "any.example", "", "Connection: close"))
+	}
+	g.stop(syscall.SIGTERM, 10*time.Second)
+	counts := make(map[string]int)
+	for _, s := range sink.Spans() {
+		counts[s.Kind+" "+s.Attributes["http.response.status_code"]+" "+s.Attributes["error.type"]]++
+	}
+	if counts["SERVER 200 "] != 5 || counts["CLIENT 200 "] != 5 || counts["SERVER 402 PROJECT_RESTRICTED"] != 15 || sink.Err() != nil {
+		t.Errorf("%v, %v", counts, sink.Err())
+	}
+}
