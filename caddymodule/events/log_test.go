@@ -350,18 +350,21 @@ func TestFollow(t *testing.T) {
 		expect(t, "at once", *got, "a region eu-west-1 down>up")
 		b.Add(down)
 		time.Sleep(5 * time.Second)
+		synctest.Wait() // what is expected was written before
 		expect(t, "of the other", *got, "a region eu-west-1 down>up", "b region eu-west-1 up>down")
 		redis.set(errors.New("away"), 0)
 		a.Add(Change{"store", "redis", "up", "down", ""})
 		time.Sleep(10 * time.Second)
 		redis.set(nil, 0)
 		time.Sleep(10 * time.Second)
+		synctest.Wait() // what is expected was written before
 		expect(t, "after Redis was away", *got, "a region eu-west-1 down>up", "b region eu-west-1 up>down", "a store redis up>down")
 		if err := end(); err != nil {
 			t.Error(err)
 		}
 		again, end := follow((*got)[1].ID)
 		time.Sleep(5 * time.Second)
+		synctest.Wait() // what is expected was written before
 		expect(t, "from where it was", *again, "a store redis up>down")
 		if err := end(); err != nil {
 			t.Error(err)

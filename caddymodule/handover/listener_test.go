@@ -54,11 +54,17 @@ func TestProcessEnds(t *testing.T) {
 		_ = conn.Close()
 		t.Error("the socket still listens")
 	}
-	if n := len(server.use.conns); n != 0 {
-		t.Errorf("the listener still knows %d connections", n)
+	server.use.mu.Lock()
+	known := len(server.use.conns)
+	server.use.mu.Unlock()
+	if known != 0 {
+		t.Errorf("the listener still knows %d connections", known)
 	}
-	if n := len(sharedListeners.open); n != 0 {
-		t.Errorf("%d sockets are still shared", n)
+	sharedListeners.Lock()
+	open := len(sharedListeners.open)
+	sharedListeners.Unlock()
+	if open != 0 {
+		t.Errorf("%d sockets are still shared", open)
 	}
 	if err := server.use.Close(); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("closed twice: %v", err)
