@@ -128,7 +128,7 @@ func TestSelectOfThePast(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
 	f.call(1, called)
 	f.lines()
-	f.plan.accounts = nil
+	f.change(func(p *plan) { p.accounts = nil })
 	if got := f.bill(Query{Organization: "acme"}); len(got) != 1 || got[0].Invocations != 1 {
 		t.Errorf("%+v", got)
 	}

@@ -29,7 +29,7 @@ func (f *fixture) status(name string) ExporterStatus {
 func TestExporters(t *testing.T) {
 	f := newFixture(t, account("acme", soft, pays))
 	files, meter := &deliverer{sink: sink{name: "files"}}, &service{sink: sink{name: "meter"}, verdict: usage.Verdict{Held: "no customer"}}
-	f.plan.sinks = []usage.Sink{files, meter}
+	f.change(func(p *plan) { p.sinks = []usage.Sink{files, meter} })
 	s := f.status("files")
 	if s.State != ExporterWaiting || s.WorkedAt != nil || s.NextAt != nil || s.Error != nil || s.Held == nil || s.Reasons == nil || s.Guarantee != "none" {
 		t.Errorf("%+v", s)
@@ -67,7 +67,7 @@ func TestPush(t *testing.T) {
 		t.Error(err)
 	}
 	files, meter := &deliverer{sink: sink{name: "files"}}, &service{sink: sink{name: "meter"}, verdict: usage.Verdict{Rejected: "too old"}}
-	f.plan.sinks = []usage.Sink{files, meter}
+	f.change(func(p *plan) { p.sinks = []usage.Sink{files, meter} })
 	f.final(2)
 	answer, err := f.Push(t.Context(), PushOrder{Exporter: "meter"})
 	if err != nil || len(answer.Exporters) != 2 || answer.Exporters[1].Rejected != 1 || len(answer.Exporters[1].Reasons) != 1 || len(files.got) != 0 {
@@ -84,7 +84,7 @@ func TestPush(t *testing.T) {
 	if unknown, ok := errors.AsType[*UnknownError](err); !ok || err.Error() != `exporter "metre": there are files, meter` || len(unknown.Known) != 2 {
 		t.Error(err)
 	}
-	f.plan.missing = true
+	f.change(func(p *plan) { p.missing = true })
 	if _, err := f.Push(t.Context(), PushOrder{}); !errors.Is(err, ErrNoPrices) {
 		t.Error(err)
 	}

@@ -187,7 +187,7 @@ func TestUsageDaily(t *testing.T) {
 			t.Errorf("%+v, want %+v", got[0].Daily[i], want)
 		}
 	}
-	f.plan.missing = true
+	f.change(func(p *plan) { p.missing = true })
 	if _, err := f.Usage(t.Context(), UsageQuery{Daily: true}); !errors.Is(err, ErrNoPrices) {
 		t.Error(err)
 	}
