@@ -139,6 +139,7 @@ func TestStatesAreLogged(t *testing.T) {
 		before := len(transitionsOf(t, g, "store"))
 		redis.Pause()
 		waitUntil(t, "the store is down", func() bool { return storeState(t, g) == "down" })
+		waitUntil(t, "a line", func() bool { return len(transitionsOf(t, g, "store")) > before }) // states are compared four times a second
 		redis.Resume()
 		waitUntil(t, "the store is up again", func() bool { return storeState(t, g) == "up" })
 		waitUntil(t, "two lines", func() bool { return len(transitionsOf(t, g, "store")) >= before+2 })
