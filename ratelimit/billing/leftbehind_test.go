@@ -81,8 +81,9 @@ func leftBehind(t *testing.T) (dir string, at *clock) {
 	f.lines()
 	left := t.TempDir()
 	for deadline := time.Now().Add(time.Minute); ; {
-		// A copy while it is written may be torn: that is none of the damages here.
-		copied := filepath.Join(left, fmt.Sprint(time.Now().UnixNano()))
+		// A copy while it is written may be torn: that is none of the damages here. One of its files may be older than another,
+		// too, which is no damage, and has lines made again with other revisions.
+		copied, before := filepath.Join(left, fmt.Sprint(time.Now().UnixNano())), writtenAt(t, dir)
 		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
@@ -91,13 +92,26 @@ func leftBehind(t *testing.T) (dir string, at *clock) {
 			t.Fatal(err)
 		}
 		found, err := findingsAt(copied)
-		if err == nil && len(found) == 0 && len(archives) > 0 {
+		if err == nil && len(found) == 0 && len(archives) > 0 && writtenAt(t, dir) == before {
 			return copied, at
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("the directory never was whole: %d archives, %+v, %v", len(archives), found, err)
 		}
 	}
+}
+
+// writtenAt says when the files of what is billed and what was told were written.
+func writtenAt(t *testing.T, dir string) (at [2]time.Time) {
+	t.Helper()
+	for i, name := range []string{"billing.db", "told.db"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		at[i] = info.ModTime()
+	}
+	return at
 }
 
 // stopped is a clock that stands still.
