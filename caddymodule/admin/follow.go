@@ -16,7 +16,7 @@ import (
 	"github.com/edgegate/edgegate/ratelimit/metering"
 )
 
-// followEvery is how often a follower looks for new records.
+// followEvery is the interval at which new records are looked for.
 const followEvery = 250 * time.Millisecond
 
 // followInvocations answers with a line of JSON for each invocation: first the latest

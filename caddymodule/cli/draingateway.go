@@ -13,7 +13,7 @@ import (
 	"github.com/edgegate/edgegate/caddymodule/health"
 )
 
-// drainPoll is how often a gateway that is drained is asked how far it is.
+// drainPoll is the interval at which the state of the drain is asked for.
 const drainPoll = 250 * time.Millisecond
 
 // gatewayFlag adds --gateway to drain and undrain. The returned function checks it

@@ -154,7 +154,8 @@ func tellRange(w io.Writer, since, records, refusals *time.Time) {
 	}
 }
 
-// unreadable says what of the ledger could not be read; nil if all was.
+// unreadable returns an error that names the damaged files of the ledger, nil if there
+// are none.
 func unreadable(found []metering.Finding) error {
 	if len(found) == 0 {
 		return nil

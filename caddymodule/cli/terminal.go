@@ -11,8 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// terminal is what an answer is shown on. Its zero value is a file or a pipe: lines are
-// as long as they are, and nothing is coloured.
+// terminal has the width and the colours of the terminal that an answer is written to.
+// The zero value stands for a file or a pipe: no line is shortened, nothing is coloured.
 type terminal struct {
 	width  int // in columns; 0 is any
 	colour bool

@@ -12,8 +12,8 @@ import (
 type Event struct {
 	// ID is unique in the fleet.
 	ID string `json:"id"`
-	// At is when it was seen, by the clock of Redis where gateways share one, otherwise by
-	// that of the gateway.
+	// At is the time of the change, by the clock of Redis where gateways share one,
+	// otherwise by the gateway's.
 	At      time.Time `json:"at"`
 	Gateway string    `json:"gateway"` // id of the gateway that saw it
 	What    string    `json:"what"`    // kind of the thing, such as region
@@ -21,8 +21,8 @@ type Event struct {
 	From    string    `json:"from"`
 	To      string    `json:"to"`
 	Why     string    `json:"why"` // "" if there is nothing to say
-	// Omitted is how many changes of the same thing right before this one are not kept,
-	// because there were too many.
+	// Omitted counts the changes of the same thing between its event before and this one
+	// that were not kept, because there were too many.
 	Omitted int `json:"omitted"`
 }
 

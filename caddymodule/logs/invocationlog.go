@@ -1,11 +1,8 @@
 package logs
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,10 +27,10 @@ const allSampled = 100
 
 // Check returns what is wrong with the option. Nil is right: no log.
 func (c *InvocationLogConfig) Check() error {
-	if c != nil && !(c.Sample >= 0 && c.Sample <= allSampled) {
-		return errors.New("invocation_log: sample: must be above 0 and at most 100, in percent")
+	if c == nil {
+		return nil
 	}
-	return nil
+	return options.CheckSample("invocation_log", c.Sample)
 }
 
 // UnmarshalCaddyfile reads
@@ -44,22 +41,7 @@ func (c *InvocationLogConfig) Check() error {
 //
 // of which the block may be left out.
 func (c *InvocationLogConfig) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	if d.NextArg() {
-		return d.Errf("invocation_log: unexpected %q; write `%s`", d.Val(), options.Form("invocation_log"))
-	}
-	return options.Block(d, options.Table{"sample": func(d *caddyfile.Dispenser) error {
-		var text string
-		if err := options.String(d, &text); err != nil {
-			return err
-		}
-		number, percent := strings.CutSuffix(text, "%")
-		share, err := strconv.ParseFloat(number, 64)
-		if err != nil || !percent || !(share > 0 && share <= allSampled) {
-			return d.Errf("sample %q: must be above 0%% and at most 100%%; write `%s`", text, options.Form("sample"))
-		}
-		c.Sample = share
-		return nil
-	}})
+	return options.Sample(d, "invocation_log", &c.Sample)
 }
 
 const (

@@ -1,10 +1,6 @@
 package tracing
 
 import (
-	"errors"
-	"strconv"
-	"strings"
-
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 
 	"github.com/edgegate/edgegate/caddymodule/options"
@@ -25,10 +21,10 @@ const (
 
 // Check returns what is wrong with the option. Nil is right: no tracing.
 func (c *Config) Check() error {
-	if c != nil && !(c.Sample >= 0 && c.Sample <= allSampled) {
-		return errors.New("tracing: sample: must be above 0 and at most 100, in percent")
+	if c == nil {
+		return nil
 	}
-	return nil
+	return options.CheckSample("tracing", c.Sample)
 }
 
 // UnmarshalCaddyfile reads
@@ -39,20 +35,5 @@ func (c *Config) Check() error {
 //
 // of which the block may be left out.
 func (c *Config) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	if d.NextArg() {
-		return d.Errf("tracing: unexpected %q; write `%s`", d.Val(), options.Form("tracing"))
-	}
-	return options.Block(d, options.Table{"sample": func(d *caddyfile.Dispenser) error {
-		var text string
-		if err := options.String(d, &text); err != nil {
-			return err
-		}
-		number, percent := strings.CutSuffix(text, "%")
-		share, err := strconv.ParseFloat(number, 64)
-		if err != nil || !percent || !(share > 0 && share <= allSampled) {
-			return d.Errf("sample %q: must be above 0%% and at most 100%%; write `%s`", text, options.Form("sample"))
-		}
-		c.Sample = share
-		return nil
-	}})
+	return options.Sample(d, "tracing", &c.Sample)
 }
